@@ -1,0 +1,1 @@
+"""asks_fast: the asks API on a compiled hot path."""

@@ -1,0 +1,197 @@
+"""Every exception that asks_fast raises, and who is to blame for it.
+
+Three families below `AsksException`: you asked for something illegal (`InvalidRequest` and
+friends, raised before a byte is sent), they sent something illegal (`BadHttpResponse`), the wire
+broke (`ConnectivityError`). Each new name derives from an asks name, so that old `except`
+clauses go on working, and from the built-in that a person would catch.
+
+Not here: TLS failures, which need `ssl`; `TlsError` lives in `asks_fast.transport.tls` and is
+reachable from here by name without importing `ssl` beforehand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .response_objects import Response
+
+__all__ = [
+    "AsksException",
+    "BadHttpResponse",
+    "BadStatus",
+    "ConnectTimeout",
+    "ConnectionFailed",
+    "ConnectivityError",
+    "DecodingError",
+    "HeadTooLarge",
+    "InvalidHeader",
+    "InvalidRequest",
+    "InvalidURL",
+    "NameResolutionError",
+    "PoolTimeout",
+    "ProxyError",
+    "ReadTimeout",
+    "RequestTimeout",
+    "ResponseTooLarge",
+    "ServerClosedConnectionError",
+    "SessionClosed",
+    "StreamConsumed",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "UnreplayableBody",
+    "WriteTimeout",
+]
+
+
+def clip(data: bytes | str, limit: int = 80) -> str:
+    """The repr of something a peer sent, cut short: safe in a log, a terminal and an error."""
+    return repr(data) if len(data) <= limit else f"{data[:limit]!r}…"
+
+
+class AsksException(Exception):
+    """The root: whatever asks_fast raises by itself is one of these."""
+
+
+# -- you asked for something illegal
+
+
+class InvalidRequest(AsksException, ValueError):
+    """The request as asked for cannot be sent; nothing was sent."""
+
+
+class InvalidURL(InvalidRequest):
+    """The URL has no scheme, an unknown scheme, a bad host or port, or characters it may not."""
+
+
+class InvalidHeader(InvalidRequest):
+    """A method, field name or field value holds characters that HTTP forbids (RFC 9110 §5)."""
+
+
+class UnreplayableBody(AsksException, RuntimeError):
+    """The request must be sent again (307, 308, 401) but its body was a one-shot stream."""
+
+
+class StreamConsumed(AsksException, RuntimeError):
+    """The body was read or closed already."""
+
+
+class SessionClosed(AsksException, RuntimeError):
+    """The session was closed before or during the request."""
+
+
+# -- they sent something illegal
+
+
+class BadHttpResponse(AsksException):
+    """The server's answer is not HTTP/1.x, or breaks its rules."""
+
+
+class HeadTooLarge(BadHttpResponse):
+    """The head (or the trailers, or the interim answers) grew beyond the limit set for it."""
+
+
+class ResponseTooLarge(BadHttpResponse):
+    """The body, as sent or as decompressed, grew beyond the limit set for it."""
+
+
+class DecodingError(BadHttpResponse, ValueError):
+    """The body does not decompress: corrupt, cut short, or coded too many times over."""
+
+
+class TooManyRedirects(AsksException):
+    """More redirects than `max_redirects`; `response` is the last, `history` all before it."""
+
+    def __init__(
+        self,
+        message: str = "",
+        response: Response | None = None,
+        history: list[Response] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.response = response
+        self.history = history if history is not None else []
+
+
+class BadStatus(AsksException):
+    """`raise_for_status()` met a 4xx or 5xx."""
+
+    def __init__(self, err: str, response: Response | None = None, status_code: int = 500) -> None:
+        super().__init__(err)
+        self.response = response
+        self.status_code = status_code
+
+
+# -- the wire broke
+
+
+class ConnectivityError(AsksException):
+    """No exchange with the server could be made or finished."""
+
+
+class ConnectionFailed(ConnectivityError, ConnectionError):
+    """No connection could be made; the text lists each address tried and why it failed."""
+
+
+class NameResolutionError(ConnectionFailed):
+    """The host name could not be turned into an address."""
+
+
+class ProxyError(ConnectionFailed):
+    """The proxy refused or broke the connection; `response` holds its answer where there is one."""
+
+    def __init__(self, message: str, response: Any = None) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class ServerClosedConnectionError(ConnectivityError, ConnectionError):
+    """The server closed or reset the connection before its answer was complete."""
+
+
+class RequestTimeout(ConnectivityError, TimeoutError):
+    """A time limit ran out. `phase` says which, `limit` is in seconds."""
+
+    phase = "total"
+
+    def __init__(self, message: str = "", limit: float | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class PoolTimeout(RequestTimeout):
+    """`pool_timeout` ran out while waiting in line for a connection."""
+
+    phase = "pool"
+
+
+class ConnectTimeout(RequestTimeout):
+    """`connection_timeout` ran out while resolving, connecting or handshaking."""
+
+    phase = "connect"
+
+
+class WriteTimeout(RequestTimeout):
+    """`write_timeout` ran out while the server took no bytes of the request."""
+
+    phase = "write"
+
+
+class ReadTimeout(RequestTimeout):
+    """`read_timeout` ran out while the server was silent."""
+
+    phase = "read"
+
+
+class TotalTimeout(RequestTimeout):
+    """`timeout` ran out for the exchange as a whole."""
+
+    phase = "total"
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("TlsError", "CertificateError"):
+        from .transport import tls
+
+        return getattr(tls, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

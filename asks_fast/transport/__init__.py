@@ -1,0 +1,1 @@
+"""One exchange with one origin: names, addresses, TLS, proxies."""
