@@ -1,0 +1,276 @@
+"""The application behind the fixture `app_server`: small answers for every need of a client.
+
+RSGI, served by granian in another process. What it knows (all methods unless said otherwise):
+
+    /                       "hello" as text          /get /post /put /patch /delete /anything/...
+    /echo                   the body, same type          JSON of what was sent (see `describe`)
+    /asks/test/<n>          <n> as text              /headers  /cookies  /ip     JSON
+    /json /html /links/<n>  fixed documents          /cookies/set?a=1  sets, redirects to /cookies
+    /status/<n>             empty answer <n>         /redirect/<n>  n relative redirects to /get
+    /redirect-to?url=&status_code=302                /absolute-redirect/<n>
+    /gzip /deflate /br /zstd  compressed JSON        /bytes/<n>  n bytes, the same every time
+    /chunked?n=10&size=100  chunked body             /stream/<n>  n lines of JSON, chunked
+    /drip?n=5&pause=0.01    a byte at a time         /slow/<seconds>  /delay/<seconds>  late "ok"
+    /text/<charset>         umlauts in that charset  /close  answers with Connection: close
+    /basic-auth/<u>/<p>     401 without it           /bearer/<token>  401 without it
+    /robots.txt /sitemap.xml                         /stats  connections as the server saw them
+    /flaky/<key>/<n>        503 with Retry-After: 0 the first n times for that key, then 200
+    /retry-after/<seconds>  503                      /etag/<tag>  304 if If-None-Match fits
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import zlib
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, unquote
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+UMLAUTS = "Grüße aus Köln"
+
+_peers: set[str] = set()
+_counts: dict[str, int] = {}
+_requests = 0
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+
+async def app(scope: Any, proto: Any) -> None:
+    """Find the handler by the first piece of the path and send what it answers."""
+    global _requests
+    _requests += 1
+    _peers.add(scope.client)
+    pieces = [unquote(piece) for piece in scope.path.strip("/").split("/")]
+    query = dict(parse_qsl(scope.query_string, keep_blank_values=True))
+    streamer = STREAMERS.get(pieces[0])
+    if streamer is not None:
+        await streamer(proto, pieces[1:], query)
+        return
+    if pieces[0] in ("slow", "delay"):
+        await asyncio.sleep(min(float((pieces[1:] or ["1"])[0]), 30))
+        send(proto, (200, [("content-type", TEXT)], b"ok"))
+        return
+    body = await proto()
+    handler = HANDLERS.get(pieces[0])
+    if handler is None:
+        send(proto, (404, [("content-type", TEXT)], b"no such page"))
+        return
+    try:
+        answer = handler(scope, pieces[1:], query, body)
+    except (ValueError, IndexError) as error:
+        answer = (400, [("content-type", TEXT)], str(error).encode())
+    send(proto, answer)
+
+
+def send(proto: Any, answer: Answer) -> None:
+    status, headers, body = answer
+    if not body and (status in (204, 304) or status < 200):
+        proto.response_empty(status, headers)
+    else:
+        proto.response_bytes(status, headers, body)
+
+
+def as_json(value: object, status: int = 200, headers: Any = ()) -> Answer:
+    return status, [("content-type", JSON), *headers], json.dumps(value).encode()
+
+
+def as_text(text: str, status: int = 200, headers: Any = ()) -> Answer:
+    return status, [("content-type", TEXT), *headers], text.encode()
+
+
+def describe(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    """What the client sent: method, path, args, headers (lower case), body, form, json, client."""
+    headers = dict(scope.headers.items())
+    kind = headers.get("content-type", "")
+    text = body.decode("utf-8", "replace")
+    try:
+        parsed = json.loads(text) if "json" in kind else None
+    except ValueError:
+        parsed = None
+    form = parse_qs(text, keep_blank_values=True) if "urlencoded" in kind else {}
+    args = parse_qs(scope.query_string, keep_blank_values=True)
+    return as_json(
+        {
+            "method": scope.method,
+            "path": scope.path,
+            "query": scope.query_string,
+            "url": f"{scope.scheme}://{headers.get('host', '')}{scope.path}"
+            + (f"?{scope.query_string}" if scope.query_string else ""),
+            "args": {
+                key: values[0] if len(values) == 1 else values for key, values in args.items()
+            },
+            "headers": headers,
+            "data": text,
+            "size": len(body),
+            "form": {
+                key: values[0] if len(values) == 1 else values for key, values in form.items()
+            },
+            "json": parsed,
+            "client": scope.client,
+        }
+    )
+
+
+def echo(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    kind = dict(scope.headers.items()).get("content-type", "application/octet-stream")
+    return 200, [("content-type", kind)], body
+
+
+def cookies(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    if pieces[:1] == ["set"]:
+        jar = [("set-cookie", f"{name}={value}; Path=/") for name, value in query.items()]
+        return as_text("", 302, [("location", "/cookies"), *jar])
+    if pieces[:1] == ["delete"]:
+        jar = [("set-cookie", f"{name}=; Path=/; Max-Age=0") for name in query]
+        return as_text("", 302, [("location", "/cookies"), *jar])
+    header = dict(scope.headers.items()).get("cookie", "")
+    pairs = (pair.split("=", 1) for pair in header.split("; ") if "=" in pair)
+    return as_json({"cookies": dict(pairs)})
+
+
+def redirect(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    left = int(pieces[0]) - 1
+    target = f"/redirect/{left}" if left > 0 else "/get"
+    return as_text("", int(query.get("status_code", 302)), [("location", target)])
+
+
+def absolute_redirect(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    left = int(pieces[0]) - 1
+    base = f"{scope.scheme}://{dict(scope.headers.items()).get('host', '')}"
+    target = f"{base}/absolute-redirect/{left}" if left > 0 else f"{base}/get"
+    return as_text("", 302, [("location", target)])
+
+
+def redirect_to(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    return as_text("", int(query.get("status_code", 302)), [("location", query["url"])])
+
+
+def compressed(coding: str) -> Any:
+    def handler(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+        plain = json.dumps({"coding": coding, "text": UMLAUTS * 50}).encode()
+        if coding == "gzip":
+            data = gzip.compress(plain)
+        elif coding == "deflate":
+            data = zlib.compress(plain)
+        elif coding == "br":
+            import brotli
+
+            data = brotli.compress(plain)
+        else:
+            import zstandard
+
+            data = zstandard.compress(plain)
+        return 200, [("content-type", JSON), ("content-encoding", coding)], data
+
+    return handler
+
+
+def basic_auth(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    expected = "Basic " + base64.b64encode(f"{pieces[0]}:{pieces[1]}".encode()).decode()
+    if dict(scope.headers.items()).get("authorization") == expected:
+        return as_json({"authenticated": True, "user": pieces[0]})
+    return as_text("who are you?", 401, [("www-authenticate", 'Basic realm="test"')])
+
+
+def bearer(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    if dict(scope.headers.items()).get("authorization") == f"Bearer {pieces[0]}":
+        return as_json({"authenticated": True})
+    return as_text("who are you?", 401, [("www-authenticate", 'Bearer realm="test"')])
+
+
+def flaky(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    seen = _counts[pieces[0]] = _counts.get(pieces[0], 0) + 1
+    if seen <= int(pieces[1]):
+        return as_text("not yet", 503, [("retry-after", "0")])
+    return as_json({"tries": seen})
+
+
+def links(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    count = int((pieces or ["10"])[0])
+    anchors = "".join(f'<a href="/asks/test/{n}">{n}</a>\n' for n in range(count))
+    return 200, [("content-type", HTML)], f"<html><body>{anchors}</body></html>".encode()
+
+
+def etag(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    tag = f'"{pieces[0]}"'
+    if dict(scope.headers.items()).get("if-none-match") == tag:
+        return 304, [("etag", tag)], b""
+    return as_text("tagged", 200, [("etag", tag)])
+
+
+def in_charset(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    return 200, [("content-type", f"text/plain; charset={pieces[0]}")], UMLAUTS.encode(pieces[0])
+
+
+def stats(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    return as_json({"connections": len(_peers), "requests": _requests})
+
+
+def pattern(size: int) -> bytes:
+    """`size` bytes in which every place can be told from its neighbours."""
+    return (bytes(range(256)) * (size // 256 + 1))[:size]
+
+
+async def stream_chunks(proto: Any, pieces: list[str], query: dict[str, str]) -> None:
+    transport = proto.response_stream(200, [("content-type", "application/octet-stream")])
+    for _ in range(int(query.get("n", 10))):
+        await transport.send_bytes(pattern(int(query.get("size", 100))))
+
+
+async def stream_lines(proto: Any, pieces: list[str], query: dict[str, str]) -> None:
+    transport = proto.response_stream(200, [("content-type", "application/x-ndjson")])
+    for number in range(int((pieces or ["10"])[0])):
+        await transport.send_bytes(json.dumps({"id": number}).encode() + b"\n")
+
+
+async def drip(proto: Any, pieces: list[str], query: dict[str, str]) -> None:
+    transport = proto.response_stream(200, [("content-type", "application/octet-stream")])
+    for _ in range(int(query.get("n", 5))):
+        await transport.send_bytes(b"*")
+        await asyncio.sleep(min(float(query.get("pause", 0.01)), 5))
+
+
+STREAMERS = {"chunked": stream_chunks, "stream": stream_lines, "drip": drip}
+
+HANDLERS: dict[str, Any] = {
+    "": lambda *_: as_text("hello"),
+    "echo": echo,
+    "asks": lambda scope, pieces, query, body: as_text(pieces[1] if len(pieces) > 1 else "asks"),
+    "headers": lambda scope, *_: as_json({"headers": dict(scope.headers.items())}),
+    "ip": lambda scope, *_: as_json({"origin": scope.client.rsplit(":", 1)[0]}),
+    "json": lambda *_: as_json({"slideshow": {"title": "Sample", "slides": [1, 2, 3]}}),
+    "html": lambda *_: (200, [("content-type", HTML)], f"<h1>{UMLAUTS}</h1>".encode()),
+    "links": links,
+    "status": lambda scope, pieces, *_: (int(pieces[0]), [], b""),
+    "redirect": redirect,
+    "redirect-to": redirect_to,
+    "absolute-redirect": absolute_redirect,
+    "cookies": cookies,
+    "bytes": lambda scope, pieces, *_: (
+        200,
+        [("content-type", "application/octet-stream")],
+        pattern(min(int(pieces[0]), 100_000_000)),
+    ),
+    "text": in_charset,
+    "close": lambda *_: as_text("bye", 200, [("connection", "close")]),
+    "basic-auth": basic_auth,
+    "bearer": bearer,
+    "flaky": flaky,
+    "retry-after": lambda scope, pieces, *_: as_text("busy", 503, [("retry-after", pieces[0])]),
+    "etag": etag,
+    "stats": stats,
+    "robots.txt": lambda *_: as_text("User-agent: *\nDisallow: /private\nCrawl-delay: 0\n"),
+    "sitemap.xml": lambda *_: (
+        200,
+        [("content-type", "application/xml")],
+        b'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+        b"<url><loc>/asks/test/1</loc></url></urlset>",
+    ),
+    **{coding: compressed(coding) for coding in ("gzip", "deflate", "br", "zstd")},
+    **dict.fromkeys(("get", "post", "put", "patch", "delete", "anything"), describe),
+}

@@ -1,0 +1,61 @@
+"""Did a test leave a descriptor or a task behind?
+
+Facts:  /proc/self/fd names what each descriptor is ("socket:[inode]"); an inode number is not
+        given out again within one test run, so a name tells one socket from all others.
+Rules:  the test's own servers live in this process too and say so with `disregard`, all else
+        that was not open before the test body and is open after it counts as left behind.
+Not here: unclosed objects that the interpreter finds itself (ResourceWarning is an error).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections import Counter
+
+FD_DIRECTORY = "/proc/self/fd"
+
+_disregarded: set[str] = set()
+
+
+def disregard(fd: int) -> None:
+    """Say that `fd` belongs to the test's scaffolding, for as long as it is open."""
+    name = _name(fd)
+    if name is not None:
+        _disregarded.add(name)
+
+
+def open_descriptors() -> Counter[str]:
+    """What is open now, by name; empty where the system does not tell."""
+    if not os.path.isdir(FD_DIRECTORY):
+        return Counter()
+    names = (_name(int(entry)) for entry in os.listdir(FD_DIRECTORY))
+    return Counter(name for name in names if name is not None and name not in _disregarded)
+
+
+def left_open(before: Counter[str], patience: float = 2.0) -> list[str]:
+    """Names of what was opened since `before` and does not close within `patience` seconds.
+
+    The patience is for scaffolding threads that are just closing; garbage is collected once, so
+    that what only the collector would close is reported by its own ResourceWarning.
+    """
+    deadline = time.monotonic() + patience
+    collected = False
+    while True:
+        extra = open_descriptors() - before
+        if not extra:
+            return []
+        if time.monotonic() > deadline:
+            return sorted(extra.elements())
+        if not collected:
+            gc.collect()
+            collected = True
+        time.sleep(0.005)
+
+
+def _name(fd: int) -> str | None:
+    try:
+        return os.readlink(f"{FD_DIRECTORY}/{fd}")
+    except OSError:
+        return None

@@ -1,0 +1,56 @@
+"""Runs one `async def` test in a fresh kernel and looks at what it left there.
+
+Rules:  the test fails if a task that was not there before its body is there after it; a test
+        that fails by itself is not checked further.
+Not here: descriptors (`leaks`), the choice of the kernel (`tests/conftest.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import curio
+
+AsyncTest = Callable[..., Coroutine[Any, Any, None]]
+
+
+def stock_kernel() -> Any:
+    """curio's own kernel."""
+    return curio.Kernel()
+
+
+def own_kernel() -> Any:
+    """The compiled kernel of asks_fast."""
+    from asks_fast.kernel import Kernel
+
+    return Kernel()
+
+
+def run_in(make_kernel: Callable[[], Any], test: AsyncTest, **arguments: Any) -> None:
+    """Run `test(**arguments)` to its end; AssertionError if it leaves a task behind."""
+    with make_kernel() as kernel:
+        leftover = kernel.run(_watched, kernel, test, arguments)
+    if leftover:
+        raise AssertionError(f"tasks left behind: {', '.join(leftover)}")
+
+
+async def _watched(kernel: Any, test: AsyncTest, arguments: dict[str, Any]) -> list[str]:
+    before = set(_tasks_of(kernel))
+    await test(**arguments)
+    for _ in range(40):
+        leftover = [task for name, task in _tasks_of(kernel).items() if name not in before]
+        if not leftover:
+            break
+        await curio.sleep(0.005)  # a cancelled task needs a turn of the kernel to end
+    return [repr(task) for task in leftover]
+
+
+def _tasks_of(kernel: Any) -> dict[Any, Any]:
+    """The kernel's task table without the kernel's own helper."""
+    tasks: dict[Any, Any] = getattr(kernel, "_tasks", None) or {}
+    return {
+        name: task
+        for name, task in tasks.items()
+        if getattr(getattr(task, "coro", None), "__name__", "") != "_kernel_task"
+    }

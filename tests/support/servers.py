@@ -1,0 +1,148 @@
+"""Real servers on loopback, each in a process of its own.
+
+Rules:  a server is ready when its function returns; it ends with the `with` block and, should
+        the test run be killed, with the pipe to it. What is not installed raises `NotInstalled`,
+        which a fixture turns into a skip with that reason.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent.parent
+
+
+class NotInstalled(Exception):
+    """The server is not on this machine; the text says what to install."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a server answers. `url` has no slash at its end."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@contextmanager
+def application(
+    app: str,
+    *,
+    address: str = "127.0.0.1",
+    interface: str = "rsgi",
+    tls_files: tuple[str, str] | None = None,
+    needs: Sequence[str] = ("granian",),
+) -> Iterator[Server]:
+    """`app` ("module:name", importable from tests/) served by granian, if WSGI by werkzeug."""
+    for module in needs:
+        if importlib.util.find_spec(module) is None:
+            raise NotInstalled(f"{module} is not installed: pip install {module}")
+    command = [sys.executable, str(TESTS / "support" / "serve.py"), app, address]
+    command += ["--interface", interface]
+    if tls_files is not None:
+        command += ["--cert", tls_files[0], "--key", tls_files[1]]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=TESTS
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{app} did not start: exit status {process.wait(10)}")
+        port = json.loads(line)["port"]
+        yield Server(address, port, "https" if tls_files else "http")
+    finally:
+        _stop(process)
+
+
+@contextmanager
+def nginx(directory: Path, locations: str = "") -> Iterator[Server]:
+    """nginx with `location` blocks of the caller; serves /small (100 bytes) and /status itself."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise NotInstalled("nginx is not installed: apt-get install nginx-light")
+    port = free_port()
+    (directory / "nginx.conf").write_text(
+        _NGINX.format(dir=directory, port=port, small="a" * 88, more=locations)
+    )
+    command = [program, "-p", str(directory), "-c", str(directory / "nginx.conf")]
+    process = subprocess.Popen([*command, "-e", str(directory / "error.log")])
+    try:
+        wait_for_port("127.0.0.1", port, process)
+        yield Server("127.0.0.1", port)
+    finally:
+        _stop(process)
+
+
+_NGINX = """
+daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_requests 1000000; default_type application/json;
+  client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fcgi;
+  uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+  server {{
+    listen 127.0.0.1:{port}; root {dir};
+    location = /small {{ return 200 '{{"data": "{small}"}}'; }}
+    location = /status {{ stub_status; }}
+    {more}
+  }}
+}}
+"""
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that was free just now."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(
+    address: str, port: int, process: subprocess.Popen[bytes], seconds: float = 20.0
+) -> None:
+    """Return once `address:port` accepts; RuntimeError if `process` ends or time runs out."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        try:
+            socket.create_connection((address, port), 1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"nothing answers at {address}:{port}") from None
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
