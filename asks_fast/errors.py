@@ -20,6 +20,7 @@ __all__ = [
     "AsksException",
     "BadHttpResponse",
     "BadStatus",
+    "BodyLengthMismatch",
     "ConnectTimeout",
     "ConnectionFailed",
     "ConnectivityError",
@@ -70,6 +71,10 @@ class InvalidHeader(InvalidRequest):
 
 class UnreplayableBody(AsksException, RuntimeError):
     """The request must be sent again (307, 308, 401) but its body was a one-shot stream."""
+
+
+class BodyLengthMismatch(AsksException, ValueError):
+    """The body given had more or fewer bytes than its Content-Length; the server got part of it."""
 
 
 class StreamConsumed(AsksException, RuntimeError):
