@@ -21,6 +21,7 @@ __all__ = [
     "BadHttpResponse",
     "BadStatus",
     "BodyLengthMismatch",
+    "CircuitOpen",
     "ConnectTimeout",
     "ConnectionFailed",
     "ConnectivityError",
@@ -35,6 +36,7 @@ __all__ = [
     "ReadTimeout",
     "RequestTimeout",
     "ResponseTooLarge",
+    "RobotsDisallowed",
     "ServerClosedConnectionError",
     "SessionClosed",
     "StreamConsumed",
@@ -75,6 +77,10 @@ class UnreplayableBody(AsksException, RuntimeError):
 
 class BodyLengthMismatch(AsksException, ValueError):
     """The body given had more or fewer bytes than its Content-Length; the server got part of it."""
+
+
+class RobotsDisallowed(AsksException, PermissionError):
+    """The site's robots.txt asks robots not to fetch this URL; nothing was sent."""
 
 
 class StreamConsumed(AsksException, RuntimeError):
@@ -152,6 +158,10 @@ class ProxyError(ConnectionFailed):
 
 class ServerClosedConnectionError(ConnectivityError, ConnectionError):
     """The server closed or reset the connection before its answer was complete."""
+
+
+class CircuitOpen(ConnectivityError, ConnectionError):
+    """The host failed so often in a row that it is left alone for a while; nothing was sent."""
 
 
 class RequestTimeout(ConnectivityError, TimeoutError):

@@ -1,0 +1,240 @@
+"""Bulk requests through the scheduler: the polite kind of run.
+
+A feeder task reads the input ahead into the scheduler; workers take what may go now; a timer
+task wakes a parked worker when a host's time has come.
+
+Rules:  a job that must wait waits in the scheduler, never in a worker: one slow host keeps busy
+        at most as many workers as it may have requests under way.
+        Refused jobs (open circuit, robots.txt) are results without an attempt.
+Not here: whose turn it is (`schedule`), how fast (`politeness`).
+"""
+
+from __future__ import annotations
+
+import time
+from time import monotonic
+from typing import Any
+
+from curio import sleep, timeout_after
+from curio.errors import TaskTimeout
+from curio.sched import SchedFIFO
+
+from ..errors import CircuitOpen, ConnectivityError, RobotsDisallowed
+from .jobs import Job, Result, host_of, prepare
+from .mapping import _Run, is_worth_repeating, pause_before
+from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness, parse_retry_after
+from .robots import RobotsCache
+from .schedule import FORBIDDEN, GO, Scheduler
+
+__all__ = ["PoliteRun"]
+
+AT_ONCE = 200  # items read from a synchronous input before others get their turn
+
+
+class PoliteRun(_Run):
+    """A run whose workers take their jobs from a scheduler."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        options: Politeness = args[-1]
+        self.options = options
+        self.scheduler = Scheduler(options)
+        self.robots = (RobotsCache(self.fetch_robots, options.user_agent)
+                       if options.robots else None)
+        self.fed = 0  # items read from the input
+        self.feeder = SchedFIFO()  # the feeder, waiting for room in the look-ahead
+        self.timer = SchedFIFO()  # the timer, waiting for something to change
+        self.is_fed = False  # the input ended
+
+    async def start(self) -> None:
+        """The feeder starts the workers as jobs come in."""
+        await super().start()
+        assert self.group is not None
+        await self.group.spawn(self.keep_time, daemon=True)
+        await self.group.spawn(self.feed, daemon=True)
+
+    # -- input
+
+    def has_room(self) -> bool:
+        """The feeder may read another item."""
+        if self.ordered:  # the item that is next for the reader must be among those read
+            return self.fed - self.delivered < self.window
+        return self.scheduler.pending < self.options.lookahead
+
+    async def feed(self) -> None:
+        """Read the input into the scheduler."""
+        try:
+            while not self.exhausted:
+                if not self.has_room():
+                    await self.feeder.suspend("MAP_LOOKAHEAD")
+                    continue
+                if self.async_input is None:
+                    item = next(self.sync_input)
+                    if self.fed % AT_ONCE == AT_ONCE - 1:
+                        await sleep(0)
+                else:
+                    item = await self.async_input.__anext__()
+                await self.enqueue(prepare(self.fed, item, self.takes_paths))
+        except (StopIteration, StopAsyncIteration):
+            pass
+        except Exception as e:
+            self.failure = e
+        finally:
+            self.is_fed = True
+        await self.wake_worker()
+
+    async def enqueue(self, job: Job) -> None:
+        """One job into the scheduler, and a worker for it."""
+        self.fed += 1
+        if job.error is None:
+            job.host = host_of(str(job.kwargs.get("url") or self.base))
+        self.scheduler.push(job, monotonic())
+        await self.wake_worker()
+
+    async def made_room(self) -> None:
+        """The reader took a result: there may be work for the feeder and for a worker."""
+        if len(self.feeder) and self.has_room():
+            await self.feeder.wake(1)
+        await super().made_room()
+
+    async def wake_worker(self) -> None:
+        """There may be work: wake a parked worker, or add one."""
+        if len(self.parked):
+            await self.parked.wake(1)
+        elif 0 < self.workers < self.concurrency and self.scheduler.pending:
+            await self.add_worker()
+
+    # -- turns
+
+    async def take(self) -> Job | None:
+        """The next job that may go now; refused jobs are answered on the way."""
+        while True:
+            if self.exhausted or (self.is_fed and not self.scheduler.pending
+                                  and self.under_way == 0):
+                self.exhausted = True
+                return None
+            if self.is_held_back():
+                await self.parked.suspend("MAP_PARKED")
+                continue
+            found = self.scheduler.pop(monotonic(), self.may)
+            if found is None:
+                await self.poke_timer()
+                await self.parked.suspend("MAP_PARKED")
+                continue
+            job, verdict = found
+            self.taken += 1
+            if len(self.feeder) and self.has_room():
+                await self.feeder.wake(1)
+            if verdict == GO:
+                if self.scheduler.pending:
+                    await self.wake_worker()
+                return job
+            await self.put(job, self.refusal(job, verdict))
+
+    def is_held_back(self) -> bool:
+        """The reader is too far behind. In order, the look-ahead bounds it already."""
+        return not self.ordered and self.taken - self.delivered >= self.window
+
+    def may(self, job: Job) -> bool | None:
+        """robots.txt's word on a job; None when it is not known yet."""
+        if self.robots is None or job.error is not None:
+            return True
+        return self.robots.verdict(self.url_of(job))
+
+    def url_of(self, job: Job) -> str:
+        """The full URL of a job, near enough for robots.txt."""
+        url = job.kwargs.get("url")
+        if url:
+            return str(url)
+        endpoint = str(getattr(self.session, "endpoint", "") or "")
+        pieces = (self.base, endpoint, str(job.kwargs.get("path") or ""))
+        return "/".join(piece.strip("/") for piece in pieces if piece.strip("/"))
+
+    def refusal(self, job: Job, verdict: str) -> Result:
+        """The result of a job that is not sent."""
+        elapsed = monotonic() - job.started if job.started else 0.0
+        error: Exception
+        if verdict == FORBIDDEN:
+            error = RobotsDisallowed(f"robots.txt forbids {self.url_of(job)} to "
+                                     f"{self.options.user_agent!r}")
+        else:
+            error = CircuitOpen(f"{job.host} failed {self.options.failures} times in a row and "
+                                f"is left alone for a while; not sent: {self.url_of(job)}")
+        return Result(job.key, job.request, None, error, job.attempts, elapsed)
+
+    async def poke_timer(self) -> None:
+        """What comes next may have changed."""
+        if len(self.timer):
+            await self.timer.wake(1)
+
+    async def keep_time(self) -> None:
+        """Wake a worker whenever a host's time has come."""
+        while True:
+            now = monotonic()
+            at = self.scheduler.next_time(now)
+            if at is not None and at <= now:
+                if len(self.parked) and not self.is_held_back():
+                    await self.parked.wake(1)
+                at = None  # whoever took it pokes us
+            if at is None:
+                await self.timer.suspend("MAP_TIMER")
+            else:
+                try:
+                    await timeout_after(at - now, self.timer.suspend, "MAP_TIMER")
+                except TaskTimeout:
+                    continue
+
+    # -- requests
+
+    async def perform(self, job: Job) -> Result | None:
+        """Send once and tell the scheduler how it went; None when it is to be repeated."""
+        if job.error is not None:
+            self.scheduler.finish(job.host, monotonic(), 0.0, UNSENT)
+            return Result(job.key, job.request, None, job.error, 0, 0.0)
+        started = monotonic()
+        job.started = job.started or started
+        outcome, retry_after = UNSENT, None
+        self.under_way += 1
+        try:
+            if self.robots is not None and not await self.is_welcome(job):
+                return self.refusal(job, FORBIDDEN)
+            result = await self.attempt(job)
+            outcome, retry_after = judge(result)
+        finally:
+            self.under_way -= 1
+            now = monotonic()
+            self.scheduler.finish(job.host, now, started, outcome, retry_after)
+        await self.poke_timer()
+        if self.retries < job.attempts or not is_worth_repeating(job, result):
+            return result
+        wait = max(pause_before(job.attempts), min(retry_after or 0.0, self.options.max_pause))
+        self.taken -= 1
+        self.scheduler.push(job, now, now + wait)
+        return None
+
+    async def is_welcome(self, job: Job) -> bool:
+        """robots.txt allows it; fetched first if need be."""
+        assert self.robots is not None
+        url = self.url_of(job)
+        await self.robots.learn(url)
+        if self.scheduler.host(job.host).gated:
+            self.scheduler.ungate(job.host, monotonic(), self.robots.crawl_delay(url))
+            await self.wake_worker()
+        return self.robots.verdict(url) is not False
+
+    async def fetch_robots(self, url: str) -> tuple[int, bytes]:
+        """For the cache: one request outside the schedule."""
+        response = await self.session.request(
+            "GET", url=url, headers={"User-Agent": self.options.user_agent}, timeout=30)
+        return response.status_code, response.content
+
+
+def judge(result: Result) -> tuple[str, float | None]:
+    """What a result says of its host, and the seconds it asks us to wait."""
+    if result.error is not None:
+        return (FAILED if isinstance(result.error, ConnectivityError) else FINE), None
+    response = result.response
+    if response.status_code in (429, 503):
+        value = response.headers.get("retry-after")
+        return SLOW, parse_retry_after(value, time.time())
+    return FINE, None
