@@ -94,7 +94,7 @@ async def gather(
 class Map:
     """The reader's end of a bulk run: async iterator of `Result`, async context manager."""
 
-    __slots__ = ("__weakref__", "_run", "_watch")
+    __slots__ = ("__weakref__", "_run", "_watch", "_watcher")
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Map:
             await run.start()
         try:
             return await run.next_result()
-        except StopAsyncIteration:
+        except Exception:  # the end, or what the input raised
             await self.aclose()
             raise
 
@@ -149,10 +149,13 @@ class Map:
 
     async def aclose(self) -> None:
         """Cancel what is under way and wait until it is gone. Idempotent, safe when cancelled."""
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
-        await self._run.close()
+        try:
+            await self._run.close()
+        finally:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
+                await self._watcher.cancel()
 
     async def stop(self) -> None:
         """Take nothing more from the input; what is under way still gives its results."""
@@ -167,12 +170,12 @@ class Map:
         """Start the task that ends the run when this object is dropped without `aclose`."""
         ours, theirs = socket.socketpair()
         self._watch = ours
-        await spawn(_end_when_abandoned, self._run, Socket(theirs), daemon=True)
+        self._watcher = await spawn(_end_when_abandoned, self._run, Socket(theirs), daemon=True)
 
     def __del__(self) -> None:
         if self._watch is not None:
             self._watch.close()
-        elif self._run.is_running:
+        elif getattr(self, "_run", None) is not None and self._run.is_running:
             warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2)
 
     def __repr__(self) -> str:

@@ -1,0 +1,59 @@
+"""A session without a network: a table of answers, and a record of what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import curio
+
+
+class Answer:
+    """What tests look at in a response."""
+
+    def __init__(self, status_code: int = 200, content: bytes = b"", url: str = "",
+                 **headers: str) -> None:
+        self.status_code = status_code
+        self.content = self.body = self.raw = content
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.reason_phrase = "OK"
+        self.http_version = "1.1"
+        self.url = url
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status_code}>"
+
+
+class TableSession:
+    """Answers from `answer(method, url, kwargs)`: an Answer, an exception, or a coroutine."""
+
+    def __init__(self, answer: Callable[..., Any] | None = None, connections: int = 10,
+                 host: str = "") -> None:
+        self.answer = answer or (lambda url: Answer(content=url.encode(), url=url))
+        self.connections = connections
+        self.asked: list[str] = []
+        self.under_way = 0
+        self.most_under_way = 0
+        self.cancelled = 0
+        if host:
+            self.host = host
+
+    async def request(self, method: str, url: str = "", *, path: str = "", **kwargs: Any) -> Any:
+        url = url or path
+        self.asked.append(url)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            answer = self.answer(url)
+            if hasattr(answer, "__await__"):
+                answer = await answer
+            else:
+                await curio.sleep(0)
+        except curio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.under_way -= 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
