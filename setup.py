@@ -3,9 +3,12 @@
 import os
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 
-DEBUG = os.environ.get("ASKS_FAST_DEBUG") == "1"
+DEBUG = os.environ.get("ASKS_FAST_DEBUG") == "1"  # line tracing, invariant checks, no optimising
+STRICT = os.environ.get("ASKS_FAST_WERROR") == "1"  # a warning of Cython or of C fails the build
+Options.warning_errors = STRICT
 
 DIRECTIVES = {
     "language_level": 3,
@@ -16,8 +19,15 @@ DIRECTIVES = {
     "linetrace": DEBUG,
 }
 
-WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
-            "-Wno-cast-function-type"]
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Wno-missing-field-initializers",
+    "-Wno-cast-function-type",
+    *(["-Werror"] if STRICT else []),
+]
+MODULES = {"_hotpath": "_hotpath.pyx", "_kernel": "kernel.pyx"}
 
 
 def extension(name: str, *sources: str) -> Extension:
@@ -32,7 +42,11 @@ def extension(name: str, *sources: str) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("_hotpath", "_hotpath.pyx"), *([extension("_kernel", "kernel.pyx")] if os.path.exists("src_pyx/kernel.pyx") else [])],
+        [
+            extension(name, source)
+            for name, source in MODULES.items()
+            if os.path.exists(f"src_pyx/{source}")
+        ],
         compiler_directives=DIRECTIVES,
         build_dir="build/cython",
     ),

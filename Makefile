@@ -1,0 +1,107 @@
+# One command each: demo, test, lint, bench, docs, wheel. Every target makes its own environment
+# (.venv), needs Python >= 3.10, a C compiler and make, and never touches the built-in-place files.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := setup.py pyproject.toml MANIFEST.in README.md $(wildcard src_pyx/*) \
+	$(shell find asks_fast -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
+# The project's own copy in .venv is what is tested, never the tree: pytest is run as a program,
+# which leaves the working directory out of sys.path.
+PYTEST := $(BIN)/pytest -n $(JOBS)
+
+.PHONY: help test smoke lint demo bench docs wheel sdist chaos soak sanitize test-all format clean
+
+help:
+	@echo "make demo      ten thousand requests over fifty connections, against a real server"
+	@echo "make test      the test suite (ARGS='-k name' for a part of it)"
+	@echo "make test-all  the suite on every installed Python from 3.10 to 3.13"
+	@echo "make lint      ruff, mypy, cython-lint, stubtest, and a build in which warnings are errors"
+	@echo "make bench     the benchmarks; make chaos, make soak, make sanitize: the long tests"
+	@echo "make docs      the documentation, in site/"
+	@echo "make wheel     sdist, and the wheel built from it, in dist/"
+
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "asks_fast needs Python 3.10 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=23" "setuptools>=77" wheel "Cython>=3.1" "httptools>=0.6.4"
+	@touch $@
+
+# Stale .py files of an earlier build would be installed again; objects are kept, they are dated.
+define install
+	@find build -path '*/lib*' -name '*.py*' -delete 2>/dev/null || true
+	$(PIP) install --no-build-isolation '.[$(1)]'
+	@touch $@
+endef
+
+$(VENV)/.demo: $(VENV)/.made $(SOURCES)
+	$(call install,demo)
+
+$(VENV)/.test: $(VENV)/.made $(SOURCES)
+	$(call install,test)
+
+$(VENV)/.lint: $(VENV)/.made $(SOURCES)
+	$(call install,test$(comma)lint)
+
+$(VENV)/.docs: $(VENV)/.made $(SOURCES)
+	$(call install,docs)
+
+comma := ,
+
+test: $(VENV)/.test
+	$(PYTEST) $(ARGS)
+
+smoke: $(VENV)/.test
+	$(PYTEST) -m smoke $(ARGS)
+
+demo: $(VENV)/.demo
+	$(BIN)/asks-fast demo $(ARGS)
+
+bench: $(VENV)/.test
+	$(BIN)/python bench/run.py $(ARGS)
+
+chaos: $(VENV)/.test
+	$(BIN)/pytest tests -m chaos --timeout 3600 $(ARGS)
+
+soak: $(VENV)/.test
+	$(BIN)/pytest tests -m soak --timeout 7200 $(ARGS)
+
+sanitize: $(VENV)/.test
+	VENV=$(VENV) bash tests/sanitize.sh $(ARGS)
+
+lint: $(VENV)/.lint build/werror/.made
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint src_pyx
+	$(BIN)/mypy
+	$(BIN)/stubtest --concise $(patsubst src_pyx/%.pyx,asks_fast.%,$(wildcard src_pyx/_*.pyx))
+
+build/werror/.made: $(VENV)/.made setup.py $(wildcard src_pyx/*)
+	ASKS_FAST_WERROR=1 $(BIN)/python setup.py --quiet build_ext --force \
+		--build-lib build/werror --build-temp build/werror-objects
+	@touch $@
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-all:
+	@set -e; found=0; for version in 3.10 3.11 3.12 3.13; do \
+		python=$$(command -v python$$version || ls -d ~/.pyenv/versions/$$version.*/bin/python 2>/dev/null | sort -V | tail -1); \
+		if [ -z "$$python" ] || ! $$python -c 'pass' 2>/dev/null; then echo "== Python $$version is not installed"; continue; fi; \
+		echo "== $$($$python --version)"; found=1; \
+		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version ARGS='$(ARGS)'; \
+	done; test $$found = 1
+
+sdist wheel: $(VENV)/.made
+	bash .ci/wheel.sh $(VENV) $@
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet $(ARGS)
+
+clean:
+	rm -rf build dist site .venv .venv-3.* .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

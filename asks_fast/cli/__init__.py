@@ -1,0 +1,31 @@
+"""The command `asks-fast`.
+
+Rules:  nothing is imported before it is needed: click and rich are extras, and each command lives
+        in a module of its own that is imported when that command is called.
+Not here: the commands (`group.COMMANDS` names their modules).
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+NEEDED = ("click", "rich")
+
+
+def main() -> None:
+    """Run the command line; exits with status 2 if the extra `cli` is not installed."""
+    try:
+        for name in NEEDED:
+            __import__(name)
+    except ImportError as error:
+        sys.exit(missing_extra("the command line", error.name or "click", "cli"))
+    from asks_fast.cli.group import group
+
+    group(prog_name="asks-fast")
+
+
+def missing_extra(what: str, package: str, extra: str) -> str:
+    """One sentence: what needs which package, and the command that installs it."""
+    return f'{what} needs the package {package}: pip install "asks-fast[{extra}]"'

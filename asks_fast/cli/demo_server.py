@@ -1,0 +1,132 @@
+"""The server of `asks-fast demo`, a program of its own: granian with an application that counts.
+
+    python -m asks_fast.cli.demo_server 1        one origin on 127.0.0.1
+    python -m asks_fast.cli.demo_server 20       twenty: 127.0.0.1 to 127.0.0.20, or twenty ports
+
+Answers `/asks/test/<n>` with a small JSON document that holds n, and `/stats` with the requests,
+the connections (distinct peers), and the most that were open at one moment, as the operating
+system shows them to this process: nothing of what is counted comes from the client.
+Facts:  granian takes no port 0, but sets SO_REUSEPORT: a bound socket that never listens holds
+        a free port for it. Only Linux has all of 127.0.0.0/8 configured.
+Rules:  prints the origins as one line of JSON; ends when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+PAD = "x" * 60  # makes the document about a hundred bytes
+JSON_HEADERS = [("content-type", "application/json"), ("cache-control", "no-store")]
+
+
+class Counter:
+    """What the server has seen so far."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.peers: set[str] = set()
+        self.most_open: int | None = None
+
+    async def app(self, scope: Any, proto: Any) -> None:
+        if scope.path == "/stats":
+            proto.response_str(200, JSON_HEADERS, self.report())
+            return
+        self.requests += 1
+        self.peers.add(scope.client + ">" + scope.server)
+        number = scope.path.rsplit("/", 1)[-1]
+        proto.response_str(200, JSON_HEADERS, json.dumps({"number": number, "pad": PAD}))
+
+    def report(self) -> str:
+        return json.dumps(
+            {
+                "requests": self.requests,
+                "connections": len(self.peers),
+                "most_open": self.most_open,
+            }
+        )
+
+    async def watch(self, ports: set[int]) -> None:
+        """Look at the system's table of connections again and again, at a twentieth of the time."""
+        while True:
+            started = time.perf_counter()
+            now = open_connections(ports)
+            if now is None:
+                return
+            self.most_open = max(self.most_open or 0, now)
+            await asyncio.sleep(max(0.01, (time.perf_counter() - started) * 20))
+
+
+def open_connections(ports: set[int]) -> int | None:
+    """Established connections to these local ports; None where /proc does not tell."""
+    wanted = {f"{port:04X}" for port in ports}
+    try:
+        with open("/proc/net/tcp") as table:
+            rows = [line.split(None, 4) for line in table]
+    except OSError:
+        return None
+    return sum(1 for row in rows if row[3] == "01" and row[1].rpartition(":")[2] in wanted)
+
+
+def hold_port(address: str) -> socket.socket:
+    """A bound socket that never listens: its port is free for granian alone."""
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind((address, 0))
+    return holder
+
+
+async def accepts(address: str, port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(address, port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
+
+
+async def serve(count: int) -> None:
+    spread = sys.platform == "linux"
+    holders = [hold_port(f"127.0.0.{n + 1}" if spread else "127.0.0.1") for n in range(count)]
+    origins = [holder.getsockname() for holder in holders]
+    counter = Counter()
+    serving = [
+        asyncio.ensure_future(
+            Server(
+                counter.app,
+                address=address,
+                port=port,
+                interface=Interfaces.RSGI,
+                log_enabled=False,
+                websockets=False,
+                backlog=1024,
+            ).serve()
+        )
+        for address, port in origins
+    ]
+    await asyncio.wait_for(asyncio.gather(*(accepts(*origin) for origin in origins)), 60)
+    serving.append(asyncio.ensure_future(counter.watch({port for _, port in origins})))
+    print(json.dumps([f"http://{address}:{port}" for address, port in origins]), flush=True)
+    await asyncio.gather(*serving)
+
+
+def end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    asyncio.run(serve(int(sys.argv[1])))

@@ -1,0 +1,52 @@
+"""The group of subcommands, each imported when it is called.
+
+Rules:  a command is a module `asks_fast.cli.<name>` with a click command named `command`. Its
+        line of help stands here, so that `asks-fast --help` imports none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from asks_fast.cli import missing_extra
+
+COMMANDS = {
+    "get": "Make one request and print the answer.",
+    "fetch": "Fetch many URLs, politely or as fast as they come.",
+    "bench": "Load one server and print a table of what it did.",
+    "demo": "Ten thousand requests over fifty connections, to a server of its own.",
+}
+
+
+class LazyGroup(click.Group):
+    """Finds a subcommand by name in `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            module = importlib.import_module(f"asks_fast.cli.{cmd_name}")
+        except ModuleNotFoundError as error:
+            if error.name and error.name.startswith("asks_fast"):
+                raise
+            name = error.name or "?"
+            raise click.ClickException(
+                missing_extra(f"asks-fast {cmd_name}", name, "cli")
+            ) from error
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="asks-fast")
+def group() -> None:
+    """HTTP in great numbers: asks_fast from the command line."""
