@@ -6,7 +6,7 @@ VENV ?= .venv
 JOBS ?= 2
 ARGS ?=
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SOURCES := setup.py pyproject.toml MANIFEST.in README.md $(wildcard src_pyx/*) \
 	$(shell find asks_fast -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
 # The project's own copy in .venv is what is tested, never the tree: pytest is run as a program,
@@ -75,7 +75,7 @@ sanitize: $(VENV)/.test
 lint: $(VENV)/.lint build/werror/.made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint src_pyx
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src_pyx
 	$(BIN)/mypy
 	$(BIN)/stubtest --concise $(patsubst src_pyx/%.pyx,asks_fast.%,$(wildcard src_pyx/_*.pyx))
 
