@@ -16,10 +16,10 @@ from collections.abc import AsyncIterable, Callable, ItemsView, Iterable, Mappin
 from typing import Any
 
 from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest, UnreplayableBody
+from .file_sources import DiskSource, source_of_file
 from .sources import (
     BYTES_TYPE,
     AsyncIterableSource,
-    DiskSource,
     IterableSource,
     MemorySource,
     Piece,
@@ -27,7 +27,6 @@ from .sources import (
     Source,
     checked_encode,
     media_type_of,
-    source_of_file,
 )
 
 __all__ = ["Body", "BodyChunks", "make_body"]

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest
+from .file_sources import DiskSource, source_of_file
 from .sources import (
     AsyncIterableSource,
-    DiskSource,
     IterableSource,
     MemorySource,
     Piece,
@@ -26,7 +26,6 @@ from .sources import (
     Source,
     checked_encode,
     media_type_of,
-    source_of_file,
 )
 
 __all__ = ["MultipartData", "MultipartSource", "build_multipart_body"]

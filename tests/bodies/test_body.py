@@ -115,6 +115,30 @@ def test_mimetype_cannot_forge_headers(mimetype):
         make_body(data="x", mimetype=mimetype)
 
 
+# -- forms
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": ["1", 2], "b": "& = + % #", "none": None, "zero": 0, "empty": ""},
+        [("a", "1"), ("a", 2), ("b", "& = + % #"), ("zero", 0), ("empty", "")],
+        {"a": ["1", 2], "b": "& = + % #", "zero": 0, "empty": ""}.items(),
+    ],
+    ids=["dict", "pairs", "items"],
+)
+def test_form(data):
+    """Dicts and pairs are forms: names repeat, delimiters are quoted, None is left out."""
+    body = made(data=data)
+    assert body.content_type == "application/x-www-form-urlencoded"
+    assert body.buffered == b"a=1&a=2&b=%26+%3D+%2B+%25+%23&zero=0&empty="
+
+
+def test_form_encoding():
+    """Text of a form is quoted in `encoding`."""
+    assert made(data={"ä": "ö"}, encoding="latin-1").buffered == b"%E4=%F6"
+
+
 # -- json
 
 
