@@ -235,7 +235,7 @@ class TestDates:
     @pytest.mark.parametrize(
         "text",
         ["", "now", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT",
-         "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Nov 1994 08:49:37 +0100", 
+         "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Nov 1994 08:49:37 +0100",
          "Sun, 06 Nov 0000 1:1:1 Z",
          "Sun, 06 Nov ٤٩٩١ 08:49:37 GMT", "x" * 100_000],
     )  # fmt: skip
