@@ -315,7 +315,7 @@ def bombs() -> dict[str, bytes]:
 
 
 class TestBombs:
-    @pytest.mark.parametrize("encoder", CODINGS)
+    @pytest.mark.parametrize("encoder", [name for name in CODINGS if name != "zstd"])
     def test_a_small_step_inflates_little(
         self, encoder: str, bombs: dict[str, bytes], inflate: str
     ) -> None:
@@ -367,7 +367,8 @@ class TestBombs:
         tracemalloc.start()
         try:
             assert decoder.decode(bombs["zstd"], 10) == bytes(10)
-            assert tracemalloc.get_traced_memory()[1] < 12 << 20
+            most = 12 << 20 if zstd_library == "zstandard" else 2 << 20
+            assert tracemalloc.get_traced_memory()[1] < most
         finally:
             tracemalloc.stop()
 
