@@ -1,23 +1,24 @@
 """From a route to a connected socket, ready for the first byte of a request.
 
-A `Connector` belongs to a session: it holds the options of the session, turns an origin and a
-request's own options into a `Route`, and connects along one.
+A `Connector` belongs to a session and holds what its connections need: names, contexts, TLS
+sessions, logins at proxies.
 
-Facts:  most sessions use one set of options, so a route is looked up, not made.
 Rules:  whatever fails is closed before the error leaves, cancellation and time-outs included. No
         timer is armed here but the one between two addresses: the time limit is the caller's.
+        What a certificate file or an extra must provide is asked for before anything is opened.
         `ssl` is imported with the first https route only.
-Not here: the pool, the exchange, the time limits.
+Not here: the pool, the exchange, the time limits, which route to take (routes.py).
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectionFailed, InvalidRequest
+from curio.traps import _io_release
+
+from ..errors import ConnectionFailed, InvalidRequest, NameResolutionError, ProxyError
 from .eyeballs import DELAY, connect_to_any
 from .names import (
     TTLS,
@@ -28,52 +29,25 @@ from .names import (
     shared_names,
     system_lookup,
 )
-from .route import Route, TlsSettings, make_tls_settings
+from .proxy_auth import ProxyLogins
+from .route import Route, TlsSettings
+from .routes import UNSET, Routes
 from .sockets import SocketSettings, connect_unix
 
 if TYPE_CHECKING:
     import socket
 
     from .names import Lookup
+    from .proxies import Proxy
     from .sockets import Address
-    from .tls import Sessions
+    from .tls import Security
 
     Trace = Callable[[str, float], None]
 
 __all__ = ["UNSET", "Connector"]
 
-
-class _Unset:
-    """The value of an option that was not given, where None is a value."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-UNSET: Any = _Unset()
-
-_MOST_ROUTES = 4096
 _MOST_CONTEXTS = 64
-_OVERRIDES = frozenset(
-    {
-        "cert",
-        "fingerprint",
-        "proxy",
-        "resolver",
-        "server_hostname",
-        "source_address",
-        "ssl_context",
-        "unix_socket",
-        "verify",
-    }
-)
-_TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint")
-_SECURE = frozenset({"https", "wss"})
+_MOST_LOGINS_IN_A_ROW = 3
 
 
 class Connector:
@@ -84,45 +58,26 @@ class Connector:
     `dns_negative_ttl` (seconds). Sockets: `source_address` (IP, or `(IP, port)`),
     `socket_options` (`(level, option, value)` each), `keepalive` (seconds of silence before the
     first probe, None for no probes), `unix_socket` (path), `happy_eyeballs_delay` (seconds).
-    TLS: `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`. Proxies: `proxy`,
-    `trust_env`. All that may also be given per request is listed at `route_for`.
-
-    Raises `InvalidRequest` for options that cannot be right.
+    TLS: `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`. Proxies: `proxy` (URL,
+    `Proxy`, or a list of them to be taken in turn), `trust_env`. Raises `InvalidRequest` for
+    options that cannot be right.
     """
 
     def __init__(
         self,
         *,
-        verify: bool | str | os.PathLike[str] = True,
-        cert: Any = None,
-        ssl_context: Any = None,
-        fingerprint: str | bytes | Iterable[str | bytes] | None = None,
-        server_hostname: str | None = None,
-        proxy: Any = None,
-        trust_env: bool = False,
-        source_address: str | tuple[str, int] | None = None,
         socket_options: Iterable[tuple[int, int, int | bytes]] = (),
         keepalive: float | None = 60.0,
-        unix_socket: str | bytes | os.PathLike[str] | None = None,
         resolver: Any = None,
         hosts: Mapping[str, str | Iterable[str]] | None = None,
         dns_ttl: float = TTLS[0],
         dns_negative_ttl: float = TTLS[1],
         happy_eyeballs_delay: float = DELAY,
+        **route_options: Any,
     ) -> None:
-        self._options: dict[str, Any] = {
-            "verify": verify,
-            "cert": cert,
-            "ssl_context": ssl_context,
-            "fingerprint": fingerprint,
-            "server_hostname": server_hostname,
-            "source_address": _as_source(source_address),
-            "unix_socket": _as_path(unix_socket),
-        }
-        self._tls = make_tls_settings(verify, cert, ssl_context, fingerprint)
-        self._settings = SocketSettings(keepalive, tuple(socket_options))
-        self._tcp_options = self._settings.tcp_options()
-        if happy_eyeballs_delay < 0:
+        self._routes = Routes(names_for=self._names_for, **route_options)
+        self._tcp_options = SocketSettings(keepalive, tuple(socket_options)).tcp_options()
+        if not happy_eyeballs_delay >= 0:
             raise InvalidRequest("happy_eyeballs_delay= takes seconds, 0 or more")
         self._delay = happy_eyeballs_delay
         self._hosts = StaticHosts(hosts)
@@ -134,81 +89,190 @@ class Connector:
         else:
             self._names = shared_names()
         self._resolvers: dict[Any, Names] = {}
-        self._routes: dict[Any, Route] = {}
+        self._logins = ProxyLogins()
         self._contexts: dict[TlsSettings, Any] = {}
-        self._sessions: Sessions | None = None
+        self._sessions: Any = None
 
     def __repr__(self) -> str:
-        return f"<Connector {self._tls!r}, {len(self._routes)} routes>"
+        return f"<Connector {self._routes!r} {self._names!r}>"
 
     # -- routes
 
+    @property
+    def rotates(self) -> bool:
+        """Whether one origin's route differs from request to request (a list of proxies)."""
+        return self._routes.rotates
+
     def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
-        """The route to an origin; the same object for the same arguments.
+        """The route to an origin; the same object for the same arguments, unless `rotates`.
 
         `host` is lower-case ASCII, or an IP address without brackets. `overrides` are one
         request's own `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`, `proxy`,
         `source_address`, `unix_socket` and `resolver`; leave out (or `UNSET`) what is not given.
         Raises `InvalidRequest`, and `TypeError` for an unknown name. Waits for nothing.
         """
-        key: Any = (scheme, host, port)
-        if overrides:
-            overrides = {name: value for name, value in overrides.items() if value is not UNSET}
-            unknown = overrides.keys() - _OVERRIDES
-            if unknown:
-                raise TypeError(f"unknown connection options: {', '.join(sorted(unknown))}")
-            key = (*key, *sorted(overrides.items(), key=_first))
-        try:
-            route = self._routes.get(key)
-        except TypeError:  # an unhashable value, such as a list of fingerprints
-            return self._make_route(scheme, host, port, overrides)
-        if route is None:
-            route = self._make_route(scheme, host, port, overrides)
-            if len(self._routes) >= _MOST_ROUTES:
-                del self._routes[next(iter(self._routes))]
-            self._routes[key] = route
-        return route
+        return self._routes.route_for(scheme, host, port, **overrides)
 
-    def _make_route(self, scheme: str, host: str, port: int, overrides: dict[str, Any]) -> Route:
-        own = self._options
-        unix_socket = own["unix_socket"]
-        if "unix_socket" in overrides:
-            unix_socket = _as_path(overrides["unix_socket"])
-        source = own["source_address"]
-        if "source_address" in overrides:
-            source = _as_source(overrides["source_address"])
-        tls = name = None
-        if scheme in _SECURE:
-            tls = self._tls_for(overrides)
-            name = overrides.get("server_hostname", own["server_hostname"])
-        return Route(
-            scheme,
-            host,
-            port,
-            tls=tls,
-            server_hostname=name,
-            source_address=source,
-            socket_options=self._settings.options,
-            unix_socket=unix_socket,
-            resolver=self._names_of(overrides.get("resolver")),
+    def proxy_headers(self, route: Route, method: str, url: str) -> tuple[tuple[str, str], ...]:
+        """The fields that go with this request to the proxy of a `forward` route.
+
+        `url` is the absolute target as it stands in the request line. Empty on any other route.
+        """
+        if not route.forward or route.proxy is None:
+            return ()
+        return self._logins.headers(route.proxy, method, url)
+
+    async def answer_proxy(
+        self,
+        route: Route,
+        method: str,
+        url: str,
+        sent: Iterable[tuple[str, str]],
+        answer: Iterable[tuple[str, str]],
+    ) -> bool:
+        """Take in the 407 that a proxy gave to a request on a `forward` route.
+
+        `sent` is what `proxy_headers` gave for the request, `answer` the fields of the 407. True
+        means: send the request once more, with `proxy_headers` asked for anew. False means that
+        there is nothing better to say: the 407 is the caller's.
+        """
+        if not route.forward or route.proxy is None:
+            return False
+        return await self._logins.challenged(route.proxy, method, url, sent, answer)
+
+    # -- connections
+
+    async def connect(self, route: Route, *, trace: Trace | None = None) -> Any:
+        """A connection along `route`: connected, TLS done, non-blocking, nobody else's.
+
+        Returns a `socket.socket`, an `ssl.SSLSocket`, or an object with their non-blocking
+        `recv_into`, `send`, `pending`, `close` and `fileno`. `trace` is called with the name of
+        each step done (`"resolved"`, `"connected"`, `"tunnelled"`, `"tls"`) and
+        `time.monotonic()`. Raises `ConnectionFailed` and its kinds (`NameResolutionError`,
+        `ProxyError`, `TlsError`, `CertificateError`), and `InvalidRequest` for files or extras
+        that are missing. Cancelled at any point, it leaves nothing open.
+        """
+        security = None if route.tls is None else self._security(route.tls)
+        if route.proxy is not None:
+            sock = await self._reach_through(route, route.proxy, trace)
+        elif route.unix_socket is not None:
+            sock = await self._reach_unix(route, trace)
+        else:
+            sock = await self._reach(route, route.host, route.port, route.origin, trace)
+        if security is not None:
+            name = route.server_hostname or route.host
+            sock = await security.secure(sock, name, key=route, peer=route.origin)
+            if trace is not None:
+                trace("tls", time.monotonic())
+        return sock
+
+    async def _reach(
+        self, route: Route, host: str, port: int, target: str, trace: Trace | None
+    ) -> socket.socket:
+        addresses = await self._addresses(route, host, port)
+        if trace is not None:
+            trace("resolved", time.monotonic())
+        sock = await connect_to_any(
+            addresses,
+            options=self._tcp_options,
+            source_address=route.source_address,
+            delay=self._delay,
+            target=target,
         )
+        if trace is not None:
+            trace("connected", time.monotonic())
+        return sock
 
-    def _tls_for(self, overrides: dict[str, Any]) -> TlsSettings:
-        given = {name: overrides[name] for name in _TLS_OPTIONS if name in overrides}
-        if not given:
-            return self._tls
-        wanted = {name: self._options[name] for name in _TLS_OPTIONS} | given
-        # What a request says itself stands against the session's statement of another kind.
-        if given.get("ssl_context") is not None:
-            wanted["verify"] = given.get("verify", True)
-            wanted["cert"] = given.get("cert")
-        elif "verify" in given or "cert" in given:
-            wanted["ssl_context"] = None
-        return make_tls_settings(**wanted)
+    async def _reach_unix(self, route: Route, trace: Trace | None) -> socket.socket:
+        assert route.unix_socket is not None
+        try:
+            sock = await connect_unix(route.unix_socket)
+        except OSError as error:
+            raise ConnectionFailed(
+                f"could not connect to {route.origin} on the Unix socket {route.unix_socket!r}: "
+                f"{error.strerror or error}"
+            ) from error
+        if trace is not None:
+            trace("connected", time.monotonic())
+        return sock
 
-    def _names_of(self, resolver: Any) -> Names | None:
-        if resolver is None:
-            return None
+    # -- through proxies
+
+    async def _reach_through(self, route: Route, proxy: Proxy, trace: Trace | None) -> Any:
+        if proxy.is_socks:
+            return await self._reach_through_socks(route, proxy, trace)
+        if route.forward:
+            return await self._reach_proxy(route, proxy, trace)
+        from . import tunnel
+
+        for _ in range(_MOST_LOGINS_IN_A_ROW):
+            sock = await self._reach_proxy(route, proxy, trace)
+            try:
+                headers = self._logins.headers(proxy, "CONNECT", route.authority)
+                reply = await tunnel.open_tunnel(sock, route.authority, headers, str(proxy))
+                if reply.status_code < 300:
+                    if trace is not None:
+                        trace("tunnelled", time.monotonic())
+                    tunnelled, sock = sock, None
+                    return tunnelled
+            finally:
+                if sock is not None:
+                    await _io_release(sock)
+                    sock.close()
+            if reply.status_code != 407 or not await self._logins.challenged(
+                proxy, "CONNECT", route.authority, headers, reply.headers
+            ):
+                break
+        raise tunnel.refusal(str(proxy), route.authority, reply)
+
+    async def _reach_through_socks(self, route: Route, proxy: Proxy, trace: Trace | None) -> Any:
+        from . import socks
+
+        socks.require_python_socks()
+        host = route.host
+        if proxy.scheme in ("socks4", "socks5"):
+            host = await self._one_address(route, only_v4=proxy.scheme == "socks4")
+        sock = await self._reach_proxy(route, proxy, trace)
+        try:
+            await socks.open_socks_tunnel(sock, proxy, host, route.port)
+        except BaseException:
+            await _io_release(sock)
+            sock.close()
+            raise
+        if trace is not None:
+            trace("tunnelled", time.monotonic())
+        return sock
+
+    async def _reach_proxy(self, route: Route, proxy: Proxy, trace: Trace | None) -> Any:
+        security = None if route.proxy_tls is None else self._security(route.proxy_tls)
+        try:
+            sock: Any = await self._reach(route, proxy.host, proxy.port, str(proxy), trace)
+        except ConnectionFailed as error:
+            raise ProxyError(f"the proxy cannot be reached: {error}") from error
+        if security is not None:
+            key = (proxy, route.proxy_tls)
+            sock = await security.secure(sock, proxy.host, key=key, peer=f"the proxy {proxy}")
+        return sock
+
+    # -- names and contexts
+
+    async def _addresses(self, route: Route, host: str, port: int) -> list[Address]:
+        literal = literal_address(host, port)
+        if literal is not None:
+            return [literal]
+        found = self._hosts.find(host, port) if self._hosts else None
+        if found is None:
+            names = self._names if route.resolver is None else route.resolver
+            found = await names.resolve(host)
+        return [address for text in found if (address := literal_address(text, port)) is not None]
+
+    async def _one_address(self, route: Route, *, only_v4: bool) -> str:
+        for _, target in await self._addresses(route, route.host, route.port):
+            if not only_v4 or ":" not in target[0]:
+                return target[0]
+        raise NameResolutionError(f"{route.host!r} has no IPv4 address, and SOCKS4 knows no other")
+
+    def _names_for(self, resolver: Any) -> Names:
         names = self._resolvers.get(resolver)
         if names is None:
             names = self._resolvers[resolver] = self._new_names(as_lookup(resolver))
@@ -218,103 +282,15 @@ class Connector:
         ttl, negative_ttl = self._ttls
         return Names(lookup, ttl=ttl, negative_ttl=negative_ttl)
 
-    # -- connections
-
-    async def connect(self, route: Route, *, trace: Trace | None = None) -> Any:
-        """A connection along `route`: connected, TLS done, non-blocking, nobody else's.
-
-        Returns a `socket.socket`, an `ssl.SSLSocket`, or an object with their non-blocking
-        `recv_into`, `send`, `pending`, `close` and `fileno`. `trace` is called with the name of
-        each step done (`"resolved"`, `"connected"`, `"tls"`) and `time.monotonic()`. Raises
-        `ConnectionFailed` and its kinds (`NameResolutionError`, `ProxyError`, `TlsError`,
-        `CertificateError`). Cancelled at any point, it leaves nothing open.
-        """
-        security = None if route.tls is None else self._prepare(route.tls)
-        if route.unix_socket is not None:
-            sock = await self._reach_unix(route)
-        else:
-            sock = await self._reach(route, route.host, route.port, route.origin, trace)
-        if trace is not None:
-            trace("connected", time.monotonic())
+    def _security(self, settings: TlsSettings) -> Security:
+        security: Security | None = self._contexts.get(settings)
         if security is None:
-            return sock
-        tls, context, sessions = security
-        name = tls.tls_name(route.server_hostname or route.host)
-        secured = await tls.start_tls(
-            sock, route.tls, context, name, sessions=sessions, key=route, peer=route.origin
-        )
-        if trace is not None:
-            trace("tls", time.monotonic())
-        return secured
+            from . import tls
 
-    async def _reach(
-        self, route: Route, host: str, port: int, target: str, trace: Trace | None
-    ) -> socket.socket:
-        addresses = await self._addresses(route, host, port)
-        if trace is not None:
-            trace("resolved", time.monotonic())
-        return await connect_to_any(
-            addresses,
-            options=self._tcp_options,
-            source_address=route.source_address,
-            delay=self._delay,
-            target=target,
-        )
-
-    async def _addresses(self, route: Route, host: str, port: int) -> list[Address]:
-        literal = literal_address(host, port)
-        if literal is not None:
-            return [literal]
-        found = self._hosts.find(host, port) if self._hosts else None
-        if found is None:
-            names = self._names if route.resolver is None else route.resolver
-            found = await names.resolve(host)  # type: ignore[attr-defined]
-        return [address for text in found if (address := literal_address(text, port)) is not None]
-
-    async def _reach_unix(self, route: Route) -> socket.socket:
-        assert route.unix_socket is not None
-        try:
-            return await connect_unix(route.unix_socket)
-        except OSError as error:
-            raise ConnectionFailed(
-                f"could not connect to {route.origin} on the Unix socket {route.unix_socket!r}: "
-                f"{error.strerror or error}"
-            ) from error
-
-    def _prepare(self, settings: TlsSettings) -> tuple[Any, Any, Sessions]:
-        # Before anything is opened: files that are missing fail here.
-        from . import tls
-
-        tls.warn_once_if_unverified(settings)
-        context = self._contexts.get(settings)
-        if context is None:
+            if self._sessions is None:
+                self._sessions = tls.Sessions()
+            security = tls.Security(settings, self._sessions)
             if len(self._contexts) >= _MOST_CONTEXTS:
                 del self._contexts[next(iter(self._contexts))]
-            context = self._contexts[settings] = tls.context_for(settings)
-        if self._sessions is None:
-            self._sessions = tls.Sessions()
-        return tls, context, self._sessions
-
-
-def _first(item: tuple[str, Any]) -> str:
-    return item[0]
-
-
-def _as_path(path: str | bytes | os.PathLike[str] | None) -> str | bytes | None:
-    if path is None:
-        return None
-    if not isinstance(path, (str, bytes, os.PathLike)) or not path:
-        raise InvalidRequest(f"unix_socket= takes the path of a socket, not {path!r}")
-    return os.fspath(path)
-
-
-def _as_source(source: str | tuple[str, int] | None) -> tuple[str, int] | None:
-    if source is None:
-        return None
-    host, port = (source, 0) if isinstance(source, str) else source
-    if literal_address(host, 0) is None or not 0 <= port <= 65535:
-        raise InvalidRequest(
-            f"source_address= takes an IP address of this machine, or (address, port); "
-            f"not {source!r}"
-        )
-    return (host, port)
+            self._contexts[settings] = security
+        return security

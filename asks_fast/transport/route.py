@@ -23,15 +23,16 @@ from ..errors import InvalidRequest
 if TYPE_CHECKING:
     import ssl
 
+    from .names import Names
     from .proxies import Proxy
 
     Cert = str | os.PathLike[str] | tuple[Any, ...]
     SocketOption = tuple[int, int, int | bytes]
 
-__all__ = ["Route", "TlsSettings", "make_tls_settings"]
+__all__ = ["SECURE_SCHEMES", "Route", "TlsSettings", "make_tls_settings"]
 
 _FINGERPRINT_BYTES = 32  # SHA-256; shorter digests can be forged
-_SECURE = frozenset({"https", "wss"})
+SECURE_SCHEMES = frozenset({"https", "wss"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,39 +124,39 @@ def make_tls_settings(
 class Route:
     """The way to one origin, and the key of its connections; made by `Connector.route_for`.
 
-    `tls` is None exactly for plain http. `server_hostname` is the name to ask for and to verify
-    where it is not `host`. `resolver` is compared by identity. `forward` is true where requests go
-    to an HTTP proxy as they are: then the request line carries the absolute URL, and
-    `proxy_headers` go along. Those headers are for the proxy alone: whoever sends a request on
-    a route whose `forward` is false must not send them.
+    `tls` is None exactly for plain http, `proxy_tls` unless the proxy is an https one.
+    `server_hostname` is the name to ask for and to verify where it is not `host`. `resolver` is
+    compared by identity. `forward` is true where requests go to an HTTP proxy as they are: then
+    the request line carries the absolute URL, and the proxy's fields go along, which nobody else
+    may see.
     """
 
     scheme: str
     host: str
     port: int
     proxy: Proxy | None = None
+    proxy_tls: TlsSettings | None = None
     tls: TlsSettings | None = None
     server_hostname: str | None = None
     source_address: tuple[str, int] | None = None
-    socket_options: tuple[SocketOption, ...] = ()
     unix_socket: str | bytes | None = None
-    resolver: object | None = None
+    resolver: Names | None = None
     forward: bool = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         proxy = self.proxy
-        forward = proxy is not None and not proxy.is_socks and self.scheme not in _SECURE
+        forward = proxy is not None and not proxy.is_socks and self.scheme not in SECURE_SCHEMES
         object.__setattr__(self, "forward", forward)
         key = (
             self.scheme,
             self.host,
             self.port,
             proxy,
+            self.proxy_tls,
             self.tls,
             self.server_hostname,
             self.source_address,
-            self.socket_options,
             self.unix_socket,
             self.resolver,
         )
@@ -177,7 +178,7 @@ class Route:
     @property
     def is_secure(self) -> bool:
         """Whether TLS is spoken with the origin."""
-        return self.scheme in _SECURE
+        return self.scheme in SECURE_SCHEMES
 
     @property
     def authority(self) -> str:
@@ -194,6 +195,6 @@ class Route:
     def proxy_headers(self) -> tuple[tuple[str, str], ...]:
         """Fields that go with each forwarded request, to the proxy alone; else empty.
 
-        Where the proxy wants Digest, the credentials come from `Connector.proxy_auth` instead.
+        Without Digest credentials, which differ each time: `Connector.proxy_headers` has them too.
         """
         return self.proxy.headers_to_send() if self.forward and self.proxy is not None else ()

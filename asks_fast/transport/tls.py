@@ -13,22 +13,20 @@ Not here: what the settings mean (route.py), TLS inside TLS (tls_bio.py).
 
 from __future__ import annotations
 
-import hashlib
+import os
 import ssl
 import threading
 import warnings
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curio.traps import _io_release, _read_wait, _write_wait
 
 from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest
 from .route import TlsSettings
+from .tls_bio import TlsOverTls
 
-if TYPE_CHECKING:
-    import socket
-
-__all__ = ["CertificateError", "Sessions", "TlsError", "context_for", "handshake", "start_tls"]
+__all__ = ["CertificateError", "Security", "Sessions", "TlsError", "context_for", "tls_name"]
 
 _PROTOCOL = "http/1.1"
 _MOST_SESSIONS = 2048
@@ -121,8 +119,6 @@ def _verifying(verify: bool | str) -> ssl.SSLContext:
                 'verify="truststore" needs an extra: pip install "asks-fast[truststore]"'
             ) from error
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    import os
-
     where = str(verify)
     try:
         if os.path.isdir(where):
@@ -184,29 +180,6 @@ class _KeepingSocket(ssl.SSLSocket):
         super().close()
 
 
-def _wrap(
-    context: ssl.SSLContext,
-    sock: socket.socket,
-    server_hostname: str,
-    session: ssl.SSLSession | None,
-) -> ssl.SSLSocket:
-    # A context with a socket class of its own (truststore, the user's) keeps it.
-    if "sslsocket_class" not in vars(context) and context.sslsocket_class is ssl.SSLSocket:
-        context.sslsocket_class = _KeepingSocket
-    try:
-        return context.wrap_socket(
-            sock,
-            server_hostname=server_hostname,
-            do_handshake_on_connect=False,
-            suppress_ragged_eofs=False,
-            session=session,
-        )
-    except ValueError as error:  # UnicodeError is one
-        raise InvalidRequest(
-            f"{server_hostname!r} cannot be the name in a TLS handshake: {error}"
-        ) from error
-
-
 def tls_name(host: str) -> str:
     """`host` as a certificate names it: ASCII, without a final dot or an IPv6 zone."""
     host = host.partition("%")[0] if ":" in host else host.removesuffix(".")
@@ -220,38 +193,64 @@ def tls_name(host: str) -> str:
         raise InvalidRequest(f"server_hostname={host!r} is no valid name: {error}") from error
 
 
-async def start_tls(
-    sock: socket.socket,
-    settings: TlsSettings,
-    context: ssl.SSLContext,
-    server_hostname: str,
-    *,
-    sessions: Sessions,
-    key: Hashable,
-    peer: str,
-) -> ssl.SSLSocket:
-    """TLS on a connected socket, which from now on belongs to the result.
+class Security:
+    """One set of TLS settings, ready for use: its context, and where its sessions are kept.
 
-    `server_hostname` comes from `tls_name`; `peer` says in errors whom we talk to. Raises
-    `CertificateError`, `TlsError` or `ConnectionFailed`. The socket is closed on every
-    failure, cancellation included.
+    Raises `InvalidRequest` where a file named by the settings is missing or does not hold what
+    it should. Expensive to make; the first unverified one of a process warns.
     """
-    try:
-        await _io_release(sock)  # wrapping takes the descriptor away from `sock`
-        wrapped = _wrap(context, sock, server_hostname, sessions.find(key, context))
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        await handshake(wrapped.do_handshake, wrapped, peer)
-        check_peer(wrapped, settings, peer)
-    except BaseException:
-        await _io_release(wrapped)
-        wrapped.close()
-        raise
-    if isinstance(wrapped, _KeepingSocket):
-        wrapped.keep = lambda session: sessions.keep(key, context, session)
-    return wrapped
+
+    def __init__(self, settings: TlsSettings, sessions: Sessions) -> None:
+        warn_once_if_unverified(settings)
+        self._settings = settings
+        self._context = context_for(settings)
+        self._sessions = sessions
+
+    async def secure(
+        self, sock: Any, host: str, *, key: Hashable, peer: str
+    ) -> ssl.SSLSocket | TlsOverTls:
+        """TLS on a connected `sock`, which from now on belongs to the result.
+
+        `host` is the name to ask for and to verify, `key` that of the session to resume, `peer`
+        says in errors whom we talk to. Raises `CertificateError`, `TlsError`, `ConnectionFailed`,
+        and `InvalidRequest` if `host` cannot be such a name. The socket is closed on every
+        failure, cancellation included.
+        """
+        secured = sock
+        try:
+            await _io_release(sock)  # wrapping takes the descriptor away from `sock`
+            session = self._sessions.find(key, self._context)
+            secured = self._wrap(sock, tls_name(host), session)
+            await handshake(secured.do_handshake, secured, peer)
+            check_peer(secured, self._settings, peer)
+        except BaseException:
+            await _io_release(secured)
+            secured.close()
+            raise
+        if not isinstance(secured, ssl.SSLSocket) or isinstance(secured, _KeepingSocket):
+            keep, context = self._sessions.keep, self._context
+            secured.keep = lambda session: keep(key, context, session)
+        return secured
+
+    def _wrap(
+        self, sock: Any, name: str, session: ssl.SSLSession | None
+    ) -> ssl.SSLSocket | TlsOverTls:
+        context = self._context
+        try:
+            if isinstance(sock, (ssl.SSLSocket, TlsOverTls)):
+                return TlsOverTls(sock, context, name, session)
+            # A context with a socket class of its own (truststore, a user's) keeps it.
+            if context.sslsocket_class is ssl.SSLSocket:
+                context.sslsocket_class = _KeepingSocket
+            return context.wrap_socket(
+                sock,
+                server_hostname=name,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,
+                session=session,
+            )
+        except ValueError as error:  # UnicodeError is one
+            raise InvalidRequest(f"{name!r} cannot be the name in TLS: {error}") from error
 
 
 async def handshake(step: Callable[[], Any], waitable: Any, peer: str) -> None:
@@ -293,9 +292,11 @@ def _explain(error: ssl.SSLError) -> str:
     return reason
 
 
-def check_peer(wrapped: ssl.SSLSocket | ssl.SSLObject, settings: TlsSettings, peer: str) -> None:
+def check_peer(wrapped: ssl.SSLSocket | TlsOverTls, settings: TlsSettings, peer: str) -> None:
     """After the handshake: the pinned certificate, and a protocol we speak."""
     if settings.fingerprints:
+        import hashlib
+
         certificate = wrapped.getpeercert(binary_form=True) or b""
         found = hashlib.sha256(certificate).digest()
         if found not in settings.fingerprints:
