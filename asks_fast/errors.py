@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsksException",
+    "BadCookieFile",
     "BadHttpResponse",
     "BadStatus",
     "BodyLengthMismatch",
@@ -69,6 +70,10 @@ class InvalidURL(InvalidRequest):
 
 class InvalidHeader(InvalidRequest):
     """A method, field name or field value holds characters that HTTP forbids (RFC 9110 §5)."""
+
+
+class BadCookieFile(AsksException, ValueError):
+    """A saved cookie file is malformed or too long; no cookie was taken from it."""
 
 
 class UnreplayableBody(AsksException, RuntimeError):
