@@ -239,7 +239,7 @@ def _data_body(data: Any, encoding: str, mimetype: str | None) -> Body | None:
 
 
 def _is_form(data: Any) -> bool:
-    if isinstance(data, Mapping | ItemsView):
+    if type(data) is dict or isinstance(data, Mapping | ItemsView):
         return True
     if isinstance(data, list | tuple):
         return not data or not all(isinstance(x, bytes | bytearray | memoryview) for x in data)
