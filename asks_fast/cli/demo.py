@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-import asks_fast
+from asks_fast.base_funcs import get
 from asks_fast.cli import missing_extra
+from asks_fast.sessions import DSession, HSession
 
 ENDPOINT = "/asks/test"
 ORIGINS = 20  # how many origins --dsession spreads its requests over
@@ -73,8 +74,8 @@ class Job:
 
     def session(self) -> Any:
         if self.dsession:
-            return asks_fast.DSession(connections=self.connections)
-        session = asks_fast.HSession(self.origins[0], connections=self.connections)
+            return DSession(connections=self.connections)
+        session = HSession(self.origins[0], connections=self.connections)
         session.endpoint = self.endpoint
         return session
 
@@ -169,7 +170,7 @@ def own_server(count: int) -> Iterator[list[str]]:
 
 
 async def server_stats(origin: str) -> dict[str, Any]:
-    response = await asks_fast.get(f"{origin}/stats")
+    response = await get(f"{origin}/stats")
     stats: dict[str, Any] = response.json()
     return stats
 
@@ -213,7 +214,10 @@ def verdict(job: Job, tally: Tally, stats: dict[str, Any] | None) -> int:
 
 def run_kernel(function: Any, *arguments: Any) -> Any:
     """`function(*arguments)` in asks_fast's own kernel where it is built, else in curio's."""
-    run = getattr(asks_fast, "run", curio.run)
+    try:
+        from asks_fast.kernel import run
+    except ImportError:
+        run = curio.run
     return run(function, *arguments)
 
 

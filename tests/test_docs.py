@@ -1,0 +1,96 @@
+"""Every Python block of the documentation runs, against the application of the test suite.
+
+Rules:  a block stands alone. `http://localhost:8000` in it is the test server (its pages are
+        listed in tests/support/app.py). A block with `await` at its top level is run in a kernel.
+        `<!-- no-run: reason -->` on the line before a block skips it and says why.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import curio
+import pytest
+from support.servers import Server
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACEHOLDER = "localhost:8000"
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*$")
+NO_RUN = re.compile(r"<!-- no-run: (?P<reason>.+?) -->")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of Python."""
+
+    page: str
+    line: int
+    code: str
+    skip: str | None
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    lines = page.read_text().splitlines()
+    number = 0
+    while number < len(lines):
+        fence = FENCE.match(lines[number])
+        number += 1
+        if fence is None:
+            continue
+        start = number
+        while number < len(lines) and lines[number].strip() != "```":
+            number += 1
+        if fence["language"] == "python":
+            above = NO_RUN.search(lines[start - 2]) if start > 1 else None
+            indent = len(fence["indent"])
+            code = "\n".join(line[indent:] for line in lines[start:number]) + "\n"
+            name = str(page.relative_to(ROOT))
+            yield Block(name, start + 1, code, above["reason"] if above else None)
+        number += 1
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCKS = [block for page in PAGES if page.exists() for block in blocks_of(page)]
+
+
+@pytest.fixture
+def modules_as_before() -> Iterator[None]:
+    """A block may put modules into sys.modules (`install_as_asks`); they go again."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] == "asks":
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
+def test_block_runs(
+    block: Block,
+    app_server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    modules_as_before: None,
+) -> None:
+    """The block runs to its end without an error or a warning."""
+    if block.skip is not None:
+        pytest.skip(block.skip)
+    monkeypatch.chdir(tmp_path)
+    text = block.code.replace(PLACEHOLDER, f"{app_server.host}:{app_server.port}")
+    source = "\n" * (block.line - 1) + text  # so that a traceback names the line of the page
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, str(ROOT / block.page), "exec", flags, dont_inherit=True)
+    module = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    if code.co_flags & inspect.CO_COROUTINE:
+        function = types.FunctionType(code, module.__dict__)
+        with curio.Kernel() as kernel:
+            kernel.run(function)
+    else:
+        exec(code, module.__dict__)

@@ -1,0 +1,121 @@
+"""Imports point downwards: the rooms of docs/architecture.md, held by reading every import.
+
+Rules:  a module imports from its own room or from lower ones, wherever the import stands;
+        `if TYPE_CHECKING:` is free, since nothing is imported then. No two modules import each
+        other, directly or by way of others. A module that stands in no room fails the test.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "asks_fast"
+
+# From the top of the house to its foundation. A name is a module or a package of asks_fast.
+ROOMS = [
+    ("the names a user imports", {"__init__"}),
+    ("programs and helpers above sessions", {"cli", "crawl", "testing", "compat", "dask"}),
+    ("one-shot functions", {"base_funcs"}),
+    ("sessions: defaults, lifetime, conversation", {"sessions", "conversation"}),
+    ("one prepared request", {"request", "options"}),
+    ("what an answer is", {"response_objects", "stream_body"}),
+    ("connections", {"transport"}),
+    ("one concern each", {"multipart", "auth", "cookie_utils", "body", "decoding", "http_utils"}),
+    (
+        "their parts",
+        {"digest", "challenges", "file_sources", "sources", "codings", "charsets", "fields"},
+    ),
+    ("addresses", {"urls", "url_host", "url_quote"}),
+    ("kernel", {"kernel"}),
+    ("compiled", {"_hotpath", "_kernel"}),
+    ("errors", {"errors"}),
+]
+LEVEL = {name: level for level, (_, names) in enumerate(ROOMS) for name in names}
+
+# Imports that look upwards on purpose, each inside a function that runs when all is loaded.
+ON_PURPOSE = {
+    ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
+}
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those under `if TYPE_CHECKING:`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from runtime_nodes(node)
+
+
+def imports_of(module: str) -> set[str]:
+    """The modules of asks_fast that `module` imports, anywhere in it."""
+    found: set[str] = set()
+    for node in runtime_nodes(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:  # one dot is the package that the module is in
+                package = f"asks_fast.{module}".split(".")[: -node.level]
+                base = ".".join([*package, *([base] if base else [])])
+            found.update(
+                f"{base}.{alias.name}" if is_module(f"{base}.{alias.name}") else base
+                for alias in node.names
+            )
+    inside = {local(name) for name in found if name.split(".")[0] == "asks_fast"}
+    return {name for name in inside if (module, name) not in ON_PURPOSE}
+
+
+def local(name: str) -> str:
+    """Dotted name inside the package; `asks_fast` itself is `__init__`."""
+    inner = name.removeprefix("asks_fast").lstrip(".")
+    if not inner:
+        return "__init__"
+    return f"{inner}.__init__" if f"{inner}.__init__" in MODULES else inner
+
+
+def is_module(name: str) -> bool:
+    inner = name.removeprefix("asks_fast.")
+    return inner in MODULES or f"{inner}.__init__" in MODULES or inner in ("_hotpath", "_kernel")
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module: str) -> None:
+    """A module imports its own room and the rooms below, and nothing above or beside."""
+    here = room(module)
+    assert here in LEVEL, f"asks_fast/{here} stands in no room: say in which in ROOMS"
+    for imported in imports_of(module):
+        there = room(imported)
+        assert there in LEVEL, f"{module} imports {imported}, which stands in no room"
+        assert LEVEL[there] >= LEVEL[here], f"{module} imports {imported}, a room above it"
+
+
+def test_no_circles() -> None:
+    """No module comes back to itself by way of what it imports."""
+    graph = {module: imports_of(module) & MODULES.keys() for module in MODULES}
+    done: set[str] = set()
+
+    def walk(module: str, way: list[str]) -> None:
+        assert module not in way, f"circle: {' > '.join([*way[way.index(module) :], module])}"
+        if module not in done:
+            for imported in graph[module] - {module}:
+                walk(imported, [*way, module])
+            done.add(module)
+
+    for module in graph:
+        walk(module, [])
