@@ -8,14 +8,37 @@ from typing import Any
 import curio
 
 
+class AnswerBody:
+    """A body that comes in pieces of up to 1,000 bytes."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.closed = False
+        self.decompress_data = True
+
+    def __aiter__(self) -> AnswerBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece, self.content = self.content[:1000], self.content[1000:]
+        if not piece:
+            raise StopAsyncIteration
+        await curio.sleep(0)
+        return piece
+
+    async def close(self) -> None:
+        self.closed = True
+
+
 class Answer:
-    """What tests look at in a response."""
+    """What tests look at in a response, streamed or not."""
 
     def __init__(self, status_code: int = 200, content: bytes = b"", url: str = "",
                  **headers: str) -> None:
         self.status_code = status_code
-        self.content = self.body = self.raw = content
+        self.content = self.raw = content
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.body = AnswerBody(content)
         self.reason_phrase = "OK"
         self.http_version = "1.1"
         self.url = url

@@ -1,0 +1,200 @@
+"""What a fetched page looks like in the output.
+
+A format turns a page into the bytes of one record, and a batch of records into bytes that may
+stand behind any other batch: plain JSON Lines, one gzip member, one zstd frame, WARC records.
+
+Rules:  a record is decided by its page alone. A record may be empty: nothing to keep.
+Not here: when a batch is written and how it survives (`ledger`); WARC itself is warcio's.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+from .pages import Fetched
+
+__all__ = ["FORMATS", "Form", "format_for"]
+
+FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "warc", "warc.gz")
+
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript",
+               "application/xhtml+xml", "application/x-ndjson")
+
+
+class Form:
+    """One format. `record(fetched)` → bytes of a record, `batch(records, is_first)` → bytes."""
+
+    def __init__(self, name: str, record: Callable[[Fetched], bytes],
+                 batch: Callable[[Sequence[bytes], bool], bytes]) -> None:
+        self.name = name
+        self.record = record
+        self.batch = batch
+
+
+def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
+    """The format by name, or by what the name of the output ends in (JSON Lines otherwise).
+
+    `body`: 'auto' (text where it is text, else base64), 'base64', 'none'. `headers`: the
+    response's header goes into JSON records. Raises ImportError naming the extra that is missing.
+    """
+    if name is None:
+        endings = {".jsonl.gz": "jsonl.gz", ".gz": "jsonl.gz", ".zst": "jsonl.zst",
+                   ".warc": "warc", ".warc.gz": "warc.gz"}
+        name = next((endings[e] for e in sorted(endings, key=len, reverse=True)
+                     if output.endswith(e)), "jsonl")
+    if name not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, found {name!r}")
+    if name.startswith("warc"):
+        warc = _Warc(name.endswith(".gz"))
+        return Form(name, warc.record, warc.batch)
+    dump = json_dumper()
+
+    def record(fetched: Fetched) -> bytes:
+        return dump(as_dict(fetched, body, headers)) + b"\n"
+
+    if name == "jsonl":
+        return Form(name, record, _plain)
+    return Form(name, record, _gzip_batch() if name == "jsonl.gz" else _zstd_batch())
+
+
+def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict[str, Any]:
+    """The fields of a JSON record; which there are, docs/guide/command-line.md lists."""
+    made: dict[str, Any] = {"url": fetched.url}
+    if fetched.key is not None:
+        made["key"] = fetched.key
+    page = fetched.page
+    if page is not None:
+        made["status"] = page.status_code
+        if page.url and page.url != fetched.url:
+            made["final_url"] = page.url
+        made["type"] = page.content_type
+        made["size"] = page.size
+        if headers:
+            made["headers"] = [list(pair) for pair in page.pairs]
+        if page.file is not None:
+            made["file"] = page.file
+        elif body != "none":
+            made.update(_body_fields(page.content, page.content_type, page.charset, body))
+    if fetched.error is not None:
+        made["error"] = {"kind": type(fetched.error).__name__, "message": str(fetched.error)}
+    made["attempts"] = fetched.attempts
+    made["elapsed"] = round(fetched.elapsed, 4)
+    made["fetched_at"] = fetched.at
+    return made
+
+
+def _body_fields(content: bytes, kind: str, charset: str | None, how: str) -> dict[str, str]:
+    is_text = not kind or kind.startswith(_TEXT_TYPES) or kind.endswith(("+json", "+xml"))
+    if how == "auto" and is_text:
+        for name in (charset, "utf-8"):
+            if name:
+                try:
+                    return {"body": content.decode(name)}
+                except (LookupError, ValueError):
+                    pass
+    return {"body_base64": base64.b64encode(content).decode("ascii")}
+
+
+def json_dumper() -> Callable[[Any], bytes]:
+    """orjson where it is installed; the standard library's writer otherwise, and for oddities."""
+    import json
+
+    def slow(value: Any) -> bytes:
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str).encode()
+
+    try:
+        import orjson
+    except ImportError:
+        return slow
+
+    def quick(value: Any) -> bytes:
+        try:
+            return bytes(orjson.dumps(value))
+        except TypeError:  # lone surrogates, huge integers
+            return slow(value)
+
+    return quick
+
+
+def _plain(records: Sequence[bytes], is_first: bool) -> bytes:
+    return b"".join(records)
+
+
+def _gzip_batch() -> Callable[[Sequence[bytes], bool], bytes]:
+    import gzip
+
+    def batch(records: Sequence[bytes], is_first: bool) -> bytes:
+        return gzip.compress(b"".join(records), 6, mtime=0)
+
+    return batch
+
+
+def _zstd_batch() -> Callable[[Sequence[bytes], bool], bytes]:
+    try:
+        import zstandard
+    except ImportError as e:
+        raise ImportError('zstd output needs zstandard: pip install "asks-fast[cli]"') from e
+    compressor = zstandard.ZstdCompressor(level=6, write_checksum=True)
+
+    def batch(records: Sequence[bytes], is_first: bool) -> bytes:
+        return bytes(compressor.compress(b"".join(records)))
+
+    return batch
+
+
+class _Warc:
+    """WARC 1.1 through warcio: a response record for an answer, a metadata record for a failure."""
+
+    def __init__(self, gzipped: bool) -> None:
+        try:
+            from warcio.statusandheaders import StatusAndHeaders
+            from warcio.warcwriter import WARCWriter
+        except ImportError as e:
+            raise ImportError('WARC output needs warcio: pip install "asks-fast[cli]"') from e
+        self._headers: Any = StatusAndHeaders
+        self._writer: Any = WARCWriter
+        self._gzipped = gzipped
+
+    def record(self, fetched: Fetched) -> bytes:
+        """One record; its body is as it came over the wire, still compressed."""
+        out = BytesIO()
+        writer = self._writer(out, gzip=self._gzipped, warc_version="1.1")
+        extra = {"WARC-Date": fetched.at}
+        page = fetched.page
+        if page is None:
+            text = " ".join(str(fetched.error).split())
+            said = f"fetchError: {type(fetched.error).__name__}: {text}\r\n".encode(
+                "utf-8", "replace")
+            made = writer.create_warc_record(
+                fetched.url, "metadata", payload=BytesIO(said), length=len(said),
+                warc_content_type="application/warc-fields", warc_headers_dict=extra)
+        else:
+            head = self._headers(f"{page.status_code} {page.reason}".rstrip(),
+                                 [_stored(pair) for pair in page.pairs],
+                                 protocol=f"HTTP/{page.http_version}")
+            made = writer.create_warc_record(page.url or fetched.url, "response",
+                                             payload=BytesIO(page.raw), length=len(page.raw),
+                                             http_headers=head, warc_headers_dict=extra)
+        writer.write_record(made)
+        return out.getvalue()
+
+    def batch(self, records: Sequence[bytes], is_first: bool) -> bytes:
+        """The records, behind a warcinfo record where the file begins."""
+        if not is_first:
+            return b"".join(records)
+        out = BytesIO()
+        writer = self._writer(out, gzip=self._gzipped, warc_version="1.1")
+        info = writer.create_warcinfo_record(None, {"software": "asks-fast",
+                                                    "format": "WARC File Format 1.1"})
+        writer.write_record(info)
+        return out.getvalue() + b"".join(records)
+
+
+def _stored(pair: tuple[str, str]) -> tuple[str, str]:
+    """Chunks are taken apart before the body is stored: the field that says so is renamed."""
+    name, value = pair
+    return ("X-Archive-Orig-Transfer-Encoding", value) if (
+        name.lower() == "transfer-encoding") else (name, value)

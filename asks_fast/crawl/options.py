@@ -1,0 +1,137 @@
+"""What a bulk fetch is told: plain data that can be pickled, sent as JSON, and compared.
+
+`FetchOptions` says how to fetch and what to keep. It knows nothing of where URLs come from and
+where results go, so the same options serve the command line, its worker processes and the
+partitions of `asks_fast.scaleout`.
+
+Rules:  bad values fail when the options are made; the message names the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .politeness import Politeness
+
+__all__ = ["FetchOptions", "matches_status", "matches_type"]
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """How to fetch many URLs; times in seconds, sizes in bytes.
+
+    `connections`: most requests under way. `host_connections`: most per host. `rate`: requests
+    per second in all; `host_rate`: per host. `delay`: least pause between two to a host.
+    `retries`: further tries after connection errors, 429, 502, 503 and 504. `failures`: failures
+    in a row after which a host is left alone. `timeout`, `connection_timeout`, `read_timeout`:
+    as for a request. `headers`, `cookies`, `user_agent`, `proxy`: sent with, or used by, each
+    request. `robots`: obey robots.txt. `max_body`: larger bodies are an error. `max_redirects`:
+    0 keeps the redirect itself. `verify`: False turns certificate checks off. `only_status`,
+    `only_type`: keep these alone, such as "200", "2xx", "400-499"; "text/html", "image/*".
+    """
+
+    connections: int = 100
+    host_connections: int | None = 8
+    rate: float | None = None
+    host_rate: float | None = None
+    delay: float = 0.0
+    retries: int = 2
+    failures: int = 10
+    timeout: float | None = 60.0
+    connection_timeout: float = 20.0
+    read_timeout: float | None = 30.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    user_agent: str | None = None
+    proxy: str | None = None
+    robots: bool = True
+    max_body: int | None = 50 * MIB
+    max_redirects: int = 20
+    verify: bool = True
+    only_status: tuple[str, ...] = ()
+    only_type: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """ValueError for what makes no sense."""
+        if self.connections < 1:
+            raise ValueError(f"connections must be at least 1, found {self.connections}")
+        for name in ("retries", "max_redirects"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        for name in ("timeout", "connection_timeout", "read_timeout", "max_body"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0 or None, found {value!r}")
+        object.__setattr__(self, "only_status", tuple(self.only_status))
+        object.__setattr__(self, "only_type", tuple(self.only_type))
+        for pattern in self.only_status:
+            matches_status(200, (pattern,))
+        self.politeness()
+
+    @property
+    def agent(self) -> str:
+        """The User-Agent that is sent."""
+        return self.user_agent or default_user_agent()
+
+    def politeness(self) -> Politeness:
+        """The part that concerns whose turn it is."""
+        product = self.agent.split("/")[0].split(" ")[0]
+        return Politeness(
+            rate=self.rate, host_rate=self.host_rate, host_concurrency=self.host_connections,
+            delay=self.delay, failures=self.failures, robots=self.robots,
+            user_agent=product or "asks-fast")
+
+    def share(self, workers: int) -> FetchOptions:
+        """The options of one of so many processes that share the hosts among them."""
+        return dataclasses.replace(
+            self, connections=max(1, self.connections // workers),
+            rate=self.rate / workers if self.rate else None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as `from_dict` takes."""
+        made = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**made, "headers": dict(self.headers), "cookies": dict(self.cookies),
+                "only_status": list(self.only_status), "only_type": list(self.only_type)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FetchOptions:
+        """The options from plain data; TypeError for a name that is none."""
+        return cls(**data)
+
+
+def default_user_agent() -> str:
+    """`asks-fast/<version>`."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"asks-fast/{version('asks-fast')}"
+    except PackageNotFoundError:
+        return "asks-fast"
+
+
+def matches_status(status: int, patterns: tuple[str, ...]) -> bool:
+    """The status is among '200', '2xx', '400-499' …; no patterns match all."""
+    if not patterns:
+        return True
+    for pattern in patterns:
+        low, dash, high = pattern.lower().replace("x", "0").partition("-")
+        last = high.replace("x", "9") if dash else pattern.lower().replace("x", "9")
+        if not (low.isdigit() and last.isdigit() and len(low) == len(last) == 3):
+            raise ValueError(f"a status filter is like 200, 2xx or 400-499, found {pattern!r}")
+        if int(low) <= status <= int(last):
+            return True
+    return False
+
+
+def matches_type(content_type: str, patterns: tuple[str, ...]) -> bool:
+    """The media type is among 'text/html', 'image/*' …; no patterns match all."""
+    if not patterns:
+        return True
+    kind = content_type.partition(";")[0].strip().lower()
+    return any(kind == p.lower() or (p.endswith("/*") and kind.startswith(p[:-1].lower()))
+               for p in patterns)

@@ -1,0 +1,201 @@
+"""A session that reads its answers to the end, within limits.
+
+`PageSession` stands between `mapping` and a real session: it streams each body as far as the
+options allow, looks at status and type before it reads, and gives a `Page`: all that an output
+needs, and nothing that is still connected to the network.
+
+Rules:  a body over `max_body` is an error, and its connection is closed; what the filters drop
+        is not read. A file appears under its name only when it is whole.
+Not here: whose turn it is, and what becomes of a page (`formats`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ..errors import ResponseTooLarge
+from .options import FetchOptions, matches_status, matches_type
+
+__all__ = ["Fetched", "Page", "PageSession", "file_name"]
+
+
+class Page:
+    """One answer, read to its end (or dropped by a filter: `dropped` says by which)."""
+
+    __slots__ = ("charset", "content", "content_type", "dropped", "file", "headers",
+                 "http_version", "pairs", "raw", "reason", "size", "status_code", "url")
+
+    def __init__(self, response: Any) -> None:
+        self.status_code: int = response.status_code
+        self.reason = str(response.reason_phrase or "")
+        self.http_version = str(response.http_version or "1.1")
+        self.headers = response.headers
+        self.pairs = header_pairs(response.headers)
+        self.url = str(response.url or "")
+        full = str(response.headers.get("content-type") or "")
+        self.content_type = full.partition(";")[0].strip().lower()
+        self.charset = _charset(full)
+        self.content = b""  # decompressed; empty when it went into a file
+        self.raw = b""  # as it came, for WARC
+        self.size = 0  # bytes read, after decompression unless raw
+        self.file: str | None = None  # where it was saved
+        self.dropped: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Page {self.status_code} {self.size} bytes>"
+
+
+class Fetched:
+    """One line of the output in the making: the request, its page or error, the circumstances."""
+
+    __slots__ = ("at", "attempts", "elapsed", "error", "host", "key", "page", "url")
+
+    def __init__(self, url: str, key: Any, page: Page | None, error: Exception | None,
+                 attempts: int, elapsed: float, at: str, host: str = "") -> None:
+        self.url = url
+        self.key = key
+        self.page = page
+        self.error = error
+        self.attempts = attempts
+        self.elapsed = elapsed  # seconds
+        self.at = at  # when, ISO 8601 in UTC
+        self.host = host
+
+
+class PageSession:
+    """What `map` runs on: `request` gives a `Page`. Bodies go to files when `directory` is set."""
+
+    def __init__(self, session: Any, options: FetchOptions, *, raw: bool = False,
+                 directory: Path | None = None) -> None:
+        self.session = session
+        self.options = options
+        self.connections = options.connections
+        self.raw = raw
+        self.directory = directory
+        self.bytes = 0  # of bodies, so far
+        self._numbers = count()
+        self._fixed: dict[str, Any] = {
+            "timeout": options.timeout, "connection_timeout": options.connection_timeout,
+            "read_timeout": options.read_timeout, "retries": 0}
+        if options.max_redirects:
+            self._fixed["max_redirects"] = options.max_redirects
+        else:
+            self._fixed["follow_redirects"] = False
+        if options.cookies:
+            self._fixed["cookies"] = dict(options.cookies)
+
+    async def request(self, method: str, url: str = "", **kwargs: Any) -> Page:
+        """One request, its body read within the limits.
+
+        Cancelled, the connection is closed and a half-written file is gone.
+        """
+        response = await self.session.request(method, url, **{**self._fixed, **kwargs},
+                                              stream=True)
+        body = response.body
+        try:
+            page = Page(response)
+            page.dropped = self._drops(page)
+            if page.dropped is None:
+                body.decompress_data = not self.raw
+                if self.directory is not None and 200 <= page.status_code < 300:
+                    await self._save(page, body, url or page.url)
+                else:
+                    await self._load(page, body)
+            return page
+        finally:
+            await body.close()
+
+    def _drops(self, page: Page) -> str | None:
+        if not matches_status(page.status_code, self.options.only_status):
+            return "status"
+        if not matches_type(page.content_type, self.options.only_type):
+            return "type"
+        return None
+
+    async def _load(self, page: Page, body: Any) -> None:
+        pieces: list[bytes] = []
+        async for piece in body:
+            self._count(page, len(piece))
+            pieces.append(bytes(piece))
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self.raw:
+            page.raw = data
+        else:
+            page.content = data
+
+    async def _save(self, page: Page, body: Any, url: str) -> None:
+        assert self.directory is not None
+        partial = self.directory / ".partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        being = partial / f"{os.getpid()}-{next(self._numbers)}"
+        name = file_name(url, page.content_type)
+        try:
+            with being.open("wb") as file:
+                async for piece in body:
+                    self._count(page, len(piece))
+                    file.write(piece)
+            final = self.directory / name
+            final.parent.mkdir(parents=True, exist_ok=True)
+            being.replace(final)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                being.unlink()
+            raise
+        page.file = name
+
+    def _count(self, page: Page, more: int) -> None:
+        page.size += more
+        self.bytes += more
+        limit = self.options.max_body
+        if limit is not None and page.size > limit:
+            raise ResponseTooLarge(f"the body of {page.url} is larger than {limit} bytes")
+
+
+def header_pairs(headers: Any) -> list[tuple[str, str]]:
+    """Name and value of each field, in order; a field with several values comes several times."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in headers.items():
+        for one in value if isinstance(value, list) else [value]:
+            pairs.append((str(name), str(one)))
+    return pairs
+
+
+def file_name(url: str, content_type: str = "") -> str:
+    """A relative file name for a URL: readable, harmless, and another one for another URL."""
+    from .jobs import host_of
+    from .ledger import key_of
+
+    path = url.partition("://")[2].partition("/")[2]
+    for end in "?#":
+        path = path.partition(end)[0]
+    pieces = [_harmless(p) for p in path.split("/") if p and p not in (".", "..")][:12]
+    last = pieces.pop() if pieces and not path.endswith("/") else "index"
+    stem, dot, ending = last.rpartition(".")
+    if not dot or not stem or len(ending) > 8:
+        stem, ending = last, _ENDINGS.get(content_type, "")
+    mark = f"{key_of(url):016x}"[:12]
+    name = f"{stem[:80]}-{mark}" + (f".{ending}" if ending else "")
+    return "/".join([_harmless(host_of(url)) or "nowhere", *pieces, name])
+
+
+_ENDINGS = {"text/html": "html", "application/json": "json", "text/plain": "txt",
+            "application/pdf": "pdf", "image/jpeg": "jpg", "image/png": "png",
+            "application/xml": "xml", "text/css": "css"}
+
+
+def _harmless(piece: str) -> str:
+    """A name that no file system takes for anything else."""
+    kept = "".join(c if c.isalnum() or c in "-_.~@+=," else "_" for c in piece)
+    return kept.lstrip(".")[:80] or "_"
+
+
+def _charset(content_type: str) -> str | None:
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip("\"'") or None
+    return None

@@ -1,0 +1,387 @@
+"""Inputs, formats and the run that ties them together, on a session that is a table."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import curio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tables import Answer, TableSession
+
+from asks_fast.crawl.fetching import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
+from asks_fast.crawl.formats import FORMATS, as_dict, format_for
+from asks_fast.crawl.inputs import Lines, identity, parse_line
+from asks_fast.crawl.ledger import Ledger
+from asks_fast.crawl.options import FetchOptions, matches_status, matches_type
+from asks_fast.crawl.pages import Fetched, Page, PageSession, file_name
+from asks_fast.crawl.tally import Tally
+from asks_fast.errors import ConnectionFailed, ResponseTooLarge
+
+PLAIN = FetchOptions(robots=False, retries=0, connections=10)
+
+
+def page(content: bytes = b"x", kind: str = "text/plain", status: int = 200) -> Page:
+    made = Page(Answer(status, content, url="http://a/", content_type=kind))
+    made.content = made.raw = content
+    made.size = len(content)
+    return made
+
+
+def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -> Fetched:
+    return Fetched("http://a/", key, one, error, 1, 0.5, "2026-01-01T00:00:00.000Z", "a")
+
+
+# -- lines in
+
+
+@pytest.mark.parametrize(("line", "request_"), [
+    ("http://a/b\n", "http://a/b"), ("  a.com/b \r\n", "http://a.com/b"), ("", None),
+    ("# no", None), ('{"url": "a.com", "method": "POST"}',
+                     {"url": "http://a.com", "method": "POST"}),
+    ('{"url": ', {"url": "", "key": '{"url":'}), ('{"url": 7}', {"url": ""}),
+])
+def test_lines(line: str, request_: Any) -> None:
+    """A line is a URL, a JSON object, nothing, or a request that will fail."""
+    assert parse_line(line) == request_
+
+
+@given(st.text())
+def test_no_line_ends_the_run(line: str) -> None:
+    """Whatever a line holds, it parses, and has an identity if it is a request."""
+    request = parse_line(line)
+    if request is not None:
+        assert identity(request)
+
+
+def test_identity() -> None:
+    """Two requests are the same with the same key, or the same method, URL and body."""
+    assert identity({"url": "http://a/"}) == identity("http://a/")
+    assert identity({"url": "http://a/", "method": "post"}) != identity("http://a/")
+    assert identity({"url": "x", "key": 1}) == identity({"url": "y", "key": 1})
+    assert identity({"url": "x", "json": {"a": 1, "b": 2}, "method": "POST"}) == identity(
+        {"json": {"b": 2, "a": 1}, "method": "POST", "url": "x"})
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+async def test_lines_of_a_file(tmp_path: Path, ending: str) -> None:
+    """A file is read piece by piece, compressed or not, its last line with or without an end."""
+    plain = "".join(f"http://a/{n}\n" for n in range(20_000)).encode() + b"http://a/last"
+    if ending == ".gz":
+        data = gzip.compress(plain[:5000]) + gzip.compress(plain[5000:])
+    elif ending == ".zst":
+        zstandard = pytest.importorskip("zstandard", reason="zstandard is not installed")
+        data = zstandard.compress(plain[:5000]) + zstandard.compress(plain[5000:])
+    else:
+        data = plain
+    path = tmp_path / f"in{ending}"
+    path.write_bytes(data)
+    async with Lines(str(path)) as lines:
+        got = [line async for line in lines]
+        assert lines.fraction == 1.0
+    assert len(got) == 20_001
+    assert got[-1] == "http://a/last"
+
+
+async def test_lines_of_a_pipe(tmp_path: Path) -> None:
+    """A pipe is waited for without holding up other tasks, and can be left at any time."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    write = os.open(path, os.O_RDWR)
+    lines = Lines(str(path))
+    try:
+        os.write(write, b"http://a/1\nhttp://a/2\nhttp://a/half")
+        assert [await lines.__anext__(), await lines.__anext__()] == ["http://a/1", "http://a/2"]
+        waiting = await curio.spawn(lines.__anext__)
+        await curio.sleep(0.01)
+        os.write(write, b"-line\n")
+        assert await waiting.join() == "http://a/half-line"
+        waiting = await curio.spawn(lines.__anext__)
+        await curio.sleep(0.01)
+        await waiting.cancel()
+    finally:
+        os.close(write)
+        await lines.aclose()
+
+
+# -- options
+
+
+def test_options_travel() -> None:
+    """Options survive pickle and JSON; shares divide what is for the whole run."""
+    options = FetchOptions(rate=10.0, headers={"X-A": "1"}, only_status=("2xx",), connections=10)
+    assert pickle.loads(pickle.dumps(options)) == options
+    assert FetchOptions.from_dict(json.loads(json.dumps(options.as_dict()))) == options
+    share = options.share(4)
+    assert (share.rate, share.connections, share.host_connections) == (2.5, 2, 8)
+
+
+@pytest.mark.parametrize("bad", [{"connections": 0}, {"retries": -1}, {"timeout": 0},
+                                 {"max_body": -5}, {"only_status": ("2",)}, {"rate": 0},
+                                 {"only_status": ("abc",)}])
+def test_options_that_make_no_sense(bad: Any) -> None:
+    """They fail when made, naming the field or showing the pattern."""
+    with pytest.raises(ValueError, match=r"connections|retries|timeout|max_body|filter|rate"):
+        FetchOptions(**bad)
+
+
+def test_filters() -> None:
+    """Status patterns are numbers, classes and ranges; type patterns exact or with a star."""
+    assert matches_status(204, ("2xx",))
+    assert not matches_status(304, ("2xx", "404"))
+    assert matches_status(450, ("400-499",))
+    assert matches_type("text/html; charset=utf-8", ("text/html",))
+    assert matches_type("image/png", ("text/html", "image/*"))
+    assert not matches_type("application/json", ("image/*",))
+
+
+# -- records out
+
+
+def test_json_record() -> None:
+    """A record holds what was asked, what came, and the circumstances."""
+    made = as_dict(fetched(page(b"gr\xc3\xbc\xc3\x9fe"), key=7))
+    assert made == {"url": "http://a/", "key": 7, "status": 200, "type": "text/plain", "size": 7,
+                    "body": "grüße", "attempts": 1, "elapsed": 0.5,
+                    "fetched_at": "2026-01-01T00:00:00.000Z"}
+    assert as_dict(fetched(page(b"\xff\x00", "image/png")))["body_base64"] == "/wA="
+    assert as_dict(fetched(page(b"\xff\x00")))["body_base64"] == "/wA="
+    assert "body" not in as_dict(fetched(page()), body="none")
+    assert as_dict(fetched(page()), headers=True)["headers"] == [["content-type", "text/plain"]]
+    assert as_dict(fetched(None, ConnectionFailed("no")))["error"] == {
+        "kind": "ConnectionFailed", "message": "no"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_batches_stand_behind_each_other(name: str) -> None:
+    """In every format, batches written one after the other read as one file."""
+    form = format_for("out", name, "auto", False)
+    pages = [fetched(page(b"body %d" % n)) for n in range(6)]
+    data = (form.batch([form.record(p) for p in pages[:2]], True)
+            + form.batch([form.record(p) for p in pages[2:]], False))
+    if name.startswith("warc"):
+        iterator = pytest.importorskip("warcio.archiveiterator").ArchiveIterator(io.BytesIO(data))
+        records = [(r.rec_type, r.content_stream().read()) for r in iterator]
+        assert [kind for kind, _ in records] == ["warcinfo"] + ["response"] * 6
+        bodies = [body for _, body in records[1:]]
+    else:
+        if name.endswith(".gz"):
+            data = gzip.decompress(data)
+        elif name.endswith(".zst"):
+            zstandard = pytest.importorskip("zstandard")
+            reader = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
+            data = reader.read()
+        bodies = [json.loads(line)["body"].encode() for line in data.splitlines()]
+    assert bodies == [b"body %d" % n for n in range(6)]
+
+
+def test_warc_of_a_failure() -> None:
+    """A URL without an answer is in the WARC too: a metadata record that says why."""
+    archive = pytest.importorskip("warcio.archiveiterator").ArchiveIterator
+    form = format_for("o.warc", None, "auto", False)
+    data = form.batch([form.record(fetched(None, ConnectionFailed("refused")))], False)
+    (record,) = [(r.rec_type, r.rec_headers["WARC-Target-URI"], r.content_stream().read())
+                 for r in archive(io.BytesIO(data))]
+    assert record == ("metadata", "http://a/", b"fetchError: ConnectionFailed: refused\r\n")
+
+
+@pytest.mark.parametrize(("name", "form"), [
+    ("a.jsonl", "jsonl"), ("a", "jsonl"), ("a.jsonl.gz", "jsonl.gz"), ("a.jsonl.zst", "jsonl.zst"),
+    ("a.warc", "warc"), ("a.warc.gz", "warc.gz")])
+def test_format_by_name(name: str, form: str) -> None:
+    """The name of the output says the format."""
+    assert format_for(name, None, "auto", False).name == form
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_file_names_are_harmless(path: str, other: str) -> None:
+    """Any URL gives a relative name inside the directory; other URLs give others."""
+    name = file_name("http://a/" + path)
+    pieces = name.split("/")
+    assert ".." not in pieces
+    assert not name.startswith("/")
+    assert all(0 < len(piece.encode()) < 400 and "\0" not in piece for piece in pieces)
+    assert path == other or file_name("http://a/" + other) != name
+
+
+def test_file_names_are_readable() -> None:
+    """Host, path and ending stay to be seen."""
+    name = file_name("http://a.com/docs/paper.pdf?x=1")
+    assert name.startswith("a.com/docs/paper-")
+    assert name.endswith(".pdf")
+    assert file_name("http://a.com/", "text/html").endswith(".html")
+
+
+# -- pages
+
+
+async def test_limits_and_filters() -> None:
+    """A body over the limit is an error; what a filter drops is not read; all are closed."""
+    answers: list[Answer] = []
+
+    def answer(url: str) -> Answer:
+        answers.append(Answer(404 if "gone" in url else 200, b"x" * 5000, url,
+                              content_type="text/html"))
+        return answers[-1]
+
+    table = TableSession(answer)
+    with pytest.raises(ResponseTooLarge, match="larger than 4000 bytes"):
+        await PageSession(table, FetchOptions(max_body=4000)).request("GET", "http://a/")
+    pages = PageSession(table, FetchOptions(only_status=("2xx",), only_type=("text/*",)))
+    gone = await pages.request("GET", "http://a/gone")
+    assert (gone.dropped, gone.size, len(answers[1].body.content)) == ("status", 0, 5000)
+    fine = await pages.request("GET", "http://a/")
+    assert (fine.dropped, fine.size) == (None, 5000)
+    assert all(one.body.closed for one in answers)
+
+
+async def test_files(tmp_path: Path) -> None:
+    """A file has its name when it is whole, and leaves nothing half-written behind."""
+    table = TableSession(lambda url: Answer(200, b"x" * 5000, url, content_type="text/plain"))
+    pages = PageSession(table, FetchOptions(), directory=tmp_path)
+    made = await pages.request("GET", "http://a/b/c.txt")
+    assert made.file is not None
+    assert (tmp_path / made.file).read_bytes() == b"x" * 5000
+    small = PageSession(table, FetchOptions(max_body=100), directory=tmp_path)
+    with pytest.raises(ResponseTooLarge):
+        await small.request("GET", "http://a/b/d.txt")
+    assert list((tmp_path / ".partial").iterdir()) == []
+
+
+# -- the run
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def open_writer(path: Path, **options: Any) -> LedgerWriter:
+    form = format_for(str(path), None, "auto", False)
+    return LedgerWriter(Ledger(path, form.name, **options), form)
+
+
+def urls(n: int) -> list[str]:
+    return [f"http://h{i % 5}/{i}" for i in range(n)]
+
+
+async def test_fetch_and_resume(tmp_path: Path) -> None:
+    """Each URL once, however often it is named or the run is begun again."""
+    out = tmp_path / "o.jsonl"
+    session = TableSession()
+    writer = open_writer(out)
+    tally = await Fetch(session, PLAIN, urls(30) + urls(10), writer).run()
+    writer.ledger.close()
+    assert (tally.done, tally.skipped, writer.written) == (30, 10, 30)
+    writer = open_writer(out, resume=True)
+    tally = await Fetch(session, PLAIN, urls(50), writer).run()
+    writer.ledger.close()
+    assert (tally.done, tally.skipped) == (20, 30)
+    assert sorted(row["url"] for row in read(out)) == sorted(urls(50))
+    assert len(session.asked) == 50
+
+
+async def test_failures_and_filters(tmp_path: Path) -> None:
+    """Failures are records; what a filter drops is done but not recorded."""
+    def answer(url: str) -> Any:
+        number = int(url.rpartition("/")[2])
+        return ConnectionFailed("no") if number % 3 == 0 else Answer(200 if number % 3 == 1
+                                                                     else 404)
+
+    out = tmp_path / "o.jsonl"
+    writer = open_writer(out)
+    options = FetchOptions(robots=False, retries=0, failures=0, only_status=("200",))
+    tally = await Fetch(TableSession(answer), options, urls(30), writer).run()
+    writer.ledger.close()
+    assert (tally.done, tally.failed, tally.dropped) == (20, 10, 10)
+    assert tally.kinds == {"ConnectionFailed": 10}
+    assert sorted(row.get("status", 0) for row in read(out)) == [0] * 10 + [200] * 10
+    assert len(writer.ledger.done) == 30
+
+
+async def test_shares_cover_everything(tmp_path: Path) -> None:
+    """Processes that share the hosts fetch each URL once between them, each host in one place."""
+    out = tmp_path / "o.jsonl"
+    hosts: list[set[str]] = []
+    for which in range(3):
+        session = TableSession()
+        writer = open_writer(out, resume=True)
+        await Fetch(session, PLAIN, urls(60), writer, share=(which, 3)).run()
+        writer.ledger.close()
+        hosts.append({url.split("/")[2] for url in session.asked})
+        assert all(is_ours(host, (which, 3)) for host in hosts[-1])
+    assert len(set.union(*hosts)) == sum(map(len, hosts)) == 5
+    assert sorted(row["url"] for row in read(out)) == sorted(urls(60))
+
+
+async def test_stop(tmp_path: Path) -> None:
+    """`stop` ends the run when what is under way has ended; all of it is written."""
+    out = tmp_path / "o.jsonl"
+    session = TableSession()
+    writer = open_writer(out)
+    count = 0
+
+    async def stop_soon(fetch: Fetch) -> None:
+        while fetch.tally.done < 20:
+            await curio.sleep(0)
+        await fetch.stop()
+
+    fetch = Fetch(session, PLAIN, urls(5000), writer)
+    task = await curio.spawn(stop_soon, fetch)
+    tally = await fetch.run()
+    await task.join()
+    writer.ledger.close()
+    count = len(read(out))
+    assert 20 <= count == tally.done == len(session.asked) < 5000
+
+
+async def test_cancelled(tmp_path: Path) -> None:
+    """Cancelled, the run writes what came in, and nothing is under way any more."""
+    out = tmp_path / "o.jsonl"
+
+    async def answer(url: str) -> Answer:
+        if len(session.asked) > 20:
+            await curio.Event().wait()
+        return Answer()
+
+    session = TableSession(answer)
+    writer = open_writer(out)
+    fetch = Fetch(session, PLAIN, urls(500), writer)
+    task = await curio.spawn(fetch.run)
+    while fetch.tally.done < 20:
+        await curio.sleep(0)
+    await task.cancel()
+    writer.ledger.close()
+    assert session.under_way == 0
+    assert len(read(out)) == fetch.tally.done == 20
+
+
+async def test_broken_pipe() -> None:
+    """A reader that goes away ends the run, and the message says what had been written."""
+    r, w = os.pipe()
+    os.close(r)
+    writer = StreamWriter(w, format_for("-", "jsonl", "auto", False))
+    try:
+        with pytest.raises(OutputError, match="closed by its reader; 0 records"):
+            await Fetch(TableSession(), PLAIN, urls(100), writer).run()
+    finally:
+        os.close(w)
+
+
+def test_tally() -> None:
+    """Counts by kind, status and host; sums of processes; speed over the last seconds."""
+    tally = Tally(100.0)
+    for n in range(10):
+        tally.add(f"h{n % 2}", 200, 1000, None)
+    tally.add("h0", None, 0, "ReadTimeout")
+    assert tally.speed(102.0) == (5.5, 5000.0)
+    merged = Tally.merge([tally.as_dict(), tally.as_dict()], 0.0)
+    assert (merged.done, merged.failed, merged.bytes) == (20, 2, 20_000)
+    assert merged.kinds == {"ReadTimeout": 2}
+    assert tally.busiest(1) == [("h0", [5, 1, 5000])]
