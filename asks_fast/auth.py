@@ -160,7 +160,7 @@ class DigestAuth(PostResponseAuth):
         self._answers[answer] = None
         if len(self._answers) > _MOST_ANSWERS:
             del self._answers[next(iter(self._answers))]
-        return {self._field: header}
+        return {self._field: _sendable(header)}
 
     def preempt(self, request: Any) -> dict[str, str]:
         """The header from a nonce known for this request's origin and path, {} if there is none."""
@@ -174,7 +174,8 @@ class DigestAuth(PostResponseAuth):
             if request.body is None and getattr(request, "body_source", None) is not None:
                 return {}  # it would have to be read to be hashed: let the server ask for it
             body_hash = space.hash(request.body or b"")
-        return {self._field: space.answer(request.method, request.path, body_hash)[1]}
+        _, header = space.answer(request.method, request.path, body_hash)
+        return {self._field: _sendable(header)}
 
     def _covering(self, request: Any) -> ProtectionSpace | None:
         """The space with the closest domain, the latest among equals."""
@@ -269,20 +270,41 @@ def _secret(text: str | bytes, encoding: str, what: str) -> bytes:
     return data
 
 
-def _values(headers: Any, name: str) -> list[str | bytes]:
-    """All values of a field from a mapping of any kind, whatever the case of its names."""
-    name = name.lower()
-    found: list[str | bytes] = []
+def _values(headers: Any, name: str) -> list[bytes]:
+    """All values of a field as bytes, from a mapping of any kind and names of any case."""
+    wanted = name.lower()
+    raw = getattr(headers, "raw", None)
+    if raw is not None:
+        return [value for key, value in raw if key.lower() == wanted.encode("ascii")]
+    found: list[bytes] = []
     for key, value in headers.items():
-        if key.lower() == name:
-            found.extend([value] if isinstance(value, str | bytes) else value)
+        if key.lower() == wanted:
+            values = [value] if isinstance(value, str | bytes) else value
+            found.extend(v.encode("utf-8") if isinstance(v, str) else v for v in values)
     return found
+
+
+def _sendable(octets: str) -> Any:
+    """A header value of one character per byte as the text that is sent as these bytes.
+
+    Bytes that are no UTF-8 (a user name in latin-1) stay bytes.
+    """
+    if octets.isascii():
+        return octets
+    data = octets.encode("latin-1")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data
 
 
 def _origin(request: Any, is_proxy: bool) -> str:
     """What the state is kept under: the proxy, or scheme, host and port of the request."""
     if is_proxy:
         return str(getattr(request, "proxy", ""))
+    origin = getattr(request, "origin", None)
+    if origin is not None:
+        return str(origin)
     from .urls import parse_url
 
     return parse_url(str(request.url)).origin

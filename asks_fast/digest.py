@@ -3,8 +3,9 @@
 Facts:  H(user:realm:password) is all that is kept of the password, per algorithm and realm. The
         same nonce may be answered many times while the count next to it rises. `-sess` binds the
         key to the first nonce and to our own, so ours must stay the same with it.
-Rules:  bytes in, hex out; what the server quoted is hashed as the bytes it sent and quoted back
-        the same. A count is used once, whatever becomes of the request.
+Rules:  bytes in, hex out; texts here have one character per byte, so that what the server quoted
+        is hashed and quoted back as the bytes that it sent. A count is used once, whatever
+        becomes of the request.
 Not here: which server, which request, whether to try again (`auth`).
 """
 
@@ -67,11 +68,7 @@ def _qop(params: dict[str, str]) -> str | None:
 
 
 def _octets(text: str) -> bytes:
-    """The bytes that the server sent, whether they came to us as latin-1 or as UTF-8."""
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape")
+    return text.encode("latin-1")
 
 
 class ProtectionSpace:

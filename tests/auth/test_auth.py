@@ -38,7 +38,8 @@ def refusal(*challenges):
 
 
 def params(header):
-    (challenge,) = parse_challenges(header["Authorization"])
+    value = header["Authorization"]
+    (challenge,) = parse_challenges(value.encode() if isinstance(value, str) else value)
     assert challenge.scheme == "digest"
     return challenge.params
 
@@ -339,6 +340,26 @@ def test_any_user(user):
     """Whatever the user name, the header has one line and is read back the same."""
     sent = params(answer(DigestAuth((user, "p"), "latin-1"), 'Digest realm="\\"\\\\", nonce=n'))
     assert (sent["username"], sent["realm"]) == (user, '"\\')
+
+
+class Raw(dict):
+    """Response headers that know the bytes that came."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.raw = [(b"www-authenticate", value)]
+
+
+@pytest.mark.parametrize("realm", ["Käse".encode(), "Käse".encode("latin-1"), b"\xff\xfe"])
+def test_realm_of_any_bytes(realm):
+    """A realm is hashed and sent back as the bytes that came, whatever they mean."""
+    response = SimpleNamespace(headers=Raw(b'Digest realm="%b", nonce=n' % realm))
+    header = curio.run(DigestAuth(("u", "p")), response, request())
+    value = header["Authorization"]
+    assert b'realm="%b"' % realm in (value.encode() if isinstance(value, str) else value)
+    key = hashlib.md5(b"u:" + realm + b":p").hexdigest()
+    h = sums("md5")
+    assert params(header)["response"] == h(f"{key}:n:{h('GET:/')}")
 
 
 def test_user_outside_ascii():
