@@ -13,7 +13,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md $(wildcard src_pyx/*) \
 # which leaves the working directory out of sys.path.
 PYTEST := $(BIN)/pytest -n $(JOBS)
 
-.PHONY: help test smoke lint demo bench docs wheel sdist chaos soak sanitize test-all format clean
+.PHONY: help test smoke lint demo bench docs wheel sdist chaos soak sanitize test-all test-floor format clean
 
 help:
 	@echo "make demo      ten thousand requests over fifty connections, against a real server"
@@ -96,6 +96,13 @@ test-all:
 		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version ARGS='$(ARGS)'; \
 	done; test $$found = 1
 
+# The oldest versions of all dependencies that pyproject.toml promises to work with.
+test-floor:
+	$(PYTHON) -m venv .venv-floor
+	.venv-floor/bin/python .ci/floor.py >.venv-floor/floor.txt
+	.venv-floor/bin/python -m pip install -qq -c .venv-floor/floor.txt '.[test]'
+	.venv-floor/bin/pytest -n $(JOBS) $(ARGS)
+
 sdist wheel: $(VENV)/.made
 	bash .ci/wheel.sh $(VENV) $@
 
@@ -103,5 +110,5 @@ docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict --quiet $(ARGS)
 
 clean:
-	rm -rf build dist site .venv .venv-3.* .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf build dist site .venv .venv-* .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

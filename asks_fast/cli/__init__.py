@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sys
 
+from asks_fast.cli.extras import missing_extra
+
 __all__ = ["main"]
 
 NEEDED = ("click", "rich")
 
 
 def main() -> None:
-    """Run the command line; exits with status 2 if the extra `cli` is not installed."""
+    """Run the command line; exits with status 1 if the extra `cli` is not installed."""
     try:
         for name in NEEDED:
             __import__(name)
@@ -24,8 +26,3 @@ def main() -> None:
     from asks_fast.cli.group import group
 
     group(prog_name="asks-fast")
-
-
-def missing_extra(what: str, package: str, extra: str) -> str:
-    """One sentence: what needs which package, and the command that installs it."""
-    return f'{what} needs the package {package}: pip install "asks-fast[{extra}]"'

@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from asks_fast.base_funcs import get
-from asks_fast.cli import missing_extra
+from asks_fast.cli.extras import missing_extra
 from asks_fast.sessions import DSession, HSession
 
 ENDPOINT = "/asks/test"

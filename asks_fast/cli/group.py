@@ -10,7 +10,7 @@ import importlib
 
 import click
 
-from asks_fast.cli import missing_extra
+from asks_fast.cli.extras import missing_extra
 
 COMMANDS = {
     "get": "Make one request and print the answer.",
