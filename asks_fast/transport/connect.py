@@ -13,7 +13,8 @@ Not here: the pool, the exchange, the time limits, which route to take (routes.p
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curio.traps import _io_release
@@ -90,7 +91,7 @@ class Connector:
             self._names = shared_names()
         self._resolvers: dict[Any, Names] = {}
         self._logins = ProxyLogins()
-        self._contexts: dict[TlsSettings, Any] = {}
+        self._securities: dict[TlsSettings, Security] = {}
         self._sessions: Any = None
 
     def __repr__(self) -> str:
@@ -152,16 +153,18 @@ class Connector:
         `ProxyError`, `TlsError`, `CertificateError`), and `InvalidRequest` for files or extras
         that are missing. Cancelled at any point, it leaves nothing open.
         """
-        security = None if route.tls is None else self._security(route.tls)
+        secure = None
+        if route.tls is not None:
+            peer = route.origin
+            secure = self._securer(route.tls, route.server_hostname or route.host, route, peer)
         if route.proxy is not None:
             sock = await self._reach_through(route, route.proxy, trace)
         elif route.unix_socket is not None:
             sock = await self._reach_unix(route, trace)
         else:
             sock = await self._reach(route, route.host, route.port, route.origin, trace)
-        if security is not None:
-            name = route.server_hostname or route.host
-            sock = await security.secure(sock, name, key=route, peer=route.origin)
+        if secure is not None:
+            sock = await secure(sock)
             if trace is not None:
                 trace("tls", time.monotonic())
         return sock
@@ -244,15 +247,15 @@ class Connector:
         return sock
 
     async def _reach_proxy(self, route: Route, proxy: Proxy, trace: Trace | None) -> Any:
-        security = None if route.proxy_tls is None else self._security(route.proxy_tls)
+        secure = None
+        if route.proxy_tls is not None:
+            key = (proxy, route.proxy_tls)
+            secure = self._securer(route.proxy_tls, proxy.host, key, f"the proxy {proxy}")
         try:
             sock: Any = await self._reach(route, proxy.host, proxy.port, str(proxy), trace)
         except ConnectionFailed as error:
             raise ProxyError(f"the proxy cannot be reached: {error}") from error
-        if security is not None:
-            key = (proxy, route.proxy_tls)
-            sock = await security.secure(sock, proxy.host, key=key, peer=f"the proxy {proxy}")
-        return sock
+        return sock if secure is None else await secure(sock)
 
     # -- names and contexts
 
@@ -282,15 +285,19 @@ class Connector:
         ttl, negative_ttl = self._ttls
         return Names(lookup, ttl=ttl, negative_ttl=negative_ttl)
 
-    def _security(self, settings: TlsSettings) -> Security:
-        security: Security | None = self._contexts.get(settings)
-        if security is None:
-            from . import tls
+    def _securer(
+        self, settings: TlsSettings, host: str, key: Hashable, peer: str
+    ) -> Callable[[Any], Awaitable[Any]]:
+        """What puts TLS on a socket; all that can be wrong beforehand is raised here."""
+        from . import tls
 
+        name = tls.tls_name(host)
+        security = self._securities.get(settings)
+        if security is None:
             if self._sessions is None:
                 self._sessions = tls.Sessions()
             security = tls.Security(settings, self._sessions)
-            if len(self._contexts) >= _MOST_CONTEXTS:
-                del self._contexts[next(iter(self._contexts))]
-            self._contexts[settings] = security
-        return security
+            if len(self._securities) >= _MOST_CONTEXTS:
+                del self._securities[next(iter(self._securities))]
+            self._securities[settings] = security
+        return partial(security.secure, name=name, key=key, peer=peer)

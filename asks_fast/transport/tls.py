@@ -14,6 +14,7 @@ Not here: what the settings mean (route.py), TLS inside TLS (tls_bio.py).
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import threading
 import warnings
@@ -22,7 +23,8 @@ from typing import Any
 
 from curio.traps import _io_release, _read_wait, _write_wait
 
-from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest
+from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest, clip
+from .names import literal_address
 from .route import TlsSettings
 from .tls_bio import TlsOverTls
 
@@ -180,17 +182,30 @@ class _KeepingSocket(ssl.SSLSocket):
         super().close()
 
 
-def tls_name(host: str) -> str:
-    """`host` as a certificate names it: ASCII, without a final dot or an IPv6 zone."""
-    host = host.partition("%")[0] if ":" in host else host.removesuffix(".")
-    if host.isascii():
-        return host
-    import idna
+_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\Z")
 
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except idna.IDNAError as error:
-        raise InvalidRequest(f"server_hostname={host!r} is no valid name: {error}") from error
+
+def tls_name(host: str) -> str:
+    """`host` as a certificate names it: ASCII, without a final dot or an IPv6 zone.
+
+    Raises `InvalidRequest` for what cannot be such a name. To be asked before connecting: given a
+    bad one, the `ssl` module loses the socket that it was about to wrap.
+    """
+    if ":" in host:
+        address = literal_address(host, 0)
+        if address is not None:
+            return address[1][0]
+    name = host.removesuffix(".")
+    if not name.isascii():
+        import idna
+
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            raise InvalidRequest(f"server_hostname={host!r} is no valid name: {error}") from error
+    if not _NAME.match(name):
+        raise InvalidRequest(f"{clip(host)} cannot be the name of a server in TLS")
+    return name
 
 
 class Security:
@@ -207,20 +222,19 @@ class Security:
         self._sessions = sessions
 
     async def secure(
-        self, sock: Any, host: str, *, key: Hashable, peer: str
+        self, sock: Any, name: str, *, key: Hashable, peer: str
     ) -> ssl.SSLSocket | TlsOverTls:
         """TLS on a connected `sock`, which from now on belongs to the result.
 
-        `host` is the name to ask for and to verify, `key` that of the session to resume, `peer`
-        says in errors whom we talk to. Raises `CertificateError`, `TlsError`, `ConnectionFailed`,
-        and `InvalidRequest` if `host` cannot be such a name. The socket is closed on every
-        failure, cancellation included.
+        `name`, from `tls_name`, is asked for and verified, `key` that of the session to resume,
+        `peer` says in errors whom we talk to. Raises `CertificateError`, `TlsError` or
+        `ConnectionFailed`. The socket is closed on every failure, cancellation included.
         """
         secured = sock
         try:
             await _io_release(sock)  # wrapping takes the descriptor away from `sock`
             session = self._sessions.find(key, self._context)
-            secured = self._wrap(sock, tls_name(host), session)
+            secured = self._wrap(sock, name, session)
             await handshake(secured.do_handshake, secured, peer)
             check_peer(secured, self._settings, peer)
         except BaseException:
@@ -236,21 +250,18 @@ class Security:
         self, sock: Any, name: str, session: ssl.SSLSession | None
     ) -> ssl.SSLSocket | TlsOverTls:
         context = self._context
-        try:
-            if isinstance(sock, (ssl.SSLSocket, TlsOverTls)):
-                return TlsOverTls(sock, context, name, session)
-            # A context with a socket class of its own (truststore, a user's) keeps it.
-            if context.sslsocket_class is ssl.SSLSocket:
-                context.sslsocket_class = _KeepingSocket
-            return context.wrap_socket(
-                sock,
-                server_hostname=name,
-                do_handshake_on_connect=False,
-                suppress_ragged_eofs=False,
-                session=session,
-            )
-        except ValueError as error:  # UnicodeError is one
-            raise InvalidRequest(f"{name!r} cannot be the name in TLS: {error}") from error
+        if isinstance(sock, (ssl.SSLSocket, TlsOverTls)):
+            return TlsOverTls(sock, context, name, session)
+        # A context with a socket class of its own (truststore, a user's) keeps it.
+        if context.sslsocket_class is ssl.SSLSocket:
+            context.sslsocket_class = _KeepingSocket
+        return context.wrap_socket(
+            sock,
+            server_hostname=name,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
+            session=session,
+        )
 
 
 async def handshake(step: Callable[[], Any], waitable: Any, peer: str) -> None:
