@@ -25,6 +25,7 @@ MAX_LABEL = 63
 _HOST_SAFE = b"abcdefghijklmnopqrstuvwxyz0123456789-._"
 _ZONE_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + _HOST_SAFE + b"~"
 _MAX_ZONE = 32
+_JOINERS = frozenset("\u200c\u200d")
 _DIGITS = frozenset("0123456789")
 
 
@@ -159,6 +160,11 @@ def _to_a_label(label: str) -> str:
             or "." in decoded
         ):
             raise InvalidURL("an xn-- label of the host does not stand for what it decodes to")
+        idna.check_initial_combiner(decoded)
+        idna.check_bidi(decoded)
+        for i, char in enumerate(decoded):
+            if char in _JOINERS and not idna.valid_contextj(decoded, i):
+                raise InvalidURL("an xn-- label of the host holds a joiner that joins nothing")
     except (idna.IDNAError, UnicodeError, OverflowError) as err:
         raise InvalidURL(f"the host is no international name: {err}") from err
     return label
