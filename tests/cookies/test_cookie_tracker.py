@@ -484,3 +484,11 @@ def test_path_match_is_on_segments(path: str, cookie_path: str) -> None:
     """A path matches exactly the paths that continue it at a slash."""
     folder = cookie_path if cookie_path.endswith("/") else cookie_path + "/"
     assert path_matches(path, cookie_path) == (path == cookie_path or path.startswith(folder))
+
+
+def test_names_of_asks() -> None:
+    """What asks.cookie_utils exported is here by the same names."""
+    from asks_fast import cookie_utils
+
+    assert {"CookieTracker", "parse_cookies", "Cookie"} <= set(cookie_utils.__all__)
+    assert all(hasattr(cookie_utils, name) for name in cookie_utils.__all__)

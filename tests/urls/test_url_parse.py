@@ -291,3 +291,24 @@ def test_short_way_and_long_way_agree(text: str) -> None:
     first = outcome()
     assert outcome() == first
     assert first == outcome()
+
+
+def test_same_origin() -> None:
+    """Scheme, host, port and zone all count, and nothing else does."""
+    url = parse_url("http://h:80/x")
+    assert url.same_origin(parse_url("HTTP://u:p@H/y#z"))
+    for other in ("https://h:80/x", "http://h:81/x", "http://i/x", "http://h./x"):
+        assert not url.same_origin(parse_url(other))
+    zones = [parse_url(f"http://[fe80::1%25{zone}]/") for zone in ("eth0", "eth1")]
+    assert not zones[0].same_origin(zones[1])
+    assert url.with_target("/y?q") == parse_url("http://h/y?q")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://xn--a-bcb/", "http://xn--1ug/", "http://xn--a-zhc/", "http://xn--ab-m1t/"],
+)
+def test_a_labels_refused(text: str) -> None:
+    """A label in ASCII form obeys the rules of what it stands for: marks, joiners, directions."""
+    with pytest.raises(InvalidURL):
+        parse_url(text)
