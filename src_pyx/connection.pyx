@@ -1,0 +1,613 @@
+# One connection: a descriptor, perhaps a TLS layer, a parser, and the exchange that goes over it.
+#
+# Facts:  after a request is sent the answer is not there yet, so wait first, then read. A reader that
+#         waits is woken by the end of input too. curio changes task only at an await.
+# Rules:  a connection is in one place: idle, lent, or closed. One exchange at a time. Whatever leaves an
+#         exchange other than a complete answer closes it, before its place is given to the next.
+#         Closing is synchronous: nobody waits on the descriptor when its owner closes it.
+# Not here: who gets the connection (pool.pyx), names, addresses, handshakes.
+
+cdef enum:
+    IDLE = 0
+    LENT = 1
+    CLOSED = 2
+
+cdef enum:
+    # What `receive` found.
+    MORE = 0            # wait and come again
+    HEAD = 1            # the head is complete, the body is not
+    END = 2             # the message is complete
+
+cdef enum:
+    DIRECT_FROM = 65536         # a body with more than this to come is received into its final buffer
+    FIRST_GRANT = 67108864      # bytes set aside for a body on its sender's word alone
+    OVERHEAD = 65536            # bytes of chunk framing granted beyond 16 times the body
+
+cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, once TLS was met
+cdef object WantWrite = None
+
+
+cdef void meet_tls():
+    global WantRead, WantWrite
+    import ssl
+    WantRead, WantWrite = ssl.SSLWantReadError, ssl.SSLWantWriteError
+
+
+cdef object new_parser(Sink sink):
+    parser = HttpResponseParser(sink)
+    if not sink.limits.strict:
+        parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+    return parser
+
+
+@cython.final
+cdef class Connection:
+    """A connected socket (with TLS done, if any) and the message state on it."""
+
+    cdef readonly int fd            # -1 once closed
+    cdef readonly object layer      # the TLS object that reads and writes for us, None without TLS
+    cdef object owner               # the socket object that closes the descriptor; None once closed
+    cdef Handle handle
+    cdef Trap readable
+    cdef Trap writable
+    cdef object parser
+    cdef Sink sink
+    cdef Pool pool
+    cdef OriginPool origin
+    cdef Connection before, after   # neighbours in the pool's list of the idle, or of the lent
+    cdef Connection below           # next in its origin's stack of the idle
+    cdef Connection above
+    cdef readonly int place         # IDLE, LENT, CLOSED
+    cdef readonly int exchanges     # answers read to their end
+    cdef int generation             # of the process it was made in (see _after_fork)
+    cdef double born                # monotonic seconds
+    cdef double idle_since
+    cdef double expires             # when it may no longer be reused; 0.0 for never
+    cdef double waiting_since       # the running wait for the peer; 0.0 while there is none
+    cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
+    cdef bint out_of_patience       # the keeper cut it off for silence
+    cdef bint sending               # the request is not out yet
+    cdef bint cut_short             # the request was not sent to its end: never to be reused
+    cdef bint answered              # a byte of the answer came
+    cdef Py_ssize_t fed             # bytes fed to the parser behind the head, to bound chunk framing
+    cdef Py_ssize_t bytes_out       # of the request, taken by the socket
+    cdef bytearray held             # the part of a head that came so far; None without any
+    cdef ResponseCore response      # the one being read
+    cdef readonly object peer       # (address, port)
+
+    def __cinit__(self, Pool pool not None, OriginPool origin not None, sock not None):
+        self.pool = pool
+        self.origin = origin
+        self.fd = sock.fileno()
+        self.owner = sock
+        self.layer = None
+        if hasattr(sock, "do_handshake"):
+            self.layer = sock
+            if WantRead is None:
+                meet_tls()
+        self.handle = Handle(self.fd)
+        self.readable = read_trap(self.handle)
+        self.writable = write_trap(self.handle)
+        self.sink = Sink(pool.limits)
+        self.parser = new_parser(self.sink)
+        self.sink.parser = <PyObject *>self.parser
+        self.place = LENT
+        self.generation = generation
+        self.born = now()
+
+    def fileno(self):
+        return self.fd
+
+    def __repr__(self):
+        cdef str place = ("idle", "lent", "closed")[self.place]
+        return f"<Connection {self.origin.name!r} {place}, {self.exchanges} exchanges>"
+
+    cdef void close(self):
+        """Close the socket; safe to call again. No place in the pool is touched."""
+        if self.place != CLOSED:
+            self.place = CLOSED
+            self.held = None
+            self.response = None
+            owner, self.owner, self.layer = self.owner, None, None
+            self.fd = -1
+            try:
+                owner.close()
+            except OSError:
+                pass        # the descriptor is gone all the same
+
+    cdef void shut(self):
+        """End both directions: a task that waits on it wakes up and closes it."""
+        if self.fd >= 0:
+            c_shutdown(self.fd, SHUT_RDWR)
+
+    cdef bint is_fresh(self, double clock) noexcept:
+        """Whether it may serve another request: not expired, not forked, open and silent."""
+        if self.generation != generation or (self.expires and clock >= self.expires):
+            return False
+        if self.layer is not None and self.layer.pending():
+            return False
+        return is_silent(self.fd)
+
+    # -- sending
+
+    cdef Py_ssize_t push(self, const char *data, Py_ssize_t length) except -2:
+        """Send what the socket takes now; -1 when it takes nothing.
+
+        A connection that is gone takes everything, so to say: what the server said before it went
+        is worth more than the failure to write, and if it said nothing the read will tell.
+        """
+        cdef Py_ssize_t taken
+        if self.layer is not None:
+            try:
+                taken = self.layer.send(PyMemoryView_FromMemory(<char *>data, length, 0x100))
+            except (WantWrite, WantRead):
+                return -1
+            except OSError:
+                self.cut_short = True
+                return length
+        else:
+            taken = send_bytes(self.fd, data, length)
+            if taken < 0:
+                if errno == EAGAIN:
+                    return -1
+                self.cut_short = True
+                return length
+        self.bytes_out += taken
+        return taken
+
+    async def _push_all(self, const unsigned char[::1] data, Py_ssize_t sent=0):
+        """Send bytes to the last unless the peer starts to answer; says what `receive` found."""
+        cdef Py_ssize_t taken
+        cdef int found
+        while sent < data.shape[0] and not self.cut_short:
+            taken = self.push(<const char *>&data[sent], data.shape[0] - sent)
+            if taken > 0:
+                sent += taken
+                continue
+            self.waiting_since = now()
+            await wait_either(self.fd)
+            found = self.receive()
+            if found != MORE:
+                self.cut_short = True
+                return found
+        return MORE
+
+    async def _upload(self, body):
+        """Send a body piece by piece; stops when the peer answers before it is all out.
+
+        Says what `receive` found. The pieces must add up to the length that was announced.
+        """
+        cdef bint chunked = body.length is None
+        cdef long long length = -1 if chunked else body.length, sent = 0
+        cdef Py_ssize_t size
+        cdef int found = MORE
+        chunks = body.chunks()
+        try:
+            async for piece in chunks:
+                size = memoryview(piece).nbytes
+                if size == 0:
+                    continue
+                sent += size
+                if chunked:
+                    piece = b"%x\r\n%b\r\n" % (size, bytes(piece))
+                elif sent > length:
+                    raise errors.InvalidRequest(f"the body gives more than its {length} bytes")
+                found = await self._push_all(memoryview(piece).cast("B"))
+                if found != MORE or self.cut_short:
+                    return found
+        finally:
+            await chunks.close()
+        if chunked:
+            return await self._push_all(b"0\r\n\r\n")
+        if sent != length:
+            raise errors.InvalidRequest(f"the body gave {sent} of the {length} bytes announced")
+        return MORE
+
+    async def _first_word(self):
+        """Wait for 100 Continue or the answer itself; says what `receive` found."""
+        cdef int found = MORE
+        while found == MORE:
+            self.waiting_since = now()
+            await self.readable
+            found = self.receive()
+            if self.sink.continues:
+                break
+        return found
+
+    # -- receiving
+
+    cdef Py_ssize_t pull(self, char *data, Py_ssize_t room, bint many) except -2:
+        """Receive what is there; 0 at the end of input, -1 when there is nothing yet."""
+        cdef Py_ssize_t came
+        if self.layer is not None:
+            return self.pull_layer(data, room)
+        came = receive_bytes(self.fd, data, room, many)
+        if came < 0 and errno != EAGAIN:
+            raise self.broken(OSError(errno, os.strerror(errno)))
+        return came
+
+    cdef Py_ssize_t pull_layer(self, char *data, Py_ssize_t room) except -2:
+        """As `pull`, through TLS: as many records as are there and fit."""
+        cdef Py_ssize_t came = 0, got
+        try:
+            while came < room:
+                got = self.layer.recv_into(
+                    PyMemoryView_FromMemory(data + came, room - came, 0x200), room - came
+                )
+                if got == 0:
+                    return came
+                came += got
+        except (WantRead, WantWrite):
+            return came if came else -1
+        except OSError as error:
+            if came:
+                return came     # what was whole counts; the next call meets the error again
+            raise self.broken(error)
+        return came
+
+    cdef int receive(self) except -1:
+        """Read once and parse: MORE, HEAD or END. Errors name what was seen; EOF is judged here."""
+        cdef Scratch scratch = self.pool.scratch
+        cdef Py_ssize_t came
+        self.waiting_since = 0.0
+        came = self.pull(scratch.data, scratch.room, self.sink.state == IN_BODY)
+        if came < 0:
+            return MORE
+        if came == 0:
+            return self.at_end_of_input()
+        self.answered = True
+        return self.digest(scratch.data, came)
+
+    cdef int at_end_of_input(self) except -1:
+        if self.sink.state == IN_BODY and self.sink.length == UNTIL_CLOSE:
+            self.sink.state = COMPLETE
+            self.sink.keep_alive = False
+            return END
+        raise self.broken(None)
+
+    cdef int digest(self, char *data, Py_ssize_t length) except -1:
+        """Parse received bytes: heads whole, bodies as they come."""
+        cdef Sink sink = self.sink
+        cdef Py_ssize_t end, searched = 0
+        cdef bint folded = False
+        cdef bytearray joined = None
+        while sink.state == EXPECT_HEAD:
+            if self.held is not None:
+                searched = len(self.held)
+                self.held += data[:length]
+                joined, self.held = self.held, None
+                data, length = joined, len(joined)
+            check_start(data, length)
+            end = end_of_head(data, length, searched, &folded)
+            if end < 0 or end > sink.limits.head:
+                if length > sink.limits.head:
+                    raise errors.HeadTooLarge(f"the head has more than {sink.limits.head} bytes")
+                self.held = joined if joined is not None else bytearray(data[:length])
+                return MORE
+            if folded and searched:
+                folded = False
+                end_of_head(data, end, 0, &folded)
+            if memchr(data, 0, <size_t>end) is not NULL:
+                raise errors.BadHttpResponse(f"NUL in the head: {errors.clip(data[:end])}")
+            sink.folded = folded
+            sink.minor = data[7] - 48
+            sink.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
+            if data[9] != 49:
+                return self.digest_final(data, end, length, joined)
+            self.digest_interim(data, end)
+            data += end
+            length -= end
+            searched = 0
+            folded = False
+            if length == 0:
+                return MORE
+        return self.digest_body(data, length)
+
+    cdef int feed(self, char *start, Py_ssize_t length) except -1:
+        cdef Scratch window = self.pool.scratch
+        window.start, window.length = start, length
+        try:
+            self.parser.feed_data(window)
+        except HttpParserCallbackError as error:
+            if isinstance(error.__context__, errors.AsksException):
+                raise error.__context__ from None
+            raise
+        except HttpParserError as error:
+            if self.sink.state != COMPLETE:
+                raise errors.BadHttpResponse(
+                    f"{error}, in {errors.clip(start[:min(length, 200)])}"
+                ) from None
+            self.sink.surplus = True
+        return 0
+
+    cdef int digest_interim(self, char *data, Py_ssize_t end) except -1:
+        """A 1xx answer: kept for those who ask, counted, never the answer (RFC 9110 §15.2)."""
+        cdef Sink sink = self.sink
+        if sink.status == 101:
+            raise errors.BadHttpResponse("101 Switching Protocols, which was not asked for")
+        self.feed(data, end)
+        if self.response.interim is None:
+            self.response.interim = []
+        self.response.interim.append((sink.status, HeaderTable(sink.fields)))
+        if sink.status == 100:
+            sink.continues = True
+        if len(self.response.interim) > sink.limits.interim:
+            raise errors.HeadTooLarge(f"more than {sink.limits.interim} interim answers")
+        sink.expect_head()
+        return 0
+
+    cdef int digest_final(self, char *data, Py_ssize_t end, Py_ssize_t length, bytearray joined) except -1:
+        cdef Sink sink = self.sink
+        cdef ResponseCore response = self.response
+        sink.behind_head = length - end
+        self.fed = length - end
+        self.feed(data, length)
+        if sink.state == EXPECT_HEAD:
+            raise errors.BadHttpResponse(f"no head can be read in {errors.clip(data[:end])}")
+        response.status_code = sink.status
+        response.minor = sink.minor
+        response.reason = sink.reason
+        response.headers = HeaderTable(sink.fields)
+        response.headed = now()
+        return self.after_body(data, length)
+
+    cdef int digest_body(self, char *data, Py_ssize_t length) except -1:
+        cdef Sink sink = self.sink
+        cdef long long left
+        if sink.length >= 0:
+            left = sink.length - sink.got
+            if length > left:
+                sink.surplus = True
+                length = <Py_ssize_t>left
+        else:
+            self.fed += length
+            if sink.length == CHUNKED and self.fed > 16 * sink.got + OVERHEAD + length:
+                raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
+        self.feed(data, length)
+        return self.after_body(data, length)
+
+    cdef int after_body(self, char *data, Py_ssize_t length) except -1:
+        cdef Sink sink = self.sink
+        if sink.state != COMPLETE:
+            return HEAD
+        if sink.length == CHUNKED:
+            if not ends_exactly(data, length):
+                sink.surplus = True
+            if sink.trailers is not None:
+                self.response.trailers = HeaderTable(sink.trailers)
+        return END
+
+    async def _read_directly(self):
+        """The rest of a body of known length, straight into the buffer that becomes the body."""
+        cdef Sink sink = self.sink
+        cdef long long total = sink.length
+        cdef bytes begun = sink.take_body()
+        cdef Py_ssize_t have = PyBytes_GET_SIZE(begun), room, came
+        cdef Grower grower = Grower(<Py_ssize_t>min(total, <long long>FIRST_GRANT))
+        sink.spent = True
+        memcpy(grower.at(0), PyBytes_AS_STRING(begun), <size_t>have)
+        begun = None
+        while have < total:
+            room = grower.room_from(have, <Py_ssize_t>total)
+            came = self.pull(grower.at(have), room, True)
+            if came > 0:
+                have += came
+                sink.got = have
+                if came < room and self.layer is None:
+                    self.waiting_since = now()
+                    await self.readable
+                    self.waiting_since = 0.0
+            elif came == 0:
+                raise self.broken(None)
+            else:
+                self.waiting_since = now()
+                await self.readable
+                self.waiting_since = 0.0
+        if self.layer is not None and self.layer.pending():
+            sink.surplus = True
+        sink.state = COMPLETE
+        return grower.take()
+
+    # -- the exchange
+
+    async def exchange(self, bytes head not None, ResponseCore response not None, *,
+                       body=None, bint stream=False, bint headless=False, long long max_body=-1,
+                       double expect_seconds=0.0):
+        """Send a request, read the answer into `response`, and give the connection back.
+
+        `head` may end in a small body; `body` is sent behind it, piece by piece, after waiting up to
+        `expect_seconds` for 100 Continue. With `stream` the call returns at the head and `read_piece`
+        gives the rest. `headless`: the answer has no body whatever it says (HEAD). Raises
+        `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
+        connection is closed and its place given to the next in line.
+        """
+        cdef Sink sink = self.sink
+        cdef Py_ssize_t taken
+        cdef int found = MORE
+        cdef Waiter heir
+        self.begin(head, response, headless, max_body)
+        try:
+            taken = self.push(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+            if taken != PyBytes_GET_SIZE(head):
+                found = await self._push_all(head, taken if taken > 0 else 0)
+            if body is not None and found == MORE:
+                if expect_seconds > 0.0:
+                    word = await ignore_after(expect_seconds, self._first_word())
+                    found = MORE if word is None else word
+                    if found != MORE:
+                        self.cut_short = True
+                if found == MORE:
+                    found = await self._upload(body)
+            self.sending = False
+            while found == MORE or (found == HEAD and not stream):
+                if found == HEAD and sink.length - sink.got >= DIRECT_FROM:
+                    response.body = await self._read_directly()
+                    found = END
+                    break
+                if self.layer is None or not self.layer.pending():
+                    self.waiting_since = now()
+                    await self.readable
+                found = self.receive()
+            response.peer = self.peer
+            if found == END:
+                heir = self.finish()
+                if heir is not None:
+                    await heir.wake
+            return response
+        except GeneratorExit:
+            self.pool.abandon(self)
+            raise
+        except BaseException as error:
+            self.explain(error, response)
+            heir = self.pool.give_back(self, False)
+            if heir is not None:
+                await heir.wake
+            raise
+
+    async def read_piece(self):
+        """The next bytes of a streamed body as they came over the wire; `b""` at its end.
+
+        With the last bytes the connection goes back to the pool. Errors, cancellation included,
+        close it and give its place to the next in line.
+        """
+        cdef ResponseCore response = self.response
+        cdef int found = HEAD
+        cdef Waiter heir
+        try:
+            while self.sink.first_piece is None and found == HEAD:
+                if self.layer is None or not self.layer.pending():
+                    self.waiting_since = now()
+                    await self.readable
+                found = self.receive()
+            if found == HEAD:
+                return self.sink.take_body()
+            heir = self.finish()
+            piece, response.body = response.body, None
+            if heir is not None:
+                await heir.wake
+            return piece
+        except GeneratorExit:
+            self.pool.abandon(self)
+            raise
+        except BaseException as error:
+            self.explain(error, response)
+            heir = self.pool.give_back(self, False)
+            if heir is not None:
+                await heir.wake
+            raise
+
+    async def discard(self):
+        """Leave a streamed body unread: close, and give the place to the next in line."""
+        cdef Waiter heir = self.pool.give_back(self, False)
+        if heir is not None:
+            await heir.wake
+
+    def abandon(self):
+        """As `discard`, from code that can't await; the next in line is woken by the keeper."""
+        self.pool.abandon(self)
+
+    cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body):
+        self.response = response
+        response.sent_head = head
+        response.origin = self.origin.name
+        response.reused = self.exchanges > 0
+        response.began = now()
+        self.answered = self.cut_short = self.out_of_patience = False
+        self.sending = True
+        self.bytes_out = 0
+        self.fed = 0
+        self.sink.expect(headless, max_body)
+
+    cdef Waiter finish(self):
+        """The answer is complete: back to the pool, or closed if it can't be reused."""
+        cdef Sink sink = self.sink
+        cdef ResponseCore response = self.response
+        cdef bint reusable = sink.keep_alive and not sink.surplus and not self.cut_short
+        if sink.first_piece is not None:
+            response.body = sink.take_body()
+        response.ended = now()
+        self.exchanges += 1
+        self.response = None
+        sink.fields = None
+        if sink.spent and reusable:
+            self.parser = new_parser(sink)
+            sink.parser = <PyObject *>self.parser
+        return self.pool.give_back(self, reusable)
+
+    # -- what went wrong
+
+    cdef object broken(self, error):
+        """The exception for a connection that ended too early, or by an error of the system."""
+        cdef Sink sink = self.sink
+        if self.out_of_patience:
+            kind = errors.WriteTimeout if self.sending else errors.ReadTimeout
+            doing = "the server took no bytes" if self.sending else "the server was silent"
+            return kind(f"{doing} for {self.patience:g} s", self.patience)
+        if sink.state == IN_BODY:
+            seen = f"after {sink.got} " + (
+                f"of {sink.length} bytes of the body" if sink.length >= 0
+                else "bytes of the body, before its last chunk")
+        elif self.held is not None:
+            seen = f"in the middle of the head: {errors.clip(bytes(self.held))}"
+        else:
+            seen = "before it answered"
+        how = "closed the connection" if error is None else f"broke the connection ({error})"
+        failure = errors.ServerClosedConnectionError(f"the server {how} {seen}")
+        failure.stale = self.exchanges > 0 and not self.answered
+        failure.unsent = self.bytes_out == 0
+        return failure
+
+    cdef void explain(self, error, ResponseCore response):
+        """Put the request, and how long it took, in front of what an error of ours says."""
+        if isinstance(error, errors.AsksException) and error.args:
+            error.args = (
+                f"{response.what()}: {error.args[0]} [{now() - response.began:.3f} s after sending]",
+                *error.args[1:],
+            )
+
+
+async def wait_either(int fd):
+    """Wait until a socket can be written or read, whichever comes first: two waits in one trap."""
+    poller = DefaultSelector()
+    try:
+        poller.register(fd, EVENT_READ | EVENT_WRITE)
+        await Trap(("trap_io", poller, EVENT_READ, "WRITE_WAIT"))
+        await Trap(("trap_io_release", poller))
+    finally:
+        poller.close()
+
+
+@cython.final
+cdef class Grower:
+    """A bytes object while it is filled: nobody else sees it before `take`."""
+
+    cdef PyObject *data     # owned; NULL once taken
+    cdef Py_ssize_t size
+
+    def __cinit__(self, Py_ssize_t size):
+        self.data = new_bytes(NULL, size)
+        if self.data is NULL:
+            raise MemoryError()
+        self.size = size
+
+    def __dealloc__(self):
+        Py_XDECREF(self.data)
+
+    cdef char *at(self, Py_ssize_t position) noexcept:
+        return bytes_data(self.data) + position
+
+    cdef Py_ssize_t room_from(self, Py_ssize_t have, Py_ssize_t total) except -1:
+        """Bytes free behind `have`, after growing to at most `total` if there were none."""
+        if have == self.size:
+            self.size = min(total, 2 * self.size)
+            resize_bytes(&self.data, self.size)
+        return self.size - have
+
+    cdef bytes take(self):
+        cdef bytes whole = <bytes>self.data
+        Py_XDECREF(self.data)
+        self.data = NULL
+        return whole

@@ -1,0 +1,151 @@
+# The header table of a response: fields as they came, found whatever the case of the name.
+#
+# Facts:  ten fields are looked at once or twice; a scan over a list beats building a dictionary.
+# Rules:  bytes are kept as sent and decoded when asked for: ASCII, else UTF-8, else Latin-1.
+#         `set-cookie` is a list, for its values can't be joined (RFC 9110 §5.3); all else is a str.
+
+from collections.abc import Mapping
+
+cdef inline unsigned char lower(unsigned char c) noexcept nogil:
+    return c + 32 if 65 <= c <= 90 else c
+
+
+cdef bint same_name(bytes field, const char *name, Py_ssize_t length) noexcept:
+    """ASCII case-insensitive equality; `name` is in lower case."""
+    cdef const unsigned char *own = <const unsigned char *>PyBytes_AS_STRING(field)
+    cdef Py_ssize_t i
+    if PyBytes_GET_SIZE(field) != length:
+        return False
+    for i in range(length):
+        if lower(own[i]) != <unsigned char>name[i]:
+            return False
+    return True
+
+
+cdef str text_of(bytes value):
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+@cython.final
+cdef class HeaderTable:
+    """The fields of one message: a read-only mapping, case-insensitive in its names.
+
+    `table["set-cookie"]` is a list of all of them (KeyError when there are none); any other name
+    gives one str, repeats joined by `", "` (RFC 9110 §5.2). Iteration gives each name once, as first
+    spelt. `raw` is the list of `(name, value)` pairs of bytes, in the order they came.
+    """
+
+    cdef list fields            # name, value, name, value …: bytes
+
+    def __cinit__(self, list fields=None):
+        self.fields = fields if fields is not None else []
+
+    @staticmethod
+    def of(pairs):
+        """A table from pairs of str or bytes (for tests and recorded answers)."""
+        cdef list fields = []
+        for name, value in pairs:
+            fields.append(name.encode("ascii") if isinstance(name, str) else bytes(name))
+            fields.append(value.encode("utf-8") if isinstance(value, str) else bytes(value))
+        return HeaderTable(fields)
+
+    @property
+    def raw(self):
+        """The fields as they came: a list of `(name, value)` pairs of bytes."""
+        return list(zip(self.fields[::2], self.fields[1::2]))
+
+    cdef list find(self, bytes name):
+        cdef list found = []
+        cdef Py_ssize_t i
+        for i in range(0, len(self.fields), 2):
+            if same_name(<bytes>self.fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
+                found.append(text_of(<bytes>self.fields[i + 1]))
+        return found
+
+    cdef bytes first(self, bytes name):
+        """The first value of a name given in lower case, as bytes; None without one."""
+        cdef Py_ssize_t i
+        for i in range(0, len(self.fields), 2):
+            if same_name(<bytes>self.fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
+                return <bytes>self.fields[i + 1]
+        return None
+
+    def getlist(self, str name not None):
+        """All values of a field, in order, as a list of str; empty without one."""
+        return self.find(name.lower().encode("utf-8"))
+
+    get_list = getlist
+
+    def __getitem__(self, name):
+        if not isinstance(name, str):
+            raise KeyError(name)
+        cdef str wanted = (<str>name).lower()
+        cdef list found = self.find(wanted.encode("utf-8"))
+        if not found:
+            raise KeyError(name)
+        if wanted == "set-cookie":
+            return found
+        return found[0] if len(found) == 1 else ", ".join(found)
+
+    def get(self, name, default=None):
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def __contains__(self, name):
+        return isinstance(name, str) and self.first((<str>name).lower().encode("utf-8")) is not None
+
+    cdef list names(self):
+        cdef dict seen = {}
+        cdef Py_ssize_t i
+        for i in range(0, len(self.fields), 2):
+            name = text_of(<bytes>self.fields[i])
+            seen.setdefault(name.lower(), name)
+        return list(seen.values())
+
+    def __iter__(self):
+        return iter(self.names())
+
+    def __len__(self):
+        return len(self.names())
+
+    def __bool__(self):
+        return len(self.fields) > 0
+
+    def keys(self):
+        return self.names()
+
+    def items(self):
+        return [(name, self[name]) for name in self.names()]
+
+    def values(self):
+        return [self[name] for name in self.names()]
+
+    def copy(self):
+        return HeaderTable(list(self.fields))
+
+    def __eq__(self, other):
+        if isinstance(other, HeaderTable):
+            return [
+                (name.lower(), value) for name, value in self.raw
+            ] == [(name.lower(), value) for name, value in other.raw]
+        if isinstance(other, Mapping):
+            return {name.lower(): value for name, value in self.items()} == {
+                str(name).lower(): value for name, value in other.items()
+            }
+        return NotImplemented
+
+    __hash__ = None
+
+    def __reduce__(self):
+        return (HeaderTable, (self.fields,))
+
+    def __repr__(self):
+        return f"<HeaderTable {dict(self.items())!r}>"
+
+
+Mapping.register(HeaderTable)

@@ -1,0 +1,138 @@
+# What the operating system gives: sockets, errno, the monotonic clock, and one receive buffer.
+#
+# Rules:  every call here is non-blocking; the interpreter lock is released only where many bytes move.
+# Not here: anything that knows what the bytes mean.
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.object cimport PyObject
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memchr, memcmp, memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+import os
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+
+from curio import ignore_after, timeout_after
+from curio.errors import TaskTimeout
+from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
+
+from asks_fast import errors
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t c_send "send"(int fd, const void *data, size_t length, int flags)
+    ssize_t c_recv "recv"(int fd, void *data, size_t length, int flags)
+    int c_shutdown "shutdown"(int fd, int how)
+    int MSG_PEEK
+    int MSG_DONTWAIT
+    int SHUT_RDWR
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL        /* macOS: the socket carries SO_NOSIGPIPE instead */
+    #define MSG_NOSIGNAL 0
+    #endif
+    """
+    const int MSG_NOSIGNAL
+
+cdef extern from "Python.h":
+    # As raw pointers: a bytes object is filled before anybody sees it.
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)
+    char *bytes_data "PyBytes_AS_STRING"(PyObject *data) noexcept
+    int resize_bytes "_PyBytes_Resize"(PyObject **data, Py_ssize_t size) except -1
+    void Py_XDECREF(PyObject *thing)
+
+# Sends and receives of at least this many bytes let other threads run meanwhile.
+cdef enum:
+    MANY_BYTES = 32768
+
+cdef inline double now() noexcept nogil:
+    """Seconds of the monotonic clock: never goes back, is not the time of day."""
+    cdef timespec clock
+    clock_gettime(CLOCK_MONOTONIC, &clock)
+    return <double>clock.tv_sec + <double>clock.tv_nsec * 1e-9
+
+
+cdef inline Py_ssize_t send_bytes(int fd, const char *data, Py_ssize_t length) noexcept:
+    """How many bytes the socket took; -1 with errno set otherwise (EINTR was tried again)."""
+    cdef Py_ssize_t taken
+    while True:
+        if length >= MANY_BYTES:
+            with nogil:
+                taken = c_send(fd, data, <size_t>length, MSG_NOSIGNAL)
+        else:
+            taken = c_send(fd, data, <size_t>length, MSG_NOSIGNAL)
+        if taken >= 0 or errno != EINTR:
+            return taken
+
+
+cdef inline Py_ssize_t receive_bytes(int fd, char *data, Py_ssize_t room, bint many) noexcept:
+    """How many bytes came, 0 at the end of input; -1 with errno set otherwise."""
+    cdef Py_ssize_t came
+    while True:
+        if many:
+            with nogil:
+                came = c_recv(fd, data, <size_t>room, 0)
+        else:
+            came = c_recv(fd, data, <size_t>room, 0)
+        if came >= 0 or errno != EINTR:
+            return came
+
+
+cdef inline bint is_silent(int fd) noexcept:
+    """Whether an idle socket is still open and has said nothing: only such a one may be reused."""
+    cdef char byte
+    cdef Py_ssize_t came
+    while True:
+        came = c_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
+        if came >= 0:
+            return False
+        if errno != EINTR:
+            return errno == EAGAIN
+
+
+@cython.final
+cdef class Scratch:
+    """The buffer that every connection of a pool receives into, shown to the parser piece by piece.
+
+    Between a receive and the end of its parsing there is no await, so one buffer serves them all.
+    As a buffer object it is the window (`start`, `length`) of itself, without a copy or a slice.
+    """
+
+    cdef char *data             # owned; `room` bytes
+    cdef Py_ssize_t room
+    cdef char *start            # the window: inside `data`, or bytes that the caller keeps alive
+    cdef Py_ssize_t length
+
+    def __cinit__(self, Py_ssize_t room):
+        self.data = <char *>PyMem_RawMalloc(<size_t>room)
+        if self.data is NULL:
+            raise MemoryError()
+        self.room = room
+        self.start = self.data
+        self.length = 0
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.data)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.start, self.length, 1, flags)
+
+    cdef object writable(self):
+        """All of it as a writable memoryview, for a TLS layer to decrypt into."""
+        return PyMemoryView_FromMemory(self.data, self.room, 0x200)  # PyBUF_WRITE
+
+
+# Bumped in a forked child: sockets made before the fork belong to the parent.
+cdef int generation = 0
+
+
+def _after_fork():
+    global generation
+    generation += 1
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,508 @@
+# Who gets which connection.
+#
+# One question: which connection serves this request, or must it wait? Answered without awaiting, so
+# no lock: curio changes task only at an await.
+#
+# Facts:  a connection is in one place: idle, lent, or closed. A place is an open connection, or the
+#         right to open one. Idle ones of an origin are taken newest first, evicted oldest first.
+# Rules:  decide first, do I/O after. A place travels with the wake-up of a waiter: there is no moment
+#         in which it is free while someone waits. Each waiter is woken once, by a trap of its own, for
+#         the kernel searches its ready queue for each one woken. All is O(1) but the keeper's rounds.
+# Not here: opening connections, retries, time limits.
+
+@cython.final
+cdef class OriginPool:
+    """The connections to one origin (under one set of connection options)."""
+
+    cdef readonly object route      # what the connector needs to open one more
+    cdef readonly str name          # "http://host:port"
+    cdef readonly int open          # connections, and places promised
+    cdef Connection top             # the idle one used last; the others below it
+    cdef readonly Line line         # waiting because this origin has its share
+    cdef readonly Pool pool
+
+    def __cinit__(self, Pool pool not None, route, str name not None):
+        self.pool = pool
+        self.route = route
+        self.name = name
+        self.line = Line()
+
+    def __repr__(self):
+        return f"<OriginPool {self.name!r} {self.open} open, {len(self.line)} waiting>"
+
+
+@cython.final
+cdef class Line:
+    """Waiters in the order they came; leaving from the middle is O(1)."""
+
+    cdef Waiter first, last
+    cdef int length
+
+    def __len__(self):
+        return self.length
+
+    cdef void join(self, Waiter waiter):
+        waiter.line = self
+        waiter.ahead = self.last
+        if self.last is None:
+            self.first = waiter
+        else:
+            self.last.behind = waiter
+        self.last = waiter
+        self.length += 1
+
+    cdef void leave(self, Waiter waiter):
+        if waiter.ahead is None:
+            self.first = waiter.behind
+        else:
+            waiter.ahead.behind = waiter.behind
+        if waiter.behind is None:
+            self.last = waiter.ahead
+        else:
+            waiter.behind.ahead = waiter.ahead
+        waiter.ahead = waiter.behind = waiter.line = None
+        self.length -= 1
+
+
+@cython.final
+cdef class Waiter:
+    """One task in line. It is its own scheduling primitive: curio suspends on it and wakes from it."""
+
+    cdef OriginPool origin
+    cdef Line line                  # None once it left or was given its turn
+    cdef Waiter ahead, behind
+    cdef Connection connection      # given with its turn; None: the right to open one
+    cdef bint served
+    cdef bint refused               # the session was closed
+    cdef long long number           # of its arrival
+    cdef object task
+
+    def __cinit__(self, OriginPool origin not None, long long number):
+        self.origin = origin
+        self.number = number
+
+    @property
+    def suspend(self):
+        return Trap(("trap_sched_wait", self, "POOL_WAIT"))
+
+    @property
+    def wake(self):
+        return Trap(("trap_sched_wake", self, 1))
+
+    def _kernel_suspend(self, task):
+        self.task = task
+        return self._leave
+
+    def _leave(self):
+        self.task = None
+        if self.line is not None:
+            self.line.leave(self)
+
+    def _kernel_wake(self, count=1):
+        task, self.task = self.task, None
+        return [] if task is None else [task]
+
+    def __len__(self):
+        return 0 if self.task is None else 1
+
+
+@cython.final
+cdef class Pool:
+    """The connections of one session: at most `limit` open at any moment, `share` to one origin."""
+
+    cdef readonly int limit
+    cdef readonly int share             # most connections to one origin; 0 for no such limit
+    cdef readonly int open              # connections, and places promised
+    cdef readonly bint closed
+    cdef public double idle_seconds     # how long an idle connection is kept; 0.0 for ever
+    cdef public double patience         # seconds of silence granted to a peer; 0.0 for no limit
+    cdef public int most_exchanges      # on one connection; 0 for no limit
+    cdef public double most_seconds     # life of one connection; 0.0 for no limit
+    cdef public object kick             # wakes the keeper; None while there is none
+    cdef readonly Limits limits
+    cdef readonly Line line             # waiting because all places are taken
+    cdef readonly long long made        # connections opened so far
+    cdef readonly long long reuses      # exchanges over a connection that had served before
+    cdef readonly long long evictions
+    cdef long long arrivals
+    cdef bint owing                     # places came free where nobody could be woken
+    cdef int lent
+    cdef int idle
+    cdef Connection oldest, newest      # the idle, by the time they came to rest
+    cdef Connection working             # the lent, in no order
+    cdef Scratch scratch
+    cdef dict origins
+
+    def __cinit__(self, int limit, *, int share=0, Limits limits=None, Py_ssize_t buffer=65536):
+        if limit < 1:
+            raise ValueError(f"connections must be at least 1, not {limit}")
+        if share < 0:
+            raise ValueError(f"connections_per_host must not be negative: {share}")
+        self.limit = limit
+        self.share = share
+        self.limits = limits if limits is not None else Limits()
+        self.line = Line()
+        self.scratch = Scratch(buffer)
+        self.origins = {}
+
+    def origin(self, route, str name not None):
+        """The part of the pool for a route, made when first asked for."""
+        found = self.origins.get(route)
+        if found is None:
+            if len(self.origins) > 2 * self.limit + 256:
+                self.forget_origins()
+            found = self.origins[route] = OriginPool(self, route, name)
+        return found
+
+    cdef void forget_origins(self):
+        """Drop origins without connections: a crawl must not keep one for each host it ever met."""
+        cdef OriginPool origin
+        for route, origin in list(self.origins.items()):
+            if origin.open == 0 and origin.line.length == 0:
+                del self.origins[route]
+
+    # -- taking
+
+    cpdef Connection take(self, OriginPool origin):
+        """An idle connection to the origin, live and lent from now on; None if there is none."""
+        cdef Connection connection
+        cdef double clock = 0.0
+        if self.closed:
+            raise errors.SessionClosed("the session is closed")
+        if self.line.length or origin.line.length:
+            return None
+        while origin.top is not None:
+            connection = origin.top
+            self.rest_no_more(connection)
+            if connection.expires and clock == 0.0:
+                clock = now()
+            if connection.is_fresh(clock):
+                self.lend(connection)
+                self.reuses += 1
+                return connection
+            self.vacate(connection)
+        return None
+
+    cdef bint claim(self, OriginPool origin):
+        """A place for one more connection to the origin, evicting an idle one if it must be."""
+        if self.share and origin.open >= self.share:
+            return False
+        if self.open >= self.limit:
+            if self.oldest is None:
+                return False
+            self.evictions += 1
+            self.evict(self.oldest)
+        self.open += 1
+        origin.open += 1
+        return True
+
+    cdef void evict(self, Connection connection):
+        self.rest_no_more(connection)
+        self.vacate(connection)
+
+    async def turn(self, OriginPool origin not None, pool_timeout=None):
+        """Wait in line for a connection; None means: a place is yours, open one.
+
+        Such a place must be used with `adopt` or returned with `forfeit`. The line is first come,
+        first served. `pool_timeout` in seconds, None for no limit: `PoolTimeout`. A task that is
+        cancelled leaves the line.
+        """
+        cdef Waiter waiter
+        cdef Connection connection = self.take(origin)
+        if connection is not None:
+            return connection
+        if self.line.length == 0 and origin.line.length == 0 and self.claim(origin):
+            return None
+        self.arrivals += 1
+        waiter = Waiter(origin, self.arrivals)
+        if self.share and origin.open >= self.share:
+            origin.line.join(waiter)
+        else:
+            self.line.join(waiter)
+        if self.owing:
+            await self.settle()
+        try:
+            if waiter.served:
+                pass        # its turn came with the settling
+            elif pool_timeout is None:
+                await waiter.suspend
+            else:
+                await timeout_after(pool_timeout, suspend(waiter))
+        except BaseException as error:
+            if waiter.line is not None:
+                waiter.line.leave(waiter)
+            if waiter.served:
+                await self._pass_on(waiter)
+            if isinstance(error, TaskTimeout) and pool_timeout is not None:
+                raise errors.PoolTimeout(
+                    f"{origin.name}: waited {pool_timeout:g} s in line for one of {self.limit} "
+                    "connections; more connections=, or a longer pool_timeout=, would help",
+                    pool_timeout,
+                ) from None
+            raise
+        if waiter.refused:
+            raise errors.SessionClosed("the session was closed while the request waited in line")
+        return waiter.connection
+
+    async def _pass_on(self, Waiter waiter):
+        """A waiter that was served and can't use it: to the next one."""
+        cdef Waiter heir
+        if waiter.connection is not None:
+            heir = self.give_back(waiter.connection, True)
+        else:
+            heir = self.free_place(waiter.origin)
+        if heir is not None:
+            await heir.wake
+
+    def adopt(self, OriginPool origin not None, sock not None, peer=None):
+        """Make a connection, lent to the caller, of a connected socket; the place was claimed before."""
+        cdef Connection connection = Connection(self, origin, sock)
+        connection.peer = peer
+        if self.most_seconds:
+            connection.expires = connection.born + self.most_seconds
+        self.made += 1
+        self.lend(connection)
+        return connection
+
+    async def forfeit(self, OriginPool origin not None):
+        """Return a place that could not be used; the next in line gets it."""
+        cdef Waiter heir = self.free_place(origin)
+        if heir is not None:
+            await heir.wake
+
+    # -- giving back
+
+    cdef void lend(self, Connection connection):
+        connection.place = LENT
+        connection.waiting_since = 0.0
+        connection.patience = self.patience
+        connection.before = None
+        connection.after = self.working
+        if self.working is not None:
+            self.working.before = connection
+        self.working = connection
+        self.lent += 1
+
+    cdef void lend_no_more(self, Connection connection):
+        if connection.before is None:
+            self.working = connection.after
+        else:
+            connection.before.after = connection.after
+        if connection.after is not None:
+            connection.after.before = connection.before
+        connection.before = connection.after = None
+        connection.waiting_since = 0.0
+        self.lent -= 1
+
+    cdef Waiter give_back(self, Connection connection, bint reusable):
+        """End a loan. Returns the waiter whose turn it is now, for the caller to wake by a trap."""
+        cdef Waiter heir
+        cdef OriginPool origin = connection.origin
+        if connection.place != LENT:
+            return None
+        self.lend_no_more(connection)
+        if reusable and self.closed:
+            reusable = False
+        if reusable and self.most_exchanges and connection.exchanges >= self.most_exchanges:
+            reusable = False
+        if not reusable:
+            connection.close()
+            return self.free_place(origin)
+        heir = self.next_in_line(origin)
+        if heir is None:
+            self.rest(connection)
+            return None
+        if heir.origin is origin:
+            self.lend(connection)
+            self.reuses += 1
+            heir.connection = connection
+        else:
+            connection.close()
+            origin.open -= 1
+            heir.origin.open += 1
+        return self.serve(heir)
+
+    cdef Waiter free_place(self, OriginPool origin):
+        """A place came free. Returns the waiter that gets it, for the caller to wake by a trap."""
+        cdef Waiter heir
+        self.open -= 1
+        origin.open -= 1
+        heir = self.next_in_line(origin)
+        if heir is None:
+            return None
+        self.open += 1
+        heir.origin.open += 1
+        return self.serve(heir)
+
+    cdef Waiter serve(self, Waiter heir):
+        heir.line.leave(heir)
+        heir.served = True
+        return heir
+
+    cdef Waiter next_in_line(self, OriginPool origin):
+        """Who may use what `origin` gives up: the earlier of the first in its line and in all lines."""
+        cdef Waiter own = origin.line.first, other = self.line.first
+        if self.share:
+            while other is not None and other.origin is not origin and other.origin.open >= self.share:
+                self.line.leave(other)
+                other.origin.line.join(other)
+                other = self.line.first
+        if own is None or (other is not None and other.number < own.number):
+            if own is not None:     # its origin has room again, all the places are taken
+                origin.line.leave(own)
+                self.line.join(own)
+            return other
+        return own
+
+    def abandon(self, Connection connection not None):
+        """End a loan from where nothing can be awaited: close; the keeper wakes who is next."""
+        if connection.place != LENT:
+            return
+        self.lend_no_more(connection)
+        self.vacate(connection)
+        if self.line.length or connection.origin.line.length:
+            self.owing = True
+            if self.kick is not None:
+                self.kick()
+
+    cdef void vacate(self, Connection connection):
+        connection.close()
+        self.open -= 1
+        connection.origin.open -= 1
+
+    async def settle(self):
+        """Wake those who wait for places that came free where nobody could be woken."""
+        cdef Waiter heir
+        self.owing = False
+        while self.line.length and (self.open < self.limit or self.oldest is not None):
+            heir = self.line.first
+            if not self.claim(heir.origin):
+                self.line.leave(heir)
+                heir.origin.line.join(heir)
+                continue
+            await self.serve(heir).wake
+        for origin in list(self.origins.values()):
+            while (<OriginPool>origin).line.length and self.claim(<OriginPool>origin):
+                await self.serve((<OriginPool>origin).line.first).wake
+
+    # -- the idle
+
+    cdef void rest(self, Connection connection):
+        cdef OriginPool origin = connection.origin
+        connection.place = IDLE
+        connection.idle_since = now() if self.idle_seconds else 0.0
+        connection.below = origin.top
+        connection.above = None
+        if origin.top is not None:
+            origin.top.above = connection
+        origin.top = connection
+        connection.before = self.newest
+        connection.after = None
+        if self.newest is None:
+            self.oldest = connection
+        else:
+            self.newest.after = connection
+        self.newest = connection
+        self.idle += 1
+
+    cdef void rest_no_more(self, Connection connection):
+        if connection.above is None:
+            connection.origin.top = connection.below
+        else:
+            connection.above.below = connection.below
+        if connection.below is not None:
+            connection.below.above = connection.above
+        connection.above = connection.below = None
+        if connection.before is None:
+            self.oldest = connection.after
+        else:
+            connection.before.after = connection.after
+        if connection.after is None:
+            self.newest = connection.before
+        else:
+            connection.after.before = connection.before
+        connection.before = connection.after = None
+        self.idle -= 1
+
+    # -- the keeper's rounds
+
+    def make_rounds(self):
+        """Close what rested too long, cut off who is silent too long.
+
+        Returns the seconds until the next round is due, or None when there is nothing to watch.
+        """
+        cdef double clock = now(), due, soonest = 0.0
+        cdef Connection connection = self.oldest, following
+        while connection is not None:
+            following = connection.after
+            due = self.end_of_rest(connection)
+            if due and due <= clock:
+                self.evict(connection)
+            elif due and (soonest == 0.0 or due < soonest):
+                soonest = due
+            connection = following
+        connection = self.working
+        while connection is not None:
+            due = clock + connection.patience
+            if connection.patience and connection.waiting_since:
+                due = connection.waiting_since + connection.patience
+                if due <= clock:
+                    connection.out_of_patience = True
+                    connection.shut()
+            if connection.patience and (soonest == 0.0 or due < soonest):
+                soonest = due
+            connection = connection.after
+        if soonest == 0.0:
+            return None if self.open == 0 else 1.0
+        return max(soonest - clock, 0.001)
+
+    cdef double end_of_rest(self, Connection connection) noexcept:
+        cdef double due = connection.expires
+        if self.idle_seconds and (due == 0.0 or connection.idle_since + self.idle_seconds < due):
+            due = connection.idle_since + self.idle_seconds
+        return due
+
+    def close(self):
+        """Close the idle, wake the working to their end, refuse the waiting; safe to call again.
+
+        Returns the waiters that the caller must wake.
+        """
+        cdef Connection connection
+        cdef list refused = []
+        self.closed = True
+        while self.oldest is not None:
+            self.evict(self.oldest)
+        connection = self.working
+        while connection is not None:
+            connection.shut()
+            connection = connection.after
+        self.refuse(self.line, refused)
+        for origin in self.origins.values():
+            self.refuse((<OriginPool>origin).line, refused)
+        return refused
+
+    cdef void refuse(self, Line line, list refused):
+        cdef Waiter waiter
+        while line.first is not None:
+            waiter = line.first
+            line.leave(waiter)
+            waiter.refused = True
+            refused.append(waiter)
+
+    def stats(self):
+        """Counts of this moment and totals so far, as a dict."""
+        waiting = self.line.length + sum(len(origin.line) for origin in self.origins.values())
+        return {
+            "open": self.open, "lent": self.lent, "idle": self.idle, "waiting": waiting,
+            "opening": self.open - self.lent - self.idle,
+            "made": self.made, "reused": self.reuses, "evicted": self.evictions,
+            "limit": self.limit,
+        }
+
+    def __repr__(self):
+        return (f"<Pool {self.open} of {self.limit} open: {self.lent} lent, {self.idle} idle; "
+                f"{self.line.length} waiting{', closed' if self.closed else ''}>")
+
+
+async def suspend(Waiter waiter):
+    await waiter.suspend

@@ -1,0 +1,99 @@
+# What every response object is made of: filled by the exchange, dressed by Python.
+#
+# Rules:  nothing is decoded before it is asked for; the request head that was sent stands for the
+#         request until someone wants it taken apart.
+# Not here: text, JSON, cookies, decompression: `asks_fast/response_objects.py`.
+
+cdef class ResponseCore:
+    """The compiled base of `Response`: status, fields, body and what was asked."""
+
+    cdef readonly int status_code
+    cdef readonly HeaderTable headers
+    cdef readonly HeaderTable trailers      # of a chunked body; None without any
+    cdef readonly list interim              # the 1xx answers before this one: (status, HeaderTable)
+    cdef public object body                 # bytes as they came, or the stream that gives them
+    cdef public object history              # list of the responses that led here, or None for none
+    cdef public object request              # the prepared request, None after the swift way
+    cdef public object peer                 # (address, port) of the other side, None if unknown
+    cdef public bint reused                 # came over a connection that had served before
+    cdef bytes reason
+    cdef int minor                          # HTTP/1.<minor>
+    cdef bytes sent_head                    # the request head as sent
+    cdef str origin                         # "http://host:port" as in a URL
+    cdef str fixed_url                      # set where origin + target isn't the URL
+    cdef double began                       # monotonic seconds: before the first byte was sent,
+    cdef double headed                      # when the head was there,
+    cdef double ended                       # when all was there; 0.0 while it is not
+
+    def __cinit__(self):
+        self.headers = NO_FIELDS
+        self.body = b""
+        self.minor = 1
+
+    @property
+    def reason_phrase(self):
+        """The words behind the status code, as sent; empty when the server sent none."""
+        return "" if self.reason is None else text_of(self.reason)
+
+    @property
+    def http_version(self):
+        """`"1.1"` or `"1.0"`."""
+        return "1.1" if self.minor else "1.0"
+
+    cdef bytes part_of_head(self, int which):
+        """Method (0) or target (1) of the request as sent."""
+        if self.sent_head is None:
+            return b""
+        cdef list parts = self.sent_head.split(b" ", 2)
+        return <bytes>parts[which]
+
+    @property
+    def method(self):
+        """The method of the request that this answers, e.g. `"GET"`."""
+        return self.part_of_head(0).decode("ascii")
+
+    @property
+    def url(self):
+        """The URL that this is the answer of: after redirects, the final one."""
+        if self.fixed_url is not None:
+            return self.fixed_url
+        cdef str target = self.part_of_head(1).decode("ascii")
+        return (self.origin or "") + target if target.startswith("/") else target
+
+    @url.setter
+    def url(self, str url not None):
+        self.fixed_url = url
+
+    @property
+    def sent(self):
+        """The head of the request as it went over the wire: bytes."""
+        return self.sent_head
+
+    @property
+    def seconds(self):
+        """Seconds from before the first byte sent to the last byte read (so far: to the head)."""
+        cdef double end = self.ended if self.ended else self.headed
+        return end - self.began if end else 0.0
+
+    @property
+    def seconds_to_head(self):
+        """Seconds from before the first byte sent until the head was read."""
+        return self.headed - self.began if self.headed else 0.0
+
+    def assume(self, int status_code, HeaderTable headers, body=b"", *, reason=None,
+               bytes sent_head=None, str origin=None, int minor=1):
+        """Fill in an answer that came over no socket (recorded, or made by a test)."""
+        self.status_code = status_code
+        self.headers = headers
+        self.body = body
+        self.reason = reason
+        self.sent_head = sent_head
+        self.origin = origin
+        self.minor = minor
+
+    cdef str what(self):
+        """`GET http://host/path`, for errors."""
+        return f"{self.method} {self.url}"
+
+
+cdef HeaderTable NO_FIELDS = HeaderTable([])

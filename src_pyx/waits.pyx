@@ -1,0 +1,71 @@
+# How compiled code waits in curio: objects whose iterator yields the trap tuple itself.
+#
+# Facts:  a task waits by yielding a trap up to the kernel, which answers with `send`: `None` when the
+#         trap is done, an exception instance when it must be raised (cancellation, time-out).
+# Rules:  one such object waits for one task at a time; `__await__` makes it fresh.
+
+@cython.final
+cdef class Trap:
+    """An awaitable that hands one prepared trap to the kernel, again and again at no cost."""
+
+    cdef tuple request
+    cdef bint asked
+
+    def __cinit__(self, tuple request not None):
+        self.request = request
+        self.asked = False
+
+    def __await__(self):
+        self.asked = False
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.asked:
+            self.asked = False
+            raise StopIteration
+        self.asked = True
+        return self.request
+
+    def send(self, answer):
+        if isinstance(answer, BaseException):
+            self.asked = False
+            raise answer
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        self.asked = False
+        raise value if value is not None else kind
+
+    def close(self):
+        self.asked = False
+
+
+@cython.final
+cdef class Handle:
+    """What the kernel's selector knows a connection by.
+
+    An object of its own and not a number, so that the kernel keeps the registration between two
+    waits; never the connection, so that the two don't keep each other alive.
+    """
+
+    cdef readonly int fd
+
+    def __cinit__(self, int fd):
+        self.fd = fd
+
+    def fileno(self):
+        return self.fd
+
+    def __repr__(self):
+        return f"<Handle fd={self.fd}>"
+
+
+cdef Trap read_trap(Handle handle):
+    return Trap(("trap_io", handle, EVENT_READ, "READ_WAIT"))
+
+
+cdef Trap write_trap(Handle handle):
+    return Trap(("trap_io", handle, EVENT_WRITE, "WRITE_WAIT"))
