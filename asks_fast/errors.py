@@ -45,6 +45,7 @@ __all__ = [
     "TotalTimeout",
     "UnreplayableBody",
     "WriteTimeout",
+    "WrongThread",
 ]
 
 
@@ -94,6 +95,10 @@ class StreamConsumed(AsksException, RuntimeError):
 
 class SessionClosed(AsksException, RuntimeError):
     """The session was closed before or during the request."""
+
+
+class WrongThread(AsksException, RuntimeError):
+    """The session is at work in the kernel of another thread."""
 
 
 # -- they sent something illegal
@@ -162,7 +167,14 @@ class ProxyError(ConnectionFailed):
 
 
 class ServerClosedConnectionError(ConnectivityError, ConnectionError):
-    """The server closed or reset the connection before its answer was complete."""
+    """The server closed or reset the connection before its answer was complete.
+
+    `stale`: the connection had served before and not one byte of this answer came. `unsent`: not
+    one byte of the request went out.
+    """
+
+    stale = False
+    unsent = False
 
 
 class CircuitOpen(ConnectivityError, ConnectionError):

@@ -68,6 +68,7 @@ cdef class Connection:
     cdef double expires             # when it may no longer be reused; 0.0 for never
     cdef double waiting_since       # the running wait for the peer; 0.0 while there is none
     cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
+    cdef public double write_patience   # seconds granted for it to take bytes; 0.0 for no limit
     cdef bint out_of_patience       # the keeper cut it off for silence
     cdef bint sending               # the request is not out yet
     cdef bint cut_short             # the request was not sent to its end: never to be reused
@@ -178,33 +179,23 @@ cdef class Connection:
     async def _upload(self, body):
         """Send a body piece by piece; stops when the peer answers before it is all out.
 
-        Says what `receive` found. The pieces must add up to the length that was announced.
+        Says what `receive` found. That the pieces add up to the length announced is the body's care.
         """
         cdef bint chunked = body.length is None
-        cdef long long length = -1 if chunked else body.length, sent = 0
-        cdef Py_ssize_t size
         cdef int found = MORE
         chunks = body.chunks()
         try:
             async for piece in chunks:
-                size = memoryview(piece).nbytes
-                if size == 0:
-                    continue
-                sent += size
                 if chunked:
-                    piece = b"%x\r\n%b\r\n" % (size, bytes(piece))
-                elif sent > length:
-                    raise errors.InvalidRequest(f"the body gives more than its {length} bytes")
+                    piece = b"%x\r\n%b\r\n" % (len(piece), piece)
                 found = await self._push_all(memoryview(piece).cast("B"))
                 if found != MORE or self.cut_short:
                     return found
         finally:
             await chunks.close()
         if chunked:
-            return await self._push_all(b"0\r\n\r\n")
-        if sent != length:
-            raise errors.InvalidRequest(f"the body gave {sent} of the {length} bytes announced")
-        return MORE
+            found = await self._push_all(b"0\r\n\r\n")
+        return found
 
     async def _first_word(self):
         """Wait for 100 Continue or the answer itself; says what `receive` found."""
@@ -543,9 +534,11 @@ cdef class Connection:
         """The exception for a connection that ended too early, or by an error of the system."""
         cdef Sink sink = self.sink
         if self.out_of_patience:
-            kind = errors.WriteTimeout if self.sending else errors.ReadTimeout
-            doing = "the server took no bytes" if self.sending else "the server was silent"
-            return kind(f"{doing} for {self.patience:g} s", self.patience)
+            if self.sending:
+                return errors.WriteTimeout(
+                    f"the server took no bytes for {self.write_patience:g} s", self.write_patience)
+            return errors.ReadTimeout(
+                f"the server was silent for {self.patience:g} s", self.patience)
         if sink.state == IN_BODY:
             seen = f"after {sink.got} " + (
                 f"of {sink.length} bytes of the body" if sink.length >= 0

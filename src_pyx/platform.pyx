@@ -44,6 +44,7 @@ cdef extern from "Python.h":
     char *bytes_data "PyBytes_AS_STRING"(PyObject *data) noexcept
     int resize_bytes "_PyBytes_Resize"(PyObject **data, Py_ssize_t size) except -1
     void Py_XDECREF(PyObject *thing)
+    unsigned long PyThread_get_thread_ident() noexcept
 
 # Sends and receives of at least this many bytes let other threads run meanwhile.
 cdef enum:

@@ -116,9 +116,11 @@ cdef class Pool:
     cdef readonly bint closed
     cdef public double idle_seconds     # how long an idle connection is kept; 0.0 for ever
     cdef public double patience         # seconds of silence granted to a peer; 0.0 for no limit
+    cdef public double write_patience   # seconds granted to a peer that takes no bytes
     cdef public int most_exchanges      # on one connection; 0 for no limit
     cdef public double most_seconds     # life of one connection; 0.0 for no limit
     cdef public object kick             # wakes the keeper; None while there is none
+    cdef public unsigned long thread    # where the keeper lives; 0 while there is none
     cdef readonly Limits limits
     cdef readonly Line line             # waiting because all places are taken
     cdef readonly long long made        # connections opened so far
@@ -169,6 +171,10 @@ cdef class Pool:
         cdef double clock = 0.0
         if self.closed:
             raise errors.SessionClosed("the session is closed")
+        if self.thread and self.thread != PyThread_get_thread_ident():
+            raise errors.WrongThread(
+                "this session is at work in another thread; make a session for each thread"
+            )
         if self.line.length or origin.line.length:
             return None
         while origin.top is not None:
@@ -200,17 +206,19 @@ cdef class Pool:
         self.rest_no_more(connection)
         self.vacate(connection)
 
-    async def turn(self, OriginPool origin not None, pool_timeout=None):
+    async def turn(self, OriginPool origin not None, pool_timeout=None, bint fresh=False):
         """Wait in line for a connection; None means: a place is yours, open one.
 
         Such a place must be used with `adopt` or returned with `forfeit`. The line is first come,
-        first served. `pool_timeout` in seconds, None for no limit: `PoolTimeout`. A task that is
-        cancelled leaves the line.
+        first served. `pool_timeout` in seconds, None for no limit: `PoolTimeout`. `fresh` takes no
+        connection that served before. A task that is cancelled leaves the line.
         """
         cdef Waiter waiter
-        cdef Connection connection = self.take(origin)
-        if connection is not None:
-            return connection
+        cdef Connection connection
+        if not fresh:
+            connection = self.take(origin)
+            if connection is not None:
+                return connection
         if self.line.length == 0 and origin.line.length == 0 and self.claim(origin):
             return None
         self.arrivals += 1
@@ -242,6 +250,11 @@ cdef class Pool:
             raise
         if waiter.refused:
             raise errors.SessionClosed("the session was closed while the request waited in line")
+        if fresh and waiter.connection is not None:
+            connection = waiter.connection
+            self.lend_no_more(connection)
+            connection.close()
+            return None
         return waiter.connection
 
     async def _pass_on(self, Waiter waiter):
@@ -276,6 +289,7 @@ cdef class Pool:
         connection.place = LENT
         connection.waiting_since = 0.0
         connection.patience = self.patience
+        connection.write_patience = self.write_patience
         connection.before = None
         connection.after = self.working
         if self.working is not None:
@@ -431,7 +445,7 @@ cdef class Pool:
 
         Returns the seconds until the next round is due, or None when there is nothing to watch.
         """
-        cdef double clock = now(), due, soonest = 0.0
+        cdef double clock = now(), due, granted, soonest = 0.0
         cdef Connection connection = self.oldest, following
         while connection is not None:
             following = connection.after
@@ -443,13 +457,14 @@ cdef class Pool:
             connection = following
         connection = self.working
         while connection is not None:
-            due = clock + connection.patience
-            if connection.patience and connection.waiting_since:
-                due = connection.waiting_since + connection.patience
+            granted = connection.write_patience if connection.sending else connection.patience
+            due = clock + granted
+            if granted and connection.waiting_since:
+                due = connection.waiting_since + granted
                 if due <= clock:
                     connection.out_of_patience = True
                     connection.shut()
-            if connection.patience and (soonest == 0.0 or due < soonest):
+            if granted and (soonest == 0.0 or due < soonest):
                 soonest = due
             connection = connection.after
         if soonest == 0.0:
@@ -465,7 +480,7 @@ cdef class Pool:
     def close(self):
         """Close the idle, wake the working to their end, refuse the waiting; safe to call again.
 
-        Returns the waiters that the caller must wake.
+        Returns the waiters that the caller must wake, each by `await waiter.wake`.
         """
         cdef Connection connection
         cdef list refused = []

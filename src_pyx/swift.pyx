@@ -16,9 +16,10 @@ cdef class Plan:
     cdef long long max_body
     cdef object response_class
     cdef object opener              # async, one argument: an origin; gives a connection for a place
+    cdef object watch               # async: sees to it that the pool has a keeper
 
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
-                  bytes fields not None, response_class, opener, long long max_body=-1):
+                  bytes fields not None, response_class, opener, watch, long long max_body=-1):
         self.origin = origin
         self.bare = target == b"/"
         self.before = method + b" " + (b"" if self.bare else target)
@@ -27,6 +28,7 @@ cdef class Plan:
         self.max_body = max_body
         self.response_class = response_class
         self.opener = opener
+        self.watch = watch
 
     cdef bytes render(self, str path):
         """The head for a path behind the plan's target; None when it isn't that simple."""
@@ -62,6 +64,8 @@ async def swift(Plan plan not None, str path not None):
     cdef Connection connection
     if head is None:
         return None
+    if plan.origin.pool.kick is None:
+        await plan.watch()
     connection = plan.origin.pool.take(plan.origin)
     if connection is None:
         connection = await plan.origin.pool.turn(plan.origin)

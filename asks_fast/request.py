@@ -1,0 +1,205 @@
+"""From keyword arguments to one request that can be sent, and sent again.
+
+Rules:  everything that can be wrong with what the user gave is found here, before a connection is
+        taken. A request's head is rendered from its parts at each sending, since a redirect or an
+        answered challenge changes parts of it.
+Not here: connections, time limits, what an answer leads to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _hotpath
+from .body import Body, make_body
+from .errors import InvalidRequest
+from .fields import Layers, pairs_of
+from .options import RequestOptions
+from .urls import Url, add_params
+
+__all__ = ["AuthView", "PreparedRequest", "default_fields", "prepare"]
+
+SMALL_BODY = 65536  # sent in one piece with the head
+NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNECT"})
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
+
+
+def default_fields() -> list[tuple[str, Any]]:
+    """The fields that every request carries unless told otherwise."""
+    from . import __version__
+    from .decoding import ACCEPT_ENCODING
+
+    return [
+        ("User-Agent", f"asks_fast/{__version__}"),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", ACCEPT_ENCODING),
+        ("Connection", "keep-alive"),
+    ]
+
+
+class PreparedRequest:
+    """One request: `method`, `url`, `fields` (without Host, cookies, auth) and `body`.
+
+    The extra fields of the moment are in `extra`; a redirect makes a new request of it by
+    `redirected`, and everything that belonged to the old origin stays behind.
+    """
+
+    __slots__ = ("_method", "body", "extra", "fields", "method", "options", "url")
+
+    def __init__(
+        self, method: str, url: Url, fields: Layers, body: Body | None, options: RequestOptions
+    ) -> None:
+        self._method: bytes = _hotpath.check_method(method)
+        self.method = method
+        self.url = url
+        self.fields = fields
+        self.body = body
+        self.options = options
+        self.extra: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<PreparedRequest {self.method} {self.url}>"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The fields as a dict (the last of repeated ones), Host and the extra ones included."""
+        found = {"Host": self.url.authority}
+        for name, value in self.fields.pairs():
+            found[name] = value if isinstance(value, str) else str(value)
+        found.update(self.extra)
+        return found
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether sending it twice does what sending it once does (RFC 9110 §9.2.2)."""
+        return self.method in IDEMPOTENT
+
+    @property
+    def can_replay(self) -> bool:
+        """Whether the body, if any, can be given once more."""
+        return self.body is None or self.body.buffered is not None or self.body.replayable
+
+    def head(self, *, forward_fields: tuple[tuple[str, str], ...] | None = None) -> bytes:
+        """The bytes of the head, a small body included; `streamed_body` is what is left to send.
+
+        `forward_fields`: for a request to a forward proxy, what the proxy wants; the target is then
+        the absolute URL (RFC 9112 §3.2.2).
+        """
+        layers = self.fields.copy()
+        for name, value in self.extra.items():
+            layers.set(name, value)
+        pairs: list[tuple[str, Any]] = []
+        if "host" not in layers:
+            pairs.append(("Host", self.url.authority))
+        pairs += layers.pairs()
+        target = self.url.target
+        if forward_fields is not None:
+            target = self.url.origin + target
+            pairs += forward_fields
+        pairs += self._framing(layers)
+        head: bytes = _hotpath.render_head(
+            self._method, target.encode("ascii"), _hotpath.render_fields(pairs)
+        )
+        if self.body is not None and self.streamed_body is None:
+            head += self.body.buffered or b""
+        return head
+
+    def _framing(self, layers: Layers) -> list[tuple[str, str]]:
+        """Content-Length or Transfer-Encoding: exactly one, and true (RFC 9112 §6)."""
+        body = self.body
+        if body is None:
+            if self.method in NO_BODY_METHODS:
+                return []
+            return [("Content-Length", "0")]
+        pairs = []
+        if body.content_type and not layers.mentions("content-type"):
+            pairs.append(("Content-Type", body.content_type))
+        if body.length is None:
+            pairs.append(("Transfer-Encoding", "chunked"))
+        else:
+            pairs.append(("Content-Length", str(body.length)))
+        return pairs
+
+    @property
+    def streamed_body(self) -> Body | None:
+        """The body where it is not sent in one piece with the head."""
+        body = self.body
+        if body is None or (
+            body.buffered is not None
+            and len(body.buffered) <= SMALL_BODY
+            and not self.options.expect_continue
+            and "expect" not in self.fields
+        ):
+            return None
+        return body
+
+    def redirected(self, method: str, url: Url, body: Body | None, drop: frozenset[str]) -> PreparedRequest:
+        """The request that a redirect makes of this one; `drop` names fields to leave behind."""
+        fields = self.fields.copy()
+        fields.drop(drop)
+        return PreparedRequest(method, url, fields, body, self.options)
+
+
+def prepare(method: str, url: Url, layers: Layers, options: RequestOptions, encoding: str) -> PreparedRequest:
+    """Put a request together. `layers` holds the fields of the session and is changed here.
+
+    Raises `InvalidRequest` and its kinds for what can't be sent, TypeError for two bodies at once.
+    """
+    method = method.upper() if isinstance(method, str) else method
+    if options.params is not None:
+        url = url.with_target(add_params(url.target, options.params))
+    if options.headers is not None:
+        layers.lay(options.headers)
+    body = make_body(
+        options.data,
+        options.json,
+        options.files,
+        options.multipart,
+        options.encoding or encoding,
+        options.mimetype,
+        json_dumps=options.json_dumps,
+    )
+    _settle_framing(layers, body)
+    if options.expect_continue and body is not None:
+        layers.set_default("Expect", "100-continue")
+    return PreparedRequest(method, url, layers, body, options)
+
+
+def _settle_framing(layers: Layers, body: Body | None) -> None:
+    """A length that the user names must be true; a transfer coding is ours to choose."""
+    if "transfer-encoding" in layers:
+        if str(layers.get("transfer-encoding")).strip().lower() != "chunked" or body is None:
+            raise InvalidRequest(
+                "Transfer-Encoding can't be set by hand: it follows from the body that is sent"
+            )
+        if body.length is not None:
+            raise InvalidRequest("Transfer-Encoding: chunked for a body whose length is known")
+    if "content-length" in layers:
+        given = str(layers.get("content-length")).strip()
+        if not (given.isascii() and given.isdigit()):
+            raise InvalidRequest(f"Content-Length must be a number of bytes, not {given!r}")
+        if body is not None:
+            body.announce(int(given))
+        elif int(given) != 0:
+            raise InvalidRequest(f"Content-Length {given} without a body")
+    layers.drop(("content-length", "transfer-encoding"))
+
+
+class AuthView:
+    """What an auth class is shown of a request: as in asks."""
+
+    __slots__ = ("body", "headers", "host", "method", "path", "scheme", "url")
+
+    def __init__(self, request: PreparedRequest) -> None:
+        self.method = request.method
+        self.path = request.url.target
+        self.headers = request.headers
+        self.body = request.body.buffered if request.body is not None else None
+        self.host = request.url.authority
+        self.scheme = request.url.scheme
+        self.url = str(request.url)
+
+
+def cookie_pairs(cookies: Any) -> str:
+    """A Cookie field's value from a dict; the values as they are (RFC 6265 §4.2.1)."""
+    return "; ".join(f"{name}={value}" for name, value in pairs_of(cookies) if value is not None)

@@ -1,0 +1,91 @@
+"""The one task that looks after a pool while nobody else does.
+
+It closes connections that rested too long, cuts off servers that are silent too long, and wakes
+waiters whose turn came where nothing could be awaited (a response dropped unread).
+
+Facts:  a time limit on silence with a timer per request would cost two traps each; one round over
+        the connections in use, at most once a second, costs nothing that can be measured. A
+        connection that is cut off wakes its task with the end of input.
+Rules:  the keeper lives while the pool has connections, in the kernel that uses the pool, and is
+        a daemon: it keeps no program running. Cancelled by the end of a kernel, it is started again by
+        the next use in another kernel, never in the one that is ending.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import curio
+from curio.traps import _future_wait, _get_kernel
+
+from .._hotpath import Pool
+
+__all__ = ["Keeper"]
+
+LONGEST_SLEEP = 1.0  # seconds: a limit that begins while the keeper sleeps is at least this long
+
+
+class _Alarm:
+    """The least that curio's kernel takes for a future: wakes one task, from any context."""
+
+    def __init__(self) -> None:
+        self._wake: Callable[[Any], None] | None = None
+        self.rung = False
+
+    def add_done_callback(self, wake: Callable[[Any], None]) -> None:
+        if self.rung:
+            wake(self)
+        else:
+            self._wake = wake
+
+    def cancel(self) -> bool:
+        self._wake = None
+        return True
+
+    def ring(self) -> None:
+        self.rung = True
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake(self)
+
+
+class Keeper:
+    """Looks after one pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._alarm = _Alarm()
+        self._ended: weakref.ref[Any] | None = None
+
+    async def start(self) -> None:
+        """Start the task unless it runs, or the kernel is about to end. Nothing here can block."""
+        kernel = await _get_kernel()
+        if self._ended is not None and self._ended() is kernel:
+            return
+        self._pool.kick = self.kick
+        self._pool.thread = threading.get_ident()
+        await curio.spawn(self._run, kernel, daemon=True)
+
+    def kick(self) -> None:
+        """Make a round now; callable from anywhere."""
+        self._alarm.ring()
+
+    async def _run(self, kernel: Any) -> None:
+        pool = self._pool
+        try:
+            while True:
+                self._alarm = _Alarm()
+                wait = pool.make_rounds()
+                await pool.settle()
+                if wait is None:
+                    return
+                await curio.ignore_after(min(wait, LONGEST_SLEEP), _future_wait(self._alarm))
+        except BaseException:
+            self._ended = weakref.ref(kernel)
+            raise
+        finally:
+            pool.kick = None
+            pool.thread = 0
