@@ -80,6 +80,11 @@ cdef class ResponseCore:
         """Seconds from before the first byte sent until the head was read."""
         return self.headed - self.began if self.headed else 0.0
 
+    @property
+    def is_complete(self):
+        """Whether all of the answer was read."""
+        return self.ended != 0.0
+
     def assume(self, int status_code, HeaderTable headers, body=b"", *, reason=None,
                bytes sent_head=None, str origin=None, int minor=1):
         """Fill in an answer that came over no socket (recorded, or made by a test)."""

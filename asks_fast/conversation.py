@@ -1,0 +1,285 @@
+"""What a request leads to before there is an answer to give: challenges, redirects, cookies, retries.
+
+Each exchange is one call of `Transport.send`; this file decides whether another one follows.
+
+Rules:  redirects after RFC 9110 §15.4, as browsers do: 303, and 301 or 302 after POST, become GET
+        without body; 307 and 308 keep method and body. Only to http and https. When scheme, host
+        or port change, credentials are left behind for good: `Authorization`, `Cookie`,
+        `Proxy-Authorization`, the user's `secret_headers`, `auth`, per-request cookies and Host.
+        The connection of one hop is given back before the next is taken.
+Not here: connections, time limits on them, the safe resending of a request on a stale connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .auth import AuthBase, BasicAuth, PostResponseAuth
+from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody
+from .request import AuthView, PreparedRequest, cookie_pairs
+from .response_objects import BaseResponse, Response, StreamResponse
+from .stream_body import StreamBody
+from .transport.dispatch import Budget
+from .urls import join_url
+
+if TYPE_CHECKING:
+    from .cookie_utils import CookieTracker
+    from .transport.dispatch import Transport
+
+__all__ = ["Conversation"]
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
+DRAIN_LIMIT = 65536  # bytes of an uninteresting body read to save its connection
+INTERMEDIATE_LIMIT = 8 << 20  # bytes of the body of an answer that only leads to the next
+
+
+class Conversation:
+    """One request of a user, from the first exchange to the answer that is given back."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        request: PreparedRequest,
+        *,
+        encoding: str,
+        cookies: CookieTracker | None,
+    ) -> None:
+        self._transport = transport
+        self._request = request
+        self._options = request.options
+        self._encoding = encoding
+        self._tracker = cookies
+        self._cookies = self._options.cookies
+        self._auth = self._find_auth()
+        self._auth_is_bound = True
+        self._history: list[BaseResponse] = []
+        self._budget = Budget(self._options.timeout)
+        self._attempts = 0
+
+    def _find_auth(self) -> AuthBase | None:
+        auth = self._options.auth
+        userinfo = self._request.url.userinfo
+        if userinfo is not None:
+            self._request.url = self._request.url.without_userinfo()
+            if auth is None and "authorization" not in self._request.fields:
+                return BasicAuth(userinfo)
+        if isinstance(auth, tuple) and len(auth) == 2:
+            return BasicAuth(auth)
+        if auth is not None and not callable(auth):
+            raise TypeError(f"auth must be an auth object or (user, password), not {auth!r}")
+        return auth  # type: ignore[no-any-return]
+
+    async def run(self, first: BaseResponse | None = None) -> BaseResponse:
+        """Hold the conversation; `first` is the answer to the first exchange if there was one.
+
+        Returns the final answer: a `Response`, or a `StreamResponse` with `stream=True`. Whatever
+        ends it early leaves no connection behind.
+        """
+        response = first
+        try:
+            while True:
+                if response is None:
+                    response = await self._exchange()
+                elif self._tracker is not None:
+                    self._keep_cookies(response)
+                following = await self._what_follows(response)
+                if following is None:
+                    break
+                await self._pass_over(response)
+                self._request = following
+                response = None
+            return await self._finish(response)
+        except BaseException:
+            if response is not None and isinstance(response.body, StreamBody):
+                await response.body.close()
+            raise
+
+    # -- one exchange
+
+    async def _exchange(self) -> BaseResponse:
+        request = self._request
+        await self._dress(request)
+        stream = self._options.stream or self._options.callback is not None
+        retry = self._options.retries
+        tries = 0
+        while True:
+            response: BaseResponse = StreamResponse() if stream else Response()
+            response.equip(self._options, self._encoding)
+            self._attempts += 1
+            try:
+                await self._transport.send(request, response, self._budget, stream=stream)
+            except ConnectivityError as error:
+                pause = self._pause_after(error, tries)
+                if pause is None:
+                    error.attempts = self._attempts  # type: ignore[attr-defined]
+                    raise
+            else:
+                self._settle(request, response)
+                pause = self._pause_before_next(response, tries)
+                if pause is None:
+                    return response
+                await self._pass_over(response)
+            tries += 1
+            await retry.sleep(pause) if hasattr(retry, "sleep") else None
+
+    def _settle(self, request: PreparedRequest, response: BaseResponse) -> None:
+        response.request = request
+        response.attempts = self._attempts
+        if request.url.fragment is not None:
+            response.url = str(request.url)
+        if self._tracker is not None:
+            self._keep_cookies(response)
+        learn = getattr(self._auth, "learn", None)
+        if learn is not None and response.status_code != 401:
+            learn(response, AuthView(request))
+
+    def _pause_after(self, error: ConnectivityError, tries: int) -> float | None:
+        """Seconds until the next try after a failure; None when there is none."""
+        retry = self._options.retries
+        if hasattr(retry, "delay_after_error"):
+            if not self._request.can_replay:
+                return None
+            pause: float | None = retry.delay_after_error(self._request.method, error, tries)
+            return pause
+        asked = "retries" in self._options.explicit
+        if not asked or tries >= retry or not self._request.can_replay:
+            return None
+        from .errors import ConnectionFailed, ServerClosedConnectionError
+
+        safe = isinstance(error, ConnectionFailed) or (
+            isinstance(error, ServerClosedConnectionError)
+            and (self._request.is_idempotent or error.unsent)
+        )
+        return 0.0 if safe else None
+
+    def _pause_before_next(self, response: BaseResponse, tries: int) -> float | None:
+        """Seconds until the next try after an answer that a `Retry` policy does not accept."""
+        retry = self._options.retries
+        if not hasattr(retry, "delay_after_response") or not self._request.can_replay:
+            return None
+        pause: float | None = retry.delay_after_response(self._request.method, response, tries)
+        return pause
+
+    async def _dress(self, request: PreparedRequest) -> None:
+        """Add what belongs to this one sending: cookies and credentials."""
+        if self._tracker or self._cookies:
+            found = [self._tracker.header_for(request.url)] if self._tracker else []
+            if self._cookies:
+                found.append(cookie_pairs(self._cookies))
+            value = "; ".join(text for text in found if text)
+            if value and "cookie" not in request.fields:
+                request.extra["Cookie"] = value
+        auth = self._auth
+        if auth is None or "Authorization" in request.extra:
+            return
+        if isinstance(auth, PostResponseAuth):
+            preempt = getattr(auth, "preempt", None)
+            if preempt is not None:
+                request.extra.update(preempt(AuthView(request)))
+        else:
+            request.extra.update(await auth(AuthView(request)) or {})
+
+    def _keep_cookies(self, response: BaseResponse) -> None:
+        if self._tracker is not None and "set-cookie" in response.headers:
+            self._tracker.store(self._request.url, response.headers["set-cookie"])
+
+    # -- what an answer leads to
+
+    async def _what_follows(self, response: BaseResponse) -> PreparedRequest | None:
+        status = response.status_code
+        if status == 401 and isinstance(self._auth, PostResponseAuth):
+            return await self._answer_challenge(response)
+        if status not in REDIRECTS or "location" not in response.headers:
+            return None
+        follow = self._options.follow_redirects
+        if follow is None:
+            follow = self._request.method != "HEAD"
+        return self._redirect(response) if follow else None
+
+    async def _answer_challenge(self, response: BaseResponse) -> PreparedRequest | None:
+        request = self._request
+        if any(earlier.status_code == 401 and earlier.request is request for earlier in self._history):
+            return None
+        assert self._auth is not None
+        fields = await self._auth(response, AuthView(request))
+        if not fields:
+            return None
+        if not request.can_replay:
+            raise UnreplayableBody(
+                f"{request.method} {request.url}: the server wants credentials, but the body came "
+                "from a one-shot stream; give bytes, a path or a seekable file"
+            )
+        request.extra.update(fields)
+        return request
+
+    def _redirect(self, response: BaseResponse) -> PreparedRequest:
+        request, status = self._request, response.status_code
+        location = response.headers["location"]
+        redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECTS)
+        if redirects >= self._options.max_redirects:
+            raise TooManyRedirects(
+                f"{request.method} {request.url}: {status} to {location[:200]!r} would be one more "
+                f"than max_redirects={self._options.max_redirects}",
+                response,  # type: ignore[arg-type]
+                self._history,  # type: ignore[arg-type]
+            )
+        try:
+            url = join_url(request.url, location)
+        except InvalidURL as error:
+            raise InvalidURL(
+                f"{request.method} {request.url}: {status} leads to a place that can't be gone to: "
+                f"{error}"
+            ) from None
+        method, body, drop = request.method, request.body, set()
+        if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
+            if method != "GET":
+                drop |= {"content-type", "content-encoding", "content-language",
+                         "content-location", "expect"}
+            method, body = "GET", None
+        elif not request.can_replay:
+            raise UnreplayableBody(
+                f"{method} {request.url}: {status} asks for the body once more, but it came from a "
+                "one-shot stream; give bytes, a path or a seekable file, or follow_redirects=False"
+            )
+        if not request.url.same_origin(url):
+            drop |= SECRET_FIELDS | {"host"}
+            drop |= {name.lower() for name in self._options.secret_headers}
+            self._cookies = None
+            downgrade = request.url.scheme == "https" and url.scheme == "http"
+            if not self._options.auth_off_domain or downgrade:
+                self._auth = None
+        if url.userinfo is not None:
+            url = url.without_userinfo()    # a server doesn't choose our credentials
+        return request.redirected(method, url, body, frozenset(drop))
+
+    async def _pass_over(self, response: BaseResponse) -> None:
+        """Be done with an answer that only leads to the next: its connection is free after this."""
+        response.history = None
+        self._history.append(response)
+        body = response.body
+        if not isinstance(body, StreamBody):
+            return
+        body.decompress_data = False
+        read = 0
+        try:
+            async for chunk in body:
+                read += len(chunk)
+                if read > DRAIN_LIMIT:
+                    break
+        finally:
+            await body.close()
+
+    async def _finish(self, response: BaseResponse) -> BaseResponse:
+        response.history = self._history
+        if self._options.callback is None:
+            return response
+        callback, body = self._options.callback, response.body
+        async with body:
+            async for chunk in body:
+                outcome = callback(chunk)
+                if hasattr(outcome, "__await__"):
+                    await outcome
+        return response
+
+

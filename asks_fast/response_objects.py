@@ -1,0 +1,234 @@
+"""What a request gives back: `Response`, `StreamResponse`, and the `Cookie`s on them.
+
+Facts:  most programs look at the status and at one of `content`, `text`, `json()`. So nothing is
+        decompressed, decoded or parsed before it is asked for, and then once.
+Rules:  `body` is what came over the wire, still compressed; `content` is it decompressed. A body
+        cut short is an error here too, never a short success.
+Not here: reading from the connection (the hot path), streams of a body (`stream_body`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from ._hotpath import HeaderTable, ResponseCore
+from .errors import BadStatus, StreamConsumed
+from .stream_body import StreamBody
+
+if TYPE_CHECKING:
+    from ._hotpath import Connection
+    from .cookie_utils import Cookie
+    from .options import RequestOptions
+
+__all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
+
+DEFAULT_MAX_DECOMPRESSED = 1 << 30
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Cookie":
+        from .cookie_utils import Cookie
+
+        return Cookie
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class BaseResponse(ResponseCore):
+    """What every response has, whether its body was read or is a stream.
+
+    `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`, `url`,
+    `peer` and `reused` come from the compiled base.
+    """
+
+    __slots__ = ("_encoding", "_options", "attempts")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status_code} {self.reason_phrase}>"
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if isinstance(self.body, StreamBody):
+            await self.body.close()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status_code < 400
+
+    @property
+    def encoding(self) -> str:
+        """The encoding for `text` where the response does not name one; settable."""
+        return getattr(self, "_encoding", None) or "utf-8"
+
+    @encoding.setter
+    def encoding(self, encoding: str) -> None:
+        self._encoding = encoding
+
+    @property
+    def elapsed(self) -> timedelta:
+        """From before the first byte was sent until the body was read (streamed: the head)."""
+        return timedelta(seconds=self.seconds)
+
+    @property
+    def cookies(self) -> list[Cookie]:
+        """The cookies that this response sets."""
+        if "set-cookie" not in self.headers:
+            return []
+        from .cookie_utils import parse_set_cookies
+
+        return parse_set_cookies(self.url, self.headers["set-cookie"])
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link fields, by relation or else by URL (RFC 8288)."""
+        from .http_utils import parse_links
+
+        return parse_links(self.headers.get("link", ""))
+
+    @property
+    def early_hints(self) -> list[HeaderTable]:
+        """The fields of the 103 answers that came before this one (RFC 8297)."""
+        return [fields for status, fields in self.interim or () if status == 103]
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether this points to another place that can be gone to."""
+        return self.status_code in (301, 302, 303, 307, 308) and "location" in self.headers
+
+    def raise_for_status(self) -> None:
+        """Raise `BadStatus` for a 4xx or 5xx."""
+        if self.status_code < 400:
+            return
+        whose = "Client" if self.status_code < 500 else "Server"
+        reason = self.reason_phrase or _standard_reason(self.status_code)
+        raise BadStatus(
+            f"{self.status_code} {whose} Error: {reason} for url: {self.url}",
+            self,  # type: ignore[arg-type]
+            self.status_code,
+        )
+
+    def equip(self, options: RequestOptions, encoding: str) -> None:
+        """Hand over what the request said about reading the body."""
+        self._options = options
+        self._encoding = options.encoding or encoding
+
+    def _option(self, name: str, default: Any) -> Any:
+        options = getattr(self, "_options", None)
+        return default if options is None else getattr(options, name)
+
+    def content_codings(self) -> list[str]:
+        """The values of the Content-Encoding fields, in order."""
+        return self.headers.getlist("content-encoding")
+
+
+def _standard_reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase.upper()
+    except ValueError:
+        return ""
+
+
+class Response(BaseResponse):
+    """An answer with its whole body in memory."""
+
+    __slots__ = ("_content", "_json", "_text")
+
+    @property
+    def raw(self) -> Any:
+        """The body as it came, still compressed: the same as `body`."""
+        return self.body
+
+    @property
+    def content(self) -> bytes:
+        """The body, decompressed.
+
+        Raises `DecodingError` for a corrupt or cut off one, `ResponseTooLarge` beyond
+        `max_decompressed`. A coding that is unknown here is left on.
+        """
+        try:
+            return self._content
+        except AttributeError:
+            pass
+        codings = self.content_codings()
+        if not codings or not self.body or not self._option("decompress", True):
+            self._content: bytes = self.body
+        else:
+            from .decoding import decode_body
+
+            self._content = decode_body(
+                self.body,
+                ", ".join(codings),
+                max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+                max_ratio=self._option("max_ratio", None),
+            )
+        return self._content
+
+    @property
+    def text(self) -> str:
+        """The body as text: charset of Content-Type, else byte order mark, else `encoding`."""
+        cached = getattr(self, "_text", None)
+        if cached is not None and cached[0] == self.encoding:
+            return str(cached[1])
+        from .http_utils import decode_text
+
+        text = decode_text(
+            self.content,
+            self.headers.get("content-type"),
+            self.encoding,
+            self._option("detect_encoding", False),
+        )
+        self._text = (self.encoding, text)
+        return text
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body as JSON; keyword arguments go to `json.loads`. Raises ValueError if it is none.
+
+        Without arguments it is parsed once and the same object is given again.
+        """
+        loads: Callable[..., Any] | None = self._option("json_loads", None)
+        if loads is None:
+            from json import loads
+        if kwargs:
+            return loads(self._json_source(), **kwargs)
+        try:
+            return self._json
+        except AttributeError:
+            self._json = loads(self._json_source())
+            return self._json
+
+    def _json_source(self) -> bytes | str:
+        """JSON is UTF-8, UTF-16 or UTF-32, which can be told (RFC 8259); else what is declared."""
+        declared = self.headers.get("content-type", "")
+        return self.text if "charset" in declared.lower() else self.content
+
+    def iter_lines(self) -> list[str]:
+        """The lines of `text`, without their ends."""
+        return self.text.splitlines()
+
+
+class StreamResponse(BaseResponse):
+    """An answer whose body is read by the caller: `async for chunk in response.body`."""
+
+    __slots__ = ()
+
+    body: StreamBody
+
+    def attach(self, connection: Connection) -> None:
+        """Make the body a stream: over the connection, or of what came with the head."""
+        whole = self.body
+        self.body = StreamBody(
+            self,
+            None if self.is_complete else connection,
+            whole if self.is_complete else b"",
+            decompress_data=self._option("decompress", True),
+        )
+
+    @property
+    def content(self) -> bytes:
+        """Not for streams: read `body`."""
+        raise StreamConsumed("the body of a stream is read with `async for chunk in response.body`")

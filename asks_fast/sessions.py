@@ -1,0 +1,410 @@
+"""Sessions: defaults, connections and cookies shared by many requests.
+
+`HSession` makes many requests to one host, `DSession` to many hosts, `Session` is the later
+generation of asks that does either. They differ in how they are made and where a URL comes from.
+
+Facts:  most requests of a program differ from the last in their path alone. A session keeps a plan
+        of each kind of request (`_hotpath.Plan`) and sends by it what needs nothing else.
+Rules:  a session can be made outside a running kernel and used in several, one after another, by any
+        number of tasks. What is assigned or changed later counts from the next request on.
+        A plan and the long way give the same bytes and the same answer.
+Not here: redirects and challenges (`conversation`), connections (`transport`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, TypeVar
+
+from multidict import CIMultiDict, getversion
+
+from . import _hotpath
+from .conversation import REDIRECTS, Conversation
+from .errors import InvalidURL, ServerClosedConnectionError
+from .fields import Layers, pairs_of
+from .options import POOL_OPTIONS, SESSION_DEFAULTS, RequestOptions, unexpected
+from .request import PreparedRequest, default_fields, prepare
+from .response_objects import Response
+from .transport.connect import Connector
+from .transport.dispatch import Transport
+from .urls import Url, join_path, parse_url
+
+__all__ = ["BaseSession", "DSession", "HSession", "Session"]
+
+Self = TypeVar("Self", bound="BaseSession")
+
+MOST_PLANS = 4096
+CONNECTOR_OPTIONS = frozenset(
+    {
+        "cert", "dns_negative_ttl", "dns_ttl", "fingerprint", "happy_eyeballs_delay", "hosts",
+        "keepalive", "proxy", "resolver", "server_hostname", "socket_options", "source_address",
+        "ssl_context", "trust_env", "unix_socket", "verify",
+    }
+)
+
+
+class BaseSession:
+    """What all sessions have in common.
+
+    Keyword arguments beyond those of the kind of session: any argument of a request as a default
+    for all of them (`headers`, `params`, `auth`, `timeout`, `retries`, …); options of connections
+    (`verify`, `cert`, `ssl_context`, `proxy`, `resolver`, …, see `Connector`); options of the pool
+    (`connections_per_host`, `idle_timeout` in seconds, default 30, `max_requests_per_connection`,
+    `max_connection_age`, …, see `options.POOL_OPTIONS`). Unknown ones are a TypeError.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: str | None,
+        endpoint: str | None,
+        encoding: str,
+        persist_cookies: Any,
+        connections: int,
+        headers: Any = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
+            raise ValueError(f"connections must be 1 or more, not {connections!r}")
+        pool = {name: options.pop(name, value) for name, value in POOL_OPTIONS.items()}
+        connector = {name: options.pop(name) for name in CONNECTOR_OPTIONS & options.keys()}
+        if options.keys() - SESSION_DEFAULTS:
+            raise unexpected(type(self).__name__, options.keys() - SESSION_DEFAULTS)
+        RequestOptions(options, type(self).__name__)  # what is wrong shows here
+        self._defaults = options
+        self._base: Url | None = None
+        self._endpoint = endpoint or ""
+        self._plans: dict[tuple[str, str], _hotpath.Plan] = {}
+        self._plans_of = -1
+        self._headers = self._as_headers(headers)
+        self.encoding = encoding
+        self._cookie_tracker = _make_tracker(persist_cookies)
+        self._connector = Connector(**connector)
+        self._transport = Transport(self._connector, connections, pool)
+        self._set_base(base)
+
+    # -- what may be changed at any time
+
+    @staticmethod
+    def _as_headers(headers: Any) -> CIMultiDict[Any]:
+        return CIMultiDict(pairs_of(headers))
+
+    def _set_base(self, base: str | None) -> None:
+        if base:
+            url = parse_url(base)
+            if "?" in url.target or url.fragment is not None:
+                raise InvalidURL(
+                    f"{str(url)!r} can't be the base of requests: it has a query or fragment; "
+                    "give those with the request (params=, path=)"
+                )
+            self._base = url
+        else:
+            self._base = None
+        self._plans.clear()
+
+    @property
+    def endpoint(self) -> str:
+        """The path behind the host that every request starts with."""
+        return self._endpoint
+
+    @endpoint.setter
+    def endpoint(self, endpoint: str | None) -> None:
+        self._endpoint = endpoint or ""
+        self._plans.clear()
+
+    @property
+    def headers(self) -> CIMultiDict[Any]:
+        """The fields that every request of this session carries; change or assign at any time."""
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: Any) -> None:
+        self._headers = self._as_headers(headers)
+        self._plans.clear()
+
+    @property
+    def cookie_tracker_obj(self) -> Any:
+        """The cookie jar, None without `persist_cookies` (its name in asks of 2017)."""
+        return self._cookie_tracker
+
+    @property
+    def connections(self) -> int:
+        """The most connections open at any moment."""
+        return self._transport.pool.limit
+
+    # -- requests
+
+    async def request(self, method: str, url: str | Url | None = None, **options: Any) -> Response:
+        """Make a request and give its answer.
+
+        `method`: any token, upper-cased. `url`: absolute; without one, the session's base,
+        endpoint and `path`. All other arguments by keyword, see the table of the documentation.
+        Raises `AsksException`s; `InvalidRequest` (a ValueError) and TypeError before anything is
+        sent. Cancelled at any point it leaves no connection, place or waiter behind.
+        """
+        response = None
+        if not options or (len(options) == 1 and "path" in options):
+            plan, path = self._plan_for(method, url, options)
+            if plan is not None:
+                try:
+                    response = await _hotpath.swift(plan, path)
+                except ServerClosedConnectionError as error:
+                    if not error.stale:
+                        raise
+                if response is not None and response.status_code not in REDIRECTS:
+                    return response
+        return await self._request(method, url, options, response)
+
+    def _plan_for(self, method: str, url: Any, options: Any) -> tuple[Any, Any]:
+        """The plan by which this request can be sent, and the path to send by it."""
+        version = getversion(self._headers)
+        if version != self._plans_of:
+            self._plans.clear()
+            self._plans_of = version
+        if url is None:
+            return self._plans.get((method, "")), options.get("path", "")
+        if type(url) is str and not options:
+            end = url.find("/", 8)
+            if end > 0:
+                return self._plans.get((method, url[:end])), url[end:]
+        return None, None
+
+    async def _request(self, method: str, url: Any, given: Any, first: Any = None) -> Response:
+        options = RequestOptions({**self._defaults, **given} if self._defaults else given)
+        target = self._locate(url, options)
+        layers = Layers(default_fields())
+        if self._headers:
+            layers.lay(self._headers)
+        if given.get("headers") is None or "headers" not in self._defaults:
+            pass
+        request = prepare(method, target, layers, options, self.encoding)
+        tracker = self._cookie_tracker
+        if options.persist_cookies is not None:
+            tracker = _make_tracker(options.persist_cookies)
+        if not given.keys() - {"path"}:
+            self._learn(request, url, layers)
+        if first is not None:
+            first.request = request
+        conversation = Conversation(
+            self._transport, request, encoding=self.encoding, cookies=tracker
+        )
+        return await conversation.run(first)  # type: ignore[return-value]
+
+    def _locate(self, url: Any, options: RequestOptions) -> Url:
+        """The URL of a request: the one given, or base, endpoint and path."""
+        if url is not None and url != "":
+            return parse_url(url, raw=options.raw_url)
+        if self._base is None:
+            raise InvalidURL(
+                f"{type(self).__name__} was given no URL: pass one to the request"
+            )
+        return self._base.with_target(join_path(self._base, self._endpoint, options.path))
+
+    def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
+        """Keep a plan for requests like this one, if they need nothing but a path."""
+        plain = (
+            not self._defaults
+            and self._cookie_tracker is None
+            and self.encoding == "utf-8"
+            and request.url.userinfo is None
+            and request.url.scheme in ("http", "https")
+            and request.method in ("GET", "HEAD", "OPTIONS", "DELETE")
+        )
+        if not plain:
+            return
+        origin = self._transport.origin(request)
+        if origin.route.forward:
+            return
+        if url is None or url == "":
+            if self._base is None or self._base.userinfo is not None:
+                return
+            key, target = (request.method, ""), join_path(self._base, self._endpoint, "")
+        else:
+            key, target = (request.method, request.url.origin), "/"
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.clear()
+        fields = _hotpath.render_fields([("Host", request.url.authority), *layers.pairs()])
+        self._plans[key] = _hotpath.Plan(
+            origin,
+            request.method.encode("ascii"),
+            target.encode("ascii"),
+            fields,
+            Response,
+            self._transport.open,
+            self._transport.watch,
+        )
+
+    async def get(self, url: str | Url | None = None, **options: Any) -> Response:
+        """GET; arguments as for `request`."""
+        return await self.request("GET", url, **options)
+
+    async def head(self, url: str | Url | None = None, **options: Any) -> Response:
+        """HEAD; redirects are followed only if `follow_redirects=True`."""
+        return await self.request("HEAD", url, **options)
+
+    async def post(self, url: str | Url | None = None, **options: Any) -> Response:
+        """POST; arguments as for `request`."""
+        return await self.request("POST", url, **options)
+
+    async def put(self, url: str | Url | None = None, **options: Any) -> Response:
+        """PUT; arguments as for `request`."""
+        return await self.request("PUT", url, **options)
+
+    async def delete(self, url: str | Url | None = None, **options: Any) -> Response:
+        """DELETE; arguments as for `request`."""
+        return await self.request("DELETE", url, **options)
+
+    async def options(self, url: str | Url | None = None, **options: Any) -> Response:
+        """OPTIONS; arguments as for `request`."""
+        return await self.request("OPTIONS", url, **options)
+
+    async def patch(self, url: str | Url | None = None, **options: Any) -> Response:
+        """PATCH; arguments as for `request`."""
+        return await self.request("PATCH", url, **options)
+
+    # -- lifetime
+
+    async def close(self) -> None:
+        """Close all connections at once. Requests under way and in line get `SessionClosed`.
+
+        Waits for nothing; safe to call again.
+        """
+        for waiter in self._transport.close():
+            await waiter.wake
+
+    async def __aenter__(self: Self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        transport = getattr(self, "_transport", None)
+        if transport is not None and not transport.pool.closed and transport.pool.open:
+            transport.close()
+            warnings.warn(
+                f"{self!r} was never closed; use `async with`, or `await session.close()`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def pool_stats(self) -> dict[str, int]:
+        """Connections at this moment (`open`, `lent`, `idle`, `opening`, `waiting`) and totals."""
+        return dict(self._transport.pool.stats())
+
+    def __repr__(self) -> str:
+        pool = self._transport.pool
+        where = f" {self._base.origin}" if self._base is not None else ""
+        state = "closed" if pool.closed else f"{pool.open} of {pool.limit} connections open"
+        return f"<{type(self).__name__}{where}, {state}>"
+
+
+def _make_tracker(wanted: Any) -> Any:
+    if not wanted and not hasattr(wanted, "header_for"):
+        return None
+    if wanted is True:
+        from .cookie_utils import CookieTracker
+
+        return CookieTracker()
+    if not hasattr(wanted, "header_for"):
+        raise TypeError(f"persist_cookies must be True or a CookieTracker, not {wanted!r}")
+    return wanted
+
+
+class HSession(BaseSession):
+    """Many requests to one host.
+
+    `host`: scheme and host, such as `http://example.org:8080`, perhaps with a path. `endpoint`: a path
+    that every request starts with. `connections`: the most open at any moment, default 1.
+    `persist_cookies`: True, or a `CookieTracker`. Further keyword arguments: see `BaseSession`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        endpoint: str | None = None,
+        encoding: str = "utf-8",
+        persist_cookies: Any = None,
+        connections: int = 1,
+        **options: Any,
+    ) -> None:
+        if not host:
+            raise InvalidURL("HSession needs a host, such as 'https://example.org'")
+        super().__init__(
+            base=host,
+            endpoint=endpoint,
+            encoding=encoding,
+            persist_cookies=persist_cookies,
+            connections=connections,
+            **options,
+        )
+
+    @property
+    def host(self) -> str:
+        """The host, as a URL."""
+        assert self._base is not None
+        return self._base.origin + self._base.target.rstrip("/")
+
+    @host.setter
+    def host(self, host: str) -> None:
+        self._set_base(host)
+
+
+class DSession(BaseSession):
+    """Many requests to many hosts: every request is given a full URL.
+
+    `connections`: the most open at any moment, to all hosts together, default 20.
+    `connections_per_host`: the most to one of them. Further keyword arguments: see `BaseSession`.
+    """
+
+    def __init__(
+        self,
+        encoding: str = "utf-8",
+        persist_cookies: Any = None,
+        connections: int = 20,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            base=None,
+            endpoint=None,
+            encoding=encoding,
+            persist_cookies=persist_cookies,
+            connections=connections,
+            **options,
+        )
+
+
+class Session(BaseSession):
+    """The session of later asks: with a base location, or with full URLs, or both."""
+
+    def __init__(
+        self,
+        base_location: str = "",
+        endpoint: str = "",
+        headers: Any = None,
+        encoding: str = "utf-8",
+        persist_cookies: Any = None,
+        ssl_context: Any = None,
+        connections: int = 1,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            base=base_location,
+            endpoint=endpoint,
+            encoding=encoding,
+            persist_cookies=persist_cookies,
+            connections=connections,
+            headers=headers,
+            ssl_context=ssl_context,
+            **options,
+        )
+
+    @property
+    def base_location(self) -> str:
+        """The base of requests that are given a path only; empty for none."""
+        return "" if self._base is None else self._base.origin + self._base.target.rstrip("/")
+
+    @base_location.setter
+    def base_location(self, base_location: str) -> None:
+        self._set_base(base_location)
