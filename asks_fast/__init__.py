@@ -2,35 +2,108 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._version import __version__
 from .base_funcs import delete, get, head, options, patch, post, put, request
 from .drop_in import init, install_as_asks
-from .errors import *  # noqa: F403
+from .errors import (
+    AsksException,
+    BadCookieFile,
+    BadHttpResponse,
+    BadStatus,
+    BodyLengthMismatch,
+    CircuitOpen,
+    ConnectionFailed,
+    ConnectivityError,
+    ConnectTimeout,
+    DecodingError,
+    HeadTooLarge,
+    InvalidHeader,
+    InvalidRequest,
+    InvalidURL,
+    NameResolutionError,
+    PoolTimeout,
+    ProxyError,
+    ReadTimeout,
+    RequestTimeout,
+    ResponseTooLarge,
+    RobotsDisallowed,
+    ServerClosedConnectionError,
+    SessionClosed,
+    StreamConsumed,
+    TooManyRedirects,
+    TotalTimeout,
+    UnreplayableBody,
+    WriteTimeout,
+    WrongThread,
+)
 from .response_objects import Response, StreamResponse
 from .sessions import DSession, HSession, Session
 
+if TYPE_CHECKING:
+    from .auth import (
+        AuthBase,
+        BasicAuth,
+        BearerAuth,
+        DigestAuth,
+        PostResponseAuth,
+        PreResponseAuth,
+    )
+    from .cookie_utils import Cookie, CookieTracker
+    from .kernel import Kernel, run
+    from .multipart import MultipartData
+    from .transport.retry import Retry
+    from .transport.timeouts import Timeouts
+
 __all__ = [
+    "AsksException",
     "AuthBase",
+    "BadCookieFile",
+    "BadHttpResponse",
+    "BadStatus",
     "BasicAuth",
     "BearerAuth",
+    "BodyLengthMismatch",
+    "CircuitOpen",
+    "ConnectTimeout",
+    "ConnectionFailed",
+    "ConnectivityError",
     "Cookie",
     "CookieTracker",
     "DSession",
+    "DecodingError",
     "DigestAuth",
     "HSession",
+    "HeadTooLarge",
+    "InvalidHeader",
+    "InvalidRequest",
+    "InvalidURL",
     "Kernel",
     "MultipartData",
+    "NameResolutionError",
+    "PoolTimeout",
     "PostResponseAuth",
     "PreResponseAuth",
+    "ProxyError",
+    "ReadTimeout",
+    "RequestTimeout",
     "Response",
+    "ResponseTooLarge",
     "Retry",
+    "RobotsDisallowed",
+    "ServerClosedConnectionError",
     "Session",
+    "SessionClosed",
+    "StreamConsumed",
     "StreamResponse",
     "Timeouts",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "UnreplayableBody",
+    "WriteTimeout",
+    "WrongThread",
     "__version__",
     "delete",
     "errors",
@@ -44,7 +117,6 @@ __all__ = [
     "put",
     "request",
     "run",
-    *errors.__all__,
 ]
 
 # Loaded when first asked for: not every program pays for what few of them use.

@@ -12,11 +12,11 @@ Not here: connections, time limits on them, the safe resending of a request on a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .auth import AuthBase, BasicAuth, PostResponseAuth
 from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody
-from .request import AuthView, PreparedRequest, cookie_pairs
+from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
 from .stream_body import StreamBody
 from .transport.dispatch import Budget
@@ -163,12 +163,12 @@ class Conversation:
 
     async def _dress(self, request: PreparedRequest) -> None:
         """Add what belongs to this one sending: cookies and credentials."""
-        if self._tracker or self._cookies:
-            found = [self._tracker.header_for(request.url)] if self._tracker else []
-            if self._cookies:
-                found.append(cookie_pairs(self._cookies))
-            value = "; ".join(text for text in found if text)
-            if value and "cookie" not in request.fields:
+        if (self._tracker or self._cookies) and not request.fields.mentions("cookie"):
+            from .cookie_utils import cookie_header
+
+            kept = self._tracker.header_for(request.url) if self._tracker else None
+            value = cookie_header(self._cookies, kept)
+            if value:
                 request.extra["Cookie"] = value
         auth = self._auth
         if auth is None or "Authorization" in request.extra:
@@ -199,7 +199,9 @@ class Conversation:
 
     async def _answer_challenge(self, response: BaseResponse) -> PreparedRequest | None:
         request = self._request
-        if any(earlier.status_code == 401 and earlier.request is request for earlier in self._history):
+        if any(
+            earlier.status_code == 401 and earlier.request is request for earlier in self._history
+        ):
             return None
         assert self._auth is not None
         fields = await self._auth(response, AuthView(request))
@@ -234,8 +236,13 @@ class Conversation:
         method, body, drop = request.method, request.body, set()
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
             if method != "GET":
-                drop |= {"content-type", "content-encoding", "content-language",
-                         "content-location", "expect"}
+                drop |= {
+                    "content-type",
+                    "content-encoding",
+                    "content-language",
+                    "content-location",
+                    "expect",
+                }
             method, body = "GET", None
         elif not request.can_replay:
             raise UnreplayableBody(
@@ -250,7 +257,7 @@ class Conversation:
             if not self._options.auth_off_domain or downgrade:
                 self._auth = None
         if url.userinfo is not None:
-            url = url.without_userinfo()    # a server doesn't choose our credentials
+            url = url.without_userinfo()  # a server doesn't choose our credentials
         return request.redirected(method, url, body, frozenset(drop))
 
     async def _pass_over(self, response: BaseResponse) -> None:
@@ -281,5 +288,3 @@ class Conversation:
                 if hasattr(outcome, "__await__"):
                     await outcome
         return response
-
-

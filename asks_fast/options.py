@@ -148,8 +148,13 @@ class RequestOptions:
             self._check()
 
     def _check(self) -> None:
-        for name in ("timeout", "connection_timeout", "pool_timeout", "read_timeout",
-                     "write_timeout"):
+        for name in (
+            "timeout",
+            "connection_timeout",
+            "pool_timeout",
+            "read_timeout",
+            "write_timeout",
+        ):
             value = getattr(self, name)
             if value is None:
                 continue
@@ -221,7 +226,7 @@ _DEFAULTS: tuple[tuple[str, Any], ...] = tuple(
 _NAMES = frozenset(name for name, _ in _DEFAULTS)
 
 # What makes sense for one request only, never as the default of a session.
-ONE_REQUEST_ONLY = frozenset({"data", "json", "files", "multipart", "path", "callback"})
+ONE_REQUEST_ONLY = frozenset({"data", "json", "files", "headers", "multipart", "path", "callback"})
 SESSION_DEFAULTS = _NAMES - ONE_REQUEST_ONLY
 
 

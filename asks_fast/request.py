@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import _hotpath
+from ._version import __version__
 from .body import Body, make_body
 from .errors import InvalidRequest
-from .fields import Layers, pairs_of
+from .fields import Layers
 from .options import RequestOptions
 from .urls import Url, add_params
 
@@ -26,7 +27,6 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # 
 
 def default_fields() -> list[tuple[str, Any]]:
     """The fields that every request carries unless told otherwise."""
-    from . import __version__
     from .decoding import ACCEPT_ENCODING
 
     return [
@@ -55,7 +55,7 @@ class PreparedRequest:
         self.fields = fields
         self.body = body
         self.options = options
-        self.extra: dict[str, str] = {}
+        self.extra: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
         return f"<PreparedRequest {self.method} {self.url}>"
@@ -133,14 +133,18 @@ class PreparedRequest:
             return None
         return body
 
-    def redirected(self, method: str, url: Url, body: Body | None, drop: frozenset[str]) -> PreparedRequest:
+    def redirected(
+        self, method: str, url: Url, body: Body | None, drop: frozenset[str]
+    ) -> PreparedRequest:
         """The request that a redirect makes of this one; `drop` names fields to leave behind."""
         fields = self.fields.copy()
         fields.drop(drop)
         return PreparedRequest(method, url, fields, body, self.options)
 
 
-def prepare(method: str, url: Url, layers: Layers, options: RequestOptions, encoding: str) -> PreparedRequest:
+def prepare(
+    method: str, url: Url, layers: Layers, options: RequestOptions, encoding: str
+) -> PreparedRequest:
     """Put a request together. `layers` holds the fields of the session and is changed here.
 
     Raises `InvalidRequest` and its kinds for what can't be sent, TypeError for two bodies at once.
@@ -188,18 +192,14 @@ def _settle_framing(layers: Layers, body: Body | None) -> None:
 class AuthView:
     """What an auth class is shown of a request: as in asks."""
 
-    __slots__ = ("body", "headers", "host", "method", "path", "scheme", "url")
+    __slots__ = ("body", "body_source", "headers", "host", "method", "path", "scheme", "url")
 
     def __init__(self, request: PreparedRequest) -> None:
         self.method = request.method
         self.path = request.url.target
         self.headers = request.headers
         self.body = request.body.buffered if request.body is not None else None
+        self.body_source = request.body
         self.host = request.url.authority
         self.scheme = request.url.scheme
         self.url = str(request.url)
-
-
-def cookie_pairs(cookies: Any) -> str:
-    """A Cookie field's value from a dict; the values as they are (RFC 6265 §4.2.1)."""
-    return "; ".join(f"{name}={value}" for name, value in pairs_of(cookies) if value is not None)

@@ -9,6 +9,7 @@ Not here: reading from the connection (the hot path), streams of a body (`stream
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
@@ -43,7 +44,7 @@ class BaseResponse(ResponseCore):
     `peer` and `reused` come from the compiled base.
     """
 
-    __slots__ = ("_encoding", "_options", "attempts")
+    __slots__ = ("_cookies", "_encoding", "_options", "attempts")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status_code} {self.reason_phrase}>"
@@ -77,11 +78,25 @@ class BaseResponse(ResponseCore):
     @property
     def cookies(self) -> list[Cookie]:
         """The cookies that this response sets."""
-        if "set-cookie" not in self.headers:
-            return []
-        from .cookie_utils import parse_set_cookies
+        try:
+            return self._cookies
+        except AttributeError:
+            self._cookies: list[Cookie] = []
+        if "set-cookie" in self.headers:
+            from .cookie_utils import parse_set_cookie
+            from .urls import parse_url
 
-        return parse_set_cookies(self.url, self.headers["set-cookie"])
+            url = parse_url(self.url)
+            found = (
+                parse_set_cookie(value, url.host, url.path, time.time())
+                for value in self.headers["set-cookie"]
+            )
+            self._cookies = [cookie for cookie in found if cookie is not None]
+        return self._cookies
+
+    @cookies.setter
+    def cookies(self, cookies: list[Cookie]) -> None:
+        self._cookies = cookies
 
     @property
     def links(self) -> dict[str, dict[str, str]]:

@@ -36,9 +36,22 @@ Self = TypeVar("Self", bound="BaseSession")
 MOST_PLANS = 4096
 CONNECTOR_OPTIONS = frozenset(
     {
-        "cert", "dns_negative_ttl", "dns_ttl", "fingerprint", "happy_eyeballs_delay", "hosts",
-        "keepalive", "proxy", "resolver", "server_hostname", "socket_options", "source_address",
-        "ssl_context", "trust_env", "unix_socket", "verify",
+        "cert",
+        "dns_negative_ttl",
+        "dns_ttl",
+        "fingerprint",
+        "happy_eyeballs_delay",
+        "hosts",
+        "keepalive",
+        "proxy",
+        "resolver",
+        "server_hostname",
+        "socket_options",
+        "source_address",
+        "ssl_context",
+        "trust_env",
+        "unix_socket",
+        "verify",
     }
 )
 
@@ -175,8 +188,6 @@ class BaseSession:
         layers = Layers(default_fields())
         if self._headers:
             layers.lay(self._headers)
-        if given.get("headers") is None or "headers" not in self._defaults:
-            pass
         request = prepare(method, target, layers, options, self.encoding)
         tracker = self._cookie_tracker
         if options.persist_cookies is not None:
@@ -195,9 +206,7 @@ class BaseSession:
         if url is not None and url != "":
             return parse_url(url, raw=options.raw_url)
         if self._base is None:
-            raise InvalidURL(
-                f"{type(self).__name__} was given no URL: pass one to the request"
-            )
+            raise InvalidURL(f"{type(self).__name__} was given no URL: pass one to the request")
         return self._base.with_target(join_path(self._base, self._endpoint, options.path))
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:

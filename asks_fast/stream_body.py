@@ -134,7 +134,7 @@ class StreamBody:
         elif self._connection is not None:
             piece = await self._connection.read_piece()
             if self._response.is_complete:
-                self._connection = None     # it serves others already
+                self._connection = None  # it serves others already
         else:
             return b""
         self._wire += len(piece)

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "asks_fast"
 # package of asks_fast, `name_*` the family of modules that share a prefix.
 ROOMS = [
     ("the names a user imports", ["__init__"]),
-    ("programs and helpers above sessions", ["cli", "crawl", "testing", "compat", "dask"]),
+    ("programs and helpers above sessions", ["cli", "crawl", "testing", "compat", "dask", "drop_in"]),
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
     ("one prepared request", ["request", "options"]),
@@ -33,6 +33,7 @@ ROOMS = [
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
     ("errors", ["errors"]),
+    ("the version", ["_version"]),
 ]
 
 # Imports that look upwards on purpose, each inside a function that runs when all is loaded.
