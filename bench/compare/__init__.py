@@ -1,0 +1,1 @@
+"""The comparison of whole exchanges: `python -m bench.compare --quick | --full`."""

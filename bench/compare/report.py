@@ -1,0 +1,178 @@
+"""What a comparison leaves behind: results.json, README.md with tables, pictures.
+
+Facts:  results.json holds every run; everything else is drawn from it again at any time.
+Rules:  a table shows medians with the spread of the rounds, and who is missing and why. Where we
+        are not the fastest, it shows that too.
+Not here: measuring, goals.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..clients.job import MIB, WORKLOADS, Workload
+from .field import CLIENTS
+from .goals import Goal, goals
+from .measure import Series
+from .plots import draw, of
+
+Results = dict[tuple[str, str], Series]
+
+INTRODUCTION = """# Benchmarks
+
+One server process on one core, one client process on another, the same answers for everybody; every
+client a small script that works as its own documentation advises
+([`bench/clients/`](../../bench/clients/)), in an environment of its own. The clients take turns,
+round by round; a figure is the median of the rounds. Every answer is checked: status and length
+always, each byte of the small ones, and each byte of all of them in a first run that is not counted.
+
+## How to repeat it
+
+```sh
+python -m bench.compare --quick     # a few minutes, into .cache/bench/quick/
+python -m bench.compare --full      # under half an hour, into docs/benchmarks/
+python -m bench.compare --full --only small-50,tls --clients asks_fast,aiohttp,pycurl
+```
+
+It wants nginx (else it takes granian), wrk if there is one, matplotlib for the pictures, trustme for
+the certificate, and two cores with nothing else to do. The rivals' environments are made under
+`.cache/` on first use.
+"""
+
+READING = """
+## How to read it
+
+- *requests/s*: median of the rounds; *spread*: (fastest - slowest) / median.
+- *CPU ms*: processor time of the client, all threads, user and system, for one request: what is
+  left of it when the server is the slower side.
+- *RSS*: highest resident memory of the client's process.
+- `wrk` is a C program that hardly looks at the answers: the practical limit of the server and the
+  network. *bare socket loop* is Python's own `socket`, blocking, that understands nothing.
+- `asks 2.4` closes each connection by default; here its keep-alive is forced on.
+- pycurl's figure is libcurl without a look at the header fields.
+- requests uses a thread and a session for every connection.
+"""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: int = 1) -> str:
+    """A Markdown table; columns from number `right` on are flush right."""
+    lines = ["| " + " | ".join(head) + " |",
+             "|" + "|".join("---" if i < right else "--:" for i in range(len(head))) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def amount(value: float) -> str:
+    """A number with as many digits as it deserves."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def workload_table(results: Results, work: Workload) -> str:
+    """All clients of one workload, the fastest first."""
+    series = of(results, work.name)
+    long = max(work.size, work.upload)
+    ours = [s for s in series if CLIENTS[s.client].ours]
+    best = max((s.rate for s in ours), default=0.0)
+    head = ["client", "requests/s", "spread", "ours /", "CPU ms", "RSS MiB"]
+    if long >= MIB // 16:
+        head.insert(2, "MiB/s")
+    rows = []
+    for s in series:
+        bold = "**" if CLIENTS[s.client].ours else ""
+        row = [f"{bold}{CLIENTS[s.client].label}{bold}", amount(s.rate), f"{s.spread:.0%}",
+               f"{best / s.rate:.2f}" if best else "–", amount(s.cpu),
+               amount(s.rss) if s.rss else "–"]
+        if long >= MIB // 16:
+            row.insert(2, amount(s.rate * long / MIB))
+        rows.append(row)
+    missing = [s for (_, name), s in results.items() if name == work.name and not s.runs]
+    text = table(head, rows)
+    if missing:
+        text += "\nLeft out: " + "; ".join(
+            f"{CLIENTS[s.client].label} ({s.problem.replace('|', '/')})" for s in missing) + ".\n"
+    return text
+
+
+def goals_table(lines: Sequence[Goal]) -> str:
+    """Goal, figure reached, ok or missed."""
+    return table(["work", "measured", "goal", "reached", ""], [g.row() for g in lines], right=2)
+
+
+def versions(results: Results) -> str:
+    """Every client with the versions that ran."""
+    shown: dict[str, str] = {}
+    for (name, _), series in results.items():
+        for run in series.runs[:1]:
+            parts = [f"{k} {v}" for k, v in run.get("versions", {}).items()]
+            if "libcurl" in run:
+                parts.append(f"libcurl {run['libcurl']}")
+            if "version" in run:
+                parts.insert(0, f"asks_fast {run['version']}")
+            shown[name] = ", ".join(parts)
+    return table(["client", "versions"],
+                 [(CLIENTS[n].label, shown[n]) for n in CLIENTS if shown.get(n)], right=2)
+
+
+def machine_lines(machine: Mapping[str, Any]) -> str:
+    """The machine in words."""
+    cores = (f"server on core {machine['server_core']}, client on core {machine['client_core']}"
+             if machine["client_core"] is not None else "nothing pinned to a core")
+    return (f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; Python "
+            f"{machine['python']}; {machine['server']}; {cores}; {machine['rounds']} rounds of about "
+            f"{machine['seconds']:g} s each; {machine['time']}. Load average at the start: "
+            f"{machine['load']:.1f}.\n")
+
+
+def page(results: Results, probes: Mapping[str, Any], machine: Mapping[str, Any],
+         pictures: Sequence[str]) -> str:
+    """The whole README.md."""
+    lines = goals(results, probes)
+    text = [INTRODUCTION, "## The machine\n", machine_lines(machine), "## Goals\n",
+            goals_table(lines), "## Results\n"]
+    for picture in pictures:
+        text.append(f"![{picture}]({picture}.svg)\n")
+    for work in WORKLOADS.values():
+        if of(results, work.name):
+            text += [f"### {work.title}\n", workload_table(results, work)]
+    if times := probes.get("import"):
+        text += ["### Import\n", table(
+            ["package", "CPU ms beyond a bare interpreter"],
+            [(CLIENTS[n].label, f"{ms:.0f}") for n, ms in sorted(times.items(), key=lambda i: i[1])]
+        )]
+    text += ["## Versions\n", versions(results), READING]
+    return "\n".join(text)
+
+
+def save(folder: Path, results: Results, probes: Mapping[str, Any],
+         machine: Mapping[str, Any]) -> None:
+    """Write results.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {"machine": machine, "probes": probes,
+            "series": [s.as_json() for s in results.values()]}
+    scratch = folder / "results.json.new"
+    scratch.write_text(json.dumps(kept, indent=1) + "\n")
+    scratch.replace(folder / "results.json")
+
+
+def load(folder: Path) -> tuple[Results, dict[str, Any], dict[str, Any]]:
+    """What an earlier run left in results.json; empty when there is none."""
+    file = folder / "results.json"
+    if not file.exists():
+        return {}, {}, {}
+    kept = json.loads(file.read_text())
+    results = {(s["client"], s["workload"]): Series(**s) for s in kept["series"]
+               if s["client"] in CLIENTS and s["workload"] in WORKLOADS}
+    return results, kept["probes"], kept["machine"]
+
+
+def render(folder: Path) -> list[Goal]:
+    """Draw README.md and the pictures from results.json; gives the goals."""
+    results, probes, machine = load(folder)
+    try:
+        pictures = draw(results, folder)
+    except ImportError:
+        pictures = []
+    (folder / "README.md").write_text(page(results, probes, machine, pictures))
+    return goals(results, probes)
