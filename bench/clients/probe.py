@@ -17,8 +17,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import asks_fast
 import curio
+
+import asks_fast
 
 COUNT = 10_000
 PAGE = os.sysconf("SC_PAGE_SIZE")

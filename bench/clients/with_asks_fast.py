@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import asks_fast
 import curio
 from job import Job
+
+import asks_fast
 
 
 async def crowd(job: Job, worker: Any, numbers: Iterator[int]) -> None:
@@ -113,7 +114,8 @@ KINDS = {"get": get, "json": json, "post": post, "stream": stream, "example": ex
 
 async def run(job: Job) -> None:
     if job.work.origins:
-        return await origins(job)
+        await origins(job)
+        return
     options: dict[str, Any] = {}
     if job.cafile:
         import ssl

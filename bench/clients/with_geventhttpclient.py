@@ -66,7 +66,10 @@ def run(job: Job) -> None:
 
     def crowd(numbers: Iterator[int]) -> None:
         gevent.joinall(
-            [gevent.spawn(work, job, clients[k % origins], numbers) for k in range(job.connections)],
+            [
+                gevent.spawn(work, job, clients[k % origins], numbers)
+                for k in range(job.connections)
+            ],
             raise_error=True,
         )
 

@@ -8,6 +8,7 @@ which is less than the other clients do.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -36,10 +37,8 @@ class Loop:
         if event == pycurl.POLL_REMOVE:
             if fd in self.watched:
                 self.watched.discard(fd)
-                try:
+                with contextlib.suppress(OSError):  # libcurl closed it before it told us
                     self.epoll.unregister(fd)
-                except OSError:
-                    pass  # libcurl closed it before it told us
             return
         mask = 0
         if event & pycurl.POLL_IN:
@@ -101,7 +100,7 @@ def run(
         left = 1
         while left:
             left, done, failed = info()
-            for handle, code, message in failed:
+            for _, code, message in failed:
                 raise OSError(f"libcurl error {code}: {message}")
             for handle in done:
                 multi.remove_handle(handle)
@@ -130,7 +129,9 @@ def make_handle(job: Job, k: int) -> pycurl.Curl:
     return handle
 
 
-def crowd(job: Job, loop: Loop | ShortLoop, handles: list[pycurl.Curl], numbers: Iterator[int]) -> None:
+def crowd(
+    job: Job, loop: Loop | ShortLoop, handles: list[pycurl.Curl], numbers: Iterator[int]
+) -> None:
     """Every handle requests as long as there are numbers."""
 
     def start(handle: pycurl.Curl) -> bool:
@@ -141,7 +142,7 @@ def crowd(job: Job, loop: Loop | ShortLoop, handles: list[pycurl.Curl], numbers:
         if job.kind == "example":
             handle.setopt(pycurl.URL, f"{job.url}/{n}")
         elif job.kind == "stream":
-            handle.file = open(job.file, "wb")
+            handle.file = open(job.file, "wb")  # noqa: SIM115
             handle.setopt(pycurl.WRITEDATA, handle.file)
         return True
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ..clients.job import WORKLOADS
 from . import report
 from .field import CACHE, CLIENTS, ROOT, Client
-from .measure import Plan, compare, machine, workloads
+from .measure import Plan, compare, environment, machine, workloads
 from .probes import all_probes
 from .servers import best
 
@@ -46,7 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--merge", action="store_true", help="keep the folder's other results")
     parser.add_argument("--no-probes", action="store_true", help="no memory, no import times")
-    parser.add_argument("--render", action="store_true", help="only draw the folder's results again")
+    parser.add_argument("--render", action="store_true", help="only draw the results again")
     parser.add_argument("--list", action="store_true", help="name workloads and clients")
     return parser.parse_args()
 
@@ -62,12 +62,13 @@ def cores() -> tuple[int | None, int | None]:
 def chosen(names: str) -> list[Client]:
     """The clients of that list, or all that can run here."""
     picked = [CLIENTS[name] for name in names.split(",")] if names else list(CLIENTS.values())
-    if CLIENTS["asks_fast_own"] in picked and not names:
-        sys.path.insert(0, str(ROOT))
-        import asks_fast
-
-        if not hasattr(asks_fast, "run"):
-            picked.remove(CLIENTS["asks_fast_own"])
+    own = CLIENTS["asks_fast_own"]
+    if own in picked and not names:
+        code = "import asks_fast; asks_fast.run"
+        there = subprocess.run([sys.executable, "-c", code], env=environment(ours=True),
+                               capture_output=True, stdin=subprocess.DEVNULL, cwd="/")
+        if there.returncode:
+            picked.remove(own)
     return picked
 
 
@@ -80,9 +81,10 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
     server_core, client_core = cores()
     results, probes, _ = report.load(folder) if args.merge else ({}, {}, {})
     CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="asks-fast-bench-") as root, tempfile.TemporaryDirectory(
-        prefix="scratch-", dir=CACHE
-    ) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="asks-fast-bench-") as root,
+        tempfile.TemporaryDirectory(prefix="scratch-", dir=CACHE) as scratch,
+    ):
         plan = Plan(args.rounds or (3 if args.quick else 5),
                     args.seconds or (0.2 if args.quick else 0.5),
                     server_core, client_core, Path(scratch))

@@ -72,6 +72,11 @@ CLIENTS = {
 }
 
 
+def tree_is_built() -> bool:
+    """Whether asks_fast is compiled in place; if not, it is taken as it is installed."""
+    return any((ROOT / "asks_fast").glob("_hotpath*.so"))
+
+
 def python_of(client: Client) -> str:
     """The interpreter of a client; its environment is made when there is none yet.
 

@@ -18,6 +18,7 @@ from .measure import Series
 
 Results = Mapping[tuple[str, str], Series]
 STOCK, OWN = "asks_fast", "asks_fast_own"
+TIMES, NONE = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Goal:
     limit: float
     at_least: bool
     figure: float | None
-    unit: str = "×"
+    unit: str = TIMES
 
     @property
     def verdict(self) -> str:
@@ -42,7 +43,7 @@ class Goal:
     def row(self) -> tuple[str, str, str, str, str]:
         """The cells of the table."""
         sign = "≥" if self.at_least else "≤"
-        shown = "–" if self.figure is None else f"{self.figure:.2f} {self.unit}"
+        shown = NONE if self.figure is None else f"{self.figure:.2f} {self.unit}"
         return self.work, self.what, f"{sign} {self.limit:g} {self.unit}", shown, self.verdict
 
 
@@ -72,7 +73,7 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
     table: list[Goal] = []
 
     def add(work: str, what: str, limit: float, figure: float | None, *, least: bool = True,
-            unit: str = "×") -> None:
+            unit: str = TIMES) -> None:
         table.append(Goal(work, what, limit, least, figure, unit))
 
     def against(work: str, workload: str, rivals: Mapping[str, float]) -> None:
@@ -83,7 +84,8 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
                     ratio(results, (ours, workload), (rival, workload)))
 
     first = "small JSON, 50 connections"
-    add(first, "curio.run / wrk -t1", 0.55, ratio(results, (STOCK, "small-50"), ("wrk", "small-50")))
+    add(first, "curio.run / wrk -t1", 0.55,
+        ratio(results, (STOCK, "small-50"), ("wrk", "small-50")))
     add(first, "asks_fast.run / wrk -t1", 0.70,
         ratio(results, (OWN, "small-50"), ("wrk", "small-50")))
     against(first, "small-50", {"pycurl": 1.5})

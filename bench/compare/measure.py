@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clients.job import WORKLOADS, Workload
-from .field import ROOT, SCRIPTS, Client, python_of
+from .field import ROOT, SCRIPTS, Client, python_of, tree_is_built
 from .servers import Server, pinned
 
 LONGEST = 25.0  # seconds after which a run is given up
@@ -95,10 +95,10 @@ class Plan:
     scratch: Path
 
 
-def environment() -> dict[str, str]:
+def environment(ours: bool) -> dict[str, str]:
     """What a client sees: no proxies, no foreign certificate bundles, no Python settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(ROOT)} if ours and tree_is_built() else kept
 
 
 def run_client(
@@ -116,14 +116,9 @@ def run_client(
     if check:
         command += ["--check"]
     try:
-        # An environment of one rival must not find the packages of another one: only our own
-        # scripts are run with the source tree on the path.
-        env = environment()
-        if client.requires:
-            del env["PYTHONPATH"]
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST,
-            env=env, preexec_fn=pinned(plan.client_core))
+            env=environment(client.ours), preexec_fn=pinned(plan.client_core))
     except subprocess.TimeoutExpired:
         raise Failed(f"{requests:,} requests not done in {LONGEST:g} s") from None
     if done.returncode:

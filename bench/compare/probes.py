@@ -21,6 +21,7 @@ from .measure import LONGEST, Plan, environment
 from .servers import Server, pinned
 
 IMPORT_ROUNDS = 15
+OURS = {name for name, client in CLIENTS.items() if client.ours}
 
 
 def run_probe(name: str, server: Server, plan: Plan) -> float:
@@ -29,7 +30,7 @@ def run_probe(name: str, server: Server, plan: Plan) -> float:
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / "probe.py"), name, "--url", server.url(port),
          "--cafile", str(server.cafile)],
-        capture_output=True, text=True, timeout=4 * LONGEST, env=environment(),
+        capture_output=True, text=True, timeout=4 * LONGEST, env=environment(True),
         stdin=subprocess.DEVNULL, preexec_fn=pinned(plan.client_core))
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1][:200])
@@ -50,8 +51,9 @@ def import_times(plan: Plan, say: Callable[[str], None]) -> dict[str, float]:
         for name, (python, statement) in list(statements.items()):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             done = subprocess.run(
-                [python, "-W", "ignore", "-c", statement], env=environment(), capture_output=True,
-                stdin=subprocess.DEVNULL, preexec_fn=pinned(plan.client_core))
+                [python, "-W", "ignore", "-c", statement], capture_output=True,
+                env=environment(name in OURS), stdin=subprocess.DEVNULL, cwd="/",
+                preexec_fn=pinned(plan.client_core))
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if done.returncode:
                 say(f"    {name}: cannot be imported")

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..clients.job import MIB, WORKLOADS, Workload
 from .field import CLIENTS
-from .goals import Goal, goals
+from .goals import NONE, Goal, goals
 from .measure import Series
 from .plots import draw, of
 
@@ -23,11 +23,12 @@ Results = dict[tuple[str, str], Series]
 
 INTRODUCTION = """# Benchmarks
 
-One server process on one core, one client process on another, the same answers for everybody; every
-client a small script that works as its own documentation advises
+One server process on one core, one client process on another, the same answers for everybody;
+every client a small script that works as its own documentation advises
 ([`bench/clients/`](../../bench/clients/)), in an environment of its own. The clients take turns,
 round by round; a figure is the median of the rounds. Every answer is checked: status and length
-always, each byte of the small ones, and each byte of all of them in a first run that is not counted.
+always, each byte of the small ones, and each byte of all of them in a first run that does not
+count.
 
 ## How to repeat it
 
@@ -37,8 +38,8 @@ python -m bench.compare --full      # under half an hour, into docs/benchmarks/
 python -m bench.compare --full --only small-50,tls --clients asks_fast,aiohttp,pycurl
 ```
 
-It wants nginx (else it takes granian), wrk if there is one, matplotlib for the pictures, trustme for
-the certificate, and two cores with nothing else to do. The rivals' environments are made under
+It wants nginx (else it takes granian), wrk if there is one, matplotlib for the pictures, trustme
+for the certificate, and two cores with nothing else to do. The rivals' environments are made under
 `.cache/` on first use.
 """
 
@@ -82,8 +83,8 @@ def workload_table(results: Results, work: Workload) -> str:
     for s in series:
         bold = "**" if CLIENTS[s.client].ours else ""
         row = [f"{bold}{CLIENTS[s.client].label}{bold}", amount(s.rate), f"{s.spread:.0%}",
-               f"{best / s.rate:.2f}" if best else "–", amount(s.cpu),
-               amount(s.rss) if s.rss else "–"]
+               f"{best / s.rate:.2f}" if best else NONE, amount(s.cpu),
+               amount(s.rss) if s.rss else NONE]
         if long >= MIB // 16:
             row.insert(2, amount(s.rate * long / MIB))
         rows.append(row)
@@ -120,8 +121,8 @@ def machine_lines(machine: Mapping[str, Any]) -> str:
     cores = (f"server on core {machine['server_core']}, client on core {machine['client_core']}"
              if machine["client_core"] is not None else "nothing pinned to a core")
     return (f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; Python "
-            f"{machine['python']}; {machine['server']}; {cores}; {machine['rounds']} rounds of about "
-            f"{machine['seconds']:g} s each; {machine['time']}. Load average at the start: "
+            f"{machine['python']}; {machine['server']}; {cores}; {machine['rounds']} rounds of "
+            f"about {machine['seconds']:g} s each; {machine['time']}. Load average at the start: "
             f"{machine['load']:.1f}.\n")
 
 

@@ -2,8 +2,8 @@
 
 Facts:  nginx listens on 0.0.0.0, so each 127.0.x.y is an origin of its own; three ports: plain,
         TLS kept alive, TLS closed after each answer. Nothing is logged, nothing computed per
-        request; bodies lie in files (long ones read in pieces of 16 KiB, which is twice as fast here
-        as sendfile over loopback), the gzip document is compressed beforehand. POST bodies are
+        request; bodies lie in files (long ones read in pieces of 16 KiB, twice as fast here as
+        sendfile over loopback), the gzip document is compressed beforehand. POST bodies are
         read to the end before the answer: small ones with the head, big ones through a proxy hop
         on a Unix socket (nginx answers at once otherwise, while the client is still sending).
 Rules:  everything lives in one temporary folder; leaving the context stops the server.
@@ -57,10 +57,12 @@ http {{
   ssl_protocols TLSv1.2 TLSv1.3;
   upstream answer {{ server unix:{root}/answer.sock; keepalive 64; }}
   server {{ listen unix:{root}/answer.sock;
-    location / {{ default_type application/json; return 200 '{{"received": $http_x_received}}'; }} }}
+    default_type application/json;
+    location / {{ return 200 '{{"received": $http_x_received}}'; }} }}
   server {{ listen 0.0.0.0:{http} backlog=4096; include {root}/site.conf; }}
   server {{ listen 0.0.0.0:{tls} ssl backlog=4096; include {root}/site.conf; }}
-  server {{ listen 0.0.0.0:{tlsnew} ssl backlog=4096; keepalive_timeout 0; include {root}/site.conf; }}
+  server {{ listen 0.0.0.0:{tlsnew} ssl backlog=4096; keepalive_timeout 0;
+    include {root}/site.conf; }}
 }}
 """
 

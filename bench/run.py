@@ -1,0 +1,30 @@
+"""`make bench`: the parts (pytest-benchmark), then the comparison; arguments go to the latter.
+
+`bench/run.py --parts` runs the parts only.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    parts_only = "--parts" in arguments
+    parts = [sys.executable, "-m", "pytest", "bench", "-o", "python_files=bench_*.py",
+             "-o", "python_functions=bench_*", "--benchmark-enable", "--benchmark-only",
+             "--benchmark-columns=min,median,iqr,rounds", "--benchmark-sort=name",
+             "-p", "no:xdist", "-q"]
+    status = subprocess.run(parts, cwd=ROOT).returncode
+    if parts_only or status:
+        return status
+    comparison = [sys.executable, "-m", "bench.compare", *arguments]
+    return subprocess.run(comparison, cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
