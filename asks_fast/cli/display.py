@@ -1,0 +1,201 @@
+"""How a bulk run shows itself: a live picture, a JSON log, a line at the end, or nothing.
+
+All of it goes to standard error; standard output belongs to results.
+Rules:  what servers sent is never markup, and control characters in it are shown, not obeyed.
+Not here: the numbers (`asks_fast.crawl.tally`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from time import monotonic
+from typing import Any, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from asks_fast.crawl.tally import Tally
+
+__all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View", "harmless"]
+
+HOSTS_SHOWN = 10
+ERRORS_SHOWN = 5
+
+
+class View(Protocol):
+    """A run, as far as it can be looked at."""
+
+    @property
+    def tally(self) -> Tally:
+        """The numbers so far."""
+
+    @property
+    def under_way(self) -> int:
+        """Requests under way."""
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the input was read."""
+
+
+class Display:
+    """The quiet one, and what the others have in common."""
+
+    every = 0.25  # seconds between two updates
+
+    def start(self) -> None:
+        """The run begins."""
+
+    def update(self, view: View) -> None:
+        """Time has passed."""
+
+    def failed(self, url: str, error: str, message: str) -> None:
+        """One request got no answer."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know at once."""
+        print(f"asks-fast: {text}", file=sys.stderr, flush=True)
+
+    def finish(self, view: View, state: str) -> None:
+        """The run ended: 'done', 'stopped', 'cancelled' or 'broken'."""
+
+
+class QuietDisplay(Display):
+    """Says nothing unless something is wrong."""
+
+
+class JsonLog(Display):
+    """One JSON object a line: `progress` each second, `failed`, `note`, `summary`."""
+
+    every = 1.0
+
+    def _say(self, **event: Any) -> None:
+        print(json.dumps(event), file=sys.stderr, flush=True)
+
+    def update(self, view: View) -> None:
+        """A `progress` line."""
+        rate, speed = view.tally.speed(monotonic())
+        self._say(event="progress", **view.tally.as_dict(), under_way=view.under_way,
+                  per_second=round(rate, 1), bytes_per_second=round(speed),
+                  fraction=view.fraction)
+
+    def failed(self, url: str, error: str, message: str) -> None:
+        """A `failed` line."""
+        self._say(event="failed", url=url, error=error, message=message)
+
+    def note(self, text: str) -> None:
+        """A `note` line."""
+        self._say(event="note", text=text)
+
+    def finish(self, view: View, state: str) -> None:
+        """The `summary` line."""
+        self._say(event="summary", state=state, **view.tally.as_dict(),
+                  seconds=round(monotonic() - view.tally.started, 3))
+
+
+class Summary(Display):
+    """One line at the end: for a standard error that is no terminal."""
+
+    def finish(self, view: View, state: str) -> None:
+        """The line."""
+        print(summary(view.tally, state), file=sys.stderr, flush=True)
+
+
+class LiveDisplay(Display):
+    """A picture that is drawn anew four times a second."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True,
+                          redirect_stdout=False, redirect_stderr=False)
+        self._notes: list[str] = []
+
+    def start(self) -> None:
+        """Take over the lower part of the terminal."""
+        self._live.start()
+
+    def update(self, view: View) -> None:
+        """Draw."""
+        self._live.update(picture(view, monotonic(), self._notes), refresh=True)
+
+    def note(self, text: str) -> None:
+        """A line that stays above the numbers."""
+        self._notes = [*self._notes[-3:], text]
+
+    def finish(self, view: View, state: str) -> None:
+        """Leave the terminal, with the last picture and one line in it."""
+        self._live.stop()
+        self._console.print(picture(view, monotonic(), self._notes))
+        self._console.print(summary(view.tally, state), markup=False, highlight=False)
+
+
+def picture(view: View, now: float, notes: list[str]) -> RenderableType:
+    """The whole picture: counts, progress, hosts, errors."""
+    tally = view.tally
+    rate, speed = tally.speed(now)
+    head = Text()
+    for text, style in ((f"{tally.done:,} done", "green"), (f"  {tally.failed:,} failed",
+                        "red" if tally.failed else "dim"),
+                        (f"  {view.under_way:,} under way", "cyan"),
+                        (f"  {rate:,.0f} requests/s  {speed / 1e6:,.1f} MB/s", ""),
+                        (f"  {tally.skipped:,} skipped" if tally.skipped else "", "dim")):
+        head.append(text, style)
+    parts: list[RenderableType] = [head]
+    if view.fraction is not None:
+        left = time_left(view.fraction, now - tally.started)
+        line = Table.grid(padding=(0, 1))
+        line.add_row(ProgressBar(total=1.0, completed=view.fraction, width=50),
+                     f"{view.fraction:.0%}", f"about {left} left" if left else "")
+        parts.append(line)
+    parts += [Text(harmless(note), style="yellow") for note in notes]
+    if tally.hosts:
+        parts.append(host_table(tally))
+    if tally.kinds:
+        kinds = ", ".join(f"{name} {n:,}" for name, n in tally.kinds.most_common(ERRORS_SHOWN))
+        parts.append(Text(f"errors: {harmless(kinds)}", style="red"))
+    return Group(*parts)
+
+
+def host_table(tally: Tally) -> Table:
+    """The busiest hosts."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, justify in (("host", "left"), ("done", "right"), ("failed", "right"),
+                          ("MB", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for host, (done, failed, size) in tally.busiest(HOSTS_SHOWN):
+        table.add_row(Text(harmless(host or "(no host)")), f"{done:,}", f"{failed:,}",
+                      f"{size / 1e6:,.1f}")
+    if len(tally.hosts) > HOSTS_SHOWN:
+        table.add_row(Text(f"… and {len(tally.hosts) - HOSTS_SHOWN:,} more", style="dim"))
+    return table
+
+
+def time_left(fraction: float, passed: float) -> str:
+    """How long it will still take, if it goes on like this; empty while there is no telling."""
+    if fraction < 0.01 or passed < 2:
+        return ""
+    seconds = int(passed / fraction * (1 - fraction))
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
+
+def summary(tally: Tally, state: str) -> str:
+    """The run in one line."""
+    seconds = max(monotonic() - tally.started, 0.001)
+    total = tally.done + tally.failed
+    text = (f"{state}: {tally.done:,} done, {tally.failed:,} failed in {seconds:,.1f} s "
+            f"({total / seconds:,.0f} requests/s, {tally.bytes / 1e6:,.1f} MB)")
+    if tally.dropped:
+        text += f", {tally.dropped:,} dropped by filters"
+    if tally.skipped:
+        text += f", {tally.skipped:,} skipped (done before, or named twice)"
+    return text
+
+
+def harmless(text: str) -> str:
+    """The text with control characters shown instead of obeyed by the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
