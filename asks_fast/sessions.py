@@ -14,7 +14,8 @@ Not here: redirects and challenges (`conversation`), connections (`transport`).
 from __future__ import annotations
 
 import warnings
-from typing import Any, TypeVar
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from multidict import CIMultiDict, getversion
 
@@ -28,6 +29,9 @@ from .response_objects import Response
 from .transport.connect import Connector
 from .transport.dispatch import Transport
 from .urls import Url, join_path, parse_url
+
+if TYPE_CHECKING:
+    from .crawl.mapping import Map, Result
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session"]
 
@@ -270,6 +274,28 @@ class BaseSession:
     async def patch(self, url: str | Url | None = None, **options: Any) -> Response:
         """PATCH; arguments as for `request`."""
         return await self.request("PATCH", url, **options)
+
+    # -- many requests
+
+    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> Map:
+        """Results of many requests, as they complete: `async for result in session.map(urls)`.
+
+        `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
+        `(key, one of these)`, endless ones too. `concurrency=` most under way, default all the
+        connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
+        A failure is a result. Left early, it cancels what is under way.
+        """
+        from .crawl.mapping import map_requests
+
+        return map_requests(self, requests, **options)
+
+    async def gather(
+        self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
+    ) -> list[Result]:
+        """The results of a few requests, in the order asked; arguments as for `map`."""
+        from .crawl.mapping import gather
+
+        return await gather(self, requests, **options)
 
     # -- lifetime
 

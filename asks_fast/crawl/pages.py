@@ -157,6 +157,9 @@ class PageSession:
 
 def header_pairs(headers: Any) -> list[tuple[str, str]]:
     """Name and value of each field, in order; a field with several values comes several times."""
+    raw = getattr(headers, "raw", None)
+    if raw is not None:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
     pairs: list[tuple[str, str]] = []
     for name, value in headers.items():
         for one in value if isinstance(value, list) else [value]:
