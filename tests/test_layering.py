@@ -21,7 +21,10 @@ PACKAGE = ROOT / "asks_fast"
 # package of asks_fast, `name_*` the family of modules that share a prefix.
 ROOMS = [
     ("the names a user imports", ["__init__"]),
-    ("programs and helpers above sessions", ["cli", "crawl", "testing", "compat", "dask", "drop_in"]),
+    (
+        "programs and helpers above sessions",
+        ["cli", "crawl", "scaleout", "testing", "compat", "drop_in"],
+    ),
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
     ("one prepared request", ["request", "options"]),
@@ -38,6 +41,7 @@ ROOMS = [
 
 # Imports that look upwards on purpose, each inside a function that runs when all is loaded.
 ON_PURPOSE = {
+    ("sessions", "crawl.mapping"): "`session.map` is a way into the crawl room, loaded when called",
     ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
 }
 
