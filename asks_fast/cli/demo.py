@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,8 @@ class Tally:
     wanted: int
     done: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    latencies: list[float] = field(default_factory=list)  # seconds, from the call to the answer
+    exchanges: list[float] = field(default_factory=list)  # seconds, first byte out to last byte in
+    waits: list[float] = field(default_factory=list)  # seconds, call to answer, the line included
     started: float = 0.0
     ended: float = 0.0
     stopped: bool = False
@@ -55,10 +56,11 @@ class Tally:
     def seconds(self) -> float:
         return max(self.ended - self.started, 1e-9)
 
-    def percentile(self, share: float) -> float:
-        """Latency in seconds that `share` of the requests stayed within; 0 for no requests."""
-        ordered = sorted(self.latencies)
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that `share` of `values` stay within; 0 for no values."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
 @dataclass(frozen=True)
@@ -98,29 +100,49 @@ async def one(job: Job, tally: Tally, session: Any, number: int) -> None:
     """Make request `number` and note how it went."""
     began = time.perf_counter()
     try:
-        complaint = job.complaint(await job.ask(session, number), number)
+        response = await job.ask(session, number)
+        tally.exchanges.append(response.elapsed.total_seconds())
+        complaint = job.complaint(response, number)
     except Exception as error:
         complaint = f"{type(error).__name__}: {error}"
-    tally.latencies.append(time.perf_counter() - began)
+    tally.waits.append(time.perf_counter() - began)
     tally.done += 1
     if complaint is not None:
         tally.failures[complaint] += 1
 
 
 async def all_requests(job: Job, tally: Tally) -> None:
-    """One task per request; ends when the last one has its answer."""
+    """One task per request; ends when the last one has its answer, or when cancelled.
+
+    Tasks are started, and on cancellation stopped, a batch at a time: curio searches its ready
+    queue whenever it puts a task there, so that queue must stay short.
+    """
+    tasks: list[Any] = []
     async with job.session() as session:
         tally.started = time.perf_counter()
         try:
-            async with curio.TaskGroup() as group:
-                for number in range(job.requests):
-                    await group.spawn(one, job, tally, session, number)
-                    if number % BATCH == 0:
-                        # curio searches its ready queue at each start of a task: let the new
-                        # ones run as far as the pool's line, where they are out of that queue.
-                        await curio.sleep(0)
+            for number in range(job.requests):
+                tasks.append(await curio.spawn(one, job, tally, session, number))
+                if number % BATCH == 0:
+                    await curio.sleep(0)
+            for task in tasks:
+                await task.join()
         finally:
             tally.ended = time.perf_counter()
+            await stop(tasks)
+
+
+async def stop(tasks: list[Any]) -> None:
+    """Cancel what still runs, the last in line first, so that no place is handed down the line."""
+    running = [task for task in reversed(tasks) if not task.terminated]
+    for place, task in enumerate(running):
+        await task.cancel(blocking=False)
+        if place % BATCH == 0:
+            await curio.sleep(0)
+    for task in tasks:
+        if not task.joined:
+            with suppress(curio.TaskError):  # it was cancelled
+                await task.join()
 
 
 async def watched(job: Job, tally: Tally, progress: Progress) -> None:
@@ -179,7 +201,8 @@ def table_of(job: Job, tally: Tally, stats: dict[str, Any] | None) -> Table:
     """The end of the show: what was done, how fast, and what the server saw."""
     kind = "DSession" if job.dsession else "HSession"
     title = f"{kind}, {job.connections} connections"
-    table = Table(title=title + (", stopped by Ctrl-C" if tally.stopped else ""))
+    title += ", stopped by Ctrl-C" if tally.stopped else ""
+    table = Table(title=title, show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
     table.add_row("requests", f"{tally.done:,}")
@@ -187,14 +210,16 @@ def table_of(job: Job, tally: Tally, stats: dict[str, Any] | None) -> Table:
     table.add_row("seconds", f"{tally.seconds:.2f}")
     table.add_row("requests/s", f"{tally.done / tally.seconds:,.0f}")
     for share in (0.50, 0.95, 0.99):
-        name = f"latency p{share * 100:.0f}, waiting in line included"
-        table.add_row(name, f"{tally.percentile(share) * 1000:.1f} ms")
+        latency = percentile(tally.exchanges, share)
+        table.add_row(f"latency p{share * 100:.0f}", f"{latency * 1000:.1f} ms")
+    longest = max(tally.waits, default=0.0)
+    table.add_row("longest, waiting in line included", f"{longest * 1000:.0f} ms")
     if stats is None:
         table.add_row("connections", "not known: --url")
     else:
-        table.add_row("connections made, as the server counted", f"{stats['connections']:,}")
+        table.add_row("connections, counted by the server", f"{stats['connections']:,}")
         if stats["most_open"] is not None:
-            table.add_row("most open at once, as the server saw", f"{stats['most_open']:,}")
+            table.add_row("most open at once, seen by the server", f"{stats['most_open']:,}")
     return table
 
 

@@ -17,6 +17,7 @@ import asyncio
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -55,26 +56,42 @@ class Counter:
             }
         )
 
-    async def watch(self, ports: set[int]) -> None:
-        """Look at the system's table of connections again and again, at a twentieth of the time."""
+    def watch(self, ports: set[int]) -> None:
+        """Ask the system for the open connections, for ever, at most a tenth of the time."""
         while True:
             started = time.perf_counter()
-            now = open_connections(ports)
-            if now is None:
+            try:
+                now = open_connections(ports)
+            except (OSError, AttributeError):  # no such question on this system
                 return
             self.most_open = max(self.most_open or 0, now)
-            await asyncio.sleep(max(0.01, (time.perf_counter() - started) * 20))
+            time.sleep(max(0.002, (time.perf_counter() - started) * 10))
 
 
-def open_connections(ports: set[int]) -> int | None:
-    """Established connections to these local ports; None where /proc does not tell."""
-    wanted = {f"{port:04X}" for port in ports}
-    try:
-        with open("/proc/net/tcp") as table:
-            rows = [line.split(None, 4) for line in table]
-    except OSError:
-        return None
-    return sum(1 for row in rows if row[3] == "01" and row[1].rpartition(":")[2] in wanted)
+def open_connections(ports: set[int]) -> int:
+    """Established IPv4 connections to these local ports, in one dump of Linux' sock_diag.
+
+    /proc/net/tcp would tell too, but is slow to read and not read in one moment. OSError or
+    AttributeError where the system has no sock_diag.
+    """
+    sock_diag, by_family, dump, done, failed = 4, 20, 0x301, 3, 2
+    established = 1 << 1
+    question = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, established) + bytes(48)
+    header = struct.pack("=IHHII", 16 + len(question), by_family, dump, 1, 0)
+    count = 0
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, sock_diag) as netlink:
+        netlink.send(header + question)
+        while True:
+            answer = netlink.recv(1 << 18)
+            while answer:
+                length, kind = struct.unpack_from("=IH", answer)
+                if kind == done:
+                    return count
+                if kind == failed:
+                    raise OSError("sock_diag is not to be had")
+                (port,) = struct.unpack_from("!H", answer, 20)
+                count += port in ports
+                answer = answer[(length + 3) & ~3 :]
 
 
 def hold_port(address: str) -> socket.socket:
@@ -117,7 +134,8 @@ async def serve(count: int) -> None:
         for address, port in origins
     ]
     await asyncio.wait_for(asyncio.gather(*(accepts(*origin) for origin in origins)), 60)
-    serving.append(asyncio.ensure_future(counter.watch({port for _, port in origins})))
+    ports = {port for _, port in origins}
+    threading.Thread(target=counter.watch, args=(ports,), daemon=True).start()
     print(json.dumps([f"http://{address}:{port}" for address, port in origins]), flush=True)
     await asyncio.gather(*serving)
 
