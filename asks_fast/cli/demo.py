@@ -278,8 +278,12 @@ def command(requests: int, connections: int, url: str | None, dsession: bool) ->
 
 def split_url(url: str) -> tuple[str, str]:
     """Origin and endpoint of --url; without a path the documented endpoint is asked."""
+    from asks_fast.errors import InvalidURL
     from asks_fast.urls import parse_url
 
-    parsed = parse_url(url)
+    try:
+        parsed = parse_url(url)
+    except InvalidURL as error:
+        raise click.BadParameter(str(error), param_hint="--url") from error
     path = parsed.target.partition("?")[0].rstrip("/")
     return parsed.origin, path or ENDPOINT

@@ -7,6 +7,7 @@ Rules:  a command is a module `asks_fast.cli.<name>` with a click command named 
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 
 import click
 
@@ -24,10 +25,10 @@ class LazyGroup(click.Group):
     """Finds a subcommand by name in `COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [name for name in COMMANDS if find_spec(f"asks_fast.cli.{name}")]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         try:
             module = importlib.import_module(f"asks_fast.cli.{cmd_name}")
@@ -43,7 +44,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

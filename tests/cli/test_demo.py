@@ -1,0 +1,100 @@
+"""`asks-fast demo`: the documented program, from the outside."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from support.peer import Peer
+from support.servers import Server
+from support.steps import expect, stall
+
+PROGRAM = "from asks_fast.cli import main; main()"
+ALL_WELL, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 130
+
+
+@contextmanager
+def demo(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", PROGRAM, "demo", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    with demo(*arguments) as process:
+        output, _ = process.communicate(timeout=50)
+        return process.returncode, output
+
+
+def row(table: str, name: str) -> float:
+    """The number in the row that begins with `name`."""
+    found = re.search(rf"│ {re.escape(name)}[^│]*│ *([\d,.]+)", table)
+    assert found is not None, table
+    return float(found[1].replace(",", ""))
+
+
+@pytest.mark.smoke
+def test_hsession() -> None:
+    """Every answer is right, and the server never saw more connections than were asked for."""
+    pytest.importorskip("granian")
+    status, table = run("--requests", "500", "--connections", "5")
+    assert status == ALL_WELL, table
+    assert row(table, "requests") == 500
+    assert row(table, "failures") == 0
+    assert row(table, "connections, counted by the server") <= 5
+    assert row(table, "latency p50") <= row(table, "latency p99")
+
+
+def test_dsession() -> None:
+    """Twenty origins share the connections of one DSession."""
+    pytest.importorskip("granian")
+    status, table = run("--requests", "200", "--connections", "20", "--dsession")
+    assert status == ALL_WELL, table
+    assert row(table, "requests") == 200
+    assert row(table, "most open at once") <= 20
+
+
+def test_given_server(app_server: Server) -> None:
+    """--url asks that server, and says that its connections are not known."""
+    status, table = run("--requests", "50", "--url", app_server.url)
+    assert status == ALL_WELL, table
+    assert "not known" in table
+
+
+def test_failures_fail(app_server: Server) -> None:
+    """A server that answers with errors gives exit status 1 and says which errors."""
+    status, table = run("--requests", "20", "--url", app_server.url + "/nothing/here")
+    assert status == FAILED
+    assert "20 x status 404" in table
+
+
+def test_bad_url() -> None:
+    """A URL that is none is refused before anything starts."""
+    status, text = run("--url", "gopher://h")
+    assert status == WRONG_USE
+    assert "Traceback" not in text
+    assert "gopher" in text
+
+
+def test_interrupt_shows_what_was_done(peer: Callable[..., Peer]) -> None:
+    """Ctrl-C ends the run with the table and exit status 130."""
+    server = peer([expect(), stall()])
+    with demo("--requests", "500", "--connections", "2", "--url", server.url) as process:
+        server.wait(lambda: len(server.requests) == 2)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == STOPPED, output
+    assert "stopped by Ctrl-C" in output
+    assert row(output, "requests") == 0
+    assert "Traceback" not in output
+    assert "never joined" not in output
