@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import tempfile
+from pathlib import Path
 
 import curio
 import pytest
@@ -79,17 +81,26 @@ async def test_many_tasks_on_httpbin(httpbin):
 # -- nginx
 
 
-async def test_basic_on_nginx(start_nginx, tmp_path):
+@pytest.fixture
+def readable_directory():
+    """A directory that nginx can read from when it works as nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+async def test_basic_on_nginx(start_nginx, readable_directory):
     """nginx lets in who knows the password, and nobody else."""
-    (tmp_path / "users").write_text("jo:{PLAIN}secret\n")
-    (tmp_path / "private").mkdir()
-    (tmp_path / "private" / "x").write_text("inside")
-    rule = f'location /private/ {{ auth_basic "r"; auth_basic_user_file {tmp_path}/users; }}'
-    with start_nginx(tmp_path, rule) as server:
+    root = readable_directory
+    (root / "users").write_text("jo:{PLAIN}secret\n")
+    (root / "x").write_text("inside")
+    rule = f'location = /x {{ auth_basic "r"; auth_basic_user_file {root}/users; }}'
+    with start_nginx(root, rule) as server:
         async with Session(server.url) as session:
-            r = await session.get(path="/private/x", auth=BasicAuth(("jo", "secret")))
+            r = await session.get(path="/x", auth=BasicAuth(("jo", "secret")))
             assert (r.status_code, r.content) == (200, b"inside")
-            r = await session.get(path="/private/x", auth=BasicAuth(("jo", "wrong")))
+            r = await session.get(path="/x", auth=BasicAuth(("jo", "wrong")))
             assert r.status_code == 401
 
 

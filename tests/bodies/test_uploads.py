@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import curio
@@ -93,7 +94,7 @@ async def test_early_answer(peer, tmp_path):
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
-    server = peer([expect_head(), send(refusal)], [expect(), send(OK)])
+    server = peer([expect_head(), send(refusal), deaf()], [expect(), send(OK)])
     async with Session(server.url) as session:
         r = await session.put(path="/", data=path)
         assert (r.status_code, r.content) == (413, b"big")
@@ -108,7 +109,7 @@ async def test_early_answer_and_close(peer, tmp_path):
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
     refusal = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    server = peer([expect_head(), send(refusal)])
+    server = peer([expect_head(), send(refusal), close()])
     async with Session(server.url) as session:
         r = await session.put(path="/", data=path)
     assert r.status_code == 413
@@ -168,7 +169,7 @@ async def test_cancelled_upload(peer, tmp_path):
         file.truncate(256 * 1024**2)
     server = peer([expect_head(), mark("head"), deaf()], [expect(), send(OK)])
     async with Session(server.url) as session:
-        task = await curio.spawn(session.put, server.url + "/", data=path)
+        task = await curio.spawn(partial(session.put, path="/", data=path))
         await server.reached("head")
         await task.cancel()
         r = await session.get(path="/")
@@ -226,6 +227,7 @@ async def test_nginx_refuses_early(start_nginx, tmp_path):
 
 PROGRAM = """
 import resource, sys, curio
+from functools import partial
 from pathlib import Path
 import asks_fast
 
