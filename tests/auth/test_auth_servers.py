@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -156,7 +157,12 @@ async def test_body_goes_again(peer, tmp_path):
     async with Session(server.url) as session:
         r = await session.put(path="/", data=path, auth=DigestAuth(("jo", "secret")))
         assert r.status_code == 200
-    assert [seen.body for seen in server.requests] == [path.read_bytes()] * 2
+    first, second = server.requests
+    assert first.body == second.body == path.read_bytes()
+    sent, h = digest_of(second), lambda data: hashlib.md5(data).hexdigest()
+    what = h(b"PUT:/:" + h(path.read_bytes()).encode())
+    values = [h(b"jo:r:secret"), "n", sent["nc"], sent["cnonce"], "auth-int", what]
+    assert sent["response"] == h(":".join(values).encode())
 
 
 async def test_one_shot_body(peer):
