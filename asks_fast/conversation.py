@@ -1,4 +1,4 @@
-"""What a request leads to before there is an answer to give: challenges, redirects, cookies, retries.
+"""What a request leads to before there is an answer to give: challenges, redirects, cookies.
 
 Each exchange is one call of `Transport.send`; this file decides whether another one follows.
 
