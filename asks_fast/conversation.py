@@ -12,7 +12,10 @@ Not here: connections, time limits on them, the safe resending of a request on a
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
+
+import curio
 
 from .auth import AuthBase, BasicAuth, PostResponseAuth
 from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody
@@ -20,6 +23,8 @@ from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
 from .stream_body import StreamBody
 from .transport.dispatch import Budget
+from .transport.events import teller
+from .transport.retry import Attempt, Retry
 from .urls import join_url
 
 if TYPE_CHECKING:
@@ -56,6 +61,8 @@ class Conversation:
         self._history: list[BaseResponse] = []
         self._budget = Budget(self._options.timeout)
         self._attempts = 0
+        asked = "retries" in self._options.explicit
+        self._retry = Retry.of(self._options.retries) if asked else None
 
     def _find_auth(self) -> AuthBase | None:
         auth = self._options.auth
@@ -86,6 +93,9 @@ class Conversation:
                 following = await self._what_follows(response)
                 if following is None:
                     break
+                tell = teller(self._request)
+                if tell is not None:
+                    tell("again", status=response.status_code, url=str(following.url))
                 await self._pass_over(response)
                 self._request = following
                 response = None
@@ -101,27 +111,53 @@ class Conversation:
         request = self._request
         await self._dress(request)
         stream = self._options.stream or self._options.callback is not None
-        retry = self._options.retries
-        tries = 0
-        while True:
+        for number in count(1):
             response: BaseResponse = StreamResponse() if stream else Response()
             response.equip(self._options, self._encoding)
             self._attempts += 1
             try:
-                await self._transport.send(request, response, self._budget, stream=stream)
+                used = await self._transport.send(request, response, self._budget, stream=stream)
             except ConnectivityError as error:
-                pause = self._pause_after(error, tries)
+                error.attempts = self._attempts
+                pause = self._pause(number, error=error)
                 if pause is None:
-                    error.attempts = self._attempts  # type: ignore[attr-defined]
                     raise
             else:
+                if isinstance(response, StreamResponse):
+                    response.attach(used)
                 self._settle(request, response)
-                pause = self._pause_before_next(response, tries)
+                pause = self._pause(number, response=response)
                 if pause is None:
-                    return response
+                    break
                 await self._pass_over(response)
-            tries += 1
-            await retry.sleep(pause) if hasattr(retry, "sleep") else None
+            tell = teller(request)
+            if tell is not None:
+                tell("retry", attempt=number + 1, pause=pause)
+            if pause > 0:
+                await self._budget.spend(request, curio.sleep(pause))
+        return response
+
+    def _pause(
+        self,
+        number: int,
+        *,
+        error: ConnectivityError | None = None,
+        response: BaseResponse | None = None,
+    ) -> float | None:
+        """Seconds until the next try that the user's policy wants; None when it wants none."""
+        if self._retry is None or not self._request.can_replay:
+            return None
+        return self._retry.delay_before_next(
+            Attempt(
+                number,
+                self._request.method,
+                was_sent=not getattr(error, "unsent", False),
+                error=error,
+                response=response,
+                status=None if response is None else response.status_code,
+                retry_after=None if response is None else response.headers.get("retry-after"),
+            )
+        )
 
     def _settle(self, request: PreparedRequest, response: BaseResponse) -> None:
         response.request = request
@@ -133,33 +169,6 @@ class Conversation:
         learn = getattr(self._auth, "learn", None)
         if learn is not None and response.status_code != 401:
             learn(response, AuthView(request))
-
-    def _pause_after(self, error: ConnectivityError, tries: int) -> float | None:
-        """Seconds until the next try after a failure; None when there is none."""
-        retry = self._options.retries
-        if hasattr(retry, "delay_after_error"):
-            if not self._request.can_replay:
-                return None
-            pause: float | None = retry.delay_after_error(self._request.method, error, tries)
-            return pause
-        asked = "retries" in self._options.explicit
-        if not asked or tries >= retry or not self._request.can_replay:
-            return None
-        from .errors import ConnectionFailed, ServerClosedConnectionError
-
-        safe = isinstance(error, ConnectionFailed) or (
-            isinstance(error, ServerClosedConnectionError)
-            and (self._request.is_idempotent or error.unsent)
-        )
-        return 0.0 if safe else None
-
-    def _pause_before_next(self, response: BaseResponse, tries: int) -> float | None:
-        """Seconds until the next try after an answer that a `Retry` policy does not accept."""
-        retry = self._options.retries
-        if not hasattr(retry, "delay_after_response") or not self._request.can_replay:
-            return None
-        pause: float | None = retry.delay_after_response(self._request.method, response, tries)
-        return pause
 
     async def _dress(self, request: PreparedRequest) -> None:
         """Add what belongs to this one sending: cookies and credentials."""
@@ -190,6 +199,8 @@ class Conversation:
         status = response.status_code
         if status == 401 and isinstance(self._auth, PostResponseAuth):
             return await self._answer_challenge(response)
+        if status == 407 and await self._transport.answer_proxy(self._request, response):
+            return self._request
         if status not in REDIRECTS or "location" not in response.headers:
             return None
         follow = self._options.follow_redirects
@@ -199,9 +210,7 @@ class Conversation:
 
     async def _answer_challenge(self, response: BaseResponse) -> PreparedRequest | None:
         request = self._request
-        if any(
-            earlier.status_code == 401 and earlier.request is request for earlier in self._history
-        ):
+        if any(old.status_code == 401 and old.request is request for old in self._history):
             return None
         assert self._auth is not None
         fields = await self._auth(response, AuthView(request))
@@ -223,8 +232,8 @@ class Conversation:
             raise TooManyRedirects(
                 f"{request.method} {request.url}: {status} to {location[:200]!r} would be one more "
                 f"than max_redirects={self._options.max_redirects}",
-                response,  # type: ignore[arg-type]
-                self._history,  # type: ignore[arg-type]
+                response,
+                self._history,
             )
         try:
             url = join_url(request.url, location)

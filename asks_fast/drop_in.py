@@ -1,4 +1,4 @@
-"""Standing in for asks: `init` for programs of asks 1.x, `install_as_asks` for third-party libraries."""
+"""Standing in for asks: `init` for programs of asks 1.x, `install_as_asks` for libraries."""
 
 from __future__ import annotations
 

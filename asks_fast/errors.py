@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .response_objects import Response
+    from .response_objects import BaseResponse
 
 __all__ = [
     "AsksException",
@@ -126,8 +126,8 @@ class TooManyRedirects(AsksException):
     def __init__(
         self,
         message: str = "",
-        response: Response | None = None,
-        history: list[Response] | None = None,
+        response: BaseResponse | None = None,
+        history: list[BaseResponse] | None = None,
     ) -> None:
         super().__init__(message)
         self.response = response
@@ -137,7 +137,9 @@ class TooManyRedirects(AsksException):
 class BadStatus(AsksException):
     """`raise_for_status()` met a 4xx or 5xx."""
 
-    def __init__(self, err: str, response: Response | None = None, status_code: int = 500) -> None:
+    def __init__(
+        self, err: str, response: BaseResponse | None = None, status_code: int = 500
+    ) -> None:
         super().__init__(err)
         self.response = response
         self.status_code = status_code
@@ -147,7 +149,12 @@ class BadStatus(AsksException):
 
 
 class ConnectivityError(AsksException):
-    """No exchange with the server could be made or finished."""
+    """No exchange with the server could be made or finished.
+
+    `attempts`: how many exchanges were begun for the request, retries and redirects included.
+    """
+
+    attempts = 1
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):

@@ -44,7 +44,17 @@ class PreparedRequest:
     `redirected`, and everything that belonged to the old origin stays behind.
     """
 
-    __slots__ = ("_method", "body", "extra", "fields", "method", "options", "url")
+    __slots__ = (
+        "_method",
+        "body",
+        "extra",
+        "fields",
+        "method",
+        "options",
+        "proxy_fields",
+        "route",
+        "url",
+    )
 
     def __init__(
         self, method: str, url: Url, fields: Layers, body: Body | None, options: RequestOptions
@@ -55,15 +65,17 @@ class PreparedRequest:
         self.fields = fields
         self.body = body
         self.options = options
+        self.route: Any = None  # by which it was sent; stays the same for the next sending
+        self.proxy_fields: tuple[tuple[str, str], ...] = ()
         self.extra: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
         return f"<PreparedRequest {self.method} {self.url}>"
 
     @property
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str | bytes]:
         """The fields as a dict (the last of repeated ones), Host and the extra ones included."""
-        found = {"Host": self.url.authority}
+        found: dict[str, str | bytes] = {"Host": self.url.authority}
         for name, value in self.fields.pairs():
             found[name] = value if isinstance(value, str) else str(value)
         found.update(self.extra)
@@ -79,11 +91,10 @@ class PreparedRequest:
         """Whether the body, if any, can be given once more."""
         return self.body is None or self.body.buffered is not None or self.body.replayable
 
-    def head(self, *, forward_fields: tuple[tuple[str, str], ...] | None = None) -> bytes:
+    def head(self) -> bytes:
         """The bytes of the head, a small body included; `streamed_body` is what is left to send.
 
-        `forward_fields`: for a request to a forward proxy, what the proxy wants; the target is then
-        the absolute URL (RFC 9112 §3.2.2).
+        On the way to a forward proxy the target is the absolute URL (RFC 9112 §3.2.2).
         """
         layers = self.fields.copy()
         for name, value in self.extra.items():
@@ -93,9 +104,9 @@ class PreparedRequest:
             pairs.append(("Host", self.url.authority))
         pairs += layers.pairs()
         target = self.url.target
-        if forward_fields is not None:
+        if self.route is not None and self.route.forward:
             target = self.url.origin + target
-            pairs += forward_fields
+            pairs += self.proxy_fields
         pairs += self._framing(layers)
         head: bytes = _hotpath.render_head(
             self._method, target.encode("ascii"), _hotpath.render_fields(pairs)

@@ -40,11 +40,13 @@ def __getattr__(name: str) -> Any:
 class BaseResponse(ResponseCore):
     """What every response has, whether its body was read or is a stream.
 
-    `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`, `url`,
-    `peer` and `reused` come from the compiled base.
+    `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`,
+    `url`, `peer` and `reused` come from the compiled base.
     """
 
     __slots__ = ("_cookies", "_encoding", "_options", "attempts")
+
+    attempts: int  # exchanges that were begun for this answer; set by the long way only
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status_code} {self.reason_phrase}>"
@@ -123,7 +125,7 @@ class BaseResponse(ResponseCore):
         reason = self.reason_phrase or _standard_reason(self.status_code)
         raise BadStatus(
             f"{self.status_code} {whose} Error: {reason} for url: {self.url}",
-            self,  # type: ignore[arg-type]
+            self,
             self.status_code,
         )
 
@@ -139,6 +141,12 @@ class BaseResponse(ResponseCore):
     def content_codings(self) -> list[str]:
         """The values of the Content-Encoding fields, in order."""
         return self.headers.getlist("content-encoding")
+
+
+def _stdlib_loads() -> Callable[..., Any]:
+    from json import loads
+
+    return loads
 
 
 def _standard_reason(status: int) -> str:
@@ -205,15 +213,13 @@ class Response(BaseResponse):
 
         Without arguments it is parsed once and the same object is given again.
         """
-        loads: Callable[..., Any] | None = self._option("json_loads", None)
-        if loads is None:
-            from json import loads
+        loads: Callable[..., Any] = self._option("json_loads", None) or _stdlib_loads()
         if kwargs:
             return loads(self._json_source(), **kwargs)
         try:
             return self._json
         except AttributeError:
-            self._json = loads(self._json_source())
+            self._json: Any = loads(self._json_source())
             return self._json
 
     def _json_source(self) -> bytes | str:
@@ -230,8 +236,6 @@ class StreamResponse(BaseResponse):
     """An answer whose body is read by the caller: `async for chunk in response.body`."""
 
     __slots__ = ()
-
-    body: StreamBody
 
     def attach(self, connection: Connection) -> None:
         """Make the body a stream: over the connection, or of what came with the head."""

@@ -5,8 +5,8 @@ generation of asks that does either. They differ in how they are made and where 
 
 Facts:  most requests of a program differ from the last in their path alone. A session keeps a plan
         of each kind of request (`_hotpath.Plan`) and sends by it what needs nothing else.
-Rules:  a session can be made outside a running kernel and used in several, one after another, by any
-        number of tasks. What is assigned or changed later counts from the next request on.
+Rules:  a session can be made outside a running kernel and used in several, one after another, by
+        any number of tasks. What is assigned or changed later counts from the next request on.
         A plan and the long way give the same bytes and the same answer.
 Not here: redirects and challenges (`conversation`), connections (`transport`).
 """
@@ -28,7 +28,12 @@ from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
 from .transport.connect import Connector
 from .transport.dispatch import Transport
+from .transport.events import teller
 from .urls import Url, join_path, parse_url
+
+if TYPE_CHECKING:
+    from .crawl.jobs import Result
+    from .crawl.mapping import Map
 
 if TYPE_CHECKING:
     from .crawl.mapping import Map, Result
@@ -169,7 +174,7 @@ class BaseSession:
                     if not error.stale:
                         raise
                 if response is not None and response.status_code not in REDIRECTS:
-                    return response
+                    return response  # type: ignore[no-any-return]
         return await self._request(method, url, options, response)
 
     def _plan_for(self, method: str, url: Any, options: Any) -> tuple[Any, Any]:
@@ -226,7 +231,7 @@ class BaseSession:
         if not plain:
             return
         origin = self._transport.origin(request)
-        if origin.route.forward:
+        if origin.route.forward or self._connector.rotates or teller(request) is not None:
             return
         if url is None or url == "":
             if self._base is None or self._base.userinfo is not None:
@@ -324,6 +329,18 @@ class BaseSession:
                 source=self,
             )
 
+    async def warm_up(self, number: int | None = None, url: str | None = None) -> int:
+        """Open connections ahead of the first request, `number` or as many as may be.
+
+        `url` names the origin for a session without a base. Returns how many there are.
+        """
+        options = RequestOptions(self._defaults)
+        request = prepare("GET", self._locate(url, options), Layers(), options, self.encoding)
+        wanted = self.connections if number is None else number
+        return await self._transport.warm_up(
+            self._transport.origin(request), wanted, options.connection_timeout
+        )
+
     def pool_stats(self) -> dict[str, int]:
         """Connections at this moment (`open`, `lent`, `idle`, `opening`, `waiting`) and totals."""
         return dict(self._transport.pool.stats())
@@ -350,8 +367,9 @@ def _make_tracker(wanted: Any) -> Any:
 class HSession(BaseSession):
     """Many requests to one host.
 
-    `host`: scheme and host, such as `http://example.org:8080`, perhaps with a path. `endpoint`: a path
-    that every request starts with. `connections`: the most open at any moment, default 1.
+    `host`: scheme and host, such as `http://example.org:8080`, perhaps with a path.
+    `endpoint`: a path that every request starts with. `connections`: the most open at any
+    moment, default 1.
     `persist_cookies`: True, or a `CookieTracker`. Further keyword arguments: see `BaseSession`.
     """
 

@@ -496,6 +496,12 @@ cdef class Connection:
         if heir is not None:
             await heir.wake
 
+    async def release(self):
+        """Give back a connection over which no exchange was begun."""
+        cdef Waiter heir = self.pool.give_back(self, True)
+        if heir is not None:
+            await heir.wake
+
     def abandon(self):
         """As `discard`, from code that can't await; the next in line is woken by the keeper."""
         self.pool.abandon(self)

@@ -81,6 +81,16 @@ cdef class ResponseCore:
         return self.headed - self.began if self.headed else 0.0
 
     @property
+    def head_at(self):
+        """Monotonic seconds at which the head was there; 0.0 while it is not."""
+        return self.headed
+
+    @property
+    def ended_at(self):
+        """Monotonic seconds at which all was read; 0.0 while it is not."""
+        return self.ended
+
+    @property
     def is_complete(self):
         """Whether all of the answer was read."""
         return self.ended != 0.0

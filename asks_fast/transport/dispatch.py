@@ -20,6 +20,7 @@ from curio.errors import TaskTimeout
 
 from .._hotpath import Connection, Limits, OriginPool, Pool
 from ..errors import ConnectTimeout, ServerClosedConnectionError, SessionClosed, TotalTimeout
+from .events import Teller, teller
 from .keeper import Keeper
 
 if TYPE_CHECKING:
@@ -80,10 +81,28 @@ class Transport:
     def origin(self, request: PreparedRequest) -> OriginPool:
         """The connections that may serve a request."""
         url = request.url
-        route = self.connector.route_for(
-            url.scheme, url.host, url.port, **request.options.connection
+        if request.route is None:
+            request.route = self.connector.route_for(
+                url.scheme, url.host, url.port, **request.options.connection
+            )
+        return self.pool.origin(request.route, url.origin)
+
+    async def answer_proxy(self, request: PreparedRequest, response: BaseResponse) -> bool:
+        """Take in the 407 of a forward proxy; whether the request should be sent once more."""
+        route = request.route
+        if route is None or not route.forward or not request.can_replay:
+            return False
+        answer = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in response.headers.raw
+        ]
+        return await self.connector.answer_proxy(
+            route,
+            request.method,
+            request.url.origin + request.url.target,
+            request.proxy_fields,
+            answer,
         )
-        return self.pool.origin(route, url.origin)
 
     async def watch(self) -> None:
         """See to it that the pool has a keeper."""
@@ -122,15 +141,20 @@ class Transport:
 
     async def send(
         self, request: PreparedRequest, response: BaseResponse, budget: Budget, *, stream: bool
-    ) -> BaseResponse:
+    ) -> Connection:
         """Send a request and read its answer into `response`; with `stream`, only the head of it.
 
+        Returns the connection, which is the caller's only while `response` is not complete.
         Raises `ConnectivityError`, `BadHttpResponse`. Cancelled, it leaves no connection behind.
         """
         options = request.options
         origin = self.origin(request)
-        forward = origin.route.proxy_headers if origin.route.forward else None
-        head = request.head(forward_fields=forward)
+        if origin.route.forward:
+            request.proxy_fields = self.connector.proxy_headers(
+                origin.route, request.method, request.url.origin + request.url.target
+            )
+        head = request.head()
+        tell = teller(request)
         retries = options.retries if isinstance(options.retries, int) else 1
         fresh = False
         while True:
@@ -139,15 +163,25 @@ class Transport:
             connection = None if fresh else self.pool.take(origin)
             if connection is None:
                 connection = await self.pool.turn(origin, options.pool_timeout, fresh)
+            if tell is not None:
+                tell("turn", connection=connection)
             try:
-                return await budget.spend(
-                    request, self._perform(connection, origin, head, request, response, stream)
+                used: Connection = await budget.spend(
+                    request,
+                    self._perform(connection, origin, head, request, response, stream, tell),
                 )
-            except ServerClosedConnectionError as error:
-                may = request.is_idempotent or error.unsent
-                if fresh or not retries or not (error.stale and may and request.can_replay):
+            except BaseException as error:
+                if tell is not None:
+                    tell("failed", error=error)
+                if fresh or not retries or not _may_resend(request, error):
                     raise
                 fresh = True
+                continue
+            if tell is not None:
+                tell("head", at=response.head_at, status=response.status_code)
+                if not stream:
+                    tell("body", at=response.ended_at, size=len(response.body))
+            return used
 
     async def _perform(
         self,
@@ -157,15 +191,17 @@ class Transport:
         request: PreparedRequest,
         response: BaseResponse,
         stream: bool,
-    ) -> BaseResponse:
+        tell: Teller | None,
+    ) -> Connection:
         options = request.options
         if connection is None:
-            connection = await self.open(origin, options.connection_timeout)
+            trace = None if tell is None else tell.trace
+            connection = await self.open(origin, options.connection_timeout, trace)
         self._set_patience(connection, options)
         expect = 0.0
         if request.streamed_body is not None and "expect" in request.fields:
             expect = 1.0 if options.expect_continue in (True, False) else options.expect_continue
-        answer: BaseResponse = await connection.exchange(
+        await connection.exchange(
             head,
             response,
             body=request.streamed_body,
@@ -174,9 +210,7 @@ class Transport:
             max_body=-1 if options.max_body is None else options.max_body,
             expect_seconds=expect,
         )
-        if stream:
-            response.attach(connection)
-        return answer
+        return connection
 
     def _set_patience(self, connection: Connection, options: RequestOptions) -> None:
         connection.patience = options.read_timeout or 0.0
@@ -185,12 +219,39 @@ class Transport:
         if shortest < 1.0 and self.pool.kick is not None:
             self.pool.kick()
 
+    async def warm_up(self, origin: OriginPool, number: int, limit: float | None) -> int:
+        """Open connections ahead, as many as there are places; how many there are now.
+
+        Raises what `open` raises, after those that could be opened are at rest.
+        """
+        number = min(number, self.pool.limit - self.pool.open)
+        async with curio.TaskGroup() as tasks:
+            for _ in range(number):
+                await tasks.spawn(self._open_ahead, origin, limit)
+        return origin.open
+
+    async def _open_ahead(self, origin: OriginPool, limit: float | None) -> None:
+        connection = await self.pool.turn(origin, fresh=True)
+        if connection is None:
+            connection = await self.open(origin, limit)
+        await connection.release()
+
     def close(self) -> list[Any]:
         """Close all at once, waiting for nothing; returns the waiters to be woken."""
         refused = self.pool.close()
         if self.pool.kick is not None:
             self.pool.kick()
         return refused
+
+
+def _may_resend(request: PreparedRequest, error: BaseException) -> bool:
+    """Whether a failure is one of those after which the same request may go out once more."""
+    return (
+        isinstance(error, ServerClosedConnectionError)
+        and error.stale
+        and (request.is_idempotent or error.unsent)
+        and request.can_replay
+    )
 
 
 def _peer_of(sock: Any) -> tuple[str, int] | str | None:

@@ -7,8 +7,8 @@ Facts:  a time limit on silence with a timer per request would cost two traps ea
         the connections in use, at most once a second, costs nothing that can be measured. A
         connection that is cut off wakes its task with the end of input.
 Rules:  the keeper lives while the pool has connections, in the kernel that uses the pool, and is
-        a daemon: it keeps no program running. Cancelled by the end of a kernel, it is started again by
-        the next use in another kernel, never in the one that is ending.
+        a daemon: it keeps no program running. Cancelled by the end of a kernel, it is started
+        again by the next use in another kernel, never in the one that is ending.
 """
 
 from __future__ import annotations

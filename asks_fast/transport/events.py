@@ -1,0 +1,67 @@
+"""Seeing inside a request: events for a callback of the user's, and lines for the log.
+
+Events of one request, in order (those that apply): `turn` (its place in the pool came),
+`resolved`, `connected`, `tls` (a new connection), `head`, `body`, `failed`, `retry`, `again`
+(a redirect, or an answered challenge). Each has a time of the monotonic clock.
+
+Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up.
+Rules:  no field, no cookie, no password is in an event's text or in the log; URLs are shown
+        without userinfo. What a callback raises is the request's own failure.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..request import PreparedRequest
+
+__all__ = ["Event", "Teller", "teller"]
+
+log = logging.getLogger("asks_fast")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a request: its `name`, `at` in monotonic seconds, and `facts`."""
+
+    name: str
+    at: float
+    request: PreparedRequest
+    facts: dict[str, Any]
+
+    def __str__(self) -> str:
+        facts = " ".join(f"{name}={value!r}" for name, value in self.facts.items())
+        return f"{self.request.method} {self.request.url}: {self.name} {facts}".rstrip()
+
+
+class Teller:
+    """Tells the events of one request to those who listen."""
+
+    __slots__ = ("_callback", "_request")
+
+    def __init__(self, request: PreparedRequest, callback: Callable[[Event], Any] | None) -> None:
+        self._request = request
+        self._callback = callback
+
+    def __call__(self, name: str, *, at: float = 0.0, **facts: Any) -> None:
+        event = Event(name, at or time.monotonic(), self._request, facts)
+        log.debug("%s", event)
+        if self._callback is not None:
+            self._callback(event)
+
+    def trace(self, name: str, at: float) -> None:
+        """As the connector reports its steps."""
+        self(name, at=at)
+
+
+def teller(request: PreparedRequest) -> Teller | None:
+    """Who tells of this request; None when nobody listens."""
+    callback = request.options.on_event
+    if callback is None and not log.isEnabledFor(logging.DEBUG):
+        return None
+    return Teller(request, callback)
