@@ -6,7 +6,7 @@ Events of one request, in order (those that apply): `turn` (its place in the poo
 
 Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up.
 Rules:  no field, no cookie, no password is in an event's text or in the log; URLs are shown
-        without userinfo. What a callback raises is the request's own failure.
+        without userinfo. A callback that raises is logged and harms no request.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class Teller:
         event = Event(name, at or time.monotonic(), self._request, facts)
         log.debug("%s", event)
         if self._callback is not None:
-            self._callback(event)
+            try:
+                self._callback(event)
+            except Exception:
+                log.exception("the on_event callback failed at %s", event)
 
     def trace(self, name: str, at: float) -> None:
         """As the connector reports its steps."""
