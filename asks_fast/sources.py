@@ -33,6 +33,7 @@ __all__ = [
 Piece = bytes | bytearray | memoryview
 
 PIECE = 256 * 1024
+SMALL = 16 * 1024
 
 BYTES_TYPE = "application/octet-stream"
 
@@ -119,16 +120,26 @@ class IterableSource(Source):
 
 
 class _IteratorReader(Reader):
+    """Puts small pieces together: nobody waits for them, and each send costs a system call."""
+
     __slots__ = ("_pieces",)
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
         self._pieces = pieces
 
     async def read(self) -> Piece:
+        gathered: list[Piece] = []
+        size = 0
         for given in self._pieces:
-            if piece := checked_piece(given, self._pieces):
+            piece = checked_piece(given, self._pieces)
+            if not gathered and len(piece) >= SMALL:
                 return piece
-        return b""
+            if piece:
+                gathered.append(piece)
+                size += len(piece)
+                if size >= SMALL:
+                    break
+        return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     async def close(self) -> None:
         finish = getattr(self._pieces, "close", None)

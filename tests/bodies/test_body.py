@@ -389,6 +389,15 @@ def test_list_of_pieces():
     assert len(read(body)) == 5
 
 
+async def test_small_pieces():
+    """Small pieces of a synchronous iterable are sent together, large ones as they are."""
+    large = bytes(100_000)
+    rows = [b"row", b"", b"row", large, *[b"x" * 1000] * 40]
+    sizes = [len(piece) async for piece in made(data=iter(rows)).chunks()]
+    assert sum(sizes) == sum(map(len, rows))
+    assert len(sizes) == 4
+
+
 @pytest.mark.parametrize("once", [at_once, later], ids=["sync", "async"])
 def test_one_shot(once):
     """A generator is sent once; asked for a second time, the error says why."""

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import curio
 import pytest
-from support.steps import close, deaf, expect, expect_head, mark, send
+from support.leaks import left_open, open_descriptors
+from support.steps import close, deaf, expect, expect_head, mark, repeat, send
+from support.sweep import sweep
 
-from asks_fast import Session
+from asks_fast import DigestAuth, Session
 from asks_fast.errors import BodyLengthMismatch, InvalidRequest, UnreplayableBody
 from asks_fast.multipart import MultipartData
 from asks_fast.sources import PIECE
@@ -284,3 +286,55 @@ def test_gibibyte(tmp_path):
         )
         thread.join()
     assert int(grown.stdout) < 8 * 1024**2
+
+
+# -- cancelled anywhere
+
+
+def _digest_server(connection):
+    """401 to a request without credentials, 200 with the length of the body to one with."""
+    request = connection.requests[-1]
+    if request.header("authorization") is None:
+        challenge = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth-int"'
+        return b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n%b\r\n\r\n" % challenge
+    text = b"%d" % len(request.body)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
+
+
+@pytest.mark.parametrize("kind", ["form", "generator"])
+async def test_cancelled_at_each_wait(peer, tmp_path, kind):
+    """Wherever an upload is cancelled, nothing stays open and the next one works."""
+    path = tmp_path / "x"
+    path.write_bytes(bytes(3 * PIECE))
+    server = peer([repeat(expect(), send(_digest_server))])
+    ended = []
+
+    async def pieces():
+        try:
+            yield b"ab"
+            await curio.sleep(0)
+            yield b"cd"
+        finally:
+            ended.append(None)
+
+    await curio.run_in_thread(len, b"")
+    before = open_descriptors()  # the thread of curio is there already
+    async with Session(server.url) as session:
+
+        async def upload():
+            auth = DigestAuth(("jo", "secret"))
+            if kind == "form":
+                return await session.put(path="/", multipart={"f": path, "t": "x"}, auth=auth)
+            return await session.put(path="/", data=pieces(), headers={"Authorization": "x"})
+
+        async def look():
+            assert " 0 lent" in repr(session._transport.pool)
+
+        places, response = await sweep(upload, look)
+        assert response.status_code == 200
+        assert int(response.text) > (3 * PIECE if kind == "form" else 3)
+    assert places >= 3
+    await server.all_closed()
+    assert not left_open(before)
+    if kind == "generator":
+        assert len(ended) >= places
