@@ -35,6 +35,7 @@ ROOMS = [
     ("addresses and fields", ["urls", "url_*", "fields"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
+    ("who may stand in for the wire", ["interception"]),
     ("errors", ["errors"]),
     ("the version", ["_version"]),
 ]

@@ -1,0 +1,80 @@
+"""Taking the place of the wire for every session: what `Routes` and `Cassette` have in common.
+
+Facts:  a session asks `asks_fast.interception.current` before each exchange, below redirects,
+        cookies, auth and retries, so that these work on answers that came over no socket.
+Rules:  `with` blocks nest: the inner one answers, the outer one is back afterwards.
+Not here: what is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from .. import interception
+from .messages import Answer, SeenRequest
+
+__all__ = ["Forward", "Intercepting", "fill", "seen"]
+
+Forward = Callable[[], Awaitable[None]]
+Self = TypeVar("Self", bound="Intercepting")
+
+
+class Intercepting:
+    """A context manager inside of which all exchanges of all sessions come to `exchange`."""
+
+    def __init__(self) -> None:
+        self._outer: list[Any] = []
+
+    async def exchange(self, request: Any, response: Any, forward: Forward) -> None:
+        """Fill in `response`, or let the wire do so by `await forward()`."""
+        raise NotImplementedError
+
+    def __enter__(self: Self) -> Self:
+        self._outer.append(interception.current)
+        interception.current = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        interception.current = self._outer.pop()
+
+
+async def seen(request: Any) -> SeenRequest:
+    """A prepared request as plain data; a streamed body is read to its end."""
+    body = request.body
+    data = b""
+    if body is not None and body.buffered is not None:
+        data = bytes(body.buffered)
+    elif body is not None:
+        data = b"".join([bytes(chunk) async for chunk in body.chunks()])
+    head: bytes = request.head().partition(b"\r\n\r\n")[0]
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    return SeenRequest(request.method, str(request.url).partition("#")[0], headers, data)
+
+
+def fill(request: Any, response: Any, given: Answer) -> None:
+    """Make a session's response of an answer, as if it had come over a connection."""
+    from .._hotpath import HeaderTable
+    from ..response_objects import StreamResponse
+    from ..stream_body import StreamBody
+
+    has_body = request.method != "HEAD" and given.status not in (204, 304)
+    body = given.body if has_body else b""
+    response.assume(
+        given.status,
+        HeaderTable.of(given.fields()),
+        body,
+        reason=given.phrase.encode("latin-1", "replace"),
+        sent_head=request.head().partition(b"\r\n\r\n")[0] + b"\r\n\r\n",
+        origin=request.url.origin,
+    )
+    if isinstance(response, StreamResponse):
+        decompress = request.options.decompress
+        response.body = StreamBody(response, None, body, decompress_data=decompress)

@@ -1,0 +1,171 @@
+"""The pytest plugin: `async def` tests in curio, and fixtures for routes, server and recordings.
+
+pytest finds it by itself (entry point `asks_fast`). It touches an `async def` test only if that is
+marked `@pytest.mark.curio`, or if the ini option `asks_fast_mode = auto` is set and the test is
+not marked for another library: so it lives beside pytest-asyncio and anyio.
+
+Fixtures: `asks_routes` (a table that answers all requests of the test), `asks_server` (the same
+over real sockets), `asks_cassette` (recorded to `cassettes/<module>/<test>.json` beside the test),
+`curio_kernel` (the kernel of the test; its async fixtures of function scope run in it too).
+
+Not here: anything of the package before a fixture asks for it: every pytest run loads this file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .cassette import Cassette
+    from .routes import Routes
+    from .server import LocalServer
+
+OTHER_MARKS = ("asyncio", "anyio", "trio", "twisted", "gen_test", "tornado")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The ini option and the command line option."""
+    parser.addini(
+        "asks_fast_mode",
+        "strict (default): run async tests marked `curio`; auto: all that nobody else runs",
+        default="strict",
+    )
+    parser.getgroup("asks_fast").addoption(
+        "--asks-record",
+        choices=("once", "replay", "record"),
+        default="once",
+        help="asks_cassette: record where there is no file (once), never (replay), anew (record)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the marker; refuse a mode that is none."""
+    config.addinivalue_line("markers", "curio: run this `async def` test in a curio kernel")
+    mode = config.getini("asks_fast_mode")
+    if mode not in ("strict", "auto"):
+        raise pytest.UsageError(f"asks_fast_mode must be strict or auto, not {mode!r}")
+
+
+# -- async tests and fixtures
+
+
+def _body_of(test: Any) -> Any:
+    """The coroutine function behind a test, also behind Hypothesis' `@given`; None if sync."""
+    inner = getattr(getattr(test, "hypothesis", None), "inner_test", test)
+    return inner if inspect.iscoroutinefunction(inner) else None
+
+
+def _is_ours(node: Any) -> bool:
+    if node.get_closest_marker("curio") is not None:
+        return True
+    if node.config.getini("asks_fast_mode") != "auto":
+        return False
+    return all(node.get_closest_marker(name) is None for name in OTHER_MARKS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test of ours to its end, in the kernel of its fixtures."""
+    body = _body_of(pyfuncitem.obj)
+    if body is None or not _is_ours(pyfuncitem):
+        return None
+    kernel = pyfuncitem._request.getfixturevalue("curio_kernel")
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    if body is pyfuncitem.obj:
+        kernel.run(partial(body, **arguments))
+        return True
+    given = pyfuncitem.obj.hypothesis
+    given.inner_test = lambda *a, **k: kernel.run(partial(body, *a, **k))
+    try:
+        pyfuncitem.obj(**arguments)
+    finally:
+        given.inner_test = body
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
+    """Run an async fixture of one of our tests in the test's kernel."""
+    function = fixturedef.func
+    is_generator = inspect.isasyncgenfunction(function)
+    if not (is_generator or inspect.iscoroutinefunction(function)):
+        return None
+    if fixturedef.scope != "function" or not _is_ours(request.node):
+        return None
+    kernel = request.getfixturevalue("curio_kernel")
+    arguments = {name: request.getfixturevalue(name) for name in fixturedef.argnames}
+    if inspect.ismethod(function) and isinstance(request.instance, type(function.__self__)):
+        function = function.__func__.__get__(request.instance)  # of this test, not of its class
+    call = partial(function, **arguments)
+    value = _first_of(kernel, call(), request) if is_generator else kernel.run(call)
+    fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
+    return value
+
+
+def _first_of(kernel: Any, generator: Any, request: pytest.FixtureRequest) -> Any:
+    """What an async generator yields first; the rest of it runs when the test is over."""
+
+    async def begin() -> Any:
+        return await generator.__anext__()
+
+    async def end() -> None:
+        try:
+            await generator.__anext__()
+        except StopAsyncIteration:
+            return
+        raise pytest.fail.Exception(f"{request.fixturename} yields more than once")
+
+    value = kernel.run(begin)
+    request.addfinalizer(lambda: kernel.run(end))
+    return value
+
+
+@pytest.fixture
+def curio_kernel() -> Iterator[Any]:
+    """The curio kernel in which this test and its async fixtures run."""
+    import curio
+
+    with curio.Kernel() as kernel:
+        yield kernel
+
+
+# -- what a program's test needs
+
+
+@pytest.fixture
+def asks_routes() -> Iterator[Routes]:
+    """An empty table of routes that answers every request of the test; no sockets."""
+    from .routes import Routes
+
+    with Routes() as routes:
+        yield routes
+
+
+@pytest.fixture
+def asks_server() -> Iterator[LocalServer]:
+    """A server on loopback with an empty table: `asks_server.routes.get("/", …)`."""
+    from .routes import Routes
+    from .server import serve
+
+    with serve(Routes()) as server:
+        yield server
+
+
+@pytest.fixture
+def asks_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
+    """Real exchanges of the test, recorded once and replayed ever after."""
+    from .cassette import Cassette
+
+    test = Path(str(request.node.path))
+    name = re.sub(r"[^\w.-]+", "_", request.node.name)
+    path = test.parent / "cassettes" / test.stem / f"{name}.json"
+    with Cassette(path, mode=request.config.getoption("--asks-record")) as cassette:
+        yield cassette

@@ -1,0 +1,118 @@
+"""The pytest plugin, run as users run it: a pytest of its own on files of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_pytest(directory: Path, source: str, *arguments: str, ini: str = "") -> str:
+    """What a pytest with nothing but our plugin says about a test file."""
+    (directory / "test_it.py").write_text(textwrap.dedent(source))
+    (directory / "pytest.ini").write_text(f"[pytest]\naddopts = --strict-markers\n{ini}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "asks_fast.testing.plugin", "-v"]
+    command += ["-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=50
+    )
+    return done.stdout + done.stderr
+
+
+ASYNC_TESTS = """
+    import curio, pytest
+    from hypothesis import given, settings, strategies as st
+
+    events = []
+
+    @pytest.fixture
+    async def number():
+        await curio.sleep(0)
+        return 7
+
+    @pytest.fixture
+    async def resource(number):
+        events.append("open")
+        yield number + 1
+        await curio.sleep(0)
+        events.append("closed")
+
+    @pytest.mark.curio
+    async def test_passes(number, resource, curio_kernel):
+        await (await curio.spawn(curio.sleep, 0)).join()
+        assert (number, resource) == (7, 8)
+
+    def test_finalizer_ran():
+        assert events == ["open", "closed"]
+
+    @pytest.mark.curio
+    async def test_fails():
+        await curio.sleep(0)
+        assert 1 == 2
+
+    @pytest.mark.curio
+    @pytest.mark.parametrize("n", [1, 2])
+    async def test_parameters(n):
+        await curio.sleep(0)
+        assert n in (1, 2)
+
+    class TestInClass:
+        @pytest.fixture
+        async def own(self):
+            return self
+
+        @pytest.mark.curio
+        async def test_method(self, own):
+            assert own is self
+
+    @pytest.mark.curio
+    @settings(max_examples=5, deadline=None)
+    @given(st.integers())
+    async def test_hypothesis(n):
+        await curio.sleep(0)
+        assert n * 2 == n + n
+"""
+
+
+def test_async_tests_and_fixtures(tmp_path: Path) -> None:
+    """Marked tests and their fixtures run in one kernel; failures are failures."""
+    pytest.importorskip("hypothesis")
+    said = run_pytest(tmp_path, ASYNC_TESTS)
+    assert "6 passed" in said, said
+    assert "1 failed" in said, said
+    assert "test_fails FAILED" in said, said
+    assert "assert 1 == 2" in said, said
+
+
+UNMARKED = """
+    import pytest
+
+    async def test_unmarked():
+        raise RuntimeError("ran")
+
+    @pytest.mark.asyncio
+    async def test_somebody_elses():
+        raise RuntimeError("ran in curio")
+"""
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_modes(tmp_path: Path, mode: str) -> None:
+    """Strict leaves unmarked tests alone, auto takes them; neither takes another library's."""
+    markers = f"asks_fast_mode = {mode}\nmarkers = asyncio: of another plugin\n"
+    said = run_pytest(tmp_path, UNMARKED, ini=markers)
+    assert ("RuntimeError: ran" in said) is (mode == "auto"), said
+    assert "ran in curio" not in said, said
+
+
+def test_wrong_mode(tmp_path: Path) -> None:
+    """A mode that is none is said at once."""
+    said = run_pytest(tmp_path, UNMARKED, ini="asks_fast_mode = sometimes\n")
+    assert "asks_fast_mode must be strict or auto, not 'sometimes'" in said
