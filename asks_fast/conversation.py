@@ -12,11 +12,13 @@ Not here: connections, time limits on them, the safe resending of a request on a
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 import curio
 
+from . import interception
 from .auth import AuthBase, BasicAuth, PostResponseAuth
 from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody
 from .request import AuthView, PreparedRequest
@@ -116,15 +118,13 @@ class Conversation:
             response.equip(self._options, self._encoding)
             self._attempts += 1
             try:
-                used = await self._transport.send(request, response, self._budget, stream=stream)
+                await self._send(request, response, stream)
             except ConnectivityError as error:
                 error.attempts = self._attempts
                 pause = self._pause(number, error=error)
                 if pause is None:
                     raise
             else:
-                if isinstance(response, StreamResponse):
-                    response.attach(used)
                 self._settle(request, response)
                 pause = self._pause(number, response=response)
                 if pause is None:
@@ -158,6 +158,20 @@ class Conversation:
                 retry_after=None if response is None else response.headers.get("retry-after"),
             )
         )
+
+    async def _send(self, request: PreparedRequest, response: BaseResponse, stream: bool) -> None:
+        over_the_wire = partial(self._send_over_the_wire, request, response, stream)
+        if interception.current is None:
+            await over_the_wire()
+        else:
+            await interception.current.exchange(request, response, over_the_wire)
+
+    async def _send_over_the_wire(
+        self, request: PreparedRequest, response: BaseResponse, stream: bool
+    ) -> None:
+        used = await self._transport.send(request, response, self._budget, stream=stream)
+        if isinstance(response, StreamResponse):
+            response.attach(used)
 
     def _settle(self, request: PreparedRequest, response: BaseResponse) -> None:
         response.request = request

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from multidict import CIMultiDict, getversion
 
-from . import _hotpath
+from . import _hotpath, interception
 from .conversation import REDIRECTS, Conversation
 from .errors import InvalidURL, ServerClosedConnectionError
 from .fields import Layers, pairs_of
@@ -165,7 +165,9 @@ class BaseSession:
         sent. Cancelled at any point it leaves no connection, place or waiter behind.
         """
         response = None
-        if not options or (len(options) == 1 and "path" in options):
+        if interception.current is None and (
+            not options or (len(options) == 1 and "path" in options)
+        ):
             plan, path = self._plan_for(method, url, options)
             if plan is not None:
                 try:

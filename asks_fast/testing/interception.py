@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import interception
 from .messages import Answer, SeenRequest
+
+if TYPE_CHECKING:
+    from ..request import PreparedRequest
+    from ..response_objects import BaseResponse
 
 __all__ = ["Forward", "Intercepting", "fill", "seen"]
 
@@ -27,7 +31,9 @@ class Intercepting:
     def __init__(self) -> None:
         self._outer: list[Any] = []
 
-    async def exchange(self, request: Any, response: Any, forward: Forward) -> None:
+    async def exchange(
+        self, request: PreparedRequest, response: BaseResponse, forward: Forward
+    ) -> None:
         """Fill in `response`, or let the wire do so by `await forward()`."""
         raise NotImplementedError
 
@@ -45,7 +51,7 @@ class Intercepting:
         interception.current = self._outer.pop()
 
 
-async def seen(request: Any) -> SeenRequest:
+async def seen(request: PreparedRequest) -> SeenRequest:
     """A prepared request as plain data; a streamed body is read to its end."""
     body = request.body
     data = b""
@@ -59,7 +65,7 @@ async def seen(request: Any) -> SeenRequest:
     return SeenRequest(request.method, str(request.url).partition("#")[0], headers, data)
 
 
-def fill(request: Any, response: Any, given: Answer) -> None:
+def fill(request: PreparedRequest, response: BaseResponse, given: Answer) -> None:
     """Make a session's response of an answer, as if it had come over a connection."""
     from .._hotpath import HeaderTable
     from ..response_objects import StreamResponse
@@ -77,4 +83,5 @@ def fill(request: Any, response: Any, given: Answer) -> None:
     )
     if isinstance(response, StreamResponse):
         decompress = request.options.decompress
-        response.body = StreamBody(response, None, body, decompress_data=decompress)
+        streamed: Any = response
+        streamed.body = StreamBody(streamed, None, body, decompress_data=decompress)

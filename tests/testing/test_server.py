@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import asks_fast
 from asks_fast.testing import Routes, answer, faults, serve
 
 
@@ -189,3 +190,14 @@ def test_wrong_routes() -> None:
         routes.get("/")
     with pytest.raises(TypeError, match="exclude each other"):
         answer(json=1, text="2")
+
+
+async def test_pass_through_to_the_wire() -> None:
+    """A table in place of the wire lets chosen origins through to it."""
+    served = Routes()
+    served.get("/", "from the wire")
+    with serve(served) as server, Routes(pass_through=(server.url,)) as routes:
+        routes.get("http://h/", "from the table")
+        assert (await asks_fast.get(server.url)).text == "from the wire"
+        assert (await asks_fast.get("http://h/")).text == "from the table"
+    assert len(served.requests) == 1

@@ -1,0 +1,182 @@
+"""`with routes:` — every session's requests answered from the table, no socket opened."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import curio
+import pytest
+
+import asks_fast
+from asks_fast import DSession, HSession, interception
+from asks_fast.errors import (
+    BadStatus,
+    ConnectionFailed,
+    ConnectTimeout,
+    ReadTimeout,
+    TooManyRedirects,
+    TotalTimeout,
+)
+from asks_fast.testing import NoRoute, Routes, answer, faults
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows that nothing connects: the system call is taken away."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a socket was connected")
+
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+async def test_one_shot_and_sessions() -> None:
+    """Functions, sessions made before and inside the block: all are answered."""
+    before = HSession("https://api.test", connections=2)
+    with Routes() as routes:
+        routes.get("https://api.test/items/{id}", lambda request: {"id": request.match["id"]})
+        routes.post("https://api.test/items", answer(201, json={}, headers={"X-Id": "9"}))
+        assert (await asks_fast.get("https://api.test/items/5")).json() == {"id": "5"}
+        assert (await before.get(path="/items/6")).json() == {"id": "6"}
+        assert (await before.get(path="/items/7")).json() == {"id": "7"}
+        async with DSession() as session:
+            response = await session.post("https://api.test/items", json={"n": 1})
+    assert (response.status_code, response.headers["x-id"]) == (201, "9")
+    assert response.reason_phrase == "Created"
+    assert response.method == "POST"
+    assert response.url == "https://api.test/items"
+    assert routes.requests[-1].json() == {"n": 1}
+    assert routes.requests[-1].header("content-type") == "application/json"
+    assert [len(route.requests) for route in routes.routes] == [3, 1]
+    await before.close()
+
+
+async def test_no_route() -> None:
+    """A request nobody foresaw is an error that names what there is."""
+    with Routes() as routes:
+        routes.get("https://api.test/known", 204)
+        with pytest.raises(NoRoute, match=r"no route for GET https://other\.test/.*known"):
+            await asks_fast.get("https://other.test/")
+    assert [route.url for route in routes.unused] == ["https://api.test/known"]
+
+
+async def test_queries() -> None:
+    """A query in the route, or `params`, must be in the request; more may be."""
+    with Routes() as routes:
+        routes.get("/find?q=a b", "pattern")
+        routes.get("/find", "params", params={"page": 2})
+        routes.get("/find", "any")
+        url = "http://h/find"
+        assert (await asks_fast.get(url, params={"q": "a b", "n": 1})).text == "pattern"
+        assert (await asks_fast.get(url, params={"page": "2"})).text == "params"
+        assert (await asks_fast.get(url)).text == "any"
+
+
+async def test_redirects_and_cookies() -> None:
+    """What a session does with answers, it does with these too."""
+    with Routes() as routes:
+        routes.post(
+            "https://h/login",
+            answer(303, headers=[("Location", "/home"), ("Set-Cookie", "sid=1; Path=/")]),
+        )
+        routes.get("https://h/home", lambda request: str(request.header("cookie")))
+        routes.get("https://h/loop", answer(302, headers={"Location": "/loop"}))
+        async with DSession(persist_cookies=True) as session:
+            response = await session.post("https://h/login", data={"user": "u"})
+            assert response.text == "sid=1"
+            assert [earlier.status_code for earlier in response.history] == [303]
+            with pytest.raises(TooManyRedirects):
+                await session.get("https://h/loop", max_redirects=3)
+    assert routes.requests[0].form == [("user", "u")]
+
+
+async def test_sequences_and_errors() -> None:
+    """Answers in turn; an exception is raised as if the wire had failed so."""
+    with Routes() as routes:
+        routes.get("http://h/", 500, ConnectTimeout("too slow", 1.0), "fine")
+        with pytest.raises(BadStatus):
+            (await asks_fast.get("http://h/")).raise_for_status()
+        with pytest.raises(ConnectTimeout, match="too slow"):
+            await asks_fast.get("http://h/", retries=0)
+        assert (await asks_fast.get("http://h/")).text == "fine"
+        assert (await asks_fast.get("http://h")).text == "fine"
+
+
+async def test_retries() -> None:
+    """Retries that were asked for are made here too."""
+    with Routes() as routes:
+        routes.get("http://h/", ConnectionFailed, "fine")
+        assert (await asks_fast.get("http://h/", retries=1)).text == "fine"
+
+
+async def test_delay_and_time_limits() -> None:
+    """A delay that a time limit does not allow ends as a silent server would."""
+    with Routes() as routes:
+        routes.get("http://h/", answer(204, delay=0.2))
+        with pytest.raises(TotalTimeout, match=r"timeout=0\.01 s"):
+            await asks_fast.get("http://h/", timeout=0.01)
+        with pytest.raises(ReadTimeout, match=r"read_timeout=0\.01 s"):
+            await asks_fast.get("http://h/", timeout=5, read_timeout=0.01)
+
+
+async def test_cancelled() -> None:
+    """A request cancelled while its answer is delayed leaves the session fit for use."""
+    with Routes() as routes:
+        routes.get("http://h/", answer(204, delay=60), 204)
+        async with HSession("http://h") as session:
+            task = await curio.spawn(session.get)
+            while not routes.requests:
+                await curio.sleep(0)
+            await task.cancel()
+            assert (await session.get()).status_code == 204
+
+
+async def test_streams() -> None:
+    """Streamed answers, callbacks and streamed request bodies."""
+    with Routes() as routes:
+        routes.any("http://h/", "some text")
+        async with DSession() as session:
+            response = await session.get("http://h/", stream=True)
+            async with response.body:
+                assert b"".join([chunk async for chunk in response.body]) == b"some text"
+            chunks: list[bytes] = []
+            await session.get("http://h/", callback=chunks.append)
+            assert b"".join(chunks) == b"some text"
+            await session.post("http://h/", data=iter([b"a", b"b"]))
+            assert routes.requests[-1].body == b"ab"
+            assert (await session.head("http://h/")).headers["content-length"] == "9"
+        response = await asks_fast.get("http://h/", stream=True)
+        assert await response.body.read() == b"some text"
+
+
+async def test_async_functions() -> None:
+    """A route's function may be async."""
+
+    async def late(request: Any) -> str:
+        await curio.sleep(0)
+        return str(request.path)
+
+    with Routes() as routes:
+        routes.get("http://h/*", late)
+        assert (await asks_fast.get("http://h/a/b")).text == "/a/b"
+
+
+async def test_faults_need_sockets() -> None:
+    """A fault without a wire is a mistake, and said to be one."""
+    with Routes() as routes:
+        routes.get("http://h/", faults.Cut(after=5))
+        with pytest.raises(TypeError, match="needs real sockets"):
+            await asks_fast.get("http://h/")
+
+
+async def test_nesting() -> None:
+    """The inner table answers; after its block, the outer one; after that, the wire."""
+    with Routes() as outer:
+        outer.get("http://h/", "outer")
+        with Routes() as inner:
+            inner.get("http://h/", "inner")
+            assert (await asks_fast.get("http://h/")).text == "inner"
+        assert (await asks_fast.get("http://h/")).text == "outer"
+    assert interception.current is None
