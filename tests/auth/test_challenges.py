@@ -106,9 +106,9 @@ def test_linear(piece):
         text = "Digest " + piece * (size // len(piece))
         best = 1e9
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.thread_time()
             parse_challenges(text)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
-    assert seconds(40_000) < 100 * seconds(2_000) + 0.01
+    assert seconds(40_000) < 100 * seconds(2_000) + 0.05

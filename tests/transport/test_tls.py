@@ -439,7 +439,7 @@ async def test_cancelled_at_any_wait_nothing_stays_open(
     connector = Connector(verify=ca_file)
     route = connector.route_for("https", "127.0.0.1", server.port)
     count, sock = await sweep(lambda: connector.connect(route), server.all_closed)
-    assert count >= 2
+    assert count >= 1  # a connection on loopback may be there at once, the handshake never is
     assert isinstance(sock, socket.socket)
     sock.close()
 
