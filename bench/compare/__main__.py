@@ -113,7 +113,7 @@ def show(results: report.Results, workload: str) -> None:
     """One line for each client."""
     for series in report.of(results, workload):
         say(f"    {CLIENTS[series.client].label:28} {report.amount(series.rate):>9} requests/s "
-            f"±{series.spread / 2:4.0%}  CPU {report.amount(series.cpu):>6} ms  "
+            f"±{series.spread / 2:4.0%}  CPU {report.amount(series.cpu):>7} µs  "
             f"{series.rss:4.0f} MiB")
 
 
@@ -129,6 +129,8 @@ def main() -> int:
     say()
     for goal in report.render(folder):
         work, what, limit, reached, verdict = goal.row()
+        if goal.figure is None and args.only:
+            continue
         say(f"  {verdict:12} {work:28} {what:58} {limit:>12} {reached:>12}")
     say(f"\n  written to {folder}")
     return 0

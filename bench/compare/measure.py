@@ -74,9 +74,9 @@ class Series:
 
     @property
     def cpu(self) -> float:
-        """Median CPU seconds, user and system, per 1,000 requests."""
+        """Median CPU time, user and system, in microseconds per request."""
         return statistics.median(self._values(
-            lambda run: (run["cpu_user"] + run["cpu_system"]) * 1000 / run["requests"]))
+            lambda run: (run["cpu_user"] + run["cpu_system"]) * 1e6 / run["requests"]))
 
     @property
     def rss(self) -> float:

@@ -47,7 +47,7 @@ READING = """
 ## How to read it
 
 - *requests/s*: median of the rounds; *spread*: (fastest - slowest) / median.
-- *CPU ms*: processor time of the client, all threads, user and system, for one request: what is
+- *CPU µs*: processor time of the client, all threads, user and system, for one request: what is
   left of it when the server is the slower side.
 - *RSS*: highest resident memory of the client's process.
 - `wrk` is a C program that hardly looks at the answers: the practical limit of the server and the
@@ -76,7 +76,7 @@ def workload_table(results: Results, work: Workload) -> str:
     long = max(work.size, work.upload)
     ours = [s for s in series if CLIENTS[s.client].ours]
     best = max((s.rate for s in ours), default=0.0)
-    head = ["client", "requests/s", "spread", "ours /", "CPU ms", "RSS MiB"]
+    head = ["client", "requests/s", "spread", "ours /", "CPU µs", "RSS MiB"]
     if long >= MIB // 16:
         head.insert(2, "MiB/s")
     rows = []
