@@ -1,0 +1,128 @@
+"""What one exchange costs beyond the network: send a head, receive, parse, keep the answer.
+
+Facts:  the other end is a socket pair in this process, and the coroutine is stepped by hand: when
+        it waits for its answer it gets it at once. So neither a server nor a kernel's loop is part
+        of the figure; four system calls are.
+Not here: waiting, the pool's line (bench_pool.py), whole programs (bench.compare).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from asks_fast._hotpath import Connection, Pool, render_fields, render_head
+
+from asks_fast.response_objects import Response
+
+REQUEST = b"GET /small HTTP/1.1\r\nHost: localhost:8000\r\n\r\n"
+NAMES = [b"Server", b"Date", b"Content-Type", b"Cache-Control", b"Vary", b"X-Request-Id",
+         b"X-Content-Type-Options", b"X-Frame-Options", b"Connection"]
+
+
+def answer(body: bytes, fields: int = 10) -> bytes:
+    """A response with so many fields."""
+    lines = [b"%b: a value of no great length" % NAMES[i % len(NAMES)] for i in range(fields - 1)]
+    return b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: %d\r\n\r\n%b" % (
+        b"\r\n".join(lines).replace(b"Connection: a value of no great length",
+                                    b"Connection: keep-alive"), len(body), body)
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    """A response in chunks of `size`."""
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(
+        b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def answered(
+    exchange: Coroutine[Any, Any, Response], far: socket.socket, reply: bytes
+) -> Response:
+    """Step an exchange to its end; when it waits for the answer, the far end sends it."""
+    try:
+        exchange.send(None)
+        far.send(reply)
+        while True:
+            exchange.send(None)
+    except StopIteration as done:
+        response: Response = done.value
+        return response
+
+
+def exchanger(reply: bytes) -> tuple[Callable[[], Response], Callable[[], None]]:
+    """A function that makes one exchange answered with `reply`, and one that closes all."""
+    near, far = socket.socketpair()
+    for sock in (near, far):
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    pool = Pool(1)
+    origin = pool.origin("route", "http://localhost:8000")
+    connections: list[Connection] = []
+
+    async def once() -> Response:
+        connection = await pool.turn(origin)
+        if connection is None:
+            connection = pool.adopt(origin, near)
+            connections.append(connection)
+        return await connection.exchange(REQUEST, Response())
+
+    def call() -> Response:
+        response = answered(once(), far, reply)
+        far.recv(4096)
+        return response
+
+    def close() -> None:
+        pool.close()
+        far.close()
+
+    return call, close
+
+
+@pytest.mark.benchmark(group="exchange: 10 fields, 104-byte body")
+def bench_small(benchmark: Any) -> None:
+    """From head to body in hand, how long for one small kept-alive exchange?"""
+    call, close = exchanger(answer(b"x" * 104))
+    assert call().body == b"x" * 104
+    benchmark(call)
+    close()
+
+
+@pytest.mark.benchmark(group="exchange: fields")
+@pytest.mark.parametrize("fields", [4, 40])
+def bench_fields(benchmark: Any, fields: int) -> None:
+    """What does a field cost?"""
+    call, close = exchanger(answer(b"x" * 104, fields))
+    assert len(call().headers.raw) == fields
+    benchmark(call)
+    close()
+
+
+@pytest.mark.benchmark(group="exchange: body of 64 KiB")
+@pytest.mark.parametrize("kind", ["length", "chunks of 1 KiB", "chunks of 16 KiB"])
+def bench_body(benchmark: Any, kind: str) -> None:
+    """What does framing cost on a longer body?"""
+    body = bytes(range(256)) * 256
+    size = {"chunks of 1 KiB": 1024, "chunks of 16 KiB": 16384}.get(kind)
+    call, close = exchanger(chunked(body, size) if size else answer(body))
+    assert call().body == body
+    benchmark(call)
+    close()
+
+
+@pytest.mark.benchmark(group="request head")
+def bench_render_fields(benchmark: Any) -> None:
+    """How long to check and render ten fields?"""
+    pairs = [(name.decode(), "a value of no great length") for name in NAMES]
+    pairs.append(("Host", "localhost:8000"))
+    assert render_fields(pairs).count(b"\r\n") == 10
+    benchmark(render_fields, pairs)
+
+
+@pytest.mark.benchmark(group="request head")
+def bench_render_head(benchmark: Any) -> None:
+    """How long to put a head together from fields rendered before?"""
+    fields = render_fields([("Host", "localhost:8000"), ("Accept", "*/*")])
+    assert render_head(b"GET", b"/small", fields).endswith(b"\r\n\r\n")
+    benchmark(render_head, b"GET", b"/small", fields)

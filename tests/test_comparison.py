@@ -1,0 +1,46 @@
+"""The comparison of `bench/` runs, and its goals are judged as they are written.
+
+Not here: figures; a test run is no place to measure.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def compare(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.compare", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=50, stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_client_has_its_script() -> None:
+    """What the comparison names is there and compiles."""
+    clients = compare("--list").splitlines()[1].partition(": ")[2].split(", ")
+    for path in sorted((ROOT / "bench" / "clients").glob("with_*.py")):
+        compile(path.read_text(), path.name, "exec")
+    for client in clients:
+        script = {"wrk": "with_bare.py", "asks_fast_own": "with_asks_fast.py"}.get(client)
+        assert (ROOT / "bench" / "clients" / (script or f"with_{client}.py")).exists()
+
+
+def test_a_short_run_leaves_figures_and_a_page(tmp_path: Path) -> None:
+    """A run checks the answers, writes results.json as it goes, and a page with goals."""
+    output = compare(
+        "--only", "small-1", "--clients", "asks_fast,bare", "--rounds", "1",
+        "--seconds", "0.02", "--no-probes", "--out", str(tmp_path),
+    )
+    assert "left out" not in output
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert {s["client"] for s in kept["series"] if s["runs"]} == {"asks_fast", "bare"}
+    page = (tmp_path / "README.md").read_text()
+    assert "bare socket loop" in page
+    assert "| 1 connection, sequential | asks_fast on curio.run / bare socket loop |" in page
