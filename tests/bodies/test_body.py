@@ -181,6 +181,30 @@ def test_path(tmp_path):
     assert read(body) == content
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs /dev/shm")
+def test_path_in_memory():
+    """The same on a file system that cannot say what it has in memory."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        path = Path(directory, "x")
+        content = os.urandom(3 * PIECE + 17)
+        path.write_bytes(content)
+        body = made(data=path)
+        assert read(body) == read(body) == content
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
+@pytest.mark.parametrize("lag", [0, PIECE, PIECE + 100])
+def test_path_partly_in_memory(tmp_path, lag):
+    """What the cache has is taken from it, the rest is read from the disk, in the right order."""
+    path = tmp_path / "x"
+    content = os.urandom(5 * PIECE + 17)
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), lag, 0, os.POSIX_FADV_DONTNEED)
+    assert read(made(data=path)) == content
+
+
 def test_missing_path(tmp_path):
     """A path that cannot be opened fails at the call, as `open` would."""
     with pytest.raises(FileNotFoundError):
