@@ -34,6 +34,7 @@ _PORTS = {
 }
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\\^`{|}]")
 
 
@@ -109,12 +110,14 @@ def make_proxy(
         raise InvalidRequest(f"a proxy is given as a URL, not as {type(url).__name__}")
     from urllib.parse import unquote, urlsplit
 
+    shown = clip(_without_credentials(url))
+    if _NOT_IN_URL.search(url):  # urlsplit would drop some of them without a word
+        raise InvalidURL(f"the proxy URL {shown} has spaces or control characters")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
-        raise InvalidURL(f"the proxy URL {clip(_without_credentials(url))} is not valid") from None
-    shown = clip(_without_credentials(url))
+        raise InvalidURL(f"the proxy URL {shown} is not valid") from None
     if scheme not in _PORTS:
         raise InvalidURL(f"the proxy URL {shown} has a scheme other than {', '.join(_PORTS)}")
     if not host or port == 0 or _NOT_IN_HOST.search(host):

@@ -175,6 +175,15 @@ class _KeepingSocket(ssl.SSLSocket):
 
     keep: Callable[[ssl.SSLSession | None], None] | None = None
 
+    def getpeername(self) -> Any:
+        """Asked while it is made; of a connection that was reset by then, ssl loses the socket."""
+        try:
+            return super().getpeername()
+        except OSError:
+            if self._sslobj is None:  # type: ignore[attr-defined]
+                self.close()
+            raise
+
     def close(self) -> None:
         keep, self.keep = self.keep, None
         if keep is not None and self._sslobj is not None:  # type: ignore[attr-defined]
@@ -234,7 +243,10 @@ class Security:
         try:
             await _io_release(sock)  # wrapping takes the descriptor away from `sock`
             session = self._sessions.find(key, self._context)
-            secured = self._wrap(sock, name, session)
+            try:
+                secured = self._wrap(sock, name, session)
+            except OSError as error:
+                raise ConnectionFailed(f"{peer} broke off before the TLS handshake") from error
             await handshake(secured.do_handshake, secured, peer)
             check_peer(secured, self._settings, peer)
         except BaseException:
