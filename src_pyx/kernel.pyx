@@ -357,6 +357,7 @@ cdef class Runtime:
         elif task.runner is None and task.taskgroup:
             task.leaving = True
             task.joined = True
+            task._trap_result = None
             task._final_result, task._final_exc = value, error
             try:
                 task.driven = coroutine_of(task.taskgroup._task_done(task))
