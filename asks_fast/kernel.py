@@ -66,12 +66,12 @@ async def _kernel_task(runtime: Runtime) -> None:
 class Kernel(CurioKernel):  # type: ignore[misc]
     """A curio kernel, compiled. See `curio.Kernel`; the arguments are the same.
 
-    :param selector: an object of the `selectors` module to wait with. Default: epoll, called without
-        Python in between, on Linux; `selectors.DefaultSelector` elsewhere.
+    :param selector: an object of the `selectors` module to wait with. Default: epoll, called
+        without Python in between, on Linux; `selectors.DefaultSelector` elsewhere.
     :param debug: debuggers of `curio.debug`, one or a list; `True` for `schedtrace`.
     :param activations: `curio.kernel.Activation` classes or instances.
-    :param taskcls: class of the tasks. One that can't be given C fields (no subclass of `curio.Task`,
-        or one with `__slots__` of its own) makes the kernel use curio's own loop.
+    :param taskcls: class of the tasks. One that can't be given C fields (no subclass of
+        `curio.Task`, or one with `__slots__` of its own) makes the kernel use curio's own loop.
     :param max_select_timeout: seconds that one wait for events may last, `None` for no limit.
 
     Use it as a context manager, or end it with `run(shutdown=True)`: that cancels the tasks still
@@ -87,10 +87,9 @@ class Kernel(CurioKernel):  # type: ignore[misc]
         taskcls: Callable[..., Any] = curio.Task,
         max_select_timeout: float | None = None if os.name != "nt" else 1.0,
     ) -> None:
-        if not selector and HAS_EPOLL and _compiled_task_class(taskcls) is not None:
-            selector = Epoll()
+        is_compiled = HAS_EPOLL and _compiled_task_class(taskcls) is not None
         super().__init__(
-            selector=selector,
+            selector=selector or (Epoll() if is_compiled else None),
             debug=debug,
             activations=activations,
             taskcls=taskcls,
@@ -115,11 +114,12 @@ def run(
 ) -> Any:
     """Run a coroutine function (or coroutine) in a kernel of its own until it and its tasks end.
 
-    As `curio.run`: tasks that are left when the first one ends are cancelled, the kernel is shut down.
+    As `curio.run`: tasks that are left when the first one ends are cancelled, the kernel is shut
+    down.
 
     :param corofunc: `async def` function, called with `args`; or a coroutine, then without `args`.
-    :param with_monitor: start curio's monitor (telnet, port 48802) beside it; so does `CURIOMONITOR`
-        in the environment.
+    :param with_monitor: start curio's monitor (telnet, port 48802) beside it; `CURIOMONITOR` in the
+        environment does the same.
     :param selector: and the others: see `Kernel`.
     :returns: what the coroutine returns.
     :raises: what the coroutine raises.

@@ -5,12 +5,12 @@ One question: which task runs next, and with what answer to its last trap? `Runt
 
 Facts:  a trap is a tuple whose first item names it. One turn of the loop is curio's: poll, timers,
         then every task that is ready by then, once.
-Rules:  what curio's kernel does in an order that a program can see is done here in that order. A task
-        is queued once at most. No Python frame between a descriptor that becomes readable and the
-        coroutine that waits for it. An error inside a trap is the end of the kernel, as in curio;
-        only a file that can't be waited for is an error of the task that asked.
-Not here: the options of a kernel and its shutdown (asks_fast/kernel.py, curio.Kernel); tasks' fields
-        (kernel_task.pyx), deadlines (kernel_timers.pyx), descriptors (kernel_poll.pyx).
+Rules:  what curio's kernel does in an order that a program can see is done here in that order.
+        A task is queued once at most. No Python frame between a descriptor that becomes readable
+        and the coroutine that waits for it. An error inside a trap is the end of the kernel, as in
+        curio; only a file that can't be waited for is an error of the task that asked.
+Not here: the options of a kernel and its shutdown (asks_fast/kernel.py, curio.Kernel); fields of
+        a task (kernel_task.pyx), deadlines (kernel_timers.pyx), descriptors (kernel_poll.pyx).
 """
 
 cimport cython
@@ -274,13 +274,13 @@ cdef class Runtime:
 
     def __call__(self, coro):
         cdef TaskCore main = self.new_task(coro) if coro else None
-        cdef Py_ssize_t turn
+        cdef Py_ssize_t _turn
         coro = None
         while True:
             self.poller.poll(self, self.patience(main is not None))
             if PyList_GET_SIZE(self.timers.heap):
                 self.ring_alarms(self.now())
-            for turn in range(self.waiting):
+            for _turn in range(self.waiting):
                 self.step(self.dequeue(), main)
             if main is None:
                 return None
@@ -530,7 +530,7 @@ cdef class Runtime:
                 self.trap(<TrapHandler> found, <tuple> trap)
             else:
                 (<object> found)(*(<tuple> trap)[1:])
-        except:
+        except BaseException:
             # The kernel's own state may be half changed: no further use of it.
             self.kernel._shutdown_funcs = None
             raise

@@ -3,14 +3,14 @@
 # Two ways to ask the system: `Epoll` calls epoll itself (Linux), `Selector` goes through an object
 # of the `selectors` module (other systems, or one that the user passes). To the kernel both are a
 # `Poller`, with curio's rules: one reader and one writer per descriptor; a woken task still owns
-# its registration until it waits for something else, so that waiting again for the same costs nothing.
+# its registration until it waits for something else, so that waiting again for the same is free.
 #
 # Facts:  closing a descriptor takes it out of epoll, unless another process or a `dup` holds the
-#         same open file: then epoll goes on reporting it under a number that may mean another file by
-#         now. Each registration therefore carries a generation, which its events bring back.
+#         same open file: then epoll goes on reporting it under a number that may mean another file
+#         by now. Each registration therefore carries a generation, which its events bring back.
 # Rules:  `Watch.armed` may be more than is waited for, never less. An event that nobody waits for
-#         disarms, so a descriptor left behind costs one event, not a busy loop. A registration is kept
-#         beyond its owner only for file objects whose number can't change under us (`is_steady`).
+#         disarms, so a descriptor left behind costs one event, not a busy loop. A registration is
+#         kept beyond its owner only for files whose number can't change under us (`is_steady`).
 # Not here: running tasks.
 
 cdef enum:
@@ -39,7 +39,7 @@ cdef class Poller:
         raise NotImplementedError
 
     cdef int poll(self, Runtime runtime, double timeout) except -1:
-        """Wait at most `timeout` seconds (negative: for ever) and queue the tasks that are served."""
+        """Wait at most `timeout` seconds (negative: for ever), queue the tasks that are served."""
         raise NotImplementedError
 
 
@@ -88,8 +88,8 @@ cdef int fd_of(object fileobj) except -1:
 cdef bint is_steady(object fileobj) except -1:
     """Does this object stand for one open file all its life?
 
-    True for curio's `_Fd` and sockets of the standard library, and for a class that says so with
-    `is_steady_file = True`. Not for numbers, nor for objects that may reopen behind the same `fileno`.
+    True for curio's `_Fd`, for sockets of the standard library, and for a class that says so with
+    `is_steady_file = True`. Not for numbers, nor for objects that may reopen behind one `fileno`.
     """
     cls = type(fileobj)
     return cls is Fd or cls is StdSocket or getattr(cls, "is_steady_file", False) is True
@@ -364,8 +364,8 @@ cdef class Epoll(Poller):
     cdef int rebuild(self) except -1:
         """Start over with a fresh epoll object, under the same number: the one cure for a ghost.
 
-        A ghost is a closed file that lives on in another process and so stays in epoll, with no number
-        of ours left to take it out by.
+        A ghost is a closed file that lives on in another process and so stays in epoll, with no
+        number of ours left to take it out by.
         """
         cdef Watch watch
         cdef int fresh = epoll_create1(EPOLL_CLOEXEC)
@@ -387,7 +387,7 @@ cdef class Selector(Poller):
 
     cdef object selector
 
-    def __cinit__(self, selector not None):
+    def __init__(self, selector):
         self.selector = selector
 
     cdef object start(self, TaskCore task, object fileobj, int event):

@@ -4,8 +4,8 @@
 #         methods, while these fields (data descriptors) take the place of its instance dictionary.
 #         `Task.__init__` costs more than starting a coroutine: it makes a runner coroutine, a
 #         barrier, a list and two bound methods that most tasks never use.
-# Rules:  what most tasks never use is made when first asked for. A task is parked (`parked` tells in
-#         which way, `cancel_func` is not None), or queued, or running, or terminated.
+# Rules:  what most tasks never use is made when first asked for. A task is parked (`parked` tells
+#         in which way, `cancel_func` is not None), or queued, or running, or terminated.
 # Not here: when a task runs, waits or ends (kernel.pyx).
 
 # How a task is parked, which says how its wait is taken back.
