@@ -16,7 +16,7 @@ from asks_fast.cli.extras import missing_extra
 COMMANDS = {
     "get": "Make one request and print the answer.",
     "fetch": "Fetch many URLs, politely or as fast as they come.",
-    "bench": "Load one server and print a table of what it did.",
+    "bench": "How fast on this machine, beside the clients installed here.",
     "demo": "Ten thousand requests over fifty connections, to a server of its own.",
 }
 

@@ -1,0 +1,51 @@
+"""`asks-fast bench`, from the outside."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = "from asks_fast.cli import main; main()"
+SHORT = ("--seconds", "0.05", "--rounds", "2", "--connections", "3")
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, "bench", *arguments],
+        capture_output=True, text=True, timeout=50, stdin=subprocess.DEVNULL,
+    )
+
+
+def test_figures_of_every_round() -> None:
+    """A run against a server of its own gives requests, rate, CPU time and memory per round."""
+    done = bench(*SHORT, "--clients", "asks_fast", "--json")
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["asks_fast"]
+    assert len(runs) == 2
+    assert all(run["requests"] >= 3 and run["rate"] > 0 and run["rss_mib"] > 1 for run in runs)
+
+
+def test_table() -> None:
+    """Without --json it is a table, with the server's name above."""
+    done = bench(*SHORT, "--clients", "asks_fast")
+    assert done.returncode == 0, done.stderr
+    assert "asks_fast on curio.run" in done.stdout
+    assert "requests/s" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--clients", "nobody"), ("--connections", "0")])
+def test_wrong_use(arguments: tuple[str, str]) -> None:
+    """A client that does not exist, or no connections at all, is a usage error."""
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
+
+
+def test_a_server_that_fails() -> None:
+    """A URL whose answers are not 200 gives no figures and status 1."""
+    done = bench(*SHORT, "http://127.0.0.1:1/", "--clients", "asks_fast")
+    assert done.returncode == 1
+    assert "could not connect" in done.stdout
