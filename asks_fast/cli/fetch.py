@@ -72,6 +72,8 @@ def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
 @click.option("--with-headers", is_flag=True, help="Response headers in JSON.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run of this was ended.")
 @click.option("--overwrite", is_flag=True, help="Throw away what the output holds.")
+@click.option("--flush", type=click.FloatRange(0.001), default=1.0, show_default=True, help="Most "
+              "seconds that a result waits for being written.")
 @click.option("-c", "--connections", default=100, show_default=True, help="Most in all.")
 @click.option("--per-host", default=8, show_default=True, help="Most per host; 0: no limit.")
 @click.option("--rate", type=rate, metavar="RATE", help="Requests per second in all (5, 100/m).")
@@ -138,7 +140,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
     if options.robots:
         __import__("protego")
     return Plan(source, output, options, given["form"], given["body"], given["with_headers"],
-                directory)
+                directory, flush=given["flush"])
 
 
 def make_display(quiet: bool, log: str) -> Display:
@@ -201,7 +203,7 @@ async def _watched(running: Any, display: Display) -> int:
     message = None
     display.start()
     with Interrupts() as interrupts:
-        task = await curio.spawn(running.run)
+        task = await curio.spawn(outcome_of, running)
         helpers = [await curio.spawn(_heed, interrupts, running, task, display, daemon=True),
                    await curio.spawn(_show, running, display, daemon=True)]
         try:
@@ -209,9 +211,8 @@ async def _watched(running: Any, display: Display) -> int:
         finally:
             for helper in helpers:
                 await helper.cancel()
-            if not task.terminated:
-                await task.cancel()
-        error = task.exception
+            await task.cancel()
+        error = None if task.exception is not None else task.result
         if isinstance(error, OutputError):
             state, code, message = "broken", CANNOT_WRITE, str(error)
         elif interrupts.count:
@@ -226,6 +227,15 @@ async def _watched(running: Any, display: Display) -> int:
     if message is not None:
         QuietDisplay().note(message)
     return code
+
+
+async def outcome_of(running: Any) -> Exception | None:
+    """Let it run; the error that ended it, if one did."""
+    try:
+        await running.run()
+    except Exception as error:
+        return error
+    return None
 
 
 async def _heed(interrupts: Interrupts, running: Any, task: Any, display: Display) -> None:

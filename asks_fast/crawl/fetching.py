@@ -44,7 +44,9 @@ class OutputError(Exception):
 class LedgerWriter:
     """Collects records and commits them in batches."""
 
-    def __init__(self, ledger: Ledger, form: Form) -> None:
+    def __init__(self, ledger: Ledger, form: Form, seconds: float = MOST_SECONDS) -> None:
+        """`seconds`: how long a record may wait for its batch."""
+        self.seconds = seconds
         self.ledger = ledger
         self.form = form
         self.written = 0  # records committed
@@ -64,7 +66,7 @@ class LedgerWriter:
 
     def flush_if_due(self, now: float) -> None:
         """Commit what has waited long enough."""
-        if self._batch and now - self._since >= MOST_SECONDS:
+        if self._batch and now - self._since >= self.seconds:
             self.flush()
 
     def flush(self) -> None:
@@ -92,7 +94,9 @@ class LedgerWriter:
 class StreamWriter:
     """Writes records to a descriptor that may be a pipe; nothing can be resumed there."""
 
-    def __init__(self, fd: int, form: Form, name: str = "standard output") -> None:
+    def __init__(self, fd: int, form: Form, name: str = "standard output",
+                 seconds: float = MOST_SECONDS) -> None:
+        self.seconds = seconds
         self.fd = fd
         self.form = form
         self.name = name
@@ -115,7 +119,7 @@ class StreamWriter:
 
     def flush_if_due(self, now: float) -> None:
         """Write what has waited long enough."""
-        if self._batch and now - self._since >= MOST_SECONDS:
+        if self._batch and now - self._since >= self.seconds:
             self.flush()
 
     def flush(self) -> None:
@@ -204,7 +208,7 @@ class Fetch:
     async def _keep_flushing(self) -> None:
         """Commit batches in time, even when nothing comes in."""
         while True:
-            await sleep(MOST_SECONDS / 2)
+            await sleep(self.writer.seconds / 2)
             try:
                 self.writer.flush_if_due(monotonic())
             except OutputError as e:

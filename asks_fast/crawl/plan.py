@@ -32,6 +32,7 @@ class Plan:
 
     `form`: name of the format, None to tell by the output's name. `body`, `headers`: what JSON
     records hold. `directory`: bodies go into files there. `share`: (which, of how many).
+    `flush`: seconds that a result may wait for being written; killed, so much is fetched anew.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Plan:
     headers: bool = False
     directory: str | None = None
     share: tuple[int, int] | None = None
+    flush: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `from_dict` takes."""
@@ -88,10 +90,10 @@ class Plan:
         ledger: Ledger | None = None
         writer: LedgerWriter | StreamWriter
         if self.to_stream:
-            writer = StreamWriter(sys.stdout.fileno(), form)
+            writer = StreamWriter(sys.stdout.fileno(), form, seconds=self.flush)
         else:
             ledger = Ledger(Path(self.output), form.name, resume=True)
-            writer = LedgerWriter(ledger, form)
+            writer = LedgerWriter(ledger, form, self.flush)
         pages = PageSession(session, self.options, raw=form.name.startswith("warc"),
                             directory=Path(self.directory) if self.directory else None)
         made = Fetch(session, self.options, source, writer, pages=pages, on_result=on_result,

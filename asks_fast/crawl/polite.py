@@ -19,7 +19,7 @@ from curio import sleep, timeout_after
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
-from ..errors import CircuitOpen, ConnectivityError, RobotsDisallowed
+from ..errors import CircuitOpen, ConnectivityError
 from .jobs import Job, Result, host_of, prepare
 from .mapping import _Run, is_worth_repeating, pause_before
 from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness, parse_retry_after
@@ -155,8 +155,8 @@ class PoliteRun(_Run):
         elapsed = monotonic() - job.started if job.started else 0.0
         error: Exception
         if verdict == FORBIDDEN:
-            error = RobotsDisallowed(f"robots.txt forbids {self.url_of(job)} to "
-                                     f"{self.options.user_agent!r}")
+            assert self.robots is not None
+            error = self.robots.why_not(self.url_of(job), self.options.user_agent)
         else:
             error = CircuitOpen(f"{job.host} failed {self.options.failures} times in a row and "
                                 f"is left alone for a while; not sent: {self.url_of(job)}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from curio import Event
 
-from ..errors import AsksException
+from ..errors import AsksException, ConnectivityError, InvalidRequest, RobotsDisallowed
 
 __all__ = ["RobotsCache", "origin_of"]
 
@@ -39,12 +39,14 @@ def origin_of(url: str) -> str:
 class _Rules:
     """The answer of one origin: protego's, or all allowed, or nothing."""
 
-    __slots__ = ("everything", "kept_until", "parsed")
+    __slots__ = ("everything", "kept_until", "parsed", "why")
 
-    def __init__(self, parsed: Any, everything: bool, kept_until: float) -> None:
+    def __init__(self, parsed: Any, everything: bool, kept_until: float,
+                 why: Exception | str | None = None) -> None:
         self.parsed = parsed
         self.everything = everything  # the verdict when there is nothing parsed
         self.kept_until = kept_until
+        self.why = why  # there is no answer
 
 
 class RobotsCache:
@@ -74,6 +76,17 @@ class RobotsCache:
         if rules.parsed is None:
             return rules.everything
         return bool(rules.parsed.can_fetch(url, self._user_agent))
+
+    def why_not(self, url: str, user_agent: str) -> Exception:
+        """The error for a URL that is not allowed: the site's word, or that it gave none."""
+        rules = self._known.get(origin_of(url))
+        why = rules.why if rules is not None else None
+        if isinstance(why, ConnectivityError):
+            return why  # the host is out of reach, for the page as for robots.txt
+        if why is not None:
+            return RobotsDisallowed(f"robots.txt of {origin_of(url)} could not be read ({why}), "
+                                    f"so nothing there may be fetched for now: {url}")
+        return RobotsDisallowed(f"robots.txt forbids {url} to {user_agent!r}")
 
     def crawl_delay(self, url: str) -> float | None:
         """Seconds between requests that a known origin asks for: crawl-delay or request-rate."""
@@ -114,10 +127,12 @@ class RobotsCache:
         now = self._clock()
         try:
             status, body = await self._fetch(origin + "/robots.txt")
-        except (AsksException, OSError):
-            return _Rules(None, False, now + KEPT_FAILURE)
+        except InvalidRequest:
+            return _Rules(None, True, now + KEPT)  # the page's own request will say what is wrong
+        except (AsksException, OSError) as e:
+            return _Rules(None, False, now + KEPT_FAILURE, e)
         if status >= 500 or status == 429:
-            return _Rules(None, False, now + KEPT_FAILURE)
+            return _Rules(None, False, now + KEPT_FAILURE, f"status {status}")
         if not 200 <= status < 300:
             return _Rules(None, True, now + KEPT)
         text = body[:MOST_BYTES].decode("utf-8", "replace")

@@ -11,12 +11,13 @@ Rules:  SIGINT and SIGTERM stop, the second one cancels; the parent sends them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from typing import Any
 
-from curio import TaskGroup, sleep, spawn
+from curio import sleep, spawn
 from curio.io import FileStream
 
 from .fetching import Fetch, OutputError
@@ -54,13 +55,26 @@ def _say(event: dict[str, Any]) -> None:
         data = data[os.write(1, data) :]
 
 
-async def _report(fetch: Fetch, source: Any) -> None:
+async def _report(fetch: Fetch, source: Any, running: Any) -> None:
     """Tell the parent how it goes; when it is gone, cancel."""
     while True:
         hosts = dict(fetch.tally.busiest(50))
-        _say({"event": "progress", **fetch.tally.as_dict(), "hosts": hosts,
-              "under_way": fetch.under_way, "fraction": getattr(source, "fraction", None)})
+        try:
+            _say({"event": "progress", **fetch.tally.as_dict(), "hosts": hosts,
+                  "under_way": fetch.under_way, "fraction": getattr(source, "fraction", None)})
+        except OSError:
+            await running.cancel(blocking=False)
+            return
         await sleep(EVERY)
+
+
+async def _outcome(fetch: Fetch) -> Exception | None:
+    """Let it run; the error that ended it, if one did."""
+    try:
+        await fetch.run()
+    except Exception as error:
+        return error
+    return None
 
 
 async def _heed(interrupts: Interrupts, fetch: Fetch, running: Any) -> None:
@@ -79,22 +93,22 @@ async def _main() -> int:
 
     def on_result(one: Fetched) -> None:
         if one.error is not None and tells_failures:
-            _say({"event": "failed", "url": one.url, "error": type(one.error).__name__,
-                  "message": str(one.error)})
+            with contextlib.suppress(OSError):  # the next report notices
+                _say({"event": "failed", "url": one.url, "error": type(one.error).__name__,
+                      "message": str(one.error)})
 
     source = _Requests(control) if plan.source == "-" else Lines(plan.source)
     code = 0
     async with make_session(plan.options) as session:
         fetch, ledger = plan.fetch(session, source, on_result)
         with Interrupts() as interrupts:
-            running = await spawn(fetch.run)
-            async with TaskGroup(wait=any) as group:
-                await group.spawn(running.wait)
-                reporting = await group.spawn(_report, fetch, source)
-                await group.spawn(_heed, interrupts, fetch, running, daemon=True)
-            if reporting.terminated and reporting.exception is not None:
-                await running.cancel()
-        error = running.exception
+            running = await spawn(_outcome, fetch)
+            helpers = [await spawn(_report, fetch, source, running, daemon=True),
+                       await spawn(_heed, interrupts, fetch, running, daemon=True)]
+            await running.wait()
+            for helper in [*helpers, running]:
+                await helper.cancel()
+        error = None if running.exception is not None else running.result
         if isinstance(error, OutputError):
             _say({"event": "broken", "message": str(error)})
             code = CANNOT_WRITE

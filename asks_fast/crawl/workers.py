@@ -144,7 +144,7 @@ class Workers:
     async def _one_life(self, which: int) -> int:
         process = self._processes[which] = Popen(
             [sys.executable, "-m", "asks_fast.crawl.worker"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, start_new_session=True)
+            stdout=subprocess.PIPE, bufsize=0, start_new_session=True)
         plan = dataclasses.replace(self.plan, share=(which, self.count))
         try:
             async with TaskGroup() as group:
@@ -154,7 +154,8 @@ class Workers:
             return int(await process.wait())
         finally:
             await process.stdout.close()
-            await process.stdin.close()
+            with contextlib.suppress(OSError):
+                await process.stdin.close()
 
     async def _send(self, process: Any, plan: Plan, which: int) -> None:
         """The plan, and where they are dealt out, requests."""

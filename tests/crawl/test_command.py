@@ -1,0 +1,299 @@
+"""`asks-fast fetch`, as a person meets it: killed, interrupted, out of space, over processes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.site import Site, text_page
+
+import asks_fast
+
+pytest.importorskip("click", reason="the extra cli is not installed")
+pytest.importorskip("rich", reason="the extra cli is not installed")
+
+ROOT = Path(asks_fast.__file__).parent.parent
+ASKS_FAST = [sys.executable, "-c", "from asks_fast.cli import main; main()"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site(text_page, hosts=3, delay=0.01) as one:
+        yield one
+
+
+@pytest.fixture
+def urls(site: Site, tmp_path: Path) -> Callable[[int], Path]:
+    """A file with so many URLs, over all hosts of the site."""
+    def write(count: int) -> Path:
+        path = tmp_path / "urls.txt"
+        path.write_text("".join(f"{site.urls[n % len(site.urls)]}/{n}\n" for n in range(count)))
+        return path
+
+    return write
+
+
+def start(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+    given = [str(a) for a in args]
+    return subprocess.Popen([*ASKS_FAST, "fetch", *given], env=ENVIRONMENT,
+                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
+
+
+def run(*args: Any, **options: Any) -> tuple[int, str, str]:
+    stdin = options.pop("input", None)
+    with start(*args, stdin=subprocess.PIPE, **options) as process:
+        out, err = process.communicate(stdin, timeout=120)
+    return process.returncode, out.decode(), err.decode()
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """All records of an output, read by other programs than ours; fails if it is torn."""
+    data = path.read_bytes()
+    if path.name.endswith((".warc", ".warc.gz")):
+        iterator = pytest.importorskip("warcio.archiveiterator").ArchiveIterator(io.BytesIO(data))
+        return [{"url": one.rec_headers["WARC-Target-URI"],
+                 "body": one.content_stream().read().decode()}
+                for one in iterator if one.rec_type == "response"]
+    if path.suffix == ".gz":
+        data = gzip.decompress(data)
+    elif path.suffix == ".zst":
+        zstandard = pytest.importorskip("zstandard")
+        reader = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
+        data = reader.read()
+    assert data == b"" or data.endswith(b"\n")
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def check_whole(path: Path, source: Path, site: Site) -> None:
+    """Every URL of the source is in the output exactly once, with its very own body."""
+    rows = records(path)
+    wanted = source.read_text().split()
+    assert sorted(row["url"] for row in rows) == sorted(wanted)
+    for row in rows:
+        base, _, path_ = row["url"].rpartition("/")
+        assert row["body"].encode() == text_page(site.urls.index(base), f"/{path_}")[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kills", "more"), [
+    ("o.jsonl", 20, []), ("o.jsonl.zst", 8, []), ("o.warc.gz", 8, []),
+    ("o.jsonl.gz", 6, ["--workers", "2"]),
+])
+def test_killed_again_and_again(site: Site, urls: Callable[[int], Path], tmp_path: Path,
+                                name: str, kills: int, more: list[str]) -> None:
+    """SIGKILL at random moments, each time resumed: every URL exactly once, whole."""
+    source, out = urls(60 * kills), tmp_path / name
+    rng = random.Random(name)
+    killed = 0
+    while killed < kills:
+        before = len(site.asked)
+        process = start(source, "-o", out, "--resume", "--flush", "0.02", "--quiet", *more,
+                        stderr=None)
+        until = before + rng.randrange(5, 60)
+        while len(site.asked) < until and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.03)
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        killed += 1
+    code, _, err = run(source, "-o", out, "--resume", *more)
+    assert code == 0, err
+    check_whole(out, source, site)
+    fetched = [line for line in site.asked if "robots" not in line]
+    assert len(fetched) < 60 * kills + kills * 200, "most was not fetched anew"
+
+
+def test_plain_run(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
+    """All fetched: status 0, one line of summary, and --resume finds nothing to do."""
+    source, out = urls(50), tmp_path / "o.jsonl"
+    code, printed, err = run(source, "-o", out)
+    assert (code, printed) == (0, "")
+    assert err.startswith("done: 50 done, 0 failed")
+    check_whole(out, source, site)
+    before = len(site.asked)
+    code, _, err = run(source, "-o", out, "--resume")
+    assert code == 0
+    assert "50 were done before" in err
+    assert len(site.asked) == before
+    code, _, err = run(source, "-o", out)
+    assert code == 2
+    assert "--resume goes on with it" in err
+
+
+def test_standard_streams(site: Site) -> None:
+    """URLs from standard input, records to standard output, JSON lines in between."""
+    lines = "\n".join(["# a comment", site.urls[0] + "/1", "", json.dumps(
+        {"url": site.urls[1] + "/2", "key": "two", "headers": {"X-Mine": "1"}})])
+    code, out, _ = run("-", "--quiet", "--no-robots", input=lines.encode())
+    rows = {row["url"]: row for row in map(json.loads, out.splitlines())}
+    assert code == 0
+    assert rows[site.urls[0] + "/1"]["body"].startswith("page 0 /1")
+    assert rows[site.urls[1] + "/2"]["key"] == "two"
+    assert "1" in [fields.get("x-mine") for fields in site.headers]
+
+
+def test_some_failed(site: Site, tmp_path: Path) -> None:
+    """What failed is in the output, with kind and message; the exit status is 1."""
+    source, out = tmp_path / "u", tmp_path / "o.jsonl"
+    source.write_text(f"{site.urls[0]}/fine\nhttp://127.0.0.1:1/refused\nhttp://bad host/\n"
+                      '{"url": \nftp://a/\n')
+    code, _, err = run(source, "-o", out, "--retries", "0", "--log", "json")
+    rows = {row["url"]: row for row in records(out)}
+    assert code == 1
+    assert rows["http://127.0.0.1:1/refused"]["error"]["kind"] == "ConnectionFailed"
+    assert rows["http://bad host/"]["error"]["kind"] == "InvalidURL"
+    assert len(rows) == 5
+    events = [json.loads(line) for line in err.splitlines()]
+    assert events[-1]["event"] == "summary"
+    assert (events[-1]["done"], events[-1]["failed"]) == (1, 4)
+    assert sum(event["event"] == "failed" for event in events) == 4
+
+
+def test_one_file_per_url(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
+    """--output-dir: each body a file, listed in index.jsonl, nothing half-written left."""
+    source, directory = urls(20), tmp_path / "site"
+    code, _, err = run(source, "--output-dir", directory)
+    assert code == 0, err
+    rows = records(directory / "index.jsonl")
+    assert len(rows) == 20
+    for row in rows:
+        base, _, path = row["url"].rpartition("/")
+        body = (directory / row["file"]).read_bytes()
+        assert body == text_page(site.urls.index(base), f"/{path}")[2]
+    assert not list((directory / ".partial").iterdir())
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path,
+                     workers: str) -> None:
+    """Ctrl-C finishes what is under way, status 130; the output is whole and can be resumed."""
+    source, out = urls(3000), tmp_path / "o.jsonl"
+    with start(source, "-o", out, "--workers", workers, "--flush", "0.05") as process:
+        while len(site.asked) < 100:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"finishing what is under way" in err
+    assert b"stopped: " in err
+    asked = {line.split(" ", 2)[2] for line in site.asked if "robots" not in line}
+    assert {"/" + row["url"].rpartition("/")[2] for row in records(out)} == asked
+    assert 50 < len(asked) < 3000
+
+
+def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
+    """A second Ctrl-C cancels what is under way; what came before it is in the output."""
+    def page(host: int, path: str) -> Any:
+        if "hang" in path:
+            time.sleep(0.5)
+        return text_page(host, path)
+
+    with Site(page, delay=0.0) as site:
+        slow = Site(text_page, delay=60.0)
+        with slow:
+            source, out = tmp_path / "u", tmp_path / "o.jsonl"
+            source.write_text(f"{slow.urls[0]}/never\n" + "".join(
+                f"{site.urls[0]}/{n}\n" for n in range(20)))
+            with start(source, "-o", out, "--no-robots", "--flush", "0.01") as process:
+                while len(site.asked) < 20 or not out.exists() or len(records(out)) < 20:
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGINT)
+                assert process.stderr is not None
+                assert b"once more to cancel" in process.stderr.readline()
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"cancelled: 20 done" in err
+    assert len(records(out)) == 20
+
+
+def test_worker_killed(urls: Callable[[int], Path], site: Site, tmp_path: Path) -> None:
+    """A worker process that is killed is started again; nothing is lost or doubled."""
+    source, out = urls(900), tmp_path / "o.jsonl"
+    with start(source, "-o", out, "--workers", "2", "--flush", "0.02") as process:
+        while len(site.asked) < 60:
+            time.sleep(0.002)
+        os.kill(children_of(process.pid)[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    check_whole(out, source, site)
+
+
+def children_of(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    if not path.exists():
+        pytest.skip("needs /proc with children")
+    return [int(child) for child in path.read_text().split()]
+
+
+def test_workers_from_standard_input(site: Site, urls: Callable[[int], Path],
+                                     tmp_path: Path) -> None:
+    """Standard input is dealt out to the workers by host."""
+    source, out = urls(120), tmp_path / "o.jsonl"
+    code, _, err = run("-", "-o", out, "--workers", "2", input=source.read_bytes())
+    assert code == 0, err
+    check_whole(out, source, site)
+
+
+def test_full_disk(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
+    """An output that takes no more: said clearly, status 23, whole so far, and can be resumed."""
+    source, out = urls(300), tmp_path / "o.jsonl"
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    code, _, err = run(source, "-o", out, "--flush", "0.05", preexec_fn=limit)
+    assert code == 23
+    assert "cannot write to" in err
+    assert "--resume goes on from there" in err
+    assert 0 < len(records(out)) < 300
+    code, _, err = run(source, "-o", out, "--resume")
+    assert code == 0, err
+    check_whole(out, source, site)
+
+
+def test_reader_goes_away(urls: Callable[[int], Path]) -> None:
+    """`fetch … | head -1`: one clear line and status 23, no traceback."""
+    with start(urls(3000)) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["status"] == 200
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read().decode()
+        process.wait(30)
+    assert process.returncode == 23
+    assert "closed by its reader" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("args", "says"), [
+    (["/nowhere"], "does not exist"), (["--rate", "fast"], "a rate is like"),
+    (["--max-body", "big"], "a size is like"), (["--resume"], "needs --output"),
+    (["--workers", "2"], "needs --output"), (["--only-status", "abc"], "status filter"),
+    (["-H", "nonsense"], "a header is like"), (["-c", "0"], "connections must be at least 1"),
+])
+def test_asked_wrongly(tmp_path: Path, args: list[str], says: str) -> None:
+    """What makes no sense is said before anything is fetched, with status 2."""
+    source = tmp_path / "u"
+    source.write_text("")
+    given = args if args[0].startswith("/") else [str(source), *args]
+    code, _, err = run(*given)
+    assert code == 2
+    assert says in " ".join(err.replace("│", " ").split())

@@ -1,0 +1,108 @@
+"""A small web site of several hosts, for crawls: pages are made by a function, requests are noted.
+
+    with Site(page, hosts=3) as site: ...
+
+Facts:  each host is a port of 127.0.0.1; the server is asyncio in a thread of this process.
+Rules:  `page(host, path)` gives (status, headers, body); `host` is the number of the port. What
+        was asked for is in `site.asked` as "METHOD host path".
+Not here: anything beyond GET and HEAD with keep-alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from support.leaks import disregard
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Site:
+    """See the module. `urls` are the bases, one per host; `delay` is waited before each answer."""
+
+    def __init__(self, page: Callable[[int, str], Answer], hosts: int = 1,
+                 delay: float = 0.0) -> None:
+        self.page = page
+        self.delay = delay
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self._sockets = [socket.create_server(("127.0.0.1", 0), backlog=512)
+                         for _ in range(hosts)]
+        for one in self._sockets:
+            disregard(one.fileno())
+        self.urls = [f"http://127.0.0.1:{s.getsockname()[1]}" for s in self._sockets]
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Site:
+        self._thread.start()
+        self._started.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        servers = [await asyncio.start_server(self._handler(n), sock=s)
+                   for n, s in enumerate(self._sockets)]
+        self._started.set()
+        await self._stop.wait()
+        for server in servers:
+            server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _handler(self, host: int) -> Any:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            disregard(writer.get_extra_info("socket").fileno())
+            try:
+                await self._converse(host, reader, writer)
+            except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                pass
+            finally:
+                self._tasks.discard(task)
+                with contextlib.suppress(Exception):
+                    writer.close()
+
+        return handle
+
+    async def _converse(self, host: int, reader: Any, writer: Any) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            method, path, _ = head[0].split(" ", 2)
+            fields = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+            if "content-length" in fields:
+                await reader.readexactly(int(fields["content-length"]))
+            self.asked.append(f"{method} {host} {path}")
+            self.headers.append(fields)
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            status, extra, body = self.page(host, path)
+            lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}",
+                     *(f"{name}: {value}" for name, value in extra.items())]
+            data = "\r\n".join([*lines, "", ""]).encode("latin-1")
+            writer.write(data if method == "HEAD" else data + body)
+            await writer.drain()
+
+
+def text_page(host: int, path: str) -> Answer:
+    """A page that tells itself apart from any other; 404 for robots.txt."""
+    if path == "/robots.txt":
+        return 404, {}, b""
+    return 200, {"Content-Type": "text/plain"}, f"page {host} {path} ".encode() * 40
