@@ -7,22 +7,18 @@ Facts:  an engine's left-over input is copied on every step, so it is fed small 
         stays linear however large the chunk and however tiny the step. 4 bytes of zstd can be
         128 KiB of text, 50 bytes of gzip 64 KiB; members and frames may be empty.
 Rules:  every member (gzip) and frame (zstd) is decoded, by loop, never by recursion. Whatever
-        the engine dislikes leaves here as `DecodingError`. Libraries are imported when the first
-        such body arrives, the fastest well-kept one that is installed.
-Not here: which codings to take off, in what order, and how much output is too much.
+        the engine dislikes leaves here as `DecodingError`.
+Not here: which library does the work (coding_engines.py); which codings to take off, in what
+        order, and how much output is too much (decoding.py).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from functools import cache
-from threading import local
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from . import coding_engines
 from .errors import DecodingError, clip
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SLICE = 65536
 """Most compressed bytes given to an engine in one step."""
@@ -35,12 +31,6 @@ _PADDING_SLICE = 4096
 
 _ZSTANDARD_SLICE = 256
 """zstandard's incremental decompressor has no output limit; this many bytes are 8 MiB at worst."""
-
-ZSTD_WINDOW_LOG = 23
-"""8 MiB, the window that RFC 9659 allows a zstd body on the web to ask for."""
-
-BROTLI_MINIMUM = (1, 2)
-"""The first brotli release whose decompressor can limit its output."""
 
 
 class Layer:
@@ -148,7 +138,7 @@ class Gzip(Layer):
         while self._has_input():
             start = self._position
             if not self._padding_may_follow or self._chunk[start] != 0:
-                self._engine = inflate_module(SLICE).decompressobj(31)
+                self._engine = coding_engines.inflate_module(SLICE).decompressobj(31)
                 self._padding_may_follow = True
                 return True
             piece = self._chunk[start : start + _PADDING_SLICE]
@@ -203,7 +193,9 @@ class Deflate(_SingleStream):
             self._chunk = self._chunk[self._position :] + self._chunks.popleft()
             self._position = 0
         first, second = self._chunk[self._position : self._position + 2]
-        self._engine = inflate_module(SLICE).decompressobj(deflate_wbits(first, second))
+        self._engine = coding_engines.inflate_module(SLICE).decompressobj(
+            coding_engines.deflate_wbits(first, second)
+        )
         return True
 
     _step = Gzip._step
@@ -220,7 +212,7 @@ class Brotli(_SingleStream):
         self._refuse_more()
         if not self._has_input():
             return False
-        self._engine = _module("brotli").Decompressor()
+        self._engine = coding_engines.brotli_engine()
         return True
 
     def _step(self, limit: int) -> bytes:
@@ -245,7 +237,7 @@ class Zstd(Layer):
     def _begin(self) -> bool:
         if not self._has_input():
             return False
-        self._engine, self._limits_output = zstd_engine()
+        self._engine, self._limits_output = coding_engines.zstd_engine()
         return True
 
     def _step(self, limit: int) -> bytes:
@@ -268,154 +260,4 @@ LAYERS: dict[str, type[Layer]] = {
     "deflate": Deflate,
     "br": Brotli,
     "zstd": Zstd,
-}
-
-
-# -- which library
-
-
-def deflate_wbits(first: int, second: int) -> int:
-    """zlib's `wbits` for a deflate body that begins with these two bytes: 15 zlib, -15 raw."""
-    is_zlib = first & 0x0F == 8 and first >> 4 <= 7 and (first << 8 | second) % 31 == 0
-    return 15 if is_zlib else -15
-
-
-_SMALL = 256  # compressed bytes below which plain zlib wins: it starts in half the time
-
-
-def inflate_module(size: int) -> Any:
-    """The module with `decompressobj` that is fastest for about `size` compressed bytes."""
-    return (
-        _module("zlib") if size < _SMALL else _module("isal.isal_zlib", "zlib_ng.zlib_ng", "zlib")
-    )
-
-
-def zstd_engine() -> tuple[Any, bool]:
-    """A decompressor for one frame, and whether its steps can be limited."""
-    module = _module(*ZSTD_MODULES)
-    if module.__name__ == "zstandard":
-        whole = module.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
-        return whole.decompressobj(), False
-    window = {module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
-    return module.ZstdDecompressor(options=window), True
-
-
-ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")
-
-
-@cache
-def _module(*names: str) -> Any:
-    """The first of these modules that can be imported, None if there is none."""
-    from importlib import import_module
-
-    for name in names:
-        try:
-            return import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
-@cache
-def installed() -> tuple[str, ...]:
-    """The codings that can be taken off here, by looking for libraries without importing them."""
-    codings = ["gzip", "deflate"]
-    if _has_brotli():
-        codings.append("br")
-    if any(map(_is_there, ("_zstd", "backports.zstd", "zstandard"))):
-        codings.append("zstd")
-    return tuple(codings)
-
-
-def _is_there(name: str) -> bool:
-    from importlib.util import find_spec
-
-    try:
-        return find_spec(name) is not None
-    except ImportError:  # the parent of a dotted name is missing
-        return False
-
-
-def _has_brotli() -> bool:
-    """True if a brotli is installed that can limit its output: the directory name tells."""
-    from importlib.util import find_spec
-
-    spec = find_spec("brotli")
-    if spec is None or not spec.origin:
-        return False
-    import os
-    import re
-
-    for entry in os.listdir(os.path.dirname(spec.origin)):
-        match = re.match(r"brotli-(\d+)\.(\d+).*\.(dist|egg)-info$", entry, re.IGNORECASE)
-        if match:
-            return (int(match[1]), int(match[2])) >= BROTLI_MINIMUM
-    return True
-
-
-# -- whole bodies in one call
-
-
-def gzip_at_once(data: bytes, limit: int) -> bytes | None:
-    """One member, nothing behind it, at most `limit` bytes: the body. Otherwise None."""
-    module = inflate_module(len(data))
-    try:
-        engine = module.decompressobj(31)
-        plain: bytes = engine.decompress(data, limit)
-    except module.error:
-        return None
-    return plain if engine.eof and not engine.unused_data else None
-
-
-def deflate_at_once(data: bytes, limit: int) -> bytes | None:
-    """The same for deflate."""
-    if len(data) < 2:
-        return None
-    module = inflate_module(len(data))
-    try:
-        engine = module.decompressobj(deflate_wbits(data[0], data[1]))
-        plain: bytes = engine.decompress(data, limit)
-    except module.error:
-        return None
-    return plain if engine.eof and not engine.unused_data else None
-
-
-def brotli_at_once(data: bytes, limit: int) -> bytes | None:
-    """The same for br, if its library is there."""
-    if "br" not in installed():
-        return None
-    module = _module("brotli")
-    engine = module.Decompressor()
-    try:
-        plain: bytes = engine.process(data, output_buffer_limit=limit)
-    except module.error:
-        return None
-    return plain if engine.is_finished() else None
-
-
-def zstd_at_once(data: bytes, limit: int) -> bytes | None:
-    """One frame that tells its size; a context kept per thread saves most of a small body."""
-    module = _module("zstandard")
-    if module is None:
-        return None
-    context = getattr(_per_thread, "zstd", None)
-    if context is None:
-        context = _per_thread.zstd = module.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
-    try:
-        if not 0 <= module.frame_content_size(data) <= limit:
-            return None
-        plain: bytes = context.decompress(data, allow_extra_data=False)
-    except module.ZstdError:
-        return None
-    return plain
-
-
-_per_thread = local()
-
-AT_ONCE: dict[str, Callable[[bytes, int], bytes | None]] = {
-    "gzip": gzip_at_once,
-    "x-gzip": gzip_at_once,
-    "deflate": deflate_at_once,
-    "br": brotli_at_once,
-    "zstd": zstd_at_once,
 }

@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from . import codings
+from . import coding_engines, codings
 from .errors import DecodingError, ResponseTooLarge, clip
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def decode_body(
     or frame) are a single call of the library.
     """
     if type(content_encoding) is str:
-        at_once = codings.AT_ONCE.get(content_encoding)
+        at_once = coding_engines.AT_ONCE.get(content_encoding)
         if at_once is not None and data:
             ceiling = _ceiling(len(data), max_size, max_ratio)
             plain = at_once(data, int(min(ceiling + 1, _NO_LIMIT)))
@@ -263,12 +263,12 @@ def _parse(content_encoding: str | Sequence[str]) -> list[str]:
 
 @cache
 def _known() -> frozenset[str]:
-    return frozenset([*codings.installed(), "x-gzip"])
+    return frozenset([*coding_engines.installed(), "x-gzip"])
 
 
 def __getattr__(name: str) -> str:
     if name == "ACCEPT_ENCODING":
-        value = ", ".join(codings.installed())
+        value = ", ".join(coding_engines.installed())
         globals()["ACCEPT_ENCODING"] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

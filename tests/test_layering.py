@@ -31,7 +31,10 @@ ROOMS = [
     ("what an answer is", ["response_objects", "stream_body"]),
     ("connections", ["transport"]),
     ("one concern each", ["multipart", "auth", "cookie_*", "body", "decoding", "http_utils"]),
-    ("their parts", ["digest", "challenges", "file_sources", "sources", "codings", "charsets"]),
+    (
+        "their parts",
+        ["digest", "challenges", "file_sources", "sources", "codings", "coding_*", "charsets"],
+    ),
     ("addresses and fields", ["urls", "url_*", "fields"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asks_fast import codings, decoding
+from asks_fast import coding_engines, codings, decoding
 from asks_fast.decoding import ContentDecoder, decode_body
 from asks_fast.errors import DecodingError, ResponseTooLarge
 
@@ -75,7 +75,7 @@ stacks = st.lists(st.sampled_from(CODINGS), min_size=1, max_size=3)
 def inflate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each library that may be the one for gzip and deflate."""
     module = pytest.importorskip(request.param)
-    monkeypatch.setattr(codings, "inflate_module", lambda size: module)
+    monkeypatch.setattr(coding_engines, "inflate_module", lambda size: module)
     return request.param
 
 
@@ -83,7 +83,7 @@ def inflate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def zstd_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each library that may be the one for zstd."""
     pytest.importorskip(request.param)
-    monkeypatch.setattr(codings, "ZSTD_MODULES", (request.param,))
+    monkeypatch.setattr(coding_engines, "ZSTD_MODULES", (request.param,))
     return request.param
 
 
