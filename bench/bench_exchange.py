@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from asks_fast._hotpath import Connection, Pool, render_fields, render_head
 
+from asks_fast._hotpath import Connection, Pool, render_fields, render_head
 from asks_fast.response_objects import Response
 
 REQUEST = b"GET /small HTTP/1.1\r\nHost: localhost:8000\r\n\r\n"

@@ -18,8 +18,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from asks_fast._hotpath import Connection, OriginPool, Pool
 
+from asks_fast._hotpath import Connection, OriginPool, Pool
 from asks_fast.response_objects import Response
 
 Task = Coroutine[Any, Any, Any]

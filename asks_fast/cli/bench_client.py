@@ -77,6 +77,9 @@ def asks_fast_client(count: Count, seconds: float, own: bool) -> None:
         async with curio.TaskGroup() as group:
             for _ in range(count.connections):
                 await group.spawn(work)
+        for error in group.exceptions:  # the group waits for its tasks, but raises nothing
+            if error is not None:
+                raise error
 
     async def main() -> None:
         async with HSession(url.origin, connections=count.connections) as session:

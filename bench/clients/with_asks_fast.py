@@ -16,10 +16,18 @@ import asks_fast
 
 
 async def crowd(job: Job, worker: Any, numbers: Iterator[int]) -> None:
-    """One task per connection; the first error ends them all."""
-    async with curio.TaskGroup(wait=all) as group:
+    """One task per connection; an error in any of them is raised."""
+    async with curio.TaskGroup() as group:
         for k in range(job.connections):
             await group.spawn(worker, numbers, k)
+    raise_first(group)
+
+
+def raise_first(group: curio.TaskGroup) -> None:
+    """A task group waits for its tasks, but leaves their errors to be asked for."""
+    for error in group.exceptions:
+        if error is not None:
+            raise error
 
 
 async def get(job: Job, session: asks_fast.HSession) -> None:
@@ -104,9 +112,10 @@ async def example(job: Job, session: asks_fast.HSession) -> None:
         job.good_echo(n, r.status_code, r.content)
 
     with job.timed():
-        async with curio.TaskGroup(wait=all) as group:
+        async with curio.TaskGroup() as group:
             for n in job.numbers():
                 await group.spawn(one, n)
+    raise_first(group)
 
 
 KINDS = {"get": get, "json": json, "post": post, "stream": stream, "example": example}
