@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ProxyLogins"]
 
 _FIELD = "Proxy-Authorization"
+_MOST_READY = 1024
 
 
 @dataclass
@@ -49,6 +50,9 @@ class ProxyLogins:
 
     def __init__(self) -> None:
         self._digests: dict[Proxy, Any] = {}
+        # Answers to challenges, each for the request that was challenged: how it fares tells
+        # `DigestAuth` whether the password is right.
+        self._ready: dict[tuple[Proxy, str, str], dict[str, str]] = {}
 
     def __repr__(self) -> str:
         return f"<ProxyLogins {len(self._digests)} by Digest>"
@@ -58,7 +62,9 @@ class ProxyLogins:
         digest = self._digests.get(proxy)
         if digest is None:
             return proxy.headers_to_send()
-        credentials = digest.preempt(_request(proxy, method, target))
+        credentials = self._ready.pop((proxy, method, target), None)
+        if credentials is None:
+            credentials = digest.preempt(_request(proxy, method, target))
         return (*proxy.headers, *credentials.items())
 
     async def challenged(
@@ -84,7 +90,12 @@ class ProxyLogins:
             self._digests[proxy] = digest
         request = _request(proxy, method, target)
         request.headers.update(pair for pair in sent if pair[0] == _FIELD)
-        return bool(await digest(_Answer(fields), request))
+        credentials = await digest(_Answer(fields), request)
+        if credentials:
+            if len(self._ready) >= _MOST_READY:
+                self._ready.clear()
+            self._ready[proxy, method, target] = credentials
+        return bool(credentials)
 
 
 def _request(proxy: Proxy, method: str, target: str) -> _Request:

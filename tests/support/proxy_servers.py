@@ -1,0 +1,103 @@
+"""Real proxies in processes of their own: squid (http), pproxy (http over TLS, SOCKS).
+
+Rules:  port 0 is not known to them, so a free port is found first; ready when it accepts; ends with
+        the `with` block. What is not installed raises `NotInstalled`, with what to install.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.servers import NotInstalled, Server, _stop, free_port, wait_for_port
+
+USER, PASSWORD, REALM = "user", "pass word:+", "test proxy"
+
+_HELPERS = {
+    "basic": """
+        import sys, urllib.parse
+        for line in sys.stdin:
+            user, password = (urllib.parse.unquote(word) for word in line.split())
+            ok = (user, password) == ({user!r}, {password!r})
+            print("OK" if ok else "ERR", flush=True)
+    """,
+    "digest": """
+        import sys
+        for line in sys.stdin:
+            known = line.strip() == '"{user}":"{realm}"'
+            print('OK ha1="{ha1}"' if known else "ERR", flush=True)
+    """,
+}
+
+
+@contextmanager
+def squid(auth: str | None = None) -> Iterator[Server]:
+    """squid as a forward and CONNECT proxy; `auth` is "basic" or "digest" (USER, PASSWORD)."""
+    program = shutil.which("squid") or shutil.which("squid", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise NotInstalled("squid is not installed: apt-get install squid")
+    # Run as root, squid becomes another user, who cannot look into pytest's directories.
+    directory = Path(tempfile.mkdtemp(prefix="asks_fast_squid"))
+    directory.chmod(0o777)
+    port = free_port()
+    lines = [f"http_port 127.0.0.1:{port}", f"pid_filename {directory}/pid", "access_log none"]
+    lines += [f"cache_log {directory}/cache.log", "cache deny all", "shutdown_lifetime 0 seconds"]
+    lines += ["visible_hostname proxy.test", f"coredump_dir {directory}", "pinger_enable off"]
+    lines += ["logfile_rotate 0", "max_filedescriptors 1024", "via on"]
+    if auth is not None:
+        ha1 = hashlib.md5(f"{USER}:{REALM}:{PASSWORD}".encode()).hexdigest()
+        helper = directory / "helper.py"
+        text = textwrap.dedent(_HELPERS[auth])
+        helper.write_text(text.format(user=USER, password=PASSWORD, realm=REALM, ha1=ha1))
+        python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+        lines += [f"auth_param {auth} program {python} {helper}", f"auth_param {auth} children 1"]
+        lines += [f"auth_param {auth} realm {REALM}", "acl known proxy_auth REQUIRED"]
+        lines += ["http_access allow known", "http_access deny all"]
+    else:
+        lines += ["http_access allow all"]
+    config = directory / "squid.conf"
+    config.write_text("\n".join(lines) + "\n")
+    command = [program, "-N", "-f", str(config), "-n", f"t{os.getpid()}p{port}"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=directory)
+    try:
+        wait_for_port("127.0.0.1", port, process)
+        yield Server("127.0.0.1", port)
+    finally:
+        _stop(process)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def pproxy(
+    protocols: str, *, login: bool = False, tls_files: str | None = None
+) -> Iterator[Server]:
+    """pproxy speaking `protocols` ("socks4+socks5", "http"), with USER and PASSWORD if `login`.
+
+    `tls_files` is "certificate,key": then TLS comes first.
+    """
+    if importlib.util.find_spec("pproxy") is None:
+        raise NotInstalled("pproxy is not installed: pip install pproxy")
+    port = free_port()
+    url = f"{protocols}{'+ssl' if tls_files else ''}://127.0.0.1:{port}"
+    # Otherwise it lets in whomever came from an address that logged in once.
+    command = [sys.executable, "-W", "ignore", "-m", "pproxy", "--auth", "-1"]
+    command += ["-l", f"{url}/#{USER}:{PASSWORD}" if login else url]
+    if tls_files is not None:
+        command += ["--ssl", tls_files]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for_port("127.0.0.1", port, process)
+        yield Server("127.0.0.1", port, "https" if tls_files else "http")
+    finally:
+        _stop(process)
