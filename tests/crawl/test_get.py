@@ -1,0 +1,116 @@
+"""`asks-fast get`: one request for a person who knows curl."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.servers import Server
+
+import asks_fast
+from asks_fast import errors
+
+pytest.importorskip("click", reason="the extra cli is not installed")
+pytest.importorskip("rich", reason="the extra cli is not installed")
+
+ROOT = Path(asks_fast.__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def get(*args: Any, **options: Any) -> tuple[int, bytes, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from asks_fast.cli import main; main()", "get", *map(str, args)],
+        env=ENVIRONMENT, capture_output=True, timeout=60, **options)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def base(server: Server) -> str:
+    return f"http://{server.host}:{server.port}"
+
+
+def test_body(app_server: Server) -> None:
+    """The body, nothing else, to standard output; redirects followed; decompressed."""
+    assert get(base(app_server) + "/asks/test/7") == (0, b"7", "")
+    code, out, _ = get(f"{app_server.host}:{app_server.port}/redirect/2")
+    assert (code, json.loads(out)["path"]) == (0, "/get")
+    assert json.loads(get(base(app_server) + "/gzip")[1])["coding"] == "gzip"
+    _, out, _ = get("--no-location", "-i", base(app_server) + "/redirect/1")
+    assert out.startswith(b"HTTP/1.1 302")
+
+
+def test_sending(app_server: Server, tmp_path: Path) -> None:
+    """Bodies, headers, cookies and credentials, by curl's letters."""
+    file = tmp_path / "body"
+    file.write_bytes(b"c=3")
+    url = base(app_server) + "/anything"
+    sent = json.loads(get("-d", "a=1", "-d", "b=2", "-d", f"@{file}", url)[1])
+    assert (sent["method"], sent["form"]) == ("POST", {"a": "1", "b": "2", "c": "3"})
+    sent = json.loads(get("--json", '{"x": [1]}', "-X", "PUT", url)[1])
+    assert (sent["method"], sent["json"]) == ("PUT", {"x": [1]})
+    sent = json.loads(get("-H", "X-A: 1", "-A", "me/1", "-b", "k=v", url)[1])["headers"]
+    assert (sent["x-a"], sent["user-agent"], sent["cookie"]) == ("1", "me/1", "k=v")
+    assert get("-f", base(app_server) + "/basic-auth/u/p")[0] == 22
+    _, out, _ = get("-f", "-u", "u:p", base(app_server) + "/basic-auth/u/p")
+    assert json.loads(out)["authenticated"]
+    _, out, _ = get("-f", "--bearer", "tok", base(app_server) + "/bearer/tok")
+    assert json.loads(out)["authenticated"]
+    sent = json.loads(get("-F", "a=1", "-F", f"f=@{file}", url)[1])
+    assert "multipart/form-data" in sent["headers"]["content-type"]
+    assert 'filename="body"' in sent["data"]
+
+
+def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:
+    """-i and -I print the head, -v tells the way on stderr, --timing the time; -o a file."""
+    code, out, _ = get("-I", base(app_server) + "/json")
+    assert out.startswith(b"HTTP/1.1 200")
+    assert out.endswith(b"\r\n\r\n")
+    code, out, err = get("-v", "--timing", "-o", tmp_path / "o",
+                         base(app_server) + "/absolute-redirect/1")
+    assert (code, out) == (0, b"")
+    assert "> GET http" in err
+    assert "< 302" in err
+    assert "1 redirects" in err
+    assert json.loads((tmp_path / "o").read_bytes())["path"] == "/get"
+
+
+@pytest.mark.parametrize(("args", "code", "says"), [
+    (["-f", "{base}/status/404"], 22, "the answer is 404"),
+    (["http://127.0.0.1:1/"], 7, "127.0.0.1"),
+    (["ftp://a/"], 3, "ftp"), (["http://a b/"], 3, ""),
+    (["--max-time", "0.2", "{base}/slow/5"], 28, ""),
+    (["--max-redirects", "2", "{base}/redirect/5"], 47, ""),
+    (["--max-filesize", "10", "{base}/bytes/100"], 63, "larger than 10 bytes"),
+    (["-o", "/nowhere/at/all", "{base}/"], 56, "nowhere"),
+])
+def test_failures(app_server: Server, args: list[str], code: int, says: str) -> None:
+    """curl's exit statuses, one clear line, no traceback; -s says nothing."""
+    given = [arg.replace("{base}", base(app_server)) for arg in args]
+    got, _, err = get(*given)
+    assert got == code, err
+    assert says in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+    got, _, err = get("-s", *given)
+    assert (got, err) == (code, "")
+
+
+def test_every_error_has_a_status() -> None:
+    """Every error of the library leads to a status other than 0."""
+    from asks_fast.cli.get import exit_status
+
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            assert exit_status(kind.__new__(kind)) > 0
+
+
+def test_terminal_is_safe(peer: Any) -> None:
+    """Control characters that a server puts into its head are shown, not obeyed."""
+    from asks_fast.cli.display import harmless
+
+    assert harmless("a\x1b[31mb\r\n") == "a\\x1b[31mb\\x0d\\x0a"
