@@ -1,0 +1,259 @@
+"""Bulk fetching on many machines: one function that engines can call, and a thin binding to Dask.
+
+`fetch_partition` fetches a list of URLs and gives records back, or writes them to a shard beside
+the worker. It can be pickled and needs nothing but its arguments, so Dask, Ray and Spark call it
+as it is; `fetch_bag` and `fetch_distributed` do that for Dask. Recipes: docs/guide/scaleout.md.
+
+Facts:  engines run a failed partition again, perhaps while its first run is still alive.
+Rules:  a host is in one partition only (`partition_by_host`), so politeness holds with no word
+        between workers. A shard has a ledger: run again, it goes on, and holds each URL once.
+        A URL that fails is a record, not an exception; a partition fails only if it cannot write.
+Not here: fetching itself (`crawl`), clusters.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .crawl.fetching import Fetch
+from .crawl.formats import as_dict
+from .crawl.jobs import host_of
+from .crawl.options import FetchOptions
+from .crawl.pages import Fetched
+from .crawl.plan import Plan, make_session, run_in_kernel
+
+__all__ = ["FetchOptions", "fetch_bag", "fetch_distributed", "fetch_partition",
+           "partition_by_host", "partition_of"]
+
+Options = FetchOptions | Mapping[str, Any] | None
+
+
+def partition_of(request: Any, partitions: int) -> int:
+    """Which of so many partitions a request belongs to: the same for all requests of a host."""
+    url = request if isinstance(request, str) else str(request.get("url") or "")
+    return zlib.crc32(host_of(url).encode("utf-8", "surrogatepass")) % partitions
+
+
+def partition_by_host(requests: Iterable[Any], partitions: int) -> list[list[Any]]:
+    """The requests (URLs, or dicts of request arguments) in so many lists, no host in two."""
+    made: list[list[Any]] = [[] for _ in range(partitions)]
+    for request in requests:
+        made[partition_of(request, partitions)].append(request)
+    return made
+
+
+def fetch_partition(
+    requests: Iterable[Any],
+    options: Options = None,
+    *,
+    shard: str | os.PathLike[str] | None = None,
+    body: str = "auto",
+    headers: bool = False,
+) -> Any:
+    """Fetch a list of requests, blocking until all are done.
+
+    Args:
+        requests: URLs, or dicts of request arguments with an optional `key`.
+        options: a `FetchOptions`, or a dict of its fields.
+        shard: where to write: a name ending in .jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz
+            or .parquet (needs pyarrow). Run again with the same name, it goes on.
+        body, headers: what records hold, as for `asks-fast fetch`.
+
+    Returns: a list of records (dicts, see docs/guide/command-line.md); with `shard`, one dict
+        with `shard`, `done`, `failed`, `bytes` of this run and `total`, the requests in it.
+    Raises: OSError or OutputError when the shard cannot be written.
+    """
+    made = _as_options(options)
+    if shard is None:
+        writer = _Records(body, headers)
+        run_in_kernel(_fetch, list(requests), made, writer)
+        return writer.records
+    path = Path(shard)
+    if path.suffix == ".parquet":
+        return _fetch_parquet(list(requests), made, path, body, headers)
+    return _fetch_shard(list(requests), made, path, body, headers)
+
+
+def fetch_bag(
+    requests: Any,
+    options: Options = None,
+    *,
+    partitions: int | None = None,
+    body: str = "auto",
+    headers: bool = False,
+) -> Any:
+    """A `dask.bag.Bag` of records; nothing is fetched before it is computed.
+
+    `requests`: an iterable, or a Bag, which is regrouped so that no host is in two partitions.
+    `partitions`: default 16, or as many as the Bag has.
+    """
+    db, delayed = _import_dask()
+    made = _as_options(options)
+    how: dict[str, Any] = {"body": body, "headers": headers}
+    if isinstance(requests, db.Bag):
+        count = partitions or requests.npartitions
+        grouped = requests.groupby(lambda one: partition_of(one, count), npartitions=count)
+        return grouped.map(lambda group: fetch_partition(group[1], made, **how)).flatten()
+    parts = [part for part in partition_by_host(requests, partitions or 16) if part]
+    if not parts:
+        return db.from_sequence([], npartitions=1)
+    call = delayed(fetch_partition, pure=False)
+    return db.from_delayed([call(part, made, **how) for part in parts])
+
+
+def fetch_distributed(
+    client: Any,
+    requests: Iterable[Any],
+    options: Options = None,
+    *,
+    partitions: int | None = None,
+    shards: str | os.PathLike[str] | None = None,
+    form: str = "jsonl",
+    body: str = "auto",
+    headers: bool = False,
+    retries: int = 3,
+) -> Iterator[dict[str, Any]]:
+    """Fetch on a `distributed.Client`'s workers; gives what is ready, partition by partition.
+
+    `shards`: a directory that the workers write to (shared, or each worker's own), one file a
+    partition, in the format that `form` names (or "parquet"); then what is given are summaries
+    instead of records. `partitions`: default four per worker thread. `retries`: of a partition
+    that failed; one whose worker died is run again by the scheduler in any case.
+
+    Left early, the generator cancels what was not given yet.
+    """
+    import distributed
+
+    made = _as_options(options)
+    count = partitions or 4 * max(1, sum(client.nthreads().values()))
+    futures = []
+    for number, part in enumerate(partition_by_host(requests, count)):
+        if part:
+            shard = None if shards is None else str(
+                Path(shards) / f"part-{number:05}-of-{count:05}.{form}")
+            futures.append(client.submit(fetch_partition, part, made, shard=shard, body=body,
+                                         headers=headers, retries=retries, pure=False))
+    as_completed: Any = distributed.as_completed
+    waiting = as_completed(futures, with_results=True)
+    try:
+        for future, result in waiting:
+            futures.remove(future)
+            future.release()
+            if shards is None:
+                yield from result
+            else:
+                yield result
+    finally:
+        if futures:
+            client.cancel(futures)
+
+
+class _Records:
+    """A writer that keeps records in memory."""
+
+    seconds = 1.0
+
+    def __init__(self, body: str, headers: bool) -> None:
+        self.body = body
+        self.headers = headers
+        self.records: list[dict[str, Any]] = []
+
+    def add(self, key: int, fetched: Fetched | None, now: float) -> None:
+        """One result."""
+        if fetched is not None:
+            self.records.append(as_dict(fetched, self.body, self.headers))
+
+    def flush_if_due(self, now: float) -> None:
+        """Nothing waits."""
+
+    def finish(self) -> None:
+        """Nothing waits."""
+
+
+def _as_options(options: Options) -> FetchOptions:
+    if isinstance(options, FetchOptions):
+        return options
+    return FetchOptions.from_dict(options or {})
+
+
+async def _fetch(requests: list[Any], options: FetchOptions, writer: Any) -> None:
+    async with make_session(options) as session:
+        await Fetch(session, options, requests, writer).run()
+
+
+def _fetch_shard(requests: list[Any], options: FetchOptions, path: Path, body: str,
+                 headers: bool) -> dict[str, Any]:
+    plan = Plan("-", str(path), options, body=body, headers=headers)
+    plan.prepare_output(resume=True, overwrite=False)
+
+    async def main() -> dict[str, Any]:
+        async with make_session(options) as session:
+            fetch, ledger = plan.fetch(session, requests)
+            assert ledger is not None
+            with ledger:
+                tally = await fetch.run()
+                return {"shard": str(path), "done": tally.done, "failed": tally.failed,
+                        "bytes": tally.bytes, "total": len(ledger.done)}
+
+    made: dict[str, Any] = run_in_kernel(main)
+    return made
+
+
+def _fetch_parquet(requests: list[Any], options: FetchOptions, path: Path, body: str,
+                   headers: bool) -> dict[str, Any]:
+    """By way of a JSON Lines shard, which is what can be gone on with."""
+    try:
+        import pyarrow.parquet
+    except ImportError as e:
+        raise ImportError("Parquet shards need pyarrow: pip install pyarrow") from e
+    rows = path.with_name(path.name + ".jsonl")
+    ledger = rows.with_name(rows.name + ".ledger")
+    if not path.exists():
+        summary = _fetch_shard(requests, options, rows, body, headers)
+        try:
+            table = _table(rows)
+        except FileNotFoundError:  # another run of this partition was quicker
+            table = None
+        if table is not None:
+            being = path.with_name(f"{path.name}.{os.getpid()}.part")
+            pyarrow.parquet.write_table(table, being, compression="zstd")
+            being.replace(path)
+    else:
+        total = pyarrow.parquet.read_metadata(path).num_rows
+        summary = {"done": 0, "failed": 0, "bytes": 0, "total": total}
+    for leftover in (rows, ledger):
+        leftover.unlink(missing_ok=True)
+    return {**summary, "shard": str(path)}
+
+
+def _table(rows: Path) -> Any:
+    """The records as a table whose columns are the same in every shard."""
+    import pyarrow as pa
+
+    schema = pa.schema([
+        ("url", pa.string()), ("key", pa.string()), ("status", pa.int32()),
+        ("final_url", pa.string()), ("type", pa.string()), ("size", pa.int64()),
+        ("headers", pa.list_(pa.list_(pa.string()))), ("body", pa.string()),
+        ("body_base64", pa.string()), ("error", pa.struct([("kind", pa.string()),
+                                                           ("message", pa.string())])),
+        ("attempts", pa.int32()), ("elapsed", pa.float64()), ("fetched_at", pa.string())])
+    with rows.open("rb") as file:
+        records = [json.loads(line) for line in file]
+    for record in records:
+        if "key" in record and not isinstance(record["key"], str):
+            record["key"] = json.dumps(record["key"])
+    return pa.Table.from_pylist(records, schema=schema)
+
+
+def _import_dask() -> tuple[Any, Any]:
+    try:
+        import dask.bag
+        from dask.delayed import delayed
+    except ImportError as e:
+        raise ImportError('this needs dask: pip install "asks-fast[dask]"') from e
+    return dask.bag, delayed
