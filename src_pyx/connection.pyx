@@ -13,15 +13,8 @@ cdef enum:
     CLOSED = 2
 
 cdef enum:
-    # What `receive` found.
-    MORE = 0            # wait and come again
-    HEAD = 1            # the head is complete, the body is not
-    END = 2             # the message is complete
-
-cdef enum:
     DIRECT_FROM = 65536         # a body with more than this to come is received into its final buffer
     FIRST_GRANT = 67108864      # bytes set aside for a body on its sender's word alone
-    OVERHEAD = 65536            # bytes of chunk framing granted beyond 16 times the body
 
 cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, once TLS was met
 cdef object WantWrite = None
@@ -33,16 +26,6 @@ cdef void meet_tls():
     WantRead, WantWrite = ssl.SSLWantReadError, ssl.SSLWantWriteError
 
 
-cdef object new_parser(Sink sink):
-    parser = HttpResponseParser(sink)
-    if not sink.limits.strict:
-        parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
-        )
-    return parser
-
-
 @cython.final
 cdef class Connection:
     """A connected socket (with TLS done, if any) and the message state on it."""
@@ -52,9 +35,7 @@ cdef class Connection:
     cdef object owner               # the socket object that closes the descriptor; None once closed
     cdef Handle handle
     cdef Trap readable
-    cdef Trap writable
-    cdef object parser
-    cdef Sink sink
+    cdef Reader reader
     cdef Pool pool
     cdef OriginPool origin
     cdef Connection before, after   # neighbours in the pool's list of the idle, or of the lent
@@ -73,9 +54,7 @@ cdef class Connection:
     cdef bint sending               # the request is not out yet
     cdef bint cut_short             # the request was not sent to its end: never to be reused
     cdef bint answered              # a byte of the answer came
-    cdef Py_ssize_t fed             # bytes fed to the parser behind the head, to bound chunk framing
     cdef Py_ssize_t bytes_out       # of the request, taken by the socket
-    cdef bytearray held             # the part of a head that came so far; None without any
     cdef ResponseCore response      # the one being read
     cdef readonly object peer       # (address, port)
 
@@ -91,10 +70,7 @@ cdef class Connection:
                 meet_tls()
         self.handle = Handle(self.fd)
         self.readable = read_trap(self.handle)
-        self.writable = write_trap(self.handle)
-        self.sink = Sink(pool.limits)
-        self.parser = new_parser(self.sink)
-        self.sink.parser = <PyObject *>self.parser
+        self.reader = Reader(pool.limits, pool.scratch)
         self.place = LENT
         self.generation = generation
         self.born = now()
@@ -110,7 +86,6 @@ cdef class Connection:
         """Close the socket; safe to call again. No place in the pool is touched."""
         if self.place != CLOSED:
             self.place = CLOSED
-            self.held = None
             self.response = None
             owner, self.owner, self.layer = self.owner, None, None
             self.fd = -1
@@ -128,9 +103,19 @@ cdef class Connection:
         """Whether it may serve another request: not expired, not forked, open and silent."""
         if self.generation != generation or (self.expires and clock >= self.expires):
             return False
-        if self.layer is not None and self.layer.pending():
-            return False
-        return is_silent(self.fd)
+        if self.layer is None:
+            return is_silent(self.fd)
+        return not self.layer.pending() and (is_silent(self.fd) or self.says_nothing())
+
+    cdef bint says_nothing(self) noexcept:
+        """Whether what came over TLS is housekeeping (a session ticket), not data, not the end."""
+        try:
+            self.layer.recv_into(bytearray(1))
+        except (WantRead, WantWrite):
+            return True
+        except OSError:
+            pass
+        return False
 
     # -- sending
 
@@ -204,7 +189,7 @@ cdef class Connection:
             self.waiting_since = now()
             await self.readable
             found = self.receive()
-            if self.sink.continues:
+            if self.reader.continues:
                 break
         return found
 
@@ -242,151 +227,52 @@ cdef class Connection:
     cdef int receive(self) except -1:
         """Read once and parse: MORE, HEAD or END. Errors name what was seen; EOF is judged here."""
         cdef Scratch scratch = self.pool.scratch
+        cdef Reader reader = self.reader
         cdef Py_ssize_t came
+        cdef int found
         self.waiting_since = 0.0
-        came = self.pull(scratch.data, scratch.room, self.sink.state == IN_BODY)
+        came = self.pull(scratch.data, scratch.room, reader.state == IN_BODY)
         if came < 0:
-            return MORE
+            return HEAD if reader.state == IN_BODY else MORE
         if came == 0:
-            return self.at_end_of_input()
-        self.answered = True
-        return self.digest(scratch.data, came)
-
-    cdef int at_end_of_input(self) except -1:
-        if self.sink.state == IN_BODY and self.sink.length == UNTIL_CLOSE:
-            self.sink.state = COMPLETE
-            self.sink.keep_alive = False
+            if not reader.end_of_input():
+                raise self.broken(None)
             return END
-        raise self.broken(None)
+        self.answered = True
+        if reader.state != EXPECT_HEAD:
+            return reader.digest(scratch.data, came)
+        found = reader.digest(scratch.data, came)
+        if found != MORE:
+            self.fill_in()
+        return found
 
-    cdef int digest(self, char *data, Py_ssize_t length) except -1:
-        """Parse received bytes: heads whole, bodies as they come."""
-        cdef Sink sink = self.sink
-        cdef Py_ssize_t end, searched = 0
-        cdef bint folded = False
-        cdef bytearray joined = None
-        while sink.state == EXPECT_HEAD:
-            if self.held is not None:
-                searched = len(self.held)
-                self.held += data[:length]
-                joined, self.held = self.held, None
-                data, length = joined, len(joined)
-            check_start(data, length)
-            end = end_of_head(data, length, searched, &folded)
-            if end < 0 or end > sink.limits.head:
-                if length > sink.limits.head:
-                    raise errors.HeadTooLarge(f"the head has more than {sink.limits.head} bytes")
-                self.held = joined if joined is not None else bytearray(data[:length])
-                return MORE
-            if folded and searched:
-                folded = False
-                end_of_head(data, end, 0, &folded)
-            if memchr(data, 0, <size_t>end) is not NULL:
-                raise errors.BadHttpResponse(f"NUL in the head: {errors.clip(data[:end])}")
-            sink.folded = folded
-            sink.minor = data[7] - 48
-            sink.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
-            if data[9] != 49:
-                return self.digest_final(data, end, length, joined)
-            self.digest_interim(data, end)
-            data += end
-            length -= end
-            searched = 0
-            folded = False
-            if length == 0:
-                return MORE
-        return self.digest_body(data, length)
-
-    cdef int feed(self, char *start, Py_ssize_t length) except -1:
-        cdef Scratch window = self.pool.scratch
-        window.start, window.length = start, length
-        try:
-            self.parser.feed_data(window)
-        except HttpParserCallbackError as error:
-            if isinstance(error.__context__, errors.AsksException):
-                raise error.__context__ from None
-            raise
-        except HttpParserError as error:
-            if self.sink.state != COMPLETE:
-                raise errors.BadHttpResponse(
-                    f"{error}, in {errors.clip(start[:min(length, 200)])}"
-                ) from None
-            self.sink.surplus = True
-        return 0
-
-    cdef int digest_interim(self, char *data, Py_ssize_t end) except -1:
-        """A 1xx answer: kept for those who ask, counted, never the answer (RFC 9110 §15.2)."""
-        cdef Sink sink = self.sink
-        if sink.status == 101:
-            raise errors.BadHttpResponse("101 Switching Protocols, which was not asked for")
-        self.feed(data, end)
-        if self.response.interim is None:
-            self.response.interim = []
-        self.response.interim.append((sink.status, HeaderTable(sink.fields)))
-        if sink.status == 100:
-            sink.continues = True
-        if len(self.response.interim) > sink.limits.interim:
-            raise errors.HeadTooLarge(f"more than {sink.limits.interim} interim answers")
-        sink.expect_head()
-        return 0
-
-    cdef int digest_final(self, char *data, Py_ssize_t end, Py_ssize_t length, bytearray joined) except -1:
-        cdef Sink sink = self.sink
+    cdef void fill_in(self):
+        """The head is there: tell the response."""
         cdef ResponseCore response = self.response
-        sink.behind_head = length - end
-        self.fed = length - end
-        self.feed(data, length)
-        if sink.state == EXPECT_HEAD:
-            raise errors.BadHttpResponse(f"no head can be read in {errors.clip(data[:end])}")
-        response.status_code = sink.status
-        response.minor = sink.minor
-        response.reason = sink.reason
-        response.headers = HeaderTable(sink.fields)
+        cdef Reader reader = self.reader
+        response.status_code = reader.status
+        response.minor = reader.minor
+        response.headers = table_of(reader.head)
+        response.raw_head = reader.head
+        response.interim = reader.interim
         response.headed = now()
-        return self.after_body(data, length)
-
-    cdef int digest_body(self, char *data, Py_ssize_t length) except -1:
-        cdef Sink sink = self.sink
-        cdef long long left
-        if sink.length >= 0:
-            left = sink.length - sink.got
-            if length > left:
-                sink.surplus = True
-                length = <Py_ssize_t>left
-        else:
-            self.fed += length
-            if sink.length == CHUNKED and self.fed > 16 * sink.got + OVERHEAD + length:
-                raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
-        self.feed(data, length)
-        return self.after_body(data, length)
-
-    cdef int after_body(self, char *data, Py_ssize_t length) except -1:
-        cdef Sink sink = self.sink
-        if sink.state != COMPLETE:
-            return HEAD
-        if sink.length == CHUNKED:
-            if not ends_exactly(data, length):
-                sink.surplus = True
-            if sink.trailers is not None:
-                self.response.trailers = HeaderTable(sink.trailers)
-        return END
 
     async def _read_directly(self):
         """The rest of a body of known length, straight into the buffer that becomes the body."""
-        cdef Sink sink = self.sink
-        cdef long long total = sink.length
-        cdef bytes begun = sink.take_body()
+        cdef Reader reader = self.reader
+        cdef long long total = reader.length
+        cdef bytes begun = reader.take_body()
         cdef Py_ssize_t have = PyBytes_GET_SIZE(begun), room, came
         cdef Grower grower = Grower(<Py_ssize_t>min(total, <long long>FIRST_GRANT))
-        sink.spent = True
         memcpy(grower.at(0), PyBytes_AS_STRING(begun), <size_t>have)
         begun = None
         while have < total:
             room = grower.room_from(have, <Py_ssize_t>total)
             came = self.pull(grower.at(have), room, True)
             if came > 0:
+                reader.feed(grower.at(have), came)
                 have += came
-                sink.got = have
+                reader.got = have
                 if came < room and self.layer is None:
                     self.waiting_since = now()
                     await self.readable
@@ -398,8 +284,8 @@ cdef class Connection:
                 await self.readable
                 self.waiting_since = 0.0
         if self.layer is not None and self.layer.pending():
-            sink.surplus = True
-        sink.state = COMPLETE
+            reader.surplus = True
+        reader.state = COMPLETE
         return grower.take()
 
     # -- the exchange
@@ -415,7 +301,7 @@ cdef class Connection:
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
-        cdef Sink sink = self.sink
+        cdef Reader reader = self.reader
         cdef Py_ssize_t taken
         cdef int found = MORE
         cdef Waiter heir
@@ -434,7 +320,7 @@ cdef class Connection:
                     found = await self._upload(body)
             self.sending = False
             while found == MORE or (found == HEAD and not stream):
-                if found == HEAD and sink.length - sink.got >= DIRECT_FROM:
+                if found == HEAD and reader.length - reader.got >= DIRECT_FROM:
                     response.body = await self._read_directly()
                     found = END
                     break
@@ -444,6 +330,8 @@ cdef class Connection:
                 found = self.receive()
             response.peer = self.peer
             if found == END:
+                if response.body is None:
+                    response.body = reader.take_body()
                 heir = self.finish()
                 if heir is not None:
                     await heir.wake
@@ -468,15 +356,15 @@ cdef class Connection:
         cdef int found = HEAD
         cdef Waiter heir
         try:
-            while self.sink.first_piece is None and found == HEAD:
+            while found == HEAD and not self.reader.has_piece():
                 if self.layer is None or not self.layer.pending():
                     self.waiting_since = now()
                     await self.readable
                 found = self.receive()
             if found == HEAD:
-                return self.sink.take_body()
+                return self.reader.take_body()
+            piece = self.reader.take_body()
             heir = self.finish()
-            piece, response.body = response.body, None
             if heir is not None:
                 await heir.wake
             return piece
@@ -506,7 +394,8 @@ cdef class Connection:
         """As `discard`, from code that can't await; the next in line is woken by the keeper."""
         self.pool.abandon(self)
 
-    cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body):
+    cdef int begin(self, bytes head, ResponseCore response, bint headless,
+                   long long max_body) except -1:
         self.response = response
         response.sent_head = head
         response.origin = self.origin.name
@@ -515,44 +404,33 @@ cdef class Connection:
         self.answered = self.cut_short = self.out_of_patience = False
         self.sending = True
         self.bytes_out = 0
-        self.fed = 0
-        self.sink.expect(headless, max_body)
+        self.reader.expect(headless, max_body)
+        response.body = None
+        return 0
 
     cdef Waiter finish(self):
         """The answer is complete: back to the pool, or closed if it can't be reused."""
-        cdef Sink sink = self.sink
+        cdef Reader reader = self.reader
         cdef ResponseCore response = self.response
-        cdef bint reusable = sink.keep_alive and not sink.surplus and not self.cut_short
-        if sink.first_piece is not None:
-            response.body = sink.take_body()
+        cdef bint reusable = reader.keep_alive and not reader.surplus and not self.cut_short
+        response.trailers = reader.trailers()
         response.ended = now()
         self.exchanges += 1
         self.response = None
-        sink.fields = None
-        if sink.spent and reusable:
-            self.parser = new_parser(sink)
-            sink.parser = <PyObject *>self.parser
+        reader.head = None
         return self.pool.give_back(self, reusable)
 
     # -- what went wrong
 
     cdef object broken(self, error):
         """The exception for a connection that ended too early, or by an error of the system."""
-        cdef Sink sink = self.sink
         if self.out_of_patience:
             if self.sending:
                 return errors.WriteTimeout(
                     f"the server took no bytes for {self.write_patience:g} s", self.write_patience)
             return errors.ReadTimeout(
                 f"the server was silent for {self.patience:g} s", self.patience)
-        if sink.state == IN_BODY:
-            seen = f"after {sink.got} " + (
-                f"of {sink.length} bytes of the body" if sink.length >= 0
-                else "bytes of the body, before its last chunk")
-        elif self.held is not None:
-            seen = f"in the middle of the head: {errors.clip(bytes(self.held))}"
-        else:
-            seen = "before it answered"
+        seen = self.reader.progress()
         how = "closed the connection" if error is None else f"broke the connection ({error})"
         failure = errors.ServerClosedConnectionError(f"the server {how} {seen}")
         failure.stale = self.exchanges > 0 and not self.answered

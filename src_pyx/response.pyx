@@ -16,7 +16,8 @@ cdef class ResponseCore:
     cdef public object request              # the prepared request, None after the swift way
     cdef public object peer                 # (address, port) of the other side, None if unknown
     cdef public bint reused                 # came over a connection that had served before
-    cdef bytes reason
+    cdef bytes raw_head                     # of the answer, as it came
+    cdef bytes reason                       # where there is no raw head
     cdef int minor                          # HTTP/1.<minor>
     cdef bytes sent_head                    # the request head as sent
     cdef str origin                         # "http://host:port" as in a URL
@@ -33,6 +34,8 @@ cdef class ResponseCore:
     @property
     def reason_phrase(self):
         """The words behind the status code, as sent; empty when the server sent none."""
+        if self.raw_head is not None and self.reason is None:
+            self.reason = self.raw_head.partition(b"\n")[0][13:].strip(b" \t\r")
         return "" if self.reason is None else text_of(self.reason)
 
     @property

@@ -66,6 +66,3 @@ cdef class Handle:
 cdef Trap read_trap(Handle handle):
     return Trap(("trap_io", handle, EVENT_READ, "READ_WAIT"))
 
-
-cdef Trap write_trap(Handle handle):
-    return Trap(("trap_io", handle, EVENT_WRITE, "WRITE_WAIT"))

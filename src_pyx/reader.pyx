@@ -1,0 +1,313 @@
+# One response being read: bytes in, state out. No socket, no waiting.
+#
+# Rules:  heads are parsed whole, bodies as they come. What follows a message is surplus: it is never
+#         parsed as an answer, and the connection it came over is of no further use.
+# Not here: where the bytes come from, what an end of input means for the connection.
+
+cdef enum:
+    # What `digest` found.
+    MORE = 0            # more bytes are needed for the head
+    HEAD = 1            # the head is complete, the body is not
+    END = 2             # the message is complete
+
+cdef enum:
+    OVERHEAD = 65536    # bytes of chunk framing granted beyond 16 times the body
+
+
+@cython.final
+cdef class Reader:
+    """The state of the message being read on one connection, and its parsers."""
+
+    cdef Limits limits
+    cdef Sink sink
+    cdef object parser              # for messages without chunks
+    cdef ChunkSink chunk_sink       # and for those with chunks, once one came
+    cdef object chunk_parser
+    cdef Scratch window             # through which the parsers see the bytes
+    cdef int state
+    cdef int status
+    cdef int minor                  # HTTP/1.<minor>
+    cdef bint headless              # the answer to HEAD: ends with its head
+    cdef bint spent                 # the parser waits for a body that will not come
+    cdef long long length           # of the body, or UNTIL_CLOSE, CHUNKED
+    cdef long long got              # bytes of the body so far
+    cdef long long max_body
+    cdef long long framed           # bytes of a chunked body as fed, chunk framing and all
+    cdef bint keep_alive
+    cdef bint surplus               # bytes came behind the end of the message
+    cdef bint continues             # 100 Continue came
+    cdef bytes head                 # of the final answer, as it came
+    cdef list interim               # (status, HeaderTable) of the 1xx answers; None without any
+    cdef bytes piece                # of the body; further ones in `pieces`
+    cdef list pieces
+    cdef bytearray held             # the part of a head that came so far; None without any
+
+    def __cinit__(self, Limits limits not None, Scratch window not None):
+        self.limits = limits
+        self.window = window
+        self.sink = Sink()
+        self.parser = new_parser(self.sink, limits.strict)
+
+    cdef int expect(self, bint headless, long long max_body) except -1:
+        """Get ready for the answer to the next request."""
+        if self.spent:
+            self.parser = new_parser(self.sink, self.limits.strict)
+        self.headless = headless
+        self.max_body = max_body
+        self.state = EXPECT_HEAD
+        self.spent = self.surplus = self.continues = False
+        self.head = self.piece = None
+        self.pieces = self.interim = None
+        self.held = None
+        self.got = self.framed = 0
+        return 0
+
+    cdef int digest(self, char *data, Py_ssize_t length) except -1:
+        """Take in received bytes: MORE, HEAD or END. Raises `BadHttpResponse`."""
+        if self.state == EXPECT_HEAD:
+            return self.digest_head(data, length)
+        if self.length == CHUNKED:
+            return self.digest_chunks(data, length)
+        return self.digest_body(data, length)
+
+    # -- heads
+
+    cdef int digest_head(self, char *data, Py_ssize_t length) except -1:
+        cdef Head head
+        cdef bytearray joined = None
+        while True:
+            if self.held is not None:
+                joined, self.held = self.held, None
+                joined += data[:length]
+                if memchr(data, 10, <size_t>length) is NULL and len(joined) <= self.limits.head:
+                    self.held = joined      # without a line end, no head ended
+                    return MORE
+                data, length = joined, len(joined)
+            check_start(data, length)
+            scan_head(data, length, &head)
+            if head.lines > self.limits.fields:
+                raise errors.HeadTooLarge(f"the head has more than {self.limits.fields} fields")
+            if (head.end if head.end >= 0 else length) > self.limits.head:
+                raise errors.HeadTooLarge(f"the head has more than {self.limits.head} bytes")
+            if head.end < 0:
+                self.held = joined if joined is not None else bytearray(data[:length])
+                return MORE
+            if memchr(data, 0, <size_t>head.end) is not NULL:
+                raise errors.BadHttpResponse(f"NUL in the head: {errors.clip(data[:head.end])}")
+            self.minor = data[7] - 48
+            self.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
+            if data[9] != 49:
+                return self.begin_body(&head, data, length)
+            self.digest_interim(data, head.end)
+            data += head.end
+            length -= head.end
+            if length == 0:
+                return MORE
+
+    cdef int feed(self, char *start, Py_ssize_t length) except -1:
+        """Show bytes to the parser for messages without chunks; it must accept them."""
+        self.window.start, self.window.length = start, length
+        try:
+            self.parser.feed_data(self.window)
+        except HttpParserError as error:
+            raise errors.BadHttpResponse(
+                f"{error}, in {errors.clip(start[:min(length, 200)])}"
+            ) from None
+        return 0
+
+    cdef int feed_head(self, char *data, Py_ssize_t length, Py_ssize_t end) except -1:
+        self.sink.accepted = False
+        self.feed(data, length)
+        if not self.sink.accepted:
+            raise errors.BadHttpResponse(f"no head can be read in {errors.clip(data[:end])}")
+        self.keep_alive = self.sink.keep_alive
+        return 0
+
+    cdef int digest_interim(self, char *data, Py_ssize_t end) except -1:
+        """A 1xx answer: kept for those who ask, counted, never the answer (RFC 9110 §15.2)."""
+        if self.status == 101:
+            raise errors.BadHttpResponse("101 Switching Protocols, which was not asked for")
+        self.feed_head(data, end, end)
+        if self.interim is None:
+            self.interim = []
+        self.interim.append((self.status, table_of(data[:end])))
+        if self.status == 100:
+            self.continues = True
+        if len(self.interim) > self.limits.interim:
+            raise errors.HeadTooLarge(f"more than {self.limits.interim} interim answers")
+        return 0
+
+    cdef int begin_body(self, Head *head, char *data, Py_ssize_t length) except -1:
+        cdef Py_ssize_t behind = length - head.end
+        self.head = data[:head.end]
+        self.length = head.length
+        if self.headless or self.status == 204 or self.status == 304:
+            self.feed_head(data, head.end, head.end)
+            if self.headless:
+                self.spent = True
+                self.keep_alive = keeps_alive(table_of(self.head), self.minor == 1)
+            self.surplus = behind > 0
+            self.length = 0
+            self.state = COMPLETE
+            return END
+        self.state = IN_BODY
+        if head.codings:
+            self.length = CHUNKED
+            return self.begin_chunks(data, length, head.end)
+        if self.length >= 0:
+            self.check_size(self.length)
+            if behind > self.length:
+                behind = <Py_ssize_t>self.length
+                self.surplus = True
+        self.feed_head(data, head.end + (behind if self.length >= 0 else 0), head.end)
+        return self.keep(data + head.end, behind)
+
+    # -- bodies
+
+    cdef int check_size(self, long long size) except -1:
+        if 0 <= self.max_body < size:
+            raise errors.ResponseTooLarge(
+                f"the body has {'at least ' if self.length < 0 else ''}{size} bytes, "
+                f"max_body is {self.max_body}"
+            )
+        return 0
+
+    cdef int digest_body(self, char *data, Py_ssize_t length) except -1:
+        if self.length >= 0:
+            if length > self.length - self.got:
+                length = <Py_ssize_t>(self.length - self.got)
+                self.surplus = True
+            self.feed(data, length)
+        return self.keep(data, length)
+
+    cdef int keep(self, char *data, Py_ssize_t length) except -1:
+        """Keep bytes of a body without chunks; says whether it is complete."""
+        self.got += length
+        if length:
+            self.add_piece(data[:length])
+        if self.got == self.length:
+            self.state = COMPLETE
+            return END
+        if self.length < 0:
+            self.check_size(self.got)
+        return HEAD
+
+    cdef void add_piece(self, bytes piece):
+        if self.piece is None:
+            self.piece = piece
+        elif self.pieces is None:
+            self.pieces = [self.piece, piece]
+        else:
+            self.pieces.append(piece)
+
+    cdef int begin_chunks(self, char *data, Py_ssize_t length, Py_ssize_t end) except -1:
+        if self.chunk_sink is None:
+            self.chunk_sink = ChunkSink(self.limits)
+            self.chunk_parser = new_parser(self.chunk_sink, self.limits.strict)
+        self.chunk_sink.expect()
+        self.framed = -end
+        return self.digest_chunks(data, length)
+
+    cdef int digest_chunks(self, char *data, Py_ssize_t length) except -1:
+        cdef ChunkSink sink = self.chunk_sink
+        self.window.start, self.window.length = data, length
+        self.framed += length
+        try:
+            self.chunk_parser.feed_data(self.window)
+        except HttpParserCallbackError as error:
+            if isinstance(error.__context__, errors.AsksException):
+                raise error.__context__ from None
+            raise
+        except HttpParserError as error:
+            if not sink.ended:
+                raise errors.BadHttpResponse(
+                    f"{error}, in {errors.clip(data[:min(length, 200)])}"
+                ) from None
+            sink.more = True
+        if not sink.accepted:
+            raise errors.BadHttpResponse(f"no head can be read in {errors.clip(data[:length])}")
+        self.keep_alive = sink.keep_alive
+        self.got = sink.got
+        self.check_size(self.got)
+        if self.framed > 16 * self.got + OVERHEAD + length:
+            raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
+        if not sink.ended:
+            return HEAD
+        self.surplus = sink.more or not ends_exactly(data, length)
+        self.state = COMPLETE
+        return END
+
+    cdef HeaderTable trailers(self):
+        if self.length != CHUNKED or self.chunk_sink.trailers is None:
+            return None
+        return HeaderTable(self.chunk_sink.trailers)
+
+    cdef bint has_piece(self):
+        if self.length == CHUNKED:
+            return len(self.chunk_sink.pieces) > 0
+        return self.piece is not None
+
+    cdef bytes take_body(self):
+        """What came of the body since the last call."""
+        cdef bytes body
+        cdef list pieces
+        if self.length == CHUNKED:
+            pieces, self.chunk_sink.pieces = self.chunk_sink.pieces, []
+            return <bytes>pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self.pieces is not None:
+            body = b"".join(self.pieces)
+            self.pieces = None
+        else:
+            body = self.piece if self.piece is not None else b""
+        self.piece = None
+        return body
+
+    cdef bint end_of_input(self):
+        """The other side has nothing more to say: whether that ends the message rightly."""
+        if self.state == IN_BODY and self.length == UNTIL_CLOSE:
+            self.state = COMPLETE
+            self.keep_alive = False
+            return True
+        return False
+
+    cdef str progress(self):
+        """How far the message came, for an error."""
+        if self.state == IN_BODY:
+            if self.length >= 0:
+                return f"after {self.got} of {self.length} bytes of the body"
+            return f"after {self.got} bytes of the body, before its last chunk"
+        if self.held is not None:
+            return f"in the middle of the head: {errors.clip(bytes(self.held))}"
+        return "before it answered"
+
+
+cdef HeaderTable table_of(bytes head):
+    cdef HeaderTable table = HeaderTable()
+    table.head = head
+    return table
+
+
+def read_response(pieces, *, Limits limits=None, bint headless=False, long long max_body=-1,
+                  bint closed=False):
+    """Read one response from received pieces without a connection: for tests and recordings.
+
+    Returns `(status, minor, headers, body, trailers, complete, reusable)`; `closed` says that the
+    other side closed behind the last piece. Raises `BadHttpResponse`.
+    """
+    cdef Reader reader = Reader(limits if limits is not None else Limits(), Scratch(1))
+    cdef int found = MORE
+    cdef bytes piece
+    reader.expect(headless, max_body)
+    for given in pieces:
+        piece = bytes(given)
+        if found == END:
+            reader.surplus = reader.surplus or len(piece) > 0
+        elif piece:
+            found = reader.digest(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+    if found != END and closed and reader.end_of_input():
+        found = END
+    headers = None if reader.head is None else table_of(reader.head)
+    body = b"" if reader.head is None else reader.take_body()
+    return (reader.status, reader.minor, headers, body,
+            reader.trailers() if reader.head is not None else None,
+            found == END, found == END and reader.keep_alive and not reader.surplus)
