@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .cookie_utils import Cookie, CookieTracker
     from .kernel import Kernel, run
     from .multipart import MultipartData
+    from .transport.proxies import Proxy
     from .transport.retry import Retry
     from .transport.timeouts import Timeouts
 
@@ -86,6 +87,7 @@ __all__ = [
     "PoolTimeout",
     "PostResponseAuth",
     "PreResponseAuth",
+    "Proxy",
     "ProxyError",
     "ReadTimeout",
     "RequestTimeout",
@@ -131,6 +133,7 @@ _LAZY = {
     "MultipartData": "multipart",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
+    "Proxy": "transport.proxies",
     "Retry": "transport.retry",
     "Timeouts": "transport.timeouts",
     "run": "kernel",

@@ -40,7 +40,7 @@ _NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\\^`{|}]")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy, as a value; made by `make_proxy`.
+    """One proxy, as a value; made by `Proxy.from_url`.
 
     `headers` go to the proxy alone. `digest` keeps the password from being sent as Basic.
     `tls` is how an `https` proxy is verified, None for the way the request's origin is.
@@ -54,6 +54,11 @@ class Proxy:
     headers: tuple[tuple[str, str], ...] = ()
     digest: bool = False
     tls: TlsSettings | None = None
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Proxy:
+        """The same as `make_proxy`."""
+        return make_proxy(url, **options)
 
     @property
     def is_socks(self) -> bool:
