@@ -189,13 +189,15 @@ cdef class Epoll(Poller):
         except (OSError, ValueError) as error:
             return error
         finally:
-            if before is not None:
+            if before is not None and before is not watch:
                 self.tidy(before)
         if event == READ:
             watch.reader = task
         else:
             watch.writer = task
         own(task, watch, fileobj, event)
+        if before is watch:     # another object or event of the same file: not before it is owned
+            self.tidy(watch)
         return None
 
     cdef int drop(self, TaskCore task) except -1:
