@@ -214,6 +214,29 @@ async def test_granian_echoes(app_server, tmp_path, size):
             assert r.content == content
 
 
+async def test_over_tls(tls_server, client_context, tmp_path):
+    """Through TLS, what is sent from disk or a generator comes back the same."""
+    content = bytes(range(256)) * 8000
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    async with Session(tls_server.url, ssl_context=client_context) as session:
+        for data in (path, content, once(content[:1000], content[1000:])):
+            r = await session.put(path="/echo", data=data)
+            assert r.content == content
+
+
+async def test_early_answer_over_tls(tls_peer, client_context, tmp_path):
+    """An early 413 through TLS is read, too."""
+    path = tmp_path / "big"
+    with path.open("wb") as file:
+        file.truncate(64 * 1024**2)
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
+    server = tls_peer([expect_head(), send(refusal), deaf()])
+    async with Session(server.url, ssl_context=client_context) as session:
+        r = await session.put(path="/", data=path)
+        assert (r.status_code, r.content) == (413, b"big")
+
+
 async def test_nginx_refuses_early(start_nginx, tmp_path):
     """nginx answers 413 to the head alone; the upload stops."""
     path = tmp_path / "big"
