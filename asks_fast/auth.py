@@ -138,6 +138,7 @@ class DigestAuth(PostResponseAuth):
         self._asked = "proxy-authenticate" if proxy else "www-authenticate"
         self._field = "Proxy-Authorization" if proxy else "Authorization"
         self._spaces: dict[tuple[str, str], ProtectionSpace] = {}  # (origin, realm), latest last
+        self._tried: dict[tuple[str, str, str], ProtectionSpace] = {}  # and nonce: not accepted yet
         self._answers: dict[str, None] = {}  # answers given to a challenge, not ahead of one
 
     def __repr__(self) -> str:
@@ -157,9 +158,7 @@ class DigestAuth(PostResponseAuth):
         if space.qop == "auth-int":
             body_hash = await _body_hash(request, space)
         answer, header = space.answer(request.method, request.path, body_hash)
-        self._answers[answer] = None
-        if len(self._answers) > _MOST_ANSWERS:
-            del self._answers[next(iter(self._answers))]
+        _keep(self._answers, answer, None, _MOST_ANSWERS)
         return {self._field: _sendable(header)}
 
     def preempt(self, request: Any) -> dict[str, str]:
@@ -187,16 +186,27 @@ class DigestAuth(PostResponseAuth):
         return best
 
     def learn(self, response: Any, request: Any) -> None:
-        """Take over the next nonce that Authentication-Info names (RFC 7616 §3.5)."""
+        """Say that an answer was accepted: from now on its nonce serves all requests.
+
+        Not before: a request that overtook the first one of a nonce would make a server that
+        wants counts in rising order refuse the first. Also takes over the next nonce that
+        Authentication-Info names (RFC 7616 §3.5). A proxy's nonce serves all at once.
+        """
         name = "proxy-authentication-info" if self._proxy else "authentication-info"
-        for value in _values(response.headers, name):
-            nonce = parse_parameters(value).get("nextnonce")
-            sent = self._sent(request)
-            key = (_origin(request, self._proxy), sent.get("realm", ""))
-            if nonce and key in self._spaces:
-                challenge = self._spaces[key].challenge
-                challenge = Challenge("digest", {**challenge.params, "nonce": nonce})
-                self._space_for(challenge, request)
+        info = _values(response.headers, name)
+        if not self._tried and not info:
+            return
+        sent = self._sent(request)
+        key = (_origin(request, self._proxy), sent.get("realm", ""))
+        space = self._tried.pop((*key, sent.get("nonce", "")), None) or self._spaces.get(key)
+        if space is None:
+            return
+        nonce = parse_parameters(info[0]).get("nextnonce") if info else None
+        if nonce:
+            challenge = Challenge("digest", {**space.challenge.params, "nonce": nonce})
+            space = ProtectionSpace(challenge, self._pair_for(challenge), key[0], space)
+        self._spaces.pop(key, None)
+        _keep(self._spaces, key, space, _MOST_SPACES)
 
     def _sent(self, request: Any) -> dict[str, str]:
         """The parameters of the answer that the request carried."""
@@ -212,21 +222,38 @@ class DigestAuth(PostResponseAuth):
         answered = self._answers.pop(sent.get("response", ""), 0) is None
         if not answered and sent.get("nonce") != challenge.params["nonce"]:
             return False
-        self._spaces.pop((_origin(request, self._proxy), sent.get("realm", "")), None)
+        key = (_origin(request, self._proxy), sent.get("realm", ""))
+        self._tried.pop((*key, sent.get("nonce", "")), None)
+        known = self._spaces.get(key)
+        if known is not None and known.challenge.params["nonce"] == sent.get("nonce"):
+            del self._spaces[key]
         return True
 
     def _space_for(self, challenge: Challenge, request: Any) -> ProtectionSpace:
-        """What is known of this realm; the count goes on where the server repeats its nonce."""
-        origin = _origin(request, self._proxy)
-        key = (origin, challenge.params["realm"])
-        known = self._spaces.pop(key, None)
+        """The space to answer from; the count goes on where the server repeats a nonce."""
+        key = (_origin(request, self._proxy), challenge.params["realm"])
+        nonce = challenge.params["nonce"]
+        known = self._spaces.get(key)
+        is_shared = self._proxy or (known is not None and known.challenge.params["nonce"] == nonce)
+        known = known if is_shared else self._tried.get((*key, nonce))
         if known is None or known.challenge != challenge:
-            pair = _pair(self.auth_info, known_charset(challenge) or self.encoding)
-            known = ProtectionSpace(challenge, pair, origin, known)
-        self._spaces[key] = known
-        if len(self._spaces) > _MOST_SPACES:
-            del self._spaces[next(iter(self._spaces))]
+            known = ProtectionSpace(challenge, self._pair_for(challenge), key[0], known)
+        if is_shared:
+            self._spaces.pop(key, None)
+            _keep(self._spaces, key, known, _MOST_SPACES)
+        else:
+            _keep(self._tried, (*key, nonce), known, _MOST_ANSWERS)
         return known
+
+    def _pair_for(self, challenge: Challenge) -> tuple[bytes, bytes]:
+        return _pair(self.auth_info, known_charset(challenge) or self.encoding)
+
+
+def _keep(memory: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Put something into a memory that forgets the oldest beyond `most`."""
+    memory[key] = value
+    if len(memory) > most:
+        del memory[next(iter(memory))]
 
 
 async def _body_hash(request: Any, space: ProtectionSpace) -> str:

@@ -48,6 +48,14 @@ def answer(auth, challenge, req=None):
     return curio.run(auth, refusal(challenge), req or request())
 
 
+def let_in(auth, challenge, req=None):
+    """The answer to a challenge, which the server then accepts."""
+    req = req or request()
+    req.headers = answer(auth, challenge, req)
+    auth.learn(SimpleNamespace(headers={}), req)
+    return req.headers
+
+
 # -- Basic, Bearer
 
 
@@ -225,7 +233,7 @@ def test_session_key(name, hash_name, qop):
     h = sums(hash_name)
     auth = DigestAuth(("user", "pass"))
     challenge = f'Digest realm="r", nonce="n", algorithm={name}-sess, qop="{qop}"'
-    first = params(answer(auth, challenge, request(body=b"body")))
+    first = params(let_in(auth, challenge, request(body=b"body")))
     second = params(auth.preempt(request(body=b"body")))
     key = h(f"{h('user:r:pass')}:n:{first['cnonce']}")
     what = "GET:/" + (f":{h('body')}" if qop == "auth-int" else "")
@@ -388,7 +396,7 @@ def test_body_hash_of_a_stream(tmp_path):
     streamed.body_source = make_body(data=path)
     h = sums("md5")
     for req in (streamed, buffered):
-        sent = params(answer(auth, challenge, req))
+        sent = params(let_in(auth, challenge, req))
         key = f"{h('u:r:p')}:n:{sent['nc']}:{sent['cnonce']}:auth-int"
         assert sent["response"] == h(f"{key}:{h('POST:/:' + h('body'))}")
     assert auth.preempt(streamed) == {}
@@ -414,7 +422,7 @@ def test_nonce_is_used_again():
     """Following requests to the same origin carry the next count of the same nonce."""
     auth = DigestAuth(("u", "p"))
     assert auth.preempt(request()) == {}
-    counts = [params(answer(auth, CHALLENGE.format("n")))["nc"]]
+    counts = [params(let_in(auth, CHALLENGE.format("n")))["nc"]]
     counts += [params(auth.preempt(request("/other")))["nc"] for _ in range(16)]
     assert counts == [f"{i:08x}" for i in range(1, 18)]
 
@@ -425,15 +433,25 @@ def test_nonce_is_used_again():
 def test_nonce_stays_with_its_origin(other):
     """Nothing of one origin is told to another scheme, host or port."""
     auth = DigestAuth(("u", "p"))
-    answer(auth, CHALLENGE.format("n"))
+    let_in(auth, CHALLENGE.format("n"))
     assert auth.preempt(request(url=other)) == {}
     assert auth.preempt(request(url="http://h:80"))
+
+
+def test_nonce_is_kept_back_until_accepted():
+    """No request may overtake the first one of a nonce."""
+    auth = DigestAuth(("u", "p"))
+    req = request()
+    req.headers = answer(auth, CHALLENGE.format("n"))
+    assert auth.preempt(request()) == {}
+    auth.learn(SimpleNamespace(headers={}), req)
+    assert params(auth.preempt(request()))["nc"] == "00000002"
 
 
 def test_domain():
     """`domain` limits where the nonce is sent unasked, and other servers in it do not count."""
     auth = DigestAuth(("u", "p"))
-    answer(auth, 'Digest realm=r, nonce=n, domain="/a /b/ http://h/c http://evil/d //evil/e"')
+    let_in(auth, 'Digest realm=r, nonce=n, domain="/a /b/ http://h/c http://evil/d //evil/e"')
     for path in ("/a", "/a/x", "/a?q", "/b/", "/b/x", "/c/x"):
         assert auth.preempt(request(path)), path
     for path in ("/", "/ab", "/b", "/d", "/e"):
@@ -444,8 +462,8 @@ def test_domain():
 def test_closest_domain():
     """Of several realms the one whose domain is closest is used."""
     auth = DigestAuth(("u", "p"))
-    answer(auth, 'Digest realm=deep, nonce=n, domain="/a/b"')
-    answer(auth, 'Digest realm=wide, nonce=n, domain="/"')
+    let_in(auth, 'Digest realm=deep, nonce=n, domain="/a/b"')
+    let_in(auth, 'Digest realm=wide, nonce=n, domain="/"')
     assert params(auth.preempt(request("/a/b/c")))["realm"] == "deep"
     assert params(auth.preempt(request("/a/c")))["realm"] == "wide"
 
@@ -472,7 +490,7 @@ def test_wrong_password():
 def test_wrong_password_with_a_constant_nonce():
     """The same with a server that has one nonce for all."""
     auth = DigestAuth(("u", "wrong"))
-    answer(auth, CHALLENGE.format("1"))
+    let_in(auth, CHALLENGE.format("1"))
     req = request()
     req.headers = auth.preempt(req)
     assert answer(auth, CHALLENGE.format("1"), req) == {}
@@ -481,7 +499,7 @@ def test_wrong_password_with_a_constant_nonce():
 def test_nonce_that_ran_out_silently():
     """A nonce sent unasked and refused without `stale` is worth one answer to the new one."""
     auth = DigestAuth(("u", "p"))
-    answer(auth, CHALLENGE.format("1"))
+    let_in(auth, CHALLENGE.format("1"))
     req = request()
     req.headers = auth.preempt(req)
     req.headers = answer(auth, CHALLENGE.format("2"), req)
@@ -495,7 +513,11 @@ def test_same_nonce_for_many():
     seen = []
 
     async def one(stale):
-        seen.append(params(await auth(refusal(CHALLENGE.format("n") + stale), request()))["nc"])
+        req = request()
+        req.headers = await auth(refusal(CHALLENGE.format("n") + stale), req)
+        seen.append(params(req.headers)["nc"])
+        await curio.sleep(0)
+        auth.learn(SimpleNamespace(headers={}), req)
         seen.append(params(auth.preempt(request()))["nc"])
 
     async def main():
@@ -511,7 +533,7 @@ def test_next_nonce():
     """Authentication-Info may name the next nonce; its count starts again."""
     auth = DigestAuth(("u", "p"))
     req = request()
-    req.headers = answer(auth, CHALLENGE.format("1"))
+    req.headers = let_in(auth, CHALLENGE.format("1"))
     auth.learn(SimpleNamespace(headers={"Authentication-Info": 'nextnonce="2"'}), req)
     sent = params(auth.preempt(request()))
     assert (sent["nonce"], sent["nc"]) == ("2", "00000001")
@@ -523,9 +545,13 @@ def test_memory_is_bounded():
     auth = DigestAuth(("u", "p"))
 
     async def main():
-        for i in range(2000):
-            await auth(refusal(f"Digest realm={i}, nonce=n, qop=auth"), request())
+        for i in range(4000):
+            req = request()
+            req.headers = await auth(refusal(f"Digest realm={i}, nonce=n, qop=auth"), req)
+            if i % 2:
+                auth.learn(SimpleNamespace(headers={}), req)
 
     curio.run(main)
     assert repr(auth) == "<DigestAuth for Authorization, 256 realms known>"
     assert len(auth._answers) <= 1024
+    assert len(auth._tried) <= 1024

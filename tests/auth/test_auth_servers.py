@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
+import threading
 from pathlib import Path
 
 import curio
 import pytest
-from support.steps import expect, send
+from support.steps import expect, repeat, send
 
 from asks_fast import BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth, Session
 from asks_fast.challenges import parse_challenges
@@ -228,3 +229,48 @@ async def test_user_classes(peer):
     assert calls == [("POST", "/a?b=c", "http", b"body"), (401, f"{server.url}/d")]
     assert server.requests[0].header("X-Key") == "k"
     assert [s.header("Authorization") for s in server.requests[1:]] == [None, "Custom x"]
+
+
+class Strict:
+    """A server that takes each nonce's counts in rising order only, whatever the connection."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.seen = {}
+        self.refused = 0
+
+    def answer(self, connection):
+        sent = digest_of(connection.requests[-1]) if "nonce" in _auth_of(connection) else {}
+        with self.lock:
+            count = int(sent.get("nc", "0"), 16)
+            if sent and self.seen.get(sent["nonce"], count) < count:
+                self.seen[sent["nonce"]] = count
+                return OK
+            self.refused += 1
+            nonce = f"n{len(self.seen)}"
+            self.seen[nonce] = 0
+        stale = ", stale=true" if sent else ""
+        return refusal(f'Digest realm="r", nonce="{nonce}", qop="auth"{stale}')
+
+
+def _auth_of(connection):
+    return connection.requests[-1].header("Authorization") or ""
+
+
+async def test_strict_counts(peer):
+    """Where counts that come out of turn are refused as stale, every task still gets in."""
+    strict = Strict()
+    server = peer([repeat(expect(), send(strict.answer))])
+    auth = DigestAuth(("jo", "secret"))
+    statuses = []
+    async with Session(server.url, connections=8) as session:
+
+        async def one():
+            for _ in range(10):
+                r = await session.get(path="/", auth=auth)
+                statuses.append(r.status_code)
+
+        async with curio.TaskGroup() as group:
+            for _ in range(16):
+                await group.spawn(one)
+    assert statuses == [200] * 160
