@@ -1,0 +1,71 @@
+"""Download many files, a few at a time, with a progress bar for each; no file is ever half there.
+
+    python examples/bulk_download.py DIRECTORY URL...
+
+Files that are there already are left alone. Bodies are streamed: their size does not matter.
+Needs rich: pip install "asks-fast[cli]"
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import curio
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+from asks_fast import AsksException, DSession
+
+AT_ONCE = 4
+
+
+async def download(session: DSession, url: str, path: Path, progress: Progress) -> None:
+    """One file: written under another name, which it loses when it is whole."""
+    part = path.with_name(path.name + ".part")
+    async with await session.get(url, stream=True, read_timeout=30) as response:
+        response.raise_for_status()
+        length = response.headers.get("content-length")
+        bar = progress.add_task(path.name, total=int(length) if length else None)
+        try:
+            with part.open("wb") as file:
+                async for chunk in response.body:
+                    file.write(chunk)
+                    progress.advance(bar, len(chunk))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+async def worker(session: DSession, urls: list[str], directory: Path, progress: Progress,
+                 failed: list[str]) -> None:
+    """Take one URL after the other until none is left."""
+    while urls:
+        url = urls.pop()
+        name = unquote(PurePosixPath(urlsplit(url).path).name).replace("/", "_")
+        path = directory / (name or "index.html")
+        if path.exists():
+            continue
+        try:
+            await download(session, url, path, progress)
+        except (AsksException, OSError) as error:
+            failed.append(url)
+            progress.console.print(f"{url}: {error}", markup=False)
+
+
+async def main(directory: Path, urls: list[str]) -> list[str]:
+    """Download all; the URLs that failed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    failed: list[str] = []
+    waiting = urls[::-1]
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    async with DSession(connections=AT_ONCE) as session:
+        with Progress(*columns) as progress:
+            async with curio.TaskGroup() as group:
+                for _ in range(AT_ONCE):
+                    await group.spawn(worker, session, waiting, directory, progress, failed)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if curio.run(main, Path(sys.argv[1]), sys.argv[2:]) else 0)
