@@ -285,7 +285,7 @@ def retry_after(value: str | None, now: float) -> float | None:
     """
     value = (value or "").strip()
     if value.isascii() and value.isdigit():
-        return float(value) if len(value) <= 12 else None
+        return float(value[:12])  # more digits than that: beyond any cap
     date = parse_http_date(value)
     return None if date is None else max(0.0, date - now)
 

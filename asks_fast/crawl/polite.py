@@ -20,9 +20,10 @@ from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
 from ..errors import CircuitOpen, ConnectivityError
+from ..http_utils import retry_after as seconds_asked
 from .jobs import Job, Result, host_of, prepare
 from .mapping import _Run, is_worth_repeating, pause_before
-from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness, parse_retry_after
+from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness
 from .robots import RobotsCache
 from .schedule import FORBIDDEN, GO, Scheduler
 
@@ -236,5 +237,5 @@ def judge(result: Result) -> tuple[str, float | None]:
     response = result.response
     if response.status_code in (429, 503):
         value = response.headers.get("retry-after")
-        return SLOW, parse_retry_after(value, time.time())
+        return SLOW, seconds_asked(value, time.time())
     return FINE, None

@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["FAILED", "FINE", "SLOW", "UNSENT", "Host", "Politeness", "TokenBucket",
-           "parse_retry_after"]
+__all__ = ["FAILED", "FINE", "SLOW", "UNSENT", "Host", "Politeness", "TokenBucket"]
 
 FINE, SLOW, FAILED, UNSENT = "fine", "slow", "failed", "unsent"
 
@@ -198,22 +197,3 @@ class Host:
         circuit = "" if self.circuit_until is None else f", open until {self.circuit_until:.1f}"
         return (f"<Host {self.under_way} of {self.limit:g} under way, interval "
                 f"{max(self.floor, self.interval):g} s, {self.failures} failures{circuit}>")
-
-
-def parse_retry_after(value: str | None, wall_clock: float) -> float | None:
-    """Seconds to wait by a `Retry-After` field (RFC 9110 §10.2.3), or None without a usable one.
-
-    `wall_clock`: seconds since the epoch now, for the form that is a date.
-    """
-    if not value:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:12])
-    from email.utils import parsedate_to_datetime
-
-    try:
-        at = parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return max(0.0, at - wall_clock)

@@ -26,7 +26,7 @@ from ..errors import (
     TotalTimeout,
 )
 
-__all__ = ["IDEMPOTENT_METHODS", "Attempt", "Retry", "parse_retry_after"]
+__all__ = ["IDEMPOTENT_METHODS", "Attempt", "Retry"]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be repeated without harm (RFC 9110 §9.2.2)."""
@@ -99,7 +99,9 @@ class Retry:
         if attempt.number > self.attempts or not self._wants(attempt):
             return None
         if self.respect_retry_after and attempt.retry_after is not None:
-            asked = parse_retry_after(attempt.retry_after, self.clock())
+            from ..http_utils import retry_after
+
+            asked = retry_after(attempt.retry_after, self.clock())
             if asked is not None:
                 return min(asked, self.max_retry_after)
         longest = self.backoff * 2.0 ** min(attempt.number - 1, _CAP_EXPONENT)
@@ -130,18 +132,3 @@ class Retry:
 def _is_certificate_error(error: BaseException) -> bool:
     # By a name that only a TLS error has: this module does not import ssl.
     return getattr(error, "verify_code", None) is not None
-
-
-def parse_retry_after(value: str, now: float) -> float | None:
-    """Seconds from `now` (Unix time) that a Retry-After field asks for; None if it is neither a
-    number of seconds nor a date. A date that has passed asks for 0."""
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:12])  # more digits than that: any cap is below
-    from email.utils import mktime_tz, parsedate_tz
-
-    try:
-        date = parsedate_tz(text)
-        return None if date is None else max(0.0, mktime_tz(date) - now)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None

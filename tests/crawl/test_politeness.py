@@ -16,7 +16,6 @@ from asks_fast.crawl.politeness import (
     Host,
     Politeness,
     TokenBucket,
-    parse_retry_after,
 )
 from asks_fast.crawl.schedule import GO, LEFT_ALONE, Scheduler
 
@@ -118,23 +117,6 @@ def test_circuit() -> None:
     host.finish(91.5, 91.0, FINE)
     assert not host.is_open(91.5)
     assert host.has_room()
-
-
-@pytest.mark.parametrize(("value", "seconds"), [
-    ("120", 120.0), (" 0 ", 0.0), ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
-    ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None), ("-5", None), ("", None),
-    (None, None), ("9" * 500, 999999999999.0), ("Foo, 99 Bar 2024 99:99:99 GMT", None),
-])
-def test_retry_after_forms(value: str | None, seconds: float | None) -> None:
-    """Seconds or a date; anything else is no advice (RFC 9110 §10.2.3)."""
-    assert parse_retry_after(value, 10.0) == seconds
-
-
-@given(st.text(max_size=40))
-def test_retry_after_never_raises(value: str) -> None:
-    """Whatever a server sends: seconds not below nought, or None."""
-    seconds = parse_retry_after(value, 0.0)
-    assert seconds is None or seconds >= 0
 
 
 def test_hosts_take_turns() -> None:
