@@ -138,13 +138,16 @@ _LAZY = {
     "Timeouts": "transport.timeouts",
     "run": "kernel",
 }
+_MODULES = frozenset({"auth", "cookie_utils", "http_utils", "multipart"})  # asks had them
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
+    if name in _LAZY or name in _MODULES:
         from importlib import import_module
 
-        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        value: Any = import_module(f".{_LAZY.get(name, name)}", __name__)
+        if name in _LAZY:
+            value = getattr(value, name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

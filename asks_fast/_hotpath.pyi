@@ -51,7 +51,6 @@ class ResponseCore:
     interim: list[tuple[int, HeaderTable]] | None
     body: Any
     history: Any
-    request: Any
     peer: Any
     reused: bool
     url: str

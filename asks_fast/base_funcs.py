@@ -17,12 +17,19 @@ __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"
 SESSION_OPTIONS = CONNECTOR_OPTIONS | {"persist_cookies"}
 
 
-async def request(method: str, url: str, **kwargs: Any) -> Response:
+async def request(
+    method: str, url: str | None = None, *, uri: str | None = None, **kwargs: Any
+) -> Response:
     """Make one request; arguments as for `Session.request`, and those of its connections.
+
+    `uri` is what later asks called `url`.
 
     Raises as `Session.request` does. Closes its connection before it returns, unless `stream=True`:
     then when the body was read to its end or closed.
     """
+    if (url is None) == (uri is None):
+        raise TypeError("request() needs a url")
+    url = uri if url is None else url
     own = {name: kwargs.pop(name) for name in SESSION_OPTIONS & kwargs.keys()}
     session = DSession(connections=1, **own)
     streamed = False
@@ -38,36 +45,36 @@ async def request(method: str, url: str, **kwargs: Any) -> Response:
             await session.close()
 
 
-async def get(url: str, **kwargs: Any) -> Response:
+async def get(url: str | None = None, **kwargs: Any) -> Response:
     """GET once."""
     return await request("GET", url, **kwargs)
 
 
-async def head(url: str, **kwargs: Any) -> Response:
+async def head(url: str | None = None, **kwargs: Any) -> Response:
     """HEAD once."""
     return await request("HEAD", url, **kwargs)
 
 
-async def post(url: str, **kwargs: Any) -> Response:
+async def post(url: str | None = None, **kwargs: Any) -> Response:
     """POST once."""
     return await request("POST", url, **kwargs)
 
 
-async def put(url: str, **kwargs: Any) -> Response:
+async def put(url: str | None = None, **kwargs: Any) -> Response:
     """PUT once."""
     return await request("PUT", url, **kwargs)
 
 
-async def delete(url: str, **kwargs: Any) -> Response:
+async def delete(url: str | None = None, **kwargs: Any) -> Response:
     """DELETE once."""
     return await request("DELETE", url, **kwargs)
 
 
-async def options(url: str, **kwargs: Any) -> Response:
+async def options(url: str | None = None, **kwargs: Any) -> Response:
     """OPTIONS once."""
     return await request("OPTIONS", url, **kwargs)
 
 
-async def patch(url: str, **kwargs: Any) -> Response:
+async def patch(url: str | None = None, **kwargs: Any) -> Response:
     """PATCH once."""
     return await request("PATCH", url, **kwargs)

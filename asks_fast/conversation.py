@@ -20,7 +20,7 @@ import curio
 
 from . import interception
 from .auth import AuthBase, BasicAuth, PostResponseAuth
-from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody
+from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody, clip
 from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
 from .stream_body import StreamBody
@@ -205,7 +205,7 @@ class Conversation:
 
     def _keep_cookies(self, response: BaseResponse) -> None:
         if self._tracker is not None and "set-cookie" in response.headers:
-            self._tracker.store(self._request.url, response.headers["set-cookie"])
+            self._tracker.store(self._request.url, _values(response, b"set-cookie"))
 
     # -- what an answer leads to
 
@@ -240,11 +240,11 @@ class Conversation:
 
     def _redirect(self, response: BaseResponse) -> PreparedRequest:
         request, status = self._request, response.status_code
-        location = response.headers["location"]
+        location = _values(response, b"location")[0]
         redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECTS)
         if redirects >= self._options.max_redirects:
             raise TooManyRedirects(
-                f"{request.method} {request.url}: {status} to {location[:200]!r} would be one more "
+                f"{request.method} {request.url}: {status} to {clip(location)} would be one more "
                 f"than max_redirects={self._options.max_redirects}",
                 response,
                 self._history,
@@ -311,3 +311,8 @@ class Conversation:
                 if hasattr(outcome, "__await__"):
                     await outcome
         return response
+
+
+def _values(response: BaseResponse, name: bytes) -> list[bytes]:
+    """The values of a field as they came, so that what is no UTF-8 goes back byte for byte."""
+    return [value for field, value in response.headers.raw if field.lower() == name]

@@ -54,6 +54,13 @@ def clip(data: bytes | str, limit: int = 80) -> str:
     return repr(data) if len(data) <= limit else f"{data[:limit]!r}…"
 
 
+def name_request(error: AsksException, what: str) -> None:
+    """Put `what`, such as `GET http://host/path`, in front of an error that names neither."""
+    method = what[: what.find(" ") + 1]
+    if error.args and isinstance(error.args[0], str) and not error.args[0].startswith(method):
+        error.args = (f"{what}: {error.args[0]}", *error.args[1:])
+
+
 class AsksException(Exception):
     """The root: whatever asks_fast raises by itself is one of these."""
 

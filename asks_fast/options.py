@@ -172,6 +172,10 @@ class RequestOptions:
             raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
+        if self.detect_encoding:
+            from .charsets import detector
+
+            detector()  # a missing extra shows now, not when the answer is there
 
     def _spread(self, limits: Any) -> None:
         """A `Timeouts` value says all phases at once; a phase given by name overrules it."""

@@ -16,9 +16,9 @@ from .body import Body, make_body
 from .errors import InvalidRequest
 from .fields import Layers
 from .options import RequestOptions
-from .urls import Url, add_params
+from .urls import Url, add_params, parse_url
 
-__all__ = ["AuthView", "PreparedRequest", "default_fields", "prepare"]
+__all__ = ["AuthView", "PreparedRequest", "default_fields", "prepare", "request_of_head"]
 
 SMALL_BODY = 65536  # sent in one piece with the head
 NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNECT"})
@@ -198,6 +198,16 @@ def _settle_framing(layers: Layers, body: Body | None) -> None:
         elif int(given) != 0:
             raise InvalidRequest(f"Content-Length {given} without a body")
     layers.drop(("content-length", "transfer-encoding"))
+
+
+def request_of_head(head: bytes, url: str) -> PreparedRequest:
+    """The request whose head, without a body, went over the wire like this."""
+    lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    pairs = [line.decode("utf-8", "surrogateescape").partition(": ") for line in lines[1:]]
+    layers = Layers()
+    layers.lay([(name, value) for name, _, value in pairs if name.lower() != "host"])
+    method = lines[0].partition(b" ")[0].decode("ascii") or "GET"
+    return PreparedRequest(method, parse_url(url), layers, None, RequestOptions({}))
 
 
 class AuthView:

@@ -16,17 +16,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ._hotpath import HeaderTable, ResponseCore
-from .errors import BadStatus, StreamConsumed
-from .stream_body import StreamBody
+from .errors import AsksException, BadStatus, StreamConsumed, name_request
+from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody
 
 if TYPE_CHECKING:
     from ._hotpath import Connection
     from .cookie_utils import Cookie
     from .options import RequestOptions
+    from .request import PreparedRequest
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
-
-DEFAULT_MAX_DECOMPRESSED = 1 << 30
 
 
 def __getattr__(name: str) -> Any:
@@ -44,7 +43,7 @@ class BaseResponse(ResponseCore):
     `url`, `peer` and `reused` come from the compiled base.
     """
 
-    __slots__ = ("_cookies", "_encoding", "_options", "attempts")
+    __slots__ = ("_cookies", "_encoding", "_options", "_request", "attempts")
 
     attempts: int  # exchanges that were begun for this answer; set by the long way only
 
@@ -57,6 +56,24 @@ class BaseResponse(ResponseCore):
     async def __aexit__(self, *exc: object) -> None:
         if isinstance(self.body, StreamBody):
             await self.body.close()
+
+    @property
+    def request(self) -> PreparedRequest:
+        """The request that this answers: method, url, headers, body.
+
+        Where none had to be made in full, it is read off the head that was sent.
+        """
+        try:
+            return self._request
+        except AttributeError:
+            from .request import request_of_head
+
+            self._request: PreparedRequest = request_of_head(self.sent or b"", self.url)
+            return self._request
+
+    @request.setter
+    def request(self, request: PreparedRequest) -> None:
+        self._request = request
 
     @property
     def ok(self) -> bool:
@@ -183,12 +200,16 @@ class Response(BaseResponse):
         else:
             from .decoding import decode_body
 
-            self._content = decode_body(
-                self.body,
-                ", ".join(codings),
-                max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
-                max_ratio=self._option("max_ratio", None),
-            )
+            try:
+                self._content = decode_body(
+                    self.body,
+                    ", ".join(codings),
+                    max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+                    max_ratio=self._option("max_ratio", None),
+                )
+            except AsksException as error:
+                name_request(error, f"{self.method} {self.url}")
+                raise
         return self._content
 
     @property

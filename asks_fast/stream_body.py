@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import curio
 from curio.errors import TaskTimeout
 
-from .errors import AsksException, ReadTimeout, ResponseTooLarge, StreamConsumed
+from .errors import AsksException, ReadTimeout, ResponseTooLarge, StreamConsumed, name_request
 
 if TYPE_CHECKING:
     from ._hotpath import Connection
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamBody"]
 
 DEFAULT_READ_SIZE = 65536
+DEFAULT_MAX_DECOMPRESSED = 1 << 30
 
 
 class StreamBody:
@@ -80,7 +81,9 @@ class StreamBody:
                 chunk = await self._next()
             else:
                 chunk = await self._next_within(self.timeout)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, AsksException):
+                name_request(error, f"{self._response.method} {self._response.url}")
             await self.close()
             raise
         finally:
@@ -123,7 +126,7 @@ class StreamBody:
 
         return ContentDecoder(
             self._response.content_codings(),
-            max_size=self._response._option("max_decompressed", None),
+            max_size=self._response._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
             max_ratio=self._response._option("max_ratio", None),
         )
 

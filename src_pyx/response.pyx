@@ -12,8 +12,7 @@ cdef class ResponseCore:
     cdef readonly HeaderTable trailers      # of a chunked body; None without any
     cdef readonly list interim              # the 1xx answers before this one: (status, HeaderTable)
     cdef public object body                 # bytes as they came, or the stream that gives them
-    cdef public object history              # list of the responses that led here, or None for none
-    cdef public object request              # the prepared request, None after the swift way
+    cdef list led_here                      # the responses before this one; None while there are none
     cdef public object peer                 # (address, port) of the other side, None if unknown
     cdef public bint reused                 # came over a connection that had served before
     cdef bytes raw_head                     # of the answer, as it came
@@ -68,6 +67,17 @@ cdef class ResponseCore:
         self.fixed_url = url
 
     @property
+    def history(self):
+        """The responses that led to this one: redirects followed, challenges answered. A list."""
+        if self.led_here is None:
+            self.led_here = []
+        return self.led_here
+
+    @history.setter
+    def history(self, list history):
+        self.led_here = history
+
+    @property
     def sent(self):
         """The head of the request as it went over the wire: bytes."""
         return self.sent_head
@@ -100,7 +110,8 @@ cdef class ResponseCore:
 
     def assume(self, int status_code, HeaderTable headers, body=b"", *, reason=None,
                bytes sent_head=None, str origin=None, int minor=1):
-        """Fill in an answer that came over no socket (recorded, or made by a test)."""
+        """Fill in an answer that came over no socket (recorded, or made by a test): all of it."""
+        self.began = self.headed = self.ended = now()
         self.status_code = status_code
         self.headers = headers
         self.body = body
