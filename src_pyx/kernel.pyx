@@ -372,6 +372,7 @@ cdef class Runtime:
         task.state = "TERMINATED"
         del self.tasks[task.id]
         self.set_timeout(task, None)
+        task.runtime = None     # who keeps the task for its result doesn't keep the kernel
         task._final_result, task._final_exc = value, error
         if error is None:
             return 0
@@ -531,9 +532,20 @@ cdef class Runtime:
             else:
                 (<object> found)(*(<tuple> trap)[1:])
         except BaseException:
-            # The kernel's own state may be half changed: no further use of it.
-            self.kernel._shutdown_funcs = None
+            self.give_up()
             raise
+        return 0
+
+    cdef int give_up(self) except -1:
+        """A trap failed, so the kernel's own state may be half changed: no further use of it."""
+        cdef TaskCore task
+        self.kernel._shutdown_funcs = None
+        for task in self.tasks.values():
+            task.runtime = None
+        self.bell.close()
+        self.bell_heard.close()
+        if isinstance(self.poller, Epoll):
+            (<Epoll> self.poller).close()
         return 0
 
     cdef int trap(self, TrapHandler handler, tuple request) except -1:

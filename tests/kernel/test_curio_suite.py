@@ -1,0 +1,127 @@
+"""curio's own test suite, on curio's kernel and on ours: what passes there passes here.
+
+The suite comes from curio's sdist, the same version as the one installed, downloaded by pip when
+the test runs and kept in the cache directory of pytest. Without a registry the test is skipped.
+
+Facts:  some of those tests are races that come out one way or the other on curio's kernel too.
+Rules:  a test whose outcome differs is repeated on both kernels; it counts as a difference only if
+        no outcome was seen on both. Tests that dial out of the machine are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+DIALS_OUT = [
+    "tests/test_network.py::test_ssl_outgoing",
+    "tests/test_network.py::test_errors",
+    "tests/test_socket.py::test_create_connection",
+]
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+FEWEST = 200  # tests that must pass on curio's kernel, so that two empty sets are no success
+TRIES = 5
+
+Outcomes = dict[str, str]
+
+
+def distribution() -> tuple[str, str]:
+    """Name and version of the curio that is installed."""
+    for name in ("curio", "curio-compat"):
+        try:
+            return name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    pytest.skip("curio was not installed from a registry")
+
+
+@pytest.fixture(scope="module")
+def suite(pytestconfig: pytest.Config) -> Path:
+    """The unpacked sdist of curio, without the package: the installed one is tested."""
+    name, version = distribution()
+    cache = Path(pytestconfig.cache.mkdir("curio-sdist"))  # type: ignore[union-attr]
+    folder = cache / f"{name.replace('-', '_')}-{version}"
+    if not (folder / "tests").is_dir():
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:"]
+        command += ["--no-deps", "--no-build-isolation", "--dest", str(cache), f"{name}=={version}"]
+        got = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        archives = list(cache.glob(f"*{version}.tar.gz"))
+        if not archives:
+            pytest.skip(f"no sdist of {name} {version} to be had: {got.stderr.strip()[-300:]}")
+        with tarfile.open(archives[0]) as archive:
+            wanted = [m for m in archive.getmembers() if "/tests/" in m.name and m.isfile()]
+            for member in wanted:
+                target = folder / "tests" / Path(member.name).name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = archive.extractfile(member)
+                assert content is not None
+                target.write_bytes(content.read())
+    return folder
+
+
+def run_suite(suite: Path, report: Path, ours: bool, tests: list[str]) -> Outcomes:
+    """{test id: passed, failed or skipped}, from a run in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=20"]
+    command += ["-o", "addopts=", "-W", "ignore", f"--junitxml={report}"]
+    command += [f"--rootdir={suite}", "-c", os.devnull]
+    command += [f"--deselect={test}" for test in DIALS_OUT]
+    if find_spec("xdist"):  # these tests mostly sleep
+        command += ["-n", "4", "--dist", "loadfile"]
+    if ours:
+        command += ["-p", "curio_on_asks_fast"]
+    path = os.pathsep.join([str(HERE), str(ROOT)])
+    done = subprocess.run(
+        [*command, *(tests or ["tests"])],
+        cwd=suite,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert report.exists(), done.stdout[-3000:] + done.stderr[-1000:]
+    found = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        file = case.get("classname", "").replace(".", "/") + ".py"
+        kinds = {child.tag for child in case}
+        result = "failed" if kinds & {"failure", "error"} else "passed"
+        found[f"{file}::{case.get('name')}"] = "skipped" if "skipped" in kinds else result
+    report.unlink()
+    return found
+
+
+def run_both(suite: Path, folder: Path, tests: list[str]) -> tuple[Outcomes, Outcomes]:
+    """Outcomes on curio's kernel and on ours, in turn: some tests use fixed ports."""
+    return (
+        run_suite(suite, folder / "stock.xml", False, tests),
+        run_suite(suite, folder / "own.xml", True, tests),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_passes_on_curio_passes_here(suite: Path, tmp_path: Path) -> None:
+    """The same set of curio's tests passes on curio's kernel and on ours."""
+    stock, own = run_both(suite, tmp_path, [])
+    assert sum(outcome == "passed" for outcome in stock.values()) >= FEWEST
+    assert stock.keys() == own.keys()
+    seen = {test: ({stock[test]}, {own[test]}) for test in stock if stock[test] != own[test]}
+    for _ in range(TRIES):
+        open_questions = [test for test, (there, here) in seen.items() if not there & here]
+        if not open_questions:
+            return
+        stock, own = run_both(suite, tmp_path, open_questions)
+        for test in open_questions:
+            seen[test][0].add(stock[test])
+            seen[test][1].add(own[test])
+    differences = {test: both for test, both in seen.items() if not both[0] & both[1]}
+    assert not differences, f"(on curio's kernel, on ours): {differences}"
