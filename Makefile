@@ -1,5 +1,5 @@
 # One command each: demo, test, lint, bench, docs, wheel. Every target makes its own environment
-# (.venv), needs Python >= 3.10, a C compiler and make, and never touches the built-in-place files.
+# (.venv), and needs no more than Python >= 3.10, a C compiler and make.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,10 +7,8 @@ JOBS ?= 2
 ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-SOURCES := setup.py pyproject.toml MANIFEST.in README.md $(wildcard src_pyx/*) \
-	$(shell find asks_fast -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
-# The project's own copy in .venv is what is tested, never the tree: pytest is run as a program,
-# which leaves the working directory out of sys.path.
+# What an installation depends on: Python files count as they are, since it is an editable one.
+SOURCES := setup.py pyproject.toml $(wildcard src_pyx/*)
 PYTEST := $(BIN)/pytest -n $(JOBS)
 
 .PHONY: help test smoke lint demo bench docs wheel sdist chaos soak sanitize test-all test-floor format clean
@@ -30,10 +28,10 @@ $(VENV)/.made:
 	$(PIP) install --upgrade "pip>=23" "setuptools>=77" wheel "Cython>=3.1" "httptools>=0.6.4"
 	@touch $@
 
-# Stale .py files of an earlier build would be installed again; objects are kept, they are dated.
+# The extension is built in place (its name tells the Python it is for), whatever is there is rebuilt
+# if a source is newer. That a wheel holds all it needs is what .ci/run looks at.
 define install
-	@find build -path '*/lib*' -name '*.py*' -delete 2>/dev/null || true
-	$(PIP) install --no-build-isolation '.[$(1)]'
+	$(PIP) install --no-build-isolation --editable '.[$(1)]'
 	@touch $@
 endef
 
@@ -80,6 +78,7 @@ lint: $(VENV)/.lint build/werror/.made
 	$(BIN)/stubtest --concise $(patsubst src_pyx/%.pyx,asks_fast.%,$(wildcard src_pyx/_*.pyx))
 
 build/werror/.made: $(VENV)/.made setup.py $(wildcard src_pyx/*)
+	@mkdir -p build/werror
 	ASKS_FAST_WERROR=1 $(BIN)/python setup.py --quiet build_ext --force \
 		--build-lib build/werror --build-temp build/werror-objects
 	@touch $@
@@ -110,5 +109,5 @@ docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict --quiet $(ARGS)
 
 clean:
-	rm -rf build dist site .venv .venv-* .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf build dist site asks_fast/*.so .venv .venv-* .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

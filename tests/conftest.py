@@ -10,6 +10,7 @@ Not here: what the fixtures are made of: `tests/support/`.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import os
 import ssl
@@ -34,6 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("ASKS_FAST_TEST_KERNEL", "stock"),
         help="kernel for async tests: curio's own (stock), asks_fast's (own), or both",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let every program that a test starts import the copy of asks_fast that is tested.
+
+    Python puts the working directory before all else, so that must not be the project's.
+    """
+    spec = importlib.util.find_spec("asks_fast")
+    assert spec is not None
+    assert spec.origin is not None, "asks_fast is not to be found"
+    home = str(Path(spec.origin).parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [os.getenv("PYTHONPATH")])])
+    os.chdir(Path(__file__).parent)
 
 
 # -- async tests -------------------------------------------------------------------------------

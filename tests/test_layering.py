@@ -25,6 +25,7 @@ ROOMS = [
         "programs and helpers above sessions",
         ["cli", "crawl", "scaleout", "testing", "compat", "drop_in"],
     ),
+    ("how programs start others", ["child"]),
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
     ("one prepared request", ["request", "options"]),

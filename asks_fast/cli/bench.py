@@ -24,6 +24,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from asks_fast.child import python_command
 from asks_fast.cli.bench_client import CLIENTS
 from asks_fast.cli.bench_server import on_core, running
 
@@ -74,8 +75,8 @@ def cores() -> tuple[int | None, int | None]:
 def run_client(name: str, url: str, connections: int, seconds: float, core: int | None) -> Series:
     """One round of one client; a series of one run, or with the reason why there is none."""
     result = Series(name)
-    command = [sys.executable, "-m", "asks_fast.cli.bench_client", name, url,
-               str(connections), str(seconds)]
+    command = python_command("asks_fast.cli.bench_client", name, url,
+                             str(connections), str(seconds))
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, stdin=subprocess.DEVNULL,

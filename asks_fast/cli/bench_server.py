@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asks_fast.child import python_command
+
 DOCUMENT = (
     '{"id": 1234567, "name": "asks", "tags": ["curio", "cython", "http"], "ok": true, '
     '"score": 98.6, "n": 42}'
@@ -96,7 +98,7 @@ def running(core: int | None) -> Iterator[tuple[str, str]]:
             command = [found, "-p", root, "-c", str(file), "-e", f"{root}/log"]
             name = "nginx"
         else:
-            command = [sys.executable, "-m", "asks_fast.cli.bench_server"]
+            command = python_command("asks_fast.cli.bench_server")
             name = "a server in Python (nginx is not installed)"
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -28,6 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from asks_fast.base_funcs import get
+from asks_fast.child import python_command
 from asks_fast.cli.extras import missing_extra
 from asks_fast.sessions import DSession, HSession
 
@@ -175,7 +176,7 @@ def own_server(count: int) -> Iterator[list[str]]:
         message = missing_extra("asks-fast demo without --url", "granian", "demo")
         raise click.ClickException(message) from error
     process = subprocess.Popen(
-        [sys.executable, "-m", "asks_fast.cli.demo_server", str(count)],
+        python_command("asks_fast.cli.demo_server", str(count)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the client: the server must still answer /stats

@@ -16,13 +16,14 @@ import dataclasses
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 from curio import Queue, TaskGroup, sleep
 from curio.subprocess import Popen
+
+from asks_fast.child import python_command
 
 from .fetching import OutputError
 from .inputs import Lines
@@ -143,7 +144,7 @@ class Workers:
 
     async def _one_life(self, which: int) -> int:
         process = self._processes[which] = Popen(
-            [sys.executable, "-m", "asks_fast.crawl.worker"], stdin=subprocess.PIPE,
+            python_command("asks_fast.crawl.worker"), stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, bufsize=0, start_new_session=True)
         plan = dataclasses.replace(self.plan, share=(which, self.count))
         try:

@@ -58,7 +58,8 @@ def application(
     command += ["--interface", interface]
     if tls_files is not None:
         command += ["--cert", tls_files[0], "--key", tls_files[1]]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.getenv("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=TESTS
     )
