@@ -43,7 +43,7 @@ class BaseResponse(ResponseCore):
     `url`, `peer` and `reused` come from the compiled base.
     """
 
-    __slots__ = ("_cookies", "_encoding", "_options", "_request", "attempts")
+    __slots__ = ("_chosen", "_cookies", "_encoding", "_options", "_request", "attempts")
 
     attempts: int  # exchanges that were begun for this answer; set by the long way only
 
@@ -82,12 +82,22 @@ class BaseResponse(ResponseCore):
 
     @property
     def encoding(self) -> str:
-        """The encoding for `text` where the response does not name one; settable."""
-        return getattr(self, "_encoding", None) or "utf-8"
+        """The encoding of `text`: the one set here, else that of Content-Type, else as asked for.
+
+        What is set here goes before whatever the server says.
+        """
+        from .http_utils import charset_of
+
+        chosen: str | None = getattr(self, "_chosen", None)
+        return chosen or charset_of(self.headers.get("content-type")) or self._fallback
 
     @encoding.setter
-    def encoding(self, encoding: str) -> None:
-        self._encoding = encoding
+    def encoding(self, encoding: str | None) -> None:
+        self._chosen = encoding
+
+    @property
+    def _fallback(self) -> str:
+        return getattr(self, "_encoding", None) or "utf-8"
 
     @property
     def elapsed(self) -> timedelta:
@@ -214,19 +224,27 @@ class Response(BaseResponse):
 
     @property
     def text(self) -> str:
-        """The body as text: charset of Content-Type, else byte order mark, else `encoding`."""
-        cached = getattr(self, "_text", None)
-        if cached is not None and cached[0] == self.encoding:
-            return str(cached[1])
-        from .http_utils import decode_text
+        """The body as text: by the charset of Content-Type, else a byte order mark, else the
+        `encoding=` of the request or session. An `encoding` set on the response goes before all.
 
-        text = decode_text(
-            self.content,
-            self.headers.get("content-type"),
-            self.encoding,
-            self._option("detect_encoding", False),
-        )
-        self._text = (self.encoding, text)
+        Bytes that are none in that encoding become U+FFFD. Raises LookupError for no encoding.
+        """
+        chosen: str | None = getattr(self, "_chosen", None)
+        cached = getattr(self, "_text", None)
+        if cached is not None and cached[0] == chosen:
+            return str(cached[1])
+        if chosen:
+            text = self.content.decode(chosen, "replace").removeprefix("\ufeff")
+        else:
+            from .http_utils import decode_text
+
+            text = decode_text(
+                self.content,
+                self.headers.get("content-type"),
+                self._fallback,
+                self._option("detect_encoding", False),
+            )
+        self._text = (chosen, text)
         return text
 
     def json(self, **kwargs: Any) -> Any:
