@@ -180,8 +180,7 @@ class Fetch:
         """
         mapped = map_requests(
             self.pages, _Fresh(self), concurrency=self.options.connections,
-            window=4 * self.options.connections, retries=self.options.retries,
-            politeness=self.options.politeness())
+            retries=self.options.retries, politeness=self.options.politeness())
         self._results = mapped
         try:
             async with TaskGroup() as group:

@@ -11,6 +11,7 @@ Not here: who runs a job and when (`mapping`, `schedule`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 from ..errors import InvalidRequest, clip
@@ -121,6 +122,12 @@ def host_of(url: str) -> str:
     http and https of one host are the same host here: the same machine answers. Never raises; a
     text that is no URL is its own host, and fails when it is requested.
     """
+    end = url.find("/", 8)  # behind the host, for http and https
+    return _host_of(url if end < 0 else url[:end])
+
+
+@lru_cache(4096)
+def _host_of(url: str) -> str:
     scheme, found, rest = url.partition("://")
     if not found:
         rest = url

@@ -57,8 +57,8 @@ def map_requests(
             optionally `key`), or pairs `(key, one of these)`.
         concurrency: most requests under way; default: the session's `connections`.
         ordered: results in the order of the input instead of as they complete.
-        window: most items taken from the input whose results were not taken yet; default twice
-            `concurrency`, four times when ordered. The reader may be that far behind.
+        window: most items taken from the input whose results were not taken yet; default four
+            times `concurrency`. The reader may be that far behind.
         retries: further tries of a request that ended in a `ConnectivityError` or a 429, 502,
             503 or 504, with growing pauses; methods that are not idempotent are not repeated.
             On top of what the session itself repeats.
@@ -111,7 +111,7 @@ class Map:
         if concurrency is None:
             concurrency = int(getattr(session, "connections", 0) or 20)
         if window is None:
-            window = concurrency * (4 if ordered else 2)
+            window = 4 * concurrency
         if concurrency < 1 or window < 1 or retries < 0:
             raise ValueError(
                 "concurrency and window must be at least 1 and retries not negative, found "
@@ -285,7 +285,8 @@ class _Run:
         self.exhausted = True
         if self.puller is not None:
             await self.puller.cancel(blocking=False)
-        await self.made_room()
+        if len(self.parked):
+            await self.parked.wake(1)
 
     def pop_result(self) -> Result | None:
         """The result whose turn it is, if it is there."""

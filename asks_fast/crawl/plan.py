@@ -112,6 +112,6 @@ def make_session(options: FetchOptions) -> Any:
 
 def run_in_kernel(function: Callable[..., Any], *args: Any) -> Any:
     """What `await function(*args)` gives, in a kernel of its own."""
-    from curio import run
+    from ..kernel import run
 
     return run(function, *args)

@@ -45,6 +45,7 @@ class PoliteRun(_Run):
         self.fed = 0  # items read from the input
         self.feeder = SchedFIFO()  # the feeder, waiting for room in the look-ahead
         self.timer = SchedFIFO()  # the timer, waiting for something to change
+        self.timer_at: float | None = None  # when the timer looks again by itself
         self.is_fed = False  # the input ended
 
     async def start(self) -> None:
@@ -61,6 +62,12 @@ class PoliteRun(_Run):
         if self.ordered:  # the item that is next for the reader must be among those read
             return self.fed - self.delivered < self.window
         return self.scheduler.pending < self.options.lookahead
+
+    def needs_feeding(self) -> bool:
+        """Worth waking the feeder: in gulps, not for each item."""
+        if self.ordered:
+            return self.has_room()
+        return 4 * self.scheduler.pending <= 3 * self.options.lookahead
 
     async def feed(self) -> None:
         """Read the input into the scheduler."""
@@ -82,7 +89,8 @@ class PoliteRun(_Run):
             self.failure = e
         finally:
             self.is_fed = True
-        await self.wake_worker()
+        if len(self.parked):
+            await self.parked.wake(1)  # to find out that nothing more comes
 
     async def enqueue(self, job: Job) -> None:
         """One job into the scheduler, and a worker for it."""
@@ -91,19 +99,38 @@ class PoliteRun(_Run):
             job.host = host_of(str(job.kwargs.get("url") or self.base))
         self.scheduler.push(job, monotonic())
         await self.wake_worker()
+        await self.poke_timer()
 
     async def made_room(self) -> None:
         """The reader took a result: there may be work for the feeder and for a worker."""
-        if len(self.feeder) and self.has_room():
+        if self.ordered and len(self.feeder):
             await self.feeder.wake(1)
-        await super().made_room()
+        await self.wake_worker()
+        await self.poke_timer()
 
     async def wake_worker(self) -> None:
-        """There may be work: wake a parked worker, or add one."""
+        """If there is something to do at once, wake a parked worker, or add one."""
+        if not self.scheduler.has_ready:
+            return
         if len(self.parked):
             await self.parked.wake(1)
-        elif 0 < self.workers < self.concurrency and self.scheduler.pending:
+        elif 0 < self.workers < self.concurrency:
             await self.add_worker()
+
+    async def poke_timer(self) -> None:
+        """What comes next may have changed: have the timer look again if it would be late.
+
+        While no worker is parked it need not: each looks for itself when it is done.
+        """
+        if len(self.parked):
+            await self.wind_timer()
+
+    async def wind_timer(self) -> None:
+        """Have the timer look again if something comes before it would."""
+        if len(self.timer):
+            at = self.scheduler.next_time(monotonic())
+            if at is not None and (self.timer_at is None or at < self.timer_at):
+                await self.timer.wake(1)
 
     # -- turns
 
@@ -119,18 +146,23 @@ class PoliteRun(_Run):
                 continue
             found = self.scheduler.pop(monotonic(), self.may)
             if found is None:
-                await self.poke_timer()
-                await self.parked.suspend("MAP_PARKED")
+                await self.park()
                 continue
             job, verdict = found
             self.taken += 1
-            if len(self.feeder) and self.has_room():
+            if len(self.feeder) and self.needs_feeding():
                 await self.feeder.wake(1)
             if verdict == GO:
-                if self.scheduler.pending:
-                    await self.wake_worker()
+                self.under_way += 1  # from here on the run cannot be taken for ended
+                await self.wake_worker()
+                await self.poke_timer()
                 return job
             await self.put(job, self.refusal(job, verdict))
+
+    async def park(self) -> None:
+        """Wait until there is something to do; the timer sees to it that somebody is woken."""
+        await self.wind_timer()
+        await self.parked.suspend("MAP_PARKED")
 
     def is_held_back(self) -> bool:
         """The reader is too far behind. In order, the look-ahead bounds it already."""
@@ -163,11 +195,6 @@ class PoliteRun(_Run):
                                 f"is left alone for a while; not sent: {self.url_of(job)}")
         return Result(job.key, job.request, None, error, job.attempts, elapsed)
 
-    async def poke_timer(self) -> None:
-        """What comes next may have changed."""
-        if len(self.timer):
-            await self.timer.wake(1)
-
     async def keep_time(self) -> None:
         """Wake a worker whenever a host's time has come."""
         while True:
@@ -177,6 +204,7 @@ class PoliteRun(_Run):
                 if len(self.parked) and not self.is_held_back():
                     await self.parked.wake(1)
                 at = None  # whoever took it pokes us
+            self.timer_at = at
             if at is None:
                 await self.timer.suspend("MAP_TIMER")
             else:
@@ -189,14 +217,12 @@ class PoliteRun(_Run):
 
     async def perform(self, job: Job) -> Result | None:
         """Send once and tell the scheduler how it went; None when it is to be repeated."""
-        if job.error is not None:
-            self.scheduler.finish(job.host, monotonic(), 0.0, UNSENT)
-            return Result(job.key, job.request, None, job.error, 0, 0.0)
         started = monotonic()
         job.started = job.started or started
         outcome, retry_after = UNSENT, None
-        self.under_way += 1
         try:
+            if job.error is not None:
+                return Result(job.key, job.request, None, job.error, 0, 0.0)
             if self.robots is not None and not await self.is_welcome(job):
                 return self.refusal(job, FORBIDDEN)
             result = await self.attempt(job)
@@ -205,13 +231,13 @@ class PoliteRun(_Run):
             self.under_way -= 1
             now = monotonic()
             self.scheduler.finish(job.host, now, started, outcome, retry_after)
+        again = job.attempts <= self.retries and is_worth_repeating(job, result)
+        if again:  # back into the schedule before anybody can take the run for ended
+            wait = max(pause_before(job.attempts), min(retry_after or 0.0, self.options.max_pause))
+            self.taken -= 1
+            self.scheduler.push(job, now, now + wait)
         await self.poke_timer()
-        if self.retries < job.attempts or not is_worth_repeating(job, result):
-            return result
-        wait = max(pause_before(job.attempts), min(retry_after or 0.0, self.options.max_pause))
-        self.taken -= 1
-        self.scheduler.push(job, now, now + wait)
-        return None
+        return None if again else result
 
     async def is_welcome(self, job: Job) -> bool:
         """robots.txt allows it; fetched first if need be."""

@@ -94,6 +94,11 @@ class Scheduler:
             return self._take(entry, now), GO
         return None
 
+    @property
+    def has_ready(self) -> bool:
+        """A host stands in line: `pop` may have something now."""
+        return bool(self._ready)
+
     def next_time(self, now: float) -> float | None:
         """When `pop` may have something, if not now; None: only after a `push` or `finish`."""
         while self._timed and (self._timed[0][2].place != TIMED
