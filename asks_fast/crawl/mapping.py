@@ -314,9 +314,10 @@ class _Run:
 
     async def work(self) -> None:
         """One worker's life: take, perform, deliver, until there is nothing to take."""
+        job: Job | None = None
         try:
             while True:
-                job = await self.take()
+                job = await self.take(job)
                 if job is None:
                     break
                 result = await self.perform(job)
@@ -334,8 +335,11 @@ class _Run:
                 while len(self.readers):
                     await self.readers.wake(1)
 
-    async def take(self) -> Job | None:
-        """The next job, or None when there will be none. Parks while the reader is behind."""
+    async def take(self, before: Job | None) -> Job | None:
+        """The next job, or None when there will be none. Parks while the reader is behind.
+
+        `before` is the job that this worker did last.
+        """
         while True:
             if self.exhausted:
                 return None

@@ -78,13 +78,17 @@ class PageSession:
         self.directory = directory
         self.bytes = 0  # of bodies, so far
         self._numbers = count()
+        self._in_one_go = directory is None and not options.only_type
         self._fixed: dict[str, Any] = {
             "timeout": options.timeout, "connection_timeout": options.connection_timeout,
-            "read_timeout": options.read_timeout, "retries": 0}
+            "read_timeout": options.read_timeout}
         if options.max_redirects:
             self._fixed["max_redirects"] = options.max_redirects
         else:
             self._fixed["follow_redirects"] = False
+        if options.max_body:
+            self._fixed["max_body"] = options.max_body
+            self._fixed["max_decompressed"] = options.max_body
         if options.cookies:
             self._fixed["cookies"] = dict(options.cookies)
 
@@ -93,6 +97,18 @@ class PageSession:
 
         Cancelled, the connection is closed and a half-written file is gone.
         """
+        if self._in_one_go:
+            whole = await self.session.request(method, url, **{**self._fixed, **kwargs})
+            page = Page(whole)
+            page.dropped = self._drops(page)
+            if page.dropped is None:
+                data = whole.body if self.raw else whole.content
+                self._count(page, len(data))
+                if self.raw:
+                    page.raw = data
+                else:
+                    page.content = data
+            return page
         response = await self.session.request(method, url, **{**self._fixed, **kwargs},
                                               stream=True)
         body = response.body

@@ -134,8 +134,11 @@ class PoliteRun(_Run):
 
     # -- turns
 
-    async def take(self) -> Job | None:
-        """The next job that may go now; refused jobs are answered on the way."""
+    async def take(self, before: Job | None) -> Job | None:
+        """The next job that may go now, of the same host if it may be; refused jobs are answered
+        on the way.
+        """
+        stay = before.host if before is not None else ""
         while True:
             if self.exhausted or (self.is_fed and not self.scheduler.pending
                                   and self.under_way == 0):
@@ -144,7 +147,7 @@ class PoliteRun(_Run):
             if self.is_held_back():
                 await self.parked.suspend("MAP_PARKED")
                 continue
-            found = self.scheduler.pop(monotonic(), self.may)
+            found = self.scheduler.pop(monotonic(), self.may, stay)
             if found is None:
                 await self.park()
                 continue

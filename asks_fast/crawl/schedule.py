@@ -1,7 +1,8 @@
 """Whose turn it is.
 
 Jobs wait in one queue per host. `pop` gives the next job whose host may be asked now, hosts
-taking turns; a host that must wait, is full or is left alone costs the others nothing.
+taking turns; a host that must wait, is full or is left alone costs the others nothing. A worker
+stays with its host for a while, since a connection to it is open.
 
 Facts:  a host with waiting jobs is in one place: `ready` (in line), `timed` (waits for a time,
         in a heap), or full (its next `finish` puts it in line again).
@@ -25,12 +26,13 @@ __all__ = ["FORBIDDEN", "GO", "LEFT_ALONE", "Scheduler"]
 GO, LEFT_ALONE, FORBIDDEN = "go", "left alone", "forbidden"
 IDLE, READY, TIMED, FULL = "idle", "ready", "timed", "full"
 MOST_REMEMBERED = 20_000  # hosts without waiting jobs
+MOST_TURNS = 50  # of one host, before the next in line
 
 
 class _Entry:
     """A host in the scheduler: what is known of it, its queue, its place."""
 
-    __slots__ = ("host", "name", "place", "queue", "ticket")
+    __slots__ = ("host", "name", "place", "queue", "ticket", "turns")
 
     def __init__(self, name: str, host: Host) -> None:
         self.name = name
@@ -38,6 +40,7 @@ class _Entry:
         self.queue: deque[Job] = deque()
         self.place = IDLE
         self.ticket = -1  # its entry in the heap; an older one there is stale
+        self.turns = 0  # jobs given to workers that stayed, since it last stood in line
 
 
 class Scheduler:
@@ -62,12 +65,13 @@ class Scheduler:
         else:
             self._enqueue(job, now)
 
-    def pop(self, now: float,
-            allowed: Callable[[Job], bool | None] | None = None) -> tuple[Job, str] | None:
+    def pop(self, now: float, allowed: Callable[[Job], bool | None] | None = None,
+            stay: str = "") -> tuple[Job, str] | None:
         """The next job to be done now, and a verdict: `GO`, `LEFT_ALONE` or `FORBIDDEN`.
 
         Only a job with `GO` has been started, and its `finish` must follow. `allowed` is asked
-        before a start: False forbids, None means that robots.txt is not known yet.
+        before a start: False forbids, None means that robots.txt is not known yet. `stay`: the
+        host to be preferred.
         """
         while self._later and self._later[0][0] <= now:
             self._enqueue(heapq.heappop(self._later)[2], now)
@@ -77,22 +81,35 @@ class Scheduler:
                 self._place(entry, now)
         if self.bucket is not None and self.bucket.ready_at(now) > now:
             return None
+        stayed = self._busy.get(stay)
+        if (stayed is not None and stayed.queue and stayed.turns < MOST_TURNS
+                and stayed.place == READY and (found := self._try(stayed, now, allowed))):
+            stayed.turns += 1
+            return found
         while self._ready:
             entry = self._ready.popleft()
             entry.place = IDLE
-            host = entry.host
-            if host.is_open(now):
-                return self._take(entry, now), LEFT_ALONE
-            if not host.has_room() or host.ready_at(now) > now:
+            entry.turns = 0
+            if not entry.queue or (found := self._try(entry, now, allowed)) is None:
                 self._place(entry, now)  # it changed while it stood in line
-                continue
-            if allowed is not None and allowed(entry.queue[0]) is False:
-                return self._take(entry, now), FORBIDDEN
-            host.start(now)
-            if self.bucket is not None:
-                self.bucket.take()
-            return self._take(entry, now), GO
+            else:
+                return found
         return None
+
+    def _try(self, entry: _Entry, now: float,
+             allowed: Callable[[Job], bool | None] | None) -> tuple[Job, str] | None:
+        """The first job of this host, if something can be done with it now."""
+        host = entry.host
+        if host.is_open(now):
+            return self._take(entry, now), LEFT_ALONE
+        if not host.has_room() or host.ready_at(now) > now:
+            return None
+        if allowed is not None and allowed(entry.queue[0]) is False:
+            return self._take(entry, now), FORBIDDEN
+        host.start(now)
+        if self.bucket is not None:
+            self.bucket.take()
+        return self._take(entry, now), GO
 
     @property
     def has_ready(self) -> bool:

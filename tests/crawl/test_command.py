@@ -90,8 +90,8 @@ def check_whole(path: Path, source: Path, site: Site) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kills", "more"), [
-    ("o.jsonl", 20, []), ("o.jsonl.zst", 8, []), ("o.warc.gz", 8, []),
-    ("o.jsonl.gz", 6, ["--workers", "2"]),
+    ("o.jsonl", 20, []), ("o.jsonl.zst", 4, []), ("o.warc.gz", 4, []),
+    ("o.jsonl.gz", 4, ["--workers", "2"]),
 ])
 def test_killed_again_and_again(site: Site, urls: Callable[[int], Path], tmp_path: Path,
                                 name: str, kills: int, more: list[str]) -> None:

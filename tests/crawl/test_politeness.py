@@ -138,6 +138,20 @@ def test_hosts_take_turns() -> None:
     assert found[0].host == "a"
 
 
+def test_a_worker_stays_with_its_host_for_a_while() -> None:
+    """Asked to stay, `pop` gives the same host's jobs, fifty at most, then the next in line's."""
+    scheduler = Scheduler(Politeness())
+    for n in range(200):
+        scheduler.push(job("ab"[n % 2], n), 0.0)
+    order, stay = "", ""
+    while (found := scheduler.pop(0.0, None, stay)) is not None:
+        stay = found[0].host
+        order += stay
+        scheduler.finish(stay, 0.0, 0.0, FINE)
+    assert order[:103] == "a" * 51 + "b" * 51 + "a"
+    assert len(order) == 200
+
+
 def test_open_circuit_refuses_what_waits() -> None:
     """When a circuit opens, what waits for that host is handed out as refused, at once."""
     scheduler = Scheduler(Politeness(delay=9.0, failures=1))

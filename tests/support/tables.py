@@ -11,6 +11,9 @@ import curio
 class AnswerBody:
     """A body that comes in pieces of up to 1,000 bytes."""
 
+    def __len__(self) -> int:
+        return len(self.content)
+
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.closed = False
