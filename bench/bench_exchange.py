@@ -18,28 +18,42 @@ from asks_fast._hotpath import Connection, Pool, render_fields, render_head
 from asks_fast.response_objects import Response
 
 REQUEST = b"GET /small HTTP/1.1\r\nHost: localhost:8000\r\n\r\n"
-NAMES = [b"Server", b"Date", b"Content-Type", b"Cache-Control", b"Vary", b"X-Request-Id",
-         b"X-Content-Type-Options", b"X-Frame-Options", b"Connection"]
+NAMES = [
+    b"Server",
+    b"Date",
+    b"Content-Type",
+    b"Cache-Control",
+    b"Vary",
+    b"X-Request-Id",
+    b"X-Content-Type-Options",
+    b"X-Frame-Options",
+    b"Connection",
+]
 
 
 def answer(body: bytes, fields: int = 10) -> bytes:
     """A response with so many fields."""
     lines = [b"%b: a value of no great length" % NAMES[i % len(NAMES)] for i in range(fields - 1)]
     return b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: %d\r\n\r\n%b" % (
-        b"\r\n".join(lines).replace(b"Connection: a value of no great length",
-                                    b"Connection: keep-alive"), len(body), body)
+        b"\r\n".join(lines).replace(
+            b"Connection: a value of no great length", b"Connection: keep-alive"
+        ),
+        len(body),
+        body,
+    )
 
 
 def chunked(body: bytes, size: int) -> bytes:
     """A response in chunks of `size`."""
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
-    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(
-        b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+        + b"0\r\n\r\n"
+    )
 
 
-def answered(
-    exchange: Coroutine[Any, Any, Response], far: socket.socket, reply: bytes
-) -> Response:
+def answered(exchange: Coroutine[Any, Any, Response], far: socket.socket, reply: bytes) -> Response:
     """Step an exchange to its end; when it waits for the answer, the far end sends it."""
     try:
         exchange.send(None)

@@ -15,10 +15,23 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> int:
     arguments = sys.argv[1:]
     parts_only = "--parts" in arguments
-    parts = [sys.executable, "-m", "pytest", "bench", "-o", "python_files=bench_*.py",
-             "-o", "python_functions=bench_*", "--benchmark-enable", "--benchmark-only",
-             "--benchmark-columns=min,median,iqr,rounds", "--benchmark-sort=name",
-             "-p", "no:xdist", "-q"]
+    parts = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "bench",
+        "-o",
+        "python_files=bench_*.py",
+        "-o",
+        "python_functions=bench_*",
+        "--benchmark-enable",
+        "--benchmark-only",
+        "--benchmark-columns=min,median,iqr,rounds",
+        "--benchmark-sort=name",
+        "-p",
+        "no:xdist",
+        "-q",
+    ]
     status = subprocess.run(parts, cwd=ROOT).returncode
     if parts_only or status:
         return status

@@ -37,8 +37,9 @@ async def download(session: DSession, url: str, path: Path, progress: Progress) 
             part.unlink(missing_ok=True)
 
 
-async def worker(session: DSession, urls: list[str], directory: Path, progress: Progress,
-                 failed: list[str]) -> None:
+async def worker(
+    session: DSession, urls: list[str], directory: Path, progress: Progress, failed: list[str]
+) -> None:
     """Take one URL after the other until none is left."""
     while urls:
         url = urls.pop()

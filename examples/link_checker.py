@@ -53,7 +53,8 @@ async def main(pages: list[str]) -> int:
         again = []
         async for result in session.map(
             ({"method": "HEAD", "url": link, "key": link} for link in links),
-            retries=1, politeness=LIMITS,
+            retries=1,
+            politeness=LIMITS,
         ):
             if result.response is not None and result.response.status_code in (403, 405, 501):
                 again.append(result.key)

@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def compare(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "bench.compare", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=50, stdin=subprocess.DEVNULL,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -35,8 +39,17 @@ def test_every_client_has_its_script() -> None:
 def test_a_short_run_leaves_figures_and_a_page(tmp_path: Path) -> None:
     """A run checks the answers, writes results.json as it goes, and a page with goals."""
     output = compare(
-        "--only", "small-1", "--clients", "asks_fast,bare", "--rounds", "1",
-        "--seconds", "0.02", "--no-probes", "--out", str(tmp_path),
+        "--only",
+        "small-1",
+        "--clients",
+        "asks_fast,bare",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.02",
+        "--no-probes",
+        "--out",
+        str(tmp_path),
     )
     assert "left out" not in output
     kept = json.loads((tmp_path / "results.json").read_text())

@@ -75,12 +75,17 @@ def cores() -> tuple[int | None, int | None]:
 def run_client(name: str, url: str, connections: int, seconds: float, core: int | None) -> Series:
     """One round of one client; a series of one run, or with the reason why there is none."""
     result = Series(name)
-    command = python_command("asks_fast.cli.bench_client", name, url,
-                             str(connections), str(seconds))
+    command = python_command(
+        "asks_fast.cli.bench_client", name, url, str(connections), str(seconds)
+    )
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            timeout=seconds + PATIENCE, preexec_fn=on_core(core),
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=seconds + PATIENCE,
+            preexec_fn=on_core(core),
         )
     except subprocess.TimeoutExpired:
         result.problem = f"did not end within {seconds + PATIENCE:g} s"
@@ -93,8 +98,13 @@ def run_client(name: str, url: str, connections: int, seconds: float, core: int 
 
 
 def measure(
-    names: Sequence[str], url: str, connections: int, seconds: float, rounds: int,
-    core: int | None, console: Console,
+    names: Sequence[str],
+    url: str,
+    connections: int,
+    seconds: float,
+    rounds: int,
+    core: int | None,
+    console: Console,
 ) -> list[Series]:
     """All rounds, the clients in turn. Ends early, with what there is, on Ctrl-C."""
     series = {name: Series(name) for name in names}
@@ -118,9 +128,13 @@ def table_of(series: Sequence[Series], title: str) -> Table:
     shown = sorted((s for s in series if s.runs), key=lambda s: -s.median("rate"))
     for s in shown:
         table.add_row(
-            LABELS[s.client], f"{s.median('rate'):,.0f}", f"{s.spread:.0%}",
-            f"{shown[0].median('rate') / s.median('rate'):.1f}", f"{s.median('cpu_us'):.1f}",
-            f"{s.median('rss_mib'):.0f}", style="bold" if s.client in OURS else "",
+            LABELS[s.client],
+            f"{s.median('rate'):,.0f}",
+            f"{s.spread:.0%}",
+            f"{shown[0].median('rate') / s.median('rate'):.1f}",
+            f"{s.median('cpu_us'):.1f}",
+            f"{s.median('rss_mib'):.0f}",
+            style="bold" if s.client in OURS else "",
         )
     return table
 
@@ -144,13 +158,22 @@ def chosen(clients: str | None, url: str | None) -> list[str]:
 @click.command()
 @click.argument("url", required=False)
 @click.option("--connections", default=50, show_default=True, type=click.IntRange(1))
-@click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0.01),
-              help="Length of one round of one client.")
+@click.option(
+    "--seconds",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.01),
+    help="Length of one round of one client.",
+)
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--clients", help=f"Some of {','.join(CLIENTS)}; else all installed ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures of all rounds as JSON.")
 def command(
-    url: str | None, connections: int, seconds: float, rounds: int, clients: str | None,
+    url: str | None,
+    connections: int,
+    seconds: float,
+    rounds: int,
+    clients: str | None,
     as_json: bool,
 ) -> None:
     """How fast on this machine: asks_fast beside the clients installed here.

@@ -101,8 +101,12 @@ def running(core: int | None) -> Iterator[tuple[str, str]]:
             command = python_command("asks_fast.cli.bench_server")
             name = "a server in Python (nginx is not installed)"
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            preexec_fn=on_core(core), start_new_session=True,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=on_core(core),
+            start_new_session=True,
         ) as process:
             try:
                 if found is None:

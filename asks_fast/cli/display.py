@@ -79,9 +79,14 @@ class JsonLog(Display):
     def update(self, view: View) -> None:
         """A `progress` line."""
         rate, speed = view.tally.speed(monotonic())
-        self._say(event="progress", **view.tally.as_dict(), under_way=view.under_way,
-                  per_second=round(rate, 1), bytes_per_second=round(speed),
-                  fraction=view.fraction)
+        self._say(
+            event="progress",
+            **view.tally.as_dict(),
+            under_way=view.under_way,
+            per_second=round(rate, 1),
+            bytes_per_second=round(speed),
+            fraction=view.fraction,
+        )
 
     def failed(self, url: str, error: str, message: str) -> None:
         """A `failed` line."""
@@ -93,8 +98,12 @@ class JsonLog(Display):
 
     def finish(self, view: View, state: str) -> None:
         """The `summary` line."""
-        self._say(event="summary", state=state, **view.tally.as_dict(),
-                  seconds=round(monotonic() - view.tally.started, 3))
+        self._say(
+            event="summary",
+            state=state,
+            **view.tally.as_dict(),
+            seconds=round(monotonic() - view.tally.started, 3),
+        )
 
 
 class Summary(Display):
@@ -110,8 +119,13 @@ class LiveDisplay(Display):
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True,
-                          redirect_stdout=False, redirect_stderr=False)
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._notes: list[str] = []
 
     def start(self) -> None:
@@ -138,18 +152,23 @@ def picture(view: View, now: float, notes: list[str]) -> RenderableType:
     tally = view.tally
     rate, speed = tally.speed(now)
     head = Text()
-    for text, style in ((f"{tally.done:,} done", "green"), (f"  {tally.failed:,} failed",
-                        "red" if tally.failed else "dim"),
-                        (f"  {view.under_way:,} under way", "cyan"),
-                        (f"  {rate:,.0f} requests/s  {speed / 1e6:,.1f} MB/s", ""),
-                        (f"  {tally.skipped:,} skipped" if tally.skipped else "", "dim")):
+    for text, style in (
+        (f"{tally.done:,} done", "green"),
+        (f"  {tally.failed:,} failed", "red" if tally.failed else "dim"),
+        (f"  {view.under_way:,} under way", "cyan"),
+        (f"  {rate:,.0f} requests/s  {speed / 1e6:,.1f} MB/s", ""),
+        (f"  {tally.skipped:,} skipped" if tally.skipped else "", "dim"),
+    ):
         head.append(text, style)
     parts: list[RenderableType] = [head]
     if view.fraction is not None:
         left = time_left(view.fraction, now - tally.started)
         line = Table.grid(padding=(0, 1))
-        line.add_row(ProgressBar(total=1.0, completed=view.fraction, width=50),
-                     f"{view.fraction:.0%}", f"about {left} left" if left else "")
+        line.add_row(
+            ProgressBar(total=1.0, completed=view.fraction, width=50),
+            f"{view.fraction:.0%}",
+            f"about {left} left" if left else "",
+        )
         parts.append(line)
     parts += [Text(harmless(note), style="yellow") for note in notes]
     if tally.hosts:
@@ -163,12 +182,17 @@ def picture(view: View, now: float, notes: list[str]) -> RenderableType:
 def host_table(tally: Tally) -> Table:
     """The busiest hosts."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, justify in (("host", "left"), ("done", "right"), ("failed", "right"),
-                          ("MB", "right")):
+    for name, justify in (
+        ("host", "left"),
+        ("done", "right"),
+        ("failed", "right"),
+        ("MB", "right"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for host, (done, failed, size) in tally.busiest(HOSTS_SHOWN):
-        table.add_row(Text(harmless(host or "(no host)")), f"{done:,}", f"{failed:,}",
-                      f"{size / 1e6:,.1f}")
+        table.add_row(
+            Text(harmless(host or "(no host)")), f"{done:,}", f"{failed:,}", f"{size / 1e6:,.1f}"
+        )
     if len(tally.hosts) > HOSTS_SHOWN:
         table.add_row(Text(f"… and {len(tally.hosts) - HOSTS_SHOWN:,} more", style="dim"))
     return table
@@ -187,8 +211,10 @@ def summary(tally: Tally, state: str) -> str:
     """The run in one line."""
     seconds = max(monotonic() - tally.started, 0.001)
     total = tally.done + tally.failed
-    text = (f"{state}: {tally.done:,} done, {tally.failed:,} failed in {seconds:,.1f} s "
-            f"({total / seconds:,.0f} requests/s, {tally.bytes / 1e6:,.1f} MB)")
+    text = (
+        f"{state}: {tally.done:,} done, {tally.failed:,} failed in {seconds:,.1f} s "
+        f"({total / seconds:,.0f} requests/s, {tally.bytes / 1e6:,.1f} MB)"
+    )
     if tally.dropped:
         text += f", {tally.dropped:,} dropped by filters"
     if tally.skipped:

@@ -60,20 +60,40 @@ def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
 
 
 @click.command("fetch")
-@click.argument("source", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False,
-                                                            allow_dash=True))
-@click.option("-o", "--output", default="-", metavar="FILE", help="Where results go; its name says "
-              "the format (.jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz). Default: stdout.")
-@click.option("--output-dir", type=click.Path(file_okay=False), help="One file per URL in there, "
-              "and index.jsonl.")
+@click.argument(
+    "source", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
+)
+@click.option(
+    "-o",
+    "--output",
+    default="-",
+    metavar="FILE",
+    help="Where results go; its name says "
+    "the format (.jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz). Default: stdout.",
+)
+@click.option(
+    "--output-dir",
+    type=click.Path(file_okay=False),
+    help="One file per URL in there, and index.jsonl.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Format, whatever the name.")
-@click.option("--body", type=click.Choice(["auto", "base64", "none"]), default="auto",
-              show_default=True, help="Bodies in JSON: text where it is text, base64, or not.")
+@click.option(
+    "--body",
+    type=click.Choice(["auto", "base64", "none"]),
+    default="auto",
+    show_default=True,
+    help="Bodies in JSON: text where it is text, base64, or not.",
+)
 @click.option("--with-headers", is_flag=True, help="Response headers in JSON.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run of this was ended.")
 @click.option("--overwrite", is_flag=True, help="Throw away what the output holds.")
-@click.option("--flush", type=click.FloatRange(0.001), default=1.0, show_default=True, help="Most "
-              "seconds that a result waits for being written.")
+@click.option(
+    "--flush",
+    type=click.FloatRange(0.001),
+    default=1.0,
+    show_default=True,
+    help="Most seconds that a result waits for being written.",
+)
 @click.option("-c", "--connections", default=100, show_default=True, help="Most in all.")
 @click.option("--per-host", default=8, show_default=True, help="Most per host; 0: no limit.")
 @click.option("--rate", type=rate, metavar="RATE", help="Requests per second in all (5, 100/m).")
@@ -83,8 +103,12 @@ def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds for one request.")
 @click.option("--connect-timeout", default=20.0, show_default=True, help="Seconds to connect.")
 @click.option("--read-timeout", default=30.0, show_default=True, help="Longest silence, seconds.")
-@click.option("--failures", default=10, show_default=True, help="Failures in a row after which a "
-              "host is left alone for a while; 0: never.")
+@click.option(
+    "--failures",
+    default=10,
+    show_default=True,
+    help="Failures in a row after which a host is left alone for a while; 0: never.",
+)
 @click.option("--robots/--no-robots", default=True, show_default=True, help="Obey robots.txt.")
 @click.option("-H", "--header", multiple=True, metavar="'NAME: VALUE'", help="Sent each time.")
 @click.option("-b", "--cookie", multiple=True, metavar="NAME=VALUE", help="Sent each time.")
@@ -92,15 +116,30 @@ def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
 @click.option("-x", "--proxy", metavar="URL", help="http, https or socks5 proxy.")
 @click.option("-k", "--insecure", is_flag=True, help="No certificate checks.")
 @click.option("--max-redirects", default=20, show_default=True, help="0: keep the redirect.")
-@click.option("--max-body", type=size, metavar="SIZE", default="50M",
-              show_default=True, help="Larger: an error; 0: no limit.")
+@click.option(
+    "--max-body",
+    type=size,
+    metavar="SIZE",
+    default="50M",
+    show_default=True,
+    help="Larger: an error; 0: no limit.",
+)
 @click.option("--only-status", multiple=True, metavar="2xx|404|400-499", help="Keep these alone.")
 @click.option("--only-type", multiple=True, metavar="text/html|image/*", help="Keep these alone.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Processes; each has hosts of its own.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes; each has hosts of its own.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@click.option("--log", type=click.Choice(["text", "json"]), default="text", help="json: one "
-              "object a line on stderr, for machines.")
+@click.option(
+    "--log",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="json: one object a line on stderr, for machines.",
+)
 def command(source: str, **given: Any) -> None:
     """Fetch many URLs: FILE holds one URL or one JSON object of request arguments per line."""
     try:
@@ -128,19 +167,39 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         if given["workers"] > 1:
             raise ValueError("--workers needs --output: standard output cannot be shared")
     options = FetchOptions(
-        connections=given["connections"], host_connections=given["per_host"] or None,
-        rate=given["rate"], host_rate=given["host_rate"], delay=given["delay"],
-        retries=given["retries"], failures=given["failures"], timeout=given["timeout"] or None,
-        connection_timeout=given["connect_timeout"], read_timeout=given["read_timeout"] or None,
+        connections=given["connections"],
+        host_connections=given["per_host"] or None,
+        rate=given["rate"],
+        host_rate=given["host_rate"],
+        delay=given["delay"],
+        retries=given["retries"],
+        failures=given["failures"],
+        timeout=given["timeout"] or None,
+        connection_timeout=given["connect_timeout"],
+        read_timeout=given["read_timeout"] or None,
         headers=pairs(given["header"], ":", "a header"),
-        cookies=pairs(given["cookie"], "=", "a cookie"), user_agent=given["user_agent"],
-        proxy=given["proxy"], robots=given["robots"], max_body=given["max_body"] or None,
-        max_redirects=given["max_redirects"], verify=not given["insecure"],
-        only_status=given["only_status"], only_type=given["only_type"])
+        cookies=pairs(given["cookie"], "=", "a cookie"),
+        user_agent=given["user_agent"],
+        proxy=given["proxy"],
+        robots=given["robots"],
+        max_body=given["max_body"] or None,
+        max_redirects=given["max_redirects"],
+        verify=not given["insecure"],
+        only_status=given["only_status"],
+        only_type=given["only_type"],
+    )
     if options.robots:
         __import__("protego")
-    return Plan(source, output, options, given["form"], given["body"], given["with_headers"],
-                directory, flush=given["flush"])
+    return Plan(
+        source,
+        output,
+        options,
+        given["form"],
+        given["body"],
+        given["with_headers"],
+        directory,
+        flush=given["flush"],
+    )
 
 
 def make_display(quiet: bool, log: str) -> Display:
@@ -176,11 +235,13 @@ class _Single:
 async def _carry_out(plan: Plan, workers: int, display: Display) -> int:
     """Do it, and give the exit status."""
     if workers > 1:
+
         def heard(event: dict[str, Any]) -> None:
             display.failed(event["url"], event["error"], event["message"])
 
-        return await _watched(Workers(plan, workers, failures=isinstance(display, JsonLog),
-                                      on_event=heard), display)
+        return await _watched(
+            Workers(plan, workers, failures=isinstance(display, JsonLog), on_event=heard), display
+        )
 
     def note(one: Fetched) -> None:
         if one.error is not None:
@@ -204,8 +265,10 @@ async def _watched(running: Any, display: Display) -> int:
     display.start()
     with Interrupts() as interrupts:
         task = await curio.spawn(outcome_of, running)
-        helpers = [await curio.spawn(_heed, interrupts, running, task, display, daemon=True),
-                   await curio.spawn(_show, running, display, daemon=True)]
+        helpers = [
+            await curio.spawn(_heed, interrupts, running, task, display, daemon=True),
+            await curio.spawn(_show, running, display, daemon=True),
+        ]
         try:
             await task.wait()
         finally:

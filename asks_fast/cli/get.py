@@ -26,10 +26,18 @@ __all__ = ["command", "exit_status"]
 
 # The first that fits; numbers as curl uses them.
 STATUSES: list[tuple[type[BaseException], int]] = [
-    (errors.InvalidURL, 3), (errors.InvalidRequest, 2), (errors.ProxyError, 97),
-    (errors.NameResolutionError, 6), (errors.ConnectionFailed, 7), (errors.RequestTimeout, 28),
-    (errors.TooManyRedirects, 47), (errors.DecodingError, 61), (errors.ResponseTooLarge, 63),
-    (errors.ServerClosedConnectionError, 52), (errors.BadHttpResponse, 8), (OSError, 56),
+    (errors.InvalidURL, 3),
+    (errors.InvalidRequest, 2),
+    (errors.ProxyError, 97),
+    (errors.NameResolutionError, 6),
+    (errors.ConnectionFailed, 7),
+    (errors.RequestTimeout, 28),
+    (errors.TooManyRedirects, 47),
+    (errors.DecodingError, 61),
+    (errors.ResponseTooLarge, 63),
+    (errors.ServerClosedConnectionError, 52),
+    (errors.BadHttpResponse, 8),
+    (OSError, 56),
     (TypeError, 2),
 ]
 FAILED_STATUS, CANNOT_WRITE, CERTIFICATE, TLS, INTERRUPTED = 22, 23, 60, 35, 130
@@ -52,8 +60,13 @@ FAILED_STATUS, CANNOT_WRITE, CERTIFICATE, TLS, INTERRUPTED = 22, 23, 60, 35, 130
 @click.option("-I", "--head", is_flag=True, help="Ask for the head alone, and print it.")
 @click.option("-v", "--verbose", is_flag=True, help="Each step and each head, on stderr.")
 @click.option("--timing", is_flag=True, help="Where the time went, on stderr.")
-@click.option("-L/--no-location", "--location/ ", "follow", default=True, help="Follow redirects "
-              "(the default).")
+@click.option(
+    "-L/--no-location",
+    "--location/ ",
+    "follow",
+    default=True,
+    help="Follow redirects (the default).",
+)
 @click.option("-f", "--fail", is_flag=True, help="Status 22 and no body for a 4xx or 5xx.")
 @click.option("-s", "--silent", is_flag=True, help="No messages.")
 @click.option("-k", "--insecure", is_flag=True, help="No certificate checks.")
@@ -81,10 +94,15 @@ def request_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the request that the options describe."""
     from asks_fast.auth import BasicAuth, BearerAuth, DigestAuth
 
-    made: dict[str, Any] = {"connection_timeout": given["connect_timeout"],
-                            "timeout": given["max_time"], "stream": True}
-    made["headers"] = {"User-Agent": given["user_agent"] or default_user_agent(),
-                       **pairs(given["header"], ":", "a header")}
+    made: dict[str, Any] = {
+        "connection_timeout": given["connect_timeout"],
+        "timeout": given["max_time"],
+        "stream": True,
+    }
+    made["headers"] = {
+        "User-Agent": given["user_agent"] or default_user_agent(),
+        **pairs(given["header"], ":", "a header"),
+    }
     if given["data"]:
         made["data"] = b"&".join(_text_or_file(piece) for piece in given["data"])
         made["mimetype"] = "application/x-www-form-urlencoded"
@@ -132,8 +150,13 @@ async def _get(url: str, given: dict[str, Any], arguments: dict[str, Any]) -> in
     say(f"> {method} {url}")
     begin = perf_counter()
     proxy, unix_socket = given["proxy"], given["unix_socket"]
-    async with DSession(connections=1, verify=not given["insecure"], proxy=proxy,
-                        unix_socket=unix_socket, trust_env=not (proxy or unix_socket)) as session:
+    async with DSession(
+        connections=1,
+        verify=not given["insecure"],
+        proxy=proxy,
+        unix_socket=unix_socket,
+        trust_env=not (proxy or unix_socket),
+    ) as session:
         response = await session.request(method, url, **arguments)
         first = perf_counter()
         async with response.body:
@@ -145,12 +168,16 @@ async def _get(url: str, given: dict[str, Any], arguments: dict[str, Any]) -> in
             size = 0 if failed else await _print(response, given)
         end = perf_counter()
     if given["timing"]:
-        _stderr(f"head after {first - begin:.6f} s, body {end - first:.6f} s, "
-                f"all {end - begin:.6f} s; {size} bytes, {len(response.history)} redirects")
+        _stderr(
+            f"head after {first - begin:.6f} s, body {end - first:.6f} s, "
+            f"all {end - begin:.6f} s; {size} bytes, {len(response.history)} redirects"
+        )
     if failed:
         if not given["silent"]:
-            _stderr(f"asks-fast: the answer is {response.status_code} "
-                    f"{harmless(str(response.reason_phrase))}")
+            _stderr(
+                f"asks-fast: the answer is {response.status_code} "
+                f"{harmless(str(response.reason_phrase))}"
+            )
         return FAILED_STATUS
     return 0
 
@@ -169,8 +196,9 @@ async def _print(response: Any, given: dict[str, Any]) -> int:
             _write(fd, piece)
             size += len(piece)
             if given["max_filesize"] and size > given["max_filesize"]:
-                raise errors.ResponseTooLarge(f"the body is larger than {given['max_filesize']} "
-                                              "bytes")
+                raise errors.ResponseTooLarge(
+                    f"the body is larger than {given['max_filesize']} bytes"
+                )
         return size
     finally:
         if fd != 1:
@@ -193,8 +221,10 @@ def _write(fd: int, data: Any) -> None:
 def head_lines(response: Any) -> list[str]:
     """The head of the response, a line each, nothing in it obeyed by a terminal."""
     first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
-    lines = [first.rstrip(), *(f"{name}: {value}" for name, value in header_pairs(
-        response.headers))]
+    lines = [
+        first.rstrip(),
+        *(f"{name}: {value}" for name, value in header_pairs(response.headers)),
+    ]
     return [harmless(line) for line in lines]
 
 

@@ -77,9 +77,11 @@ class LedgerWriter:
         try:
             self.ledger.commit(batch, self.form.batch)
         except OSError as e:
-            raise OutputError(f"cannot write to {self.ledger.output}: {e.strerror or e}; "
-                              f"{self.ledger.end} bytes in it are whole and safe, and --resume "
-                              "goes on from there") from e
+            raise OutputError(
+                f"cannot write to {self.ledger.output}: {e.strerror or e}; "
+                f"{self.ledger.end} bytes in it are whole and safe, and --resume "
+                "goes on from there"
+            ) from e
         self.written += len(batch)
 
     def finish(self) -> None:
@@ -94,8 +96,9 @@ class LedgerWriter:
 class StreamWriter:
     """Writes records to a descriptor that may be a pipe; nothing can be resumed there."""
 
-    def __init__(self, fd: int, form: Form, name: str = "standard output",
-                 seconds: float = MOST_SECONDS) -> None:
+    def __init__(
+        self, fd: int, form: Form, name: str = "standard output", seconds: float = MOST_SECONDS
+    ) -> None:
         self.seconds = seconds
         self.fd = fd
         self.form = form
@@ -132,11 +135,15 @@ class StreamWriter:
             while view:
                 view = view[os.write(self.fd, view) :]
         except BrokenPipeError as e:
-            raise OutputError(f"{self.name} was closed by its reader; {self.written} records had "
-                              "been written to it") from e
+            raise OutputError(
+                f"{self.name} was closed by its reader; {self.written} records had "
+                "been written to it"
+            ) from e
         except OSError as e:
-            raise OutputError(f"cannot write to {self.name}: {e.strerror or e}; {self.written} "
-                              "records had been written to it") from e
+            raise OutputError(
+                f"cannot write to {self.name}: {e.strerror or e}; {self.written} "
+                "records had been written to it"
+            ) from e
         self._is_first = False
         self.written += len(batch)
 
@@ -179,8 +186,12 @@ class Fetch:
         requests under way are cancelled and what came in is written.
         """
         mapped = map_requests(
-            self.pages, _Fresh(self), concurrency=self.options.connections,
-            retries=self.options.retries, politeness=self.options.politeness())
+            self.pages,
+            _Fresh(self),
+            concurrency=self.options.connections,
+            retries=self.options.retries,
+            politeness=self.options.politeness(),
+        )
         self._results = mapped
         try:
             async with TaskGroup() as group:
@@ -220,12 +231,24 @@ class Fetch:
         key, user_key, url = result.key
         page = result.response
         at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        fetched = Fetched(url, user_key, page, result.error, result.attempts, result.elapsed,
-                          at.replace("+00:00", "Z"), host_of(url))
+        fetched = Fetched(
+            url,
+            user_key,
+            page,
+            result.error,
+            result.attempts,
+            result.elapsed,
+            at.replace("+00:00", "Z"),
+            host_of(url),
+        )
         dropped = page is not None and page.dropped is not None
-        self.tally.add(fetched.host, page.status_code if page is not None else None,
-                       page.size if page is not None else 0,
-                       type(result.error).__name__ if result.error is not None else None, dropped)
+        self.tally.add(
+            fetched.host,
+            page.status_code if page is not None else None,
+            page.size if page is not None else 0,
+            type(result.error).__name__ if result.error is not None else None,
+            dropped,
+        )
         self.writer.add(key, None if dropped else fetched, monotonic())
         if self.on_result is not None:
             self.on_result(fetched)

@@ -20,15 +20,25 @@ __all__ = ["FORMATS", "Form", "format_for"]
 
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "warc", "warc.gz")
 
-_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript",
-               "application/xhtml+xml", "application/x-ndjson")
+_TEXT_TYPES = (
+    "text/",
+    "application/json",
+    "application/xml",
+    "application/javascript",
+    "application/xhtml+xml",
+    "application/x-ndjson",
+)
 
 
 class Form:
     """One format. `record(fetched)` → bytes of a record, `batch(records, is_first)` → bytes."""
 
-    def __init__(self, name: str, record: Callable[[Fetched], bytes],
-                 batch: Callable[[Sequence[bytes], bool], bytes]) -> None:
+    def __init__(
+        self,
+        name: str,
+        record: Callable[[Fetched], bytes],
+        batch: Callable[[Sequence[bytes], bool], bytes],
+    ) -> None:
         self.name = name
         self.record = record
         self.batch = batch
@@ -41,10 +51,17 @@ def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
     response's header goes into JSON records. Raises ImportError naming the extra that is missing.
     """
     if name is None:
-        endings = {".jsonl.gz": "jsonl.gz", ".gz": "jsonl.gz", ".zst": "jsonl.zst",
-                   ".warc": "warc", ".warc.gz": "warc.gz"}
-        name = next((endings[e] for e in sorted(endings, key=len, reverse=True)
-                     if output.endswith(e)), "jsonl")
+        endings = {
+            ".jsonl.gz": "jsonl.gz",
+            ".gz": "jsonl.gz",
+            ".zst": "jsonl.zst",
+            ".warc": "warc",
+            ".warc.gz": "warc.gz",
+        }
+        name = next(
+            (endings[e] for e in sorted(endings, key=len, reverse=True) if output.endswith(e)),
+            "jsonl",
+        )
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, found {name!r}")
     if name.startswith("warc"):
@@ -167,17 +184,30 @@ class _Warc:
         if page is None:
             text = " ".join(str(fetched.error).split())
             said = f"fetchError: {type(fetched.error).__name__}: {text}\r\n".encode(
-                "utf-8", "replace")
+                "utf-8", "replace"
+            )
             made = writer.create_warc_record(
-                fetched.url, "metadata", payload=BytesIO(said), length=len(said),
-                warc_content_type="application/warc-fields", warc_headers_dict=extra)
+                fetched.url,
+                "metadata",
+                payload=BytesIO(said),
+                length=len(said),
+                warc_content_type="application/warc-fields",
+                warc_headers_dict=extra,
+            )
         else:
-            head = self._headers(f"{page.status_code} {page.reason}".rstrip(),
-                                 [_stored(pair) for pair in page.pairs],
-                                 protocol=f"HTTP/{page.http_version}")
-            made = writer.create_warc_record(page.url or fetched.url, "response",
-                                             payload=BytesIO(page.raw), length=len(page.raw),
-                                             http_headers=head, warc_headers_dict=extra)
+            head = self._headers(
+                f"{page.status_code} {page.reason}".rstrip(),
+                [_stored(pair) for pair in page.pairs],
+                protocol=f"HTTP/{page.http_version}",
+            )
+            made = writer.create_warc_record(
+                page.url or fetched.url,
+                "response",
+                payload=BytesIO(page.raw),
+                length=len(page.raw),
+                http_headers=head,
+                warc_headers_dict=extra,
+            )
         writer.write_record(made)
         return out.getvalue()
 
@@ -187,8 +217,9 @@ class _Warc:
             return b"".join(records)
         out = BytesIO()
         writer = self._writer(out, gzip=self._gzipped, warc_version="1.1")
-        info = writer.create_warcinfo_record(None, {"software": "asks-fast",
-                                                    "format": "WARC File Format 1.1"})
+        info = writer.create_warcinfo_record(
+            None, {"software": "asks-fast", "format": "WARC File Format 1.1"}
+        )
         writer.write_record(info)
         return out.getvalue() + b"".join(records)
 
@@ -196,5 +227,8 @@ class _Warc:
 def _stored(pair: tuple[str, str]) -> tuple[str, str]:
     """Chunks are taken apart before the body is stored: the field that says so is renamed."""
     name, value = pair
-    return ("X-Archive-Orig-Transfer-Encoding", value) if (
-        name.lower() == "transfer-encoding") else (name, value)
+    return (
+        ("X-Archive-Orig-Transfer-Encoding", value)
+        if (name.lower() == "transfer-encoding")
+        else (name, value)
+    )

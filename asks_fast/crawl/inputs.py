@@ -87,7 +87,8 @@ class Lines:
         status = os.fstat(self._fd)
         self._total = status.st_size if stat.S_ISREG(status.st_mode) else 0
         self._waits = os.isatty(self._fd) or not (
-            stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode))
+            stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)
+        )
         self._owns = source != "-"
         self._read = 0
         self._unpack = _unpacker(source)
@@ -145,8 +146,9 @@ class Lines:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, ty: type[BaseException] | None, val: BaseException | None,
-                        tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, ty: type[BaseException] | None, val: BaseException | None, tb: TracebackType | None
+    ) -> None:
         await self.aclose()
 
 
@@ -162,8 +164,6 @@ def _unpacker(source: str) -> Any:
             raise ImportError('zstd input needs zstandard: pip install "asks-fast[cli]"') from e
         return zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress
     return bytes
-
-
 
 
 class _Gunzip:

@@ -31,11 +31,21 @@ class SessionLike(Protocol):
 class Job:
     """One request under way; mutable, never seen by the user."""
 
-    __slots__ = ("attempts", "error", "host", "index", "key", "kwargs", "method", "request",
-                 "started")
+    __slots__ = (
+        "attempts",
+        "error",
+        "host",
+        "index",
+        "key",
+        "kwargs",
+        "method",
+        "request",
+        "started",
+    )
 
-    def __init__(self, index: int, key: Any, request: Any, method: str,
-                 kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, index: int, key: Any, request: Any, method: str, kwargs: dict[str, Any]
+    ) -> None:
         self.index = index  # place in the input, from 0
         self.key = key
         self.request = request  # as the user gave it, without the key
@@ -58,8 +68,15 @@ class Result:
 
     __slots__ = ("attempts", "elapsed", "error", "key", "request", "response")
 
-    def __init__(self, key: Any, request: Any, response: Any, error: Exception | None,
-                 attempts: int, elapsed: float) -> None:
+    def __init__(
+        self,
+        key: Any,
+        request: Any,
+        response: Any,
+        error: Exception | None,
+        attempts: int,
+        elapsed: float,
+    ) -> None:
         self.key = key
         self.request = request
         self.response = response
@@ -107,7 +124,8 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
     job = Job(index, key, item, "GET", {})
     job.error = InvalidRequest(
         "a request in bulk is a URL, a path, a dict of request arguments, or a pair (key, one of "
-        f"these); found {type(item).__name__} {clip(repr(item))}")
+        f"these); found {type(item).__name__} {clip(repr(item))}"
+    )
     return job
 
 

@@ -45,8 +45,12 @@ class LedgerError(Exception):
 
 def key_of(text: str) -> int:
     """64 bits for a request. A million keys collide with a chance of 1 in 30 million."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"),
-                                          digest_size=8).digest(), "little") or 1
+    return (
+        int.from_bytes(
+            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
+        )
+        or 1
+    )
 
 
 class KeySet:
@@ -103,8 +107,9 @@ class Ledger:
     `done` holds the keys of everything committed, by whichever process.
     """
 
-    def __init__(self, output: Path, form: str, *, resume: bool = False,
-                 overwrite: bool = False) -> None:
+    def __init__(
+        self, output: Path, form: str, *, resume: bool = False, overwrite: bool = False
+    ) -> None:
         """Open or create `output` in the format named `form`.
 
         With neither `resume` nor `overwrite`, an output that holds something is refused, as is
@@ -133,8 +138,9 @@ class Ledger:
             self.close()
             raise
 
-    def commit(self, records: Iterable[tuple[int, bytes]],
-               encode: Callable[[Sequence[bytes], bool], bytes]) -> int:
+    def commit(
+        self, records: Iterable[tuple[int, bytes]], encode: Callable[[Sequence[bytes], bool], bytes]
+    ) -> int:
         """Write a batch of (key, record), whole or not at all; keys that are in stay out.
 
         `encode(records, is_first)` gives the bytes of the batch. An empty record is noted as
@@ -181,8 +187,9 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, ty: type[BaseException] | None, val: BaseException | None,
-                 tb: TracebackType | None) -> None:
+    def __exit__(
+        self, ty: type[BaseException] | None, val: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -194,11 +201,14 @@ class Ledger:
         holds = self.output.exists() and self.output.stat().st_size > 0
         known = self.path.exists() and self.path.stat().st_size >= HEADER.size
         if holds and not known:
-            raise LedgerError(f"{self.output} exists and has no ledger beside it, so it cannot be "
-                              "resumed; choose another name, or --overwrite")
+            raise LedgerError(
+                f"{self.output} exists and has no ledger beside it, so it cannot be "
+                "resumed; choose another name, or --overwrite"
+            )
         if known and not resume:
-            raise LedgerError(f"{self.output} was begun before; --resume goes on with it, "
-                              "--overwrite starts anew")
+            raise LedgerError(
+                f"{self.output} was begun before; --resume goes on with it, --overwrite starts anew"
+            )
 
     def _begin(self, overwrite: bool) -> None:
         """See that the ledger has its header, and that it is ours."""

@@ -72,8 +72,15 @@ def map_requests(
     Cancellation or leaving early cancels what is under way; nothing is left behind. A plain
     `async for` that is left early does so within a turn of the kernel, `async with` at once.
     """
-    return Map(session, requests, concurrency=concurrency, ordered=ordered, window=window,
-               retries=retries, politeness=politeness)
+    return Map(
+        session,
+        requests,
+        concurrency=concurrency,
+        ordered=ordered,
+        window=window,
+        retries=retries,
+        politeness=politeness,
+    )
 
 
 async def gather(
@@ -85,8 +92,14 @@ async def gather(
     politeness: Politeness | None = None,
 ) -> list[Result]:
     """The results of a few requests, in the order asked; arguments as in `map_requests`."""
-    mapped = map_requests(session, requests, concurrency=concurrency, ordered=True,
-                          retries=retries, politeness=politeness)
+    mapped = map_requests(
+        session,
+        requests,
+        concurrency=concurrency,
+        ordered=True,
+        retries=retries,
+        politeness=politeness,
+    )
     async with mapped as results:
         return [result async for result in results]
 
@@ -115,7 +128,8 @@ class Map:
         if concurrency < 1 or window < 1 or retries < 0:
             raise ValueError(
                 "concurrency and window must be at least 1 and retries not negative, found "
-                f"concurrency={concurrency}, window={window}, retries={retries}")
+                f"concurrency={concurrency}, window={window}, retries={retries}"
+            )
         kind: type[_Run] = _Run
         if politeness is not None:
             from .polite import PoliteRun
@@ -143,8 +157,9 @@ class Map:
             await self._run.start()
         return self
 
-    async def __aexit__(self, ty: type[BaseException] | None, val: BaseException | None,
-                        tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, ty: type[BaseException] | None, val: BaseException | None, tb: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -214,8 +229,10 @@ class _Run:
         self.sync_input: Any = None
         self.async_input: Any = None
         if isinstance(requests, (str, bytes, dict)):
-            raise TypeError("requests must be an iterable of requests, found a single "
-                            f"{type(requests).__name__}; put it into a list")
+            raise TypeError(
+                "requests must be an iterable of requests, found a single "
+                f"{type(requests).__name__}; put it into a list"
+            )
         if hasattr(requests, "__aiter__"):
             self.async_input = requests.__aiter__()
         else:
@@ -243,8 +260,10 @@ class _Run:
     def state(self) -> str:
         """For `repr`: counts that tests rely on."""
         waiting = len(self.held) if self.ordered else len(self.done)
-        return (f"taken={self.taken} under way={self.under_way} waiting={waiting} "
-                f"delivered={self.delivered} workers={self.workers}")
+        return (
+            f"taken={self.taken} under way={self.under_way} waiting={waiting} "
+            f"delivered={self.delivered} workers={self.workers}"
+        )
 
     async def start(self) -> None:
         """Start the first worker; each starts the next as long as there is work for it."""
@@ -404,8 +423,9 @@ class _Run:
             response = await self.session.request(job.method, **job.kwargs)
         except Exception as e:
             error = e
-        return Result(job.key, job.request, response, error, job.attempts,
-                      monotonic() - job.started)
+        return Result(
+            job.key, job.request, response, error, job.attempts, monotonic() - job.started
+        )
 
     async def put(self, job: Job, result: Result) -> None:
         """Give a result to the reader, and wake one that waits for it."""

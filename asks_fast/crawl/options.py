@@ -82,21 +82,33 @@ class FetchOptions:
         """The part that concerns whose turn it is."""
         product = self.agent.split("/")[0].split(" ")[0]
         return Politeness(
-            rate=self.rate, host_rate=self.host_rate, host_concurrency=self.host_connections,
-            delay=self.delay, failures=self.failures, robots=self.robots,
-            user_agent=product or "asks-fast")
+            rate=self.rate,
+            host_rate=self.host_rate,
+            host_concurrency=self.host_connections,
+            delay=self.delay,
+            failures=self.failures,
+            robots=self.robots,
+            user_agent=product or "asks-fast",
+        )
 
     def share(self, workers: int) -> FetchOptions:
         """The options of one of so many processes that share the hosts among them."""
         return dataclasses.replace(
-            self, connections=max(1, self.connections // workers),
-            rate=self.rate / workers if self.rate else None)
+            self,
+            connections=max(1, self.connections // workers),
+            rate=self.rate / workers if self.rate else None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `from_dict` takes."""
         made = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**made, "headers": dict(self.headers), "cookies": dict(self.cookies),
-                "only_status": list(self.only_status), "only_type": list(self.only_type)}
+        return {
+            **made,
+            "headers": dict(self.headers),
+            "cookies": dict(self.cookies),
+            "only_status": list(self.only_status),
+            "only_type": list(self.only_type),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FetchOptions:
@@ -133,5 +145,7 @@ def matches_type(content_type: str, patterns: tuple[str, ...]) -> bool:
     if not patterns:
         return True
     kind = content_type.partition(";")[0].strip().lower()
-    return any(kind == p.lower() or (p.endswith("/*") and kind.startswith(p[:-1].lower()))
-               for p in patterns)
+    return any(
+        kind == p.lower() or (p.endswith("/*") and kind.startswith(p[:-1].lower()))
+        for p in patterns
+    )

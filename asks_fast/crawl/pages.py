@@ -26,8 +26,21 @@ __all__ = ["Fetched", "Page", "PageSession", "file_name"]
 class Page:
     """One answer, read to its end (or dropped by a filter: `dropped` says by which)."""
 
-    __slots__ = ("charset", "content", "content_type", "dropped", "file", "headers",
-                 "http_version", "pairs", "raw", "reason", "size", "status_code", "url")
+    __slots__ = (
+        "charset",
+        "content",
+        "content_type",
+        "dropped",
+        "file",
+        "headers",
+        "http_version",
+        "pairs",
+        "raw",
+        "reason",
+        "size",
+        "status_code",
+        "url",
+    )
 
     def __init__(self, response: Any) -> None:
         self.status_code: int = response.status_code
@@ -54,8 +67,17 @@ class Fetched:
 
     __slots__ = ("at", "attempts", "elapsed", "error", "host", "key", "page", "url")
 
-    def __init__(self, url: str, key: Any, page: Page | None, error: Exception | None,
-                 attempts: int, elapsed: float, at: str, host: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        key: Any,
+        page: Page | None,
+        error: Exception | None,
+        attempts: int,
+        elapsed: float,
+        at: str,
+        host: str = "",
+    ) -> None:
         self.url = url
         self.key = key
         self.page = page
@@ -69,8 +91,14 @@ class Fetched:
 class PageSession:
     """What `map` runs on: `request` gives a `Page`. Bodies go to files when `directory` is set."""
 
-    def __init__(self, session: Any, options: FetchOptions, *, raw: bool = False,
-                 directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        session: Any,
+        options: FetchOptions,
+        *,
+        raw: bool = False,
+        directory: Path | None = None,
+    ) -> None:
         self.session = session
         self.options = options
         self.connections = options.connections
@@ -80,8 +108,10 @@ class PageSession:
         self._numbers = count()
         self._in_one_go = directory is None and not options.only_type
         self._fixed: dict[str, Any] = {
-            "timeout": options.timeout, "connection_timeout": options.connection_timeout,
-            "read_timeout": options.read_timeout}
+            "timeout": options.timeout,
+            "connection_timeout": options.connection_timeout,
+            "read_timeout": options.read_timeout,
+        }
         if options.max_redirects:
             self._fixed["max_redirects"] = options.max_redirects
         else:
@@ -109,8 +139,7 @@ class PageSession:
                 else:
                     page.content = data
             return page
-        response = await self.session.request(method, url, **{**self._fixed, **kwargs},
-                                              stream=True)
+        response = await self.session.request(method, url, **{**self._fixed, **kwargs}, stream=True)
         body = response.body
         try:
             page = Page(response)
@@ -201,9 +230,16 @@ def file_name(url: str, content_type: str = "") -> str:
     return "/".join([_harmless(host_of(url)) or "nowhere", *pieces, name])
 
 
-_ENDINGS = {"text/html": "html", "application/json": "json", "text/plain": "txt",
-            "application/pdf": "pdf", "image/jpeg": "jpg", "image/png": "png",
-            "application/xml": "xml", "text/css": "css"}
+_ENDINGS = {
+    "text/html": "html",
+    "application/json": "json",
+    "text/plain": "txt",
+    "application/pdf": "pdf",
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "application/xml": "xml",
+    "text/css": "css",
+}
 
 
 def _harmless(piece: str) -> str:

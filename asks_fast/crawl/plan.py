@@ -54,8 +54,13 @@ class Plan:
     def from_dict(cls, data: dict[str, Any]) -> Plan:
         """The plan from plain data."""
         share = data["share"]
-        return cls(**{**data, "options": FetchOptions.from_dict(data["options"]),
-                      "share": (share[0], share[1]) if share else None})
+        return cls(
+            **{
+                **data,
+                "options": FetchOptions.from_dict(data["options"]),
+                "share": (share[0], share[1]) if share else None,
+            }
+        )
 
     @property
     def to_stream(self) -> bool:
@@ -83,8 +88,12 @@ class Plan:
             shutil.rmtree(Path(self.directory) / ".partial", ignore_errors=True)
         return held
 
-    def fetch(self, session: Any, source: Iterable[Any] | AsyncIterable[Any],
-              on_result: Callable[[Fetched], None] | None = None) -> tuple[Fetch, Ledger | None]:
+    def fetch(
+        self,
+        session: Any,
+        source: Iterable[Any] | AsyncIterable[Any],
+        on_result: Callable[[Fetched], None] | None = None,
+    ) -> tuple[Fetch, Ledger | None]:
         """The run itself, ready to go, and the ledger to close after it."""
         form = self.format()
         ledger: Ledger | None = None
@@ -94,10 +103,21 @@ class Plan:
         else:
             ledger = Ledger(Path(self.output), form.name, resume=True)
             writer = LedgerWriter(ledger, form, self.flush)
-        pages = PageSession(session, self.options, raw=form.name.startswith("warc"),
-                            directory=Path(self.directory) if self.directory else None)
-        made = Fetch(session, self.options, source, writer, pages=pages, on_result=on_result,
-                     share=self.share)
+        pages = PageSession(
+            session,
+            self.options,
+            raw=form.name.startswith("warc"),
+            directory=Path(self.directory) if self.directory else None,
+        )
+        made = Fetch(
+            session,
+            self.options,
+            source,
+            writer,
+            pages=pages,
+            on_result=on_result,
+            share=self.share,
+        )
         return made, ledger
 
 
@@ -106,8 +126,13 @@ def make_session(options: FetchOptions) -> Any:
     from ..sessions import DSession
 
     headers = {"User-Agent": options.agent, **options.headers}
-    return DSession(connections=options.connections, headers=headers, verify=options.verify,
-                    proxy=options.proxy, trust_env=options.proxy is None)
+    return DSession(
+        connections=options.connections,
+        headers=headers,
+        verify=options.verify,
+        proxy=options.proxy,
+        trust_env=options.proxy is None,
+    )
 
 
 def run_in_kernel(function: Callable[..., Any], *args: Any) -> Any:

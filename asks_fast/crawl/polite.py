@@ -40,8 +40,7 @@ class PoliteRun(_Run):
         options: Politeness = args[-1]
         self.options = options
         self.scheduler = Scheduler(options)
-        self.robots = (RobotsCache(self.fetch_robots, options.user_agent)
-                       if options.robots else None)
+        self.robots = RobotsCache(self.fetch_robots, options.user_agent) if options.robots else None
         self.fed = 0  # items read from the input
         self.feeder = SchedFIFO()  # the feeder, waiting for room in the look-ahead
         self.timer = SchedFIFO()  # the timer, waiting for something to change
@@ -140,8 +139,9 @@ class PoliteRun(_Run):
         """
         stay = before.host if before is not None else ""
         while True:
-            if self.exhausted or (self.is_fed and not self.scheduler.pending
-                                  and self.under_way == 0):
+            if self.exhausted or (
+                self.is_fed and not self.scheduler.pending and self.under_way == 0
+            ):
                 self.exhausted = True
                 return None
             if self.is_held_back():
@@ -194,8 +194,10 @@ class PoliteRun(_Run):
             assert self.robots is not None
             error = self.robots.why_not(self.url_of(job), self.options.user_agent)
         else:
-            error = CircuitOpen(f"{job.host} failed {self.options.failures} times in a row and "
-                                f"is left alone for a while; not sent: {self.url_of(job)}")
+            error = CircuitOpen(
+                f"{job.host} failed {self.options.failures} times in a row and "
+                f"is left alone for a while; not sent: {self.url_of(job)}"
+            )
         return Result(job.key, job.request, None, error, job.attempts, elapsed)
 
     async def keep_time(self) -> None:
@@ -255,7 +257,8 @@ class PoliteRun(_Run):
     async def fetch_robots(self, url: str) -> tuple[int, bytes]:
         """For the cache: one request outside the schedule."""
         response = await self.session.request(
-            "GET", url=url, headers={"User-Agent": self.options.user_agent}, timeout=30)
+            "GET", url=url, headers={"User-Agent": self.options.user_agent}, timeout=30
+        )
         return response.status_code, response.content
 
 

@@ -89,13 +89,27 @@ class TokenBucket:
 class Host:
     """What is known of one host. Decides, never waits."""
 
-    __slots__ = ("bucket", "circuit_until", "failures", "floor", "gated", "interval", "limit",
-                 "next_at", "opened", "options", "slowed_at", "under_way", "wins")
+    __slots__ = (
+        "bucket",
+        "circuit_until",
+        "failures",
+        "floor",
+        "gated",
+        "interval",
+        "limit",
+        "next_at",
+        "opened",
+        "options",
+        "slowed_at",
+        "under_way",
+        "wins",
+    )
 
     def __init__(self, options: Politeness, gated: bool = False) -> None:
         self.options = options
-        self.bucket = (TokenBucket(options.host_rate, options.host_burst)
-                       if options.host_rate else None)
+        self.bucket = (
+            TokenBucket(options.host_rate, options.host_burst) if options.host_rate else None
+        )
         self.under_way = 0
         self.limit = float(options.host_concurrency or math.inf)  # halved when told to slow down
         self.floor = options.delay  # least seconds between starts; crawl-delay raises it
@@ -130,8 +144,9 @@ class Host:
             self.bucket.take()
         self.next_at = max(self.next_at, now + max(self.floor, self.interval))
 
-    def finish(self, now: float, started: float, outcome: str,
-               retry_after: float | None = None) -> None:
+    def finish(
+        self, now: float, started: float, outcome: str, retry_after: float | None = None
+    ) -> None:
         """A request ended: `FINE`, `SLOW` (429, 503), `FAILED` (no answer) or `UNSENT`."""
         self.under_way -= 1
         if outcome == FINE:
@@ -149,8 +164,13 @@ class Host:
 
     def is_plain(self, now: float) -> bool:
         """Nothing would be lost by forgetting this host."""
-        return (self.under_way == 0 and self.next_at <= now and self.interval == 0.0
-                and self.failures == 0 and self.circuit_until is None)
+        return (
+            self.under_way == 0
+            and self.next_at <= now
+            and self.interval == 0.0
+            and self.failures == 0
+            and self.circuit_until is None
+        )
 
     def _slowed(self, now: float, started: float, retry_after: float | None) -> None:
         self.failures = 0
@@ -195,5 +215,7 @@ class Host:
 
     def __repr__(self) -> str:
         circuit = "" if self.circuit_until is None else f", open until {self.circuit_until:.1f}"
-        return (f"<Host {self.under_way} of {self.limit:g} under way, interval "
-                f"{max(self.floor, self.interval):g} s, {self.failures} failures{circuit}>")
+        return (
+            f"<Host {self.under_way} of {self.limit:g} under way, interval "
+            f"{max(self.floor, self.interval):g} s, {self.failures} failures{circuit}>"
+        )

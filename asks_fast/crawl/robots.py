@@ -41,8 +41,9 @@ class _Rules:
 
     __slots__ = ("everything", "kept_until", "parsed", "why")
 
-    def __init__(self, parsed: Any, everything: bool, kept_until: float,
-                 why: Exception | str | None = None) -> None:
+    def __init__(
+        self, parsed: Any, everything: bool, kept_until: float, why: Exception | str | None = None
+    ) -> None:
         self.parsed = parsed
         self.everything = everything  # the verdict when there is nothing parsed
         self.kept_until = kept_until
@@ -56,8 +57,12 @@ class RobotsCache:
     `user_agent`: the name looked for in robots.txt. `clock`: seconds, monotonic.
     """
 
-    def __init__(self, fetch: Callable[[str], Awaitable[tuple[int, bytes]]], user_agent: str,
-                 clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[str], Awaitable[tuple[int, bytes]]],
+        user_agent: str,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._fetch = fetch
         self._user_agent = user_agent
         self._clock = clock
@@ -84,8 +89,10 @@ class RobotsCache:
         if isinstance(why, ConnectivityError):
             return why  # the host is out of reach, for the page as for robots.txt
         if why is not None:
-            return RobotsDisallowed(f"robots.txt of {origin_of(url)} could not be read ({why}), "
-                                    f"so nothing there may be fetched for now: {url}")
+            return RobotsDisallowed(
+                f"robots.txt of {origin_of(url)} could not be read ({why}), "
+                f"so nothing there may be fetched for now: {url}"
+            )
         return RobotsDisallowed(f"robots.txt forbids {url} to {user_agent!r}")
 
     def crawl_delay(self, url: str) -> float | None:
@@ -143,7 +150,8 @@ def _load_protego() -> Callable[[str], Any]:
     try:
         from protego import Protego
     except ImportError as e:
-        raise ImportError('robots.txt needs protego: pip install "asks-fast[cli]", or turn robots '
-                          "off") from e
+        raise ImportError(
+            'robots.txt needs protego: pip install "asks-fast[cli]", or turn robots off'
+        ) from e
     parse: Callable[[str], Any] = Protego.parse
     return parse

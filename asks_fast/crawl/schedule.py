@@ -65,8 +65,9 @@ class Scheduler:
         else:
             self._enqueue(job, now)
 
-    def pop(self, now: float, allowed: Callable[[Job], bool | None] | None = None,
-            stay: str = "") -> tuple[Job, str] | None:
+    def pop(
+        self, now: float, allowed: Callable[[Job], bool | None] | None = None, stay: str = ""
+    ) -> tuple[Job, str] | None:
         """The next job to be done now, and a verdict: `GO`, `LEFT_ALONE` or `FORBIDDEN`.
 
         Only a job with `GO` has been started, and its `finish` must follow. `allowed` is asked
@@ -82,8 +83,13 @@ class Scheduler:
         if self.bucket is not None and self.bucket.ready_at(now) > now:
             return None
         stayed = self._busy.get(stay)
-        if (stayed is not None and stayed.queue and stayed.turns < MOST_TURNS
-                and stayed.place == READY and (found := self._try(stayed, now, allowed))):
+        if (
+            stayed is not None
+            and stayed.queue
+            and stayed.turns < MOST_TURNS
+            and stayed.place == READY
+            and (found := self._try(stayed, now, allowed))
+        ):
             stayed.turns += 1
             return found
         while self._ready:
@@ -96,8 +102,9 @@ class Scheduler:
                 return found
         return None
 
-    def _try(self, entry: _Entry, now: float,
-             allowed: Callable[[Job], bool | None] | None) -> tuple[Job, str] | None:
+    def _try(
+        self, entry: _Entry, now: float, allowed: Callable[[Job], bool | None] | None
+    ) -> tuple[Job, str] | None:
         """The first job of this host, if something can be done with it now."""
         host = entry.host
         if host.is_open(now):
@@ -118,8 +125,9 @@ class Scheduler:
 
     def next_time(self, now: float) -> float | None:
         """When `pop` may have something, if not now; None: only after a `push` or `finish`."""
-        while self._timed and (self._timed[0][2].place != TIMED
-                               or self._timed[0][2].ticket != self._timed[0][1]):
+        while self._timed and (
+            self._timed[0][2].place != TIMED or self._timed[0][2].ticket != self._timed[0][1]
+        ):
             heapq.heappop(self._timed)
         times = []
         if self._ready:
@@ -130,8 +138,9 @@ class Scheduler:
             times.append(self._later[0][0])
         return min(times) if times else None
 
-    def finish(self, name: str, now: float, started: float, outcome: str,
-               retry_after: float | None = None) -> None:
+    def finish(
+        self, name: str, now: float, started: float, outcome: str, retry_after: float | None = None
+    ) -> None:
         """A started job of this host ended; outcomes as in `Host.finish`."""
         entry = self._busy[name]
         entry.host.finish(now, started, outcome, retry_after)
@@ -211,5 +220,7 @@ class Scheduler:
         return self.pending
 
     def __repr__(self) -> str:
-        return (f"<Scheduler {self.pending} pending, {len(self._busy)} hosts busy, "
-                f"{len(self._ready)} ready, {len(self._timed)} timed>")
+        return (
+            f"<Scheduler {self.pending} pending, {len(self._busy)} hosts busy, "
+            f"{len(self._ready)} ready, {len(self._timed)} timed>"
+        )

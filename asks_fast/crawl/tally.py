@@ -32,8 +32,9 @@ class Tally:
         self.hosts: dict[str, list[int]] = {}  # host -> [done, failed, bytes]
         self._marks: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
 
-    def add(self, host: str, status: int | None, size: int, error: str | None,
-            dropped: bool = False) -> None:
+    def add(
+        self, host: str, status: int | None, size: int, error: str | None, dropped: bool = False
+    ) -> None:
         """One more result: with a status, or with the name of its error."""
         if error is None:
             self.done += 1
@@ -66,9 +67,15 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for logs and for another process."""
-        return {"done": self.done, "failed": self.failed, "dropped": self.dropped,
-                "skipped": self.skipped, "bytes": self.bytes, "errors": dict(self.kinds),
-                "statuses": {str(k): v for k, v in self.statuses.items()}}
+        return {
+            "done": self.done,
+            "failed": self.failed,
+            "dropped": self.dropped,
+            "skipped": self.skipped,
+            "bytes": self.bytes,
+            "errors": dict(self.kinds),
+            "statuses": {str(k): v for k, v in self.statuses.items()},
+        }
 
     @classmethod
     def merge(cls, parts: list[dict[str, Any]], started: float) -> Tally:

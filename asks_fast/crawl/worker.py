@@ -60,8 +60,15 @@ async def _report(fetch: Fetch, source: Any, running: Any) -> None:
     while True:
         hosts = dict(fetch.tally.busiest(50))
         try:
-            _say({"event": "progress", **fetch.tally.as_dict(), "hosts": hosts,
-                  "under_way": fetch.under_way, "fraction": getattr(source, "fraction", None)})
+            _say(
+                {
+                    "event": "progress",
+                    **fetch.tally.as_dict(),
+                    "hosts": hosts,
+                    "under_way": fetch.under_way,
+                    "fraction": getattr(source, "fraction", None),
+                }
+            )
         except OSError:
             await running.cancel(blocking=False)
             return
@@ -94,8 +101,14 @@ async def _main() -> int:
     def on_result(one: Fetched) -> None:
         if one.error is not None and tells_failures:
             with contextlib.suppress(OSError):  # the next report notices
-                _say({"event": "failed", "url": one.url, "error": type(one.error).__name__,
-                      "message": str(one.error)})
+                _say(
+                    {
+                        "event": "failed",
+                        "url": one.url,
+                        "error": type(one.error).__name__,
+                        "message": str(one.error),
+                    }
+                )
 
     source = _Requests(control) if plan.source == "-" else Lines(plan.source)
     code = 0
@@ -103,8 +116,10 @@ async def _main() -> int:
         fetch, ledger = plan.fetch(session, source, on_result)
         with Interrupts() as interrupts:
             running = await spawn(_outcome, fetch)
-            helpers = [await spawn(_report, fetch, source, running, daemon=True),
-                       await spawn(_heed, interrupts, fetch, running, daemon=True)]
+            helpers = [
+                await spawn(_report, fetch, source, running, daemon=True),
+                await spawn(_heed, interrupts, fetch, running, daemon=True),
+            ]
             await running.wait()
             for helper in [*helpers, running]:
                 await helper.cancel()
@@ -117,8 +132,15 @@ async def _main() -> int:
             code = 1
         if ledger is not None:
             ledger.close()
-    _say({"event": "progress", **fetch.tally.as_dict(), "hosts": dict(fetch.tally.busiest(50)),
-          "under_way": 0, "fraction": None})
+    _say(
+        {
+            "event": "progress",
+            **fetch.tally.as_dict(),
+            "hosts": dict(fetch.tally.busiest(50)),
+            "under_way": 0,
+            "fraction": None,
+        }
+    )
     return code
 
 

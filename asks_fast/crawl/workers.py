@@ -41,8 +41,14 @@ AHEAD = 2000  # requests waiting for one worker, when they are dealt out
 class Workers:
     """`await run()` carries out a plan over several processes."""
 
-    def __init__(self, plan: Plan, count: int, *, failures: bool = False,
-                 on_event: Callable[[dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        count: int,
+        *,
+        failures: bool = False,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         """`failures`: have each failure reported to `on_event`, not only the sums."""
         self.count = count
         self.plan = dataclasses.replace(plan, options=plan.options.share(count))
@@ -130,22 +136,31 @@ class Workers:
             self._past.append(self._reports[which])
             self._reports[which] = {}
             how = f"signal {-code}" if code < 0 else f"status {code}"
-            self.notes.append(f"worker {which} ended with {how}" + (
-                "; started again" if life < MOST_LIVES and not self._queues else ""))
+            self.notes.append(
+                f"worker {which} ended with {how}"
+                + ("; started again" if life < MOST_LIVES and not self._queues else "")
+            )
             if self._queues:
                 self._broken = self._broken or (
                     f"worker {which} ended with {how}, and what it was given from standard input "
-                    "is not known any more; begin again with --resume and the same input")
+                    "is not known any more; begin again with --resume and the same input"
+                )
                 break
         else:
-            self._broken = self._broken or (f"worker {which} ended {MOST_LIVES} times; what was "
-                                            "written is whole, and --resume goes on from there")
+            self._broken = self._broken or (
+                f"worker {which} ended {MOST_LIVES} times; what was "
+                "written is whole, and --resume goes on from there"
+            )
         await self.stop()
 
     async def _one_life(self, which: int) -> int:
         process = self._processes[which] = Popen(
-            python_command("asks_fast.crawl.worker"), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, bufsize=0, start_new_session=True)
+            python_command("asks_fast.crawl.worker"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
         plan = dataclasses.replace(self.plan, share=(which, self.count))
         try:
             async with TaskGroup() as group:

@@ -86,37 +86,86 @@ class Workload:
 
 def _small(connections: int) -> Workload:
     plural = "s" if connections > 1 else ""
-    return Workload(f"small-{connections}", f"small JSON, {connections:,} connection{plural}",
-                    "/small", len(SMALL), connections=connections)
+    return Workload(
+        f"small-{connections}",
+        f"small JSON, {connections:,} connection{plural}",
+        "/small",
+        len(SMALL),
+        connections=connections,
+    )
 
 
 WORKLOADS = {
     w.name: w
     for w in (
         *(_small(n) for n in (1, 10, 50, 200, 1000)),
-        Workload("origins-20", "small JSON, 20 origins, 50 connections", "/small", len(SMALL),
-                 origins=20),
-        Workload("origins-200", "small JSON, 200 origins", "/small", len(SMALL),
-                 connections=200, origins=200),
-        Workload("origins-1000", "small JSON, 1,000 origins", "/small", len(SMALL),
-                 connections=1000, origins=1000),
+        Workload(
+            "origins-20", "small JSON, 20 origins, 50 connections", "/small", len(SMALL), origins=20
+        ),
+        Workload(
+            "origins-200",
+            "small JSON, 200 origins",
+            "/small",
+            len(SMALL),
+            connections=200,
+            origins=200,
+        ),
+        Workload(
+            "origins-1000",
+            "small JSON, 1,000 origins",
+            "/small",
+            len(SMALL),
+            connections=1000,
+            origins=1000,
+        ),
         Workload("body-100k", "100 KiB bodies, 50 connections", "/100k", 100 * KIB),
         Workload("body-10m", "10 MiB bodies, 1 connection", "/10m", 10 * MIB, connections=1),
-        Workload("chunked-10m", "10 MiB in chunks of 16 KiB, 1 connection", "/chunked",
-                 10 * MIB, connections=1),
-        Workload("gzip-json", "gzip JSON of 10 KiB, 50 connections", "/gzip", len(document()),
-                 "json"),
-        Workload("tls", "small JSON, TLS kept alive, 50 connections", "/small", len(SMALL),
-                 port="tls"),
-        Workload("tls-new", "small JSON, a new TLS connection each, 10 at a time", "/small",
-                 len(SMALL), port="tlsnew", connections=10),
+        Workload(
+            "chunked-10m",
+            "10 MiB in chunks of 16 KiB, 1 connection",
+            "/chunked",
+            10 * MIB,
+            connections=1,
+        ),
+        Workload(
+            "gzip-json", "gzip JSON of 10 KiB, 50 connections", "/gzip", len(document()), "json"
+        ),
+        Workload(
+            "tls", "small JSON, TLS kept alive, 50 connections", "/small", len(SMALL), port="tls"
+        ),
+        Workload(
+            "tls-new",
+            "small JSON, a new TLS connection each, 10 at a time",
+            "/small",
+            len(SMALL),
+            port="tlsnew",
+            connections=10,
+        ),
         Workload("post-1k", "POST of 1 KiB, 50 connections", "/post", 0, "post", upload=KIB),
-        Workload("post-10m", "POST of 10 MiB, 1 connection", "/upload", 0, "post",
-                 connections=1, upload=10 * MIB),
-        Workload("example", "the documented example: 10,000 tasks, 50 connections",
-                 "/asks/test", 0, "example"),
-        Workload("stream", "64 MiB streamed to disk, 1 connection", "/64m", 64 * MIB, "stream",
-                 connections=1),
+        Workload(
+            "post-10m",
+            "POST of 10 MiB, 1 connection",
+            "/upload",
+            0,
+            "post",
+            connections=1,
+            upload=10 * MIB,
+        ),
+        Workload(
+            "example",
+            "the documented example: 10,000 tasks, 50 connections",
+            "/asks/test",
+            0,
+            "example",
+        ),
+        Workload(
+            "stream",
+            "64 MiB streamed to disk, 1 connection",
+            "/64m",
+            64 * MIB,
+            "stream",
+            connections=1,
+        ),
     )
 }
 
@@ -230,17 +279,21 @@ class Job:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with contextlib.suppress(OSError):
             os.unlink(self.file)
-        print(json.dumps({
-            "client": client,
-            "workload": self.work.name,
-            "connections": self.connections,
-            "requests": self.requests,
-            **self._figures,
-            "peak_rss_kib": peak if sys.platform == "linux" else peak // 1024,
-            "versions": {name: version(name) for name in distributions},
-            "python": sys.version.split()[0],
-            **more,
-        }))
+        print(
+            json.dumps(
+                {
+                    "client": client,
+                    "workload": self.work.name,
+                    "connections": self.connections,
+                    "requests": self.requests,
+                    **self._figures,
+                    "peak_rss_kib": peak if sys.platform == "linux" else peak // 1024,
+                    "versions": {name: version(name) for name in distributions},
+                    "python": sys.version.split()[0],
+                    **more,
+                }
+            )
+        )
 
 
 def gzipped_document() -> bytes:

@@ -55,9 +55,7 @@ async def run(job: Job) -> None:
             return
 
         async def crowd(numbers: Iterator[int]) -> None:
-            await asyncio.gather(
-                *[work(job, session, numbers, k) for k in range(job.connections)]
-            )
+            await asyncio.gather(*[work(job, session, numbers, k) for k in range(job.connections)])
 
         await crowd(job.warm_up())
         with job.timed():

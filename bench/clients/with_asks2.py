@@ -43,9 +43,7 @@ async def work(job: Job, session: asks.Session, numbers: Iterator[int], k: int) 
 
 async def run(job: Job) -> None:
     context = ssl.create_default_context(cafile=job.cafile) if job.cafile else None
-    session = asks.Session(
-        job.base, headers=KEEP, ssl_context=context, connections=job.connections
-    )
+    session = asks.Session(job.base, headers=KEEP, ssl_context=context, connections=job.connections)
     if job.kind == "example":
         session.endpoint = job.path
 

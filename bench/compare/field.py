@@ -41,33 +41,88 @@ class Client:
 CLIENTS = {
     c.name: c
     for c in (
-        Client("asks_fast", "asks_fast on curio.run", "with_asks_fast.py", ours=True,
-               imports="asks_fast"),
-        Client("asks_fast_own", "asks_fast on asks_fast.run", "with_asks_fast.py", ours=True,
-               arguments=("--own",)),
-        Client("asks2", "asks 2.4 on curio", "with_asks2.py",
-               ("asks==2.4.12", "curio==1.4", "anyio==2.2.0", "setuptools<81"), imports="asks"),
-        Client("asks3", "asks 3.0 on asyncio", "with_asks3.py",
-               ("asks==3.0.0", "anyio==3.7.1", "setuptools<81"), imports="asks"),
-        Client("requests", "requests, threads", "with_requests.py", ("requests==2.34.2",),
-               is_async=False, imports="requests"),
+        Client(
+            "asks_fast",
+            "asks_fast on curio.run",
+            "with_asks_fast.py",
+            ours=True,
+            imports="asks_fast",
+        ),
+        Client(
+            "asks_fast_own",
+            "asks_fast on asks_fast.run",
+            "with_asks_fast.py",
+            ours=True,
+            arguments=("--own",),
+        ),
+        Client(
+            "asks2",
+            "asks 2.4 on curio",
+            "with_asks2.py",
+            ("asks==2.4.12", "curio==1.4", "anyio==2.2.0", "setuptools<81"),
+            imports="asks",
+        ),
+        Client(
+            "asks3",
+            "asks 3.0 on asyncio",
+            "with_asks3.py",
+            ("asks==3.0.0", "anyio==3.7.1", "setuptools<81"),
+            imports="asks",
+        ),
+        Client(
+            "requests",
+            "requests, threads",
+            "with_requests.py",
+            ("requests==2.34.2",),
+            is_async=False,
+            imports="requests",
+        ),
         Client("httpx", "httpx", "with_httpx.py", ("httpx==0.28.1",), imports="httpx"),
-        Client("niquests", "niquests", "with_niquests.py", ("niquests==3.21.2",),
-               imports="niquests"),
-        Client("aiohttp", "aiohttp on uvloop", "with_aiohttp.py",
-               ("aiohttp==3.14.5", "uvloop==0.23.0"), imports="aiohttp"),
-        Client("aiosonic", "aiosonic", "with_aiosonic.py", ("aiosonic==1.3.3",),
-               imports="aiosonic"),
-        Client("geventhttpclient", "geventhttpclient", "with_geventhttpclient.py",
-               ("geventhttpclient==2.6.1",), imports="geventhttpclient"),
+        Client(
+            "niquests", "niquests", "with_niquests.py", ("niquests==3.21.2",), imports="niquests"
+        ),
+        Client(
+            "aiohttp",
+            "aiohttp on uvloop",
+            "with_aiohttp.py",
+            ("aiohttp==3.14.5", "uvloop==0.23.0"),
+            imports="aiohttp",
+        ),
+        Client(
+            "aiosonic", "aiosonic", "with_aiosonic.py", ("aiosonic==1.3.3",), imports="aiosonic"
+        ),
+        Client(
+            "geventhttpclient",
+            "geventhttpclient",
+            "with_geventhttpclient.py",
+            ("geventhttpclient==2.6.1",),
+            imports="geventhttpclient",
+        ),
         Client("wreq", "wreq (Rust)", "with_wreq.py", ("wreq==0.13.0",), imports="wreq"),
-        Client("pycurl", "pycurl multi", "with_pycurl.py", ("pycurl==7.49.0",), is_async=False,
-               imports="pycurl"),
-        Client("bare", "bare socket loop", "with_bare.py", is_async=False,
-               only=frozenset({"small-1", "body-10m"})),
-        Client("wrk", "wrk -t1 (C)", "", is_async=False,
-               only=frozenset({"small-1", "small-10", "small-50", "small-200", "small-1000",
-                               "body-100k", "tls"})),
+        Client(
+            "pycurl",
+            "pycurl multi",
+            "with_pycurl.py",
+            ("pycurl==7.49.0",),
+            is_async=False,
+            imports="pycurl",
+        ),
+        Client(
+            "bare",
+            "bare socket loop",
+            "with_bare.py",
+            is_async=False,
+            only=frozenset({"small-1", "body-10m"}),
+        ),
+        Client(
+            "wrk",
+            "wrk -t1 (C)",
+            "",
+            is_async=False,
+            only=frozenset(
+                {"small-1", "small-10", "small-50", "small-200", "small-1000", "body-100k", "tls"}
+            ),
+        ),
     )
 }
 
@@ -92,9 +147,19 @@ def python_of(client: Client) -> str:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-             *client.requires],
-            check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                *client.requires,
+            ],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
         stamp.write_text(wanted)
     return str(python)

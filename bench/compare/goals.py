@@ -62,8 +62,10 @@ def fastest_other(results: Results, workload: str) -> str | None:
     rates = {
         name: results[name, workload].rate
         for name, client in CLIENTS.items()
-        if client.is_async and not client.ours
-        and (name, workload) in results and results[name, workload].runs
+        if client.is_async
+        and not client.ours
+        and (name, workload) in results
+        and results[name, workload].runs
     }
     return max(rates, key=rates.__getitem__) if rates else None
 
@@ -72,22 +74,38 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
     """All lines, in the order of the promise."""
     table: list[Goal] = []
 
-    def add(work: str, what: str, limit: float, figure: float | None, *, least: bool = True,
-            unit: str = TIMES) -> None:
+    def add(
+        work: str,
+        what: str,
+        limit: float,
+        figure: float | None,
+        *,
+        least: bool = True,
+        unit: str = TIMES,
+    ) -> None:
         table.append(Goal(work, what, limit, least, figure, unit))
 
     def against(work: str, workload: str, rivals: Mapping[str, float]) -> None:
         for rival, limit in rivals.items():
             label = CLIENTS[rival].label
             for ours in (STOCK, OWN):
-                add(work, f"{CLIENTS[ours].label} / {label}", limit,
-                    ratio(results, (ours, workload), (rival, workload)))
+                add(
+                    work,
+                    f"{CLIENTS[ours].label} / {label}",
+                    limit,
+                    ratio(results, (ours, workload), (rival, workload)),
+                )
 
     first = "small JSON, 50 connections"
-    add(first, "curio.run / wrk -t1", 0.55,
-        ratio(results, (STOCK, "small-50"), ("wrk", "small-50")))
-    add(first, "asks_fast.run / wrk -t1", 0.70,
-        ratio(results, (OWN, "small-50"), ("wrk", "small-50")))
+    add(
+        first, "curio.run / wrk -t1", 0.55, ratio(results, (STOCK, "small-50"), ("wrk", "small-50"))
+    )
+    add(
+        first,
+        "asks_fast.run / wrk -t1",
+        0.70,
+        ratio(results, (OWN, "small-50"), ("wrk", "small-50")),
+    )
     against(first, "small-50", {"pycurl": 1.5})
     other = fastest_other(results, "small-50")
     if other is not None:
@@ -95,17 +113,36 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
     against(first, "small-50", {"aiohttp": 7.0, "asks2": 20.0})
     against("1 connection, sequential", "small-1", {"bare": 0.7})
     for ours in (STOCK, OWN):
-        add("1,000 connections", f"cost of a request / that at 50, {CLIENTS[ours].label}", 1.3,
-            ratio(results, (ours, "small-50"), (ours, "small-1000")), least=False)
+        add(
+            "1,000 connections",
+            f"cost of a request / that at 50, {CLIENTS[ours].label}",
+            1.3,
+            ratio(results, (ours, "small-50"), (ours, "small-1000")),
+            least=False,
+        )
     for ours in (STOCK, OWN):
-        add("20 origins, DSession", f"DSession / HSession at 50, {CLIENTS[ours].label}", 0.8,
-            ratio(results, (ours, "origins-20"), (ours, "small-50")))
+        add(
+            "20 origins, DSession",
+            f"DSession / HSession at 50, {CLIENTS[ours].label}",
+            0.8,
+            ratio(results, (ours, "origins-20"), (ours, "small-50")),
+        )
     for ours in (STOCK, OWN):
-        add("1,000 origins, DSession", f"cost / HSession at 1,000, {CLIENTS[ours].label}", 1.5,
-            ratio(results, (ours, "small-1000"), (ours, "origins-1000")), least=False)
+        add(
+            "1,000 origins, DSession",
+            f"cost / HSession at 1,000, {CLIENTS[ours].label}",
+            1.5,
+            ratio(results, (ours, "small-1000"), (ours, "origins-1000")),
+            least=False,
+        )
     for ours in (STOCK, OWN):
-        add("documented example", f"wall time / (10,000 / rate at 50), {CLIENTS[ours].label}", 2.0,
-            ratio(results, (ours, "small-50"), (ours, "example")), least=False)
+        add(
+            "documented example",
+            f"wall time / (10,000 / rate at 50), {CLIENTS[ours].label}",
+            2.0,
+            ratio(results, (ours, "small-50"), (ours, "example")),
+            least=False,
+        )
     against("10 MiB bodies", "body-10m", {"bare": 0.85, "pycurl": 1.6})
     against("chunked 10 MiB", "chunked-10m", {"aiohttp": 1.5})
     against("gzip JSON", "gzip-json", {"aiohttp": 1.5})
@@ -116,15 +153,43 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
 
 def probe(add: Callable[..., None], probes: Mapping[str, Any]) -> None:
     """The lines that come from single measurements, not from rates."""
-    add("TLS, new connections", "share of connections that resumed a session", 0.9,
-        probes.get("resumed"), unit="")
-    add("memory", "one of 10,000 idle connections", 5.0, probes.get("idle_kib"), least=False,
-        unit="KiB")
-    add("memory", "one request waiting in line, beyond curio's task", 2.0,
-        probes.get("waiting_kib"), least=False, unit="KiB")
-    add("memory", "growth while 1 GiB is streamed", 8.0, probes.get("stream_mib"), least=False,
-        unit="MiB")
+    add(
+        "TLS, new connections",
+        "share of connections that resumed a session",
+        0.9,
+        probes.get("resumed"),
+        unit="",
+    )
+    add(
+        "memory",
+        "one of 10,000 idle connections",
+        5.0,
+        probes.get("idle_kib"),
+        least=False,
+        unit="KiB",
+    )
+    add(
+        "memory",
+        "one request waiting in line, beyond curio's task",
+        2.0,
+        probes.get("waiting_kib"),
+        least=False,
+        unit="KiB",
+    )
+    add(
+        "memory",
+        "growth while 1 GiB is streamed",
+        8.0,
+        probes.get("stream_mib"),
+        least=False,
+        unit="MiB",
+    )
     times = probes.get("import", {})
     both = times.get("asks_fast"), times.get("aiohttp")
-    add("import", "import asks_fast / import aiohttp", 0.6,
-        both[0] / both[1] if all(both) else None, least=False)
+    add(
+        "import",
+        "import asks_fast / import aiohttp",
+        0.6,
+        both[0] / both[1] if all(both) else None,
+        least=False,
+    )

@@ -36,11 +36,18 @@ def of(results: Results, workload: str) -> list[Series]:
 def bars(axes: Any, series: list[Series], scale: float, unit: str, title: str) -> None:
     """Horizontal bars, the fastest on top."""
     values = [s.rate * scale for s in series]
-    spans = [[(s.rate - s.rates[0]) * scale for s in series],
-             [(s.rates[-1] - s.rate) * scale for s in series]]
+    spans = [
+        [(s.rate - s.rates[0]) * scale for s in series],
+        [(s.rates[-1] - s.rate) * scale for s in series],
+    ]
     labels = [CLIENTS[s.client].label for s in series]
-    axes.barh(labels, values, color=[colour(s.client) for s in series], xerr=spans,
-              error_kw={"ecolor": "#333333", "elinewidth": 1, "capsize": 2})
+    axes.barh(
+        labels,
+        values,
+        color=[colour(s.client) for s in series],
+        xerr=spans,
+        error_kw={"ecolor": "#333333", "elinewidth": 1, "capsize": 2},
+    )
     axes.invert_yaxis()
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel(unit, fontsize=9)
@@ -73,14 +80,14 @@ def draw(results: Results, folder: Path) -> list[str]:
             figure, axes = pyplot.subplots(figsize=(8, 0.36 * len(series) + 1.3))
             bars(axes, series, 1, "requests/s", WORKLOADS[workload].title)
             save(figure, name)
-    many = [w for w in ("body-100k", "body-10m", "chunked-10m", "post-10m")
-            if of(results, w)]
+    many = [w for w in ("body-100k", "body-10m", "chunked-10m", "post-10m") if of(results, w)]
     if many:
         figure, grid = pyplot.subplots(1, len(many), figsize=(5.2 * len(many), 4.6), squeeze=False)
         for axes, workload in zip(grid[0], many, strict=True):
             work = WORKLOADS[workload]
-            bars(axes, of(results, workload), max(work.size, work.upload) / MIB, "MiB/s",
-                 work.title)
+            bars(
+                axes, of(results, workload), max(work.size, work.upload) / MIB, "MiB/s", work.title
+            )
         save(figure, "bodies")
     curves(results, pyplot, save)
     return written
@@ -89,9 +96,11 @@ def draw(results: Results, folder: Path) -> list[str]:
 def curves(results: Results, pyplot: Any, save: Any) -> None:
     """Requests per second over the number of connections, if there are figures."""
     points = {
-        name: [(WORKLOADS[w].connections, results[name, w].rate)
-               for w in ("small-1", "small-10", "small-50", "small-200", "small-1000")
-               if (name, w) in results and results[name, w].runs]
+        name: [
+            (WORKLOADS[w].connections, results[name, w].rate)
+            for w in ("small-1", "small-10", "small-50", "small-200", "small-1000")
+            if (name, w) in results and results[name, w].runs
+        ]
         for name in CLIENTS
     }
     points = {name: line for name, line in points.items() if len(line) > 2}
@@ -100,10 +109,15 @@ def curves(results: Results, pyplot: Any, save: Any) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 5))
     for name, line in points.items():
         style = {"color": colour(name)} if name in LIMITS or CLIENTS[name].ours else {}
-        axes.plot(*zip(*line, strict=True), marker="o", markersize=4,
-                  linewidth=2.5 if CLIENTS[name].ours else 1.2,
-                  linestyle="--" if name in LIMITS or name == "asks_fast" else "-",
-                  label=CLIENTS[name].label, **style)
+        axes.plot(
+            *zip(*line, strict=True),
+            marker="o",
+            markersize=4,
+            linewidth=2.5 if CLIENTS[name].ours else 1.2,
+            linestyle="--" if name in LIMITS or name == "asks_fast" else "-",
+            label=CLIENTS[name].label,
+            **style,
+        )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("connections")

@@ -60,8 +60,10 @@ READING = """
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: int = 1) -> str:
     """A Markdown table; columns from number `right` on are flush right."""
-    lines = ["| " + " | ".join(head) + " |",
-             "|" + "|".join("---" if i < right else "--:" for i in range(len(head))) + "|"]
+    lines = [
+        "| " + " | ".join(head) + " |",
+        "|" + "|".join("---" if i < right else "--:" for i in range(len(head))) + "|",
+    ]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
@@ -82,17 +84,27 @@ def workload_table(results: Results, work: Workload) -> str:
     rows = []
     for s in series:
         bold = "**" if CLIENTS[s.client].ours else ""
-        row = [f"{bold}{CLIENTS[s.client].label}{bold}", amount(s.rate), f"{s.spread:.0%}",
-               f"{best / s.rate:.2f}" if best else NONE, amount(s.cpu),
-               amount(s.rss) if s.rss else NONE]
+        row = [
+            f"{bold}{CLIENTS[s.client].label}{bold}",
+            amount(s.rate),
+            f"{s.spread:.0%}",
+            f"{best / s.rate:.2f}" if best else NONE,
+            amount(s.cpu),
+            amount(s.rss) if s.rss else NONE,
+        ]
         if long >= MIB // 16:
             row.insert(2, amount(s.rate * long / MIB))
         rows.append(row)
     missing = [s for (_, name), s in results.items() if name == work.name and not s.runs]
     text = table(head, rows)
     if missing:
-        text += "\nLeft out: " + "; ".join(
-            f"{CLIENTS[s.client].label} ({s.problem.replace('|', '/')})" for s in missing) + ".\n"
+        text += (
+            "\nLeft out: "
+            + "; ".join(
+                f"{CLIENTS[s.client].label} ({s.problem.replace('|', '/')})" for s in missing
+            )
+            + ".\n"
+        )
     return text
 
 
@@ -112,46 +124,67 @@ def versions(results: Results) -> str:
             if "version" in run:
                 parts.insert(0, f"asks_fast {run['version']}")
             shown[name] = ", ".join(parts)
-    return table(["client", "versions"],
-                 [(CLIENTS[n].label, shown[n]) for n in CLIENTS if shown.get(n)], right=2)
+    return table(
+        ["client", "versions"],
+        [(CLIENTS[n].label, shown[n]) for n in CLIENTS if shown.get(n)],
+        right=2,
+    )
 
 
 def machine_lines(machine: Mapping[str, Any]) -> str:
     """The machine in words."""
-    cores = (f"server on core {machine['server_core']}, client on core {machine['client_core']}"
-             if machine["client_core"] is not None else "nothing pinned to a core")
-    return (f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; Python "
-            f"{machine['python']}; {machine['server']}; {cores}; {machine['rounds']} rounds of "
-            f"about {machine['seconds']:g} s each; {machine['time']}. Load average at the start: "
-            f"{machine['load']:.1f}.\n")
+    cores = (
+        f"server on core {machine['server_core']}, client on core {machine['client_core']}"
+        if machine["client_core"] is not None
+        else "nothing pinned to a core"
+    )
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; Python "
+        f"{machine['python']}; {machine['server']}; {cores}; {machine['rounds']} rounds of "
+        f"about {machine['seconds']:g} s each; {machine['time']}. Load average at the start: "
+        f"{machine['load']:.1f}.\n"
+    )
 
 
-def page(results: Results, probes: Mapping[str, Any], machine: Mapping[str, Any],
-         pictures: Sequence[str]) -> str:
+def page(
+    results: Results, probes: Mapping[str, Any], machine: Mapping[str, Any], pictures: Sequence[str]
+) -> str:
     """The whole README.md."""
     lines = goals(results, probes)
-    text = [INTRODUCTION, "## The machine\n", machine_lines(machine), "## Goals\n",
-            goals_table(lines), "## Results\n"]
+    text = [
+        INTRODUCTION,
+        "## The machine\n",
+        machine_lines(machine),
+        "## Goals\n",
+        goals_table(lines),
+        "## Results\n",
+    ]
     for picture in pictures:
         text.append(f"![{picture}]({picture}.svg)\n")
     for work in WORKLOADS.values():
         if of(results, work.name):
             text += [f"### {work.title}\n", workload_table(results, work)]
     if times := probes.get("import"):
-        text += ["### Import\n", table(
-            ["package", "CPU ms beyond a bare interpreter"],
-            [(CLIENTS[n].label, f"{ms:.0f}") for n, ms in sorted(times.items(), key=lambda i: i[1])]
-        )]
+        text += [
+            "### Import\n",
+            table(
+                ["package", "CPU ms beyond a bare interpreter"],
+                [
+                    (CLIENTS[n].label, f"{ms:.0f}")
+                    for n, ms in sorted(times.items(), key=lambda i: i[1])
+                ],
+            ),
+        ]
     text += ["## Versions\n", versions(results), READING]
     return "\n".join(text)
 
 
-def save(folder: Path, results: Results, probes: Mapping[str, Any],
-         machine: Mapping[str, Any]) -> None:
+def save(
+    folder: Path, results: Results, probes: Mapping[str, Any], machine: Mapping[str, Any]
+) -> None:
     """Write results.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {"machine": machine, "probes": probes,
-            "series": [s.as_json() for s in results.values()]}
+    kept = {"machine": machine, "probes": probes, "series": [s.as_json() for s in results.values()]}
     scratch = folder / "results.json.new"
     scratch.write_text(json.dumps(kept, indent=1) + "\n")
     scratch.replace(folder / "results.json")
@@ -163,8 +196,11 @@ def load(folder: Path) -> tuple[Results, dict[str, Any], dict[str, Any]]:
     if not file.exists():
         return {}, {}, {}
     kept = json.loads(file.read_text())
-    results = {(s["client"], s["workload"]): Series(**s) for s in kept["series"]
-               if s["client"] in CLIENTS and s["workload"] in WORKLOADS}
+    results = {
+        (s["client"], s["workload"]): Series(**s)
+        for s in kept["series"]
+        if s["client"] in CLIENTS and s["workload"] in WORKLOADS
+    }
     return results, kept["probes"], kept["machine"]
 
 

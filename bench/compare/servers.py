@@ -189,8 +189,15 @@ def nginx(root: Path, core: int | None) -> Iterator[Server]:
     (root / "site.conf").write_text(SITE.format(root=root, small=SMALL.decode()))
     shown = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stderr
     os.chmod(root, 0o755)  # the worker runs as another user when we are root
-    command = [binary, "-p", str(root), "-c", str(root / "nginx.conf"),
-               "-e", str(root / "error.log")]
+    command = [
+        binary,
+        "-p",
+        str(root),
+        "-c",
+        str(root / "nginx.conf"),
+        "-e",
+        str(root / "error.log"),
+    ]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=pinned(core))
     try:
         wait_until_open(ports["http"], process)
@@ -207,17 +214,45 @@ def granian(root: Path, core: int | None) -> Iterator[Server]:
     ports = dict(zip(("http", "tls", "tlsnew"), free_ports(3), strict=True))
     with contextlib.ExitStack() as stack:
         for name, port in ports.items():
-            secure = [] if name == "http" else [
-                "--ssl-certificate", str(root / "server.pem"),
-                "--ssl-keyfile", str(root / "server.key")]
+            secure = (
+                []
+                if name == "http"
+                else [
+                    "--ssl-certificate",
+                    str(root / "server.pem"),
+                    "--ssl-keyfile",
+                    str(root / "server.key"),
+                ]
+            )
             single = ["--no-http1-keep-alive"] if name == "tlsnew" else []
-            command = [sys.executable, "-m", "granian", "--interface", "rsgi",
-                       "--host", "0.0.0.0", "--port", str(port), "--no-ws", "--http", "1",
-                       "--no-access-log", "--log-level", "error", "--backlog", "4096",
-                       *secure, *single, "bench.compare.granian_app:app"]
+            command = [
+                sys.executable,
+                "-m",
+                "granian",
+                "--interface",
+                "rsgi",
+                "--host",
+                "0.0.0.0",
+                "--port",
+                str(port),
+                "--no-ws",
+                "--http",
+                "1",
+                "--no-access-log",
+                "--log-level",
+                "error",
+                "--backlog",
+                "4096",
+                *secure,
+                *single,
+                "bench.compare.granian_app:app",
+            ]
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, preexec_fn=pinned(core),
-                env={**os.environ, "BENCH_FILES": str(root / "files")})
+                command,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=pinned(core),
+                env={**os.environ, "BENCH_FILES": str(root / "files")},
+            )
             stack.callback(stop, process)
             wait_until_open(port, process)
             if name == "http":

@@ -15,7 +15,10 @@ SHORT = ("--seconds", "0.05", "--rounds", "2", "--connections", "3")
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, "bench", *arguments],
-        capture_output=True, text=True, timeout=50, stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        stdin=subprocess.DEVNULL,
     )
 
 

@@ -39,6 +39,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture
 def urls(site: Site, tmp_path: Path) -> Callable[[int], Path]:
     """A file with so many URLs, over all hosts of the site."""
+
     def write(count: int) -> Path:
         path = tmp_path / "urls.txt"
         path.write_text("".join(f"{site.urls[n % len(site.urls)]}/{n}\n" for n in range(count)))
@@ -49,8 +50,11 @@ def urls(site: Site, tmp_path: Path) -> Callable[[int], Path]:
 
 def start(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
     given = [str(a) for a in args]
-    return subprocess.Popen([*ASKS_FAST, "fetch", *given], env=ENVIRONMENT,
-                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
+    return subprocess.Popen(
+        [*ASKS_FAST, "fetch", *given],
+        env=ENVIRONMENT,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+    )
 
 
 def run(*args: Any, **options: Any) -> tuple[int, str, str]:
@@ -65,9 +69,14 @@ def records(path: Path) -> list[dict[str, Any]]:
     data = path.read_bytes()
     if path.name.endswith((".warc", ".warc.gz")):
         iterator = pytest.importorskip("warcio.archiveiterator").ArchiveIterator(io.BytesIO(data))
-        return [{"url": one.rec_headers["WARC-Target-URI"],
-                 "body": one.content_stream().read().decode()}
-                for one in iterator if one.rec_type == "response"]
+        return [
+            {
+                "url": one.rec_headers["WARC-Target-URI"],
+                "body": one.content_stream().read().decode(),
+            }
+            for one in iterator
+            if one.rec_type == "response"
+        ]
     if path.suffix == ".gz":
         data = gzip.decompress(data)
     elif path.suffix == ".zst":
@@ -89,20 +98,27 @@ def check_whole(path: Path, source: Path, site: Site) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kills", "more"), [
-    ("o.jsonl", 20, []), ("o.jsonl.zst", 4, []), ("o.warc.gz", 4, []),
-    ("o.jsonl.gz", 4, ["--workers", "2"]),
-])
-def test_killed_again_and_again(site: Site, urls: Callable[[int], Path], tmp_path: Path,
-                                name: str, kills: int, more: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "kills", "more"),
+    [
+        ("o.jsonl", 20, []),
+        ("o.jsonl.zst", 4, []),
+        ("o.warc.gz", 4, []),
+        ("o.jsonl.gz", 4, ["--workers", "2"]),
+    ],
+)
+def test_killed_again_and_again(
+    site: Site, urls: Callable[[int], Path], tmp_path: Path, name: str, kills: int, more: list[str]
+) -> None:
     """SIGKILL at random moments, each time resumed: every URL exactly once, whole."""
     source, out = urls(60 * kills), tmp_path / name
     rng = random.Random(name)
     killed = 0
     while killed < kills:
         before = len(site.asked)
-        process = start(source, "-o", out, "--resume", "--flush", "0.02", "--quiet", *more,
-                        stderr=None)
+        process = start(
+            source, "-o", out, "--resume", "--flush", "0.02", "--quiet", *more, stderr=None
+        )
         until = before + rng.randrange(5, 60)
         while len(site.asked) < until and process.poll() is None:
             time.sleep(0.001)
@@ -138,8 +154,14 @@ def test_plain_run(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> N
 
 def test_standard_streams(site: Site) -> None:
     """URLs from standard input, records to standard output, JSON lines in between."""
-    lines = "\n".join(["# a comment", site.urls[0] + "/1", "", json.dumps(
-        {"url": site.urls[1] + "/2", "key": "two", "headers": {"X-Mine": "1"}})])
+    lines = "\n".join(
+        [
+            "# a comment",
+            site.urls[0] + "/1",
+            "",
+            json.dumps({"url": site.urls[1] + "/2", "key": "two", "headers": {"X-Mine": "1"}}),
+        ]
+    )
     code, out, _ = run("-", "--quiet", "--no-robots", input=lines.encode())
     rows = {row["url"]: row for row in map(json.loads, out.splitlines())}
     assert code == 0
@@ -151,8 +173,9 @@ def test_standard_streams(site: Site) -> None:
 def test_some_failed(site: Site, tmp_path: Path) -> None:
     """What failed is in the output, with kind and message; the exit status is 1."""
     source, out = tmp_path / "u", tmp_path / "o.jsonl"
-    source.write_text(f"{site.urls[0]}/fine\nhttp://127.0.0.1:1/refused\nhttp://bad host/\n"
-                      '{"url": \nftp://a/\n')
+    source.write_text(
+        f'{site.urls[0]}/fine\nhttp://127.0.0.1:1/refused\nhttp://bad host/\n{{"url": \nftp://a/\n'
+    )
     code, _, err = run(source, "-o", out, "--retries", "0", "--log", "json")
     rows = {row["url"]: row for row in records(out)}
     assert code == 1
@@ -180,8 +203,7 @@ def test_one_file_per_url(site: Site, urls: Callable[[int], Path], tmp_path: Pat
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path,
-                     workers: str) -> None:
+def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path, workers: str) -> None:
     """Ctrl-C finishes what is under way, status 130; the output is whole and can be resumed."""
     source, out = urls(3000), tmp_path / "o.jsonl"
     with start(source, "-o", out, "--workers", workers, "--flush", "0.05") as process:
@@ -199,6 +221,7 @@ def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path,
 
 def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
     """A second Ctrl-C cancels what is under way; what came before it is in the output."""
+
     def page(host: int, path: str) -> Any:
         if "hang" in path:
             time.sleep(0.5)
@@ -208,8 +231,9 @@ def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
         slow = Site(text_page, delay=60.0)
         with slow:
             source, out = tmp_path / "u", tmp_path / "o.jsonl"
-            source.write_text(f"{slow.urls[0]}/never\n" + "".join(
-                f"{site.urls[0]}/{n}\n" for n in range(20)))
+            source.write_text(
+                f"{slow.urls[0]}/never\n" + "".join(f"{site.urls[0]}/{n}\n" for n in range(20))
+            )
             with start(source, "-o", out, "--no-robots", "--flush", "0.01") as process:
                 while len(site.asked) < 20 or not out.exists() or len(records(out)) < 20:
                     time.sleep(0.005)
@@ -242,8 +266,9 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in path.read_text().split()]
 
 
-def test_workers_from_standard_input(site: Site, urls: Callable[[int], Path],
-                                     tmp_path: Path) -> None:
+def test_workers_from_standard_input(
+    site: Site, urls: Callable[[int], Path], tmp_path: Path
+) -> None:
     """Standard input is dealt out to the workers by host."""
     source, out = urls(120), tmp_path / "o.jsonl"
     code, _, err = run("-", "-o", out, "--workers", "2", input=source.read_bytes())
@@ -283,12 +308,19 @@ def test_reader_goes_away(urls: Callable[[int], Path]) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    (["/nowhere"], "does not exist"), (["--rate", "fast"], "a rate is like"),
-    (["--max-body", "big"], "a size is like"), (["--resume"], "needs --output"),
-    (["--workers", "2"], "needs --output"), (["--only-status", "abc"], "status filter"),
-    (["-H", "nonsense"], "a header is like"), (["-c", "0"], "connections must be at least 1"),
-])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["/nowhere"], "does not exist"),
+        (["--rate", "fast"], "a rate is like"),
+        (["--max-body", "big"], "a size is like"),
+        (["--resume"], "needs --output"),
+        (["--workers", "2"], "needs --output"),
+        (["--only-status", "abc"], "status filter"),
+        (["-H", "nonsense"], "a header is like"),
+        (["-c", "0"], "connections must be at least 1"),
+    ],
+)
 def test_asked_wrongly(tmp_path: Path, args: list[str], says: str) -> None:
     """What makes no sense is said before anything is fetched, with status 2."""
     source = tmp_path / "u"

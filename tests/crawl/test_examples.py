@@ -20,8 +20,12 @@ EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
 def run(name: str, *args: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name), *args], capture_output=True,
-        timeout=60, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"})
+        [sys.executable, "-W", "error", str(EXAMPLES / name), *args],
+        capture_output=True,
+        timeout=60,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -41,8 +45,11 @@ def test_api_crawl() -> None:
             page = int(path.partition("page=")[2] or 0)
             items = [{"id": page * 10 + n} for n in range(10)]
             link = {"Link": f'<{site.urls[0]}/items?page={page + 1}>; rel="next"'}
-            return 200, {**kind, **(link if page < 3 else {})}, json.dumps(
-                {"items": items}).encode()
+            return (
+                200,
+                {**kind, **(link if page < 3 else {})},
+                json.dumps({"items": items}).encode(),
+            )
         if path == "/items/7" and not slowed:
             slowed.append(path)
             return 429, {"Retry-After": "0"}, b""
@@ -55,7 +62,8 @@ def test_api_crawl() -> None:
         assert {fields["authorization"] for fields in site.headers} == {"bearer secret"}
     assert code == 1
     assert sorted(json.loads(line)["id"] for line in out.splitlines()) == [
-        n for n in range(40) if n != 13]
+        n for n in range(40) if n != 13
+    ]
     assert "item 13: " in err
 
 
@@ -67,9 +75,12 @@ def test_site_crawl() -> None:
     def page(host: int, path: str) -> Any:
         if path == "/robots.txt":
             return 200, {}, b"User-agent: *\nDisallow: /private\n"
-        pages = {"/": html("/a", "/b", "/private/x", "http://elsewhere.invalid/", title="home"),
-                 "/a": html("/b#part", "/", "/c", title="A"), "/b": html("/c", title="B"),
-                 "/c": html("mailto:x@y", title="C")}
+        pages = {
+            "/": html("/a", "/b", "/private/x", "http://elsewhere.invalid/", title="home"),
+            "/a": html("/b#part", "/", "/c", title="A"),
+            "/b": html("/c", title="B"),
+            "/c": html("mailto:x@y", title="C"),
+        }
         return pages.get(path, (404, {}, b""))
 
     with Site(page) as site:
@@ -122,5 +133,4 @@ def test_link_checker() -> None:
     assert lines[0] == "4 links, 2 broken"
     assert lines[1].startswith("http://127.0.0.1:1/dead: ConnectionFailed")
     assert lines[2].startswith(f"{site.urls[0]}/gone: 404 X (on {site.urls[0]}/)")
-    assert asked == ["GET 0 /", "GET 0 /no-head", "HEAD 0 /fine", "HEAD 0 /gone",
-                     "HEAD 0 /no-head"]
+    assert asked == ["GET 0 /", "GET 0 /no-head", "HEAD 0 /fine", "HEAD 0 /gone", "HEAD 0 /no-head"]

@@ -42,12 +42,18 @@ def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -
 # -- lines in
 
 
-@pytest.mark.parametrize(("line", "request_"), [
-    ("http://a/b\n", "http://a/b"), ("  a.com/b \r\n", "http://a.com/b"), ("", None),
-    ("# no", None), ('{"url": "a.com", "method": "POST"}',
-                     {"url": "http://a.com", "method": "POST"}),
-    ('{"url": ', {"url": "", "key": '{"url":'}), ('{"url": 7}', {"url": ""}),
-])
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        ("http://a/b\n", "http://a/b"),
+        ("  a.com/b \r\n", "http://a.com/b"),
+        ("", None),
+        ("# no", None),
+        ('{"url": "a.com", "method": "POST"}', {"url": "http://a.com", "method": "POST"}),
+        ('{"url": ', {"url": "", "key": '{"url":'}),
+        ('{"url": 7}', {"url": ""}),
+    ],
+)
 def test_lines(line: str, request_: Any) -> None:
     """A line is a URL, a JSON object, nothing, or a request that will fail."""
     assert parse_line(line) == request_
@@ -67,7 +73,8 @@ def test_identity() -> None:
     assert identity({"url": "http://a/", "method": "post"}) != identity("http://a/")
     assert identity({"url": "x", "key": 1}) == identity({"url": "y", "key": 1})
     assert identity({"url": "x", "json": {"a": 1, "b": 2}, "method": "POST"}) == identity(
-        {"json": {"b": 2, "a": 1}, "method": "POST", "url": "x"})
+        {"json": {"b": 2, "a": 1}, "method": "POST", "url": "x"}
+    )
 
 
 @pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
@@ -123,9 +130,18 @@ def test_options_travel() -> None:
     assert (share.rate, share.connections, share.host_connections) == (2.5, 2, 8)
 
 
-@pytest.mark.parametrize("bad", [{"connections": 0}, {"retries": -1}, {"timeout": 0},
-                                 {"max_body": -5}, {"only_status": ("2",)}, {"rate": 0},
-                                 {"only_status": ("abc",)}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"connections": 0},
+        {"retries": -1},
+        {"timeout": 0},
+        {"max_body": -5},
+        {"only_status": ("2",)},
+        {"rate": 0},
+        {"only_status": ("abc",)},
+    ],
+)
 def test_options_that_make_no_sense(bad: Any) -> None:
     """They fail when made, naming the field or showing the pattern."""
     with pytest.raises(ValueError, match=r"connections|retries|timeout|max_body|filter|rate"):
@@ -148,15 +164,25 @@ def test_filters() -> None:
 def test_json_record() -> None:
     """A record holds what was asked, what came, and the circumstances."""
     made = as_dict(fetched(page(b"gr\xc3\xbc\xc3\x9fe"), key=7))
-    assert made == {"url": "http://a/", "key": 7, "status": 200, "type": "text/plain", "size": 7,
-                    "body": "grüße", "attempts": 1, "elapsed": 0.5,
-                    "fetched_at": "2026-01-01T00:00:00.000Z"}
+    assert made == {
+        "url": "http://a/",
+        "key": 7,
+        "status": 200,
+        "type": "text/plain",
+        "size": 7,
+        "body": "grüße",
+        "attempts": 1,
+        "elapsed": 0.5,
+        "fetched_at": "2026-01-01T00:00:00.000Z",
+    }
     assert as_dict(fetched(page(b"\xff\x00", "image/png")))["body_base64"] == "/wA="
     assert as_dict(fetched(page(b"\xff\x00")))["body_base64"] == "/wA="
     assert "body" not in as_dict(fetched(page()), body="none")
     assert as_dict(fetched(page()), headers=True)["headers"] == [["content-type", "text/plain"]]
     assert as_dict(fetched(None, ConnectionFailed("no")))["error"] == {
-        "kind": "ConnectionFailed", "message": "no"}
+        "kind": "ConnectionFailed",
+        "message": "no",
+    }
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -164,8 +190,9 @@ def test_batches_stand_behind_each_other(name: str) -> None:
     """In every format, batches written one after the other read as one file."""
     form = format_for("out", name, "auto", False)
     pages = [fetched(page(b"body %d" % n)) for n in range(6)]
-    data = (form.batch([form.record(p) for p in pages[:2]], True)
-            + form.batch([form.record(p) for p in pages[2:]], False))
+    data = form.batch([form.record(p) for p in pages[:2]], True) + form.batch(
+        [form.record(p) for p in pages[2:]], False
+    )
     if name.startswith("warc"):
         iterator = pytest.importorskip("warcio.archiveiterator").ArchiveIterator(io.BytesIO(data))
         records = [(r.rec_type, r.content_stream().read()) for r in iterator]
@@ -187,14 +214,24 @@ def test_warc_of_a_failure() -> None:
     archive = pytest.importorskip("warcio.archiveiterator").ArchiveIterator
     form = format_for("o.warc", None, "auto", False)
     data = form.batch([form.record(fetched(None, ConnectionFailed("refused")))], False)
-    (record,) = [(r.rec_type, r.rec_headers["WARC-Target-URI"], r.content_stream().read())
-                 for r in archive(io.BytesIO(data))]
+    (record,) = [
+        (r.rec_type, r.rec_headers["WARC-Target-URI"], r.content_stream().read())
+        for r in archive(io.BytesIO(data))
+    ]
     assert record == ("metadata", "http://a/", b"fetchError: ConnectionFailed: refused\r\n")
 
 
-@pytest.mark.parametrize(("name", "form"), [
-    ("a.jsonl", "jsonl"), ("a", "jsonl"), ("a.jsonl.gz", "jsonl.gz"), ("a.jsonl.zst", "jsonl.zst"),
-    ("a.warc", "warc"), ("a.warc.gz", "warc.gz")])
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.jsonl", "jsonl"),
+        ("a", "jsonl"),
+        ("a.jsonl.gz", "jsonl.gz"),
+        ("a.jsonl.zst", "jsonl.zst"),
+        ("a.warc", "warc"),
+        ("a.warc.gz", "warc.gz"),
+    ],
+)
 def test_format_by_name(name: str, form: str) -> None:
     """The name of the output says the format."""
     assert format_for(name, None, "auto", False).name == form
@@ -227,8 +264,9 @@ async def test_limits_and_filters() -> None:
     answers: list[Answer] = []
 
     def answer(url: str) -> Answer:
-        answers.append(Answer(404 if "gone" in url else 200, b"x" * 5000, url,
-                              content_type="text/html"))
+        answers.append(
+            Answer(404 if "gone" in url else 200, b"x" * 5000, url, content_type="text/html")
+        )
         return answers[-1]
 
     table = TableSession(answer)
@@ -289,10 +327,12 @@ async def test_fetch_and_resume(tmp_path: Path) -> None:
 
 async def test_failures_and_filters(tmp_path: Path) -> None:
     """Failures are records; what a filter drops is done but not recorded."""
+
     def answer(url: str) -> Any:
         number = int(url.rpartition("/")[2])
-        return ConnectionFailed("no") if number % 3 == 0 else Answer(200 if number % 3 == 1
-                                                                     else 404)
+        return (
+            ConnectionFailed("no") if number % 3 == 0 else Answer(200 if number % 3 == 1 else 404)
+        )
 
     out = tmp_path / "o.jsonl"
     writer = open_writer(out)

@@ -25,7 +25,11 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 def get(*args: Any, **options: Any) -> tuple[int, bytes, str]:
     done = subprocess.run(
         [sys.executable, "-c", "from asks_fast.cli import main; main()", "get", *map(str, args)],
-        env=ENVIRONMENT, capture_output=True, timeout=60, **options)
+        env=ENVIRONMENT,
+        capture_output=True,
+        timeout=60,
+        **options,
+    )
     return done.returncode, done.stdout, done.stderr.decode()
 
 
@@ -69,8 +73,9 @@ def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:
     code, out, _ = get("-I", base(app_server) + "/json")
     assert out.startswith(b"HTTP/1.1 200")
     assert out.endswith(b"\r\n\r\n")
-    code, out, err = get("-v", "--timing", "-o", tmp_path / "o",
-                         base(app_server) + "/absolute-redirect/1")
+    code, out, err = get(
+        "-v", "--timing", "-o", tmp_path / "o", base(app_server) + "/absolute-redirect/1"
+    )
     assert (code, out) == (0, b"")
     assert "> GET http" in err
     assert "< 302" in err
@@ -78,15 +83,19 @@ def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "o").read_bytes())["path"] == "/get"
 
 
-@pytest.mark.parametrize(("args", "code", "says"), [
-    (["-f", "{base}/status/404"], 22, "the answer is 404"),
-    (["http://127.0.0.1:1/"], 7, "127.0.0.1"),
-    (["ftp://a/"], 3, "ftp"), (["http://a b/"], 3, ""),
-    (["--max-time", "0.2", "{base}/slow/5"], 28, ""),
-    (["--max-redirects", "2", "{base}/redirect/5"], 47, ""),
-    (["--max-filesize", "10", "{base}/bytes/100"], 63, "larger than 10 bytes"),
-    (["-o", "/nowhere/at/all", "{base}/"], 56, "nowhere"),
-])
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["-f", "{base}/status/404"], 22, "the answer is 404"),
+        (["http://127.0.0.1:1/"], 7, "127.0.0.1"),
+        (["ftp://a/"], 3, "ftp"),
+        (["http://a b/"], 3, ""),
+        (["--max-time", "0.2", "{base}/slow/5"], 28, ""),
+        (["--max-redirects", "2", "{base}/redirect/5"], 47, ""),
+        (["--max-filesize", "10", "{base}/bytes/100"], 63, "larger than 10 bytes"),
+        (["-o", "/nowhere/at/all", "{base}/"], 56, "nowhere"),
+    ],
+)
 def test_failures(app_server: Server, args: list[str], code: int, says: str) -> None:
     """curl's exit statuses, one clear line, no traceback; -s says nothing."""
     given = [arg.replace("{base}", base(app_server)) for arg in args]

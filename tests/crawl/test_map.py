@@ -43,8 +43,9 @@ async def test_in_order() -> None:
 async def test_results_held_back(ordered: bool) -> None:
     """A reader that takes nothing stops the run at `window` items, and it goes on from there."""
     session = TableSession()
-    async with map_requests(session, map(str, count()), concurrency=4, window=9,
-                            ordered=ordered) as results:
+    async with map_requests(
+        session, map(str, count()), concurrency=4, window=9, ordered=ordered
+    ) as results:
         await sleep(0.05)
         assert len(session.asked) == 9
         for _ in range(3):
@@ -85,6 +86,7 @@ async def test_async_and_endless_input() -> None:
 
 async def test_failure_is_a_result() -> None:
     """An exception of a request is that item's result; the others are not touched."""
+
     def answer(url: str) -> Any:
         return ConnectionFailed("no") if url == "3" else Answer(404 if url == "4" else 200)
 
@@ -102,12 +104,21 @@ async def test_shapes_of_requests() -> None:
     """URLs, dicts, pairs with a key, and nonsense: each gives a result with the user's key."""
     session = TableSession(lambda url: Answer(content=url.encode()))
     key = object()
-    items = ["http://a/", {"url": "http://b/", "method": "POST", "key": 7}, (key, "http://c/"),
-             (8, {"url": "http://d/"}), 42]
+    items = [
+        "http://a/",
+        {"url": "http://b/", "method": "POST", "key": 7},
+        (key, "http://c/"),
+        (8, {"url": "http://d/"}),
+        42,
+    ]
     results = await gather(session, items)
     assert [r.key for r in results] == ["http://a/", 7, key, 8, 42]
     assert [r.response and r.response.content for r in results[:4]] == [
-        b"http://a/", b"http://b/", b"http://c/", b"http://d/"]
+        b"http://a/",
+        b"http://b/",
+        b"http://c/",
+        b"http://d/",
+    ]
     assert isinstance(results[4].error, InvalidRequest)
     assert results[4].attempts == 0
 
@@ -127,6 +138,7 @@ async def test_paths_for_a_session_with_a_host() -> None:
 
 async def test_input_that_raises() -> None:
     """What the input raises reaches the reader, after the results of what came before."""
+
     def source() -> Iterator[str]:
         yield "1"
         yield "2"
@@ -145,6 +157,7 @@ async def test_input_that_raises() -> None:
 
 async def test_leaving_the_block_early_cancels() -> None:
     """Leaving `async with` cancels what is under way before the next statement runs."""
+
     async def never(url: str) -> Answer:
         if url == "0":
             return Answer()
@@ -161,6 +174,7 @@ async def test_leaving_the_block_early_cancels() -> None:
 
 async def test_leaving_a_plain_loop_early_cancels() -> None:
     """A plain `async for` that is left cancels what is under way within a turn of the kernel."""
+
     async def never(url: str) -> Answer:
         if url == "0":
             return Answer()
@@ -179,6 +193,7 @@ async def test_leaving_a_plain_loop_early_cancels() -> None:
 
 async def test_cancelled_reader() -> None:
     """A reader cancelled at its await takes its workers with it."""
+
     async def never(url: str) -> Answer:
         await curio.Event().wait()
         raise AssertionError
@@ -199,6 +214,7 @@ async def test_cancelled_reader() -> None:
 
 async def test_stop_finishes_what_is_under_way() -> None:
     """`stop` takes nothing more; what is under way still gives its results."""
+
     async def source() -> AsyncIterator[str]:
         for n in range(15):
             yield str(n)
@@ -252,12 +268,20 @@ def test_a_single_request_is_no_list() -> None:
             Map(TableSession(), single)
 
 
-@given(total=st.integers(0, 60), concurrency=st.integers(1, 9), window=st.integers(1, 30),
-       ordered=st.booleans(), as_async=st.booleans(), readers=st.integers(1, 3))
+@given(
+    total=st.integers(0, 60),
+    concurrency=st.integers(1, 9),
+    window=st.integers(1, 30),
+    ordered=st.booleans(),
+    as_async=st.booleans(),
+    readers=st.integers(1, 3),
+)
 @settings(max_examples=60, deadline=None)
-async def test_any_numbers(total: int, concurrency: int, window: int, ordered: bool,
-                           as_async: bool, readers: int) -> None:
+async def test_any_numbers(
+    total: int, concurrency: int, window: int, ordered: bool, as_async: bool, readers: int
+) -> None:
     """For any numbers, any kind of input and several readers: each item exactly once."""
+
     async def source() -> AsyncIterator[str]:
         for n in range(total):
             await sleep(0)
@@ -276,8 +300,12 @@ async def test_any_numbers(total: int, concurrency: int, window: int, ordered: b
             got.append(int(result.key))
 
     items: Any = source() if as_async else map(str, range(total))
-    async with map_requests(session, items, concurrency=concurrency, window=window,
-                            ordered=ordered) as results, curio.TaskGroup() as group:
+    async with (
+        map_requests(
+            session, items, concurrency=concurrency, window=window, ordered=ordered
+        ) as results,
+        curio.TaskGroup() as group,
+    ):
         for _ in range(readers):
             await group.spawn(read, results)
     assert sorted(got) == list(range(total))
@@ -289,6 +317,7 @@ async def test_any_numbers(total: int, concurrency: int, window: int, ordered: b
 @pytest.mark.slow
 async def test_memory_is_flat() -> None:
     """Fifty thousand results leave no more behind than five thousand."""
+
     class Quick(TableSession):
         async def request(self, method: str, url: str = "", **kwargs: Any) -> Any:
             return ANSWER

@@ -79,6 +79,7 @@ async def test_rate_of_the_run() -> None:
 
 async def test_dead_host_is_left_alone() -> None:
     """After `failures` failures in a row the rest fails at once, and the result says why."""
+
     def answer(url: str) -> Any:
         return ConnectionFailed("refused") if "dead" in url else Answer()
 
@@ -100,8 +101,9 @@ async def test_busy_host_is_asked_again_later() -> None:
         tries[url] = tries.get(url, 0) + 1
         return Answer(503, retry_after="0") if tries[url] == 1 else Answer()
 
-    results = await gather(TableSession(answer), urls("h", 2), retries=2,
-                           politeness=Politeness(max_pause=0.01))
+    results = await gather(
+        TableSession(answer), urls("h", 2), retries=2, politeness=Politeness(max_pause=0.01)
+    )
     assert [r.ok for r in results] == [True, True]
     assert [r.attempts for r in results] == [2, 2]
 
@@ -111,6 +113,7 @@ ROBOTS = b"User-agent: *\nDisallow: /private\nCrawl-delay: 0.02\n"
 
 async def test_robots() -> None:
     """robots.txt is asked for once per origin; what it forbids is a result that was never sent."""
+
     def answer(url: str) -> Answer:
         return Answer(content=ROBOTS) if url.endswith("robots.txt") else Answer()
 
@@ -118,17 +121,30 @@ async def test_robots() -> None:
     items = ["http://h/private/1", *urls("h", 3), "http://h/private/2", *urls("g", 2)]
     results = await gather(session, items, politeness=Politeness(robots=True))
     assert [type(r.error) for r in results] == [
-        RobotsDisallowed, *[type(None)] * 3, RobotsDisallowed, *[type(None)] * 2]
+        RobotsDisallowed,
+        *[type(None)] * 3,
+        RobotsDisallowed,
+        *[type(None)] * 2,
+    ]
     assert sorted(u for u in session.asked if "robots" in u) == [
-        "http://g/robots.txt", "http://h/robots.txt"]
+        "http://g/robots.txt",
+        "http://h/robots.txt",
+    ]
     assert not [u for u in session.asked if "private" in u]
 
 
-@pytest.mark.parametrize(("robots", "allowed"), [
-    (Answer(404), True), (Answer(403), True), (Answer(500), False), (ConnectionFailed("x"), False),
-])
+@pytest.mark.parametrize(
+    ("robots", "allowed"),
+    [
+        (Answer(404), True),
+        (Answer(403), True),
+        (Answer(500), False),
+        (ConnectionFailed("x"), False),
+    ],
+)
 async def test_robots_that_cannot_be_read(robots: Any, allowed: bool) -> None:
     """No robots.txt allows all; a server in trouble forbids all for a while (RFC 9309 §2.3.1)."""
+
     def answer(url: str) -> Any:
         return robots if url.endswith("robots.txt") else Answer()
 
@@ -140,6 +156,7 @@ async def test_robots_that_cannot_be_read(robots: Any, allowed: bool) -> None:
 
 async def test_leaving_early() -> None:
     """Leaving early leaves no request under way and no task, with an endless async input too."""
+
     async def source() -> AsyncIterator[str]:
         for n in count():
             await sleep(0)

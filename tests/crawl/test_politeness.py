@@ -26,16 +26,19 @@ def job(host: str, index: int = 0) -> Job:
     return made
 
 
-@pytest.mark.parametrize(("url", "host"), [
-    ("http://Example.com/a", "example.com"),
-    ("https://example.com:443", "example.com"),
-    ("http://example.com:443/", "example.com:443"),
-    ("http://u:p@example.com:8080?x=http://b/", "example.com:8080"),
-    ("http://[::1]:80/", "[::1]"),
-    ("http://a.com\\@b.com/", "a.com"),
-    ("example.com/a", "example.com"),
-    ("", ""),
-])
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://Example.com/a", "example.com"),
+        ("https://example.com:443", "example.com"),
+        ("http://example.com:443/", "example.com:443"),
+        ("http://u:p@example.com:8080?x=http://b/", "example.com:8080"),
+        ("http://[::1]:80/", "[::1]"),
+        ("http://a.com\\@b.com/", "a.com"),
+        ("example.com/a", "example.com"),
+        ("", ""),
+    ],
+)
 def test_host_of(url: str, host: str) -> None:
     """The politeness key is the lower-case host, with a port that is not the scheme's own."""
     assert host_of(url) == host
@@ -233,9 +236,19 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
     assert done == total or pushed < total
 
 
-@pytest.mark.parametrize("bad", [{"rate": 0}, {"host_rate": -1}, {"burst": 0}, {"delay": -1},
-                                 {"host_concurrency": 0}, {"lookahead": 0}, {"failures": -1},
-                                 {"rate": math.nan}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"rate": 0},
+        {"host_rate": -1},
+        {"burst": 0},
+        {"delay": -1},
+        {"host_concurrency": 0},
+        {"lookahead": 0},
+        {"failures": -1},
+        {"rate": math.nan},
+    ],
+)
 def test_options_that_make_no_sense(bad: dict[str, float]) -> None:
     """Numbers that make no sense fail at the call, and the message names the option."""
     with pytest.raises(ValueError, match=next(iter(bad))):

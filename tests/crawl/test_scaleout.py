@@ -81,17 +81,27 @@ def test_parquet_shard(site: Site, tmp_path: Path) -> None:
 
 # -- Dask
 
-dask_test = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(180),
-             pytest.mark.leaves_open("dask keeps its event loop and logs")]
+dask_test = [
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.timeout(180),
+    pytest.mark.leaves_open("dask keeps its event loop and logs"),
+]
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """A real cluster of three worker processes."""
     distributed = pytest.importorskip("distributed", reason="dask is not installed")
-    with distributed.LocalCluster(n_workers=3, threads_per_worker=1, processes=True,
-                                  host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster, \
-            distributed.Client(cluster) as one:
+    with (
+        distributed.LocalCluster(
+            n_workers=3,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        distributed.Client(cluster) as one,
+    ):
         yield one
 
 
@@ -147,6 +157,9 @@ class TestDask:
         killer.join()
         assert killed
         assert sum(s["total"] for s in summaries) == 1200
-        rows = [json.loads(line)["url"] for shard in tmp_path.glob("*.jsonl")
-                for line in shard.read_text().splitlines()]
+        rows = [
+            json.loads(line)["url"]
+            for shard in tmp_path.glob("*.jsonl")
+            for line in shard.read_text().splitlines()
+        ]
         assert Counter(rows) == Counter(urls)

@@ -25,14 +25,14 @@ Answer = tuple[int, dict[str, str], bytes]
 class Site:
     """See the module. `urls` are the bases, one per host; `delay` is waited before each answer."""
 
-    def __init__(self, page: Callable[[int, str], Answer], hosts: int = 1,
-                 delay: float = 0.0) -> None:
+    def __init__(
+        self, page: Callable[[int, str], Answer], hosts: int = 1, delay: float = 0.0
+    ) -> None:
         self.page = page
         self.delay = delay
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
-        self._sockets = [socket.create_server(("127.0.0.1", 0), backlog=512)
-                         for _ in range(hosts)]
+        self._sockets = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in range(hosts)]
         for one in self._sockets:
             disregard(one.fileno())
         self.urls = [f"http://127.0.0.1:{s.getsockname()[1]}" for s in self._sockets]
@@ -55,8 +55,10 @@ class Site:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        servers = [await asyncio.start_server(self._handler(n), sock=s)
-                   for n, s in enumerate(self._sockets)]
+        servers = [
+            await asyncio.start_server(self._handler(n), sock=s)
+            for n, s in enumerate(self._sockets)
+        ]
         self._started.set()
         await self._stop.wait()
         for server in servers:
@@ -94,8 +96,11 @@ class Site:
             if self.delay:
                 await asyncio.sleep(self.delay)
             status, extra, body = self.page(host, path)
-            lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}",
-                     *(f"{name}: {value}" for name, value in extra.items())]
+            lines = [
+                f"HTTP/1.1 {status} X",
+                f"Content-Length: {len(body)}",
+                *(f"{name}: {value}" for name, value in extra.items()),
+            ]
             data = "\r\n".join([*lines, "", ""]).encode("latin-1")
             writer.write(data if method == "HEAD" else data + body)
             await writer.drain()

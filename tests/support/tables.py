@@ -36,8 +36,9 @@ class AnswerBody:
 class Answer:
     """What tests look at in a response, streamed or not."""
 
-    def __init__(self, status_code: int = 200, content: bytes = b"", url: str = "",
-                 **headers: str) -> None:
+    def __init__(
+        self, status_code: int = 200, content: bytes = b"", url: str = "", **headers: str
+    ) -> None:
         self.status_code = status_code
         self.content = self.raw = content
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -53,8 +54,9 @@ class Answer:
 class TableSession:
     """Answers from `answer(method, url, kwargs)`: an Answer, an exception, or a coroutine."""
 
-    def __init__(self, answer: Callable[..., Any] | None = None, connections: int = 10,
-                 host: str = "") -> None:
+    def __init__(
+        self, answer: Callable[..., Any] | None = None, connections: int = 10, host: str = ""
+    ) -> None:
         self.answer = answer or (lambda url: Answer(content=url.encode(), url=url))
         self.connections = connections
         self.asked: list[str] = []
