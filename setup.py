@@ -36,7 +36,7 @@ def extension(name: str, *sources: str) -> Extension:
         [f"src_pyx/{source}" for source in sources],
         depends=[f"src_pyx/{entry}" for entry in sorted(os.listdir("src_pyx"))],
         define_macros=[("CYTHON_TRACE", "1")] if DEBUG else [],
-        extra_compile_args=(["-O0", "-g"] if DEBUG else ["-O3"]) + WARNINGS,
+        extra_compile_args=(["-O0", "-g"] if DEBUG else ["-O3", "-g0"]) + WARNINGS,
     )
 
 

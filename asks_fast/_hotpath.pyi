@@ -184,6 +184,8 @@ class Pool:
     def close(self) -> list[Waiter]: ...
     def stats(self) -> dict[str, int]: ...
 
+def extend_target(front: str, path: str) -> str | None: ...
+
 @final
 class Plan:
     origin: OriginPool
@@ -200,3 +202,11 @@ class Plan:
     ) -> None: ...
 
 def swift(plan: Plan, path: str) -> Coroutine[Any, Any, Any]: ...
+def read_response(
+    pieces: Iterable[bytes],
+    *,
+    limits: Limits | None = None,
+    headless: bool = False,
+    max_body: int = -1,
+    closed: bool = False,
+) -> tuple[int, int, HeaderTable | None, bytes, HeaderTable | None, bool, bool]: ...

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ._hotpath import render_fields
 from .errors import InvalidHeader
 
 __all__ = ["Field", "Layers", "pairs_of"]
@@ -45,15 +46,17 @@ def _text(name: Any) -> str:
 class Layers:
     """Fields by lower-case name, in the order in which the names first came."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_rendered")
 
     def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
         self._fields: dict[str, list[tuple[str, Any]]] = {
             name.lower(): [(name, value)] for name, value in pairs
         }
+        self._rendered: bytes | None = None
 
     def lay(self, headers: Any) -> None:
         """Lay another set of headers over what is there."""
+        self._rendered = None
         fresh: dict[str, list[tuple[str, Any]]] = {}
         for name, value in pairs_of(headers):
             text = _text(name)
@@ -67,14 +70,17 @@ class Layers:
 
     def set(self, name: str, value: Any) -> None:
         """Replace all fields of a name by one."""
+        self._rendered = None
         self._fields[name.lower()] = [(name, value)]
 
     def set_default(self, name: str, value: Any) -> None:
         """Set a field unless the name was mentioned, be it only to take it away."""
+        self._rendered = None
         self._fields.setdefault(name.lower(), [(name, value)])
 
     def drop(self, names: Iterable[str]) -> None:
         """Take away every copy of some fields."""
+        self._rendered = None
         for name in names:
             self._fields.pop(name.lower(), None)
 
@@ -93,6 +99,12 @@ class Layers:
     def pairs(self) -> list[tuple[str, Any]]:
         """All fields in sending order."""
         return [pair for pairs in self._fields.values() for pair in pairs]
+
+    def rendered(self) -> bytes:
+        """All fields as lines for the wire, made once; raises `InvalidHeader`."""
+        if self._rendered is None:
+            self._rendered = render_fields(self.pairs())
+        return self._rendered
 
     def copy(self) -> Layers:
         """The same fields, to be changed on their own."""

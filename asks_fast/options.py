@@ -11,10 +11,12 @@ Not here: what any of it does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .errors import InvalidRequest
+from .transport.timeouts import Timeouts
 
 __all__ = ["CONNECTION_OPTIONS", "POOL_OPTIONS", "RequestOptions", "unexpected"]
 
@@ -56,116 +58,68 @@ class RequestOptions:
     `explicit` holds the names that were given, by the session or the call.
     """
 
-    __slots__ = (
-        "auth",
-        "auth_off_domain",
-        "callback",
-        "connection",
-        "connection_timeout",
-        "cookies",
-        "data",
-        "decompress",
-        "detect_encoding",
-        "encoding",
-        "expect_continue",
-        "explicit",
-        "files",
-        "follow_redirects",
-        "headers",
-        "json",
-        "json_dumps",
-        "json_loads",
-        "max_body",
-        "max_decompressed",
-        "max_ratio",
-        "max_redirects",
-        "mimetype",
-        "multipart",
-        "on_event",
-        "params",
-        "path",
-        "persist_cookies",
-        "pool_timeout",
-        "raw_url",
-        "read_timeout",
-        "retries",
-        "secret_headers",
-        "stream",
-        "timeout",
-        "write_timeout",
-    )
-
-    auth: Any
-    auth_off_domain: bool
-    callback: Callable[[bytes], Any] | None
-    connection: dict[str, Any]
-    connection_timeout: float | None
-    cookies: Mapping[str, Any] | None
-    data: Any
-    decompress: bool
-    detect_encoding: bool
-    encoding: str | None
-    expect_continue: bool | float
-    explicit: frozenset[str]
-    files: Any
-    follow_redirects: bool | None
-    headers: Any
-    json: Any
-    json_dumps: Callable[[Any], str | bytes] | None
-    json_loads: Callable[[Any], Any] | None
-    max_body: int | None
-    max_decompressed: int | None
-    max_ratio: float | None
-    max_redirects: int
-    mimetype: str | None
-    multipart: Any
-    on_event: Callable[..., Any] | None
-    params: Any
-    path: str
-    persist_cookies: Any
-    pool_timeout: float | None
-    raw_url: bool
-    read_timeout: float | None
-    retries: Any
-    secret_headers: Iterable[str]
-    stream: bool
-    timeout: Any
-    write_timeout: float | None
+    auth: Any = None
+    auth_off_domain: bool = False
+    callback: Callable[[bytes], Any] | None = None
+    connection: Mapping[str, Any] = MappingProxyType({})
+    connection_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
+    cookies: Mapping[str, Any] | None = None
+    data: Any = None
+    decompress: bool = True
+    detect_encoding: bool = False
+    encoding: str | None = None
+    expect_continue: bool | float = False
+    explicit: Collection[str] = frozenset()
+    files: Any = None
+    follow_redirects: bool | None = None
+    headers: Any = None
+    json: Any = None
+    json_dumps: Callable[[Any], str | bytes] | None = None
+    json_loads: Callable[[Any], Any] | None = None
+    max_body: int | None = None
+    max_decompressed: int | None = 1 << 30
+    max_ratio: float | None = None
+    max_redirects: int = 20
+    mimetype: str | None = None
+    multipart: Any = None
+    on_event: Callable[..., Any] | None = None
+    params: Any = None
+    path: str = ""
+    persist_cookies: Any = None
+    pool_timeout: float | None = None
+    raw_url: bool = False
+    read_timeout: float | None = DEFAULT_READ_TIMEOUT
+    retries: Any = 1
+    secret_headers: Iterable[str] = ()
+    stream: bool = False
+    timeout: Any = None
+    write_timeout: float | None = DEFAULT_READ_TIMEOUT
 
     def __init__(self, given: Mapping[str, Any], function: str = "request") -> None:
-        for name, value in _DEFAULTS:
-            setattr(self, name, value)
-        self.connection = {}
-        for name, value in given.items():
-            if name in _NAMES:
-                setattr(self, name, value)
-            elif name in CONNECTION_OPTIONS:
-                self.connection[name] = value
-            else:
-                raise unexpected(function, given.keys() - _NAMES - CONNECTION_OPTIONS)
-        self.explicit = frozenset(given)
-        if given:
-            self._check()
+        if not given:
+            return
+        unknown = given.keys() - _NAMES
+        self.__dict__.update(given)
+        if unknown:
+            if unknown - CONNECTION_OPTIONS:
+                raise unexpected(function, unknown - CONNECTION_OPTIONS)
+            self.connection = {name: self.__dict__.pop(name) for name in unknown}
+        self.explicit = given.keys()
+        self._check(given)
 
-    def _check(self) -> None:
-        for name in (
-            "timeout",
-            "connection_timeout",
-            "pool_timeout",
-            "read_timeout",
-            "write_timeout",
-        ):
-            value = getattr(self, name)
+    def _check(self, given: Mapping[str, Any]) -> None:
+        for name in _SECONDS & given.keys():
+            value = given[name]
             if value is None:
                 continue
-            if name == "timeout" and hasattr(value, "total"):
-                self._spread(value)
+            if name == "timeout" and isinstance(value, Timeouts):
+                self._spread(value, given)
             elif isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise InvalidRequest(f"{name} must be a number of seconds or None, not {value!r}")
             elif not value > 0:
                 raise InvalidRequest(f"{name} must be more than 0 seconds, not {value!r}")
-        for name in ("max_redirects", "max_body", "max_decompressed"):
-            value = getattr(self, name)
+        for name in _COUNTS & given.keys():
+            value = given[name]
             if value is not None and (not isinstance(value, int) or value < 0):
                 raise InvalidRequest(f"{name} must be 0 or more, not {value!r}")
         if isinstance(self.retries, int) and self.retries < 0:
@@ -177,7 +131,7 @@ class RequestOptions:
 
             detector()  # a missing extra shows now, not when the answer is there
 
-    def _spread(self, limits: Any) -> None:
+    def _spread(self, limits: Timeouts, given: Mapping[str, Any]) -> None:
         """A `Timeouts` value says all phases at once; a phase given by name overrules it."""
         self.timeout = limits.total
         for name, value in (
@@ -186,48 +140,15 @@ class RequestOptions:
             ("read_timeout", limits.read),
             ("write_timeout", limits.write),
         ):
-            setattr(self, name, value)
+            if name not in given:
+                setattr(self, name, value)
 
 
-_DEFAULTS: tuple[tuple[str, Any], ...] = tuple(
-    {
-        "auth": None,
-        "auth_off_domain": False,
-        "callback": None,
-        "connection_timeout": DEFAULT_CONNECT_TIMEOUT,
-        "cookies": None,
-        "data": None,
-        "decompress": True,
-        "detect_encoding": False,
-        "encoding": None,
-        "expect_continue": False,
-        "files": None,
-        "follow_redirects": None,
-        "headers": None,
-        "json": None,
-        "json_dumps": None,
-        "json_loads": None,
-        "max_body": None,
-        "max_decompressed": 1 << 30,
-        "max_ratio": None,
-        "max_redirects": 20,
-        "mimetype": None,
-        "multipart": None,
-        "on_event": None,
-        "params": None,
-        "path": "",
-        "persist_cookies": None,
-        "pool_timeout": None,
-        "raw_url": False,
-        "read_timeout": DEFAULT_READ_TIMEOUT,
-        "retries": 1,
-        "secret_headers": (),
-        "stream": False,
-        "timeout": None,
-        "write_timeout": DEFAULT_READ_TIMEOUT,
-    }.items()
+_SECONDS = frozenset(
+    {"timeout", "connection_timeout", "pool_timeout", "read_timeout", "write_timeout"}
 )
-_NAMES = frozenset(name for name, _ in _DEFAULTS)
+_COUNTS = frozenset({"max_redirects", "max_body", "max_decompressed"})
+_NAMES = frozenset(RequestOptions.__annotations__) - {"connection", "explicit"}
 
 # What makes sense for one request only, never as the default of a session.
 ONE_REQUEST_ONLY = frozenset({"data", "json", "files", "headers", "multipart", "path", "callback"})

@@ -8,6 +8,7 @@ Not here: connections, time limits, what an answer leads to.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from . import _hotpath
@@ -25,16 +26,17 @@ NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNE
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 
 
-def default_fields() -> list[tuple[str, Any]]:
+@lru_cache(maxsize=1)
+def default_fields() -> tuple[tuple[str, str], ...]:
     """The fields that every request carries unless told otherwise."""
     from .decoding import ACCEPT_ENCODING
 
-    return [
+    return (
         ("User-Agent", f"asks_fast/{__version__}"),
         ("Accept", "*/*"),
         ("Accept-Encoding", ACCEPT_ENCODING),
         ("Connection", "keep-alive"),
-    ]
+    )
 
 
 class PreparedRequest:
@@ -77,7 +79,7 @@ class PreparedRequest:
         """The fields as a dict (the last of repeated ones), Host and the extra ones included."""
         found: dict[str, str | bytes] = {"Host": self.url.authority}
         for name, value in self.fields.pairs():
-            found[name] = value if isinstance(value, str) else str(value)
+            found[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         found.update(self.extra)
         return found
 
@@ -96,21 +98,22 @@ class PreparedRequest:
 
         On the way to a forward proxy the target is the absolute URL (RFC 9112 §3.2.2).
         """
-        layers = self.fields.copy()
-        for name, value in self.extra.items():
-            layers.set(name, value)
-        pairs: list[tuple[str, Any]] = []
-        if "host" not in layers:
-            pairs.append(("Host", self.url.authority))
-        pairs += layers.pairs()
+        fields = self.fields
+        if self.extra:
+            fields = fields.copy()
+            for name, value in self.extra.items():
+                fields.set(name, value)
+        lines = fields.rendered()
+        if "host" not in fields:
+            lines = b"Host: %b\r\n%b" % (self.url.authority.encode("ascii"), lines)
         target = self.url.target
         if self.route is not None and self.route.forward:
             target = self.url.origin + target
-            pairs += self.proxy_fields
-        pairs += self._framing(layers)
-        head: bytes = _hotpath.render_head(
-            self._method, target.encode("ascii"), _hotpath.render_fields(pairs)
-        )
+            lines += _hotpath.render_fields(self.proxy_fields)
+        framing = self._framing(fields)
+        if framing:
+            lines += _hotpath.render_fields(framing)
+        head: bytes = _hotpath.render_head(self._method, target.encode("ascii"), lines)
         if self.body is not None and self.streamed_body is None:
             head += self.body.buffered or b""
         return head
@@ -156,7 +159,7 @@ class PreparedRequest:
 def prepare(
     method: str, url: Url, layers: Layers, options: RequestOptions, encoding: str
 ) -> PreparedRequest:
-    """Put a request together. `layers` holds the fields of the session and is changed here.
+    """Put a request together. `layers` holds the fields of the session, and stays as it is.
 
     Raises `InvalidRequest` and its kinds for what can't be sent, TypeError for two bodies at once.
     """
@@ -164,6 +167,7 @@ def prepare(
     if options.params is not None:
         url = url.with_target(add_params(url.target, options.params))
     if options.headers is not None:
+        layers = layers.copy()
         layers.lay(options.headers)
     body = make_body(
         options.data,
@@ -174,8 +178,11 @@ def prepare(
         options.mimetype,
         json_dumps=options.json_dumps,
     )
-    _settle_framing(layers, body)
+    if layers.mentions("content-length") or layers.mentions("transfer-encoding"):
+        layers = layers.copy()
+        _settle_framing(layers, body)
     if options.expect_continue and body is not None:
+        layers = layers.copy()
         layers.set_default("Expect", "100-continue")
     return PreparedRequest(method, url, layers, body, options)
 
@@ -213,7 +220,17 @@ def request_of_head(head: bytes, url: str) -> PreparedRequest:
 class AuthView:
     """What an auth class is shown of a request: as in asks."""
 
-    __slots__ = ("body", "body_source", "headers", "host", "method", "path", "scheme", "url")
+    __slots__ = (
+        "body",
+        "body_source",
+        "headers",
+        "host",
+        "method",
+        "origin",
+        "path",
+        "scheme",
+        "url",
+    )
 
     def __init__(self, request: PreparedRequest) -> None:
         self.method = request.method
@@ -223,4 +240,5 @@ class AuthView:
         self.body_source = request.body
         self.host = request.url.authority
         self.scheme = request.url.scheme
+        self.origin = request.url.origin
         self.url = str(request.url)

@@ -98,8 +98,11 @@ class BaseSession:
         self._endpoint = endpoint or ""
         self._plans: dict[tuple[str, str], _hotpath.Plan] = {}
         self._plans_of = -1
+        self._front: str | None = None  # the target of base and endpoint
+        self._layers: Layers | None = None
+        self._layers_of = -1
         self._headers = self._as_headers(headers)
-        self.encoding = encoding
+        self._encoding = encoding
         self._cookie_tracker = _make_tracker(persist_cookies)
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
@@ -122,7 +125,12 @@ class BaseSession:
             self._base = url
         else:
             self._base = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Something changed that plans and the like were made of."""
         self._plans.clear()
+        self._front = self._layers = None
 
     @property
     def endpoint(self) -> str:
@@ -132,7 +140,7 @@ class BaseSession:
     @endpoint.setter
     def endpoint(self, endpoint: str | None) -> None:
         self._endpoint = endpoint or ""
-        self._plans.clear()
+        self._forget()
 
     @property
     def headers(self) -> CIMultiDict[Any]:
@@ -142,7 +150,17 @@ class BaseSession:
     @headers.setter
     def headers(self, headers: Any) -> None:
         self._headers = self._as_headers(headers)
-        self._plans.clear()
+        self._forget()
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of text sent, and of text received that does not name its own."""
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._forget()
 
     @property
     def cookie_tracker_obj(self) -> Any:
@@ -196,9 +214,7 @@ class BaseSession:
     async def _request(self, method: str, url: Any, given: Any, first: Any = None) -> Response:
         options = RequestOptions({**self._defaults, **given} if self._defaults else given)
         target = self._locate(url, options)
-        layers = Layers(default_fields())
-        if self._headers:
-            layers.lay(self._headers)
+        layers = self._fields()
         request = prepare(method, target, layers, options, self.encoding)
         tracker = self._cookie_tracker
         if options.persist_cookies is not None:
@@ -212,13 +228,27 @@ class BaseSession:
         )
         return await conversation.run(first)  # type: ignore[return-value]
 
+    def _fields(self) -> Layers:
+        """The fields that every request of this session starts with; not to be changed."""
+        version = getversion(self._headers)
+        if self._layers is None or version != self._layers_of:
+            self._layers = Layers(default_fields())
+            self._layers.lay(self._headers)
+            self._layers_of = version
+        return self._layers
+
     def _locate(self, url: Any, options: RequestOptions) -> Url:
         """The URL of a request: the one given, or base, endpoint and path."""
         if url is not None and url != "":
             return parse_url(url, raw=options.raw_url)
         if self._base is None:
             raise InvalidURL(f"{type(self).__name__} was given no URL: pass one to the request")
-        return self._base.with_target(join_path(self._base, self._endpoint, options.path))
+        if self._front is None:
+            self._front = join_path(self._base, self._endpoint, "")
+        target = _hotpath.extend_target(self._front, options.path) if options.path else self._front
+        if target is None:
+            target = join_path(self._base, self._endpoint, options.path)
+        return self._base.with_target(target)
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
         """Keep a plan for requests like this one, if they need nothing but a path."""

@@ -4,6 +4,13 @@
 # Rules:  a plan never guesses: whatever would need quoting, cookies, auth or anything else than a
 #         path behind a path goes the long way through Python, with the same result.
 
+def extend_target(str front not None, str path not None):
+    """`front/path` with exactly one slash between; None when that needs more thought than that."""
+    if not extends_plainly(path) or "?" in front or path[:1] == "?":
+        return None
+    return f"{front.rstrip('/')}/{path.lstrip('/')}"
+
+
 @cython.final
 cdef class Plan:
     """The head of a session's request, cut open where the path goes."""
