@@ -24,7 +24,8 @@ from .servers import best
 
 QUICK = ("small-50", "small-1", "small-1000", "origins-20", "origins-1000", "body-10m",
          "chunked-10m", "gzip-json", "tls", "tls-new", "post-1k", "example", "stream")
-SLOW = ("asks3", "requests", "httpx", "niquests")  # in a quick run only in the first workload
+# In a quick run the others take part in the first workload only.
+QUICK_CLIENTS = ("asks_fast", "asks_fast_own", "aiohttp", "wreq", "pycurl", "bare", "wrk")
 
 
 def say(text: str = "") -> None:
@@ -42,7 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clients", default="", help="clients, comma between")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="length of a run (default 0.5, quick 0.2)")
-    parser.add_argument("--minutes", type=float, help="start nothing new after (default 24, 5.5)")
+    parser.add_argument("--minutes", type=float, help="start nothing new after (default 23, 5)")
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--merge", action="store_true", help="keep the folder's other results")
     parser.add_argument("--no-probes", action="store_true", help="no memory, no import times")
@@ -76,7 +77,7 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
     """Run everything that was asked for; results are on disk after each workload."""
     names = args.only.split(",") if args.only else QUICK if args.quick else list(WORKLOADS)
     todo, clients = workloads(names), chosen(args.clients)
-    limit = args.minutes or (5.5 if args.quick else 24.0)
+    limit = args.minutes or (5.0 if args.quick else 23.0)
     deadline = time.monotonic() + limit * 60
     server_core, client_core = cores()
     results, probes, _ = report.load(folder) if args.merge else ({}, {}, {})
@@ -98,14 +99,15 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
                 say(f"  {work.title}")
                 taking = clients
                 if args.quick and number and not args.clients:
-                    taking = [c for c in clients if c.name not in SLOW]
-                for series in compare(work, taking, server, plan, say):
+                    taking = [c for c in clients if c.name in QUICK_CLIENTS]
+                for series in compare(work, taking, server, plan, deadline, say):
                     results[series.client, series.workload] = series
                 report.save(folder, results, probes, here)
                 show(results, work.name)
             if not args.no_probes:
                 say("  memory, resumption, import")
-                probes = {**probes, **all_probes(server, plan, say)}
+                imports = 5 if args.quick else 15
+                probes = {**probes, **all_probes(server, plan, imports, say)}
                 report.save(folder, results, probes, here)
 
 

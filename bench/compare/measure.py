@@ -173,10 +173,10 @@ def wanted(work: Workload, rate: float, seconds: float) -> int:
 
 
 def compare(
-    work: Workload, clients: Sequence[Client], server: Server, plan: Plan,
+    work: Workload, clients: Sequence[Client], server: Server, plan: Plan, deadline: float,
     say: Callable[[str], None] = print,
 ) -> list[Series]:
-    """All rounds of one workload, the clients in turn."""
+    """All rounds of one workload, the clients in turn; no round begins after `deadline`."""
     series = {c.name: Series(c.name, work.name) for c in clients if c.takes(work.name)}
     rates: dict[str, float] = {}
     active = [c for c in clients if c.name in series]
@@ -188,7 +188,10 @@ def compare(
             series[client.name].problem = str(problem)
             say(f"    {client.label}: left out, {problem}")
             active.remove(client)
-    for _ in range(plan.rounds):
+    for number in range(plan.rounds):
+        if number and time.monotonic() > deadline:
+            say(f"    time is over after {number} rounds")
+            break
         for client in list(active):
             one = series[client.name]
             try:

@@ -20,7 +20,6 @@ from .field import CLIENTS, SCRIPTS, python_of
 from .measure import LONGEST, Plan, environment
 from .servers import Server, pinned
 
-IMPORT_ROUNDS = 15
 OURS = {name for name, client in CLIENTS.items() if client.ours}
 
 
@@ -37,7 +36,7 @@ def run_probe(name: str, server: Server, plan: Plan) -> float:
     return float(json.loads(done.stdout.splitlines()[-1])[name])
 
 
-def import_times(plan: Plan, say: Callable[[str], None]) -> dict[str, float]:
+def import_times(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[str, float]:
     """Milliseconds of CPU for importing each client's package."""
     statements: dict[str, tuple[str, str]] = {"": (sys.executable, "pass")}
     for client in CLIENTS.values():
@@ -47,7 +46,7 @@ def import_times(plan: Plan, say: Callable[[str], None]) -> dict[str, float]:
             except subprocess.SubprocessError:
                 say(f"    {client.label}: no environment")
     taken: dict[str, list[float]] = {name: [] for name in statements}
-    for turn in range(IMPORT_ROUNDS + 1):
+    for turn in range(rounds + 1):
         for name, (python, statement) in list(statements.items()):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             done = subprocess.run(
@@ -66,7 +65,9 @@ def import_times(plan: Plan, say: Callable[[str], None]) -> dict[str, float]:
     return {name: round((seconds - nothing) * 1000, 2) for name, seconds in median.items()}
 
 
-def all_probes(server: Server, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+def all_probes(
+    server: Server, plan: Plan, import_rounds: int, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Every figure that could be had."""
     found: dict[str, Any] = {}
     for name in ("idle_kib", "plain_kib", "line_kib", "stream_mib", "resumed"):
@@ -78,7 +79,7 @@ def all_probes(server: Server, plan: Plan, say: Callable[[str], None]) -> dict[s
             say(f"    {name}: {problem}")
     if "plain_kib" in found and "line_kib" in found:
         found["waiting_kib"] = found["line_kib"] - found["plain_kib"]
-    found["import"] = import_times(plan, say)
+    found["import"] = import_times(plan, import_rounds, say)
     for name, figure in found.items():
         say(f"    {name}: {figure}")
     return found
