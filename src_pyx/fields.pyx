@@ -38,23 +38,64 @@ cdef list take_apart(bytes head):
     before it, joined by a space (RFC 9112 §5.2); white space around a value is not part of it.
     """
     cdef list fields = []
-    cdef bytes line, name, value
-    cdef list lines = head.split(b"\n")
-    cdef Py_ssize_t i
-    for i in range(1, len(lines)):
-        line = <bytes>lines[i]
-        if line[:1] in (b" ", b"\t"):
+    cdef bytes value
+    cdef const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head)
+    cdef const char *line = next_line(PyBytes_AS_STRING(head), end)
+    cdef const char *behind
+    cdef const char *stop
+    cdef const char *colon
+    while line < end:
+        behind = next_line(line, end)
+        stop = behind
+        if (stop - 1)[0] == b"\n":
+            stop -= 1
+        while stop > line and (stop - 1)[0] == b"\r":
+            stop -= 1
+        if line[0] == b" " or line[0] == b"\t":
             if fields:
-                value = fields.pop()
-                fields.append((value + b" " + line.strip(b" \t\r")).strip(b" "))
-            continue
-        line = line.rstrip(b"\r")
-        if not line:
+                value = stripped(line, stop)
+                fields.append((<bytes>fields.pop() + b" " + value).strip(b" "))
+        elif stop == line:
             break
-        name, _, value = line.partition(b":")
-        fields.append(name)
-        fields.append(value.strip(b" \t"))
+        else:
+            colon = <const char *>memchr(line, b":", <size_t>(stop - line))
+            if colon == NULL:
+                colon = stop
+            fields.append(PyBytes_FromStringAndSize(line, colon - line))
+            fields.append(stripped(colon + 1, stop) if colon < stop else b"")
+        line = behind
     return fields
+
+
+cdef inline const char *next_line(const char *text, const char *end) noexcept:
+    """Where the line behind this one begins; `end` if there is none."""
+    cdef const char *found = <const char *>memchr(text, b"\n", <size_t>(end - text))
+    return end if found == NULL else found + 1
+
+
+cdef bytes stripped(const char *text, const char *end):
+    """The bytes between, without white space around them."""
+    while text < end and (text[0] == b" " or text[0] == b"\t"):
+        text += 1
+    while text < end and ((end - 1)[0] == b" " or (end - 1)[0] == b"\t"):
+        end -= 1
+    return PyBytes_FromStringAndSize(text, end - text)
+
+
+cdef bint may_hold(bytes head, bytes name) noexcept:
+    """Whether a line of the head begins with the name (in lower case); else it lacks the field."""
+    cdef const char *wanted = PyBytes_AS_STRING(name)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(name), i
+    cdef const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head)
+    cdef const char *line = next_line(PyBytes_AS_STRING(head), end)
+    while line + length < end:
+        i = 0
+        while i < length and lower(<unsigned char>line[i]) == <unsigned char>wanted[i]:
+            i += 1
+        if i == length:
+            return True
+        line = next_line(line, end)
+    return False
 
 
 @cython.final
@@ -92,9 +133,17 @@ cdef class HeaderTable:
         """The fields as they came: a list of `(name, value)` pairs of bytes."""
         return list(zip(self.parts()[::2], self.parts()[1::2]))
 
+    cdef bint lacks(self, bytes name) noexcept:
+        """Whether a look at the head is enough to say that the field isn't there."""
+        return self.fields is None and self.head is not None and not may_hold(self.head, name)
+
     cdef list find(self, bytes name):
-        cdef list found = [], fields = self.parts()
+        cdef list found = []
+        cdef list fields
         cdef Py_ssize_t i
+        if self.lacks(name):
+            return found
+        fields = self.parts()
         for i in range(0, len(fields), 2):
             if same_name(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
                 found.append(text_of(<bytes>fields[i + 1]))
@@ -102,8 +151,11 @@ cdef class HeaderTable:
 
     cdef bytes first(self, bytes name):
         """The first value of a name given in lower case, as bytes; None without one."""
-        cdef list fields = self.parts()
+        cdef list fields
         cdef Py_ssize_t i
+        if self.lacks(name):
+            return None
+        fields = self.parts()
         for i in range(0, len(fields), 2):
             if same_name(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
                 return <bytes>fields[i + 1]
