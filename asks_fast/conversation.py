@@ -51,8 +51,10 @@ class Conversation:
         *,
         encoding: str,
         cookies: CookieTracker | None,
+        fresh: bool = False,
     ) -> None:
         self._transport = transport
+        self._fresh = fresh
         self._request = request
         self._options = request.options
         self._encoding = encoding
@@ -169,7 +171,10 @@ class Conversation:
     async def _send_over_the_wire(
         self, request: PreparedRequest, response: BaseResponse, stream: bool
     ) -> None:
-        used = await self._transport.send(request, response, self._budget, stream=stream)
+        fresh, self._fresh = self._fresh, False
+        used = await self._transport.send(
+            request, response, self._budget, stream=stream, fresh=fresh
+        )
         if isinstance(response, StreamResponse):
             response.attach(used)
 

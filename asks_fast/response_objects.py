@@ -43,7 +43,7 @@ class BaseResponse(ResponseCore):
     `url`, `peer` and `reused` come from the compiled base.
     """
 
-    __slots__ = ("_chosen", "_cookies", "_encoding", "_options", "_request", "attempts")
+    __slots__ = ("__weakref__", "_chosen", "_cookies", "_encoding", "_options", "_request", "attempts")
 
     attempts: int  # exchanges that were begun for this answer; set by the long way only
 
@@ -285,6 +285,14 @@ class StreamResponse(BaseResponse):
             whole if self.is_complete else b"",
             decompress_data=self._option("decompress", True),
         )
+
+    def without_body(self) -> StreamResponse:
+        """Another one that says the same, for the body to know of: so that no circle is closed."""
+        twin = self.twin()
+        options = getattr(self, "_options", None)
+        if options is not None:
+            twin.equip(options, self._encoding)
+        return twin
 
     @property
     def content(self) -> bytes:

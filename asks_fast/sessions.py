@@ -21,9 +21,15 @@ from multidict import CIMultiDict, getversion
 
 from . import _hotpath, interception
 from .conversation import REDIRECTS, Conversation
-from .errors import InvalidURL, ServerClosedConnectionError
+from .errors import AsksException, InvalidURL, ServerClosedConnectionError, name_request
 from .fields import Layers, pairs_of
-from .options import POOL_OPTIONS, SESSION_DEFAULTS, RequestOptions, unexpected
+from .options import (
+    DEFAULT_READ_TIMEOUT,
+    POOL_OPTIONS,
+    SESSION_DEFAULTS,
+    RequestOptions,
+    unexpected,
+)
 from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
 from .transport.connect import Connector
@@ -106,6 +112,8 @@ class BaseSession:
         self._cookie_tracker = _make_tracker(persist_cookies)
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
+        # What every request gets that says nothing else, those by a plan included.
+        self._transport.pool.patience = self._transport.pool.write_patience = DEFAULT_READ_TIMEOUT
         self._set_base(base)
 
     # -- what may be changed at any time
@@ -182,7 +190,7 @@ class BaseSession:
         Raises `AsksException`s; `InvalidRequest` (a ValueError) and TypeError before anything is
         sent. Cancelled at any point it leaves no connection, place or waiter behind.
         """
-        response = None
+        response, fresh = None, False
         if interception.current is None and (
             not options or (len(options) == 1 and "path" in options)
         ):
@@ -193,9 +201,13 @@ class BaseSession:
                 except ServerClosedConnectionError as error:
                     if not error.stale:
                         raise
+                    fresh = True  # once more, and not over another one that may be stale
+                except AsksException as error:
+                    name_request(error, f"{method} {plan.origin.name}{path}")
+                    raise
                 if response is not None and response.status_code not in REDIRECTS:
                     return response  # type: ignore[no-any-return]
-        return await self._request(method, url, options, response)
+        return await self._request(method, url, options, response, fresh)
 
     def _plan_for(self, method: str, url: Any, options: Any) -> tuple[Any, Any]:
         """The plan by which this request can be sent, and the path to send by it."""
@@ -211,7 +223,9 @@ class BaseSession:
                 return self._plans.get((method, url[:end])), url[end:]
         return None, None
 
-    async def _request(self, method: str, url: Any, given: Any, first: Any = None) -> Response:
+    async def _request(
+        self, method: str, url: Any, given: Any, first: Any = None, fresh: bool = False
+    ) -> Response:
         options = RequestOptions({**self._defaults, **given} if self._defaults else given)
         target = self._locate(url, options)
         layers = self._fields()
@@ -224,7 +238,7 @@ class BaseSession:
         if first is not None:
             first.request = request
         conversation = Conversation(
-            self._transport, request, encoding=self.encoding, cookies=tracker
+            self._transport, request, encoding=self.encoding, cookies=tracker, fresh=fresh
         )
         return await conversation.run(first)  # type: ignore[return-value]
 
@@ -341,8 +355,7 @@ class BaseSession:
 
         Waits for nothing; safe to call again.
         """
-        for waiter in self._transport.close():
-            await waiter.wake
+        await self._transport.end()
 
     async def __aenter__(self: Self) -> Self:
         return self

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import os
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,10 @@ class StreamBody:
         *,
         decompress_data: bool = True,
     ) -> None:
-        self._response = response
+        self._owner = weakref.ref(response)
+        self._response = response.without_body()
+        if connection is not None:
+            connection.stream_into(self._response)
         self._connection = connection
         self._begun = begun
         self._wire = 0
@@ -138,6 +142,9 @@ class StreamBody:
             piece = await self._connection.read_piece()
             if self._response.is_complete:
                 self._connection = None  # it serves others already
+                response = self._owner()
+                if response is not None:
+                    response.follow(self._response)
         else:
             return b""
         self._wire += len(piece)

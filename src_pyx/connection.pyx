@@ -16,6 +16,13 @@ cdef enum:
     DIRECT_FROM = 65536         # a body with more than this to come is received into its final buffer
     FIRST_GRANT = 67108864      # bytes set aside for a body on its sender's word alone
 
+cdef enum:
+    # Who cut the wire under a task that is inside an exchange; the task closes it then.
+    NOBODY = 0
+    SILENCE = 1         # the keeper: its patience ran out
+    SESSION = 2         # the session was closed
+    READER = 3          # another task closed the body
+
 cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, once TLS was met
 cdef object WantWrite = None
 
@@ -47,10 +54,12 @@ cdef class Connection:
     cdef double born                # monotonic seconds
     cdef double idle_since
     cdef double expires             # when it may no longer be reused; 0.0 for never
+    cdef double rest_until          # when the server may close it if it rests; 0.0 for never
     cdef double waiting_since       # the running wait for the peer; 0.0 while there is none
     cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
     cdef public double write_patience   # seconds granted for it to take bytes; 0.0 for no limit
-    cdef bint out_of_patience       # the keeper cut it off for silence
+    cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER
+    cdef bint inside                # a task is in `exchange` or `read_piece`
     cdef bint sending               # the request is not out yet
     cdef bint cut_short             # the request was not sent to its end: never to be reused
     cdef bint answered              # a byte of the answer came
@@ -85,23 +94,35 @@ cdef class Connection:
     cdef void close(self):
         """Close the socket; safe to call again. No place in the pool is touched."""
         if self.place != CLOSED:
-            self.place = CLOSED
             self.response = None
-            owner, self.owner, self.layer = self.owner, None, None
-            self.fd = -1
-            try:
-                owner.close()
-            except OSError:
-                pass        # the descriptor is gone all the same
+            self.disown()
+
+    cdef void disown(self):
+        """Close the descriptor, and leave the message to the task that may be at it."""
+        self.place = CLOSED
+        owner, self.owner, self.layer = self.owner, None, None
+        self.fd = -1
+        try:
+            owner.close()
+        except OSError:
+            pass        # the descriptor is gone all the same
 
     cdef void shut(self):
         """End both directions: a task that waits on it wakes up and closes it."""
-        if self.fd >= 0:
+        if self.fd >= 0 and self.generation == generation:
             c_shutdown(self.fd, SHUT_RDWR)
+
+    cdef void cut_off(self, int by):
+        """End it under the task that is inside, which then raises what `by` stands for."""
+        if self.cut_by == NOBODY:
+            self.cut_by = by
+        self.shut()
 
     cdef bint is_fresh(self, double clock) noexcept:
         """Whether it may serve another request: not expired, not forked, open and silent."""
         if self.generation != generation or (self.expires and clock >= self.expires):
+            return False
+        if self.rest_until and clock >= self.rest_until:
             return False
         if self.layer is None:
             return is_silent(self.fd)
@@ -235,7 +256,7 @@ cdef class Connection:
         if came < 0:
             return HEAD if reader.state == IN_BODY else MORE
         if came == 0:
-            if not reader.end_of_input():
+            if self.cut_by != NOBODY or not reader.end_of_input():
                 raise self.broken(None)
             return END
         self.answered = True
@@ -307,12 +328,15 @@ cdef class Connection:
         cdef Waiter heir
         self.begin(head, response, headless, max_body)
         try:
+            if self.place != LENT:
+                raise self.broken(None)
             taken = self.push(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
             if taken != PyBytes_GET_SIZE(head):
                 found = await self._push_all(head, taken if taken > 0 else 0)
             if body is not None and found == MORE:
                 if expect_seconds > 0.0:
                     word = await ignore_after(expect_seconds, self._first_word())
+                    self.waiting_since = 0.0
                     found = MORE if word is None else word
                     if found != MORE:
                         self.cut_short = True
@@ -335,6 +359,8 @@ cdef class Connection:
                 heir = self.finish()
                 if heir is not None:
                     await heir.wake
+            else:
+                self.inside = False
             return response
         except GeneratorExit:
             self.pool.abandon(self)
@@ -346,6 +372,13 @@ cdef class Connection:
                 await heir.wake
             raise
 
+    def stream_into(self, ResponseCore response not None):
+        """Let the rest of the answer be told to another response object than the one begun with.
+
+        The pool knows its lent connections: through them it must not keep alive what a user drops.
+        """
+        self.response = response
+
     async def read_piece(self):
         """The next bytes of a streamed body as they came over the wire; `b""` at its end.
 
@@ -355,6 +388,9 @@ cdef class Connection:
         cdef ResponseCore response = self.response
         cdef int found = HEAD
         cdef Waiter heir
+        if self.place != LENT:
+            raise self.broken(None)
+        self.inside = True
         try:
             while found == HEAD and not self.reader.has_piece():
                 if self.layer is None or not self.layer.pending():
@@ -362,6 +398,7 @@ cdef class Connection:
                     await self.readable
                 found = self.receive()
             if found == HEAD:
+                self.inside = False
                 return self.reader.take_body()
             piece = self.reader.take_body()
             heir = self.finish()
@@ -379,8 +416,15 @@ cdef class Connection:
             raise
 
     async def discard(self):
-        """Leave a streamed body unread: close, and give the place to the next in line."""
-        cdef Waiter heir = self.pool.give_back(self, False)
+        """Leave a streamed body unread: close, and give the place to the next in line.
+
+        A task that is reading it gets `StreamConsumed`, and closes it.
+        """
+        cdef Waiter heir
+        if self.inside:
+            self.cut_off(READER)
+            return
+        heir = self.pool.give_back(self, False)
         if heir is not None:
             await heir.wake
 
@@ -401,8 +445,9 @@ cdef class Connection:
         response.origin = self.origin.name
         response.reused = self.exchanges > 0
         response.began = now()
-        self.answered = self.cut_short = self.out_of_patience = False
-        self.sending = True
+        self.answered = self.cut_short = False
+        self.cut_by = NOBODY
+        self.sending = self.inside = True
         self.bytes_out = 0
         self.reader.expect(headless, max_body)
         response.body = None
@@ -412,7 +457,9 @@ cdef class Connection:
         """The answer is complete: back to the pool, or closed if it can't be reused."""
         cdef Reader reader = self.reader
         cdef ResponseCore response = self.response
-        cdef bint reusable = reader.keep_alive and not reader.surplus and not self.cut_short
+        cdef bint reusable = (reader.is_reusable() and not self.cut_short
+                              and self.cut_by == NOBODY)
+        self.inside = False
         response.trailers = reader.trailers()
         response.ended = now()
         self.exchanges += 1
@@ -424,7 +471,11 @@ cdef class Connection:
 
     cdef object broken(self, error):
         """The exception for a connection that ended too early, or by an error of the system."""
-        if self.out_of_patience:
+        if self.cut_by == SESSION or (self.cut_by == NOBODY and self.place == CLOSED):
+            return errors.SessionClosed("the session was closed while the request was under way")
+        if self.cut_by == READER:
+            return errors.StreamConsumed("the body was closed while it was being read")
+        if self.cut_by == SILENCE:
             if self.sending:
                 return errors.WriteTimeout(
                     f"the server took no bytes for {self.write_patience:g} s", self.write_patience)
@@ -439,7 +490,7 @@ cdef class Connection:
 
     cdef void explain(self, error, ResponseCore response):
         """Put the request, and how long it took, in front of what an error of ours says."""
-        if isinstance(error, errors.AsksException) and error.args:
+        if response is not None and isinstance(error, errors.AsksException) and error.args:
             error.args = (
                 f"{response.what()}: {error.args[0]} [{now() - response.began:.3f} s after sending]",
                 *error.args[1:],

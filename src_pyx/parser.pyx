@@ -16,6 +16,11 @@ cdef enum:
     COMPLETE = 2        # the message ended here
 
 cdef enum:
+    LOOSE_PIECES = 1024     # pieces of a body kept one by one before small ones are joined
+    SMALL_PIECE = 256       # bytes of a piece that costs more to keep than to copy
+    TAIL = 5                # bytes that tell whether a chunked message ended exactly
+
+cdef enum:
     UNTIL_CLOSE = -1    # lengths: the body ends with the connection
     CHUNKED = -2
 
@@ -44,6 +49,8 @@ cdef struct Head:
     int lines               # fields, continuation lines counted too
     long long length        # of Content-Length; UNTIL_CLOSE without one
     int codings             # Transfer-Encoding fields
+    double keeps_for        # seconds that the server keeps an idle connection; 0.0: unsaid
+    bint bare               # a line ends in a bare LF
     bint framing_was_last   # while scanning: the line before decides framing
 
 
@@ -68,6 +75,8 @@ cdef class ChunkSink(Sink):
 
     cdef Limits limits
     cdef list pieces
+    cdef Py_ssize_t loose       # how many of `pieces` were kept since the last joining,
+    cdef long long joined_to    # and up to which byte of the body that was
     cdef list trailers          # name, value, …; None without any
     cdef Py_ssize_t kept        # bytes of the trailers
     cdef long long got          # bytes of the body
@@ -80,7 +89,7 @@ cdef class ChunkSink(Sink):
     cdef void expect(self):
         self.pieces = []
         self.trailers = None
-        self.kept = self.got = 0
+        self.kept = self.got = self.loose = self.joined_to = 0
         self.ended = self.more = self.accepted = False
 
     def on_message_begin(self):
@@ -90,6 +99,9 @@ cdef class ChunkSink(Sink):
     def on_header(self, bytes name not None, bytes value not None):
         if not self.accepted or self.ended:
             return
+        if b"\0" in value or name.endswith(b" "):
+            # Both pass the lenient parser, the second behind names that it knows.
+            raise errors.BadHttpResponse(f"bad trailer: {errors.clip(name + b': ' + value)}")
         if self.trailers is None:
             self.trailers = []
         self.kept += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
@@ -104,17 +116,29 @@ cdef class ChunkSink(Sink):
         if not self.ended:
             self.got += PyBytes_GET_SIZE(piece)
             self.pieces.append(piece)
+            self.loose += 1
+            if self.loose == LOOSE_PIECES:
+                self.join_loose_pieces()
+
+    cdef void join_loose_pieces(self):
+        """Small pieces cost forty times their size to keep: each byte is copied once more instead."""
+        cdef Py_ssize_t first = max(0, len(self.pieces) - LOOSE_PIECES)
+        if self.got - self.joined_to < LOOSE_PIECES * SMALL_PIECE:
+            self.pieces[first:] = [b"".join(self.pieces[first:])]
+        self.loose = 0
+        self.joined_to = self.got
 
     def on_message_complete(self):
         self.ended = True
 
 
 cdef object new_parser(Sink sink, bint strict):
+    """A parser for that sink. A bare LF is forgiven in heads, never between chunks: see `Reader`."""
     parser = HttpResponseParser(sink)
     sink.parser = <PyObject *>parser
     if not strict:
         parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True,
+            lenient_headers=True, lenient_optional_cr_before_lf=type(sink) is Sink,
             lenient_spaces_after_chunk_size=True,
         )
     return parser
@@ -135,9 +159,12 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
     head.end = -1
     head.lines = head.codings = 0
     head.length = UNTIL_CLOSE
-    head.framing_was_last = False
+    head.framing_was_last = head.bare = False
+    head.keeps_for = 0.0
     line_end = <const char *>memchr(at, 10, <size_t>length)
     while line_end is not NULL:
+        if line_end == data or (line_end - 1)[0] != 13:
+            head.bare = True
         at = line_end + 1
         if at >= end:
             return 0
@@ -159,24 +186,50 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
 cdef int scan_field(const char *at, const char *end, Head *head) except -1:
     cdef Py_ssize_t size = end - at
     if at[0] == 32 or at[0] == 9:
+        if head.lines == 1:
+            raise errors.BadHttpResponse("white space between the status line and the first field")
         if head.framing_was_last:
             raise errors.BadHttpResponse("a framing field that is continued on a second line")
         return 0
     head.framing_was_last = False
-    if size > 15 and (at[0] == 67 or at[0] == 99) and at[14] == 58:
-        if named(at, b"content-length", 14):
+    if size > 15 and (at[0] == 67 or at[0] == 99):
+        if named(at, b"content-length", 14) and names_framing(at[14]):
             head.framing_was_last = True
             if head.length >= 0:
                 raise errors.BadHttpResponse("Content-Length came more than once")
             head.length = content_length(at + 15, end)
-    elif size > 18 and (at[0] == 84 or at[0] == 116) and at[17] == 58:
-        if named(at, b"transfer-encoding", 17):
+    elif size > 11 and (at[0] == 75 or at[0] == 107) and at[10] == 58:
+        if named(at, b"keep-alive", 10):
+            head.keeps_for = keep_alive_seconds(at + 11, end)
+    elif size > 18 and (at[0] == 84 or at[0] == 116):
+        if named(at, b"transfer-encoding", 17) and names_framing(at[17]):
             head.framing_was_last = True
             head.codings += 1
             if head.codings > 1:
                 raise errors.BadHttpResponse("Transfer-Encoding came more than once")
             check_coding(at + 18, end)
     return 0
+
+
+cdef bint names_framing(char behind) except -1:
+    """Whether the name of a framing field ends here. White space before its colon passes the lenient
+    parser, which then frames by it: an error, not another field (RFC 9112 §5.1)."""
+    if behind == 32 or behind == 9:
+        raise errors.BadHttpResponse("white space before the colon of a framing field")
+    return behind == 58
+
+
+cdef double keep_alive_seconds(const char *at, const char *end):
+    """How long the server keeps an idle connection (`timeout=5`), short of the time a request takes
+    to get there; 0.0 if it doesn't say, or nothing that makes sense."""
+    cdef double seconds
+    for part in at[:end - at].split(b","):
+        name, _, number = part.partition(b"=")
+        number = number.strip()
+        if name.strip().lower() == b"timeout" and number.isdigit() and len(number) < 9:
+            seconds = int(number)
+            return seconds - 1.0 if seconds >= 2.0 else seconds / 2.0
+    return 0.0
 
 
 cdef bint named(const char *at, const char *name, Py_ssize_t length) noexcept:
@@ -239,7 +292,7 @@ cdef int check_start(const char *data, Py_ssize_t length) except -1:
 
 
 cdef bint keeps_alive(HeaderTable headers, bint http11):
-    """RFC 9112 §9.3, from the Connection fields; for an answer whose body the parser can't judge."""
+    """RFC 9112 §9.3, from all the Connection fields: where the parser can't judge, or is lenient."""
     cdef bint keep = http11
     for value in headers.find(b"connection"):
         for token in value.lower().split(","):
@@ -251,12 +304,9 @@ cdef bint keeps_alive(HeaderTable headers, bint http11):
     return keep
 
 
-cdef bint ends_exactly(const char *data, Py_ssize_t length) noexcept:
-    """Whether a chunked message ended with these bytes and nothing stands behind its last line.
+cdef bint ends_exactly(const char *tail) noexcept:
+    """Whether a chunked message ended with these last `TAIL` bytes and nothing stands behind it.
 
     The parser skips blank lines after a message without a word; a message ends with exactly one.
     """
-    if length == 5:
-        return memcmp(data, b"0\r\n\r\n", 5) == 0
-    return (length > 5 and memcmp(data + length - 4, b"\r\n\r\n", 4) == 0
-            and memcmp(data + length - 6, b"\r\n", 2) != 0)
+    return tail[0] != 13 and tail[0] != 10 and memcmp(tail + 1, b"\r\n\r\n", 4) == 0

@@ -9,11 +9,12 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from weakref import WeakSet
 
 from curio import ignore_after, timeout_after
 from curio.errors import TaskTimeout
@@ -130,10 +131,3 @@ cdef class Scratch:
 # Bumped in a forked child: sockets made before the fork belong to the parent.
 cdef int generation = 0
 
-
-def _after_fork():
-    global generation
-    generation += 1
-
-
-os.register_at_fork(after_in_child=_after_fork)

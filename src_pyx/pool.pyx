@@ -17,6 +17,7 @@ cdef class OriginPool:
     cdef readonly object route      # what the connector needs to open one more
     cdef readonly str name          # "http://host:port"
     cdef readonly int open          # connections, and places promised
+    cdef int queued                 # its waiters in the pool's line
     cdef Connection top             # the idle one used last; the others below it
     cdef readonly Line line         # waiting because this origin has its share
     cdef readonly Pool pool
@@ -95,8 +96,7 @@ cdef class Waiter:
 
     def _leave(self):
         self.task = None
-        if self.line is not None:
-            self.line.leave(self)
+        self.origin.pool.leave_line(self)
 
     def _kernel_wake(self, count=1):
         task, self.task = self.task, None
@@ -134,6 +134,7 @@ cdef class Pool:
     cdef Connection working             # the lent, in no order
     cdef Scratch scratch
     cdef dict origins
+    cdef object __weakref__
 
     def __cinit__(self, int limit, *, int share=0, Limits limits=None, Py_ssize_t buffer=65536):
         if limit < 1:
@@ -146,6 +147,7 @@ cdef class Pool:
         self.line = Line()
         self.scratch = Scratch(buffer)
         self.origins = {}
+        pools.add(self)
 
     def origin(self, route, str name not None):
         """The part of the pool for a route, made when first asked for."""
@@ -180,7 +182,7 @@ cdef class Pool:
         while origin.top is not None:
             connection = origin.top
             self.rest_no_more(connection)
-            if connection.expires and clock == 0.0:
+            if (connection.expires or connection.rest_until) and clock == 0.0:
                 clock = now()
             if connection.is_fresh(clock):
                 self.lend(connection)
@@ -192,7 +194,9 @@ cdef class Pool:
     cdef bint claim(self, OriginPool origin):
         """A place for one more connection to the origin, evicting an idle one if it must be."""
         if self.share and origin.open >= self.share:
-            return False
+            if origin.top is None:
+                return False
+            self.evict(origin.top)      # of no use to one that needs a fresh connection
         if self.open >= self.limit:
             if self.oldest is None:
                 return False
@@ -219,26 +223,33 @@ cdef class Pool:
             connection = self.take(origin)
             if connection is not None:
                 return connection
+        elif self.closed:
+            raise errors.SessionClosed("the session is closed")
         if self.line.length == 0 and origin.line.length == 0 and self.claim(origin):
             return None
         self.arrivals += 1
         waiter = Waiter(origin, self.arrivals)
-        if self.share and origin.open >= self.share:
+        if self.share and origin.open + origin.queued >= self.share:
             origin.line.join(waiter)
         else:
             self.line.join(waiter)
-        if self.owing:
-            await self.settle()
+            origin.queued += 1
         try:
+            if self.owing:
+                await self.settle()
             if waiter.served:
                 pass        # its turn came with the settling
             elif pool_timeout is None:
                 await waiter.suspend
             else:
                 await timeout_after(pool_timeout, suspend(waiter))
+        except GeneratorExit:
+            self.leave_line(waiter)
+            if waiter.served:
+                self.pass_on_later(waiter)
+            raise
         except BaseException as error:
-            if waiter.line is not None:
-                waiter.line.leave(waiter)
+            self.leave_line(waiter)
             if waiter.served:
                 await self._pass_on(waiter)
             if isinstance(error, TaskTimeout) and pool_timeout is not None:
@@ -248,14 +259,46 @@ cdef class Pool:
                     pool_timeout,
                 ) from None
             raise
-        if waiter.refused:
+        if waiter.refused or self.closed:
+            if waiter.served:
+                await self._pass_on(waiter)
             raise errors.SessionClosed("the session was closed while the request waited in line")
-        if fresh and waiter.connection is not None:
-            connection = waiter.connection
-            self.lend_no_more(connection)
-            connection.close()
-            return None
-        return waiter.connection
+        connection = waiter.connection
+        if connection is not None:
+            # It was handed over unseen: the server may have closed it, or said something, since.
+            if fresh or not connection.is_fresh(now() if connection.expires else 0.0):
+                self.lend_no_more(connection)
+                connection.close()
+                return None         # its place is still the waiter's
+            self.reuses += 1
+        return connection
+
+    cdef void leave_line(self, Waiter waiter):
+        """Take a waiter out without its turn; somebody of its origin may move up."""
+        if waiter.line is self.line:
+            self.line.leave(waiter)
+            waiter.origin.queued -= 1
+            self.move_up(waiter.origin)
+        elif waiter.line is not None:
+            waiter.line.leave(waiter)
+
+    cdef void move_up(self, OriginPool origin):
+        """Who waited for the share of an origin that has room again now waits for any place."""
+        cdef Waiter waiter
+        while origin.line.first is not None and origin.open + origin.queued < self.share:
+            waiter = origin.line.first
+            origin.line.leave(waiter)
+            self.line.join(waiter)
+            origin.queued += 1
+
+    cdef void pass_on_later(self, Waiter waiter):
+        """As `_pass_on`, from where nothing can be awaited."""
+        if waiter.connection is not None:
+            self.abandon(waiter.connection)
+        else:
+            self.open -= 1
+            waiter.origin.open -= 1
+            self.owe(waiter.origin)
 
     async def _pass_on(self, Waiter waiter):
         """A waiter that was served and can't use it: to the next one."""
@@ -328,13 +371,14 @@ cdef class Pool:
             return None
         if heir.origin is origin:
             self.lend(connection)
-            self.reuses += 1
             heir.connection = connection
-        else:
-            connection.close()
-            origin.open -= 1
-            heir.origin.open += 1
-        return self.serve(heir)
+            return self.serve(heir)
+        connection.close()
+        origin.open -= 1
+        heir.origin.open += 1
+        self.serve(heir)
+        self.move_up(origin)
+        return heir
 
     cdef Waiter free_place(self, OriginPool origin):
         """A place came free. Returns the waiter that gets it, for the caller to wake by a trap."""
@@ -346,25 +390,25 @@ cdef class Pool:
             return None
         self.open += 1
         heir.origin.open += 1
-        return self.serve(heir)
+        self.serve(heir)
+        self.move_up(origin)
+        return heir
 
     cdef Waiter serve(self, Waiter heir):
+        if heir.line is self.line:
+            heir.origin.queued -= 1
         heir.line.leave(heir)
         heir.served = True
         return heir
 
     cdef Waiter next_in_line(self, OriginPool origin):
-        """Who may use what `origin` gives up: the earlier of the first in its line and in all lines."""
+        """Who may use what `origin` gives up: the earlier of the first in its line and in the pool's.
+
+        An origin never has more connections and waiters in the pool's line than its share: who stands
+        there can use any place.
+        """
         cdef Waiter own = origin.line.first, other = self.line.first
-        if self.share:
-            while other is not None and other.origin is not origin and other.origin.open >= self.share:
-                self.line.leave(other)
-                other.origin.line.join(other)
-                other = self.line.first
         if own is None or (other is not None and other.number < own.number):
-            if own is not None:     # its origin has room again, all the places are taken
-                origin.line.leave(own)
-                self.line.join(own)
             return other
         return own
 
@@ -374,7 +418,12 @@ cdef class Pool:
             return
         self.lend_no_more(connection)
         self.vacate(connection)
-        if self.line.length or connection.origin.line.length:
+        self.owe(connection.origin)
+
+    cdef void owe(self, OriginPool origin):
+        """A place came free where nobody can be woken: the keeper, or the next in line, sees to it."""
+        self.move_up(origin)
+        if self.line.length:
             self.owing = True
             if self.kick is not None:
                 self.kick()
@@ -388,23 +437,22 @@ cdef class Pool:
         """Wake those who wait for places that came free where nobody could be woken."""
         cdef Waiter heir
         self.owing = False
-        while self.line.length and (self.open < self.limit or self.oldest is not None):
+        while self.line.length:
             heir = self.line.first
             if not self.claim(heir.origin):
-                self.line.leave(heir)
-                heir.origin.line.join(heir)
-                continue
+                return
             await self.serve(heir).wake
-        for origin in list(self.origins.values()):
-            while (<OriginPool>origin).line.length and self.claim(<OriginPool>origin):
-                await self.serve((<OriginPool>origin).line.first).wake
 
     # -- the idle
 
     cdef void rest(self, Connection connection):
         cdef OriginPool origin = connection.origin
         connection.place = IDLE
-        connection.idle_since = now() if self.idle_seconds else 0.0
+        connection.rest_until = 0.0
+        if self.idle_seconds or connection.reader.keeps_for:
+            connection.idle_since = now()
+            if connection.reader.keeps_for:
+                connection.rest_until = connection.idle_since + connection.reader.keeps_for
         connection.below = origin.top
         connection.above = None
         if origin.top is not None:
@@ -462,8 +510,7 @@ cdef class Pool:
             if granted and connection.waiting_since:
                 due = connection.waiting_since + granted
                 if due <= clock:
-                    connection.out_of_patience = True
-                    connection.shut()
+                    connection.cut_off(SILENCE)
             if granted and (soonest == 0.0 or due < soonest):
                 soonest = due
             connection = connection.after
@@ -475,6 +522,8 @@ cdef class Pool:
         cdef double due = connection.expires
         if self.idle_seconds and (due == 0.0 or connection.idle_since + self.idle_seconds < due):
             due = connection.idle_since + self.idle_seconds
+        if connection.rest_until and (due == 0.0 or connection.rest_until < due):
+            due = connection.rest_until
         return due
 
     def close(self):
@@ -482,15 +531,19 @@ cdef class Pool:
 
         Returns the waiters that the caller must wake, each by `await waiter.wake`.
         """
-        cdef Connection connection
+        cdef Connection connection, following
         cdef list refused = []
         self.closed = True
         while self.oldest is not None:
             self.evict(self.oldest)
         connection = self.working
         while connection is not None:
-            connection.shut()
-            connection = connection.after
+            following = connection.after
+            connection.cut_off(SESSION)
+            if not connection.inside:
+                self.lend_no_more(connection)
+                self.vacate(connection)
+            connection = following
         self.refuse(self.line, refused)
         for origin in self.origins.values():
             self.refuse((<OriginPool>origin).line, refused)
@@ -501,8 +554,34 @@ cdef class Pool:
         while line.first is not None:
             waiter = line.first
             line.leave(waiter)
+            waiter.origin.queued = 0
             waiter.refused = True
             refused.append(waiter)
+
+    cdef void forget_all(self):
+        """In a forked child: all that was open or waited belongs to the parent; begin anew.
+
+        Only this process's copies of the descriptors are closed: the parent notices nothing.
+        """
+        cdef OriginPool origin
+        cdef Connection connection
+        while self.oldest is not None:
+            connection = self.oldest
+            self.rest_no_more(connection)
+            connection.close()
+        while self.working is not None:
+            connection = self.working
+            self.lend_no_more(connection)
+            connection.disown()
+        for one in self.origins.values():
+            origin = one
+            origin.open = origin.queued = 0
+            origin.line = Line()
+        self.line = Line()
+        self.open = 0
+        self.owing = False
+        self.kick = None
+        self.thread = 0
 
     def stats(self):
         """Counts of this moment and totals so far, as a dict."""
@@ -521,3 +600,16 @@ cdef class Pool:
 
 async def suspend(Waiter waiter):
     await waiter.suspend
+
+
+pools = WeakSet()       # all of this process: who forks must forget what is the parent's
+
+
+def _after_fork():
+    global generation
+    generation += 1
+    for pool in pools:
+        (<Pool>pool).forget_all()
+
+
+os.register_at_fork(after_in_child=_after_fork)

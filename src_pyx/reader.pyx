@@ -33,6 +33,9 @@ cdef class Reader:
     cdef long long got              # bytes of the body so far
     cdef long long max_body
     cdef long long framed           # bytes of a chunked body as fed, chunk framing and all
+    cdef long long framing          # of them, those since the last byte of the body
+    cdef char[TAIL] tail            # the last bytes of a chunked message
+    cdef double keeps_for           # seconds that the server keeps an idle connection; 0.0: unsaid
     cdef bint keep_alive
     cdef bint surplus               # bytes came behind the end of the message
     cdef bint continues             # 100 Continue came
@@ -59,7 +62,7 @@ cdef class Reader:
         self.head = self.piece = None
         self.pieces = self.interim = None
         self.held = None
-        self.got = self.framed = 0
+        self.got = self.framed = self.framing = 0
         return 0
 
     cdef int digest(self, char *data, Py_ssize_t length) except -1:
@@ -75,6 +78,7 @@ cdef class Reader:
     cdef int digest_head(self, char *data, Py_ssize_t length) except -1:
         cdef Head head
         cdef bytearray joined = None
+        cdef bint behind_interim = False
         while True:
             if self.held is not None:
                 joined, self.held = self.held, None
@@ -90,7 +94,7 @@ cdef class Reader:
             if (head.end if head.end >= 0 else length) > self.limits.head:
                 raise errors.HeadTooLarge(f"the head has more than {self.limits.head} bytes")
             if head.end < 0:
-                self.held = joined if joined is not None else bytearray(data[:length])
+                self.held = bytearray(data[:length]) if joined is None or behind_interim else joined
                 return MORE
             if memchr(data, 0, <size_t>head.end) is not NULL:
                 raise errors.BadHttpResponse(f"NUL in the head: {errors.clip(data[:head.end])}")
@@ -101,6 +105,7 @@ cdef class Reader:
             self.digest_interim(data, head.end)
             data += head.end
             length -= head.end
+            behind_interim = True
             if length == 0:
                 return MORE
 
@@ -128,6 +133,9 @@ cdef class Reader:
         if self.status == 101:
             raise errors.BadHttpResponse("101 Switching Protocols, which was not asked for")
         self.feed_head(data, end, end)
+        if not (self.keep_alive and (self.status == 100 or self.status == 102 or self.status == 103)):
+            # The parser waits for the body of other ones, or after `close` for nothing at all.
+            self.parser = new_parser(self.sink, self.limits.strict)
         if self.interim is None:
             self.interim = []
         self.interim.append((self.status, table_of(data[:end])))
@@ -141,6 +149,7 @@ cdef class Reader:
         cdef Py_ssize_t behind = length - head.end
         self.head = data[:head.end]
         self.length = head.length
+        self.keeps_for = head.keeps_for
         if self.headless or self.status == 204 or self.status == 304:
             self.feed_head(data, head.end, head.end)
             if self.headless:
@@ -153,7 +162,7 @@ cdef class Reader:
         self.state = IN_BODY
         if head.codings:
             self.length = CHUNKED
-            return self.begin_chunks(data, length, head.end)
+            return self.begin_chunks(head, data, length)
         if self.length >= 0:
             self.check_size(self.length)
             if behind > self.length:
@@ -200,22 +209,29 @@ cdef class Reader:
         else:
             self.pieces.append(piece)
 
-    cdef int begin_chunks(self, char *data, Py_ssize_t length, Py_ssize_t end) except -1:
+    cdef int begin_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
+        cdef int found
         if self.chunk_sink is None:
             self.chunk_sink = ChunkSink(self.limits)
             self.chunk_parser = new_parser(self.chunk_sink, self.limits.strict)
         self.chunk_sink.expect()
-        self.framed = -end
-        return self.digest_chunks(data, length)
+        self.framed = -head.end
+        if not head.bare or self.limits.strict:
+            return self.digest_chunks(data, length)
+        self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        found = self.digest_chunks(data, head.end)
+        self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
+        return self.digest_chunks(data + head.end, length - head.end) if length > head.end else found
 
     cdef int digest_chunks(self, char *data, Py_ssize_t length) except -1:
         cdef ChunkSink sink = self.chunk_sink
+        cdef long long before = self.got
         self.window.start, self.window.length = data, length
         self.framed += length
         try:
             self.chunk_parser.feed_data(self.window)
         except HttpParserCallbackError as error:
-            if isinstance(error.__context__, errors.AsksException):
+            if error.__context__ is not None:
                 raise error.__context__ from None
             raise
         except HttpParserError as error:
@@ -229,13 +245,29 @@ cdef class Reader:
         self.keep_alive = sink.keep_alive
         self.got = sink.got
         self.check_size(self.got)
-        if self.framed > 16 * self.got + OVERHEAD + length:
+        self.framing = self.framing + length if self.got == before else 0
+        if (self.framed > 16 * self.got + OVERHEAD + length
+                or self.framing > self.limits.head + OVERHEAD + length):
             raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
+        if length >= TAIL:
+            memcpy(self.tail, data + length - TAIL, TAIL)
+        else:
+            memmove(self.tail, self.tail + length, <size_t>(TAIL - length))
+            memcpy(self.tail + TAIL - length, data, <size_t>length)
         if not sink.ended:
             return HEAD
-        self.surplus = sink.more or not ends_exactly(data, length)
+        self.surplus = sink.more or not ends_exactly(self.tail)
         self.state = COMPLETE
         return END
+
+    cdef bint is_reusable(self):
+        """Whether the connection may serve another request, now that this message is complete."""
+        if not self.keep_alive or self.surplus:
+            return False
+        if self.minor == 0:
+            # Chunked in HTTP/1.0 is faulty framing (RFC 9112 §6.1); `close` wins over `keep-alive`.
+            return self.length != CHUNKED and keeps_alive(table_of(self.head), False)
+        return True
 
     cdef HeaderTable trailers(self):
         if self.length != CHUNKED or self.chunk_sink.trailers is None:
@@ -310,4 +342,4 @@ def read_response(pieces, *, Limits limits=None, bint headless=False, long long 
     body = b"" if reader.head is None else reader.take_body()
     return (reader.status, reader.minor, headers, body,
             reader.trailers() if reader.head is not None else None,
-            found == END, found == END and reader.keep_alive and not reader.surplus)
+            found == END, found == END and reader.is_reusable())

@@ -120,6 +120,33 @@ cdef class ResponseCore:
         self.origin = origin
         self.minor = minor
 
+    cdef void copy(self, ResponseCore other):
+        self.status_code = other.status_code
+        self.headers = other.headers
+        self.interim = other.interim
+        self.request = other.request
+        self.peer = other.peer
+        self.reused = other.reused
+        self.raw_head = other.raw_head
+        self.reason = other.reason
+        self.minor = other.minor
+        self.sent_head = other.sent_head
+        self.origin = other.origin
+        self.fixed_url = other.fixed_url
+        self.began = other.began
+        self.headed = other.headed
+
+    def twin(self):
+        """Another one that says the same and holds no body: for a stream to be told the rest."""
+        cdef ResponseCore other = type(self)()
+        other.copy(self)
+        return other
+
+    def follow(self, ResponseCore twin not None):
+        """Take over what the twin was told since: that the answer is complete, and its trailers."""
+        self.ended = twin.ended
+        self.trailers = twin.trailers
+
     cdef str what(self):
         """`GET http://host/path`, for errors."""
         return f"{self.method} {self.url}"

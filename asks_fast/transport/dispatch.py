@@ -16,10 +16,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import curio
-from curio.errors import TaskTimeout
+from curio.errors import CancelledError, TaskTimeout
+from curio.traps import _cancel_task
 
 from .._hotpath import Connection, Limits, OriginPool, Pool
-from ..errors import ConnectTimeout, ServerClosedConnectionError, SessionClosed, TotalTimeout
+from ..errors import (
+    AsksException,
+    ConnectTimeout,
+    ServerClosedConnectionError,
+    SessionClosed,
+    TotalTimeout,
+    name_request,
+)
 from .events import Teller, teller
 from .keeper import Keeper
 
@@ -30,6 +38,10 @@ if TYPE_CHECKING:
     from .connect import Connector
 
 __all__ = ["Budget", "Transport"]
+
+
+class _Ended(CancelledError):  # type: ignore[misc]
+    """Stops a task that is connecting for a session that is closed meanwhile."""
 
 
 class Budget:
@@ -77,6 +89,7 @@ class Transport:
         self.pool.most_exchanges = options["max_requests_per_connection"]
         self.pool.most_seconds = options["max_connection_age"]
         self._keeper = Keeper(self.pool)
+        self._opening: set[Any] = set()  # tasks that are connecting
 
     def origin(self, request: PreparedRequest) -> OriginPool:
         """The connections that may serve a request."""
@@ -120,6 +133,8 @@ class Transport:
         `limit` is in seconds. Raises `ConnectTimeout` and the errors of `Connector.connect`.
         """
         sock = None
+        task = await curio.current_task()
+        self._opening.add(task)
         try:
             try:
                 sock = await curio.timeout_after(
@@ -129,7 +144,9 @@ class Transport:
                 raise ConnectTimeout(
                     f"{origin.name}: no connection within connection_timeout={limit:g} s", limit
                 ) from None
-            if self.pool.closed:
+            except _Ended:
+                pass  # the pool is closed
+            if self.pool.closed or sock is None:
                 raise SessionClosed("the session was closed while the request was connecting")
             await self.watch()
             return self.pool.adopt(origin, sock, _peer_of(sock))
@@ -138,12 +155,23 @@ class Transport:
                 sock.close()
             await self.pool.forfeit(origin)
             raise
+        finally:
+            self._opening.discard(task)
+            if isinstance(task.cancel_pending, _Ended):
+                task.cancel_pending = None  # came too late to be of use, and is not for the caller
 
     async def send(
-        self, request: PreparedRequest, response: BaseResponse, budget: Budget, *, stream: bool
+        self,
+        request: PreparedRequest,
+        response: BaseResponse,
+        budget: Budget,
+        *,
+        stream: bool,
+        fresh: bool = False,
     ) -> Connection:
         """Send a request and read its answer into `response`; with `stream`, only the head of it.
 
+        `fresh`: over a connection that served nobody before, and then it is not sent again.
         Returns the connection, which is the caller's only while `response` is not complete.
         Raises `ConnectivityError`, `BadHttpResponse`. Cancelled, it leaves no connection behind.
         """
@@ -156,13 +184,16 @@ class Transport:
         head = request.head()
         tell = teller(request)
         retries = options.retries if isinstance(options.retries, int) else 1
-        fresh = False
         while True:
             if self.pool.kick is None:
                 await self.watch()
-            connection = None if fresh else self.pool.take(origin)
-            if connection is None:
-                connection = await self.pool.turn(origin, options.pool_timeout, fresh)
+            try:
+                connection = None if fresh else self.pool.take(origin)
+                if connection is None:
+                    connection = await self.pool.turn(origin, options.pool_timeout, fresh)
+            except AsksException as error:
+                name_request(error, f"{request.method} {request.url}")
+                raise
             if tell is not None:
                 tell("turn", connection=connection)
             try:
@@ -174,6 +205,8 @@ class Transport:
                 if tell is not None:
                     tell("failed", error=error)
                 if fresh or not retries or not _may_resend(request, error):
+                    if isinstance(error, AsksException):
+                        name_request(error, f"{request.method} {request.url}")
                     raise
                 fresh = True
                 continue
@@ -242,6 +275,15 @@ class Transport:
         if self.pool.kick is not None:
             self.pool.kick()
         return refused
+
+    async def end(self) -> None:
+        """Close all, wake who waits in line, stop who is connecting. Nothing here blocks."""
+        for waiter in self.close():
+            await waiter.wake
+        for task in list(self._opening):
+            if not task.cancelled:
+                await _cancel_task(task, _Ended)
+                task.cancelled = None  # it is not: it may go on, and be cancelled by others
 
 
 def _may_resend(request: PreparedRequest, error: BaseException) -> bool:
