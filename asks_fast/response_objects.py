@@ -43,7 +43,15 @@ class BaseResponse(ResponseCore):
     `url`, `peer` and `reused` come from the compiled base.
     """
 
-    __slots__ = ("__weakref__", "_chosen", "_cookies", "_encoding", "_options", "_request", "attempts")
+    __slots__ = (
+        "__weakref__",
+        "_chosen",
+        "_cookies",
+        "_encoding",
+        "_options",
+        "_request",
+        "attempts",
+    )
 
     attempts: int  # exchanges that were begun for this answer; set by the long way only
 

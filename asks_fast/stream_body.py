@@ -226,7 +226,7 @@ class TextStream:
     def __init__(self, body: StreamBody) -> None:
         from .http_utils import charset_of
 
-        response = body._response
+        response = body._owner() or body._response
         name = charset_of(response.headers.get("content-type")) or response.encoding
         try:
             self._decoder = codecs.getincrementaldecoder(name)("replace")

@@ -124,7 +124,6 @@ cdef class ResponseCore:
         self.status_code = other.status_code
         self.headers = other.headers
         self.interim = other.interim
-        self.request = other.request
         self.peer = other.peer
         self.reused = other.reused
         self.raw_head = other.raw_head
