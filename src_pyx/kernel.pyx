@@ -39,7 +39,7 @@ from curio.errors import (
 from curio.io import _Fd as Fd
 from curio.kernel import Activation
 from curio.kernel import log as KERNEL_LOG
-from curio.sched import SchedBarrier
+from curio.sched import SchedBarrier, SchedFIFO
 
 cdef extern from *:
     """
@@ -366,8 +366,7 @@ cdef class Runtime:
                 error = failure
         self.current = None
         if task.barrier is not None:
-            for waiter in task.barrier._kernel_wake(len(task.barrier)):
-                self.enqueue(waiter)
+            self.wake_from(task.barrier, len(task.barrier))
         task.terminated = True
         task.state = "TERMINATED"
         del self.tasks[task.id]
@@ -412,6 +411,7 @@ cdef class Runtime:
         task.state = "READY"
         task.parked = NOT_PARKED
         task.unpark = None
+        task.place = None
         return 0
 
     cdef inline TaskCore dequeue(self):
@@ -441,6 +441,11 @@ cdef class Runtime:
         elif task.parked == PARKED_FUTURE:
             task.future.cancel()
             task.future = None
+        elif task.parked == PARKED_FIFO:
+            task.place[0] = None
+            task.unpark._actual_len -= 1
+        elif task.parked == PARKED_BARRIER:
+            task.unpark._tasks.remove(task)
         elif task.parked == PARKED_CALL:
             task.unpark()
         return 0
@@ -581,11 +586,9 @@ cdef class Runtime:
                         request[3] if given > 2 else None)
         elif number == TRAP_SCHED_WAIT:
             if not self.takes_cancellation():
-                task.unpark = request[1]._kernel_suspend(task)
-                self.park(request[2], PARKED_CALL)
+                self.wait_on(task, request[1], request[2])
         elif number == TRAP_SCHED_WAKE:
-            for waiter in request[1]._kernel_wake(request[2]):
-                self.enqueue(waiter)
+            self.wake_from(request[1], request[2])
         elif number == TRAP_CLOCK:
             task._trap_result = self.now()
         elif number == TRAP_SLEEP:
@@ -599,6 +602,37 @@ cdef class Runtime:
             task._trap_result = self.kernel
         elif number == TRAP_GET_CURRENT:
             task._trap_result = task
+        return 0
+
+    cdef int wait_on(self, TaskCore task, object sched, object state) except -1:
+        """Park the task on a scheduler primitive, curio's own two without a call into Python."""
+        if type(sched) is SchedFIFO:
+            task.place = [task]
+            sched._queue.append(task.place)
+            sched._actual_len += 1
+            task.unpark = sched
+            return self.park(state, PARKED_FIFO)
+        if type(sched) is SchedBarrier:
+            sched._tasks.add(task)
+            task.unpark = sched
+            return self.park(state, PARKED_BARRIER)
+        task.unpark = sched._kernel_suspend(task)
+        return self.park(state, PARKED_CALL)
+
+    cdef int wake_from(self, object sched, object count) except -1:
+        """Queue so many of those who wait on a scheduler primitive, in its order."""
+        cdef Py_ssize_t left
+        if type(sched) is SchedFIFO:
+            left = count
+            while left > 0:
+                waiter = sched._queue.popleft()[0]
+                if waiter is not None:      # else it was cancelled
+                    self.enqueue(waiter)
+                    sched._actual_len -= 1
+                    left -= 1
+            return 0
+        for waiter in sched._kernel_wake(count):
+            self.enqueue(waiter)
         return 0
 
     cdef int wait_for_future(self, TaskCore task, object future, object event) except -1:

@@ -15,7 +15,9 @@ cdef enum Parked:
     PARKED_IO = 1       # waits for a descriptor
     PARKED_SLEEP = 2    # waits for the clock
     PARKED_FUTURE = 3   # waits for a concurrent.futures.Future
-    PARKED_CALL = 4     # waits on a scheduler primitive; `unpark` takes it out
+    PARKED_FIFO = 4     # waits in curio's SchedFIFO `unpark`, in the one-item list `place`
+    PARKED_BARRIER = 5  # waits in curio's SchedBarrier `unpark`
+    PARKED_CALL = 6     # waits on another scheduler primitive; calling `unpark` takes it out
 
 # What a task has to do with the descriptor in `io_file`.
 cdef enum Io:
@@ -63,7 +65,8 @@ cdef class TaskCore:
     cdef bint leaving               # the coroutine is done, the task group is being told
     cdef bint queued                # in the ready queue: once at most
     cdef Parked parked
-    cdef object unpark              # callable when PARKED_CALL
+    cdef object unpark              # see Parked
+    cdef list place
     cdef Io io_state
     cdef int io_event               # EVENT_READ or EVENT_WRITE
     cdef object io_file
