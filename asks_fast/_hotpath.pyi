@@ -15,6 +15,7 @@ class Trap:
 
 @final
 class Handle:
+    is_steady_file: bool
     fd: int
     def __init__(self, fd: int) -> None: ...
     def fileno(self) -> int: ...

@@ -10,7 +10,8 @@ Rules:  what curio's kernel does in an order that a program can see is done here
         and the coroutine that waits for it. An error inside a trap is the end of the kernel, as in
         curio; only a file that can't be waited for is an error of the task that asked.
 Not here: the options of a kernel and its shutdown (asks_fast/kernel.py, curio.Kernel); fields of
-        a task (kernel_task.pyx), deadlines (kernel_timers.pyx), descriptors (kernel_poll.pyx).
+        a task (kernel_task.pyx), deadlines (kernel_timers.pyx), descriptors (kernel_poll.pyx,
+        kernel_selector.pyx), what each trap does (kernel_traps.pyx).
 """
 
 cimport cython
@@ -41,91 +42,7 @@ from curio.kernel import Activation
 from curio.kernel import log as KERNEL_LOG
 from curio.sched import SchedBarrier, SchedFIFO
 
-cdef extern from *:
-    """
-    #include <errno.h>
-    #include <fcntl.h>
-    #include <stdint.h>
-    #include <time.h>
-    #include <unistd.h>
-
-    #if defined(__linux__)
-    #include <sys/epoll.h>
-    #define AF_HAS_EPOLL 1
-    static int af_dup3(int from, int to) { return dup3(from, to, O_CLOEXEC); }
-    #else   /* compiles everywhere, is used on Linux alone */
-    #define AF_HAS_EPOLL 0
-    #define EPOLL_CLOEXEC 0
-    #define EPOLL_CTL_ADD 1
-    #define EPOLL_CTL_DEL 2
-    #define EPOLL_CTL_MOD 3
-    #define EPOLLIN 1u
-    #define EPOLLOUT 4u
-    struct epoll_event { uint32_t events; union { uint64_t u64; } data; };
-    static int epoll_create1(int flags) { (void)flags; errno = ENOSYS; return -1; }
-    static int epoll_ctl(int ep, int op, int fd, struct epoll_event *event)
-    { (void)ep; (void)op; (void)fd; (void)event; errno = ENOSYS; return -1; }
-    static int epoll_wait(int ep, struct epoll_event *events, int most, int timeout)
-    { (void)ep; (void)events; (void)most; (void)timeout; errno = ENOSYS; return -1; }
-    static int af_dup3(int from, int to) { (void)from; (void)to; errno = ENOSYS; return -1; }
-    #endif
-
-    /* The exception that is set, normalized, with its traceback; nothing is set afterwards. */
-    static PyObject *af_take_exception(void) {
-    #if PY_VERSION_HEX >= 0x030C0000
-        return PyErr_GetRaisedException();
-    #else
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (traceback != NULL) PyException_SetTraceback(value, traceback);
-        Py_XDECREF(type);
-        Py_XDECREF(traceback);
-        return value;
-    #endif
-    }
-
-    /* As time.monotonic(): seconds, rounded from nanoseconds in the same way. */
-    static double af_monotonic(void) {
-    #if AF_HAS_EPOLL
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)((long long)now.tv_sec * 1000000000LL + now.tv_nsec) / 1e9;
-    #else
-        return 0.0;
-    #endif
-    }
-    """
-    int AF_HAS_EPOLL
-    int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
-    uint32_t EPOLLIN, EPOLLOUT
-    ctypedef union epoll_data_t "union { uint64_t u64; }":
-        uint64_t u64
-    cdef struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_create1(int flags)
-    int epoll_ctl(int epfd, int operation, int fd, epoll_event* event)
-    int epoll_wait(int epfd, epoll_event* events, int most, int timeout) nogil
-    int os_dup3 "af_dup3"(int fd, int onto)
-    int os_close "close"(int fd)
-    object take_exception "af_take_exception"()
-    double c_monotonic "af_monotonic"() noexcept
-
-cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
-        PYGEN_ERROR
-        PYGEN_NEXT
-    # No `except`: the error stays set for take_exception, without the cost of a try.
-    PySendResult PyIter_Send(PyObject* coro, PyObject* value, PyObject** result) noexcept
-    bint PyCoro_CheckExact(object)
-    PyObject* PyList_GET_ITEM(object, Py_ssize_t) noexcept
-    void PyList_SET_ITEM(object, Py_ssize_t, PyObject*) noexcept
-    PyObject* PyDict_GetItemWithError(object, object) except? NULL
-    PyObject* PyTuple_GET_ITEM(object, Py_ssize_t) noexcept
-    Py_ssize_t PyTuple_GET_SIZE(object) noexcept
-    void Py_DECREF(PyObject*) noexcept
+include "kernel_system.pyx"
 
 HAS_EPOLL = bool(AF_HAS_EPOLL)
 
@@ -138,69 +55,8 @@ cdef object MONOTONIC = time.monotonic
 include "kernel_task.pyx"
 include "kernel_timers.pyx"
 include "kernel_poll.pyx"
-
-
-cdef enum Trap:
-    TRAP_IO
-    TRAP_IO_RELEASE
-    TRAP_IO_WAITING
-    TRAP_FUTURE_WAIT
-    TRAP_SPAWN
-    TRAP_CANCEL_TASK
-    TRAP_SCHED_WAIT
-    TRAP_SCHED_WAKE
-    TRAP_CLOCK
-    TRAP_SLEEP
-    TRAP_SET_TIMEOUT
-    TRAP_UNSET_TIMEOUT
-    TRAP_GET_KERNEL
-    TRAP_GET_CURRENT
-
-# name: (number, fewest arguments, most arguments)
-cdef dict TRAPS = {
-    "trap_io": (TRAP_IO, 3, 3),
-    "trap_io_release": (TRAP_IO_RELEASE, 1, 1),
-    "trap_io_waiting": (TRAP_IO_WAITING, 1, 1),
-    "trap_future_wait": (TRAP_FUTURE_WAIT, 2, 2),
-    "trap_spawn": (TRAP_SPAWN, 1, 1),
-    "trap_cancel_task": (TRAP_CANCEL_TASK, 1, 3),
-    "trap_sched_wait": (TRAP_SCHED_WAIT, 2, 2),
-    "trap_sched_wake": (TRAP_SCHED_WAKE, 2, 2),
-    "trap_clock": (TRAP_CLOCK, 0, 0),
-    "trap_sleep": (TRAP_SLEEP, 1, 1),
-    "trap_set_timeout": (TRAP_SET_TIMEOUT, 1, 1),
-    "trap_unset_timeout": (TRAP_UNSET_TIMEOUT, 1, 1),
-    "trap_get_kernel": (TRAP_GET_KERNEL, 0, 0),
-    "trap_get_current": (TRAP_GET_CURRENT, 0, 0),
-}
-
-
-@cython.final
-cdef class TrapHandler:
-    """An entry of `Kernel._traps`: known to the loop by number, callable from Python."""
-
-    cdef Runtime runtime
-    cdef readonly str name
-    cdef Trap number
-    cdef Py_ssize_t fewest          # arguments that the trap takes
-    cdef Py_ssize_t most
-
-    def __repr__(self):
-        return f"<TrapHandler {self.name}>"
-
-    def __call__(self, *args):
-        self.runtime.trap(self, (self.name, *args))
-
-
-@cython.final
-cdef class Waker:
-    """What a future calls when it is done, from whatever thread that happens in."""
-
-    cdef Runtime runtime
-    cdef TaskCore task
-
-    def __call__(self, future):
-        self.runtime.wake(self.task, future)
+include "kernel_selector.pyx"
+include "kernel_traps.pyx"
 
 
 @cython.final
@@ -366,7 +222,7 @@ cdef class Runtime:
                 error = failure
         self.current = None
         if task.barrier is not None:
-            self.wake_from(task.barrier, len(task.barrier))
+            wake_from(self, task.barrier, len(task.barrier))
         task.terminated = True
         task.state = "TERMINATED"
         del self.tasks[task.id]
@@ -533,7 +389,7 @@ cdef class Runtime:
             if found == NULL:
                 raise KeyError((<tuple> trap)[0])
             if type(<object> found) is TrapHandler:
-                self.trap(<TrapHandler> found, <tuple> trap)
+                do_trap(self, <TrapHandler> found, <tuple> trap)
             else:
                 (<object> found)(*(<tuple> trap)[1:])
         except BaseException:
@@ -551,144 +407,6 @@ cdef class Runtime:
         self.bell_heard.close()
         if isinstance(self.poller, Epoll):
             (<Epoll> self.poller).close()
-        return 0
-
-    cdef int trap(self, TrapHandler handler, tuple request) except -1:
-        """Do what the running task asks for; its answer goes to `_trap_result`."""
-        cdef TaskCore task = self.current
-        cdef Py_ssize_t given = PyTuple_GET_SIZE(request) - 1
-        cdef Trap number = handler.number
-        if task is None:
-            raise RuntimeError(f"{handler.name} needs a running task")
-        if not handler.fewest <= given <= handler.most:
-            raise TypeError(f"{handler.name} takes {handler.fewest} to {handler.most} arguments, "
-                            f"{given} given")
-        if number == TRAP_IO:
-            if not self.takes_cancellation():
-                refused = self.poller.start(task, request[1], request[2])
-                if refused is None:
-                    self.park(request[3], PARKED_IO)
-                else:
-                    task._trap_result = refused
-        elif number == TRAP_IO_RELEASE:
-            if task.io_state == IO_HELD:
-                self.poller.drop(task)
-            self.poller.release(request[1])
-        elif number == TRAP_IO_WAITING:
-            task._trap_result = self.poller.waiting(request[1])
-        elif number == TRAP_FUTURE_WAIT:
-            if not self.takes_cancellation():
-                self.wait_for_future(task, request[1], request[2])
-        elif number == TRAP_SPAWN:
-            task._trap_result = self.new_task(request[1])
-        elif number == TRAP_CANCEL_TASK:
-            self.cancel(request[1], request[2] if given > 1 else TaskCancelled,
-                        request[3] if given > 2 else None)
-        elif number == TRAP_SCHED_WAIT:
-            if not self.takes_cancellation():
-                self.wait_on(task, request[1], request[2])
-        elif number == TRAP_SCHED_WAKE:
-            self.wake_from(request[1], request[2])
-        elif number == TRAP_CLOCK:
-            task._trap_result = self.now()
-        elif number == TRAP_SLEEP:
-            if not self.takes_cancellation():
-                self.sleep(task, request[1])
-        elif number == TRAP_SET_TIMEOUT:
-            self.enter_timeout(task, request[1])
-        elif number == TRAP_UNSET_TIMEOUT:
-            self.leave_timeout(task, request[1])
-        elif number == TRAP_GET_KERNEL:
-            task._trap_result = self.kernel
-        elif number == TRAP_GET_CURRENT:
-            task._trap_result = task
-        return 0
-
-    cdef int wait_on(self, TaskCore task, object sched, object state) except -1:
-        """Park the task on a scheduler primitive, curio's own two without a call into Python."""
-        if type(sched) is SchedFIFO:
-            task.place = [task]
-            sched._queue.append(task.place)
-            sched._actual_len += 1
-            task.unpark = sched
-            return self.park(state, PARKED_FIFO)
-        if type(sched) is SchedBarrier:
-            sched._tasks.add(task)
-            task.unpark = sched
-            return self.park(state, PARKED_BARRIER)
-        task.unpark = sched._kernel_suspend(task)
-        return self.park(state, PARKED_CALL)
-
-    cdef int wake_from(self, object sched, object count) except -1:
-        """Queue so many of those who wait on a scheduler primitive, in its order."""
-        cdef Py_ssize_t left
-        if type(sched) is SchedFIFO:
-            left = count
-            while left > 0:
-                waiter = sched._queue.popleft()[0]
-                if waiter is not None:      # else it was cancelled
-                    self.enqueue(waiter)
-                    sched._actual_len -= 1
-                    left -= 1
-            return 0
-        for waiter in sched._kernel_wake(count):
-            self.enqueue(waiter)
-        return 0
-
-    cdef int wait_for_future(self, TaskCore task, object future, object event) except -1:
-        cdef Waker waker = Waker.__new__(Waker)
-        waker.runtime = self
-        waker.task = task
-        task.future = future
-        future.add_done_callback(waker)
-        if event:
-            event.set()     # lets a worker start only now that its result will be noticed
-        return self.park("FUTURE_WAIT", PARKED_FUTURE)
-
-    cdef int cancel(self, TaskCore task, object exc, object val) except -1:
-        if task.cancelled:
-            return 0
-        task.cancelled = True
-        self.set_timeout(task, None)    # it is cancelled already, there is nothing left to time out
-        if isinstance(exc, BaseException):
-            task.cancel_pending = exc
-        else:
-            task.cancel_pending = exc(exc.__name__ if val is None else val)
-        # Not parked: it gets the exception at its next blocking trap.
-        if task.allow_cancel and task.parked:
-            self.leave_wait(task)
-            task._trap_result = task.cancel_pending
-            task.cancel_pending = None
-            self.enqueue(task)
-        return 0
-
-    cdef int sleep(self, TaskCore task, object seconds) except -1:
-        cdef double delay = seconds
-        cdef double now = self.now()
-        if delay <= 0:
-            task._trap_result = now
-            self.enqueue(task)
-            self.current = None
-            return 0
-        self.set_sleep(task, now + delay)
-        return self.park("TIME_SLEEP", PARKED_SLEEP)
-
-    cdef int enter_timeout(self, TaskCore task, object clock) except -1:
-        """A time-out inside another never ends later than the outer one."""
-        outer = task.timeout
-        if clock is not None:
-            self.set_timeout(task, outer if outer and clock > outer else clock)
-        task._trap_result = outer
-        return 0
-
-    cdef int leave_timeout(self, TaskCore task, object outer) except -1:
-        cdef double now = self.now()
-        self.set_timeout(task, outer)
-        task._trap_result = now
-        # An outer time-out that has passed by now rings with the next turn of the loop. One that
-        # has not, or none: then a time-out under way belongs to the block that is being left.
-        if not (outer and 0 <= outer < now) and isinstance(task.cancel_pending, TaskTimeout):
-            task.cancel_pending = None
         return 0
 
 

@@ -51,6 +51,8 @@ cdef class Handle:
     waits; never the connection, so that the two don't keep each other alive.
     """
 
+    is_steady_file = True           # one open file all its life: asks_fast.Kernel relies on it
+
     cdef readonly int fd
 
     def __cinit__(self, int fd):
