@@ -40,6 +40,8 @@ def interleave(addresses: Iterable[Address]) -> list[Address]:
     families: dict[int, list[Address]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)
+    if len(families) == 1:
+        return families.popitem()[1]
     queues = [list(reversed(queue)) for queue in families.values()]
     mixed = []
     while queues:
@@ -158,13 +160,11 @@ class _Race:
 
     async def end(self) -> None:
         """Close whatever did not win."""
-        if self._running or self._selector is not None:
-            await _io_release(self._selector)
         if self._selector is not None:
+            await _io_release(self._selector)
             self._selector.close()
-        for sock in self._running:
-            sock.close()
-        self._running.clear()
+        while self._running:
+            await close_socket(self._running.popitem()[0])
 
     def _account(self) -> str:
         tried = "; ".join(

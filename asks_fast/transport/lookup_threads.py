@@ -90,6 +90,11 @@ class LookupThreads:
         """How many threads there are now, busy with forgotten look-ups or not."""
         return self._threads
 
+    @property
+    def waiting(self) -> int:
+        """How many look-ups are not begun, forgotten ones included."""
+        return len(self._jobs)
+
     async def run(self, call: Callable[[], Any]) -> Any:
         """`call()` in a thread. Cancelled, the call is dropped, or finishes unheard."""
         job = _Job(self, call)

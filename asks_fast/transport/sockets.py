@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import curio
 from curio.traps import _io_release, _write_wait
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Address",
+    "Descriptor",
     "SocketSettings",
     "close_socket",
     "connect_unix",
@@ -40,9 +41,26 @@ Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
 """Family and the numeric address as `socket.connect` wants it."""
 
 _UNDERWAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR})
+_ARRIVED = frozenset({0, errno.EISCONN})
 _UNIX_QUEUE_FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 _UNIX_RETRY_SECONDS = 0.005
 _UNIX_PATIENCE_SECONDS = 10.0
+
+
+class Descriptor:
+    """Stands for an open file in a wait. Curio's kernel asks for the repr of what it does not know
+    yet, and that of a socket takes two system calls."""
+
+    __slots__ = ("_fd",)
+
+    is_steady_file = True  # to our kernel: one open file all its life
+
+    def __init__(self, file: Any) -> None:
+        self._fd: int = file.fileno()
+
+    def fileno(self) -> int:
+        """The number, also after the file was closed: to be released before that."""
+        return self._fd
 
 
 def _keepalive_options(idle: int, interval: int, count: int) -> list[SocketOption]:
@@ -110,12 +128,14 @@ def start_connect(
         if source_address is not None:
             _bind(sock, source_address)
         code = sock.connect_ex(target)
-        if code and code not in _UNDERWAY:
-            raise OSError(code, errno.errorcode.get(code, "connect failed"))
+        if code in _UNDERWAY:
+            code = sock.connect_ex(target)  # on this machine it has arrived by now
+        if code not in _ARRIVED and code not in _UNDERWAY:
+            raise OSError(code, os.strerror(code))
     except BaseException:
         sock.close()
         raise
-    return sock, code == 0
+    return sock, code in _ARRIVED
 
 
 def _bind(sock: socket.socket, source_address: tuple[str, int]) -> None:
@@ -133,7 +153,7 @@ async def finish_connect(sock: socket.socket) -> None:
 
     Does not close the socket; cancelled, it leaves the connect going on.
     """
-    await _write_wait(sock)
+    await _write_wait(Descriptor(sock))
     raise_connect_error(sock)
 
 

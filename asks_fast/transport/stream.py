@@ -12,6 +12,8 @@ from typing import Any
 
 from curio.traps import _read_wait, _write_wait
 
+from .sockets import Descriptor
+
 __all__ = ["receive", "receive_exactly", "send_all"]
 
 
@@ -22,7 +24,7 @@ async def send_all(sock: Any, data: bytes) -> None:
         try:
             view = view[sock.send(view) :]
         except BlockingIOError:
-            await _write_wait(sock)
+            await _write_wait(Descriptor(sock))
         except OSError as error:
             await _wait_for_tls(sock, error)
 
@@ -33,7 +35,7 @@ async def receive(sock: Any, size: int) -> bytes:
         try:
             data: bytes = sock.recv(size)
         except BlockingIOError:
-            await _read_wait(sock)
+            await _read_wait(Descriptor(sock))
         except OSError as error:
             await _wait_for_tls(sock, error)
         else:
@@ -55,8 +57,8 @@ async def _wait_for_tls(sock: Any, error: OSError) -> None:
     import ssl
 
     if isinstance(error, ssl.SSLWantReadError):
-        await _read_wait(sock)
+        await _read_wait(Descriptor(sock))
     elif isinstance(error, ssl.SSLWantWriteError):
-        await _write_wait(sock)
+        await _write_wait(Descriptor(sock))
     else:
         raise error

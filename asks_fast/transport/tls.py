@@ -26,6 +26,7 @@ from curio.traps import _io_release, _read_wait, _write_wait
 from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest, clip
 from .names import literal_address
 from .route import TlsSettings
+from .sockets import Descriptor
 from .tls_bio import TlsOverTls
 
 __all__ = ["CertificateError", "Security", "Sessions", "TlsError", "context_for", "tls_name"]
@@ -173,6 +174,7 @@ class Sessions:
 class _KeepingSocket(ssl.SSLSocket):
     """An `SSLSocket` that hands over its session when it is closed."""
 
+    is_steady_file = True  # to our kernel: one open file all its life
     keep: Callable[[ssl.SSLSession | None], None] | None = None
 
     def getpeername(self) -> Any:
@@ -247,7 +249,7 @@ class Security:
                 secured = self._wrap(sock, name, session)
             except OSError as error:
                 raise ConnectionFailed(f"{peer} broke off before the TLS handshake") from error
-            await handshake(secured.do_handshake, secured, peer)
+            await handshake(secured.do_handshake, Descriptor(secured), peer)
             check_peer(secured, self._settings, peer)
         except BaseException:
             await _io_release(secured)
