@@ -65,6 +65,15 @@ class _Job:
             self._value = self._call()
         except BaseException as error:
             self._error = error
+        self._tell()
+
+    def fail(self, error: BaseException) -> None:
+        """The call cannot be made."""
+        self._error = error
+        self._tell()
+
+    def _tell(self) -> None:
+        assert self._callback is not None
         with suppress(OSError):  # that kernel has closed in the meantime; nobody is waiting
             self._callback(self)
 
@@ -104,11 +113,18 @@ class LookupThreads:
     def submit(self, job: _Job) -> None:
         with self._changed:
             self._jobs.append(job)
-            if len(self._jobs) > self._idle and self._threads < self._limit:
-                self._threads += 1
-                threading.Thread(target=self._work, name="asks_fast lookup", daemon=True).start()
-            else:
+            if len(self._jobs) <= self._idle or self._threads >= self._limit:
                 self._changed.notify()
+                return
+            self._threads += 1
+            thread = threading.Thread(target=self._work, name="asks_fast lookup", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives us no more
+                self._threads -= 1
+                if not self._threads:  # nobody else would come to it
+                    self._jobs.remove(job)
+                    job.fail(error)
 
     def _take(self) -> _Job | None:
         with self._changed:

@@ -347,3 +347,17 @@ def test_a_kernel_that_closed_does_not_hurt_the_thread() -> None:
         return await threads.run(lambda: 7)
 
     assert curio.run(again) == 7
+
+
+async def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system starts no thread, the look-up fails, and only that."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = LookupThreads()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            await threads.run(lambda: 1)
+    assert await threads.run(lambda: 2) == 2

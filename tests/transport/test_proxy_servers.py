@@ -292,3 +292,39 @@ async def test_the_environment_in_use(
         await one.get(f"http://localhost:{origin.port}/direct")
     via = {request.target: bool(request.header("via")) for request in origin.requests}
     assert via == {"/through": True, "/direct": False}
+
+
+async def test_a_redirect_from_a_proxied_to_a_direct_origin(
+    squid_basic: Server,
+    peer: Callable[..., Peer],
+    secure_origin: Peer,
+    client_context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The way is found anew for each hop: the second origin sees nothing that was the proxy's."""
+    answer = f"HTTP/1.1 302 Found\r\nLocation: {secure_origin.url}/\r\nContent-Length: 0\r\n\r\n"
+    first = peer([repeat(expect(), send(answer.encode()))])
+    monkeypatch.setenv("http_proxy", f"http://{LOGIN}127.0.0.1:{squid_basic.port}")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    async with asks_fast.DSession(trust_env=True, ssl_context=client_context) as one:
+        for _ in range(2):
+            response = await one.get(first.url, headers={"Authorization": "for the first"})
+            assert response.body == b"ok"
+    for request in (*first.requests, *secure_origin.requests):
+        assert request.header("proxy-authorization") is None
+    assert {request.target for request in secure_origin.requests} == {"/"}
+    assert all(request.header("authorization") is None for request in secure_origin.requests)
+    assert all("proxy.test" in (request.header("via") or "") for request in first.requests)
+
+
+async def test_a_failed_proxy_of_a_rotation_is_left_for_the_next(
+    squid: Server, origin: Peer, client_context: ssl.SSLContext
+) -> None:
+    """A retry takes the next proxy of the list."""
+    ways = ["http://127.0.0.1:1", f"http://127.0.0.1:{squid.port}"]
+    async with session(None, client_context, url=ways) as one:
+        for _ in range(2):
+            assert (await one.get(origin.url, retries=1)).body == b"ok"
+        with pytest.raises(ProxyError):
+            await one.get(origin.url)
