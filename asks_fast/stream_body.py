@@ -224,10 +224,7 @@ class TextStream:
     """The text of a body, chunk by chunk, no character cut in two."""
 
     def __init__(self, body: StreamBody) -> None:
-        from .http_utils import charset_of
-
-        response = body._owner() or body._response
-        name = charset_of(response.headers.get("content-type")) or response.encoding
+        name = (body._owner() or body._response).encoding
         try:
             self._decoder = codecs.getincrementaldecoder(name)("replace")
         except LookupError:
