@@ -281,7 +281,7 @@ cdef class Runtime:
     cdef int park(self, object state, Parked how) except -1:
         """Take the running task off the processor."""
         cdef TaskCore task = self.current
-        task.state = state
+        task.state = state if type(state) is str else str(state)
         task.parked = how
         if task.io_state == IO_HELD:
             self.poller.drop(task)

@@ -32,7 +32,7 @@ cdef class TaskCore:
     """The C half of a task. Use it through a class that also derives from `curio.Task`."""
 
     # -- what a task is
-    cdef public object id           # int, the key in `Kernel._tasks`
+    cdef public long long id        # the key in `Kernel._tasks`
     cdef public object parentid     # int, or None for a task started from outside
     cdef public object coro         # the user's coroutine
     cdef object given_name          # None until asked for or set
@@ -40,7 +40,7 @@ cdef class TaskCore:
 
     # -- what a task does, safe to inspect
     cdef public long cycles
-    cdef public object state        # str
+    cdef public str state
     cdef public object future       # what it waits for when PARKED_FUTURE
     cdef public object sleep        # deadlines on the kernel clock, float or None
     cdef public object timeout
