@@ -27,7 +27,6 @@ import logging
 import time
 from collections import deque
 from selectors import SelectorKey
-from socket import socket as StdSocket
 from socket import socketpair
 
 from curio.errors import (

@@ -88,11 +88,12 @@ cdef int fd_of(object fileobj) except -1:
 cdef bint is_steady(object fileobj) except -1:
     """Does this object stand for one open file all its life?
 
-    True for curio's `_Fd`, for sockets of the standard library, and for a class that says so with
-    `is_steady_file = True`. Not for numbers, nor for objects that may reopen behind one `fileno`.
+    True for curio's `_Fd`, and for a class that says so with `is_steady_file = True`. Not for
+    numbers, for objects that may reopen behind one `fileno`, nor for those that close their file
+    when they are collected: we keep a steady one until its number is taken again.
     """
     cls = type(fileobj)
-    return cls is Fd or cls is StdSocket or getattr(cls, "is_steady_file", False) is True
+    return cls is Fd or getattr(cls, "is_steady_file", False) is True
 
 
 @cython.final
@@ -332,8 +333,9 @@ cdef class Epoll(Poller):
                 return 1
         else:
             watch.armed = 0
+            watch.fileobj = None
+            watch.steady = False
             if self.control(EPOLL_CTL_DEL, watch, 0) < 0:
-                watch.fileobj = None
                 return 1
         return 0
 

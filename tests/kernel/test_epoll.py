@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,6 +168,28 @@ def test_class_that_says_it_is_steady(own: asks_fast.Kernel, pair: Pair) -> None
         assert of(own, near) is not None
 
     own.run(main)
+
+
+def test_waited_for_files_are_not_kept_alive(own: asks_fast.Kernel) -> None:
+    """A file object that nobody waits for any more belongs to its owner alone."""
+
+    class File:
+        def __init__(self, sock: socket.socket) -> None:
+            self.fileno = sock.fileno
+
+    async def main(pair: Pair) -> None:
+        near, far = pair
+        file = File(near)
+        gone = weakref.ref(file)
+        far.send(b"x")
+        await _read_wait(file)
+        await curio.sleep(0)
+        del file
+        assert gone() is None
+
+    near, far = socket.socketpair()
+    with near, far:
+        own.run(main, (near, far))
 
 
 def test_release_takes_it_out(own: asks_fast.Kernel, pair: Pair) -> None:
