@@ -106,7 +106,7 @@ sdist wheel: $(VENV)/.made
 	bash .ci/wheel.sh $(VENV) $@
 
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
 
 clean:
 	rm -rf build dist site asks_fast/*.so .venv .venv-* .pytest_cache .mypy_cache .ruff_cache *.egg-info
