@@ -6,7 +6,6 @@ import contextlib
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,8 +13,8 @@ import curio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.leaks import disregard
-from support.peer import Peer, PeerConnection
+from support.peer import Peer
+from support.relaying import relay
 from support.steps import OK, close, drip, expect, expect_head, reset, send, stall
 from support.sweep import sweep
 
@@ -27,32 +26,6 @@ from asks_fast.transport.tls_bio import TlsOverTls
 from asks_fast.transport.tunnel import open_tunnel
 
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
-
-
-def relay(connection: PeerConnection) -> None:
-    """A step: carry bytes both ways between the client and the host that CONNECT named."""
-    host, _, port = connection.requests[-1].target.rpartition(":")
-    outer = socket.create_connection((host.strip("[]"), int(port)), 5)
-    disregard(outer.fileno())
-
-    def back() -> None:
-        try:
-            while data := outer.recv(65536):
-                connection.put(data)
-        except Exception:
-            return
-
-    thread = threading.Thread(target=back, daemon=True)
-    thread.start()
-    try:
-        while True:
-            connection.take_more()
-            outer.sendall(connection.unread)
-            connection.unread.clear()
-    finally:
-        outer.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
-        outer.close()
 
 
 def proxied(proxy: Peer, **options: Any) -> Connector:

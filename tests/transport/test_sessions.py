@@ -1,0 +1,137 @@
+"""What the parts come to in a session: resumption, the pool's key, two layers of TLS."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import curio
+import pytest
+from support.dns import DnsResolver, DnsServer
+from support.peer import Peer, PeerConnection
+from support.relaying import relay
+from support.steps import OK, close, expect, repeat, send
+
+import asks_fast
+from asks_fast.errors import (
+    CertificateError,  # type: ignore[attr-defined]
+    ConnectTimeout,
+    InvalidRequest,
+    NameResolutionError,
+)
+
+CLOSING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+SIZE = 2_500_000
+
+
+def with_length(data: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data
+
+
+def echo(connection: PeerConnection) -> bytes:
+    """The body of the last request, back to front."""
+    return with_length(connection.requests[-1].body[::-1])
+
+
+async def test_a_session_resumes_tls(
+    peer: Callable[..., Peer], server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """A second connection to an origin, after the first was closed, resumes its TLS session."""
+    reused: list[bool] = []
+
+    def note(connection: PeerConnection) -> None:
+        sock = connection.sock
+        assert isinstance(sock, ssl.SSLSocket)
+        reused.append(bool(sock.session_reused))
+
+    server = peer([note, expect(), send(CLOSING), close()], tls=server_context)
+    async with asks_fast.DSession(ssl_context=client_context) as session:
+        for _ in range(3):
+            assert (await session.get(server.url)).body == b"ok"
+    assert reused == [False, True, True]
+
+
+async def test_other_settings_other_connections(
+    tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+) -> None:
+    """A connection that one request made unverified never serves one that verifies."""
+    server = tls_peer([repeat(expect(), send(OK))])
+    async with asks_fast.DSession() as session:
+        pinned = {"verify": False, "fingerprint": "00" * 32}
+        with pytest.raises(CertificateError):
+            await session.get(server.url, **pinned)
+        assert (await session.get(server.url, ssl_context=client_context)).body == b"ok"
+        with pytest.raises(CertificateError):
+            await session.get(server.url)
+        assert (await session.get(server.url, ssl_context=client_context)).body == b"ok"
+    assert [len(connection.requests) for connection in server.connections] == [0, 2, 0]
+
+
+@pytest.mark.parametrize("outer", [False, True])
+async def test_large_bodies_through_a_tunnel(
+    outer: bool,
+    peer: Callable[..., Peer],
+    tls_peer: Callable[..., Peer],
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+) -> None:
+    """Megabytes both ways through CONNECT, with TLS to the proxy and without, at several sizes."""
+    origin = tls_peer([repeat(expect(), send(echo))])
+    opened = send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    proxy = peer([expect("CONNECT"), opened, relay], tls=server_context if outer else None)
+    url = f"{'https' if outer else 'http'}://localhost:{proxy.port}"
+    data = bytes(range(251)) * (SIZE // 251)
+    async with asks_fast.DSession(proxy=url, ssl_context=client_context) as session:
+        for size in (0, 1, 16384, 16385, len(data)):
+            response = await session.post(f"{origin.url}/{size}", data=data[:size])
+            assert response.body == data[:size][::-1]
+        async with await session.post(origin.url, data=data, stream=True) as response:
+            received = b"".join([bytes(chunk) async for chunk in response.body])
+        assert received == data[::-1]
+    assert len(origin.connections) == 1
+
+
+async def test_a_resolver_of_ones_own(peer: Callable[..., Peer]) -> None:
+    """A session on a real DNS server: one look-up for many requests, and clear failures."""
+    server = peer([repeat(expect(), send(OK))])
+    dns = DnsServer({"good.test": ["127.0.0.1"]}, silent=("silent.test",))
+    try:
+        async with asks_fast.DSession(resolver=DnsResolver(dns.address)) as session:
+            async with curio.TaskGroup() as tasks:
+                for number in range(20):
+                    await tasks.spawn(session.get(f"http://good.test:{server.port}/{number}"))
+            assert [response.body for response in tasks.results] == [b"ok"] * 20
+            assert dns.questions["good.test"] == 2  # A and AAAA
+            with pytest.raises(NameResolutionError, match=r"dead\.test"):
+                await session.get("http://dead.test/")
+            with pytest.raises(ConnectTimeout):
+                await session.get("http://silent.test/", connection_timeout=0.05)
+            assert (await session.get(f"http://good.test:{server.port}/")).body == b"ok"
+    finally:
+        dns.stop()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"verify": "/no/such/file.pem"},
+        {"cert": "/no/such/file.pem"},
+        {"fingerprint": "12"},
+        {"proxy": "gopher://x"},
+        {"server_hostname": "a b"},
+        {"source_address": "nowhere"},
+        {"resolver": 5},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+async def test_bad_options_of_a_request(
+    options: dict[str, Any], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+) -> None:
+    """What cannot be right fails before a connection is made, and the session stays usable."""
+    server = tls_peer([repeat(expect(), send(OK))])
+    async with asks_fast.DSession(ssl_context=client_context, connections=1) as session:
+        with pytest.raises(InvalidRequest):
+            await session.get(server.url, **options)
+        assert server.connections == []
+        assert (await session.get(server.url)).body == b"ok"
