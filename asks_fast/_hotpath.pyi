@@ -51,10 +51,12 @@ class ResponseCore:
     trailers: HeaderTable | None
     interim: list[tuple[int, HeaderTable]] | None
     body: Any
+    known_content: bytes | None
     history: Any
     peer: Any
     reused: bool
     url: str
+    def is_plain(self) -> bool: ...
     @property
     def reason_phrase(self) -> str: ...
     @property

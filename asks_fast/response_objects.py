@@ -194,7 +194,7 @@ def _standard_reason(status: int) -> str:
 class Response(BaseResponse):
     """An answer with its whole body in memory."""
 
-    __slots__ = ("_content", "_json", "_text")
+    __slots__ = ("_json", "_text")
 
     @property
     def raw(self) -> Any:
@@ -208,27 +208,29 @@ class Response(BaseResponse):
         Raises `DecodingError` for a corrupt or cut off one, `ResponseTooLarge` beyond
         `max_decompressed`. A coding that is unknown here is left on.
         """
-        try:
-            return self._content
-        except AttributeError:
-            pass
+        content = self.known_content
+        if content is None:
+            content = self.known_content = self.body if self.is_plain() else self._decoded()
+        return content
+
+    def _decoded(self) -> bytes:
+        """The body without the content codings that its fields name."""
         codings = self.content_codings()
         if not codings or not self.body or not self._option("decompress", True):
-            self._content: bytes = self.body
-        else:
-            from .decoding import decode_body
+            body: bytes = self.body
+            return body
+        from .decoding import decode_body
 
-            try:
-                self._content = decode_body(
-                    self.body,
-                    ", ".join(codings),
-                    max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
-                    max_ratio=self._option("max_ratio", None),
-                )
-            except AsksException as error:
-                name_request(error, f"{self.method} {self.url}")
-                raise
-        return self._content
+        try:
+            return decode_body(
+                self.body,
+                ", ".join(codings),
+                max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+                max_ratio=self._option("max_ratio", None),
+            )
+        except AsksException as error:
+            name_request(error, f"{self.method} {self.url}")
+            raise
 
     @property
     def text(self) -> str:

@@ -12,6 +12,7 @@ cdef class ResponseCore:
     cdef readonly HeaderTable trailers      # of a chunked body; None without any
     cdef readonly list interim              # the 1xx answers before this one: (status, HeaderTable)
     cdef public object body                 # bytes as they came, or the stream that gives them
+    cdef public object known_content        # the body decoded; None until it is asked for
     cdef list led_here                      # the responses before this one; None while there are none
     cdef public object peer                 # (address, port) of the other side, None if unknown
     cdef public bint reused                 # came over a connection that had served before
@@ -29,6 +30,10 @@ cdef class ResponseCore:
         self.headers = NO_FIELDS
         self.body = b""
         self.minor = 1
+
+    def is_plain(self):
+        """Whether a look at the head is enough to say that no content coding is on the body."""
+        return self.headers.lacks(b"content-encoding")
 
     @property
     def reason_phrase(self):
