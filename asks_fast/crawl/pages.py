@@ -34,7 +34,6 @@ class Page:
         "file",
         "headers",
         "http_version",
-        "pairs",
         "raw",
         "reason",
         "size",
@@ -47,7 +46,6 @@ class Page:
         self.reason = str(response.reason_phrase or "")
         self.http_version = str(response.http_version or "1.1")
         self.headers = response.headers
-        self.pairs = header_pairs(response.headers)
         self.url = str(response.url or "")
         full = str(response.headers.get("content-type") or "")
         self.content_type = full.partition(";")[0].strip().lower()
@@ -57,6 +55,11 @@ class Page:
         self.size = 0  # bytes read, after decompression unless raw
         self.file: str | None = None  # where it was saved
         self.dropped: str | None = None
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Name and value of each header field, in order."""
+        return header_pairs(self.headers)
 
     def __repr__(self) -> str:
         return f"<Page {self.status_code} {self.size} bytes>"

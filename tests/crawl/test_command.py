@@ -329,3 +329,45 @@ def test_asked_wrongly(tmp_path: Path, args: list[str], says: str) -> None:
     code, _, err = run(*given)
     assert code == 2
     assert says in " ".join(err.replace("│", " ").split())
+
+
+def test_live_picture(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
+    """On a terminal: counts, progress, hosts and errors by kind, drawn again and again."""
+    source = urls(150)
+    with source.open("a") as file:
+        file.write("http://127.0.0.1:1/refused\n")
+    ours, theirs = os.openpty()
+    shown = bytearray()
+    try:
+        process = start(source, "-o", tmp_path / "o.jsonl", "--no-robots", "--retries", "0",
+                        stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # the terminal's other end is closed
+                break
+            if not piece:
+                break
+            shown += piece
+        assert process.wait(30) == 1
+    finally:
+        os.close(ours)
+    text = shown.decode()
+    for word in ("150 done", "1 failed", "requests/s", "MB/s", "127.0.0.1:1",
+                 "errors: ConnectionFailed 1", "done: 150 done, 1 failed"):
+        assert word in text
+    assert text.count("under way") > 1, "redrawn"
+
+
+def test_completion() -> None:
+    """The shell can complete commands and options."""
+    def complete(line: str, at: int) -> str:
+        done = subprocess.run(
+            [*ASKS_FAST], capture_output=True, text=True, timeout=60,
+            env={**ENVIRONMENT, "_ASKS_FAST_COMPLETE": "bash_complete", "COMP_WORDS": line,
+                 "COMP_CWORD": str(at)})
+        return done.stdout
+
+    assert "fetch" in complete("asks-fast f", 1)
+    assert "--resume" in complete("asks-fast fetch --res", 2)
