@@ -20,8 +20,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from curio import Queue, TaskGroup, sleep
-from curio.subprocess import Popen
+from curio import Queue, TaskGroup, run_in_thread, sleep
+from curio.io import FileStream
 
 from asks_fast.child import python_command
 
@@ -58,7 +58,7 @@ class Workers:
         self.notes: list[str] = []  # what a person should know: deaths and restarts
         self._past: list[dict[str, Any]] = []  # last reports of workers that died
         self._reports: list[dict[str, Any]] = [{} for _ in range(count)]
-        self._processes: list[Any] = [None] * count
+        self._processes: list[subprocess.Popen[bytes] | None] = [None] * count
         self._queues = [Queue(AHEAD) for _ in range(count)] if plan.source == "-" else []
         self._stopping = False
         self._broken: str | None = None
@@ -120,7 +120,7 @@ class Workers:
         self._signal(signal.SIGKILL)
         for process in self._processes:
             if process is not None:
-                await process.wait()
+                await run_in_thread(process.wait)
 
     def _alive(self) -> bool:
         return any(p is not None and p.poll() is None for p in self._processes)
@@ -154,34 +154,31 @@ class Workers:
         await self.stop()
 
     async def _one_life(self, which: int) -> int:
-        process = self._processes[which] = Popen(
-            python_command("asks_fast.crawl.worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        process = self._processes[which] = subprocess.Popen(
+            python_command("asks_fast.crawl.worker"), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, bufsize=0, start_new_session=True)
         plan = dataclasses.replace(self.plan, share=(which, self.count))
+        stdin, stdout = FileStream(process.stdin), FileStream(process.stdout)
         try:
             async with TaskGroup() as group:
-                await group.spawn(self._send, process, plan, which, daemon=True)
-                async for line in process.stdout:
+                await group.spawn(self._send, stdin, plan, which, daemon=True)
+                async for line in stdout:
                     self._heard(which, json.loads(line))
-            return int(await process.wait())
+            return int(await run_in_thread(process.wait))
         finally:
-            await process.stdout.close()
+            await stdout.close()
             with contextlib.suppress(OSError):
-                await process.stdin.close()
+                await stdin.close()
 
-    async def _send(self, process: Any, plan: Plan, which: int) -> None:
+    async def _send(self, stdin: Any, plan: Plan, which: int) -> None:
         """The plan, and where they are dealt out, requests."""
         with contextlib.suppress(OSError):
             config = {"plan": plan.as_dict(), "failures": self.failures}
-            await process.stdin.write(json.dumps(config).encode() + b"\n")
+            await stdin.write(json.dumps(config).encode() + b"\n")
             if self._queues:
                 while (request := await self._queues[which].get()) is not None:
-                    await process.stdin.write(json.dumps(request).encode() + b"\n")
-                await process.stdin.close()
+                    await stdin.write(json.dumps(request).encode() + b"\n")
+                await stdin.close()
 
     async def _deal(self) -> None:
         """Standard input, each request to the worker that has its host."""
