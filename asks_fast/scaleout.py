@@ -27,8 +27,14 @@ from .crawl.options import FetchOptions
 from .crawl.pages import Fetched
 from .crawl.plan import Plan, make_session, run_in_kernel
 
-__all__ = ["FetchOptions", "fetch_bag", "fetch_distributed", "fetch_partition",
-           "partition_by_host", "partition_of"]
+__all__ = [
+    "FetchOptions",
+    "fetch_bag",
+    "fetch_distributed",
+    "fetch_partition",
+    "partition_by_host",
+    "partition_of",
+]
 
 Options = FetchOptions | Mapping[str, Any] | None
 
@@ -134,10 +140,23 @@ def fetch_distributed(
     futures = []
     for number, part in enumerate(partition_by_host(requests, count)):
         if part:
-            shard = None if shards is None else str(
-                Path(shards) / f"part-{number:05}-of-{count:05}.{form}")
-            futures.append(client.submit(fetch_partition, part, made, shard=shard, body=body,
-                                         headers=headers, retries=retries, pure=False))
+            shard = (
+                None
+                if shards is None
+                else str(Path(shards) / f"part-{number:05}-of-{count:05}.{form}")
+            )
+            futures.append(
+                client.submit(
+                    fetch_partition,
+                    part,
+                    made,
+                    shard=shard,
+                    body=body,
+                    headers=headers,
+                    retries=retries,
+                    pure=False,
+                )
+            )
     as_completed: Any = distributed.as_completed
     waiting = as_completed(futures, with_results=True)
     try:
@@ -186,8 +205,9 @@ async def _fetch(requests: list[Any], options: FetchOptions, writer: Any) -> Non
         await Fetch(session, options, requests, writer).run()
 
 
-def _fetch_shard(requests: list[Any], options: FetchOptions, path: Path, body: str,
-                 headers: bool) -> dict[str, Any]:
+def _fetch_shard(
+    requests: list[Any], options: FetchOptions, path: Path, body: str, headers: bool
+) -> dict[str, Any]:
     plan = Plan("-", str(path), options, body=body, headers=headers)
     plan.prepare_output(resume=True, overwrite=False)
 
@@ -197,15 +217,21 @@ def _fetch_shard(requests: list[Any], options: FetchOptions, path: Path, body: s
             assert ledger is not None
             with ledger:
                 tally = await fetch.run()
-                return {"shard": str(path), "done": tally.done, "failed": tally.failed,
-                        "bytes": tally.bytes, "total": len(ledger.done)}
+                return {
+                    "shard": str(path),
+                    "done": tally.done,
+                    "failed": tally.failed,
+                    "bytes": tally.bytes,
+                    "total": len(ledger.done),
+                }
 
     made: dict[str, Any] = run_in_kernel(main)
     return made
 
 
-def _fetch_parquet(requests: list[Any], options: FetchOptions, path: Path, body: str,
-                   headers: bool) -> dict[str, Any]:
+def _fetch_parquet(
+    requests: list[Any], options: FetchOptions, path: Path, body: str, headers: bool
+) -> dict[str, Any]:
     """By way of a JSON Lines shard, which is what can be gone on with."""
     try:
         import pyarrow.parquet
@@ -235,13 +261,23 @@ def _table(rows: Path) -> Any:
     """The records as a table whose columns are the same in every shard."""
     import pyarrow as pa
 
-    schema = pa.schema([
-        ("url", pa.string()), ("key", pa.string()), ("status", pa.int32()),
-        ("final_url", pa.string()), ("type", pa.string()), ("size", pa.int64()),
-        ("headers", pa.list_(pa.list_(pa.string()))), ("body", pa.string()),
-        ("body_base64", pa.string()), ("error", pa.struct([("kind", pa.string()),
-                                                           ("message", pa.string())])),
-        ("attempts", pa.int32()), ("elapsed", pa.float64()), ("fetched_at", pa.string())])
+    schema = pa.schema(
+        [
+            ("url", pa.string()),
+            ("key", pa.string()),
+            ("status", pa.int32()),
+            ("final_url", pa.string()),
+            ("type", pa.string()),
+            ("size", pa.int64()),
+            ("headers", pa.list_(pa.list_(pa.string()))),
+            ("body", pa.string()),
+            ("body_base64", pa.string()),
+            ("error", pa.struct([("kind", pa.string()), ("message", pa.string())])),
+            ("attempts", pa.int32()),
+            ("elapsed", pa.float64()),
+            ("fetched_at", pa.string()),
+        ]
+    )
     with rows.open("rb") as file:
         records = [json.loads(line) for line in file]
     for record in records:

@@ -106,8 +106,22 @@ def contenders(rivals: str | None) -> dict[str, tuple[str, Callable[[Path, Path]
 
     def fetch(*more: str) -> Callable[[Path, Path], list[str]]:
         return lambda source, output: [
-            sys.executable, "-c", ours, "fetch", str(source), "-o", str(output), "--no-robots",
-            "-c", str(CONNECTIONS), "--per-host", str(PER_HOST), "--overwrite", "--quiet", *more]
+            sys.executable,
+            "-c",
+            ours,
+            "fetch",
+            str(source),
+            "-o",
+            str(output),
+            "--no-robots",
+            "-c",
+            str(CONNECTIONS),
+            "--per-host",
+            str(PER_HOST),
+            "--overwrite",
+            "--quiet",
+            *more,
+        ]
 
     def script(python: str, text: str) -> Callable[[Path, Path], list[str]]:
         return lambda source, output: [python, "-c", text, str(source), str(output)]
@@ -115,13 +129,20 @@ def contenders(rivals: str | None) -> dict[str, tuple[str, Callable[[Path, Path]
     import asks_fast
 
     version = asks_fast.__version__
-    made = {"asks-fast fetch": (version, fetch()),
-            "asks-fast fetch --workers 2": (version, fetch("--workers", "2")),
-            "asks_fast, session.map": (version, script(sys.executable, SESSION_MAP))}
+    made = {
+        "asks-fast fetch": (version, fetch()),
+        "asks-fast fetch --workers 2": (version, fetch("--workers", "2")),
+        "asks_fast, session.map": (version, script(sys.executable, SESSION_MAP)),
+    }
     for name, text in (("aiohttp", AIOHTTP), ("scrapy", SCRAPY)):
-        found = rivals and subprocess.run(
-            [rivals, "-c", f"import {name}; print({name}.__version__)"], capture_output=True,
-            text=True).stdout.strip()
+        found = (
+            rivals
+            and subprocess.run(
+                [rivals, "-c", f"import {name}; print({name}.__version__)"],
+                capture_output=True,
+                text=True,
+            ).stdout.strip()
+        )
         if rivals and found:
             title = "aiohttp, semaphore" if name == "aiohttp" else "Scrapy"
             made[title] = (found, script(rivals, text))
@@ -139,8 +160,11 @@ def curl_command(source: Path, output: Path) -> list[str]:
         for line in urls:
             out.write(f'url = "{line.strip()}"\noutput = /dev/null\n')
     form = r'{"url":"%{url_effective}","status":%{http_code}}\n'
-    return ["sh", "-c", f"exec curl -s --parallel --parallel-max {CONNECTIONS} -w '{form}' "
-                        f"-K {config} > {output}"]
+    return [
+        "sh",
+        "-c",
+        f"exec curl -s --parallel --parallel-max {CONNECTIONS} -w '{form}' -K {config} > {output}",
+    ]
 
 
 def measure(command: list[str], output: Path, wanted: set[str]) -> dict[str, Any]:
@@ -158,9 +182,14 @@ def measure(command: list[str], output: Path, wanted: set[str]) -> dict[str, Any
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     right = [row["url"] for row in rows if row["status"] == 200]
     whole = len(right) == len(wanted) and set(right) == wanted
-    return {"seconds": seconds, "status": process.returncode, "whole": whole, "rows": len(rows),
-            "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-            "memory": memory}
+    return {
+        "seconds": seconds,
+        "status": process.returncode,
+        "whole": whole,
+        "rows": len(rows),
+        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "memory": memory,
+    }
 
 
 def group_memory(leader: int) -> int:
@@ -186,9 +215,11 @@ def main() -> int:
     parser.add_argument("--rivals", help="the Python that has the rivals installed")
     parser.add_argument("--only", nargs="*", help="names of contenders")
     given = parser.parse_args()
-    print(f"{given.urls:,} URLs, {given.hosts:,} hosts, {CONNECTIONS} connections, {PER_HOST} per "
-          f"host; Python {platform.python_version()}, {os.cpu_count()} cores, load "
-          f"{os.getloadavg()[0]:.1f} before\n")
+    print(
+        f"{given.urls:,} URLs, {given.hosts:,} hosts, {CONNECTIONS} connections, {PER_HOST} per "
+        f"host; Python {platform.python_version()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f} before\n"
+    )
     print("| | version | URLs/s | seconds | CPU s | memory, MB | |\n|---|---|---|---|---|---|---|")
     failed = 0
     with tempfile.TemporaryDirectory() as name, best(Path(name), None) as server:
@@ -204,9 +235,12 @@ def main() -> int:
             found = measure(command(source, output), output, set(urls))
             note = "" if found["whole"] else f"{found['rows']:,} records, status {found['status']}"
             failed += bool(note)
-            print(f"| {title} | {version} | {given.urls / found['seconds']:,.0f} | "
-                  f"{found['seconds']:.1f} | {found['cpu']:.1f} | {found['memory'] / 1e6:,.0f} | "
-                  f"{note} |", flush=True)
+            print(
+                f"| {title} | {version} | {given.urls / found['seconds']:,.0f} | "
+                f"{found['seconds']:.1f} | {found['cpu']:.1f} | {found['memory'] / 1e6:,.0f} | "
+                f"{note} |",
+                flush=True,
+            )
     return 1 if failed else 0
 
 

@@ -155,8 +155,12 @@ class Workers:
 
     async def _one_life(self, which: int) -> int:
         process = self._processes[which] = subprocess.Popen(
-            python_command("asks_fast.crawl.worker"), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, bufsize=0, start_new_session=True)
+            python_command("asks_fast.crawl.worker"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
         plan = dataclasses.replace(self.plan, share=(which, self.count))
         stdin, stdout = FileStream(process.stdin), FileStream(process.stdout)
         try:

@@ -339,8 +339,16 @@ def test_live_picture(site: Site, urls: Callable[[int], Path], tmp_path: Path) -
     ours, theirs = os.openpty()
     shown = bytearray()
     try:
-        process = start(source, "-o", tmp_path / "o.jsonl", "--no-robots", "--retries", "0",
-                        stdout=theirs, stderr=theirs)
+        process = start(
+            source,
+            "-o",
+            tmp_path / "o.jsonl",
+            "--no-robots",
+            "--retries",
+            "0",
+            stdout=theirs,
+            stderr=theirs,
+        )
         os.close(theirs)
         while True:
             try:
@@ -354,19 +362,35 @@ def test_live_picture(site: Site, urls: Callable[[int], Path], tmp_path: Path) -
     finally:
         os.close(ours)
     text = shown.decode()
-    for word in ("150 done", "1 failed", "requests/s", "MB/s", "127.0.0.1:1",
-                 "errors: ConnectionFailed 1", "done: 150 done, 1 failed"):
+    for word in (
+        "150 done",
+        "1 failed",
+        "requests/s",
+        "MB/s",
+        "127.0.0.1:1",
+        "errors: ConnectionFailed 1",
+        "done: 150 done, 1 failed",
+    ):
         assert word in text
     assert text.count("under way") > 1, "redrawn"
 
 
 def test_completion() -> None:
     """The shell can complete commands and options."""
+
     def complete(line: str, at: int) -> str:
         done = subprocess.run(
-            [*ASKS_FAST], capture_output=True, text=True, timeout=60,
-            env={**ENVIRONMENT, "_ASKS_FAST_COMPLETE": "bash_complete", "COMP_WORDS": line,
-                 "COMP_CWORD": str(at)})
+            [*ASKS_FAST],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={
+                **ENVIRONMENT,
+                "_ASKS_FAST_COMPLETE": "bash_complete",
+                "COMP_WORDS": line,
+                "COMP_CWORD": str(at),
+            },
+        )
         return done.stdout
 
     assert "fetch" in complete("asks-fast f", 1)
