@@ -122,6 +122,8 @@ class RequestOptions:
             value = given[name]
             if value is not None and (not isinstance(value, int) or value < 0):
                 raise InvalidRequest(f"{name} must be 0 or more, not {value!r}")
+        if self.cookies is not None and not isinstance(self.cookies, Mapping):
+            raise InvalidRequest(f"cookies must be a mapping, not {type(self.cookies).__name__}")
         if isinstance(self.retries, int) and self.retries < 0:
             raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
         if self.stream and self.callback is not None:

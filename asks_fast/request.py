@@ -14,7 +14,7 @@ from typing import Any
 from . import _hotpath
 from ._version import __version__
 from .body import Body, make_body
-from .errors import InvalidRequest
+from .errors import InvalidHeader, InvalidRequest
 from .fields import Layers
 from .options import RequestOptions
 from .urls import Url, add_params, parse_url
@@ -164,6 +164,10 @@ def prepare(
     Raises `InvalidRequest` and its kinds for what can't be sent, TypeError for two bodies at once.
     """
     method = method.upper() if isinstance(method, str) else method
+    if not isinstance(method, (str, bytes)):
+        raise InvalidHeader(f"the method must be a str, not {method!r}")
+    if method == "CONNECT":
+        raise InvalidRequest("CONNECT makes a tunnel: give the session proxy= instead")
     if options.params is not None:
         url = url.with_target(add_params(url.target, options.params))
     if options.headers is not None:

@@ -203,7 +203,7 @@ class BaseSession:
                         raise
                     fresh = True  # once more, and not over another one that may be stale
                 except AsksException as error:
-                    name_request(error, f"{method} {plan.origin.name}{path}")
+                    name_request(error, plan.what(path))
                     raise
                 if response is not None and response.status_code not in REDIRECTS:
                     return response  # type: ignore[no-any-return]

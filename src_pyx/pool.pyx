@@ -387,6 +387,8 @@ cdef class Pool:
         origin.open -= 1
         heir = self.next_in_line(origin)
         if heir is None:
+            if self.closed and self.open == 0 and self.kick is not None:
+                self.kick()         # the keeper has nothing more to look after
             return None
         self.open += 1
         heir.origin.open += 1

@@ -61,6 +61,14 @@ cdef class Plan:
         memcpy(out + position + length, PyBytes_AS_STRING(self.after), <size_t>last)
         return head
 
+    def what(self, str path not None):
+        """`GET http://host/path`, for errors."""
+        cdef bytes head = self.render(path)
+        if head is None:
+            return f"{self.before.decode('ascii').partition(' ')[0]} {self.origin.name}"
+        method, target, _ = head.split(b" ", 2)
+        return f"{method.decode('ascii')} {self.origin.name}{target.decode('ascii')}"
+
 
 async def swift(Plan plan not None, str path not None):
     """Make a plan's request for a path; None when it must go the long way.
