@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
 
 _UNDERWAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR})
 _ARRIVED = frozenset({0, errno.EISCONN})
+_IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; Python names it since 3.12
 _UNIX_QUEUE_FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 _UNIX_RETRY_SECONDS = 0.005
 _UNIX_PATIENCE_SECONDS = 10.0
@@ -142,9 +144,9 @@ def _bind(sock: socket.socket, source_address: tuple[str, int]) -> None:
     host, port = source_address
     if (sock.family == socket.AF_INET6) != (":" in host):
         raise OSError(errno.EAFNOSUPPORT, f"source_address {host} is of the other family")
-    if not port and hasattr(socket, "IP_BIND_ADDRESS_NO_PORT"):
+    if not port and sys.platform == "linux":
         # The port is then chosen per destination: thousands of connections share one address.
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     sock.bind((host, port))
 
 

@@ -1,7 +1,8 @@
 """How long each phase of a request may take.
 
-Rules:  None means no limit and no timer. A limit of 0 runs out at the first wait; a negative one,
-        or one that is no number, is refused before anything is sent.
+Rules:  None means no limit and no timer. A limit of 0 or below, or one that is no number, is
+        refused before anything is sent: "none at all" and "not a moment" are both written 0 by
+        somebody.
 Not here: arming timers, and which error a phase raises (`errors`).
 """
 
@@ -22,13 +23,13 @@ class Timeouts:
     `pool` is the wait in line for a connection, `connect` the making of one (name, TCP, proxy,
     TLS), `read` the longest silence of the server, `write` the longest time in which it takes
     no byte, `total` the whole exchange with redirects and retries, but without `pool`. Raises
-    `InvalidRequest` for a negative limit or one that is no number.
+    `InvalidRequest` for a limit that is not above 0 or no number.
     """
 
     pool: float | None = None
     connect: float | None = 60.0
     read: float | None = 300.0
-    write: float | None = None
+    write: float | None = 300.0
     total: float | None = None
 
     def __post_init__(self) -> None:
@@ -58,8 +59,8 @@ def _check(name: str, limit: Any) -> None:
     # bool is an int, and True seconds is a slip; a NaN is neither below nor above anything.
     if isinstance(limit, bool) or not isinstance(limit, (int, float)):
         raise InvalidRequest(f"the {name} time-out is a number of seconds or None, not {limit!r}")
-    if not limit >= 0:
-        raise InvalidRequest(f"the {name} time-out is 0 seconds or more, not {limit!r}")
+    if not limit > 0:
+        raise InvalidRequest(f"the {name} time-out is more than 0 seconds, not {limit!r}")
 
 
 DEFAULT_TIMEOUTS = Timeouts()

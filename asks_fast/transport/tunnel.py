@@ -86,9 +86,9 @@ def refusal(proxy: str, authority: str, reply: ProxyReply) -> ProxyError:
 
 async def _read_reply(sock: Any, proxy: str) -> ProxyReply:
     received = b""
-    total = interim = 0
+    total = interim = searched = 0
     while True:
-        end = _END_OF_HEAD.search(received)
+        end = _END_OF_HEAD.search(received, searched)
         if end is None:
             if total > _MOST_HEAD_BYTES:
                 raise ProxyError(f"{proxy} answered CONNECT with more than {total} bytes of head")
@@ -96,6 +96,7 @@ async def _read_reply(sock: Any, proxy: str) -> ProxyReply:
             if not more:
                 seen = f" after {clip(received)}" if received else " without an answer"
                 raise ProxyError(f"{proxy} closed the connection{seen} to CONNECT")
+            searched = max(0, len(received) - 3)
             received += more
             total += len(more)
             continue
@@ -114,7 +115,7 @@ async def _read_reply(sock: Any, proxy: str) -> ProxyReply:
         interim += 1
         if interim > _MOST_INTERIM_ANSWERS or reply.status_code == 101:
             raise ProxyError(f"{proxy} answers CONNECT with {reply.status_code} and goes on", reply)
-        received = rest
+        received, searched = rest, 0
 
 
 def _parse(head: bytes, proxy: str) -> ProxyReply:
