@@ -213,7 +213,6 @@ async def chunks() -> AsyncIterator[bytes]:
         ({"json": False}, "false", "application/json"),
         ({"json": {"ü": 1}, "json_dumps": lambda value: b"own"}, "own", "application/json"),
     ],
-    ids=str,
 )
 async def test_bodies(given: dict[str, Any], body: str, kind: str, app_server: Server) -> None:
     """Each kind of body arrives as it should, with its type."""
