@@ -135,6 +135,12 @@ class PreparedRequest:
         return pairs
 
     @property
+    def says_close(self) -> bool:
+        """Whether the request says that its connection is to be closed (RFC 9112 §9.6)."""
+        said = self.fields.get("connection")
+        return said != "keep-alive" and said is not None and "close" in str(said).lower()
+
+    @property
     def streamed_body(self) -> Body | None:
         """The body where it is not sent in one piece with the head."""
         body = self.body

@@ -143,6 +143,13 @@ class BaseResponse(ResponseCore):
         return parse_links(self.headers.get("link", ""))
 
     @property
+    def filename(self) -> str | None:
+        """The file name that Content-Disposition or the URL suggests, safe to create; or None."""
+        from .http_utils import filename_from
+
+        return filename_from(self.headers.get("content-disposition"), self.url)
+
+    @property
     def early_hints(self) -> list[HeaderTable]:
         """The fields of the 103 answers that came before this one (RFC 8297)."""
         return [fields for status, fields in self.interim or () if status == 103]

@@ -273,6 +273,7 @@ class BaseSession:
             and request.url.userinfo is None
             and request.url.scheme in ("http", "https")
             and request.method in ("GET", "HEAD", "OPTIONS", "DELETE")
+            and not request.says_close
         )
         if not plain:
             return

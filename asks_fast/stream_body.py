@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 import curio
 from curio.errors import TaskTimeout
 
-from .errors import AsksException, ReadTimeout, ResponseTooLarge, StreamConsumed, name_request
+from .errors import (
+    AsksException,
+    InvalidRequest,
+    ReadTimeout,
+    ResponseTooLarge,
+    StreamConsumed,
+    name_request,
+)
 
 if TYPE_CHECKING:
     from ._hotpath import Connection
@@ -189,6 +196,10 @@ class StreamBody:
         """All that is left, as one bytes object."""
         return b"".join([chunk async for chunk in self])
 
+    def chunks(self, size: int) -> SizedStream:
+        """Chunks of exactly `size` bytes, but for the last: `async for c in body.chunks(4096)`."""
+        return SizedStream(self, size)
+
     def text(self) -> TextStream:
         """The chunks as str: `async for text in body.text()`."""
         return TextStream(self)
@@ -218,6 +229,32 @@ class StreamBody:
             os.unlink(part)
             raise
         return written
+
+
+class SizedStream:
+    """A body in chunks of one size."""
+
+    def __init__(self, body: StreamBody, size: int) -> None:
+        if size < 1:
+            raise InvalidRequest(f"the size of a chunk must be 1 or more, not {size!r}")
+        self._body = body
+        self._size = size
+        self._held = bytearray()
+
+    def __aiter__(self) -> SizedStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while len(self._held) < self._size:
+            try:
+                self._held += await self._body.__anext__()
+            except StopAsyncIteration:
+                if not self._held:
+                    raise
+                break
+        chunk = bytes(self._held[: self._size])
+        del self._held[: self._size]
+        return chunk
 
 
 class TextStream:

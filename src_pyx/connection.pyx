@@ -61,6 +61,7 @@ cdef class Connection:
     cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER
     cdef bint inside                # a task is in `exchange` or `read_piece`
     cdef bint sending               # the request is not out yet
+    cdef bint last                  # the request asked for the connection to be closed after it
     cdef bint cut_short             # the request was not sent to its end: never to be reused
     cdef bint answered              # a byte of the answer came
     cdef Py_ssize_t bytes_out       # of the request, taken by the socket
@@ -313,12 +314,13 @@ cdef class Connection:
 
     async def exchange(self, bytes head not None, ResponseCore response not None, *,
                        body=None, bint stream=False, bint headless=False, long long max_body=-1,
-                       double expect_seconds=0.0):
+                       double expect_seconds=0.0, bint last=False):
         """Send a request, read the answer into `response`, and give the connection back.
 
         `head` may end in a small body; `body` is sent behind it, piece by piece, after waiting up to
         `expect_seconds` for 100 Continue. With `stream` the call returns at the head and `read_piece`
-        gives the rest. `headless`: the answer has no body whatever it says (HEAD). Raises
+        gives the rest. `headless`: the answer has no body whatever it says (HEAD). `last`: the
+        request says `Connection: close`, so nothing may follow it (RFC 9112 §9.6). Raises
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
@@ -327,6 +329,7 @@ cdef class Connection:
         cdef int found = MORE
         cdef Waiter heir
         self.begin(head, response, headless, max_body)
+        self.last = last
         try:
             if self.place != LENT:
                 raise self.broken(None)
@@ -458,7 +461,7 @@ cdef class Connection:
         cdef Reader reader = self.reader
         cdef ResponseCore response = self.response
         cdef bint reusable = (reader.is_reusable() and not self.cut_short
-                              and self.cut_by == NOBODY)
+                              and self.cut_by == NOBODY and not self.last)
         self.inside = False
         response.trailers = reader.trailers()
         response.ended = now()

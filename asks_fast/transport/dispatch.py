@@ -242,6 +242,7 @@ class Transport:
             headless=request.method == "HEAD",
             max_body=-1 if options.max_body is None else options.max_body,
             expect_seconds=expect,
+            last=request.says_close,
         )
         return connection
 

@@ -136,6 +136,17 @@ async def test_http_1_0(peer: Callable[..., Peer]) -> None:
             assert len(server.connections) == (1 if kept else 3), head
 
 
+async def test_our_own_close(peer: Callable[..., Peer]) -> None:
+    """`Connection: close` asked for by the user ends the connection after the answer."""
+    server = peer([FOREVER])
+    async with HSession(server.url, headers={"Connection": "close"}) as session:
+        for _ in range(2):
+            await session.get()
+            assert session.pool_stats()["open"] == 0
+    assert len(server.connections) == 2
+    assert [r.header("connection") for r in server.requests] == ["close", "close"]
+
+
 async def test_bytes_after_the_answer(peer: Callable[..., Peer]) -> None:
     """What follows an answer unasked is nobody's answer: the connection is closed."""
     server = peer([expect(), send(OK + OK), stall()], [FOREVER])

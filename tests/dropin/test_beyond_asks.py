@@ -1,0 +1,150 @@
+"""What sessions offer beyond asks: retries by policy, events, warm connections, names of files.
+
+Rules:  through sessions and on real servers; the parts have tests of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.app import pattern
+from support.peer import Peer
+from support.servers import Server, application
+from support.steps import OK, close, expect, repeat, send
+
+import asks_fast
+from asks_fast import DSession, HSession, Retry, ServerClosedConnectionError, Timeouts
+from asks_fast.errors import InvalidRequest
+
+FOREVER = repeat(expect(), send(OK))
+
+
+async def test_retries_by_policy(app_server: Server) -> None:
+    """A `Retry` repeats what a busy server says, after the time it names; a number does not."""
+    policy = Retry(attempts=3, backoff=0.01)
+    async with HSession(app_server.url, retries=policy) as session:
+        response = await session.get(path="/flaky/policy/2")
+        assert response.json() == {"tries": 3}
+        assert response.attempts == 3
+        assert (await session.get(path="/flaky/other/2", retries=5)).status_code == 503
+        assert (await session.post(path="/flaky/post/1")).status_code == 503
+
+
+async def test_retries_of_connections(peer: Callable[..., Peer]) -> None:
+    """`retries=` repeats after a connection error what is safe to repeat; 0 repeats nothing."""
+    for retries, number in ((0, 1), (1, 2), (2, 3)):
+        server = peer([expect(), close()])
+        with pytest.raises(ServerClosedConnectionError) as caught:
+            await asks_fast.get(server.url, retries=retries)
+        assert len(server.requests) == number
+        assert caught.value.attempts == number
+
+
+async def test_timeouts_as_one_value(app_server: Server) -> None:
+    """A `Timeouts` says all limits at once."""
+    async with HSession(app_server.url, timeout=Timeouts(total=0.2)) as session:
+        with pytest.raises(asks_fast.TotalTimeout):
+            await session.get(path="/slow/5")
+        assert (await session.get(path="/get")).status_code == 200
+
+
+async def test_events_and_log(app_server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """`on_event` hears of each step in order; the log has the same, and no secrets."""
+    names: list[str] = []
+    async with HSession(app_server.url, auth=("user", "hidden")) as session:
+        with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+            await session.get(path="/redirect/1", on_event=lambda event: names.append(event.name))
+    assert [name for name in names if name != "resolved"] == [
+        "turn",
+        "connected",
+        "head",
+        "body",
+        "again",
+        "turn",
+        "head",
+        "body",
+    ]
+    assert "hidden" not in caplog.text
+    assert "aGlkZGVu" not in caplog.text
+    assert "redirect/1: connected" in caplog.text
+
+
+async def test_warm_up_and_stats(app_server: Server) -> None:
+    """Connections opened ahead serve the first requests; `pool_stats` counts them."""
+    async with HSession(app_server.url, connections=5) as session:
+        assert await session.warm_up(3) == 3
+        assert session.pool_stats()["idle"] == 3
+        await session.get()
+        stats = session.pool_stats()
+        assert (stats["open"], stats["lent"], stats["waiting"]) == (3, 0, 0)
+
+
+async def test_limits_per_host(peer: Callable[..., Peer]) -> None:
+    """`connections_per_host` bounds one host, `connections` all of them; idle ones make room."""
+    servers = [peer([FOREVER]) for _ in range(4)]
+    async with DSession(connections=2, connections_per_host=1) as session:
+        for _ in range(2):
+            for server in servers:
+                assert (await session.get(server.url)).text == "ok"
+                assert session.pool_stats()["open"] <= 2
+
+
+async def test_ipv6(kernel: Any) -> None:
+    """A literal IPv6 host is connected to and named in brackets."""
+    try:
+        with application("support.app:app", address="::1") as server:
+            response = await asks_fast.get(f"{server.url}/get")
+            assert response.json()["headers"]["host"] == f"[::1]:{server.port}"
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+
+
+async def test_names_of_files(peer: Callable[..., Peer]) -> None:
+    """`filename` is what the server suggests, made harmless, else the end of the URL."""
+    for field, name in (
+        (b'Content-Disposition: attachment; filename="../re port.pdf"\r\n', "re port.pdf"),
+        (b"Content-Disposition: attachment; filename*=UTF-8''%e2%82%ac.txt\r\n", "€.txt"),
+        (b"", "file.bin"),
+    ):
+        head = b"HTTP/1.1 200 OK\r\n" + field + b"Content-Length: 0\r\n\r\n"
+        server = peer([repeat(expect(), send(head))])
+        assert (await asks_fast.get(f"{server.url}/d/file.bin?x=1")).filename == name
+
+
+async def test_chunks_of_one_size(app_server: Server) -> None:
+    """`body.chunks(size)` gives chunks of that size, but for the last."""
+    response: Any = await asks_fast.get(f"{app_server.url}/bytes/10000", stream=True)
+    chunks = [chunk async for chunk in response.body.chunks(999)]
+    assert [len(chunk) for chunk in chunks] == [999] * 10 + [10]
+    assert b"".join(chunks) == pattern(10000)
+    response = await asks_fast.get(f"{app_server.url}/get", stream=True)
+    async with response.body:
+        with pytest.raises(InvalidRequest):
+            response.body.chunks(0)
+
+
+async def test_urls_as_they_are(peer: Callable[..., Peer]) -> None:
+    """What is illegal in a URL is quoted once; `raw_url=True` sends it as it is written."""
+    server = peer([FOREVER])
+    async with DSession() as session:
+        await session.get(f"{server.url}/a b/%7e;p=1?q=ü+%zz")
+        await session.get(f"{server.url}/a/../b/./c")
+        await session.get(f"{server.url}/a/../b//", raw_url=True)
+    assert [request.target for request in server.requests] == [
+        "/a%20b/%7e;p=1?q=%C3%BC+%25zz",
+        "/b/c",
+        "/a/../b//",
+    ]
+
+
+async def test_field_names_as_written(peer: Callable[..., Peer]) -> None:
+    """Fields go out in the order and the spelling given; automatic ones can be left out."""
+    server = peer([FOREVER])
+    await asks_fast.get(
+        server.url, headers={"x-lOwEr": "1", "User-Agent": None, "Accept-Encoding": None, "B": "2"}
+    )
+    names = [name for name, _ in server.requests[0].headers]
+    assert names == ["Host", "Accept", "Connection", "x-lOwEr", "B"]
