@@ -295,29 +295,36 @@ class Conversation:
         response.history = None
         self._history.append(response)
         body = response.body
-        if not isinstance(body, StreamBody):
-            return
-        body.decompress_data = False
-        read = 0
-        try:
-            async for chunk in body:
-                read += len(chunk)
-                if read > DRAIN_LIMIT:
-                    break
-        finally:
-            await body.close()
+        if isinstance(body, StreamBody):
+            body.decompress_data = False
+            await self._budget.spend(self._request, _drain(body))
 
     async def _finish(self, response: BaseResponse) -> BaseResponse:
         response.history = self._history
-        if self._options.callback is None:
-            return response
-        callback, body = self._options.callback, response.body
+        if self._options.callback is not None:
+            await self._budget.spend(self._request, self._call_back(response.body))
+        return response
+
+    async def _call_back(self, body: StreamBody) -> None:
+        callback = self._options.callback
+        assert callback is not None
         async with body:
             async for chunk in body:
                 outcome = callback(chunk)
                 if hasattr(outcome, "__await__"):
                     await outcome
-        return response
+
+
+async def _drain(body: StreamBody) -> None:
+    """Read a body that nobody wants to its end, unless it is long; its connection is free then."""
+    read = 0
+    try:
+        async for chunk in body:
+            read += len(chunk)
+            if read > DRAIN_LIMIT:
+                break
+    finally:
+        await body.close()
 
 
 def _values(response: BaseResponse, name: bytes) -> list[bytes]:

@@ -101,7 +101,7 @@ class Cookie:
         return self.__dict__ == other.__dict__ if isinstance(other, Cookie) else NotImplemented
 
     def __repr__(self) -> str:
-        return f"<Cookie {self.name or self.value} from {self.host}>"
+        return f"<Cookie {self.name or 'without a name'} from {self.host}>"  # no values in a log
 
 
 def parse_set_cookie(

@@ -54,6 +54,12 @@ def clip(data: bytes | str, limit: int = 80) -> str:
     return repr(data) if len(data) <= limit else f"{data[:limit]!r}…"
 
 
+def harmless(text: str, limit: int = 80) -> str:
+    """Text that a peer sent, for the middle of a line: unprintable escaped, cut short."""
+    cut = text if len(text) <= limit else f"{text[:limit]}…"
+    return cut if cut.isprintable() else repr(cut)[1:-1]
+
+
 def name_request(error: AsksException, what: str) -> None:
     """Put `what`, such as `GET http://host/path`, in front of an error that names neither."""
     method = what[: what.find(" ") + 1]

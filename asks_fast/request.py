@@ -191,6 +191,11 @@ def prepare(
     if layers.mentions("content-length") or layers.mentions("transfer-encoding"):
         layers = layers.copy()
         _settle_framing(layers, body)
+    if "proxy-authorization" in layers:
+        raise InvalidRequest(
+            "Proxy-Authorization among the headers would go to the server: give credentials with "
+            'the proxy, as in proxy="http://user:password@host:port"'
+        )
     if options.expect_continue and body is not None:
         layers = layers.copy()
         layers.set_default("Expect", "100-continue")

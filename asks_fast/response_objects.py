@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ._hotpath import HeaderTable, ResponseCore
-from .errors import AsksException, BadStatus, StreamConsumed, name_request
+from .errors import AsksException, BadStatus, StreamConsumed, harmless, name_request
 from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class BaseResponse(ResponseCore):
     attempts: int  # exchanges that were begun for this answer; set by the long way only
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status_code} {self.reason_phrase}>"
+        return f"<{type(self).__name__} {self.status_code} {harmless(self.reason_phrase)}>"
 
     async def __aenter__(self) -> Any:
         return self
@@ -164,7 +164,7 @@ class BaseResponse(ResponseCore):
         if self.status_code < 400:
             return
         whose = "Client" if self.status_code < 500 else "Server"
-        reason = self.reason_phrase or _standard_reason(self.status_code)
+        reason = harmless(self.reason_phrase) or _standard_reason(self.status_code)
         raise BadStatus(
             f"{self.status_code} {whose} Error: {reason} for url: {self.url}",
             self,

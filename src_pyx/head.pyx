@@ -4,6 +4,9 @@
 #         HTAB (RFC 9110 §5.5); a target is visible ASCII. Checked on the bytes that will be sent, after
 #         encoding, so that no encoding can smuggle CR, LF or NUL past the check.
 
+cdef enum:
+    LONGEST_PLAIN = 8192            # characters of a path that needs no second look
+
 cdef unsigned char[256] TOKEN       # RFC 9110 §5.6.2
 cdef unsigned char[256] PLAIN_PATH  # may stand in a path or query as it is, and means only itself
 
@@ -57,10 +60,11 @@ cdef bytes bytes_of(object text, str what):
         try:
             return (<str>text).encode("utf-8")
         except UnicodeEncodeError as error:
-            raise errors.InvalidHeader(f"{what} {text!r} can't be encoded: {error.reason}") from None
+            raise errors.InvalidHeader(f"{what} can't be encoded: {error.reason}") from None
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         return str(text).encode("ascii")
-    raise errors.InvalidHeader(f"{what} must be str or bytes, not {type(text).__name__}: {text!r}")
+    # What it is, but not what it holds: a field's value may be a secret.
+    raise errors.InvalidHeader(f"{what} must be str or bytes, not {type(text).__name__}")
 
 
 def check_method(method not None):
@@ -106,7 +110,10 @@ def render_head(bytes method not None, bytes target not None, bytes fields not N
 
 
 cdef bint extends_plainly(str path) noexcept:
-    """Whether a path can be put behind another byte for byte: nothing to quote, no dot segments."""
+    """Whether a path can be put behind another byte for byte: nothing to quote, no dot segments.
+
+    The long way, which knows how long a target may be, is for those that are not short.
+    """
     cdef Py_ssize_t i, n
     cdef const unsigned char *c
     cdef bint after_slash = True
@@ -114,6 +121,8 @@ cdef bint extends_plainly(str path) noexcept:
         return False
     c = <const unsigned char *>PyUnicode_DATA(path)
     n = PyUnicode_GET_LENGTH(path)
+    if n > LONGEST_PLAIN:
+        return False
     for i in range(n):
         if PLAIN_PATH[c[i]]:
             after_slash = c[i] == 47

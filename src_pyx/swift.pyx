@@ -51,6 +51,8 @@ cdef class Plan:
         first = PyBytes_GET_SIZE(self.before)
         if c[0] == 63 or first > 0 and PyBytes_AS_STRING(self.before)[first - 1] == 47:
             return None
+        if c[0] == 47 and length > 1 and c[1] == 47:
+            return None         # one slash joins base and path, however many there are
         last = PyBytes_GET_SIZE(self.after)
         position = first if c[0] == 47 else first + 1
         head = <bytes>PyBytes_FromStringAndSize(NULL, position + length + last)

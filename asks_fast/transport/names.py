@@ -14,6 +14,7 @@ import inspect
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import curio
@@ -37,6 +38,7 @@ __all__ = [
 TTLS = (60.0, 1.0)
 """Seconds that an answer and a failure are kept, unless told otherwise."""
 
+MOST_ADDRESSES = 64
 
 Lookup = Callable[[str], Awaitable[Iterable[Any]]]
 """A host name in, IP addresses out (str, or anything whose `str()` is an IP address)."""
@@ -253,7 +255,8 @@ class Names:
 
 
 def _checked(answer: Iterable[Any]) -> tuple[str, ...]:
-    addresses = tuple(dict.fromkeys(str(address) for address in answer))
+    """The addresses of an answer, the first `MOST_ADDRESSES` of them: each may cost a connect."""
+    addresses = tuple(islice(dict.fromkeys(map(str, answer)), MOST_ADDRESSES))
     for address in addresses:
         if literal_address(address, 0) is None:
             raise ValueError(f"the resolver returned {address!r}, which is no IP address")

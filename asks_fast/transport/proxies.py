@@ -34,6 +34,7 @@ _PORTS = {
 }
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_CREDENTIALS = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\\^`{|}]")
 
@@ -129,6 +130,10 @@ def make_proxy(
         raise InvalidURL(f"the proxy URL {shown} has no valid host and port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise InvalidURL(f"the proxy URL {shown} has more than a host and a port")
+    username = None if parts.username is None else unquote(parts.username)
+    password = None if parts.password is None else unquote(parts.password)
+    if _NOT_IN_CREDENTIALS.search(f"{username or ''}{password or ''}"):
+        raise InvalidURL(f"the credentials for the proxy {shown} have control characters")
     tls = None
     if verify is not None or ssl_context is not None:
         from .route import make_tls_settings
@@ -138,8 +143,8 @@ def make_proxy(
         scheme,
         _ascii_host(host),
         port or _PORTS[scheme],
-        None if parts.username is None else unquote(parts.username),
-        None if parts.password is None else unquote(parts.password),
+        username,
+        password,
         _checked_headers(headers),
         digest,
         tls,
@@ -147,7 +152,9 @@ def make_proxy(
 
 
 def _without_credentials(url: str) -> str:
-    scheme, mark, rest = url.rpartition("://")
+    scheme, mark, rest = url.partition("://")  # a password may hold a second one
+    if not mark:
+        return url.rpartition("@")[2]
     return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 

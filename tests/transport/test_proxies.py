@@ -48,6 +48,10 @@ def test_proxy_urls(url: str, expected: Proxy) -> None:
         "http://u:secret@a b",
         "http://u:secret@a\r\nb",
         "http://u:secret@" + "ü" * 80,
+        "http://u:secret://secret@p q",
+        "u:secret@p q",
+        "http://u:secret%0d%0aX:1@p",
+        "socks5://u%00:secret@p",
     ],
 )
 def test_bad_proxy_urls_show_no_credentials(url: str) -> None:
