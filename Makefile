@@ -11,14 +11,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SOURCES := setup.py pyproject.toml $(wildcard src_pyx/*)
 PYTEST := $(BIN)/pytest -n $(JOBS)
 
-.PHONY: help test smoke lint demo bench docs wheel sdist chaos soak sanitize test-all test-floor format clean
+.PHONY: help test smoke lint demo bench docs wheel sdist chaos soak fuzz sanitize test-all test-floor format clean
 
 help:
 	@echo "make demo      ten thousand requests over fifty connections, against a real server"
 	@echo "make test      the test suite (ARGS='-k name' for a part of it)"
 	@echo "make test-all  the suite on every installed Python from 3.10 to 3.13"
 	@echo "make lint      ruff, mypy, cython-lint, stubtest, and a build in which warnings are errors"
-	@echo "make bench     the benchmarks; make chaos, make soak, make sanitize: the long tests"
+	@echo "make bench     the benchmarks; make chaos, soak, fuzz, sanitize: the long tests"
 	@echo "make docs      the documentation, in site/"
 	@echo "make wheel     sdist, and the wheel built from it, in dist/"
 
@@ -62,10 +62,14 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/run.py $(ARGS)
 
 chaos: $(VENV)/.test
-	$(BIN)/pytest tests -m chaos --timeout 3600 $(ARGS)
+	$(BIN)/python tests/chaos/chaos.py $(ARGS)
 
 soak: $(VENV)/.test
-	$(BIN)/pytest tests -m soak --timeout 7200 $(ARGS)
+	$(BIN)/python tests/soak/soak.py $(ARGS)
+
+fuzz: $(VENV)/.test
+	$(PIP) install "atheris>=2.3"
+	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 sanitize: $(VENV)/.test
 	VENV=$(VENV) bash tests/sanitize.sh $(ARGS)

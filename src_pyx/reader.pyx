@@ -84,6 +84,7 @@ cdef class Reader:
                 joined, self.held = self.held, None
                 joined += data[:length]
                 if memchr(data, 10, <size_t>length) is NULL and len(joined) <= self.limits.head:
+                    check_start(joined, len(joined))
                     self.held = joined      # without a line end, no head ended
                     return MORE
                 data, length = joined, len(joined)

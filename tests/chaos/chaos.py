@@ -122,10 +122,7 @@ class Worker:
     async def once(self, ident: str) -> None:
         rng, report = self.rng, self.chaos.report
         draw = rng.random()
-        if draw < 0.12:
-            work = self.by_proxy(ident)
-        else:
-            work = self.ask(ident)
+        work = self.by_proxy(ident) if draw < 0.12 else self.ask(ident)
         try:
             blow = rng.random()
             if blow < 0.15:
@@ -286,11 +283,10 @@ class Chaos:
         if stats["lent"] or stats["waiting"] or stats["opening"]:
             self.report.wrong.append(f"places left behind: {stats}")
         try:
-            async with curio.timeout_after(20):
-                async with curio.TaskGroup() as group:
-                    for number in range(connections):
-                        target = f"{self.url}/last-{number}/together/{connections}"
-                        await group.spawn(self.session.get(target))
+            async with curio.timeout_after(20), curio.TaskGroup() as group:
+                for number in range(connections):
+                    target = f"{self.url}/last-{number}/together/{connections}"
+                    await group.spawn(self.session.get(target))
         except curio.TaskTimeout:
             self.report.wrong.append(f"not {connections} at once: {self.session.pool_stats()}")
             return

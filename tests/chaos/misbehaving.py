@@ -19,9 +19,7 @@ import threading
 import zlib
 from collections.abc import Awaitable, Callable
 
-INTRUDER = (
-    b"HTTP/1.1 200 OK\r\nX-Id: intruder\r\nContent-Length: 8\r\nContent-Type: text/plain\r\n\r\nintruder"
-)
+INTRUDER = b"HTTP/1.1 200 OK\r\nX-Id: intruder\r\nContent-Length: 8\r\n\r\nintruder"
 
 
 def body_of(ident: str, size: int) -> bytes:

@@ -6,7 +6,6 @@ import os
 import random
 
 import pytest
-
 from chaos.chaos import storm
 
 SECONDS = float(os.environ.get("ASKS_FAST_CHAOS_SECONDS", "6"))

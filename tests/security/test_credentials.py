@@ -268,9 +268,7 @@ PLACES = [
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-async def test_only_to_http_and_https(
-    peer: Callable[..., Peer], place: str, stream: bool
-) -> None:
+async def test_only_to_http_and_https(peer: Callable[..., Peer], place: str, stream: bool) -> None:
     """A redirect elsewhere is an error that names the place; nothing is opened (CVE-2009-0037)."""
     server = peer([repeat(expect(), send(moved(place)))])
     async with DSession() as session:
@@ -307,7 +305,8 @@ async def test_no_referer(peer: Callable[..., Peer]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["//evil.test/x", "http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"]
+    "path",
+    ["//evil.test/x", "http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
 )
 async def test_a_path_changes_no_host(peer: Callable[..., Peer], path: str) -> None:
     """`path=` is a path, whatever it looks like, also the second time (CVE-2022-35949)."""

@@ -158,13 +158,29 @@ async def test_multipart(peer: Callable[..., Peer], bad: str) -> None:
         assert lines[0].count(b'"') == (4 if b'; filename="' in lines[0] else 2)
 
 
-PIECES = ["/", "//", "a", "..", ".", "%2e", "?", "=", "&", "#", " ", "é", "\\", ":80", "@", "'", "~"]
+PIECES = [
+    "/",
+    "//",
+    "a",
+    "..",
+    ".",
+    "%2e",
+    "?",
+    "=",
+    "&",
+    "#",
+    " ",
+    "é",
+    "\\",
+    ":80",
+    "@",
+    "'",
+    "~",
+]
 
 
 @pytest.mark.parametrize("base", ["", "/", "/api", "/api/"])
-async def test_a_plan_and_the_long_way_send_the_same(
-    peer: Callable[..., Peer], base: str
-) -> None:
+async def test_a_plan_and_the_long_way_send_the_same(peer: Callable[..., Peer], base: str) -> None:
     """What a session sends by the plan of an earlier request is what it sends without one."""
     rng = random.Random(base)
     server, other = peer([repeat(expect(), send(OK))]), peer([repeat(expect(), send(OK))])
@@ -191,9 +207,7 @@ async def test_a_plan_and_the_long_way_send_the_same(
 
 
 TEXT = st.text(
-    st.one_of(
-        st.sampled_from("\r\n\0\x0b\x85\u2028\u010a\u010d:; \t%/?#@\\\"'"), st.characters()
-    ),
+    st.one_of(st.sampled_from("\r\n\0\x0b\x85\u2028\u010a\u010d:; \t%/?#@\\\"'"), st.characters()),
     max_size=20,
 )
 
@@ -247,9 +261,7 @@ async def test_framing_by_hand(peer: Callable[..., Peer], headers: dict[str, str
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT", "X-OWN"])
 @pytest.mark.parametrize("data", [None, b"", b"x", [b"one", b"two"]], ids=repr)
-async def test_a_body_is_always_framed(
-    peer: Callable[..., Peer], method: str, data: Any
-) -> None:
+async def test_a_body_is_always_framed(peer: Callable[..., Peer], method: str, data: Any) -> None:
     """Body or not, exactly one framing field, and it fits; also on GET (CVE-2020-35863)."""
     answer = b"HTTP/1.1 204 No Content\r\n\r\n"
     server = peer([repeat(expect(), send(answer))])
