@@ -50,27 +50,35 @@ def suite(pytestconfig: pytest.Config) -> Path:
     name, version = distribution()
     cache = Path(pytestconfig.cache.mkdir("curio-sdist"))  # type: ignore[union-attr]
     folder = cache / f"{name.replace('-', '_')}-{version}"
-    if not (folder / "tests").is_dir():
+    if not (folder / "examples").is_dir():
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:"]
-        command += ["--no-deps", "--no-build-isolation", "--dest", str(cache), f"{name}=={version}"]
+        command += ["--no-deps", "--dest", str(cache), f"{name}=={version}"]
+        if find_spec("setuptools"):  # else pip fetches it to read the sdist's metadata
+            command.append("--no-build-isolation")
         got = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         archives = list(cache.glob(f"*{version}.tar.gz"))
         if not archives:
             pytest.skip(f"no sdist of {name} {version} to be had: {got.stderr.strip()[-300:]}")
-        with tarfile.open(archives[0]) as archive:
-            wanted = [m for m in archive.getmembers() if "/tests/" in m.name and m.isfile()]
-            for member in wanted:
-                target = folder / "tests" / Path(member.name).name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                content = archive.extractfile(member)
-                assert content is not None
-                target.write_bytes(content.read())
+        unpack(archives[0], folder)
     return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """The tests, and the certificates among the examples that some of them use."""
+    with tarfile.open(archive) as sdist:
+        for member in sdist.getmembers():
+            room, name = Path(member.name).parts[1:2], Path(member.name).name
+            if member.isfile() and room in (("tests",), ("examples",)):
+                content = sdist.extractfile(member)
+                assert content is not None
+                target = folder / room[0] / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
 
 
 def run_suite(suite: Path, report: Path, ours: bool, tests: list[str]) -> Outcomes:
     """{test id: passed, failed or skipped}, from a run in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=20"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=60"]
     command += ["-o", "addopts=", "-W", "ignore", f"--junitxml={report}"]
     command += [f"--rootdir={suite}", "-c", os.devnull]
     command += [f"--deselect={test}" for test in DIALS_OUT]
@@ -85,7 +93,7 @@ def run_suite(suite: Path, report: Path, ours: bool, tests: list[str]) -> Outcom
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=400,
         check=False,
     )
     assert report.exists(), done.stdout[-3000:] + done.stderr[-1000:]
@@ -108,7 +116,7 @@ def run_both(suite: Path, folder: Path, tests: list[str]) -> tuple[Outcomes, Out
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_what_passes_on_curio_passes_here(suite: Path, tmp_path: Path) -> None:
     """The same set of curio's tests passes on curio's kernel and on ours."""
     stock, own = run_both(suite, tmp_path, [])
