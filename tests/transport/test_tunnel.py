@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import curio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.peer import Peer
+from support.peer import Peer, PeerConnection
 from support.relaying import relay
 from support.steps import OK, close, drip, expect, expect_head, reset, send, stall
 from support.sweep import sweep
@@ -300,6 +302,44 @@ async def test_a_proxy_may_have_tls_settings_of_its_own(
     connector = Connector(proxy=proxy)
     with pytest.raises(errors.CertificateError, match=f"https://localhost:{origin.port}"):
         await connector.connect(connector.route_for("https", "localhost", origin.port))
+
+
+async def test_what_is_for_the_origin_is_not_shown_to_the_proxy(
+    peer: Callable[..., Peer],
+    certificate_authority: Any,
+    server_certificate: Any,
+    tmp_path: Path,
+) -> None:
+    """The client certificate and the pin are the origin's: the proxy gets none and needs none."""
+    ca, both = tmp_path / "ca.pem", tmp_path / "client.pem"
+    certificate_authority.cert_pem.write_to_path(ca)
+    identity = certificate_authority.issue_cert("client@example.test")
+    identity.private_key_and_cert_chain_pem.write_to_path(both)
+    shown: list[bool] = []
+
+    def note(connection: PeerConnection) -> None:
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        shown.append(bool(connection.sock.getpeercert()))
+
+    contexts = []
+    for certificate in (certificate_authority.issue_cert("localhost"), server_certificate):
+        contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        certificate.configure_cert(contexts[-1])
+        certificate_authority.configure_trust(contexts[-1])
+        contexts[-1].verify_mode = ssl.CERT_OPTIONAL
+    proxy = peer([note, expect("CONNECT"), send(OPEN), relay], tls=contexts[0])
+    origin = peer([note, expect(), send(OK)], tls=contexts[1])
+    pem = server_certificate.cert_chain_pems[0].bytes().decode()
+    pin = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    connector = Connector(
+        proxy=f"https://localhost:{proxy.port}", verify=ca, cert=both, fingerprint=pin
+    )
+    sock = await connector.connect(connector.route_for("https", "localhost", origin.port))
+    wrapped = curio.io.Socket(sock)
+    await wrapped.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await wrapped.recv(1000) == OK
+    await wrapped.close()
+    assert shown == [False, True]
 
 
 async def test_a_cut_inside_is_seen_outside(
