@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .options import CONNECTOR_OPTIONS
 from .response_objects import Response
-from .sessions import CONNECTOR_OPTIONS, DSession
+from .sessions import DSession
 from .stream_body import StreamBody
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]

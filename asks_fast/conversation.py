@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import curio
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .cookie_utils import CookieTracker
     from .transport.dispatch import Transport
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "tracker_of"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -330,3 +330,16 @@ async def _drain(body: StreamBody) -> None:
 def _values(response: BaseResponse, name: bytes) -> list[bytes]:
     """The values of a field as they came, so that what is no UTF-8 goes back byte for byte."""
     return [value for field, value in response.headers.raw if field.lower() == name]
+
+
+def tracker_of(wanted: Any) -> Any:
+    """The cookie jar that `persist_cookies=` means: a new one for True, None for none."""
+    if not wanted and not hasattr(wanted, "header_for"):
+        return None
+    if wanted is True:
+        from .cookie_utils import CookieTracker
+
+        return CookieTracker()
+    if not hasattr(wanted, "header_for"):
+        raise TypeError(f"persist_cookies must be True or a CookieTracker, not {wanted!r}")
+    return wanted

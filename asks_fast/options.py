@@ -18,7 +18,13 @@ from typing import Any
 from .errors import InvalidRequest
 from .transport.timeouts import Timeouts
 
-__all__ = ["CONNECTION_OPTIONS", "POOL_OPTIONS", "RequestOptions", "unexpected"]
+__all__ = [
+    "CONNECTION_OPTIONS",
+    "CONNECTOR_OPTIONS",
+    "POOL_OPTIONS",
+    "RequestOptions",
+    "unexpected",
+]
 
 DEFAULT_READ_TIMEOUT = 300.0
 DEFAULT_CONNECT_TIMEOUT = 60.0
@@ -37,6 +43,17 @@ CONNECTION_OPTIONS = frozenset(
         "verify",
     }
 )
+
+# Options of a session's connections.
+CONNECTOR_OPTIONS = CONNECTION_OPTIONS | {
+    "dns_negative_ttl",
+    "dns_ttl",
+    "happy_eyeballs_delay",
+    "hosts",
+    "keepalive",
+    "socket_options",
+    "trust_env",
+}
 
 # Options of a session's pool and parser: name → default.
 POOL_OPTIONS: dict[str, Any] = {

@@ -153,6 +153,10 @@ class PreparedRequest:
             return None
         return body
 
+    def copy(self) -> PreparedRequest:
+        """The same request, as it was before anything was added for a sending."""
+        return self.redirected(self.method, self.url, self.body, frozenset())
+
     def redirected(
         self, method: str, url: Url, body: Body | None, drop: frozenset[str]
     ) -> PreparedRequest:

@@ -14,16 +14,16 @@ Not here: redirects and challenges (`conversation`), connections (`transport`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from multidict import CIMultiDict, getversion
+from multidict import getversion
 
 from . import _hotpath, interception
-from .conversation import REDIRECTS, Conversation
+from .conversation import REDIRECTS, Conversation, tracker_of
 from .errors import AsksException, InvalidURL, ServerClosedConnectionError, name_request
-from .fields import Layers, pairs_of
+from .fields import Layers
 from .options import (
+    CONNECTOR_OPTIONS,
     DEFAULT_READ_TIMEOUT,
     POOL_OPTIONS,
     SESSION_DEFAULTS,
@@ -32,46 +32,22 @@ from .options import (
 )
 from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
+from .session_plans import is_plain, make_plan
+from .session_settings import Settings
+from .session_verbs import Verbs
 from .transport.connect import Connector
 from .transport.dispatch import Transport
 from .transport.events import teller
 from .urls import Url, join_path, parse_url
-
-if TYPE_CHECKING:
-    from .crawl.jobs import Result
-    from .crawl.mapping import Map
-
-if TYPE_CHECKING:
-    from .crawl.mapping import Map, Result
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session"]
 
 Self = TypeVar("Self", bound="BaseSession")
 
 MOST_PLANS = 4096
-CONNECTOR_OPTIONS = frozenset(
-    {
-        "cert",
-        "dns_negative_ttl",
-        "dns_ttl",
-        "fingerprint",
-        "happy_eyeballs_delay",
-        "hosts",
-        "keepalive",
-        "proxy",
-        "resolver",
-        "server_hostname",
-        "socket_options",
-        "source_address",
-        "ssl_context",
-        "trust_env",
-        "unix_socket",
-        "verify",
-    }
-)
 
 
-class BaseSession:
+class BaseSession(Settings, Verbs):
     """What all sessions have in common.
 
     Keyword arguments beyond those of the kind of session: any argument of a request as a default
@@ -99,76 +75,16 @@ class BaseSession:
         if options.keys() - SESSION_DEFAULTS:
             raise unexpected(type(self).__name__, options.keys() - SESSION_DEFAULTS)
         RequestOptions(options, type(self).__name__)  # what is wrong shows here
-        self._defaults = options
-        self._base: Url | None = None
-        self._endpoint = endpoint or ""
-        self._plans: dict[tuple[str, str], _hotpath.Plan] = {}
+        super().__init__(base, endpoint, headers, encoding, options)
+        self._ssl_context = connector.get("ssl_context")
+        self._source_address = connector.get("source_address")
         self._plans_of = -1
-        self._front: str | None = None  # the target of base and endpoint
-        self._layers: Layers | None = None
         self._layers_of = -1
-        self._headers = self._as_headers(headers)
-        self._encoding = encoding
-        self._cookie_tracker = _make_tracker(persist_cookies)
+        self._cookie_tracker = tracker_of(persist_cookies)
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
         # What every request gets that says nothing else, those by a plan included.
         self._transport.pool.patience = self._transport.pool.write_patience = DEFAULT_READ_TIMEOUT
-        self._set_base(base)
-
-    # -- what may be changed at any time
-
-    @staticmethod
-    def _as_headers(headers: Any) -> CIMultiDict[Any]:
-        return CIMultiDict(pairs_of(headers))
-
-    def _set_base(self, base: str | None) -> None:
-        if base:
-            url = parse_url(base)
-            if "?" in url.target or url.fragment is not None:
-                raise InvalidURL(
-                    f"{str(url)!r} can't be the base of requests: it has a query or fragment; "
-                    "give those with the request (params=, path=)"
-                )
-            self._base = url
-        else:
-            self._base = None
-        self._forget()
-
-    def _forget(self) -> None:
-        """Something changed that plans and the like were made of."""
-        self._plans.clear()
-        self._front = self._layers = None
-
-    @property
-    def endpoint(self) -> str:
-        """The path behind the host that every request starts with."""
-        return self._endpoint
-
-    @endpoint.setter
-    def endpoint(self, endpoint: str | None) -> None:
-        self._endpoint = endpoint or ""
-        self._forget()
-
-    @property
-    def headers(self) -> CIMultiDict[Any]:
-        """The fields that every request of this session carries; change or assign at any time."""
-        return self._headers
-
-    @headers.setter
-    def headers(self, headers: Any) -> None:
-        self._headers = self._as_headers(headers)
-        self._forget()
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of text sent, and of text received that does not name its own."""
-        return self._encoding
-
-    @encoding.setter
-    def encoding(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._forget()
 
     @property
     def cookie_tracker_obj(self) -> Any:
@@ -230,17 +146,39 @@ class BaseSession:
         target = self._locate(url, options)
         layers = self._fields()
         request = prepare(method, target, layers, options, self.encoding)
-        tracker = self._cookie_tracker
-        if options.persist_cookies is not None:
-            tracker = _make_tracker(options.persist_cookies)
         if not given.keys() - {"path"}:
             self._learn(request, url, layers)
         if first is not None:
             first.request = request
+        return await self._converse(request, first, fresh)
+
+    async def _converse(
+        self, request: PreparedRequest, first: Any = None, fresh: bool = False
+    ) -> Response:
+        tracker = self._cookie_tracker
+        if request.options.persist_cookies is not None:
+            tracker = tracker_of(request.options.persist_cookies)
         conversation = Conversation(
             self._transport, request, encoding=self.encoding, cookies=tracker, fresh=fresh
         )
         return await conversation.run(first)  # type: ignore[return-value]
+
+    def prepare(self, method: str, url: str | Url | None = None, **options: Any) -> PreparedRequest:
+        """The request that `request` would make, to be looked at, and sent by `send`.
+
+        Cookies and credentials are added when it is sent. Raises what `request` raises before it
+        sends anything.
+        """
+        given = RequestOptions({**self._defaults, **options} if self._defaults else options)
+        target = self._locate(url, given)
+        return prepare(method, target, self._fields().copy(), given, self.encoding)
+
+    async def send(self, request: PreparedRequest) -> Response:
+        """Send a prepared request, any number of times if its body can be replayed.
+
+        As `request` in all else.
+        """
+        return await self._converse(request.copy())
 
     def _fields(self) -> Layers:
         """The fields that every request of this session starts with; not to be changed."""
@@ -266,16 +204,12 @@ class BaseSession:
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
         """Keep a plan for requests like this one, if they need nothing but a path."""
-        plain = (
-            not self._defaults
-            and self._cookie_tracker is None
-            and self.encoding == "utf-8"
-            and request.url.userinfo is None
-            and request.url.scheme in ("http", "https")
-            and request.method in ("GET", "HEAD", "OPTIONS", "DELETE")
-            and not request.says_close
-        )
-        if not plain:
+        if (
+            self._defaults
+            or self._cookie_tracker is not None
+            or self.encoding != "utf-8"
+            or not is_plain(request)
+        ):
             return
         origin = self._transport.origin(request)
         if origin.route.forward or self._connector.rotates or teller(request) is not None:
@@ -288,66 +222,7 @@ class BaseSession:
             key, target = (request.method, request.url.origin), "/"
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
-        fields = _hotpath.render_fields([("Host", request.url.authority), *layers.pairs()])
-        self._plans[key] = _hotpath.Plan(
-            origin,
-            request.method.encode("ascii"),
-            target.encode("ascii"),
-            fields,
-            Response,
-            self._transport.open,
-            self._transport.watch,
-        )
-
-    async def get(self, url: str | Url | None = None, **options: Any) -> Response:
-        """GET; arguments as for `request`."""
-        return await self.request("GET", url, **options)
-
-    async def head(self, url: str | Url | None = None, **options: Any) -> Response:
-        """HEAD; redirects are followed only if `follow_redirects=True`."""
-        return await self.request("HEAD", url, **options)
-
-    async def post(self, url: str | Url | None = None, **options: Any) -> Response:
-        """POST; arguments as for `request`."""
-        return await self.request("POST", url, **options)
-
-    async def put(self, url: str | Url | None = None, **options: Any) -> Response:
-        """PUT; arguments as for `request`."""
-        return await self.request("PUT", url, **options)
-
-    async def delete(self, url: str | Url | None = None, **options: Any) -> Response:
-        """DELETE; arguments as for `request`."""
-        return await self.request("DELETE", url, **options)
-
-    async def options(self, url: str | Url | None = None, **options: Any) -> Response:
-        """OPTIONS; arguments as for `request`."""
-        return await self.request("OPTIONS", url, **options)
-
-    async def patch(self, url: str | Url | None = None, **options: Any) -> Response:
-        """PATCH; arguments as for `request`."""
-        return await self.request("PATCH", url, **options)
-
-    # -- many requests
-
-    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> Map:
-        """Results of many requests, as they complete: `async for result in session.map(urls)`.
-
-        `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
-        `(key, one of these)`, endless ones too. `concurrency=` most under way, default all the
-        connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
-        A failure is a result. Left early, it cancels what is under way.
-        """
-        from .crawl.mapping import map_requests
-
-        return map_requests(self, requests, **options)
-
-    async def gather(
-        self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
-    ) -> list[Result]:
-        """The results of a few requests, in the order asked; arguments as for `map`."""
-        from .crawl.mapping import gather
-
-        return await gather(self, requests, **options)
+        self._plans[key] = make_plan(self._transport, origin, request, target, layers)
 
     # -- lifetime
 
@@ -396,18 +271,6 @@ class BaseSession:
         where = f" {self._base.origin}" if self._base is not None else ""
         state = "closed" if pool.closed else f"{pool.open} of {pool.limit} connections open"
         return f"<{type(self).__name__}{where}, {state}>"
-
-
-def _make_tracker(wanted: Any) -> Any:
-    if not wanted and not hasattr(wanted, "header_for"):
-        return None
-    if wanted is True:
-        from .cookie_utils import CookieTracker
-
-        return CookieTracker()
-    if not hasattr(wanted, "header_for"):
-        raise TypeError(f"persist_cookies must be True or a CookieTracker, not {wanted!r}")
-    return wanted
 
 
 class HSession(BaseSession):

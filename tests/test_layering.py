@@ -47,7 +47,7 @@ ROOMS = [
 # Imports that look upwards on purpose, each inside a function that runs when all is loaded.
 ON_PURPOSE = {
     ("response_objects", "request"): "the request of the swift way is made up when asked for",
-    ("sessions", "crawl.mapping"): "`session.map` is a way into the crawl room, loaded when called",
+    ("session_verbs", "crawl.mapping"): "`session.map` is a way into the crawl room, loaded when called",
     ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
 }
 

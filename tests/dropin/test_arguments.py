@@ -380,3 +380,39 @@ async def test_asks_exceptions_only(peer: Any) -> None:
         server: Peer = peer([expect(), send(bytes_), stall()])
         with pytest.raises(AsksException):
             await asks_fast.get(server.url, timeout=5)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
+async def test_both_ways_send_the_same(method: str, peer: Any) -> None:
+    """The first request of its kind and those that follow it swiftly are the same bytes."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    server: Peer = peer([repeat(expect(), send(head))])
+    async with HSession(server.url, "/e", headers={"X-Own": "ü", "accept": None}) as session:
+        for _ in range(3):
+            await session.request(method, path="/p?q=1")
+        await session.request(method, path="/p?q=1", timeout=5)
+    async with DSession(headers={"X-Own": "ü", "accept": None}) as session:
+        for _ in range(3):
+            await session.request(method, f"{server.url}/e/p?q=1")
+    assert len({request.raw for request in server.requests}) == 1
+    assert len(server.requests) == 7
+
+
+async def test_context_and_source_address_may_be_assigned(
+    tls_server: Server, client_context: Any, app_server: Server
+) -> None:
+    """`ssl_context` and `source_address` of a session may be assigned, as in later asks."""
+    import ssl
+
+    async with Session(tls_server.url) as session:
+        assert session.ssl_context is None
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await session.get()
+        session.ssl_context = client_context
+        assert (await session.get()).text == "hello"
+    async with Session(app_server.url, connections=3) as session:
+        assert (await session.get(path="/ip")).json() == {"origin": "127.0.0.1"}
+        assert (await session.get(path="/ip")).json() == {"origin": "127.0.0.1"}
+        session.source_address = "127.0.0.9"
+        assert (await session.get(path="/ip")).json() == {"origin": "127.0.0.9"}
+        assert (await session.get(path="/ip")).json() == {"origin": "127.0.0.9"}

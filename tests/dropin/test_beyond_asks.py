@@ -148,3 +148,22 @@ async def test_field_names_as_written(peer: Callable[..., Peer]) -> None:
     )
     names = [name for name, _ in server.requests[0].headers]
     assert names == ["Host", "Accept", "Connection", "x-lOwEr", "B"]
+
+
+async def test_build_then_send(app_server: Server) -> None:
+    """A request can be made first, looked at, and sent more than once."""
+    async with HSession(app_server.url, auth=("user", "pw"), persist_cookies=True) as session:
+        request = session.prepare("put", path="/put", json={"a": 1}, headers={"X-Own": "1"})
+        assert repr(request) == f"<PreparedRequest PUT {app_server.url}/put>"
+        assert request.headers["X-Own"] == "1"
+        assert request.body is not None
+        assert request.body.buffered == b'{"a": 1}'
+        for _ in range(2):
+            sent = (await session.send(request)).json()
+            assert (sent["method"], sent["json"]) == ("PUT", {"a": 1})
+            assert sent["headers"]["authorization"] == "Basic dXNlcjpwdw=="
+        assert "Authorization" not in request.headers
+        with pytest.raises(InvalidRequest):
+            session.prepare("GET", path="/", headers={"Content-Length": "x"})
+        redirect = session.prepare("GET", path="/redirect/1", params={"a": 1})
+        assert len((await session.send(redirect)).history) == 1
