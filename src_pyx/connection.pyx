@@ -176,7 +176,7 @@ cdef class Connection:
                 sent += taken
                 continue
             self.waiting_since = now()
-            await wait_either(self.fd)
+            await wait_either(self.handle)
             found = self.receive()
             if found != MORE:
                 self.cut_short = True
@@ -500,11 +500,18 @@ cdef class Connection:
             )
 
 
-async def wait_either(int fd):
-    """Wait until a socket can be written or read, whichever comes first: two waits in one trap."""
-    poller = DefaultSelector()
+async def wait_either(Handle handle):
+    """Wait until a socket can be written or read, whichever comes first: two waits in one trap.
+
+    That takes a descriptor; without one it is the writing alone that is waited for.
+    """
     try:
-        poller.register(fd, EVENT_READ | EVENT_WRITE)
+        poller = DefaultSelector()
+    except OSError:
+        await Trap(("trap_io", handle, EVENT_WRITE, "WRITE_WAIT"))
+        return
+    try:
+        poller.register(handle.fd, EVENT_READ | EVENT_WRITE)
         await Trap(("trap_io", poller, EVENT_READ, "WRITE_WAIT"))
         await Trap(("trap_io_release", poller))
     finally:
