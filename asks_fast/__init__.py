@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .cookie_utils import Cookie, CookieTracker
     from .kernel import Kernel, run
     from .multipart import MultipartData
+    from .netrc_auth import NetrcAuth
     from .transport.proxies import Proxy
     from .transport.retry import Retry
     from .transport.timeouts import Timeouts
@@ -84,6 +85,7 @@ __all__ = [
     "Kernel",
     "MultipartData",
     "NameResolutionError",
+    "NetrcAuth",
     "PoolTimeout",
     "PostResponseAuth",
     "PreResponseAuth",
@@ -131,6 +133,7 @@ _LAZY = {
     "DigestAuth": "auth",
     "Kernel": "kernel",
     "MultipartData": "multipart",
+    "NetrcAuth": "netrc_auth",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
     "Proxy": "transport.proxies",

@@ -283,9 +283,47 @@ class Response(BaseResponse):
         declared = self.headers.get("content-type", "")
         return self.text if "charset" in declared.lower() else self.content
 
+    def __reduce__(self) -> Any:
+        """Pickled without the request's head, which may hold credentials, but for its method."""
+        state = (self.reason_phrase, self.method, self.url, self.http_version)
+        return _thawed, (
+            self.status_code,
+            self.headers,
+            bytes(self.body),
+            state,
+            self.history,
+            (self._fallback, getattr(self, "_chosen", None)),
+        )
+
     def iter_lines(self) -> list[str]:
         """The lines of `text`, without their ends."""
         return self.text.splitlines()
+
+
+def _thawed(
+    status: int,
+    headers: HeaderTable,
+    body: bytes,
+    state: tuple[str, str, str, str],
+    history: list[Any],
+    encodings: tuple[str, str | None],
+) -> Response:
+    """A response that was pickled."""
+    response = Response()
+    reason, method, url, version = state
+    head = f"{method} / HTTP/{version}\r\n\r\n".encode()
+    response.assume(
+        status,
+        headers,
+        body,
+        reason=reason.encode("utf-8", "replace"),
+        sent_head=head,
+        minor=int(version == "1.1"),
+    )
+    response.url = url
+    response.history = history
+    response._encoding, response._chosen = encodings
+    return response
 
 
 class StreamResponse(BaseResponse):

@@ -31,7 +31,7 @@ ROOMS = [
     ("one prepared request", ["request", "options"]),
     ("what an answer is", ["response_objects", "stream_body"]),
     ("connections", ["transport"]),
-    ("one concern each", ["multipart", "auth", "cookie_*", "body", "decoding", "http_utils"]),
+    ("one concern each", ["multipart", "auth", "netrc_auth", "cookie_*", "body", "decoding", "http_utils"]),
     (
         "their parts",
         ["digest", "challenges", "file_sources", "sources", "codings", "coding_*", "charsets"],

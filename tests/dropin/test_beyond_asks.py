@@ -6,7 +6,9 @@ Rules:  through sessions and on real servers; the parts have tests of their own.
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from support.servers import Server, application
 from support.steps import OK, close, expect, repeat, send
 
 import asks_fast
-from asks_fast import DSession, HSession, Retry, ServerClosedConnectionError, Timeouts
+from asks_fast import DSession, HSession, NetrcAuth, Retry, ServerClosedConnectionError, Timeouts
 from asks_fast.errors import InvalidRequest
 
 FOREVER = repeat(expect(), send(OK))
@@ -167,3 +169,40 @@ async def test_build_then_send(app_server: Server) -> None:
             session.prepare("GET", path="/", headers={"Content-Length": "x"})
         redirect = session.prepare("GET", path="/redirect/1", params={"a": 1})
         assert len((await session.send(redirect)).history) == 1
+
+
+async def test_pickling(app_server: Server) -> None:
+    """A response can be pickled with its history; the credentials of its request stay behind."""
+    async with HSession(app_server.url, auth=("user", "hidden")) as session:
+        for path in ("/redirect-to?url=/json", "/gzip", "/text/iso-8859-1", "/status/404"):
+            response = await session.get(path=path)
+            frozen = pickle.dumps(response)
+            assert b"Basic" not in frozen
+            again = pickle.loads(frozen)
+            assert repr(again) == repr(response)
+            assert (again.url, again.method) == (response.url, "GET")
+            assert again.headers == response.headers
+            assert (again.text, again.content) == (response.text, response.content)
+            assert [old.url for old in again.history] == [old.url for old in response.history]
+            assert again.is_complete
+
+
+async def test_netrc(app_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`NetrcAuth` gives each host what the file says of it, and nothing to others."""
+    path = tmp_path / "netrc"
+    path.write_text("machine 127.0.0.1 login user password s3cret\n")
+    path.chmod(0o600)
+    auth = NetrcAuth(path)
+    url = f"{app_server.url}/basic-auth/user/s3cret"
+    assert (await asks_fast.get(url, auth=auth)).status_code == 200
+    elsewhere = url.replace("127.0.0.1", "localhost")
+    assert (await asks_fast.get(elsewhere, auth=auth)).status_code == 401
+    monkeypatch.setenv("NETRC", str(path))
+    assert (await asks_fast.get(url, auth=NetrcAuth())).status_code == 200
+    assert repr(auth) == "<NetrcAuth, 1 hosts>"
+    path.write_text("machine 127.0.0.1 nonsense s3cret\n")
+    with pytest.raises(InvalidRequest) as caught:
+        NetrcAuth(path)
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(InvalidRequest, match="No such file"):
+        NetrcAuth(tmp_path / "missing")
