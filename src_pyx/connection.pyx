@@ -14,6 +14,7 @@ cdef enum:
 
 cdef enum:
     DIRECT_FROM = 65536         # a body with more than this to come is received into its final buffer
+    FULL_RECORD = 16384         # bytes in the longest TLS record (RFC 8446 §5.1)
     FIRST_GRANT = 67108864      # bytes set aside for a body on its sender's word alone
 
 cdef enum:
@@ -39,6 +40,7 @@ cdef class Connection:
 
     cdef readonly int fd            # -1 once closed
     cdef readonly object layer      # the TLS object that reads and writes for us, None without TLS
+    cdef object engine              # OpenSSL's object in an SSLSocket, without its Python; or None
     cdef object owner               # the socket object that closes the descriptor; None once closed
     cdef Handle handle
     cdef Trap readable
@@ -76,6 +78,7 @@ cdef class Connection:
         self.layer = None
         if hasattr(sock, "do_handshake"):
             self.layer = sock
+            self.engine = getattr(sock, "_sslobj", None)
             if WantRead is None:
                 meet_tls()
         self.handle = Handle(self.fd)
@@ -101,7 +104,7 @@ cdef class Connection:
     cdef void disown(self):
         """Close the descriptor, and leave the message to the task that may be at it."""
         self.place = CLOSED
-        owner, self.owner, self.layer = self.owner, None, None
+        owner, self.owner, self.layer, self.engine = self.owner, None, None, None
         self.fd = -1
         try:
             owner.close()
@@ -150,7 +153,8 @@ cdef class Connection:
         cdef Py_ssize_t taken
         if self.layer is not None:
             try:
-                taken = self.layer.send(PyMemoryView_FromMemory(<char *>data, length, 0x100))
+                view = PyMemoryView_FromMemory(<char *>data, length, 0x100)
+                taken = self.layer.send(view) if self.engine is None else self.engine.write(view)
             except (WantWrite, WantRead):
                 return -1
             except OSError:
@@ -227,17 +231,21 @@ cdef class Connection:
             raise self.broken(OSError(errno, os.strerror(errno)))
         return came
 
+    cdef Py_ssize_t pull_record(self, char *data, Py_ssize_t room) except -2:
+        view = PyMemoryView_FromMemory(data, room, 0x200)
+        if self.engine is None:
+            return self.layer.recv_into(view, room)
+        return self.engine.read(room, view)
+
     cdef Py_ssize_t pull_layer(self, char *data, Py_ssize_t room) except -2:
         """As `pull`, through TLS: as many records as are there and fit."""
         cdef Py_ssize_t came = 0, got
         try:
             while came < room:
-                got = self.layer.recv_into(
-                    PyMemoryView_FromMemory(data + came, room - came, 0x200), room - came
-                )
-                if got == 0:
-                    return came
+                got = self.pull_record(data + came, room - came)
                 came += got
+                if got < FULL_RECORD:
+                    return came     # the end, or the last of a burst: more will wake us again
         except (WantRead, WantWrite):
             return came if came else -1
         except OSError as error:
