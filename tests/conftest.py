@@ -38,15 +38,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let every program that a test starts import the copy of asks_fast that is tested.
-
-    Python puts the working directory before all else, so that must not be the project's.
-    """
+    """Let every program that a test starts import the copy of asks_fast that is tested."""
     spec = importlib.util.find_spec("asks_fast")
     assert spec is not None
     assert spec.origin is not None, "asks_fast is not to be found"
     home = str(Path(spec.origin).parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [os.getenv("PYTHONPATH")])])
+
+
+def pytest_collection_finish() -> None:
+    """Leave the project's folder: Python puts the working directory before all else on its path.
+
+    Not before the collection, which finds tests by paths relative to where pytest was started.
+    """
     os.chdir(Path(__file__).parent)
 
 
