@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from curio import Task, TaskGroup, current_task, sleep, spawn
+from curio.errors import TaskCancelled
 from curio.io import Socket
 from curio.sched import SchedFIFO
 
@@ -150,6 +151,10 @@ class Map:
             return await run.next_result()
         except Exception:  # the end, or what the input raised
             await self.aclose()
+            raise
+        except TaskCancelled:
+            if self._watch is not None:  # nobody else will close it, and the task's error holds us
+                await self.aclose()
             raise
 
     async def __aenter__(self) -> Self:

@@ -191,8 +191,9 @@ async def test_leaving_a_plain_loop_early_cancels() -> None:
     assert session.under_way == 0
 
 
-async def test_cancelled_reader() -> None:
-    """A reader cancelled at its await takes its workers with it."""
+@pytest.mark.parametrize("closing", [True, False])
+async def test_cancelled_reader(closing: bool) -> None:
+    """A reader cancelled at its await takes its workers with it, `async with` or not."""
 
     async def never(url: str) -> Answer:
         await curio.Event().wait()
@@ -201,7 +202,12 @@ async def test_cancelled_reader() -> None:
     session = TableSession(never)
 
     async def read() -> None:
-        async with map_requests(session, map(str, count())) as results:
+        results = map_requests(session, map(str, count()))
+        if closing:
+            async with results:
+                async for _ in results:
+                    pass
+        else:
             async for _ in results:
                 pass
 
@@ -210,6 +216,21 @@ async def test_cancelled_reader() -> None:
         await sleep(0)
     await task.cancel()
     assert session.under_way == 0
+
+
+async def test_time_limit_on_one_result() -> None:
+    """A time limit on the wait for one result leaves the run as it is."""
+    go_on = curio.Event()
+
+    async def answer(url: str) -> Answer:
+        await go_on.wait()
+        return Answer()
+
+    mapped = map_requests(TableSession(answer), ["1", "2"])
+    with pytest.raises(curio.TaskTimeout):
+        await curio.timeout_after(0.01, mapped.__anext__)
+    await go_on.set()
+    assert sorted([r.key async for r in mapped]) == ["1", "2"]
 
 
 async def test_stop_finishes_what_is_under_way() -> None:

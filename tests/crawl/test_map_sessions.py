@@ -1,0 +1,103 @@
+"""session.map and session.gather on real sessions and a real server."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import curio
+import pytest
+from support.servers import Server
+
+from asks_fast import DSession, HSession, Session
+from asks_fast.crawl import Politeness
+from asks_fast.errors import CircuitOpen, ConnectionFailed, InvalidURL, RobotsDisallowed
+
+
+def base(server: Server) -> str:
+    return f"http://{server.host}:{server.port}"
+
+
+@pytest.mark.parametrize("kind", [HSession, Session])
+async def test_paths(app_server: Server, kind: Any) -> None:
+    """A session with a host maps paths, over all its connections and no more."""
+    async with kind(base(app_server), connections=5) as session:
+        results = [r async for r in session.map(f"/asks/test/{n}" for n in range(60))]
+        assert sorted(int(r.response.text) for r in results) == list(range(60))
+        assert all(r.response.text == r.key.rpartition("/")[2] for r in results)
+        stats = session.pool_stats()
+        assert (stats["lent"], stats["waiting"]) == (0, 0)
+        assert stats["made"] <= 5
+
+
+async def test_gather_everything(app_server: Server) -> None:
+    """URLs, dicts with bodies and keys, refused hosts and nonsense, in the order asked."""
+    requests = [
+        base(app_server) + "/asks/test/1",
+        {"method": "POST", "url": base(app_server) + "/echo", "data": b"two", "key": 2},
+        ("three", "http://127.0.0.1:1/"),
+        "no url at all",
+        {"url": base(app_server) + "/", "nonsense": True},
+    ]
+    async with DSession(connections=3) as session:
+        one, two, three, four, five = await session.gather(requests)
+    assert (one.response.text, two.key, two.response.content) == ("1", 2, b"two")
+    assert (three.key, type(three.error)) == ("three", ConnectionFailed)
+    assert isinstance(four.error, InvalidURL)
+    assert isinstance(five.error, TypeError)
+
+
+@pytest.mark.parametrize("closing", [True, False])
+async def test_leaving_early_leaves_the_pool_clean(app_server: Server, closing: bool) -> None:
+    """Left early, with or without `async with`: nothing is lent, and the session goes on."""
+    async with HSession(base(app_server), connections=6) as session:
+        paths = (f"/slow/0.05?{n}" for n in count())
+        if closing:
+            async with session.map(paths) as results:
+                async for _ in results:
+                    break
+        else:
+            async for _ in session.map(paths):
+                break
+            while session.pool_stats()["lent"]:
+                await curio.sleep(0)
+        stats = session.pool_stats()
+        assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0)
+        assert (await session.get(path="/asks/test/7")).text == "7"
+
+
+async def test_cancelled(app_server: Server) -> None:
+    """Cancelled in the middle: nothing is lent, nothing waits in line."""
+    async with HSession(base(app_server), connections=4) as session:
+
+        async def read() -> None:
+            async for _ in session.map((f"/slow/5?{n}" for n in count()), concurrency=10):
+                pass
+
+        task = await curio.spawn(read)
+        while session.pool_stats()["waiting"] < 6:
+            await curio.sleep(0)
+        await task.cancel()
+        await curio.sleep(0)
+        while session.pool_stats()["lent"]:
+            await curio.sleep(0)
+        assert session.pool_stats()["waiting"] == 0
+
+
+async def test_politely(app_server: Server) -> None:
+    """robots.txt, Retry-After and the circuit, on the wire."""
+    pytest.importorskip("protego", reason="protego is not installed")
+    url = base(app_server)
+    options = Politeness(robots=True, failures=2, user_agent="test")
+    async with DSession(connections=10) as session:
+        requests = [url + "/private/x", url + "/asks/test/1", url + "/flaky/polite-map/1"]
+        private, fine, flaky = await session.gather(requests, politeness=options, retries=2)
+        assert isinstance(private.error, RobotsDisallowed)
+        assert fine.response.text == "1"
+        assert (flaky.response.json(), flaky.attempts) == ({"tries": 2}, 2)
+        dead = await session.gather(
+            [f"http://127.0.0.1:1/{n}" for n in range(6)],
+            politeness=Politeness(failures=2),
+            concurrency=1,
+        )
+    assert [type(r.error) for r in dead] == [ConnectionFailed] * 2 + [CircuitOpen] * 4
