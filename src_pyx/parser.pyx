@@ -156,6 +156,7 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
     cdef const char *end = data + length
     cdef const char *at = data
     cdef const char *line_end
+    cdef const char *cr
     head.end = -1
     head.lines = head.codings = 0
     head.length = UNTIL_CLOSE
@@ -179,6 +180,10 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
         line_end = <const char *>memchr(at, 10, <size_t>(end - at))
         if line_end is not NULL:
             head.lines += 1
+            cr = <const char *>memchr(at, 13, <size_t>(line_end - at))
+            if cr is not NULL and cr != line_end - 1:
+                # Behind an empty value the lenient parser takes it for the end of the line.
+                raise errors.BadHttpResponse(f"bare CR in the head: {errors.clip(at[:line_end - at])}")
             scan_field(at, line_end, head)
     return 0
 

@@ -93,7 +93,7 @@ class Wire:
             part = self.drive(self.connection.read_piece(), left, closes)
             if part:
                 parts.append(part)
-        body = b"".join(parts) if parts else response.body
+        body = b"".join(parts) if parts else response.body or b""
         for piece in left:
             if self.theirs.fileno() >= 0:
                 try:
