@@ -266,6 +266,7 @@ class Chaos:
             for number in range(tasks):
                 await group.spawn(Worker(self, number).run)
         await watch.cancel()
+        _ = group.results  # raises what a worker raised
 
     async def watch(self, connections: int) -> None:
         """At no moment are more connections open than were allowed."""
