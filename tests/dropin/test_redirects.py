@@ -21,7 +21,7 @@ from support.steps import OK, Step, close, expect, repeat, send, stall
 import asks_fast
 from asks_fast import DSession, HSession
 from asks_fast.auth import BasicAuth
-from asks_fast.errors import InvalidURL, TooManyRedirects
+from asks_fast.errors import InvalidRequest, InvalidURL, TooManyRedirects
 
 FOREVER = repeat(expect(), send(OK))
 
@@ -227,7 +227,6 @@ async def test_loops(peer: Callable[..., Peer]) -> None:
 SECRETS = {
     "Authorization": "Bearer secret",
     "Cookie": "session=secret",
-    "Proxy-Authorization": "Basic secret",
     "X-Api-Key": "secret",
 }
 
@@ -256,6 +255,15 @@ async def test_secrets_stay(doubled: bool, peer: Callable[..., Peer]) -> None:
     assert leaked(other) == set()
     assert leaked(server) == {name.lower() for name in SECRETS}
     assert other.requests[0].header("host") == other.url.partition("//")[2]
+
+
+async def test_proxy_credentials_are_no_field_of_a_request(peer: Callable[..., Peer]) -> None:
+    """`Proxy-Authorization` would go to the server: it is refused before anything is sent."""
+    server = peer([FOREVER])
+    async with HSession(server.url) as session:
+        with pytest.raises(InvalidRequest, match="proxy="):
+            await session.get(headers={"proxy-authorization": "Basic secret"})
+    assert server.requests == []
 
 
 async def test_secrets_do_not_come_back(peer: Callable[..., Peer]) -> None:
