@@ -131,7 +131,8 @@ class PageSession:
         Cancelled, the connection is closed and a half-written file is gone.
         """
         if self._in_one_go:
-            whole = await self.session.request(method, url, **{**self._fixed, **kwargs})
+            given = {**self._fixed, **kwargs, "stream": False}
+            whole = await self.session.request(method, url, **given)
             page = Page(whole)
             page.dropped = self._drops(page)
             if page.dropped is None:

@@ -247,6 +247,25 @@ def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
     assert len(records(out)) == 20
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_interrupted_while_it_waits_for_input(site: Site, tmp_path: Path, workers: str) -> None:
+    """Ctrl-C ends a run whose standard input says nothing more; what came is in the output."""
+    out = tmp_path / "o.jsonl"
+    with start(
+        "-", "-o", out, "--workers", workers, "--flush", "0.05", stdin=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write("".join(f"{site.urls[n % 3]}/{n}\n" for n in range(9)).encode())
+        process.stdin.flush()
+        while not out.exists() or len(records(out)) < 9:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr is not None
+        assert b"stopped: 9 done" in process.stderr.read()
+    assert len(records(out)) == 9
+
+
 def test_worker_killed(urls: Callable[[int], Path], site: Site, tmp_path: Path) -> None:
     """A worker process that is killed is started again; nothing is lost or doubled."""
     source, out = urls(900), tmp_path / "o.jsonl"
