@@ -38,7 +38,7 @@ async def idle(url: str, cafile: str | None) -> float:
     the way that would be counted, or would leave room that is not.
     """
     before_host, after_host = url.split("127.0.0.1")
-    async with asks_fast.DSession(connections=COUNT + 10) as session:
+    async with asks_fast.DSession(connections=COUNT + 10, idle_timeout=None) as session:
         await session.get(f"{url}/small")
         before = resident()
         for n in range(COUNT):

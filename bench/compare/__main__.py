@@ -22,8 +22,21 @@ from .measure import Plan, compare, environment, machine, workloads
 from .probes import all_probes
 from .servers import best
 
-QUICK = ("small-50", "small-1", "small-1000", "origins-20", "origins-1000", "body-10m",
-         "chunked-10m", "gzip-json", "tls", "tls-new", "post-1k", "example", "stream")
+QUICK = (
+    "small-50",
+    "small-1",
+    "small-1000",
+    "origins-20",
+    "origins-1000",
+    "body-10m",
+    "chunked-10m",
+    "gzip-json",
+    "tls",
+    "tls-new",
+    "post-1k",
+    "example",
+    "stream",
+)
 # In a quick run the others take part in the first workload only.
 QUICK_CLIENTS = ("asks_fast", "asks_fast_own", "aiohttp", "wreq", "pycurl", "bare", "wrk")
 
@@ -66,8 +79,13 @@ def chosen(names: str) -> list[Client]:
     own = CLIENTS["asks_fast_own"]
     if own in picked and not names:
         code = "import asks_fast; asks_fast.run"
-        there = subprocess.run([sys.executable, "-c", code], env=environment(ours=True),
-                               capture_output=True, stdin=subprocess.DEVNULL, cwd="/")
+        there = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment(ours=True),
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+        )
         if there.returncode:
             picked.remove(own)
     return picked
@@ -86,9 +104,13 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
         tempfile.TemporaryDirectory(prefix="asks-fast-bench-") as root,
         tempfile.TemporaryDirectory(prefix="scratch-", dir=CACHE) as scratch,
     ):
-        plan = Plan(args.rounds or (3 if args.quick else 5),
-                    args.seconds or (0.2 if args.quick else 0.5),
-                    server_core, client_core, Path(scratch))
+        plan = Plan(
+            args.rounds or (3 if args.quick else 5),
+            args.seconds or (0.2 if args.quick else 0.5),
+            server_core,
+            client_core,
+            Path(scratch),
+        )
         with best(Path(root), server_core) as server:
             here = machine(server, plan)
             say(report.machine_lines(here))
@@ -114,9 +136,11 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
 def show(results: report.Results, workload: str) -> None:
     """One line for each client."""
     for series in report.of(results, workload):
-        say(f"    {CLIENTS[series.client].label:28} {report.amount(series.rate):>9} requests/s "
+        say(
+            f"    {CLIENTS[series.client].label:28} {report.amount(series.rate):>9} requests/s "
             f"±{series.spread / 2:4.0%}  CPU {report.amount(series.cpu):>7} µs  "
-            f"{series.rss:4.0f} MiB")
+            f"{series.rss:4.0f} MiB"
+        )
 
 
 def main() -> int:
@@ -130,10 +154,10 @@ def main() -> int:
         measure_all(args, folder)
     say()
     for goal in report.render(folder):
-        work, what, limit, reached, verdict = goal.row()
+        work, what, limit, reached, cpu, verdict = goal.row()
         if goal.figure is None and args.only:
             continue
-        say(f"  {verdict:12} {work:28} {what:58} {limit:>12} {reached:>12}")
+        say(f"  {verdict:12} {work:28} {what:58} {limit:>9} {reached:>9} {cpu:>9}")
     say(f"\n  written to {folder}")
     return 0
 

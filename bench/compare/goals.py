@@ -31,6 +31,7 @@ class Goal:
     at_least: bool
     figure: float | None
     unit: str = TIMES
+    by_cpu: float | None = None  # the same ratio in CPU time of the clients: steadier under load
 
     @property
     def verdict(self) -> str:
@@ -40,11 +41,12 @@ class Goal:
         reached = self.figure >= self.limit if self.at_least else self.figure <= self.limit
         return "ok" if reached else "missed"
 
-    def row(self) -> tuple[str, str, str, str, str]:
+    def row(self) -> tuple[str, str, str, str, str, str]:
         """The cells of the table."""
         sign = "≥" if self.at_least else "≤"
         shown = NONE if self.figure is None else f"{self.figure:.2f} {self.unit}"
-        return self.work, self.what, f"{sign} {self.limit:g} {self.unit}", shown, self.verdict
+        cpu = "" if self.by_cpu is None else f"{self.by_cpu:.2f} {self.unit}"
+        return self.work, self.what, f"{sign} {self.limit:g} {self.unit}", shown, cpu, self.verdict
 
 
 def ratio(results: Results, one: tuple[str, str], other: tuple[str, str]) -> float | None:
@@ -55,6 +57,14 @@ def ratio(results: Results, one: tuple[str, str], other: tuple[str, str]) -> flo
     if len(a.runs) == len(b.runs):
         return statistics.median(x / y for x, y in zip(a.in_turn, b.in_turn, strict=True))
     return a.rate / b.rate
+
+
+def cpu_ratio(results: Results, one: tuple[str, str], other: tuple[str, str]) -> float | None:
+    """How many times the CPU time of `one` the request of `other` costs its client."""
+    a, b = results.get(one), results.get(other)
+    if a is None or b is None or not a.runs or not b.runs:
+        return None
+    return b.cpu / a.cpu
 
 
 def fastest_other(results: Results, workload: str) -> str | None:
@@ -82,8 +92,9 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
         *,
         least: bool = True,
         unit: str = TIMES,
+        by_cpu: float | None = None,
     ) -> None:
-        table.append(Goal(work, what, limit, least, figure, unit))
+        table.append(Goal(work, what, limit, least, figure, unit, by_cpu))
 
     def against(work: str, workload: str, rivals: Mapping[str, float]) -> None:
         for rival, limit in rivals.items():
@@ -94,6 +105,7 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
                     f"{CLIENTS[ours].label} / {label}",
                     limit,
                     ratio(results, (ours, workload), (rival, workload)),
+                    by_cpu=cpu_ratio(results, (ours, workload), (rival, workload)),
                 )
 
     first = "small JSON, 50 connections"

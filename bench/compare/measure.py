@@ -49,8 +49,12 @@ class Series:
 
     def as_json(self) -> dict[str, Any]:
         """The figures to keep."""
-        return {"client": self.client, "workload": self.workload, "problem": self.problem,
-                "runs": self.runs}
+        return {
+            "client": self.client,
+            "workload": self.workload,
+            "problem": self.problem,
+            "runs": self.runs,
+        }
 
     @property
     def in_turn(self) -> list[float]:
@@ -75,8 +79,9 @@ class Series:
     @property
     def cpu(self) -> float:
         """Median CPU time, user and system, in microseconds per request."""
-        return statistics.median(self._values(
-            lambda run: (run["cpu_user"] + run["cpu_system"]) * 1e6 / run["requests"]))
+        return statistics.median(
+            self._values(lambda run: (run["cpu_user"] + run["cpu_system"]) * 1e6 / run["requests"])
+        )
 
     @property
     def rss(self) -> float:
@@ -107,18 +112,35 @@ def run_client(
     """One run; raises Failed."""
     if client.name == "wrk":
         return run_wrk(work, server, plan)
-    command = [python_of(client), str(SCRIPTS / client.script), *client.arguments,
-               "--workload", work.name, "--url", server.url(work.port),
-               "--connections", str(work.connections), "--requests", str(requests),
-               "--scratch", str(plan.scratch)]
+    command = [
+        python_of(client),
+        str(SCRIPTS / client.script),
+        *client.arguments,
+        "--workload",
+        work.name,
+        "--url",
+        server.url(work.port),
+        "--connections",
+        str(work.connections),
+        "--requests",
+        str(requests),
+        "--scratch",
+        str(plan.scratch),
+    ]
     if work.port != "http":
         command += ["--cafile", str(server.cafile)]
     if check:
         command += ["--check"]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST,
-            env=environment(client.ours), preexec_fn=pinned(plan.client_core))
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            env=environment(client.ours),
+            preexec_fn=pinned(plan.client_core),
+        )
     except subprocess.TimeoutExpired:
         raise Failed(f"{requests:,} requests not done in {LONGEST:g} s") from None
     if done.returncode:
@@ -138,15 +160,26 @@ def run_wrk(work: Workload, server: Server, plan: Plan) -> dict[str, Any]:
     seconds = max(1, round(plan.seconds))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [binary, "-t1", f"-c{work.connections}", f"-d{seconds}s",
-         server.url(work.port) + work.path],
-        capture_output=True, text=True, timeout=LONGEST, preexec_fn=pinned(plan.client_core))
+        [
+            binary,
+            "-t1",
+            f"-c{work.connections}",
+            f"-d{seconds}s",
+            server.url(work.port) + work.path,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+        preexec_fn=pinned(plan.client_core),
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = re.search(r"(\d+) requests in ([\d.]+)(m?s)", done.stdout)
     if not found or "Non-2xx" in done.stdout or int(found[1]) == 0:
         raise Failed(f"wrk: {done.stdout.strip()[-200:]}")
     return {
-        "client": "wrk", "workload": work.name, "connections": work.connections,
+        "client": "wrk",
+        "workload": work.name,
+        "connections": work.connections,
         "requests": int(found[1]),
         "seconds": float(found[2]) / (1000 if found[3] == "ms" else 1),
         "cpu_user": after.ru_utime - before.ru_utime,
@@ -173,7 +206,11 @@ def wanted(work: Workload, rate: float, seconds: float) -> int:
 
 
 def compare(
-    work: Workload, clients: Sequence[Client], server: Server, plan: Plan, deadline: float,
+    work: Workload,
+    clients: Sequence[Client],
+    server: Server,
+    plan: Plan,
+    deadline: float,
     say: Callable[[str], None] = print,
 ) -> list[Series]:
     """All rounds of one workload, the clients in turn; no round begins after `deadline`."""
@@ -195,8 +232,9 @@ def compare(
         for client in list(active):
             one = series[client.name]
             try:
-                run = run_client(client, work, server, plan,
-                                 wanted(work, rates[client.name], plan.seconds))
+                run = run_client(
+                    client, work, server, plan, wanted(work, rates[client.name], plan.seconds)
+                )
             except (Failed, subprocess.SubprocessError, OSError) as problem:
                 one.problem = str(problem)
                 say(f"    {client.label}: a run failed, {problem}")
@@ -239,7 +277,8 @@ def workloads(names: Sequence[str]) -> list[Workload]:
     found: list[Workload] = []
     for name in names:
         matches = [w for key, w in WORKLOADS.items() if key == name] or [
-            w for key, w in WORKLOADS.items() if key.startswith(name)]
+            w for key, w in WORKLOADS.items() if key.startswith(name)
+        ]
         if not matches:
             raise KeyError(name)
         found += [w for w in matches if w not in found]

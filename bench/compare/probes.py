@@ -27,10 +27,22 @@ def run_probe(name: str, server: Server, plan: Plan) -> float:
     """One figure of `bench/clients/probe.py`; raises RuntimeError with its last words."""
     port = "tlsnew" if name == "resumed" else "http"
     done = subprocess.run(
-        [sys.executable, str(SCRIPTS / "probe.py"), name, "--url", server.url(port),
-         "--cafile", str(server.cafile)],
-        capture_output=True, text=True, timeout=4 * LONGEST, env=environment(True),
-        stdin=subprocess.DEVNULL, preexec_fn=pinned(plan.client_core))
+        [
+            sys.executable,
+            str(SCRIPTS / "probe.py"),
+            name,
+            "--url",
+            server.url(port),
+            "--cafile",
+            str(server.cafile),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=4 * LONGEST,
+        env=environment(True),
+        stdin=subprocess.DEVNULL,
+        preexec_fn=pinned(plan.client_core),
+    )
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1][:200])
     return float(json.loads(done.stdout.splitlines()[-1])[name])
@@ -50,16 +62,21 @@ def import_times(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[st
         for name, (python, statement) in list(statements.items()):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             done = subprocess.run(
-                [python, "-W", "ignore", "-c", statement], capture_output=True,
-                env=environment(name in OURS), stdin=subprocess.DEVNULL, cwd="/",
-                preexec_fn=pinned(plan.client_core))
+                [python, "-W", "ignore", "-c", statement],
+                capture_output=True,
+                env=environment(name in OURS),
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                preexec_fn=pinned(plan.client_core),
+            )
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if done.returncode:
                 say(f"    {name}: cannot be imported")
                 del statements[name]
             elif turn:  # the first round writes bytecode
-                taken[name].append(after.ru_utime - before.ru_utime
-                                   + after.ru_stime - before.ru_stime)
+                taken[name].append(
+                    after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+                )
     median = {name: statistics.median(times) for name, times in taken.items() if times}
     nothing = median.pop("")
     return {name: round((seconds - nothing) * 1000, 2) for name, seconds in median.items()}

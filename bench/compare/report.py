@@ -50,6 +50,8 @@ READING = """
 - *CPU µs*: processor time of the client, all threads, user and system, for one request: what is
   left of it when the server is the slower side.
 - *RSS*: highest resident memory of the client's process.
+- *by CPU time* in the table of goals: the same ratio between the clients' CPU times, which a busy
+  machine or a slow server disturbs less than it does the rates.
 - `wrk` is a C program that hardly looks at the answers: the practical limit of the server and the
   network. *bare socket loop* is Python's own `socket`, blocking, that understands nothing.
 - `asks 2.4` closes each connection by default; here its keep-alive is forced on.
@@ -110,7 +112,8 @@ def workload_table(results: Results, work: Workload) -> str:
 
 def goals_table(lines: Sequence[Goal]) -> str:
     """Goal, figure reached, ok or missed."""
-    return table(["work", "measured", "goal", "reached", ""], [g.row() for g in lines], right=2)
+    head = ["work", "measured", "goal", "reached", "by CPU time", ""]
+    return table(head, [g.row() for g in lines], right=2)
 
 
 def versions(results: Results) -> str:
