@@ -96,7 +96,7 @@ class World:
         elif verb == "close" and place is not None and args[0] not in self.in_use():
             if args[1] == "released":
                 await _io_release(place.file)
-            elif args[1] == "twin":
+            elif args[1] == "twin" and place.far.fileno() >= 0:
                 self.ghosts += [place.near.dup(), place.far.dup()]
             place.close()
             self.slots[args[0]] = None
