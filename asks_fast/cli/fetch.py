@@ -24,6 +24,7 @@ from asks_fast.crawl.ledger import LedgerError
 from asks_fast.crawl.options import FetchOptions
 from asks_fast.crawl.pages import Fetched
 from asks_fast.crawl.plan import Plan, make_session, run_in_kernel
+from asks_fast.crawl.robots import load_protego
 from asks_fast.crawl.workers import Workers
 
 __all__ = ["command"]
@@ -189,7 +190,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         only_type=given["only_type"],
     )
     if options.robots:
-        __import__("protego")
+        load_protego()
     return Plan(
         source,
         output,

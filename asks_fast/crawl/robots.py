@@ -18,7 +18,7 @@ from curio import Event
 
 from ..errors import AsksException, ConnectivityError, InvalidRequest, RobotsDisallowed
 
-__all__ = ["RobotsCache", "origin_of"]
+__all__ = ["RobotsCache", "load_protego", "origin_of"]
 
 KEPT = 24 * 3600.0  # seconds that an answer is kept (RFC 9309 §2.4)
 KEPT_FAILURE = 600.0  # seconds until an origin without an answer is asked again
@@ -68,7 +68,7 @@ class RobotsCache:
         self._clock = clock
         self._known: OrderedDict[str, _Rules] = OrderedDict()
         self._coming: dict[str, Event] = {}
-        self._parse = _load_protego()
+        self._parse = load_protego()
 
     def verdict(self, url: str) -> bool | None:
         """May it be fetched? None when that origin's robots.txt is not known (any more)."""
@@ -146,7 +146,8 @@ class RobotsCache:
         return _Rules(self._parse(text), True, now + KEPT)
 
 
-def _load_protego() -> Callable[[str], Any]:
+def load_protego() -> Callable[[str], Any]:
+    """protego's parser; ImportError naming the extra where it is not installed."""
     try:
         from protego import Protego
     except ImportError as e:
