@@ -22,9 +22,9 @@ from curio.sched import SchedFIFO
 from ..errors import CircuitOpen, ConnectivityError
 from ..http_utils import retry_after as seconds_asked
 from .jobs import Job, Result, host_of, prepare
-from .mapping import _Run, is_worth_repeating, pause_before
 from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness
 from .robots import RobotsCache
+from .run import Run, is_worth_repeating, pause_before
 from .schedule import FORBIDDEN, GO, Scheduler
 
 __all__ = ["PoliteRun"]
@@ -32,7 +32,7 @@ __all__ = ["PoliteRun"]
 AT_ONCE = 200  # items read from a synchronous input before others get their turn
 
 
-class PoliteRun(_Run):
+class PoliteRun(Run):
     """A run whose workers take their jobs from a scheduler."""
 
     def __init__(self, *args: Any) -> None:
