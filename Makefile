@@ -59,6 +59,7 @@ demo: $(VENV)/.demo
 	$(BIN)/asks-fast demo $(ARGS)
 
 bench: $(VENV)/.test
+	$(PIP) install "matplotlib>=3.8"
 	$(BIN)/python bench/run.py $(ARGS)
 
 chaos: $(VENV)/.test
