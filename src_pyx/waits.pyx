@@ -67,4 +67,3 @@ cdef class Handle:
 
 cdef Trap read_trap(Handle handle):
     return Trap(("trap_io", handle, EVENT_READ, "READ_WAIT"))
-

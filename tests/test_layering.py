@@ -31,7 +31,10 @@ ROOMS = [
     ("one prepared request", ["request", "options"]),
     ("what an answer is", ["response_objects", "stream_body"]),
     ("connections", ["transport"]),
-    ("one concern each", ["multipart", "auth", "netrc_auth", "cookie_*", "body", "decoding", "http_utils"]),
+    (
+        "one concern each",
+        ["multipart", "auth", "netrc_auth", "cookie_*", "body", "decoding", "http_utils"],
+    ),
     (
         "their parts",
         ["digest", "challenges", "file_sources", "sources", "codings", "coding_*", "charsets"],
@@ -47,7 +50,7 @@ ROOMS = [
 # Imports that look upwards on purpose, each inside a function that runs when all is loaded.
 ON_PURPOSE = {
     ("response_objects", "request"): "the request of the swift way is made up when asked for",
-    ("session_verbs", "crawl.mapping"): "`session.map` is a way into the crawl room, loaded when called",
+    ("session_verbs", "crawl.mapping"): "`session.map` leads into the crawl room",
     ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
 }
 

@@ -40,7 +40,8 @@ ECHOING = [repeat(expect(), send(echo))]
 ANSWERS = {
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nX-Y: z\r\n\r\n0123456789",
     "chunked": (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6;e\r\n456789\r\n0\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"4\r\n0123\r\n6;e\r\n456789\r\n0\r\n\r\n"
     ),
 }
 
@@ -137,23 +138,20 @@ async def test_stale_idempotent(peer: MakePeer, method: str) -> None:
 
 
 async def test_stale_only_once(peer: MakePeer) -> None:
-    """Several stale connections are not tried one after the other: one retry, and on a fresh one."""
+    """Stale connections are not tried one after the other: one retry, and on a fresh one."""
     warm = [expect(), send(echo), stall(), expect_head(), close()]
     server = peer(warm, warm, warm, [expect(), close()], ECHOING)
     async with HSession(server.url, connections=3) as session:
-        for path in ("/1", None):
-            tasks = [await curio.spawn(lambda: session.get(path="/w")) for _ in range(3)]
-            for task in tasks:
-                await task.join()
-            assert session.pool_stats()["idle"] == 3
-            break
+        tasks = [await curio.spawn(lambda: session.get(path="/w")) for _ in range(3)]
+        for task in tasks:
+            await task.join()
+        assert session.pool_stats()["idle"] == 3
         server.release()
         with pytest.raises(ServerClosedConnectionError):
             await session.get(path="/x")
         seen = [(r.target, r.connection) for r in server.requests if r.target == "/x"]
         assert len(seen) == 2
         assert seen[1] == ("/x", 3)
-        assert path == "/1"
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
@@ -278,7 +276,7 @@ async def test_a_server_that_speaks_first(peer: MakePeer) -> None:
     """A greeting before any request is no answer that we would hand out as one to HTTP."""
     server = peer([send(b"220 mail.test ESMTP\r\n"), expect()])
     async with HSession(server.url) as session:
-        with pytest.raises(BadHttpResponse, match="no HTTP/1.x: b'220 mail.test"):
+        with pytest.raises(BadHttpResponse, match=r"no HTTP/1\.x: b'220 mail\.test"):
             await session.get()
         assert session.pool_stats()["open"] == 0
 
