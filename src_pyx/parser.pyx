@@ -264,11 +264,9 @@ cdef long long content_length(const char *at, const char *end) except -1:
     cdef const char *digit
     at = trimmed(at, &end)
     digit = at
-    while digit < end and 48 <= digit[0] <= 57:
+    while digit < end and digit - at < 18 and 48 <= digit[0] <= 57:
         length = length * 10 + (digit[0] - 48)
         digit += 1
-        if digit - at > 18:
-            break
     if digit != end or digit == at:
         raise errors.BadHttpResponse(f"Content-Length {errors.clip(at[:end - at])}")
     return length

@@ -138,7 +138,7 @@ async def test_stale_idempotent(peer: MakePeer, method: str) -> None:
 
 
 async def test_stale_only_once(peer: MakePeer) -> None:
-    """Stale connections are not tried one after the other: one retry, and on a fresh one."""
+    """Several stale connections are not tried in turn: one retry, over a fresh one."""
     warm = [expect(), send(echo), stall(), expect_head(), close()]
     server = peer(warm, warm, warm, [expect(), close()], ECHOING)
     async with HSession(server.url, connections=3) as session:

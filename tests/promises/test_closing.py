@@ -350,9 +350,8 @@ async def test_a_dropped_stream(peer: MakePeer, keep: str) -> None:
             if keep != "nothing":
                 await curio.sleep(0.02)
                 assert session.pool_stats()["lent"] == 1
-            with pytest.warns(ResourceWarning, match="neither read to its end nor closed"):  # noqa: PT031
-                response = body = None
-                del response, body
+            with pytest.warns(ResourceWarning, match="neither read to its end nor closed"):
+                response = body = None  # the last to hold it
             assert (await curio.timeout_after(2, waiter.join)).content == b"ok"
             await server.until(lambda: server.connections[0].client_closed is not None)
     finally:
