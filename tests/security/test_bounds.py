@@ -131,6 +131,16 @@ async def test_bombs_on_the_way(
     assert peak() < 8 * MIB + 3 * len(bomb[1])
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_codings_on_the_way(peer: Callable[..., Peer], stream: bool) -> None:
+    """What stands on the body of a redirect, broken or unending, stops nobody."""
+    way = answer(b"this is no gzip", "gzip, " * 9 + "gzip", 302, "Location: /end\r\n")
+    server = peer([expect(), send(way), expect(), send(OK)])
+    async with DSession() as session, await session.get(server.url, stream=stream) as r:
+        assert r.status_code == 200
+        assert [before.status_code for before in r.history] == [302]
+
+
 async def test_a_bomb_left_alone(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
