@@ -18,12 +18,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from support import servers
 from support.faults import FaultProxy, Plan
 from support.leaks import left_open, open_descriptors
 from support.peer import Peer, Step
 from support.running import own_kernel, run_in, stock_kernel
+
+# A busy machine is no failure of a property; pytest-timeout bounds each test as a whole.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 KERNELS: dict[str, Callable[[], Any]] = {"stock": stock_kernel, "own": own_kernel}
 

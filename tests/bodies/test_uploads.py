@@ -356,7 +356,7 @@ async def test_cancelled_at_each_wait(peer, tmp_path, kind):
         places, response = await sweep(upload, look)
         assert response.status_code == 200
         assert int(response.text) > (3 * PIECE if kind == "form" else 3)
-    assert places >= 3
+    assert places >= 2  # on loopback a connection is there without a wait
     await server.all_closed()
     assert not left_open(before)
     if kind == "generator":
