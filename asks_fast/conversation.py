@@ -60,6 +60,7 @@ class Conversation:
         self._encoding = encoding
         self._tracker = cookies
         self._cookies = self._options.cookies
+        self._cookie: str | bytes | None = None  # the field that was made of them last
         self._auth = self._find_auth()
         self._auth_is_bound = True
         self._history: list[BaseResponse] = []
@@ -193,13 +194,15 @@ class Conversation:
 
     async def _dress(self, request: PreparedRequest) -> None:
         """Add what belongs to this one sending: cookies and credentials."""
+        if self._cookie is not None and request.extra.get("Cookie") == self._cookie:
+            del request.extra["Cookie"]  # of the sending before, whose answer may have changed it
         if (self._tracker or self._cookies) and not request.fields.mentions("cookie"):
             from .cookie_utils import cookie_header
 
             kept = self._tracker.header_for(request.url) if self._tracker else None
-            value = cookie_header(self._cookies, kept)
-            if value:
-                request.extra["Cookie"] = value
+            self._cookie = cookie_header(self._cookies, kept)
+            if self._cookie:
+                request.extra["Cookie"] = self._cookie
         auth = self._auth
         if auth is None or "Authorization" in request.extra:
             return

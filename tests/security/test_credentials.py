@@ -17,7 +17,7 @@ from support.peer import Peer, SeenRequest
 from support.steps import OK, expect, repeat, send
 
 import asks_fast as asks
-from asks_fast import BasicAuth, BearerAuth, DSession, HSession, PreResponseAuth
+from asks_fast import BasicAuth, BearerAuth, DigestAuth, DSession, HSession, PreResponseAuth
 from asks_fast.errors import InvalidRequest, InvalidURL, TooManyRedirects
 
 SECRET = "s3cret"
@@ -217,6 +217,27 @@ async def test_cookies_belong_to_the_hop_that_set_them(peer: Callable[..., Peer]
         await session.get(f"http://a.test:{port}/")
         assert list(session.cookie_tracker_obj.domain_dict) == ["a.test"]
     assert [request.header("cookie") for request in server.requests] == [None, None]
+
+
+async def test_a_cookie_that_a_challenge_deletes(peer: Callable[..., Peer]) -> None:
+    """The answer to a challenge carries the cookies of that moment, not those of the first try."""
+    head = b"HTTP/1.1 %b\r\nSet-Cookie: sid=%b\r\nContent-Length: 0\r\n\r\n"
+    challenge = b"401 No\r\nWWW-Authenticate: Digest realm=a, nonce=b, qop=auth"
+    server = peer(
+        [
+            *(expect(), send(head % (b"200 OK", b"one"))),
+            *(expect(), send(head % (challenge, b"; Max-Age=0"))),
+            *(expect(), send(head % (b"200 OK", b"two"))),
+            *(expect(), send(head % (challenge, b"three"))),
+            *(expect(), send(OK)),
+        ]
+    )
+    async with DSession(persist_cookies=True) as session:
+        await session.get(server.url)
+        for _ in range(2):
+            await session.get(server.url, auth=DigestAuth(("user", SECRET)))
+    sent = [request.header("cookie") for request in server.requests]
+    assert sent == [None, "sid=one", None, "sid=two", "sid=three"]
 
 
 async def test_a_host_field_opens_no_jar(peer: Callable[..., Peer]) -> None:
