@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import select
 import socket
-import threading
 
 from support.leaks import disregard
 from support.peer import PeerConnection
 
 
 def relay(connection: PeerConnection) -> None:
-    """A step: carry bytes both ways between the client and the host that CONNECT named."""
+    """A step: carry bytes both ways between the client and the host that CONNECT named.
+
+    In one thread: OpenSSL forbids that one reads a TLS socket while another writes it.
+    """
     host, _, port = connection.requests[-1].target.rpartition(":")
     outer = socket.create_connection((host.strip("[]"), int(port)), 5)
     disregard(outer.fileno())
-
-    def back() -> None:
-        try:
-            while data := outer.recv(65536):
-                connection.put(data)
-        except Exception:
-            return
-
-    thread = threading.Thread(target=back, daemon=True)
-    thread.start()
+    inner = connection.sock
     try:
         while True:
-            connection.take_more()
-            outer.sendall(connection.unread)
-            connection.unread.clear()
+            if connection.unread:
+                outer.sendall(connection.unread)
+                connection.unread.clear()
+            ready = [inner]
+            if not getattr(inner, "pending", int)():
+                ready = select.select([inner, outer], [], [], 0.5)[0]
+            if inner in ready:
+                connection.take_more()
+            if outer in ready:
+                data = outer.recv(65536)
+                if not data:
+                    return
+                connection.put(data)
     finally:
-        outer.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
         outer.close()
