@@ -38,7 +38,6 @@ __all__ = ["Conversation", "tracker_of"]
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
 DRAIN_LIMIT = 65536  # bytes of an uninteresting body read to save its connection
-INTERMEDIATE_LIMIT = 8 << 20  # bytes of the body of an answer that only leads to the next
 
 
 class Conversation:
@@ -62,7 +61,6 @@ class Conversation:
         self._cookies = self._options.cookies
         self._cookie: str | bytes | None = None  # the field that was made of them last
         self._auth = self._find_auth()
-        self._auth_is_bound = True
         self._history: list[BaseResponse] = []
         self._budget = Budget(self._options.timeout)
         self._attempts = 0
