@@ -9,6 +9,7 @@ from setuptools import Extension, setup
 DEBUG = os.environ.get("ASKS_FAST_DEBUG") == "1"  # line tracing, invariant checks, no optimising
 STRICT = os.environ.get("ASKS_FAST_WERROR") == "1"  # a warning of Cython or of C fails the build
 Options.warning_errors = STRICT
+Options.closure_freelist_size = 256  # frames of ended requests kept for the next ones
 
 DIRECTIVES = {
     "language_level": 3,

@@ -1,7 +1,7 @@
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 _R = TypeVar("_R", bound=ResponseCore)
 
@@ -120,7 +120,7 @@ class Connection:
     peer: Any
     def __new__(cls, pool: Pool, origin: OriginPool, sock: Any) -> Connection: ...
     def fileno(self) -> int: ...
-    async def exchange(
+    def exchange(
         self,
         head: bytes,
         response: _R,
@@ -131,7 +131,8 @@ class Connection:
         max_body: int = -1,
         expect_seconds: float = 0.0,
         last: bool = False,
-    ) -> _R: ...
+    ) -> Coroutine[Any, Any, _R]: ...
+    async def carry_out(self, body: Any, stream: bool, expect_seconds: float) -> Any: ...
     def stream_into(self, response: ResponseCore) -> None: ...
     async def read_piece(self) -> bytes: ...
     async def discard(self) -> None: ...
@@ -212,7 +213,13 @@ class Plan:
     ) -> Plan: ...
     def what(self, path: str) -> str: ...
 
-async def swift(plan: Plan, path: str) -> Any: ...
+@disjoint_base
+class Planner:
+    _plans: dict[tuple[str, str], Plan]
+    _headers: Any
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    async def _ask(self, method: Any, url: Any, options: dict[str, Any]) -> Any: ...
+
 def read_response(
     pieces: Iterable[bytes],
     *,

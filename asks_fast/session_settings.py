@@ -24,6 +24,9 @@ __all__ = ["Settings"]
 class Settings:
     """The settings of a session."""
 
+    _headers: CIMultiDict[Any]  # kept by the compiled half, as are the plans
+    _plans: dict[tuple[str, str], Plan]
+
     def __init__(
         self,
         base: str | None,
@@ -37,7 +40,6 @@ class Settings:
         self._endpoint = endpoint or ""
         self._headers = self._as_headers(headers)
         self._encoding = encoding
-        self._plans: dict[tuple[str, str], Plan] = {}
         self._front: str | None = None  # the target of base and endpoint
         self._layers: Layers | None = None
         self._ssl_context: Any = None

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 
 from multidict import getversion
 
-from . import _hotpath, interception
-from .conversation import REDIRECTS, Conversation, tracker_of
-from .errors import AsksException, InvalidURL, ServerClosedConnectionError, name_request
+from . import _hotpath
+from .conversation import Conversation, tracker_of
+from .errors import InvalidURL
 from .fields import Layers
 from .options import (
     CONNECTOR_OPTIONS,
@@ -47,7 +47,7 @@ Self = TypeVar("Self", bound="BaseSession")
 MOST_PLANS = 4096
 
 
-class BaseSession(Settings, Verbs):
+class BaseSession(_hotpath.Planner, Settings, Verbs):
     """What all sessions have in common.
 
     Keyword arguments beyond those of the kind of session: any argument of a request as a default
@@ -78,7 +78,6 @@ class BaseSession(Settings, Verbs):
         super().__init__(base, endpoint, headers, encoding, options)
         self._ssl_context = connector.get("ssl_context")
         self._source_address = connector.get("source_address")
-        self._plans_of = -1
         self._layers_of = -1
         self._cookie_tracker = tracker_of(persist_cookies)
         self._connector = Connector(**connector)
@@ -97,47 +96,6 @@ class BaseSession(Settings, Verbs):
         return self._transport.pool.limit
 
     # -- requests
-
-    async def request(self, method: str, url: str | Url | None = None, **options: Any) -> Response:
-        """Make a request and give its answer.
-
-        `method`: any token, upper-cased. `url`: absolute; without one, the session's base,
-        endpoint and `path`. All other arguments by keyword, see the table of the documentation.
-        Raises `AsksException`s; `InvalidRequest` (a ValueError) and TypeError before anything is
-        sent. Cancelled at any point it leaves no connection, place or waiter behind.
-        """
-        response, fresh = None, False
-        if interception.current is None and (
-            not options or (len(options) == 1 and "path" in options)
-        ):
-            plan, path = self._plan_for(method, url, options)
-            if plan is not None:
-                try:
-                    response = await _hotpath.swift(plan, path)
-                except ServerClosedConnectionError as error:
-                    if not error.stale:
-                        raise
-                    fresh = True  # once more, and not over another one that may be stale
-                except AsksException as error:
-                    name_request(error, plan.what(path))
-                    raise
-                if response is not None and response.status_code not in REDIRECTS:
-                    return response  # type: ignore[no-any-return]
-        return await self._request(method, url, options, response, fresh)
-
-    def _plan_for(self, method: str, url: Any, options: Any) -> tuple[Any, Any]:
-        """The plan by which this request can be sent, and the path to send by it."""
-        version = getversion(self._headers)
-        if version != self._plans_of:
-            self._plans.clear()
-            self._plans_of = version
-        if url is None:
-            return self._plans.get((method, "")), options.get("path", "")
-        if type(url) is str and not options:
-            end = url.find("/", 8)
-            if end > 0:
-                return self._plans.get((method, url[:end])), url[end:]
-        return None, None
 
     async def _request(
         self, method: str, url: Any, given: Any, first: Any = None, fresh: bool = False

@@ -58,6 +58,7 @@ cdef class Connection:
     cdef double expires             # when it may no longer be reused; 0.0 for never
     cdef double rest_until          # when the server may close it if it rests; 0.0 for never
     cdef double waiting_since       # the running wait for the peer; 0.0 while there is none
+    cdef double seen_at             # the last look at the clock; one serves all that happens at once
     cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
     cdef public double write_patience   # seconds granted for it to take bytes; 0.0 for no limit
     cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER
@@ -86,7 +87,7 @@ cdef class Connection:
         self.reader = Reader(pool.limits, pool.scratch)
         self.place = LENT
         self.generation = generation
-        self.born = now()
+        self.born = self.seen_at = now()
 
     def fileno(self):
         return self.fd
@@ -261,6 +262,7 @@ cdef class Connection:
         cdef Py_ssize_t came
         cdef int found
         self.waiting_since = 0.0
+        self.seen_at = now()
         came = self.pull(scratch.data, scratch.room, reader.state == IN_BODY)
         if came < 0:
             return HEAD if reader.state == IN_BODY else MORE
@@ -285,7 +287,7 @@ cdef class Connection:
         response.headers = table_of(reader.head)
         response.raw_head = reader.head
         response.interim = reader.interim
-        response.headed = now()
+        response.headed = self.seen_at
 
     async def _read_directly(self):
         """The rest of a body of known length, straight into the buffer that becomes the body."""
@@ -316,14 +318,15 @@ cdef class Connection:
         if self.layer is not None and self.layer.pending():
             reader.surplus = True
         reader.state = COMPLETE
+        self.seen_at = now()
         return grower.take()
 
     # -- the exchange
 
-    async def exchange(self, bytes head not None, ResponseCore response not None, *,
-                       body=None, bint stream=False, bint headless=False, long long max_body=-1,
-                       double expect_seconds=0.0, bint last=False):
-        """Send a request, read the answer into `response`, and give the connection back.
+    def exchange(self, bytes head not None, ResponseCore response not None, *,
+                 body=None, bint stream=False, bint headless=False, long long max_body=-1,
+                 double expect_seconds=0.0, bint last=False):
+        """Send a request, read the answer into `response`, give the connection back: an awaitable.
 
         `head` may end in a small body; `body` is sent behind it, piece by piece, after waiting up to
         `expect_seconds` for 100 Continue. With `stream` the call returns at the head and `read_piece`
@@ -332,18 +335,25 @@ cdef class Connection:
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
+        self.begin(head, response, headless, max_body, last)
+        return self.carry_out(body, stream, expect_seconds)
+
+    async def carry_out(self, body, bint stream, double expect_seconds):
+        """The exchange that was begun: what `exchange` gives to be awaited."""
         cdef Reader reader = self.reader
+        cdef ResponseCore response = self.response
+        cdef bytes head = response.sent_head
         cdef Py_ssize_t taken
         cdef int found = MORE
         cdef Waiter heir
-        self.begin(head, response, headless, max_body)
-        self.last = last
         try:
+            reader.expect()
             if self.place != LENT:
                 raise self.broken(None)
             taken = self.push(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
             if taken != PyBytes_GET_SIZE(head):
                 found = await self._push_all(head, taken if taken > 0 else 0)
+                self.seen_at = now()
             if body is not None and found == MORE:
                 if expect_seconds > 0.0:
                     word = await ignore_after(expect_seconds, self._first_word())
@@ -353,6 +363,7 @@ cdef class Connection:
                         self.cut_short = True
                 if found == MORE:
                     found = await self._upload(body)
+                self.seen_at = now()
             self.sending = False
             while found == MORE or (found == HEAD and not stream):
                 if found == HEAD and reader.length - reader.got >= DIRECT_FROM:
@@ -360,7 +371,7 @@ cdef class Connection:
                     found = END
                     break
                 if self.layer is None or not self.layer.pending():
-                    self.waiting_since = now()
+                    self.waiting_since = self.seen_at
                     await self.readable
                 found = self.receive()
             response.peer = self.peer
@@ -402,10 +413,11 @@ cdef class Connection:
         if self.place != LENT:
             raise self.broken(None)
         self.inside = True
+        self.seen_at = now()
         try:
             while found == HEAD and not self.reader.has_piece():
                 if self.layer is None or not self.layer.pending():
-                    self.waiting_since = now()
+                    self.waiting_since = self.seen_at
                     await self.readable
                 found = self.receive()
             if found == HEAD:
@@ -449,20 +461,21 @@ cdef class Connection:
         """As `discard`, from code that can't await; the next in line is woken by the keeper."""
         self.pool.abandon(self)
 
-    cdef int begin(self, bytes head, ResponseCore response, bint headless,
-                   long long max_body) except -1:
+    cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
+                    bint last) noexcept:
         self.response = response
+        self.reader.headless = headless
+        self.reader.max_body = max_body
+        self.last = last
         response.sent_head = head
         response.origin = self.origin.name
         response.reused = self.exchanges > 0
-        response.began = now()
+        response.body = None
+        response.began = self.seen_at = now()
         self.answered = self.cut_short = False
         self.cut_by = NOBODY
         self.sending = self.inside = True
         self.bytes_out = 0
-        self.reader.expect(headless, max_body)
-        response.body = None
-        return 0
 
     cdef Waiter finish(self):
         """The answer is complete: back to the pool, or closed if it can't be reused."""
@@ -472,7 +485,7 @@ cdef class Connection:
                               and self.cut_by == NOBODY and not self.last)
         self.inside = False
         response.trailers = reader.trailers()
-        response.ended = now()
+        response.ended = self.seen_at
         self.exchanges += 1
         self.response = None
         reader.head = None

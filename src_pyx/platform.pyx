@@ -19,8 +19,9 @@ from weakref import WeakSet
 from curio import ignore_after, timeout_after
 from curio.errors import TaskTimeout
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
+from multidict import getversion
 
-from asks_fast import errors
+from asks_fast import errors, interception
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void *data, size_t length, int flags)

@@ -452,7 +452,7 @@ cdef class Pool:
         connection.place = IDLE
         connection.rest_until = 0.0
         if self.idle_seconds or connection.reader.keeps_for:
-            connection.idle_since = now()
+            connection.idle_since = connection.seen_at
             if connection.reader.keeps_for:
                 connection.rest_until = connection.idle_since + connection.reader.keeps_for
         connection.below = origin.top

@@ -51,12 +51,10 @@ cdef class Reader:
         self.sink = Sink()
         self.parser = new_parser(self.sink, limits.strict)
 
-    cdef int expect(self, bint headless, long long max_body) except -1:
-        """Get ready for the answer to the next request."""
+    cdef int expect(self) except -1:
+        """Get ready for the answer to the next request: `headless` and `max_body` are its own."""
         if self.spent:
             self.parser = new_parser(self.sink, self.limits.strict)
-        self.headless = headless
-        self.max_body = max_body
         self.state = EXPECT_HEAD
         self.spent = self.surplus = self.continues = False
         self.head = self.piece = None
@@ -315,7 +313,7 @@ cdef class Reader:
 
 
 cdef HeaderTable table_of(bytes head):
-    cdef HeaderTable table = HeaderTable()
+    cdef HeaderTable table = HeaderTable.__new__(HeaderTable)
     table.head = head
     return table
 
@@ -330,7 +328,8 @@ def read_response(pieces, *, Limits limits=None, bint headless=False, long long 
     cdef Reader reader = Reader(limits if limits is not None else Limits(), Scratch(1))
     cdef int found = MORE
     cdef bytes piece
-    reader.expect(headless, max_body)
+    reader.headless, reader.max_body = headless, max_body
+    reader.expect()
     for given in pieces:
         piece = bytes(given)
         if found == END:

@@ -72,22 +72,74 @@ cdef class Plan:
         return f"{method.decode('ascii')} {self.origin.name}{target.decode('ascii')}"
 
 
-async def swift(Plan plan not None, str path not None):
-    """Make a plan's request for a path; None when it must go the long way.
+cdef class Planner:
+    """The compiled base of sessions: makes by plan what requests it can, and keeps the plans."""
 
-    Cancellation at any point closes the connection in use and frees its place.
-    """
-    cdef bytes head = plan.render(path)
-    cdef Connection connection
-    if head is None:
-        return None
-    if plan.origin.pool.kick is None:
-        await plan.watch()
-    connection = plan.origin.pool.take(plan.origin)
-    if connection is None:
-        connection = await plan.origin.pool.turn(plan.origin)
-        if connection is None:
-            connection = await plan.opener(plan.origin)
-    return await connection.exchange(
-        head, plan.response_class(), headless=plan.headless, max_body=plan.max_body
-    )
+    cdef readonly dict _plans       # (method, origin, or "" for the session's base) -> Plan
+    cdef public object _headers     # the fields of every request: a multidict
+    cdef long long plans_of         # the version of `_headers` that the plans were made of
+
+    def __cinit__(self, *args, **kwargs):
+        self._plans = {}
+        self.plans_of = -1
+
+    cdef Plan plan_for(self, method, str origin):
+        cdef long long version = getversion(self._headers)
+        if version != self.plans_of:
+            self._plans.clear()
+            self.plans_of = version
+        return self._plans.get((method, origin))
+
+    async def _ask(self, method, url, dict options):
+        """Make a request, by a plan if there is one for it, else by `_request`, the long way.
+
+        Cancellation at any point closes the connection in use and frees its place.
+        """
+        cdef Plan plan = None
+        cdef Connection connection
+        cdef ResponseCore response = None
+        cdef Py_ssize_t end
+        cdef bytes head = None
+        cdef bint fresh = False
+        path = None
+        if interception.current is not None:
+            pass        # it is to see the request whole
+        elif url is None:
+            if not options or len(options) == 1 and "path" in options:
+                path = options.get("path", "")
+                plan = self.plan_for(method, "")
+        elif not options and type(url) is str:
+            end = (<str>url).find("/", 8)
+            if end > 0:
+                path = (<str>url)[end:]
+                plan = self.plan_for(method, (<str>url)[:end])
+        if plan is not None and type(path) is str:
+            head = plan.render(path)
+        if head is not None:
+            try:
+                if plan.origin.pool.kick is None:
+                    await plan.watch()
+                connection = plan.origin.pool.take(plan.origin)
+                if connection is None:
+                    connection = await plan.origin.pool.turn(plan.origin)
+                    if connection is None:
+                        connection = await plan.opener(plan.origin)
+                response = plan.response_class()
+                connection.begin(head, response, plan.headless, plan.max_body, False)
+                await connection.carry_out(None, False, 0.0)
+                if not is_redirect(response.status_code):
+                    return response
+            except errors.ServerClosedConnectionError as error:
+                if not error.stale:
+                    raise
+                response = None
+                fresh = True    # once more, and not over another one that may be stale
+            except errors.AsksException as error:
+                errors.name_request(error, plan.what(path))
+                raise
+        return await self._request(method, url, options, response, fresh)
+
+
+cdef inline bint is_redirect(int status) noexcept:
+    """Whether the answer leads elsewhere (RFC 9110 §15.4), which is for the long way."""
+    return 301 <= status <= 303 or status == 307 or status == 308
