@@ -8,7 +8,14 @@
 # Rules:  decide first, do I/O after. A place travels with the wake-up of a waiter: there is no moment
 #         in which it is free while someone waits. Each waiter is woken once, by a trap of its own, for
 #         the kernel searches its ready queue for each one woken. All is O(1) but the keeper's rounds.
+#         Of one origin the first come is the first served. A connection that came free is of more
+#         use to one of its own origin than to another, who must close it and open a new one: for that
+#         one may be overtaken, by at most LOOKAHEAD times as many as there are connections.
 # Not here: opening connections, retries, time limits.
+
+cdef enum:
+    LOOKAHEAD = 8       # how often the whole pool may turn over before the first in line gets any place
+
 
 @cython.final
 cdef class OriginPool:
@@ -17,7 +24,8 @@ cdef class OriginPool:
     cdef readonly object route      # what the connector needs to open one more
     cdef readonly str name          # "http://host:port"
     cdef readonly int open          # connections, and places promised
-    cdef int queued                 # its waiters in the pool's line
+    cdef int queued                 # its waiters in the pool's line,
+    cdef Waiter foremost, hindmost  # which know each other
     cdef Connection top             # the idle one used last; the others below it
     cdef readonly Line line         # waiting because this origin has its share
     cdef readonly Pool pool
@@ -72,6 +80,7 @@ cdef class Waiter:
     cdef OriginPool origin
     cdef Line line                  # None once it left or was given its turn
     cdef Waiter ahead, behind
+    cdef Waiter elder, younger      # of its origin, in the pool's line
     cdef Connection connection      # given with its turn; None: the right to open one
     cdef bint served
     cdef bint refused               # the session was closed
@@ -162,7 +171,7 @@ cdef class Pool:
         """Drop origins without connections: a crawl must not keep one for each host it ever met."""
         cdef OriginPool origin
         for route, origin in list(self.origins.items()):
-            if origin.open == 0 and origin.line.length == 0:
+            if origin.open == 0 and origin.queued == 0 and origin.line.length == 0:
                 del self.origins[route]
 
     # -- taking
@@ -213,8 +222,8 @@ cdef class Pool:
     async def turn(self, OriginPool origin not None, pool_timeout=None, bint fresh=False):
         """Wait in line for a connection; None means: a place is yours, open one.
 
-        Such a place must be used with `adopt` or returned with `forfeit`. The line is first come,
-        first served. `pool_timeout` in seconds, None for no limit: `PoolTimeout`. `fresh` takes no
+        Such a place must be used with `adopt` or returned with `forfeit`. For one origin the line is
+        first come, first served; another may be preferred for a bounded while. `pool_timeout` in seconds, None for no limit: `PoolTimeout`. `fresh` takes no
         connection that served before. A task that is cancelled leaves the line.
         """
         cdef Waiter waiter
@@ -232,8 +241,7 @@ cdef class Pool:
         if self.share and origin.open + origin.queued >= self.share:
             origin.line.join(waiter)
         else:
-            self.line.join(waiter)
-            origin.queued += 1
+            self.queue(waiter)
         try:
             if self.owing:
                 await self.settle()
@@ -276,11 +284,36 @@ cdef class Pool:
     cdef void leave_line(self, Waiter waiter):
         """Take a waiter out without its turn; somebody of its origin may move up."""
         if waiter.line is self.line:
-            self.line.leave(waiter)
-            waiter.origin.queued -= 1
+            self.unqueue(waiter)
             self.move_up(waiter.origin)
         elif waiter.line is not None:
             waiter.line.leave(waiter)
+
+    cdef void queue(self, Waiter waiter):
+        """Into the pool's line, where any place will do."""
+        cdef OriginPool origin = waiter.origin
+        self.line.join(waiter)
+        waiter.elder = origin.hindmost
+        if origin.hindmost is None:
+            origin.foremost = waiter
+        else:
+            origin.hindmost.younger = waiter
+        origin.hindmost = waiter
+        origin.queued += 1
+
+    cdef void unqueue(self, Waiter waiter):
+        cdef OriginPool origin = waiter.origin
+        self.line.leave(waiter)
+        if waiter.elder is None:
+            origin.foremost = waiter.younger
+        else:
+            waiter.elder.younger = waiter.younger
+        if waiter.younger is None:
+            origin.hindmost = waiter.elder
+        else:
+            waiter.younger.elder = waiter.elder
+        waiter.elder = waiter.younger = None
+        origin.queued -= 1
 
     cdef void move_up(self, OriginPool origin):
         """Who waited for the share of an origin that has room again now waits for any place."""
@@ -288,8 +321,7 @@ cdef class Pool:
         while origin.line.first is not None and origin.open + origin.queued < self.share:
             waiter = origin.line.first
             origin.line.leave(waiter)
-            self.line.join(waiter)
-            origin.queued += 1
+            self.queue(waiter)
 
     cdef void pass_on_later(self, Waiter waiter):
         """As `_pass_on`, from where nothing can be awaited."""
@@ -365,7 +397,7 @@ cdef class Pool:
         if not reusable:
             connection.close()
             return self.free_place(origin)
-        heir = self.next_in_line(origin)
+        heir = self.next_in_line(origin, LOOKAHEAD * self.limit)
         if heir is None:
             self.rest(connection)
             return None
@@ -385,7 +417,7 @@ cdef class Pool:
         cdef Waiter heir
         self.open -= 1
         origin.open -= 1
-        heir = self.next_in_line(origin)
+        heir = self.next_in_line(origin, 0)
         if heir is None:
             if self.closed and self.open == 0 and self.kick is not None:
                 self.kick()         # the keeper has nothing more to look after
@@ -398,20 +430,24 @@ cdef class Pool:
 
     cdef Waiter serve(self, Waiter heir):
         if heir.line is self.line:
-            heir.origin.queued -= 1
-        heir.line.leave(heir)
+            self.unqueue(heir)
+        else:
+            heir.line.leave(heir)
         heir.served = True
         return heir
 
-    cdef Waiter next_in_line(self, OriginPool origin):
-        """Who may use what `origin` gives up: the earlier of the first in its line and in the pool's.
+    cdef Waiter next_in_line(self, OriginPool origin, long long lookahead):
+        """Who gets what `origin` gives up: the first in line, or the first for the origin itself.
 
-        An origin never has more connections and waiters in the pool's line than its share: who stands
-        there can use any place.
+        That one goes before who came up to `lookahead` arrivals earlier for another origin. An origin
+        never has more connections and waiters in the pool's line than its share: who stands there
+        can use any place.
         """
-        cdef Waiter own = origin.line.first, other = self.line.first
-        if own is None or (other is not None and other.number < own.number):
-            return other
+        cdef Waiter first = self.line.first, own = origin.line.first
+        if own is None or (origin.foremost is not None and origin.foremost.number < own.number):
+            own = origin.foremost if lookahead else own
+        if own is None or (first is not None and first.number + lookahead < own.number):
+            return first
         return own
 
     def abandon(self, Connection connection not None):
@@ -555,8 +591,10 @@ cdef class Pool:
         cdef Waiter waiter
         while line.first is not None:
             waiter = line.first
-            line.leave(waiter)
-            waiter.origin.queued = 0
+            if line is self.line:
+                self.unqueue(waiter)
+            else:
+                line.leave(waiter)
             waiter.refused = True
             refused.append(waiter)
 
@@ -578,6 +616,7 @@ cdef class Pool:
         for one in self.origins.values():
             origin = one
             origin.open = origin.queued = 0
+            origin.foremost = origin.hindmost = None
             origin.line = Line()
         self.line = Line()
         self.open = 0

@@ -242,6 +242,37 @@ async def test_fresh_takes_nothing_used() -> None:
             assert counts(g.pool) == (0, 0, 0, 0)
 
 
+async def test_its_own_origin_is_preferred() -> None:
+    """What came free goes to who can use it as it is, before another who came a little earlier."""
+    with ground(1) as g:
+        a, b = g.origin("a"), g.origin("b")
+        connection = await g.get(a)
+        log: list[str] = []
+        async with curio.TaskGroup() as tasks:
+            for number in range(6):
+                await tasks.spawn(g.visit, (b, a)[number % 2], log, "ba"[number % 2])
+            await turns()
+            await g.serve(connection)
+        assert log == ["a", "a", "a", "b", "b", "b"]
+        assert g.pool.stats()["made"] == 2
+
+
+async def test_nobody_is_overtaken_for_long() -> None:
+    """Of those who come without end for one origin only so many go before one for another."""
+    with ground(1) as g:
+        a, b = g.origin("a"), g.origin("b")
+        connection = await g.get(a)
+        log: list[str] = []
+        async with curio.TaskGroup() as tasks:
+            await tasks.spawn(g.visit, b, log, "b")
+            for _ in range(50):
+                await tasks.spawn(g.visit, a, log, "a")
+            await turns()
+            await g.serve(connection)
+        assert log.index("b") == 8
+        assert len(log) == 51
+
+
 async def test_share_of_one_origin() -> None:
     """An origin gets no more than its share; others pass by those who wait for it."""
     with ground(3, share=1) as g:

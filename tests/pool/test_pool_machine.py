@@ -28,6 +28,7 @@ class Task:
         self.waiter: Any = None
         self.cancel: Any = None  # what the kernel would call to take it out of line
         self.ready = False
+        self.arrival = 0  # its number among those who ever waited in line
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -44,6 +45,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.held: dict[Connection, str] = {}  # lent to somebody
         self.places: list[str] = []  # promised, not yet a connection
         self.line: list[Task] = []
+        self.arrivals = 0
         self.ends: list[socket.socket] = []
         self.pool.kick = lambda: None
 
@@ -58,6 +60,8 @@ class PoolMachine(RuleBasedStateMachine):
                     task.waiter = trap[1]
                     task.cancel = task.waiter._kernel_suspend(task)
                     task.ready = False
+                    self.arrivals += 1
+                    task.arrival = self.arrivals
                     self.line.append(task)
                     return
                 self.obey(trap)
@@ -189,13 +193,20 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def first_come_first_served(self) -> None:
-        """Of those in line for one origin the served are the first (without a share: of all)."""
-        if not hasattr(self, "pool"):
-            return
-        for name in ORIGINS if self.share else (None,):
-            of_name = [task for task in self.line if name in (None, task.name)]
-            order = [task.ready for task in of_name]
+        """Of those in line for one origin the served are the first."""
+        for name in ORIGINS if hasattr(self, "pool") else ():
+            order = [task.ready for task in self.line if task.name == name]
             assert order == sorted(order, reverse=True), "a later one was served before"
+
+    @invariant()
+    def overtaken_for_a_bounded_while(self) -> None:
+        """Nobody is served who came more than eight turns of the whole pool behind one in line."""
+        if not hasattr(self, "pool") or self.share:
+            return
+        waiting = [task.arrival for task in self.line if not task.ready]
+        served = [task.arrival for task in self.line if task.ready]
+        if waiting and served:
+            assert max(served) <= min(waiting) + 8 * self.limit
 
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
