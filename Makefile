@@ -17,7 +17,7 @@ help:
 	@echo "make demo      ten thousand requests over fifty connections, against a real server"
 	@echo "make test      the test suite (ARGS='-k name' for a part of it)"
 	@echo "make test-all  the suite on every installed Python from 3.10 to 3.13"
-	@echo "make lint      ruff, mypy, cython-lint, stubtest, and a build in which warnings are errors"
+	@echo "make lint      ruff, mypy, pyright, cython-lint, stubtest, and a build in which warnings are errors"
 	@echo "make bench     the benchmarks; make chaos, soak, fuzz, sanitize: the long tests"
 	@echo "make docs      the documentation, in site/"
 	@echo "make wheel     sdist, and the wheel built from it, in dist/"
@@ -80,6 +80,7 @@ lint: $(VENV)/.lint build/werror/.made
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src_pyx
 	$(BIN)/mypy
+	if command -v node >/dev/null; then $(BIN)/pyright; else echo "pyright needs node: left out"; fi
 	$(BIN)/stubtest --concise --ignore-missing-stub --ignore-unused-allowlist --allowlist .ci/stubtest.txt \
 		--mypy-config-file pyproject.toml asks_fast._hotpath asks_fast._kernel
 
@@ -95,8 +96,9 @@ format: $(VENV)/.lint
 
 test-all:
 	@set -e; found=0; for version in 3.10 3.11 3.12 3.13; do \
-		python=$$(command -v python$$version || ls -d ~/.pyenv/versions/$$version.*/bin/python 2>/dev/null | sort -V | tail -1); \
-		if [ -z "$$python" ] || ! $$python -c 'pass' 2>/dev/null; then echo "== Python $$version is not installed"; continue; fi; \
+		python=; for one in python$$version $$(ls -d ~/.pyenv/versions/$$version.*/bin/python 2>/dev/null | sort -rV); do \
+			if $$one -c 'pass' 2>/dev/null; then python=$$one; break; fi; done; \
+		if [ -z "$$python" ]; then echo "== Python $$version is not installed"; continue; fi; \
 		echo "== $$($$python --version)"; found=1; \
 		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version ARGS='$(ARGS)'; \
 	done; test $$found = 1

@@ -35,7 +35,7 @@ class AuthBase(ABC):
     """The root of all auth classes."""
 
     @abstractmethod
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A coroutine that gives the headers to add."""
 
 

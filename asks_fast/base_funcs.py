@@ -6,21 +6,57 @@ Rules:  each makes a session of its own and closes it whatever happens; a stream
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .options import CONNECTOR_OPTIONS
-from .response_objects import Response
 from .sessions import DSession
 from .stream_body import StreamBody
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .arguments import Location, OneShotArguments
+    from .response_objects import Response, StreamResponse
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
 
 SESSION_OPTIONS = CONNECTOR_OPTIONS | {"persist_cookies"}
 
 
+@overload
 async def request(
-    method: str, url: str | None = None, *, uri: str | None = None, **kwargs: Any
-) -> Response:
+    method: str,
+    url: Location = None,
+    *,
+    uri: Location = None,
+    stream: Literal[True],
+    **more: Unpack[OneShotArguments],
+) -> StreamResponse: ...
+
+
+@overload
+async def request(
+    method: str,
+    url: Location = None,
+    *,
+    uri: Location = None,
+    stream: Literal[False] = ...,
+    **more: Unpack[OneShotArguments],
+) -> Response: ...
+
+
+@overload
+async def request(
+    method: str,
+    url: Location = None,
+    *,
+    uri: Location = None,
+    stream: bool,
+    **more: Unpack[OneShotArguments],
+) -> Response | StreamResponse: ...
+
+
+async def request(method: str, url: Location = None, *, uri: Location = None, **kwargs: Any) -> Any:
     """Make one request; arguments as for `Session.request`, and those of its connections.
 
     `uri` is what later asks called `url`.
@@ -46,36 +82,162 @@ async def request(
             await session.close()
 
 
-async def get(url: str | None = None, **kwargs: Any) -> Response:
+@overload
+async def get(
+    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+) -> StreamResponse: ...
+
+
+@overload
+async def get(
+    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
+) -> Response: ...
+
+
+@overload
+async def get(
+    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+) -> Response | StreamResponse: ...
+
+
+async def get(url: Location = None, **kwargs: Any) -> Any:
     """GET once."""
     return await request("GET", url, **kwargs)
 
 
-async def head(url: str | None = None, **kwargs: Any) -> Response:
+@overload
+async def head(
+    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+) -> StreamResponse: ...
+
+
+@overload
+async def head(
+    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
+) -> Response: ...
+
+
+@overload
+async def head(
+    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+) -> Response | StreamResponse: ...
+
+
+async def head(url: Location = None, **kwargs: Any) -> Any:
     """HEAD once."""
     return await request("HEAD", url, **kwargs)
 
 
-async def post(url: str | None = None, **kwargs: Any) -> Response:
+@overload
+async def post(
+    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+) -> StreamResponse: ...
+
+
+@overload
+async def post(
+    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
+) -> Response: ...
+
+
+@overload
+async def post(
+    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+) -> Response | StreamResponse: ...
+
+
+async def post(url: Location = None, **kwargs: Any) -> Any:
     """POST once."""
     return await request("POST", url, **kwargs)
 
 
-async def put(url: str | None = None, **kwargs: Any) -> Response:
+@overload
+async def put(
+    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+) -> StreamResponse: ...
+
+
+@overload
+async def put(
+    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
+) -> Response: ...
+
+
+@overload
+async def put(
+    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+) -> Response | StreamResponse: ...
+
+
+async def put(url: Location = None, **kwargs: Any) -> Any:
     """PUT once."""
     return await request("PUT", url, **kwargs)
 
 
-async def delete(url: str | None = None, **kwargs: Any) -> Response:
+@overload
+async def delete(
+    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+) -> StreamResponse: ...
+
+
+@overload
+async def delete(
+    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
+) -> Response: ...
+
+
+@overload
+async def delete(
+    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+) -> Response | StreamResponse: ...
+
+
+async def delete(url: Location = None, **kwargs: Any) -> Any:
     """DELETE once."""
     return await request("DELETE", url, **kwargs)
 
 
-async def options(url: str | None = None, **kwargs: Any) -> Response:
+@overload
+async def options(
+    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+) -> StreamResponse: ...
+
+
+@overload
+async def options(
+    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
+) -> Response: ...
+
+
+@overload
+async def options(
+    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+) -> Response | StreamResponse: ...
+
+
+async def options(url: Location = None, **kwargs: Any) -> Any:
     """OPTIONS once."""
     return await request("OPTIONS", url, **kwargs)
 
 
-async def patch(url: str | None = None, **kwargs: Any) -> Response:
+@overload
+async def patch(
+    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+) -> StreamResponse: ...
+
+
+@overload
+async def patch(
+    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
+) -> Response: ...
+
+
+@overload
+async def patch(
+    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+) -> Response | StreamResponse: ...
+
+
+async def patch(url: Location = None, **kwargs: Any) -> Any:
     """PATCH once."""
     return await request("PATCH", url, **kwargs)

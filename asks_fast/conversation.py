@@ -13,7 +13,6 @@ Not here: connections, time limits on them, the safe resending of a request on a
 from __future__ import annotations
 
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import curio
@@ -114,7 +113,9 @@ class Conversation:
         request = self._request
         await self._dress(request)
         stream = self._options.stream or self._options.callback is not None
-        for number in count(1):
+        number = 0
+        while True:
+            number += 1
             response: BaseResponse = StreamResponse() if stream else Response()
             response.equip(self._options, self._encoding)
             self._attempts += 1
@@ -129,7 +130,7 @@ class Conversation:
                 self._settle(request, response)
                 pause = self._pause(number, response=response)
                 if pause is None:
-                    break
+                    return response
                 await self._pass_over(response)
             tell = teller(request)
             if tell is not None:
@@ -138,7 +139,6 @@ class Conversation:
                 request.route = None  # the next try goes by the next proxy
             if pause > 0:
                 await self._budget.spend(request, curio.sleep(pause))
-        return response
 
     def _pause(
         self,
@@ -293,7 +293,7 @@ class Conversation:
 
     async def _pass_over(self, response: BaseResponse) -> None:
         """Be done with an answer that only leads to the next: its connection is free after this."""
-        response.history = None
+        response.history = []
         self._history.append(response)
         body = response.body
         if isinstance(body, StreamBody):

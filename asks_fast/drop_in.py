@@ -35,7 +35,7 @@ def init(library: object = "curio") -> None:
 
 def install_as_asks() -> None:
     """Make `import asks` find this package, for libraries written for asks."""
-    package = sys.modules[__package__]
+    package = sys.modules[__name__.rpartition(".")[0]]
     sys.modules["asks"] = package
     for name in MODULES:
-        sys.modules[f"asks.{name}"] = import_module(f".{name}", __package__)
+        sys.modules[f"asks.{name}"] = import_module(f"{package.__name__}.{name}")

@@ -20,6 +20,8 @@ from .errors import AsksException, BadStatus, StreamConsumed, harmless, name_req
 from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ._hotpath import Connection
     from .cookie_utils import Cookie
     from .options import RequestOptions
@@ -54,11 +56,12 @@ class BaseResponse(ResponseCore):
     )
 
     attempts: int  # exchanges that were begun for this answer; set by the long way only
+    history: list[BaseResponse]  # the answers on the way here: redirects, challenges
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status_code} {harmless(self.reason_phrase)}>"
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -203,8 +206,10 @@ class Response(BaseResponse):
 
     __slots__ = ("_json", "_text")
 
+    body: bytes
+
     @property
-    def raw(self) -> Any:
+    def raw(self) -> bytes:
         """The body as it came, still compressed: the same as `body`."""
         return self.body
 
@@ -224,8 +229,7 @@ class Response(BaseResponse):
         """The body without the content codings that its fields name."""
         codings = self.content_codings()
         if not codings or not self.body or not self._option("decompress", True):
-            body: bytes = self.body
-            return body
+            return self.body
         from .decoding import decode_body
 
         try:
@@ -331,9 +335,11 @@ class StreamResponse(BaseResponse):
 
     __slots__ = ()
 
+    body: StreamBody
+
     def attach(self, connection: Connection) -> None:
         """Make the body a stream: over the connection, or of what came with the head."""
-        whole = self.body
+        whole: Any = self.body
         self.body = StreamBody(
             self,
             None if self.is_complete else connection,

@@ -8,60 +8,223 @@ Not here: how a request is made (`sessions`), how many are run at once (`crawl.m
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .arguments import Location, RequestArguments
     from .crawl.jobs import Result
     from .crawl.mapping import Map
-    from .response_objects import Response
-    from .urls import Url
+    from .response_objects import Response, StreamResponse
 
 __all__ = ["Verbs"]
 
 Answer: TypeAlias = "Coroutine[Any, Any, Response]"
+StreamAnswer: TypeAlias = "Coroutine[Any, Any, StreamResponse]"
+EitherAnswer: TypeAlias = "Coroutine[Any, Any, Response | StreamResponse]"
 
 
 class Verbs:
     """The methods that all sessions have beside `request`."""
 
-    def _ask(self, method: str, url: str | Url | None, options: dict[str, Any]) -> Answer:
+    def _ask(self, method: str, url: Location, options: dict[str, Any]) -> Answer:
         raise NotImplementedError
 
-    def request(self, method: str, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def request(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        stream: Literal[True],
+        **more: Unpack[RequestArguments],
+    ) -> StreamAnswer: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def request(
+        self, method: str, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def request(self, method: str, url: Location = None, **options: Any) -> Any:
         """Make a request and give its answer.
 
         `method`: any token, upper-cased. `url`: absolute; without one, the session's base,
         endpoint and `path`. All other arguments by keyword, see the table of the documentation.
+        With `stream=True` the answer is a `StreamResponse`, as soon as its head is there.
         Raises `AsksException`s; `InvalidRequest` (a ValueError) and TypeError before anything is
         sent. Cancelled at any point it leaves no connection, place or waiter behind.
         """
         return self._ask(method, url, options)
 
-    def get(self, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def get(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def get(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def get(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def get(self, url: Location = None, **options: Any) -> Any:
         """GET; arguments as for `request`."""
         return self._ask("GET", url, options)
 
-    def head(self, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def head(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def head(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def head(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def head(self, url: Location = None, **options: Any) -> Any:
         """HEAD; redirects are followed only if `follow_redirects=True`."""
         return self._ask("HEAD", url, options)
 
-    def post(self, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def post(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def post(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def post(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def post(self, url: Location = None, **options: Any) -> Any:
         """POST; arguments as for `request`."""
         return self._ask("POST", url, options)
 
-    def put(self, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def put(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def put(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def put(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def put(self, url: Location = None, **options: Any) -> Any:
         """PUT; arguments as for `request`."""
         return self._ask("PUT", url, options)
 
-    def delete(self, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def delete(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def delete(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def delete(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def delete(self, url: Location = None, **options: Any) -> Any:
         """DELETE; arguments as for `request`."""
         return self._ask("DELETE", url, options)
 
-    def options(self, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def options(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def options(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def options(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def options(self, url: Location = None, **options: Any) -> Any:
         """OPTIONS; arguments as for `request`."""
         return self._ask("OPTIONS", url, options)
 
-    def patch(self, url: str | Url | None = None, **options: Any) -> Answer:
+    @overload
+    def patch(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def patch(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def patch(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def patch(self, url: Location = None, **options: Any) -> Any:
         """PATCH; arguments as for `request`."""
         return self._ask("PATCH", url, options)
 

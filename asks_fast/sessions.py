@@ -14,7 +14,7 @@ Not here: redirects and challenges (`conversation`), connections (`transport`).
 from __future__ import annotations
 
 import warnings
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from multidict import getversion
 
@@ -39,6 +39,12 @@ from .transport.connect import Connector
 from .transport.dispatch import Transport
 from .transport.events import teller
 from .urls import Url, join_path, parse_url
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .arguments import BaseSessionArguments, Location, PreparedArguments, SessionArguments
+    from .cookie_utils import CookieTracker
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session"]
 
@@ -121,7 +127,9 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         )
         return await conversation.run(first)  # type: ignore[return-value]
 
-    def prepare(self, method: str, url: str | Url | None = None, **options: Any) -> PreparedRequest:
+    def prepare(
+        self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
+    ) -> PreparedRequest:
         """The request that `request` would make, to be looked at, and sent by `send`.
 
         Cookies and credentials are added when it is sent. Raises what `request` raises before it
@@ -134,7 +142,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
     async def send(self, request: PreparedRequest) -> Response:
         """Send a prepared request, any number of times if its body can be replayed.
 
-        As `request` in all else.
+        As `request` in all else. One prepared with `stream=True` gives a `StreamResponse`.
         """
         return await self._converse(request.copy())
 
@@ -245,9 +253,9 @@ class HSession(BaseSession):
         host: str,
         endpoint: str | None = None,
         encoding: str = "utf-8",
-        persist_cookies: Any = None,
+        persist_cookies: bool | CookieTracker | None = None,
         connections: int = 1,
-        **options: Any,
+        **options: Unpack[SessionArguments],
     ) -> None:
         if not host:
             raise InvalidURL("HSession needs a host, such as 'https://example.org'")
@@ -281,9 +289,9 @@ class DSession(BaseSession):
     def __init__(
         self,
         encoding: str = "utf-8",
-        persist_cookies: Any = None,
+        persist_cookies: bool | CookieTracker | None = None,
         connections: int = 20,
-        **options: Any,
+        **options: Unpack[SessionArguments],
     ) -> None:
         super().__init__(
             base=None,
@@ -304,10 +312,10 @@ class Session(BaseSession):
         endpoint: str = "",
         headers: Any = None,
         encoding: str = "utf-8",
-        persist_cookies: Any = None,
+        persist_cookies: bool | CookieTracker | None = None,
         ssl_context: Any = None,
         connections: int = 1,
-        **options: Any,
+        **options: Unpack[BaseSessionArguments],
     ) -> None:
         super().__init__(
             base=base_location,

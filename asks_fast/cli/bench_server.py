@@ -86,6 +86,7 @@ def running(core: int | None) -> Iterator[tuple[str, str]]:
 
     Raises RuntimeError when it does not start within ten seconds.
     """
+    port = 0
     found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     with tempfile.TemporaryDirectory(prefix="asks-fast-bench-") as root:
         if found is not None:

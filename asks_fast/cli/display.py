@@ -32,10 +32,12 @@ class View(Protocol):
     @property
     def tally(self) -> Tally:
         """The numbers so far."""
+        raise NotImplementedError
 
     @property
     def under_way(self) -> int:
         """Requests under way."""
+        raise NotImplementedError
 
     @property
     def fraction(self) -> float | None:

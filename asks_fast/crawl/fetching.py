@@ -307,5 +307,6 @@ class _Fresh:
 
     async def aclose(self) -> None:
         """Close the input, where it can be closed."""
-        if self._async is not None and hasattr(self._async, "aclose"):
-            await self._async.aclose()
+        close = getattr(self._async, "aclose", None)
+        if close is not None:
+            await close()

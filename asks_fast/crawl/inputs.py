@@ -77,13 +77,10 @@ class Lines:
     """
 
     def __init__(self, source: str) -> None:
-        self._file: BinaryIO | None
-        if source == "-":
-            self._file = sys.stdin.buffer
-            self._fd = self._file.fileno()
-        else:
-            self._file = open(source, "rb")  # noqa: SIM115 - closed by aclose
-            self._fd = self._file.fileno()
+        # Closed by aclose, which may come at any time.
+        file: BinaryIO = sys.stdin.buffer if source == "-" else open(source, "rb")  # noqa: SIM115
+        self._file: BinaryIO | None = file
+        self._fd = file.fileno()
         status = os.fstat(self._fd)
         self._total = status.st_size if stat.S_ISREG(status.st_mode) else 0
         self._waits = os.isatty(self._fd) or not (

@@ -10,7 +10,7 @@ Not here: who runs a job and when (`mapping`, `schedule`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -24,8 +24,10 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 class SessionLike(Protocol):
     """All that bulk fetching asks of a session."""
 
-    async def request(self, method: str, url: str = ..., **kwargs: Any) -> Any:
-        """One request, one response."""
+    @property
+    def request(self) -> Callable[..., Awaitable[Any]]:
+        """One request, one response: `await session.request(method, url, **arguments)`."""
+        raise NotImplementedError
 
 
 class Job:

@@ -58,7 +58,7 @@ class Run:
                 "requests must be an iterable of requests, found a single "
                 f"{type(requests).__name__}; put it into a list"
             )
-        if hasattr(requests, "__aiter__"):
+        if isinstance(requests, AsyncIterable):
             self.async_input = requests.__aiter__()
         else:
             self.sync_input = iter(requests)

@@ -134,7 +134,8 @@ def answer(
         body, kind = library.dumps(json).encode(), "application/json"
     elif text is not None:
         body, kind = text.encode(), "text/plain; charset=utf-8"
-    pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+    given: Any = headers.items() if isinstance(headers, Mapping) else headers or ()
+    pairs: list[tuple[str, str]] = list(given)
     if kind and not any(name.lower() == "content-type" for name, _ in pairs):
         pairs.insert(0, ("Content-Type", kind))
     return Answer(status, pairs, body or b"", reason, delay, fault)

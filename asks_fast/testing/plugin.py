@@ -167,5 +167,5 @@ def asks_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
     test = Path(str(request.node.path))
     name = re.sub(r"[^\w.-]+", "_", request.node.name)
     path = test.parent / "cassettes" / test.stem / f"{name}.json"
-    with Cassette(path, mode=request.config.getoption("--asks-record")) as cassette:
+    with Cassette(path, mode=str(request.config.getoption("--asks-record"))) as cassette:
         yield cassette

@@ -208,7 +208,9 @@ class Connector:
             return await self._reach_proxy(route, proxy, trace)
         from . import tunnel
 
-        for _ in range(_MOST_LOGINS_IN_A_ROW):
+        logins = 0
+        while True:
+            logins += 1
             sock = await self._reach_proxy(route, proxy, trace)
             try:
                 headers = self._logins.headers(proxy, "CONNECT", route.authority)
@@ -222,11 +224,14 @@ class Connector:
                 if sock is not None:
                     await _io_release(sock)
                     sock.close()
-            if reply.status_code != 407 or not await self._logins.challenged(
-                proxy, "CONNECT", route.authority, headers, reply.headers
+            if (
+                logins == _MOST_LOGINS_IN_A_ROW
+                or reply.status_code != 407
+                or not await self._logins.challenged(
+                    proxy, "CONNECT", route.authority, headers, reply.headers
+                )
             ):
-                break
-        raise tunnel.refusal(str(proxy), route.authority, reply)
+                raise tunnel.refusal(str(proxy), route.authority, reply)
 
     async def _reach_through_socks(self, route: Route, proxy: Proxy, trace: Trace | None) -> Any:
         from . import socks

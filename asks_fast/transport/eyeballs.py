@@ -13,7 +13,7 @@ from __future__ import annotations
 import selectors
 import socket
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import curio
 from curio.traps import _io_release, _read_wait
@@ -137,13 +137,13 @@ class _Race:
                 self._selector.register(sock, selectors.EVENT_WRITE)
         await _read_wait(self._selector)
         for key, _ in self._selector.select(0):
-            sock = key.fileobj  # type: ignore[assignment]
+            ready: Any = key.fileobj
             try:
-                raise_connect_error(sock)
+                raise_connect_error(ready)
             except OSError as error:
-                await self._fail(sock, error)
+                await self._fail(ready, error)
             else:
-                return self._win(sock)
+                return self._win(ready)
         return None
 
     def _win(self, sock: socket.socket) -> socket.socket:

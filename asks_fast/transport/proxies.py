@@ -172,7 +172,7 @@ def _ascii_host(host: str) -> str:
 def _checked_headers(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
 ) -> tuple[tuple[str, str], ...]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    pairs: Any = headers.items() if isinstance(headers, Mapping) else headers or ()
     checked = []
     for name, value in pairs:
         if not _FIELD_NAME.match(name) or _NOT_IN_VALUE.search(value) or not value.isascii():

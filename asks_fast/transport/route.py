@@ -68,7 +68,8 @@ def _as_cert(cert: Cert) -> tuple[str, str | None, Any]:
         raise InvalidRequest(
             "cert= takes a path, or (certificate path, key path), or those two and a password"
         )
-    certificate, key, password = (*cert, None, None)[:3]
+    padded: tuple[Any, ...] = (*cert, None, None)
+    certificate, key, password = padded[:3]
     return (os.fspath(certificate), None if key is None else os.fspath(key), password)
 
 

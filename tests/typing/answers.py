@@ -1,0 +1,96 @@
+"""What type checkers must say of answers: which call gives which class, and what is in it.
+
+Checked, never run: `assert_type` fails the check where the type is another one. A line that must be
+refused carries an ignore of its own, and an ignore that is not needed is an error as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import assert_type
+
+import asks_fast
+from asks_fast import DSession, HSession, Response, Session, StreamResponse
+from asks_fast.stream_body import StreamBody
+
+
+async def of_a_session(session: HSession, is_streamed: bool) -> None:
+    """`stream=True` gives a stream, as a literal; anything else a whole answer."""
+    assert_type(await session.get(), Response)
+    assert_type(await session.get(path="/a"), Response)
+    assert_type(await session.get("http://h/", stream=False), Response)
+    assert_type(await session.get(path="/a", stream=True), StreamResponse)
+    assert_type(await session.get(stream=is_streamed), Response | StreamResponse)
+    assert_type(await session.request("GET", path="/a"), Response)
+    assert_type(await session.request("GET", stream=True), StreamResponse)
+
+
+async def of_every_verb(session: DSession, url: str) -> None:
+    """All verbs tell the same."""
+    assert_type(await session.head(url), Response)
+    assert_type(await session.post(url, json={"a": 1}), Response)
+    assert_type(await session.put(url, data=b""), Response)
+    assert_type(await session.delete(url), Response)
+    assert_type(await session.options(url), Response)
+    assert_type(await session.patch(url, data={"a": "b"}), Response)
+    assert_type(await session.head(url, stream=True), StreamResponse)
+    assert_type(await session.post(url, stream=True), StreamResponse)
+    assert_type(await session.put(url, stream=True), StreamResponse)
+    assert_type(await session.delete(url, stream=True), StreamResponse)
+    assert_type(await session.options(url, stream=True), StreamResponse)
+    assert_type(await session.patch(url, stream=True), StreamResponse)
+
+
+async def of_one_shot_functions(url: str) -> None:
+    """The functions of the package as the methods."""
+    assert_type(await asks_fast.get(url), Response)
+    assert_type(await asks_fast.get(url, stream=True), StreamResponse)
+    assert_type(await asks_fast.request("GET", url), Response)
+    assert_type(await asks_fast.request("GET", uri=url), Response)
+    assert_type(await asks_fast.request("GET", url, stream=True), StreamResponse)
+    assert_type(await asks_fast.head(url, stream=True), StreamResponse)
+    assert_type(await asks_fast.post(url, stream=True), StreamResponse)
+    assert_type(await asks_fast.put(url, stream=True), StreamResponse)
+    assert_type(await asks_fast.delete(url, stream=True), StreamResponse)
+    assert_type(await asks_fast.options(url, stream=True), StreamResponse)
+    assert_type(await asks_fast.patch(url, stream=True), StreamResponse)
+
+
+async def whole(session: Session) -> None:
+    """A whole answer has bytes, text and JSON."""
+    response = await session.get(path="/")
+    assert_type(response.status_code, int)
+    assert_type(response.reason_phrase, str)
+    assert_type(response.content, bytes)
+    assert_type(response.body, bytes)
+    assert_type(response.text, str)
+    assert_type(response.json(), Any)
+    assert_type(response.ok, bool)
+    assert_type(response.url, str)
+    assert_type(response.encoding, str)
+    assert_type(response.links, dict[str, dict[str, str]])
+    assert_type(response.headers.getlist("set-cookie"), list[str])
+    assert_type(response.history[0].status_code, int)
+    assert_type(response.elapsed.total_seconds(), float)
+    assert_type(response.filename, str | None)
+
+
+async def streamed(session: Session) -> None:
+    """A stream has a body that is read, in bytes, text or lines."""
+    async with await session.get(path="/", stream=True) as response:
+        assert_type(response, StreamResponse)
+        assert_type(response.body, StreamBody)
+        async for chunk in response.body:
+            assert_type(chunk, bytes)
+        async for chunk in response.body(timeout=5):
+            assert_type(chunk, bytes)
+        async for chunk in response.body.chunks(4096):
+            assert_type(chunk, bytes)
+        async for line in response.body.lines():
+            assert_type(line, str)
+        async for text in response.body.text():
+            assert_type(text, str)
+        assert_type(await response.body.read(), bytes)
+        assert_type(await response.body.save("file"), int)
+        response.json()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,110 @@
+"""What type checkers must say of calls: arguments that are right, and such as nobody knows.
+
+Checked, never run; see `answers`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from typing_extensions import assert_type
+
+import asks_fast
+from asks_fast import (
+    BasicAuth,
+    BearerAuth,
+    CookieTracker,
+    DigestAuth,
+    DSession,
+    HSession,
+    PostResponseAuth,
+    PreResponseAuth,
+    Proxy,
+    Retry,
+    Session,
+    Timeouts,
+    errors,
+)
+from asks_fast.crawl import Map, Politeness, Result
+from asks_fast.multipart import MultipartData
+
+
+def made() -> None:
+    """Sessions take the defaults of requests, and what connections and pools are made of."""
+    HSession("https://h", "/api", connections=50, headers={"A": "b"}, timeout=5)
+    HSession("https://h", persist_cookies=True, retries=Retry(attempts=2), auth=("u", "p"))
+    DSession(connections=20, connections_per_host=5, idle_timeout=10.0, trust_env=True)
+    DSession(persist_cookies=CookieTracker(), timeout=Timeouts(total=5), proxy="http://p:1")
+    DSession(hosts={"name": ["::1"]}, verify="/ca.pem", cert=("/c.pem", "/k.pem"), keepalive=None)
+    Session("https://h", "/api", {"A": "b"}, ssl_context=ssl.create_default_context())
+    Session(proxy=[Proxy.from_url("http://p:1"), "socks5://q:2"], source_address="127.0.0.1")
+    HSession("https://h", conections=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    HSession("https://h", connections="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    HSession("https://h", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
+    """Requests take every argument of the guide, of any form that is accepted."""
+    await session.get(path="/", params={"q": ["a", 1, None]}, headers={"A": None, "B": ["c", "d"]})
+    await session.get(params=[("a", "b")], headers=[("A", b"b")], cookies={"c": "v"})
+    await session.get(params="a=b", auth=BasicAuth(("u", "p")), timeout=None, read_timeout=5)
+    await session.get(auth=BearerAuth("t"), follow_redirects=False, max_redirects=3, retries=0)
+    await session.get(auth=DigestAuth(("u", "p")), callback=print, max_body=10, verify=False)
+    await session.get(detect_encoding=True, decompress=False, on_event=print, raw_url=True)
+    await session.post(data={"a": ["b", 1]}, encoding="latin-1", mimetype="text/plain")
+    await session.post(data=rows, expect_continue=1.5)
+    await session.post(data=Path("file"), headers=None)
+    await session.post(json=[1], json_dumps=str, json_loads=lambda text: text)
+    await session.post(files={"a": "/path"})
+    await session.post(multipart={"a": MultipartData(b"", mime_type="text/plain")})
+    await session.post(unix_socket=Path("/socket"), persist_cookies=False, secret_headers=["X-Key"])
+    await asks_fast.get("http://h", connection_timeout=1, dns_ttl=5, trust_env=True)
+    await session.send(session.prepare("GET", path="/", stream=True))
+    await session.get(tiemout=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await session.get(timeout="5")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await asks_fast.get("http://h", conections=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    session.prepare("GET", tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def in_bulk(session: DSession, urls: list[str]) -> None:
+    """`map` gives results, one by one; `gather` a list of them."""
+    results = session.map(urls, concurrency=5, ordered=True, politeness=Politeness(delay=1))
+    assert_type(results, Map)
+    async for result in results:
+        assert_type(result, Result)
+    assert_type(await session.gather(urls), list[Result])
+
+
+class ApiKey(PreResponseAuth):
+    """A user's own, sent with each request."""
+
+    async def __call__(self, request: object) -> dict[str, str]:
+        return {"X-Key": "k"}
+
+
+class Login(PostResponseAuth):
+    """A user's own, in answer to a 401."""
+
+    async def __call__(self, response: object, request: object) -> dict[str, str]:
+        return {}
+
+
+async def failing(session: HSession) -> None:
+    """Errors say what they know."""
+    try:
+        await session.get(auth=ApiKey())
+        await session.get(auth=Login())
+    except errors.RequestTimeout as error:
+        assert_type(error.phase, str)
+    except errors.BadStatus as error:
+        assert_type(error.status_code, int)
+
+
+async def main() -> int:
+    """Something to run."""
+    return 1
+
+
+asks_fast.run(main)

@@ -1,0 +1,63 @@
+"""Type checkers tell what a call gives, and refuse what nobody knows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import asks_fast.arguments as arguments
+from asks_fast.options import CONNECTOR_OPTIONS, POOL_OPTIONS, SESSION_DEFAULTS, RequestOptions
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+REQUEST = RequestOptions.__annotations__.keys() - {"connection", "explicit"}
+
+
+def test_arguments_of_a_request() -> None:
+    """The names that checkers know are those that a request knows, `stream` beside."""
+    known = arguments.PreparedArguments.__annotations__.keys()
+    assert known == REQUEST | arguments.ConnectionArguments.__annotations__.keys() | {"ssl_context"}
+    assert "stream" not in arguments.RequestArguments.__annotations__
+
+
+def test_arguments_of_a_session() -> None:
+    """The names that checkers know are those that a session knows, but those it names itself."""
+    known = arguments.SessionArguments.__annotations__.keys()
+    named = {"encoding", "persist_cookies", "stream"}
+    assert known | named == SESSION_DEFAULTS | CONNECTOR_OPTIONS | POOL_OPTIONS.keys() | {"headers"}
+
+
+def test_arguments_of_a_call() -> None:
+    """A one-shot call takes those of a request and of connections."""
+    known = arguments.OneShotArguments.__annotations__.keys()
+    assert known | {"stream"} == REQUEST | CONNECTOR_OPTIONS
+
+
+def check(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a checker on the examples of this folder."""
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            *command,
+            *(str(HERE / name) for name in ("answers.py", "calls.py")),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+    )
+
+
+def test_mypy(tmp_path: Path) -> None:
+    """mypy, strict, says of every line of the examples what stands there."""
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    done = check(
+        "mypy", "--strict", "--warn-unused-ignores", "--cache-dir", str(tmp_path), "--config-file=",
+        "--ignore-missing-imports", "--follow-imports=silent",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
