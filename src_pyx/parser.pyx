@@ -197,7 +197,7 @@ cdef int scan_field(const char *at, const char *end, Head *head) except -1:
             raise errors.BadHttpResponse("a framing field that is continued on a second line")
         return 0
     head.framing_was_last = False
-    if size > 15 and (at[0] == 67 or at[0] == 99):
+    if size >= 15 and (at[0] == 67 or at[0] == 99):
         if named(at, b"content-length", 14) and names_framing(at[14]):
             head.framing_was_last = True
             if head.length >= 0:
@@ -206,7 +206,7 @@ cdef int scan_field(const char *at, const char *end, Head *head) except -1:
     elif size > 11 and (at[0] == 75 or at[0] == 107) and at[10] == 58:
         if named(at, b"keep-alive", 10):
             head.keeps_for = keep_alive_seconds(at + 11, end)
-    elif size > 18 and (at[0] == 84 or at[0] == 116):
+    elif size >= 18 and (at[0] == 84 or at[0] == 116):
         if named(at, b"transfer-encoding", 17) and names_framing(at[17]):
             head.framing_was_last = True
             head.codings += 1

@@ -202,6 +202,8 @@ def mutated(draw: Any) -> bytes:
 @given(data=mutated())
 @example(b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nhi")
 @example(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi")
+@example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\n chunked\r\n\r\n0\r\n\r\n")
+@example(b"HTTP/1.1 200 OK\r\nContent-Length:\n 2\r\n\r\nhi, and more")
 def test_mutated_answers(data: bytes) -> None:
     """What is wrong gives an answer or an error of ours, never anything else; where h11 judges
     otherwise, the words say why. What both read, both read the same."""
