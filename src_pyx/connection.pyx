@@ -13,9 +13,7 @@ cdef enum:
     CLOSED = 2
 
 cdef enum:
-    DIRECT_FROM = 65536         # a body with more than this to come is received into its final buffer
     FULL_RECORD = 16384         # bytes in the longest TLS record (RFC 8446 §5.1)
-    FIRST_GRANT = 67108864      # bytes set aside for a body on its sender's word alone
 
 cdef enum:
     # Who cut the wire under a task that is inside an exchange; the task closes it then.
@@ -61,6 +59,8 @@ cdef class Connection:
     cdef double seen_at             # the last look at the clock; one serves all that happens at once
     cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
     cdef public double write_patience   # seconds granted for it to take bytes; 0.0 for no limit
+    cdef Py_ssize_t wakes_at        # bytes that must be there before we are woken (long_bodies.pyx)
+    cdef int unread                 # of them, those that were there when the keeper last looked
     cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER
     cdef bint inside                # a task is in `exchange` or `read_piece`
     cdef bint sending               # the request is not out yet
@@ -86,6 +86,7 @@ cdef class Connection:
         self.readable = read_trap(self.handle)
         self.reader = Reader(pool.limits, pool.scratch)
         self.place = LENT
+        self.wakes_at = 1
         self.generation = generation
         self.born = self.seen_at = now()
 
@@ -289,37 +290,30 @@ cdef class Connection:
         response.interim = reader.interim
         response.headed = self.seen_at
 
-    async def _read_directly(self):
-        """The rest of a body of known length, straight into the buffer that becomes the body."""
-        cdef Reader reader = self.reader
-        cdef long long total = reader.length
-        cdef bytes begun = reader.take_body()
-        cdef Py_ssize_t have = PyBytes_GET_SIZE(begun), room, came
-        cdef Grower grower = Grower(<Py_ssize_t>min(total, <long long>FIRST_GRANT))
-        memcpy(grower.at(0), PyBytes_AS_STRING(begun), <size_t>have)
-        begun = None
-        while have < total:
-            room = grower.room_from(have, <Py_ssize_t>total)
-            came = self.pull(grower.at(have), room, True)
-            if came > 0:
-                reader.feed(grower.at(have), came)
-                have += came
-                reader.got = have
-                if came < room and self.layer is None:
-                    self.waiting_since = now()
-                    await self.readable
-                    self.waiting_since = 0.0
-            elif came == 0:
-                raise self.broken(None)
-            else:
-                self.waiting_since = now()
-                await self.readable
-                self.waiting_since = 0.0
-        if self.layer is not None and self.layer.pending():
-            reader.surplus = True
-        reader.state = COMPLETE
-        self.seen_at = now()
-        return grower.take()
+    cdef void wake_for(self, long long rest):
+        """Be woken only when much of the `rest` that must still come is there (see long_bodies.pyx)."""
+        cdef Py_ssize_t mark = 1
+        if self.layer is not None:
+            # What the layer holds of a record will not come again; other layers are not known.
+            rest = rest - UNDERWAY if self.engine is not None and rest > 2 * UNDERWAY else 1
+        if rest > 1:
+            mark = <Py_ssize_t>min(rest, <long long>BULK)
+        if mark != self.wakes_at:
+            self.unread = 0
+            self.wakes_at = mark if wake_at_bytes(self.fd, <int>mark) == 0 else 1
+
+    cdef void listen(self, double clock):
+        """Whether the peer said something below the mark that we are woken at.
+
+        Then it is not silent. If it said no more since the last look, its task shall have what there
+        is: the mark should not have been missed, and nobody is to hang on it.
+        """
+        cdef int unread = unread_bytes(self.fd)
+        if unread != self.unread:
+            self.unread = unread
+            self.waiting_since = clock
+        elif unread > 0:
+            self.wake_for(1)
 
     # -- the exchange
 
@@ -367,7 +361,7 @@ cdef class Connection:
             self.sending = False
             while found == MORE or (found == HEAD and not stream):
                 if found == HEAD and reader.length - reader.got >= DIRECT_FROM:
-                    response.body = await self._read_directly()
+                    response.body = await _read_directly(self)
                     found = END
                     break
                 if self.layer is None or not self.layer.pending():
@@ -537,36 +531,3 @@ async def wait_either(Handle handle):
         await Trap(("trap_io_release", poller))
     finally:
         poller.close()
-
-
-@cython.final
-cdef class Grower:
-    """A bytes object while it is filled: nobody else sees it before `take`."""
-
-    cdef PyObject *data     # owned; NULL once taken
-    cdef Py_ssize_t size
-
-    def __cinit__(self, Py_ssize_t size):
-        self.data = new_bytes(NULL, size)
-        if self.data is NULL:
-            raise MemoryError()
-        self.size = size
-
-    def __dealloc__(self):
-        Py_XDECREF(self.data)
-
-    cdef char *at(self, Py_ssize_t position) noexcept:
-        return bytes_data(self.data) + position
-
-    cdef Py_ssize_t room_from(self, Py_ssize_t have, Py_ssize_t total) except -1:
-        """Bytes free behind `have`, after growing to at most `total` if there were none."""
-        if have == self.size:
-            self.size = min(total, 2 * self.size)
-            resize_bytes(&self.data, self.size)
-        return self.size - have
-
-    cdef bytes take(self):
-        cdef bytes whole = <bytes>self.data
-        Py_XDECREF(self.data)
-        self.data = NULL
-        return whole

@@ -40,6 +40,30 @@ cdef extern from *:
     """
     const int MSG_NOSIGNAL
 
+cdef extern from *:
+    """
+    #include <sys/ioctl.h>
+    #include <sys/socket.h>
+    static int asks_unread(int fd)
+    {
+        int bytes = 0;
+        return ioctl(fd, FIONREAD, &bytes) < 0 ? 0 : bytes;
+    }
+    static int asks_wake_at(int fd, int bytes)
+    {
+    #ifdef __linux__            /* elsewhere the mark may lie above what the buffer ever holds */
+        return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+    #else
+        (void)fd; (void)bytes;
+        return -1;
+    #endif
+    }
+    """
+    # Bytes received and not read yet; 0 if that can't be told.
+    int unread_bytes "asks_unread"(int fd) noexcept nogil
+    # Report the socket as readable from so many bytes on, or at its end; -1 if that can't be had.
+    int wake_at_bytes "asks_wake_at"(int fd, int bytes) noexcept nogil
+
 cdef extern from "Python.h":
     # As raw pointers: a bytes object is filled before anybody sees it.
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)

@@ -546,6 +546,8 @@ cdef class Pool:
             granted = connection.write_patience if connection.sending else connection.patience
             due = clock + granted
             if granted and connection.waiting_since:
+                if connection.wakes_at > 1:
+                    connection.listen(clock)
                 due = connection.waiting_since + granted
                 if due <= clock:
                     connection.cut_off(SILENCE)

@@ -2,8 +2,10 @@
 
 Facts:  nginx listens on 0.0.0.0, so each 127.0.x.y is an origin of its own; three ports: plain,
         TLS kept alive, TLS closed after each answer. Nothing is logged, nothing computed per
-        request; bodies lie in files (long ones read in pieces of 16 KiB, twice as fast here as
-        sendfile over loopback), the gzip document is compressed beforehand. POST bodies are
+        request; bodies lie in files (long ones read in pieces of 256 KiB: of all settings tried
+        the one that costs nginx least, 2.7 ms for 10 MiB, where two of 32 KiB cost 3.1 and
+        sendfile 6.5, so that clients are measured and not the server), the gzip document is
+        compressed beforehand. POST bodies are
         read to the end before the answer: small ones with the head, big ones through a proxy hop
         on a Unix socket (nginx answers at once otherwise, while the client is still sending).
 Rules:  everything lives in one temporary folder; leaving the context stops the server.
@@ -84,7 +86,7 @@ location = /upload {{
   proxy_set_header Content-Length "";
   proxy_set_header X-Received $content_length;
 }}
-location ~ ^/(10m|64m|1g)$ {{ sendfile off; output_buffers 2 16k; }}
+location ~ ^/(10m|64m|1g)$ {{ sendfile off; output_buffers 1 256k; }}
 location = /gzip {{ default_type application/json; gzip_static always; }}
 location = /chunked {{
   alias {root}/files/10m;
