@@ -352,6 +352,28 @@ cdef class Pool:
         self.lend(connection)
         return connection
 
+    async def furnish(self, OriginPool origin not None, opener):
+        """A connection for a place that was claimed, over the socket that `opener` gives.
+
+        `opener(origin)` is awaited for `(socket, peer)`. If that fails or is cancelled,
+        the next in line gets the place. No signal is handled between the socket's coming and its
+        adoption, so Ctrl-C at any moment leaves no place taken.
+        """
+        cdef Waiter heir
+        try:
+            sock, peer = await opener(origin)
+            return self.adopt(origin, sock, peer)
+        except GeneratorExit:
+            self.open -= 1
+            origin.open -= 1
+            self.owe(origin)
+            raise
+        except BaseException:
+            heir = self.free_place(origin)
+            if heir is not None:
+                await heir.wake
+            raise
+
     async def forfeit(self, OriginPool origin not None):
         """Return a place that could not be used; the next in line gets it."""
         cdef Waiter heir = self.free_place(origin)

@@ -22,7 +22,7 @@ cdef class Plan:
     cdef bint bare                  # nothing but "/" stands in front of the path
     cdef long long max_body
     cdef object response_class
-    cdef object opener              # async, one argument: an origin; gives a connection for a place
+    cdef object opener              # as `Pool.furnish` takes it
     cdef object watch               # async: sees to it that the pool has a keeper
 
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
@@ -119,12 +119,12 @@ cdef class Planner:
             try:
                 if plan.origin.pool.kick is None:
                     await plan.watch()
+                response = plan.response_class()    # before the loan: this may run Python, and Ctrl-C
                 connection = plan.origin.pool.take(plan.origin)
                 if connection is None:
                     connection = await plan.origin.pool.turn(plan.origin)
                     if connection is None:
-                        connection = await plan.opener(plan.origin)
-                response = plan.response_class()
+                        connection = await plan.origin.pool.furnish(plan.origin, plan.opener)
                 connection.begin(head, response, plan.headless, plan.max_body, False)
                 await connection.carry_out(None, False, 0.0)
                 if not is_redirect(response.status_code):

@@ -219,7 +219,7 @@ def test_keep_alive_through_the_peer(peer: MakePeer) -> None:
 
 
 def fetch(server: Server, path: str, **options: Any) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
     connection.request(options.pop("method", "GET"), path, **options)
     response = connection.getresponse()
     answer = response.status, dict(response.getheaders()), response.read()

@@ -219,8 +219,8 @@ def table_of(job: Job, tally: Tally, stats: dict[str, Any] | None) -> Table:
         table.add_row("connections", "not known: --url")
     else:
         table.add_row("connections, counted by the server", f"{stats['connections']:,}")
-        if stats["most_open"] is not None:
-            table.add_row("most open at once, seen by the server", f"{stats['most_open']:,}")
+        most = "not told" if stats["most_open"] is None else f"{stats['most_open']:,}"
+        table.add_row("most open at once, seen by the system", most)
     return table
 
 

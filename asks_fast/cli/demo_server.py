@@ -7,8 +7,12 @@ Answers `/asks/test/<n>` with a small JSON document that holds n, and `/stats` w
 the connections (distinct peers), and the most that were open at one moment, as the operating
 system shows them to this process: nothing of what is counted comes from the client.
 Facts:  granian takes no port 0, but sets SO_REUSEPORT: a bound socket that never listens holds
-        a free port for it. Only Linux has all of 127.0.0.0/8 configured.
-Rules:  prints the origins as one line of JSON; ends when its standard input ends.
+        a free port for it. Only Linux has all of 127.0.0.0/8 configured. A server hears of a
+        connection's end later than of the next one's beginning, and a list of connections is not
+        made in one moment: counting either way finds more than there ever were.
+Rules:  counts a connection only if its client's end was open in two lists one after the other,
+        hence at the moment between them: may miss one that was short, never sees one too many.
+        Prints the origins as one line of JSON; ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 
 PAD = "x" * 60  # makes the document about a hundred bytes
+Origin = tuple[str, int]  # address and port
 JSON_HEADERS = [("content-type", "application/json"), ("cache-control", "no-store")]
 
 
@@ -56,41 +61,44 @@ class Counter:
             }
         )
 
-    def watch(self, ports: set[int]) -> None:
+    def watch(self, origins: set[Origin]) -> None:
         """Ask the system for the open connections, for ever, at most a tenth of the time."""
+        before: set[bytes] = set()
         while True:
             started = time.perf_counter()
             try:
-                now = open_connections(ports)
+                now = open_connections(origins)
             except (OSError, AttributeError):  # no such question on this system
                 return
-            self.most_open = max(self.most_open or 0, now)
+            self.most_open = max(self.most_open or 0, len(now & before))
+            before = now
             time.sleep(max(0.002, (time.perf_counter() - started) * 10))
 
 
-def open_connections(ports: set[int]) -> int:
-    """Established IPv4 connections to these local ports, in one dump of Linux' sock_diag.
+def open_connections(origins: set[Origin]) -> set[bytes]:
+    """Connections to these IPv4 origins whose clients' ends are open, in one dump of sock_diag.
 
-    /proc/net/tcp would tell too, but is slow to read and not read in one moment. OSError or
-    AttributeError where the system has no sock_diag.
+    Each is a cookie of Linux', never given twice; /proc/net/tcp has none, and is slow to read.
+    OSError or AttributeError where the system has no sock_diag.
     """
     sock_diag, by_family, dump, done, failed = 4, 20, 0x301, 3, 2
     established = 1 << 1
     question = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, established) + bytes(48)
     header = struct.pack("=IHHII", 16 + len(question), by_family, dump, 1, 0)
-    count = 0
+    wanted = {struct.pack("!H", port) + socket.inet_aton(address) for address, port in origins}
+    found: set[bytes] = set()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, sock_diag) as netlink:
         netlink.send(header + question)
         while True:
-            answer = netlink.recv(1 << 18)
+            answer = memoryview(netlink.recv(1 << 18))
             while answer:
                 length, kind = struct.unpack_from("=IH", answer)
                 if kind == done:
-                    return count
+                    return found
                 if kind == failed:
                     raise OSError("sock_diag is not to be had")
-                (port,) = struct.unpack_from("!H", answer, 20)
-                count += port in ports
+                if bytes(answer[22:24]) + bytes(answer[40:44]) in wanted:  # the end at the server
+                    found.add(bytes(answer[60:68]))
                 answer = answer[(length + 3) & ~3 :]
 
 
@@ -111,6 +119,7 @@ async def accepts(address: str, port: int) -> None:
             await asyncio.sleep(0.01)
         else:
             writer.close()
+            await writer.wait_closed()
             return
 
 
@@ -134,8 +143,7 @@ async def serve(count: int) -> None:
         for address, port in origins
     ]
     await asyncio.wait_for(asyncio.gather(*(accepts(*origin) for origin in origins)), 60)
-    ports = {port for _, port in origins}
-    threading.Thread(target=counter.watch, args=(ports,), daemon=True).start()
+    threading.Thread(target=counter.watch, args=(set(origins),), daemon=True).start()
     print(json.dumps([f"http://{address}:{port}" for address, port in origins]), flush=True)
     await asyncio.gather(*serving)
 

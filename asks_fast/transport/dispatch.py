@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import curio
@@ -127,8 +128,8 @@ class Transport:
         origin: OriginPool,
         limit: float | None = 60.0,
         trace: Callable[[str, float], None] | None = None,
-    ) -> Connection:
-        """Use a place in the pool for a new connection; gives the place back if that fails.
+    ) -> tuple[Any, Any]:
+        """A connected socket and its peer's address, for `Pool.furnish`.
 
         `limit` is in seconds. Raises `ConnectTimeout` and the errors of `Connector.connect`.
         """
@@ -149,11 +150,10 @@ class Transport:
             if self.pool.closed or sock is None:
                 raise SessionClosed("the session was closed while the request was connecting")
             await self.watch()
-            return self.pool.adopt(origin, sock, _peer_of(sock))
+            return sock, _peer_of(sock)
         except BaseException:
             if sock is not None:
                 sock.close()
-            await self.pool.forfeit(origin)
             raise
         finally:
             self._opening.discard(task)
@@ -229,21 +229,27 @@ class Transport:
         options = request.options
         if connection is None:
             trace = None if tell is None else tell.trace
-            connection = await self.open(origin, options.connection_timeout, trace)
-        self._set_patience(connection, options)
-        expect = 0.0
-        if request.streamed_body is not None and "expect" in request.fields:
-            expect = 1.0 if options.expect_continue in (True, False) else options.expect_continue
-        await connection.exchange(
-            head,
-            response,
-            body=request.streamed_body,
-            stream=stream,
-            headless=request.method == "HEAD",
-            max_body=-1 if options.max_body is None else options.max_body,
-            expect_seconds=expect,
-            last=request.says_close,
-        )
+            opener = partial(self.open, limit=options.connection_timeout, trace=trace)
+            connection = await self.pool.furnish(origin, opener)
+        try:
+            self._set_patience(connection, options)
+            expect = 0.0
+            if request.streamed_body is not None and "expect" in request.fields:
+                wait = options.expect_continue
+                expect = 1.0 if wait in (True, False) else wait
+            await connection.exchange(
+                head,
+                response,
+                body=request.streamed_body,
+                stream=stream,
+                headless=request.method == "HEAD",
+                max_body=-1 if options.max_body is None else options.max_body,
+                expect_seconds=expect,
+                last=request.says_close,
+            )
+        except BaseException:
+            connection.abandon()  # Ctrl-C before the exchange began; else it is closed already
+            raise
         return connection
 
     def _set_patience(self, connection: Connection, options: RequestOptions) -> None:
@@ -267,7 +273,7 @@ class Transport:
     async def _open_ahead(self, origin: OriginPool, limit: float | None) -> None:
         connection = await self.pool.turn(origin, fresh=True)
         if connection is None:
-            connection = await self.open(origin, limit)
+            connection = await self.pool.furnish(origin, partial(self.open, limit=limit))
         await connection.release()
 
     def close(self) -> list[Any]:

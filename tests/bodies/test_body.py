@@ -590,7 +590,7 @@ def test_cancelled_read(tmp_path):
         while open_files() != before:
             await curio.sleep(0.001)
 
-    with_limit = curio.timeout_after(5, main)
+    with_limit = curio.timeout_after(60, main)
     curio.run(with_limit)
 
 

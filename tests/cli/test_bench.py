@@ -17,7 +17,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", PROGRAM, "bench", *arguments],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
         stdin=subprocess.DEVNULL,
     )
 

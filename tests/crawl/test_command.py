@@ -60,7 +60,7 @@ def start(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
 def run(*args: Any, **options: Any) -> tuple[int, str, str]:
     stdin = options.pop("input", None)
     with start(*args, stdin=subprocess.PIPE, **options) as process:
-        out, err = process.communicate(stdin, timeout=120)
+        out, err = process.communicate(stdin, timeout=250)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -210,7 +210,7 @@ def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path, wo
         while len(site.asked) < 100:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=250)
     assert process.returncode == 130, err
     assert b"finishing what is under way" in err
     assert b"stopped: " in err
@@ -241,7 +241,7 @@ def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
                 assert process.stderr is not None
                 assert b"once more to cancel" in process.stderr.readline()
                 process.send_signal(signal.SIGINT)
-                _, err = process.communicate(timeout=30)
+                _, err = process.communicate(timeout=250)
     assert process.returncode == 130
     assert b"cancelled: 20 done" in err
     assert len(records(out)) == 20
@@ -273,7 +273,7 @@ def test_worker_killed(urls: Callable[[int], Path], site: Site, tmp_path: Path) 
         while len(site.asked) < 60:
             time.sleep(0.002)
         os.kill(children_of(process.pid)[0], signal.SIGKILL)
-        _, err = process.communicate(timeout=90)
+        _, err = process.communicate(timeout=250)
     assert process.returncode == 0, err
     check_whole(out, source, site)
 
@@ -402,7 +402,7 @@ def test_completion() -> None:
             [*ASKS_FAST],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=250,
             env={
                 **ENVIRONMENT,
                 "_ASKS_FAST_COMPLETE": "bash_complete",

@@ -22,7 +22,7 @@ def run(name: str, *args: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / name), *args],
         capture_output=True,
-        timeout=60,
+        timeout=250,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
     )

@@ -27,7 +27,7 @@ def get(*args: Any, **options: Any) -> tuple[int, bytes, str]:
         [sys.executable, "-c", "from asks_fast.cli import main; main()", "get", *map(str, args)],
         env=ENVIRONMENT,
         capture_output=True,
-        timeout=60,
+        timeout=250,
         **options,
     )
     return done.returncode, done.stdout, done.stderr.decode()
@@ -47,8 +47,8 @@ def test_body(app_server: Server) -> None:
     assert out.startswith(b"HTTP/1.1 302")
 
 
-def test_sending(app_server: Server, tmp_path: Path) -> None:
-    """Bodies, headers, cookies and credentials, by curl's letters."""
+def test_sending_bodies(app_server: Server, tmp_path: Path) -> None:
+    """Bodies, by curl's letters."""
     file = tmp_path / "body"
     file.write_bytes(b"c=3")
     url = base(app_server) + "/anything"
@@ -56,16 +56,25 @@ def test_sending(app_server: Server, tmp_path: Path) -> None:
     assert (sent["method"], sent["form"]) == ("POST", {"a": "1", "b": "2", "c": "3"})
     sent = json.loads(get("--json", '{"x": [1]}', "-X", "PUT", url)[1])
     assert (sent["method"], sent["json"]) == ("PUT", {"x": [1]})
+    sent = json.loads(get("-F", "a=1", "-F", f"f=@{file}", url)[1])
+    assert "multipart/form-data" in sent["headers"]["content-type"]
+    assert 'filename="body"' in sent["data"]
+
+
+def test_sending_fields(app_server: Server) -> None:
+    """Headers, user agent and cookies, by curl's letters."""
+    url = base(app_server) + "/anything"
     sent = json.loads(get("-H", "X-A: 1", "-A", "me/1", "-b", "k=v", url)[1])["headers"]
     assert (sent["x-a"], sent["user-agent"], sent["cookie"]) == ("1", "me/1", "k=v")
+
+
+def test_sending_credentials(app_server: Server) -> None:
+    """Basic and bearer credentials, by curl's letters; without them, 22 as curl's -f says."""
     assert get("-f", base(app_server) + "/basic-auth/u/p")[0] == 22
     _, out, _ = get("-f", "-u", "u:p", base(app_server) + "/basic-auth/u/p")
     assert json.loads(out)["authenticated"]
     _, out, _ = get("-f", "--bearer", "tok", base(app_server) + "/bearer/tok")
     assert json.loads(out)["authenticated"]
-    sent = json.loads(get("-F", "a=1", "-F", f"f=@{file}", url)[1])
-    assert "multipart/form-data" in sent["headers"]["content-type"]
-    assert 'filename="body"' in sent["data"]
 
 
 def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:

@@ -379,7 +379,7 @@ async def test_asks_exceptions_only(peer: Any) -> None:
     ):
         server: Peer = peer([expect(), send(bytes_), stall()])
         with pytest.raises(AsksException):
-            await asks_fast.get(server.url, timeout=5)
+            await asks_fast.get(server.url, timeout=60)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
@@ -390,7 +390,7 @@ async def test_both_ways_send_the_same(method: str, peer: Any) -> None:
     async with HSession(server.url, "/e", headers={"X-Own": "ü", "accept": None}) as session:
         for _ in range(3):
             await session.request(method, path="/p?q=1")
-        await session.request(method, path="/p?q=1", timeout=5)
+        await session.request(method, path="/p?q=1", timeout=60)
     async with DSession(headers={"X-Own": "ü", "accept": None}) as session:
         for _ in range(3):
             await session.request(method, f"{server.url}/e/p?q=1")

@@ -192,7 +192,7 @@ class Client(Session):
         super().__init__(where, "/asks", {"x-library": "yes"}, connections=3)
 
     async def number(self, n):
-        answer = await self.get(path=f"/test/{n}", timeout=10)
+        answer = await self.get(path=f"/test/{n}", timeout=60)
         assert isinstance(answer, Response)
         return int(answer.text)
 

@@ -94,7 +94,7 @@ async def test_no_body(stream: bool, method: str, head: bytes, peer: Callable[..
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
         for _ in range(3):
-            response: Any = await session.request(method, stream=stream, timeout=5)
+            response: Any = await session.request(method, stream=stream, timeout=60)
             body = await response.body.read() if stream else response.content
             assert body == b""
             if not stream:
@@ -131,7 +131,7 @@ async def test_http_1_0(peer: Callable[..., Peer]) -> None:
         server = peer([repeat(expect(), send(head + answer))])
         async with HSession(server.url) as session:
             for _ in range(3):
-                response = await session.get(timeout=5)
+                response = await session.get(timeout=60)
                 assert response.text == "ok"
             assert len(server.connections) == (1 if kept else 3), head
 
@@ -172,7 +172,7 @@ async def test_expect_continue(peer: Callable[..., Peer]) -> None:
     async with HSession(server.url) as session:
         response = await session.post(data=b"secret body", expect_continue=True)
         assert response.status_code == 417
-        assert (await session.get(timeout=5)).text == "ok"
+        assert (await session.get(timeout=60)).text == "ok"
     assert b"secret body" not in bytes(server.connections[0].received)
 
     server = peer([expect_head(), expect_body(), send(OK), stall()])
@@ -187,7 +187,7 @@ async def test_an_answer_before_the_body_is_sent(peer: Callable[..., Peer]) -> N
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"
     server = peer([expect_head(), send(refusal), stall()])
     async with HSession(server.url) as session:
-        response = await session.post(data=b"x" * (32 << 20), timeout=20)
+        response = await session.post(data=b"x" * (32 << 20), timeout=60)
         assert (response.status_code, response.text) == (413, "big")
         assert session.pool_stats()["open"] == 0
 
@@ -203,7 +203,7 @@ async def test_upgrades_are_not_asked_for(peer: Callable[..., Peer]) -> None:
     )
     async with HSession(server.url) as session:
         with pytest.raises(BadHttpResponse):
-            await session.get(timeout=5)
+            await session.get(timeout=60)
         assert session.pool_stats()["open"] == 0
 
 

@@ -410,7 +410,7 @@ async def test_one_connection_is_enough(peer: Callable[..., Peer]) -> None:
     other.scripts[0] = [expect(), to(f"{server.url}/home"), FOREVER]
     async with DSession(connections=1) as session:
         for stream in (False, True):
-            response = await session.get(f"{server.url}/a", stream=stream, timeout=5)
+            response = await session.get(f"{server.url}/a", stream=stream, timeout=60)
             if stream:
                 assert await response.body.read() == b"ok"
             assert session.pool_stats()["open"] <= 1

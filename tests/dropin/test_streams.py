@@ -74,7 +74,7 @@ async def test_left_early(how: str, peer: Callable[..., Peer]) -> None:
         else:
             with pytest.warns(ResourceWarning, match="neither read"):
                 del response
-        assert (await session.get(timeout=5)).text == "ok"
+        assert (await session.get(timeout=60)).text == "ok"
         await server.until(lambda: server.connections[0].client_closed is not None)
         assert session.pool_stats()["open"] == 1
 
@@ -85,7 +85,7 @@ async def test_unread_and_complete(app_server: Server) -> None:
         response = await session.get(path="/get", stream=True)
         async with response.body:
             pass
-        assert (await session.get(path="/get", timeout=5)).status_code == 200
+        assert (await session.get(path="/get", timeout=60)).status_code == 200
         empty = await session.get(path="/status/204", stream=True)
         assert await empty.body.read() == b""
         assert session.pool_stats()["lent"] == 0
@@ -137,7 +137,7 @@ async def test_cancelled(peer: Callable[..., Peer]) -> None:
         await curio.sleep(0.01)
         await task.cancel()
         assert session.pool_stats()["open"] == 0
-        assert (await session.get(timeout=5)).text == "ok"
+        assert (await session.get(timeout=60)).text == "ok"
 
 
 async def test_two_readers(peer: Callable[..., Peer]) -> None:

@@ -226,7 +226,7 @@ def test_closed_while_registered(own: asks_fast.Kernel) -> None:
             with near, far:
                 numbers.add(near.fileno())
                 far.send(b"x")
-                await curio.timeout_after(5, _read_wait, _Fd(near.fileno()))
+                await curio.timeout_after(60, _read_wait, _Fd(near.fileno()))
                 assert near.recv(1) == b"x"
         assert len(numbers) == 1
 
@@ -282,7 +282,7 @@ def test_closed_file_that_lives_on_elsewhere(own: asks_fast.Kernel) -> None:
         assert is_quiet(own)
         assert waiter.state == "READ_WAIT"
         new_far.send(b"y")
-        await curio.timeout_after(5, waiter.join)
+        await curio.timeout_after(60, waiter.join)
         for sock in (near, far, twin, new_far):
             sock.close()
 
@@ -327,8 +327,8 @@ def test_hang_up_wakes_both_sides(own: asks_fast.Kernel, pair: Pair) -> None:
         assert own._selector.get_key(file).data == (reader, writer)
         assert set(own._selector.get_map()) >= {near.fileno()}
         far.close()
-        await curio.timeout_after(5, reader.join)
-        await curio.timeout_after(5, writer.join)
+        await curio.timeout_after(60, reader.join)
+        await curio.timeout_after(60, writer.join)
         assert await _io_waiting(file) == (None, None)
 
     own.run(main)

@@ -242,7 +242,7 @@ async def test_pool_timeout(peer: MakePeer) -> None:
         await server.saw_requests(1)
         with pytest.raises(PoolTimeout, match=r"^GET http://127.0.0.1:\d+/: .*0.05 s in line"):
             await session.get(pool_timeout=0.05)
-        patient = await curio.spawn(lambda: session.get(timeout=5))
+        patient = await curio.spawn(lambda: session.get(timeout=60))
         await curio.sleep(0.05)
         server.release()
         assert (await first.join()).status_code == (await patient.join()).status_code == 200

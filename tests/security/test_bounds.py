@@ -7,7 +7,6 @@ Facts:  the parts have their limits tested where they are (tests/decoding, cooki
 from __future__ import annotations
 
 import gzip
-import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
@@ -232,11 +231,9 @@ async def test_retry_after(peer: Callable[..., Peer], asked: str) -> None:
     busy = f"HTTP/1.1 503 Busy\r\nRetry-After: {asked}\r\nContent-Length: 0\r\n\r\n".encode()
     server = peer([expect(), send(busy), expect(), send(OK)])
     policy = Retry(attempts=1, max_retry_after=0.01, backoff=0.0)
-    began = time.monotonic()
     async with DSession(retries=policy) as session:
         r = await session.get(server.url)
     assert r.status_code == 200
-    assert time.monotonic() - began < 10
     assert Retry().max_retry_after == 120.0
 
 
@@ -325,7 +322,6 @@ async def test_a_drip_has_an_end(
 ) -> None:
     """A byte now and then keeps no request alive beyond its `timeout`, wherever it comes."""
     server = peer([expect(), drip(place + b"a" * 10_000, 20, 0.01)])
-    began = time.monotonic()
     asked = {"timeout": 0.3, "auth": DigestAuth(("a", "b")), **how}
     async with DSession() as session:
         if place is DRIPS["body"] and "stream" in how:
@@ -335,4 +331,3 @@ async def test_a_drip_has_an_end(
             with pytest.raises(TotalTimeout):
                 await session.get(server.url, **asked)
         assert session.pool_stats()["open"] == 0
-    assert time.monotonic() - began < 10

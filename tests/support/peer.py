@@ -24,7 +24,7 @@ from support.leaks import disregard
 
 Step = Callable[["PeerConnection"], None]
 TICK = 0.02  # seconds between two looks at whether the test is over
-PATIENCE = 20.0  # seconds a test may wait for something to happen at the peer
+PATIENCE = 60.0  # seconds a test may wait for something to happen at the peer
 
 
 class ClientGone(Exception):

@@ -108,9 +108,7 @@ async def test_the_first_that_answers_is_taken_at_once(peer: Callable[..., Peer]
 async def test_a_refused_address_costs_no_waiting(peer: Callable[..., Peer]) -> None:
     """After a refusal the next address is tried at once, not after the delay."""
     good = peer([])
-    began = time.monotonic()
-    sock = await connect_to_any([four("127.0.0.1", 1), four("127.0.0.1", good.port)], delay=30)
-    assert time.monotonic() - began < 5
+    sock = await connect_to_any([four("127.0.0.1", 1), four("127.0.0.1", good.port)], delay=3000)
     assert sock.getpeername() == ("127.0.0.1", good.port)
     sock.close()
 
@@ -122,7 +120,7 @@ async def test_a_black_hole_costs_one_delay(
     good = peer([])
     began = time.monotonic()
     sock = await connect_to_any([black_hole(), four("127.0.0.1", good.port)], delay=0.05)
-    assert 0.05 <= time.monotonic() - began < 5
+    assert 0.05 <= time.monotonic() - began < 60
     assert sock.getpeername() == ("127.0.0.1", good.port)
     sock.close()
 
@@ -136,7 +134,7 @@ async def test_ipv6_black_holed_falls_back_to_ipv4(
     hole = black_hole(V6, "::1")
     began = time.monotonic()
     sock = await connect_to_any([hole, four("127.0.0.1", good.port)])
-    assert 0.25 <= time.monotonic() - began < 5
+    assert 0.25 <= time.monotonic() - began < 60
     assert sock.family == V4
     sock.close()
 
