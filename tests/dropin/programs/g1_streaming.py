@@ -18,8 +18,10 @@ async def main():
             print(len(chunk) > 0)
             break
     r = await s.get(path='/drip?n=3', stream=True)
-    async for chunk in r.body(timeout=5):
-        print(chunk)
+    dripped = b''
+    async for chunk in r.body(timeout=60):
+        dripped += chunk
+    print(dripped)
     r = await s.get(path='/gzip', stream=True)
     data = b''
     async for chunk in r.body:
@@ -32,7 +34,5 @@ curio.run(main)
 # prints:
 # 200 500000
 # True
-# b'*'
-# b'*'
-# b'*'
+# b'***'
 # b'{"coding": "gzip",'
