@@ -299,8 +299,8 @@ async def test_waiting_in_line_does_not_count(peer: Any) -> None:
     async with HSession(server.url) as session:
         first = await curio.spawn(session.get)
         await server.saw_requests()
-        second = await curio.spawn(lambda: session.get(timeout=0.5))
-        await curio.sleep(0.7)
+        second = await curio.spawn(lambda: session.get(timeout=2.0))
+        await curio.sleep(2.1)
         server.release()
         assert (await first.join()).text == "ok"
         assert (await second.join()).text == "ok"
