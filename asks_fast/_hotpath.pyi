@@ -97,7 +97,6 @@ class Limits:
     head: int
     fields: int
     interim: int
-    body: int
     strict: bool
     def __init__(
         self,
@@ -105,7 +104,6 @@ class Limits:
         head: int = 65536,
         fields: int = 256,
         interim: int = 16,
-        body: int = -1,
         strict: bool = False,
     ) -> None: ...
 

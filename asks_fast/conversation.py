@@ -223,12 +223,29 @@ class Conversation:
             return await self._answer_challenge(response)
         if status == 407 and await self._transport.answer_proxy(self._request, response):
             return self._request
+        if status == 408 and self._crossed(response):
+            self._fresh = True
+            return self._request
         if status not in REDIRECTS or "location" not in response.headers:
             return None
         follow = self._options.follow_redirects
         if follow is None:
             follow = self._request.method != "HEAD"
         return self._redirect(response) if follow else None
+
+    def _crossed(self, response: BaseResponse) -> bool:
+        """Whether a 408 was meant for the silence before our request (RFC 9110 §15.5.9).
+
+        A server may say it before it closes an idle connection: as stale a connection as one that
+        is closed without a word, so what may be sent again goes once more, over a fresh one.
+        """
+        request = self._request
+        return (
+            response.reused
+            and self._options.retries != 0
+            and request.is_idempotent
+            and request.can_replay
+        )
 
     async def _answer_challenge(self, response: BaseResponse) -> PreparedRequest | None:
         request = self._request

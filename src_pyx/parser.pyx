@@ -27,19 +27,17 @@ cdef enum:
 
 @cython.final
 cdef class Limits:
-    """What a peer may make us hold. Sizes in bytes; -1 for no limit."""
+    """What a peer may make us hold, beside the body: that is each request's own. Sizes in bytes."""
 
-    cdef public Py_ssize_t head         # one head; the trailers of a message
+    cdef public Py_ssize_t head         # one head; all 1xx heads; the trailers of a message
     cdef public int fields              # fields in a head, in trailers
     cdef public int interim             # 1xx answers before the final one
-    cdef public long long body          # the body as sent
     cdef public bint strict             # refuse what browsers forgive
 
-    def __init__(self, *, head=65536, fields=256, interim=16, body=-1, strict=False):
+    def __init__(self, *, head=65536, fields=256, interim=16, strict=False):
         self.head = head
         self.fields = fields
         self.interim = interim
-        self.body = body
         self.strict = strict
 
 

@@ -129,6 +129,7 @@ cdef class Reader:
 
     cdef int digest_interim(self, char *data, Py_ssize_t end) except -1:
         """A 1xx answer: kept for those who ask, counted, never the answer (RFC 9110 §15.2)."""
+        cdef Py_ssize_t total = 0
         if self.status == 101:
             raise errors.BadHttpResponse("101 Switching Protocols, which was not asked for")
         self.feed_head(data, end, end)
@@ -142,6 +143,10 @@ cdef class Reader:
             self.continues = True
         if len(self.interim) > self.limits.interim:
             raise errors.HeadTooLarge(f"more than {self.limits.interim} interim answers")
+        for _, table in self.interim:
+            total += PyBytes_GET_SIZE((<HeaderTable>table).head)
+        if total > self.limits.head:
+            raise errors.HeadTooLarge(f"the interim answers have more than {self.limits.head} bytes")
         return 0
 
     cdef int begin_body(self, Head *head, char *data, Py_ssize_t length) except -1:

@@ -127,7 +127,7 @@ cdef class Planner:
                         connection = await plan.origin.pool.furnish(plan.origin, plan.opener)
                 connection.begin(head, response, plan.headless, plan.max_body, False)
                 await connection.carry_out(None, False, 0.0)
-                if not is_redirect(response.status_code):
+                if not leads_on(response.status_code):
                     return response
             except errors.ServerClosedConnectionError as error:
                 if not error.stale:
@@ -140,6 +140,6 @@ cdef class Planner:
         return await self._request(method, url, options, response, fresh)
 
 
-cdef inline bint is_redirect(int status) noexcept:
-    """Whether the answer leads elsewhere (RFC 9110 §15.4), which is for the long way."""
-    return 301 <= status <= 303 or status == 307 or status == 308
+cdef inline bint leads_on(int status) noexcept:
+    """Whether another request may follow (RFC 9110 §15.4, §15.5.9), which is for the long way."""
+    return 301 <= status <= 303 or status == 307 or status == 308 or status == 408

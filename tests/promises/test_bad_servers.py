@@ -198,6 +198,43 @@ async def test_no_retries_if_not_wanted(peer: MakePeer) -> None:
             await session.get(path="/2", retries=0)
 
 
+LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 60}, {"stream": True}], ids=str)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+async def test_408_that_crossed_the_request(
+    peer: MakePeer, method: str, options: dict[str, Any]
+) -> None:
+    """A server that gives up an idle connection with a 408 just as a request goes out has not seen
+    it: as on a connection closed without a word, it goes once more (RFC 9110 §15.5.9)."""
+    server = peer([expect(), send(echo), expect(), send(LATE), close()], ECHOING)
+    async with HSession(server.url) as session:
+        await session.get(path="/1")
+        response: Any = await session.request(method, path="/2", **options)
+        assert response.status_code == 200
+        if "stream" in options:
+            await response.body.close()
+        assert [(r.target, r.connection) for r in server.requests] == [
+            ("/1", 0),
+            ("/2", 0),
+            ("/2", 1),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("GET", {"retries": 0}), ("POST", {}), ("PATCH", {"data": b"x"})]
+)
+async def test_408_that_is_the_answer(peer: MakePeer, method: str, options: dict[str, Any]) -> None:
+    """What may not go twice gets the 408, and so does a request over a fresh connection."""
+    server = peer([expect(), send(echo), expect(), send(LATE), close()], [expect(), send(LATE)])
+    async with HSession(server.url) as session:
+        await session.get(path="/1")
+        assert (await session.request(method, path="/2", **options)).status_code == 408
+        assert (await session.get(path="/3")).status_code == 408
+    assert [r.target for r in server.requests] == ["/1", "/2", "/3"]
+
+
 async def test_closed_after_every_few_requests(peer: MakePeer) -> None:
     """A server that closes after seven requests, unannounced, fails none of a hundred."""
     server = peer([repeat(expect(), send(echo), times=7), close()])

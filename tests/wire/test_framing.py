@@ -567,6 +567,15 @@ def test_interim_flood() -> None:
             answer_of(pieces)
 
 
+def test_interim_heads_in_all() -> None:
+    """All interim answers together have the room of one head, however few they are."""
+    one = b"HTTP/1.1 103 Early Hints\r\nLink: %b\r\n\r\n" % (b"x" * 20_000)
+    assert len(answer_of(one * 3 + FIXED).interim) == 3
+    for pieces in ([one * 4 + FIXED], [one] * 4 + [FIXED]):
+        with pytest.raises(HeadTooLarge, match="interim answers have more than 65536 bytes"):
+            answer_of(pieces)
+
+
 def test_interim_split_within_is_counted_once() -> None:
     """An interim answer cut in two is one interim answer."""
     one = b"HTTP/1.1 100 Continue\r\n\r\n"
