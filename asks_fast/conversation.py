@@ -135,7 +135,7 @@ class Conversation:
             tell = teller(request)
             if tell is not None:
                 tell("retry", attempt=number + 1, pause=pause)
-            if self._transport.connector.rotates:
+            if self._transport.connector.rotates(**self._options.connection):
                 request.route = None  # the next try goes by the next proxy
             if pause > 0:
                 await self._budget.spend(request, curio.sleep(pause))

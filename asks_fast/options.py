@@ -110,6 +110,7 @@ class RequestOptions:
     secret_headers: Iterable[str] = ()
     stream: bool = False
     timeout: Any = None
+    timings: bool = False
     write_timeout: float | None = DEFAULT_READ_TIMEOUT
 
     def __init__(self, given: Mapping[str, Any], function: str = "request") -> None:

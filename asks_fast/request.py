@@ -53,6 +53,7 @@ class PreparedRequest:
         "fields",
         "method",
         "options",
+        "proxy_credentials",
         "proxy_fields",
         "route",
         "url",
@@ -69,6 +70,7 @@ class PreparedRequest:
         self.options = options
         self.route: Any = None  # by which it was sent; stays the same for the next sending
         self.proxy_fields: tuple[tuple[str, str], ...] = ()
+        self.proxy_credentials: str | None = None  # never among the fields: not for the server
         self.extra: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
@@ -163,7 +165,10 @@ class PreparedRequest:
         """The request that a redirect makes of this one; `drop` names fields to leave behind."""
         fields = self.fields.copy()
         fields.drop(drop)
-        return PreparedRequest(method, url, fields, body, self.options)
+        made = PreparedRequest(method, url, fields, body, self.options)
+        if "proxy-authorization" not in drop:
+            made.proxy_credentials = self.proxy_credentials
+        return made
 
 
 def prepare(
@@ -195,15 +200,28 @@ def prepare(
     if layers.mentions("content-length") or layers.mentions("transfer-encoding"):
         layers = layers.copy()
         _settle_framing(layers, body)
-    if "proxy-authorization" in layers:
-        raise InvalidRequest(
-            "Proxy-Authorization among the headers would go to the server: give credentials with "
-            'the proxy, as in proxy="http://user:password@host:port"'
-        )
+    credentials = None
+    if layers.mentions("proxy-authorization"):
+        layers = layers.copy()
+        credentials = _take_credentials(layers)
     if options.expect_continue and body is not None:
         layers = layers.copy()
         layers.set_default("Expect", "100-continue")
-    return PreparedRequest(method, url, layers, body, options)
+    request = PreparedRequest(method, url, layers, body, options)
+    request.proxy_credentials = credentials
+    return request
+
+
+def _take_credentials(layers: Layers) -> str | None:
+    """A Proxy-Authorization among the fields: out of what a server sees, to be told a proxy."""
+    values = [value for name, value in layers.pairs() if name.lower() == "proxy-authorization"]
+    layers.drop(["proxy-authorization"])
+    if len(values) > 1:
+        raise InvalidRequest("more than one Proxy-Authorization")
+    if not values:
+        return None
+    value = values[0]
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _settle_framing(layers: Layers, body: Body | None) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .cookie_utils import Cookie
     from .options import RequestOptions
     from .request import PreparedRequest
+    from .transport.timings import Timings
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
 
@@ -53,10 +54,12 @@ class BaseResponse(ResponseCore):
         "_options",
         "_request",
         "attempts",
+        "marks",
     )
 
     attempts: int  # exchanges that were begun for this answer; set by the long way only
     history: list[BaseResponse]  # the answers on the way here: redirects, challenges
+    marks: list[tuple[str, float]]  # the steps of the exchange; set where timings were asked for
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status_code} {harmless(self.reason_phrase)}>"
@@ -114,6 +117,19 @@ class BaseResponse(ResponseCore):
     def elapsed(self) -> timedelta:
         """From before the first byte was sent until the body was read (streamed: the head)."""
         return timedelta(seconds=self.seconds)
+
+    @property
+    def timings(self) -> Timings | None:
+        """Where the time of this exchange went, if `timings=True` was asked for; None otherwise.
+
+        Of a stream, `body` and `total` are there when its last byte was read.
+        """
+        marks = getattr(self, "marks", None)
+        if marks is None:
+            return None
+        from .transport.timings import Timings
+
+        return Timings.of(marks, self)
 
     @property
     def cookies(self) -> list[Cookie]:

@@ -23,6 +23,7 @@ def is_plain(request: PreparedRequest) -> bool:
         and request.url.scheme in ("http", "https")
         and request.method in ("GET", "HEAD", "OPTIONS", "DELETE")
         and not request.says_close
+        and request.proxy_credentials is None
     )
 
 

@@ -178,7 +178,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         ):
             return
         origin = self._transport.origin(request)
-        if origin.route.forward or self._connector.rotates or teller(request) is not None:
+        if origin.route.forward or self._connector.rotates() or teller(request) is not None:
             return
         if url is None or url == "":
             if self._base is None or self._base.userinfo is not None:

@@ -274,6 +274,8 @@ cdef class Connection:
         self.answered = True
         if reader.state != EXPECT_HEAD:
             return reader.digest(scratch.data, came)
+        if self.response.clocked and self.response.spoke == 0.0:
+            self.response.spoke = now()
         found = reader.digest(scratch.data, came)
         if found != MORE:
             self.fill_in()
@@ -359,6 +361,10 @@ cdef class Connection:
                     found = await self._upload(body)
                 self.seen_at = now()
             self.sending = False
+            if response.clocked:
+                response.wrote = now()
+                if found == MORE:
+                    response.spoke = 0.0    # so far it was 100 Continue
             while found == MORE or (found == HEAD and not stream):
                 if found == HEAD and reader.length - reader.got >= DIRECT_FROM:
                     response.body = await _read_directly(self)

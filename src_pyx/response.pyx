@@ -25,6 +25,9 @@ cdef class ResponseCore:
     cdef double began                       # monotonic seconds: before the first byte was sent,
     cdef double headed                      # when the head was there,
     cdef double ended                       # when all was there; 0.0 while it is not
+    cdef bint clocked                       # the two below are wanted
+    cdef double wrote                       # when the last of the request was out; else 0.0
+    cdef double spoke                       # when the first byte of the answer came; else 0.0
 
     def __cinit__(self):
         self.headers = NO_FIELDS
@@ -107,6 +110,26 @@ cdef class ResponseCore:
     def ended_at(self):
         """Monotonic seconds at which all was read; 0.0 while it is not."""
         return self.ended
+
+    @property
+    def timed(self):
+        """Whether to note `sent_at` and `first_byte_at`; setting it forgets what was noted."""
+        return self.clocked
+
+    @timed.setter
+    def timed(self, bint timed):
+        self.clocked = timed
+        self.wrote = self.spoke = 0.0
+
+    @property
+    def sent_at(self):
+        """Monotonic seconds at which the request was out; 0.0 until then, or if not `timed`."""
+        return self.wrote
+
+    @property
+    def first_byte_at(self):
+        """Monotonic seconds of the answer's first byte; 0.0 until then, or if not `timed`."""
+        return self.spoke
 
     @property
     def is_complete(self):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from time import perf_counter
 from typing import Any, NoReturn
 
 import click
@@ -148,7 +147,6 @@ async def _get(url: str, given: dict[str, Any], arguments: dict[str, Any]) -> in
     method = given["method"] or ("HEAD" if given["head"] else "POST" if has_body else "GET")
     say = _silent if given["silent"] or not given["verbose"] else _stderr
     say(f"> {method} {url}")
-    begin = perf_counter()
     proxy, unix_socket = given["proxy"], given["unix_socket"]
     async with DSession(
         connections=1,
@@ -157,8 +155,7 @@ async def _get(url: str, given: dict[str, Any], arguments: dict[str, Any]) -> in
         unix_socket=unix_socket,
         trust_env=not (proxy or unix_socket),
     ) as session:
-        response = await session.request(method, url, **arguments)
-        first = perf_counter()
+        response = await session.request(method, url, timings=given["timing"], **arguments)
         async with response.body:
             for earlier in response.history:
                 say(f"< {earlier.status_code} {earlier.reason_phrase} from {earlier.url}")
@@ -166,12 +163,9 @@ async def _get(url: str, given: dict[str, Any], arguments: dict[str, Any]) -> in
                 say(f"< {line}")
             failed = given["fail"] and response.status_code >= 400
             size = 0 if failed else await _print(response, given)
-        end = perf_counter()
     if given["timing"]:
-        _stderr(
-            f"head after {first - begin:.6f} s, body {end - first:.6f} s, "
-            f"all {end - begin:.6f} s; {size} bytes, {len(response.history)} redirects"
-        )
+        for line in timing_lines(response, size):
+            _stderr(line)
     if failed:
         if not given["silent"]:
             _stderr(
@@ -225,6 +219,16 @@ def head_lines(response: Any) -> list[str]:
         first.rstrip(),
         *(f"{name}: {value}" for name, value in header_pairs(response.headers)),
     ]
+    return [harmless(line) for line in lines]
+
+
+def timing_lines(response: Any, size: int) -> list[str]:
+    """Where the time went: a line for each exchange, and what it came to."""
+    hops = [*response.history, response]
+    lines = [f"{hop.method} {hop.url}: {hop.timings}" for hop in hops]
+    spent = [hop.timings.total for hop in hops]
+    if None not in spent:
+        lines.append(f"all {sum(spent):.6f} s; {size} bytes, {len(response.history)} redirects")
     return [harmless(line) for line in lines]
 
 

@@ -99,13 +99,15 @@ class Connector:
 
     # -- routes
 
-    @property
-    def rotates(self) -> bool:
-        """Whether one origin's route differs from request to request (a list of proxies)."""
-        return self._routes.rotates
+    def rotates(self, **overrides: Any) -> bool:
+        """Whether one origin's route differs from request to request (a list of proxies).
+
+        `overrides` are the request's own, as in `route_for`.
+        """
+        return self._routes.rotates(overrides.get("proxy", UNSET))
 
     def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
-        """The route to an origin; the same object for the same arguments, unless `rotates`.
+        """The route to an origin; the same object for the same arguments, unless it `rotates`.
 
         `host` is lower-case ASCII, or an IP address without brackets. `overrides` are one
         request's own `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`, `proxy`,
@@ -113,6 +115,13 @@ class Connector:
         Raises `InvalidRequest`, and `TypeError` for an unknown name. Waits for nothing.
         """
         return self._routes.route_for(scheme, host, port, **overrides)
+
+    def route_with(self, route: Route, credentials: str) -> Route:
+        """The route with a `Proxy-Authorization` of the request's own, for its HTTP proxy alone.
+
+        Raises `InvalidRequest` where there is none, since it would go to somebody else.
+        """
+        return self._routes.route_with(route, credentials)
 
     def proxy_headers(self, route: Route, method: str, url: str) -> tuple[tuple[str, str], ...]:
         """The fields that go with this request to the proxy of a `forward` route.
@@ -148,7 +157,8 @@ class Connector:
 
         Returns a `socket.socket`, an `ssl.SSLSocket`, or an object with their non-blocking
         `recv_into`, `send`, `pending`, `close` and `fileno`. `trace` is called with the name of
-        each step done (`"resolved"`, `"connected"`, `"tunnelled"`, `"tls"`) and
+        each step done (`"resolved"`, `"connected"`, `"tunnelled"`, `"tls"`, the latter for the
+        TLS with an https proxy too) and
         `time.monotonic()`. Raises `ConnectionFailed` and its kinds (`NameResolutionError`,
         `ProxyError`, `TlsError`, `CertificateError`), and `InvalidRequest` for files or extras
         that are missing. Cancelled at any point, it leaves nothing open.
@@ -260,7 +270,11 @@ class Connector:
             sock: Any = await self._reach(route, proxy.host, proxy.port, str(proxy), trace)
         except ConnectionFailed as error:
             raise ProxyError(f"the proxy cannot be reached: {error}") from error
-        return sock if secure is None else await secure(sock)
+        if secure is not None:
+            sock = await secure(sock)
+            if trace is not None:
+                trace("tls", time.monotonic())
+        return sock
 
     # -- names and contexts
 

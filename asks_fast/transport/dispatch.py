@@ -99,6 +99,8 @@ class Transport:
             request.route = self.connector.route_for(
                 url.scheme, url.host, url.port, **request.options.connection
             )
+            if request.proxy_credentials is not None:
+                request.route = self.connector.route_with(request.route, request.proxy_credentials)
         return self.pool.origin(request.route, url.origin)
 
     async def answer_proxy(self, request: PreparedRequest, response: BaseResponse) -> bool:
@@ -187,6 +189,8 @@ class Transport:
         while True:
             if self.pool.kick is None:
                 await self.watch()
+            if tell is not None:
+                tell.begin(response)
             try:
                 connection = None if fresh else self.pool.take(origin)
                 if connection is None:
@@ -195,7 +199,7 @@ class Transport:
                 name_request(error, f"{request.method} {request.url}")
                 raise
             if tell is not None:
-                tell("turn", connection=connection)
+                tell("turn", connection=connection, reused=connection is not None)
             try:
                 used: Connection = await budget.spend(
                     request,
@@ -203,17 +207,19 @@ class Transport:
                 )
             except BaseException as error:
                 if tell is not None:
+                    if response.sent_at:
+                        tell("sent", at=response.sent_at)
                     tell("failed", error=error)
                 if fresh or not retries or not _may_resend(request, error):
                     if isinstance(error, AsksException):
                         name_request(error, f"{request.method} {request.url}")
                     raise
                 fresh = True
+                if tell is not None:
+                    tell("retry", pause=0.0)
                 continue
             if tell is not None:
-                tell("head", at=response.head_at, status=response.status_code)
-                if not stream:
-                    tell("body", at=response.ended_at, size=len(response.body))
+                tell.finish(response, stream)
             return used
 
     async def _perform(
@@ -265,16 +271,24 @@ class Transport:
         Raises what `open` raises, after those that could be opened are at rest.
         """
         number = min(number, self.pool.limit - self.pool.open)
+        failures: list[AsksException] = []
         async with curio.TaskGroup() as tasks:
             for _ in range(number):
-                await tasks.spawn(self._open_ahead, origin, limit)
+                await tasks.spawn(self._open_ahead, origin, limit, failures)
+        if failures:
+            raise failures[0]
         return origin.open
 
-    async def _open_ahead(self, origin: OriginPool, limit: float | None) -> None:
-        connection = await self.pool.turn(origin, fresh=True)
-        if connection is None:
-            connection = await self.pool.furnish(origin, partial(self.open, limit=limit))
-        await connection.release()
+    async def _open_ahead(
+        self, origin: OriginPool, limit: float | None, failures: list[AsksException]
+    ) -> None:
+        try:
+            connection = await self.pool.turn(origin, fresh=True)
+            if connection is None:
+                connection = await self.pool.furnish(origin, partial(self.open, limit=limit))
+            await connection.release()
+        except AsksException as error:  # the others go on
+            failures.append(error)
 
     def close(self) -> list[Any]:
         """Close all at once, waiting for nothing; returns the waiters to be woken."""

@@ -1,10 +1,13 @@
 """Seeing inside a request: events for a callback of the user's, and lines for the log.
 
-Events of one request, in order (those that apply): `turn` (its place in the pool came),
-`resolved`, `connected`, `tls` (a new connection), `head`, `body`, `failed`, `retry`, `again`
-(a redirect, or an answered challenge). Each has a time of the monotonic clock.
+Events of one request, in order (those that apply): `turn` (its place in the pool came; with a
+connection that served before, or none yet), `resolved`, `connected`, `tunnelled`, `tls` (a new
+connection), `sent`, `head`, `body`, `failed`, `retry`, `again` (a redirect, or an answered
+challenge). Each has a time of the monotonic clock. `sent`, `head` and `body` are told together,
+when the exchange is over, each with its own time.
 
-Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up.
+Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up. The
+        phases of `response.timings` are the distances between these events.
 Rules:  no field, no cookie, no password is in an event's text or in the log; URLs are shown
         without userinfo. A callback that raises is logged and harms no request.
 """
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..request import PreparedRequest
+    from ..response_objects import BaseResponse
 
 __all__ = ["Event", "Teller", "teller"]
 
@@ -42,14 +46,33 @@ class Event:
 class Teller:
     """Tells the events of one request to those who listen."""
 
-    __slots__ = ("_callback", "_request")
+    __slots__ = ("_callback", "_request", "marks")
 
     def __init__(self, request: PreparedRequest, callback: Callable[[Event], Any] | None) -> None:
         self._request = request
         self._callback = callback
+        self.marks: list[tuple[str, float]] = []  # the steps of this exchange, and when they ended
+
+    def begin(self, response: BaseResponse) -> None:
+        """An exchange begins: from now on the time runs, and `response` notes the finer points."""
+        response.timed = True
+        self.marks = [("begun", time.monotonic())]
+
+    def finish(self, response: BaseResponse, stream: bool) -> None:
+        """The answer is there; with `stream`, the head of it."""
+        self("sent", at=response.sent_at)
+        self("head", at=response.head_at, status=response.status_code)
+        if not stream:
+            self("body", at=response.ended_at, size=len(response.body))
+        if self._request.options.timings:
+            response.marks = self.marks
 
     def __call__(self, name: str, *, at: float = 0.0, **facts: Any) -> None:
-        event = Event(name, at or time.monotonic(), self._request, facts)
+        at = at or time.monotonic()
+        self.marks.append((name, at))
+        if self._callback is None and not log.isEnabledFor(logging.DEBUG):
+            return
+        event = Event(name, at, self._request, facts)
         log.debug("%s", event)
         if self._callback is not None:
             try:
@@ -64,7 +87,8 @@ class Teller:
 
 def teller(request: PreparedRequest) -> Teller | None:
     """Who tells of this request; None when nobody listens."""
-    callback = request.options.on_event
-    if callback is None and not log.isEnabledFor(logging.DEBUG):
+    options = request.options
+    callback = options.on_event
+    if callback is None and not options.timings and not log.isEnabledFor(logging.DEBUG):
         return None
     return Teller(request, callback)

@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, InvalidURL, clip
@@ -22,7 +22,14 @@ from ..errors import InvalidRequest, InvalidURL, clip
 if TYPE_CHECKING:
     from .route import TlsSettings
 
-__all__ = ["EnvironmentProxies", "Proxy", "ProxyRotation", "as_proxy", "make_proxy"]
+__all__ = [
+    "EnvironmentProxies",
+    "Proxy",
+    "ProxyRotation",
+    "as_proxy",
+    "make_proxy",
+    "with_credentials",
+]
 
 _PORTS = {
     "http": 80,
@@ -188,9 +195,19 @@ def as_proxy(value: Any) -> Proxy | None:
     if isinstance(value, str):
         return make_proxy(value)
     raise InvalidRequest(
-        "proxy= takes a URL, a Proxy or None; a list of them is for the session "
-        f"(this is a {type(value).__name__})"
+        "proxy= takes a URL, a Proxy, None for none, or a list of these to be taken in turn; not "
+        f"{type(value).__name__}"
     )
+
+
+def with_credentials(proxy: Proxy, value: str) -> Proxy:
+    """The same proxy, logged in at by a `Proxy-Authorization` of the user's own.
+
+    Another password makes another proxy: its connections are shared with no other.
+    """
+    others = (pair for pair in proxy.headers if pair[0].lower() != "proxy-authorization")
+    headers = _checked_headers([*others, ("Proxy-Authorization", value)])
+    return replace(proxy, username=None, password=None, digest=False, headers=headers)
 
 
 class ProxyRotation:

@@ -2,7 +2,8 @@
 
 Facts:  most requests say nothing of their own, so a route is looked up, not made.
 Rules:  the request's word goes before the session's, a proxy that was named before one from the
-        environment. A session with a list of proxies takes the next one for each request.
+        environment. Of a list of proxies, the session's or a request's own, each request takes the
+        next one; equal lists are one list, whose turn goes on.
         What a request says about TLS goes for that request alone. Nothing is opened here.
 Not here: sockets, `ssl`.
 """
@@ -10,12 +11,13 @@ Not here: sockets, `ssl`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
 from .names import literal_address
-from .proxies import EnvironmentProxies, Proxy, ProxyRotation, as_proxy
+from .proxies import EnvironmentProxies, Proxy, ProxyRotation, as_proxy, with_credentials
 from .route import SECURE_SCHEMES, Route, TlsSettings, make_tls_settings
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class _Unset:
 UNSET: Any = _Unset()
 
 _MOST_ROUTES = 4096
+_MOST_ROTATIONS = 64
 _TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint")
 _OVERRIDES = frozenset(
     {*_TLS_OPTIONS, "proxy", "resolver", "server_hostname", "source_address", "unix_socket"}
@@ -90,19 +93,53 @@ class Routes:
             raise InvalidRequest("unix_socket= and proxy= exclude each other")
         self._environment = EnvironmentProxies() if trust_env and proxy is None else None
         self._kept: dict[Any, Route] = {}
+        self._rotations: dict[tuple[Any, ...], ProxyRotation] = {}  # those of requests
 
     def __repr__(self) -> str:
         return f"<Routes {len(self._kept)} kept, {self._rotation or self._proxy or 'no proxy'}>"
 
-    @property
-    def rotates(self) -> bool:
-        """Whether one origin's route differs from request to request."""
-        return self._rotation is not None
+    def rotates(self, proxy: Any = UNSET) -> bool:
+        """Whether one origin's route differs from request to request, given its `proxy=`."""
+        if proxy is UNSET:
+            return self._rotation is not None
+        return isinstance(proxy, (list, tuple, ProxyRotation))
+
+    def _rotation_of(self, proxies: Sequence[Any]) -> ProxyRotation:
+        """A list of proxies that a request named: where its turn stands."""
+        key = tuple(proxies)
+        rotation = ProxyRotation(key)  # what is wrong with it shows here
+        found = self._rotations.get(key)
+        if found is None:
+            found = rotation
+            if len(self._rotations) >= _MOST_ROTATIONS:
+                del self._rotations[next(iter(self._rotations))]
+            self._rotations[key] = found
+        return found
+
+    def route_with(self, route: Route, credentials: str) -> Route:
+        """The route for a request that brings its own `Proxy-Authorization`."""
+        proxy = route.proxy
+        if proxy is None or proxy.is_socks:
+            raise InvalidRequest(
+                f"Proxy-Authorization is for an HTTP proxy, and {route.origin} is not asked "
+                "through one: it would go to the server; give the request its proxy="
+            )
+        key = (route, credentials)
+        made = self._kept.get(key)
+        if made is None:
+            made = replace(route, proxy=with_credentials(proxy, credentials))
+            self._keep(key, made)
+        return made
 
     def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
         """See `Connector.route_for`."""
         key: Any = (scheme, host, port)
-        if self._rotation is not None and overrides.get("proxy", UNSET) is UNSET:
+        given = overrides.get("proxy", UNSET)
+        if isinstance(given, (list, tuple)):
+            overrides["proxy"] = self._rotation_of(given).take()
+        elif isinstance(given, ProxyRotation):
+            overrides["proxy"] = given.take()
+        elif self._rotation is not None and given is UNSET:
             overrides["proxy"] = self._rotation.take()
         if overrides:
             overrides = {name: value for name, value in overrides.items() if value is not UNSET}
@@ -116,10 +153,13 @@ class Routes:
             return self._make(scheme, host, port, overrides)
         if route is None:
             route = self._make(scheme, host, port, overrides)
-            if len(self._kept) >= _MOST_ROUTES:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = route
+            self._keep(key, route)
         return route
+
+    def _keep(self, key: Any, route: Route) -> None:
+        if len(self._kept) >= _MOST_ROUTES:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = route
 
     def _make(self, scheme: str, host: str, port: int, overrides: dict[str, Any]) -> Route:
         tls = self._tls_for(overrides)

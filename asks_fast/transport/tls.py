@@ -19,6 +19,7 @@ import ssl
 import threading
 import warnings
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 from curio.traps import _io_release, _read_wait, _write_wait
@@ -193,6 +194,19 @@ class _KeepingSocket(ssl.SSLSocket):
         super().close()
 
 
+def _keep_when_closed(sock: ssl.SSLSocket, keep: Callable[[ssl.SSLSession | None], None]) -> None:
+    """As `_KeepingSocket`, for a socket whose class is not ours to choose."""
+    close = sock.close
+
+    def keep_and_close() -> None:
+        del sock.close  # or the circle would outlive it
+        if sock._sslobj is not None:  # type: ignore[attr-defined]
+            keep(sock.session)
+        close()
+
+    sock.close = keep_and_close  # type: ignore[method-assign]
+
+
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\Z")
 
 
@@ -255,9 +269,11 @@ class Security:
             await _io_release(secured)
             secured.close()
             raise
-        if not isinstance(secured, ssl.SSLSocket) or isinstance(secured, _KeepingSocket):
-            keep, context = self._sessions.keep, self._context
-            secured.keep = lambda session: keep(key, context, session)
+        keep = partial(self._sessions.keep, key, self._context)
+        if isinstance(secured, (TlsOverTls, _KeepingSocket)):
+            secured.keep = keep
+        else:
+            _keep_when_closed(secured, keep)
         return secured
 
     def _wrap(

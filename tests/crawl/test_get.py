@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.peer import Peer
 from support.servers import Server
+from support.steps import OK, expect, send
 
 import asks_fast
 from asks_fast import errors
@@ -88,8 +91,24 @@ def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:
     assert (code, out) == (0, b"")
     assert "> GET http" in err
     assert "< 302" in err
-    assert "1 redirects" in err
+    first, second, whole = [line for line in err.splitlines() if line[0] not in "<>"]
+    assert first.startswith(f"GET {base(app_server)}/absolute-redirect/1: wait ")
+    for phase in ("lookup", "connect", "send", "first byte", "body", "total"):
+        assert f", {phase} " in first
+    assert second.startswith("GET http")
+    assert whole.startswith("all ")
+    assert whole.endswith(" bytes, 1 redirects")
     assert json.loads((tmp_path / "o").read_bytes())["path"] == "/get"
+
+
+def test_timing_of_tls(tls_peer: Callable[..., Peer]) -> None:
+    """--timing has the name, the connection and the handshake apart."""
+    server = tls_peer([expect(), send(OK)])
+    code, out, err = get("-k", "--timing", f"https://localhost:{server.port}/x")
+    assert (code, out) == (0, b"ok")
+    (line,) = [line for line in err.splitlines() if line.startswith("GET ")]
+    for phase in ("lookup", "connect", "tls", "send", "first byte", "body", "total"):
+        assert f", {phase} " in line
 
 
 @pytest.mark.parametrize(

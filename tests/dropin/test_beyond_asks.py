@@ -62,10 +62,12 @@ async def test_events_and_log(app_server: Server, caplog: pytest.LogCaptureFixtu
     assert [name for name in names if name != "resolved"] == [
         "turn",
         "connected",
+        "sent",
         "head",
         "body",
         "again",
         "turn",
+        "sent",
         "head",
         "body",
     ]

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.peer import Peer
+from support.relaying import relay
 from support.servers import Server
 from support.steps import OK, Step, close, expect, repeat, send, stall
 
@@ -257,13 +258,71 @@ async def test_secrets_stay(doubled: bool, peer: Callable[..., Peer]) -> None:
     assert other.requests[0].header("host") == other.url.partition("//")[2]
 
 
-async def test_proxy_credentials_are_no_field_of_a_request(peer: Callable[..., Peer]) -> None:
+PROXY_FIELD = {"proxy-authorization": "Basic secret"}
+
+
+@pytest.mark.parametrize("proxy", [None, "socks5://127.0.0.1:1"])
+async def test_proxy_credentials_without_an_http_proxy(
+    proxy: str | None, peer: Callable[..., Peer]
+) -> None:
     """`Proxy-Authorization` would go to the server: it is refused before anything is sent."""
     server = peer([FOREVER])
     async with HSession(server.url) as session:
-        with pytest.raises(InvalidRequest, match="proxy="):
-            await session.get(headers={"proxy-authorization": "Basic secret"})
-    assert server.requests == []
+        for _ in range(2):
+            with pytest.raises(InvalidRequest, match="proxy="):
+                await session.get(headers=PROXY_FIELD, proxy=proxy)
+        with pytest.raises(InvalidRequest, match="more than one"):
+            await session.get(headers={"Proxy-Authorization": ["a", "b"]}, proxy=server.url)
+        with pytest.raises(InvalidRequest, match="can be sent"):
+            await session.get(headers={"Proxy-Authorization": "a\nb"}, proxy=server.url)
+        assert session.pool_stats()["made"] == 0
+        await session.get(headers={"Proxy-Authorization": None})
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("login", ["", "user:other@"])
+async def test_proxy_credentials_among_the_headers(login: str, peer: Callable[..., Peer]) -> None:
+    """They go to the proxy on the way, once, instead of its own; not along to another origin."""
+    proxy = peer(
+        [
+            expect("GET", "http://one.test/"),
+            to("/here"),
+            expect("GET", "http://one.test/here"),
+            to("http://two.test/"),
+        ],
+        [expect("GET", "http://two.test/"), send(OK), FOREVER],
+    )
+    url = proxy.url.replace("//", f"//{login}")
+    async with DSession(proxy=url) as session:
+        response = await session.get("http://one.test/", headers=PROXY_FIELD)
+        assert [old.status_code for old in response.history] == [302, 302]
+    told = [request.headers for request in proxy.requests]
+    fields = [
+        [value for name, value in headers if name.lower() == "proxy-authorization"]
+        for headers in told
+    ]
+    own = ["Basic dXNlcjpvdGhlcg=="] if login else []
+    assert fields == [["Basic secret"], ["Basic secret"], own]
+
+
+async def test_proxy_credentials_and_tunnels(
+    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+) -> None:
+    """They go with CONNECT, never inside; what was opened with one password serves no other."""
+    origin = tls_peer([FOREVER], [FOREVER])
+    opened = [expect("CONNECT"), send(b"HTTP/1.1 200 Established\r\n\r\n"), relay]
+    proxy = peer(opened, opened)
+    async with HSession(
+        origin.url, connections=5, proxy=proxy.url, ssl_context=client_context
+    ) as session:
+        for value in ("Basic secret", "Basic other", "Basic secret"):
+            await session.get(headers={"Proxy-Authorization": value})
+    assert [request.header("proxy-authorization") for request in proxy.requests] == [
+        "Basic secret",
+        "Basic other",
+    ]
+    assert len(origin.requests) == 3
+    assert all(request.header("proxy-authorization") is None for request in origin.requests)
 
 
 async def test_secrets_do_not_come_back(peer: Callable[..., Peer]) -> None:

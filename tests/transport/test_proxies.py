@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -109,7 +110,8 @@ def test_proxy_fields_only_on_forwarded_requests() -> None:
 def test_rotation() -> None:
     """A list of proxies is taken in turn, one per request; a request's own proxy takes no turn."""
     connector = Connector(proxy=["http://a", None, make_proxy("http://b")])
-    assert connector.rotates
+    assert connector.rotates()
+    assert not connector.rotates(proxy="http://c")
 
     def host(**options: str) -> str | None:
         proxy = connector.route_for("http", "o", 80, **options).proxy
@@ -118,6 +120,36 @@ def test_rotation() -> None:
     assert [host(), host(), host(proxy="http://c"), host(), host()] == ["a", None, "c", "b", "a"]
     assert connector.route_for("http", "o", 80) is not connector.route_for("http", "o", 80)
     assert repr(ProxyRotation(["http://x:y@a"])) == "<ProxyRotation of 1>"
+
+
+def test_a_list_of_one_request() -> None:
+    """A request's own list is taken in turn too; equal lists are one list, whose turn goes on."""
+    connector = Connector()
+
+    def host(*proxies: Any) -> str | None:
+        proxy = connector.route_for("http", "o", 80, proxy=list(proxies)).proxy
+        return proxy and proxy.host
+
+    assert connector.rotates(proxy=["http://a"])
+    assert not connector.rotates()
+    one, other = ("http://a", make_proxy("http://b"), None), ("http://c", "http://d")
+    assert [host(*one), host(*other), host(*one), host(*one), host(*one)] == [
+        "a", "c", "b", None, "a"
+    ]  # fmt: skip
+    assert host(*other) == "d"
+    rotation = ProxyRotation(["http://x", "http://y"])
+    taken = [connector.route_for("http", "o", 80, proxy=rotation).proxy for _ in range(3)]
+    assert [proxy and proxy.host for proxy in taken] == ["x", "y", "x"]
+    for number in range(200):
+        host(f"http://p{number}")
+    assert len(connector._routes._rotations) <= 64
+
+
+@pytest.mark.parametrize("bad", [[], [5], ["gopher://x"], [["http://a"]], {"http://a"}, 5])
+def test_bad_lists(bad: Any) -> None:
+    """A list that names no proxy, or what is none, is refused at the call."""
+    with pytest.raises(InvalidRequest):
+        Connector().route_for("http", "o", 80, proxy=bad)
 
 
 # -- the environment -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -117,6 +118,19 @@ async def test_squid_with_basic(
     """Credentials from the proxy's URL open both ways."""
     async with session(squid_basic, client_context, login=LOGIN) as one:
         await both_ways(one, origin, secure_origin)
+
+
+async def test_squid_with_a_field_of_the_users(
+    squid_basic: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
+) -> None:
+    """`Proxy-Authorization` among the headers logs in at the proxy, and reaches no origin."""
+    value = "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    async with session(squid_basic, client_context) as one:
+        for url in (origin.url, secure_origin.url):
+            response = await one.get(url, headers={"Proxy-Authorization": value})
+            assert response.body == b"ok"
+    for request in (*origin.requests, *secure_origin.requests):
+        assert request.header("proxy-authorization") is None
 
 
 async def test_squid_with_digest(
@@ -279,6 +293,21 @@ async def test_a_rotation_in_use(
     via = {request.target: bool(request.header("via")) for request in origin.requests}
     assert [via[f"/{number}"] for number in range(6)] == [True, False, False, True, False, False]
     assert len(origin.connections) == 3
+
+
+async def test_a_rotation_of_single_requests(
+    squid: Server, socks: Server, origin: Peer, client_context: ssl.SSLContext
+) -> None:
+    """A list in the request is taken in turn as the session's is, and each try takes the next."""
+    ways = [f"http://127.0.0.1:{squid.port}", f"socks5://127.0.0.1:{socks.port}", None]
+    async with session(None, client_context, url=None) as one:
+        for number in range(6):
+            assert (await one.get(f"{origin.url}/{number}", proxy=ways)).body == b"ok"
+        via = {request.target: bool(request.header("via")) for request in origin.requests}
+        assert [via[f"/{number}"] for number in range(6)] == [True, False, False] * 2
+        dead = ["http://127.0.0.1:1", ways[0]]
+        for _ in range(2):
+            assert (await one.get(origin.url, proxy=dead, retries=1)).body == b"ok"
 
 
 async def test_the_environment_in_use(

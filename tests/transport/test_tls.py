@@ -427,6 +427,20 @@ async def test_truststore(tls_peer: Callable[..., Peer]) -> None:
     assert is_certificate_error(await refused(Connector(verify="truststore"), tls_peer([])))
 
 
+async def test_truststore_resumes_sessions(
+    peer: Callable[..., Peer], server_context: ssl.SSLContext, ca_file: str
+) -> None:
+    """With truststore too the next connection resumes the session, and is closed in full."""
+    truststore = pytest.importorskip("truststore", reason="truststore is not installed")
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca_file)
+    server = peer([expect(), send(OK)], tls=server_context)
+    connector = Connector(ssl_context=context)
+    facts = [await exchange(connector, server.port) for _ in range(3)]
+    assert [fact["reused"] for fact in facts] == [False, True, True]
+    await server.all_closed()
+
+
 async def test_truststore_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra, the error names it."""
     monkeypatch.setitem(sys.modules, "truststore", None)
