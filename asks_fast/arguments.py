@@ -80,6 +80,7 @@ class _Defaults(TypedDict, total=False):
     retries: int | Retry  # 1: once, where it is safe
     secret_headers: Iterable[str]
     timeout: float | Timeouts | None  # seconds in all, no limit
+    timings: bool
     write_timeout: float | None  # seconds in which not a byte is taken, 300
 
 

@@ -275,7 +275,7 @@ cdef class Connection:
         if reader.state != EXPECT_HEAD:
             return reader.digest(scratch.data, came)
         if self.response.clocked and self.response.spoke == 0.0:
-            self.response.spoke = now()
+            self.response.spoke = self.seen_at
         found = reader.digest(scratch.data, came)
         if found != MORE:
             self.fill_in()
@@ -362,7 +362,7 @@ cdef class Connection:
                 self.seen_at = now()
             self.sending = False
             if response.clocked:
-                response.wrote = now()
+                response.wrote = now() if found == MORE else self.seen_at
                 if found == MORE:
                     response.spoke = 0.0    # so far it was 100 Continue
             while found == MORE or (found == HEAD and not stream):
