@@ -115,6 +115,7 @@ sdist wheel: $(VENV)/.made
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+	$(BIN)/python .ci/links.py site
 
 clean:
 	rm -rf build dist site asks_fast/*.so .venv .venv-* .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -66,13 +66,14 @@ async def _kernel_task(runtime: Runtime) -> None:
 class Kernel(CurioKernel):  # type: ignore[misc]
     """A curio kernel, compiled. See `curio.Kernel`; the arguments are the same.
 
-    :param selector: an object of the `selectors` module to wait with. Default: epoll, called
-        without Python in between, on Linux; `selectors.DefaultSelector` elsewhere.
-    :param debug: debuggers of `curio.debug`, one or a list; `True` for `schedtrace`.
-    :param activations: `curio.kernel.Activation` classes or instances.
-    :param taskcls: class of the tasks. One that can't be given C fields (no subclass of
-        `curio.Task`, or one with `__slots__` of its own) makes the kernel use curio's own loop.
-    :param max_select_timeout: seconds that one wait for events may last, `None` for no limit.
+    Args:
+        selector: an object of the `selectors` module to wait with. Default: epoll, called
+            without Python in between, on Linux; `selectors.DefaultSelector` elsewhere.
+        debug: debuggers of `curio.debug`, one or a list; `True` for `schedtrace`.
+        activations: `curio.kernel.Activation` classes or instances.
+        taskcls: class of the tasks. One that can't be given C fields (no subclass of
+            `curio.Task`, or one with `__slots__` of its own) makes the kernel use curio's own loop.
+        max_select_timeout: seconds that one wait for events may last, `None` for no limit.
 
     Use it as a context manager, or end it with `run(shutdown=True)`: that cancels the tasks still
     there and frees what the kernel holds.
@@ -117,12 +118,13 @@ def run(
     As `curio.run`: tasks that are left when the first one ends are cancelled, the kernel is shut
     down.
 
-    :param corofunc: `async def` function, called with `args`; or a coroutine, then without `args`.
-    :param with_monitor: start curio's monitor (telnet, port 48802) beside it; `CURIOMONITOR` in the
-        environment does the same.
-    :param selector: and the others: see `Kernel`.
-    :returns: what the coroutine returns.
-    :raises: what the coroutine raises.
+    Args:
+        corofunc: `async def` function, called with `args`; or a coroutine, then without `args`.
+        with_monitor: start curio's monitor (telnet, port 48802) beside it; `CURIOMONITOR` in the
+            environment does the same.
+        selector: and the others: see `Kernel`.
+
+    Returns what the coroutine returns, and raises what it raises.
     """
     kernel = Kernel(selector=selector, debug=debug, activations=activations, **kernel_extra)
     if with_monitor or "CURIOMONITOR" in os.environ:

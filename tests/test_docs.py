@@ -20,6 +20,10 @@ import curio
 import pytest
 from support.servers import Server
 
+import asks_fast
+import asks_fast.testing
+from asks_fast.options import CONNECTOR_OPTIONS, POOL_OPTIONS, RequestOptions
+
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER = "localhost:8000"
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*$")
@@ -94,3 +98,29 @@ def test_block_runs(
             kernel.run(function)
     else:
         exec(code, module.__dict__)
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """What can be imported from `asks_fast` and `asks_fast.testing` stands in the reference."""
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    names = {name for name in asks_fast.__all__ if name not in ("errors", "__version__")}
+    shown = set(re.findall(r"^::: asks_fast[\w.]*\.(\w+)$", pages, re.MULTILINE))
+    assert names - shown - set(asks_fast.errors.__all__) == set()
+    assert set(asks_fast.testing.__all__) - shown == set()
+    assert "::: asks_fast.errors" in pages
+
+
+def test_the_table_of_arguments() -> None:
+    """Every argument that a request or session takes stands in the table, and no other."""
+    page = (ROOT / "docs/guide/arguments.md").read_text()
+    cells = re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE)
+    listed = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    known = RequestOptions.__annotations__.keys() - {"connection", "explicit"}
+    assert listed == known | CONNECTOR_OPTIONS | POOL_OPTIONS.keys() | {"connections"}
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """`mkdocs.yml` names all pages, and none that is not there."""
+    named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    docs = ROOT / "docs"
+    assert named == {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}

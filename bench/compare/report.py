@@ -25,7 +25,7 @@ INTRODUCTION = """# Benchmarks
 
 One server process on one core, one client process on another, the same answers for everybody;
 every client a small script that works as its own documentation advises
-([`bench/clients/`](../../bench/clients/)), in an environment of its own. The clients take turns,
+(`bench/clients/`), in an environment of its own. The clients take turns,
 round by round; a figure is the median of the rounds. Every answer is checked: status and length
 always, each byte of the small ones, and each byte of all of them in a first run that does not
 count.
