@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import curio
 
-from . import interception
+from . import hops, interception
 from .auth import AuthBase, BasicAuth, PostResponseAuth
 from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody, clip
 from .request import AuthView, PreparedRequest
@@ -83,7 +83,8 @@ class Conversation:
         """Hold the conversation; `first` is the answer to the first exchange if there was one.
 
         Returns the final answer: a `Response`, or a `StreamResponse` with `stream=True`. Whatever
-        ends it early leaves no connection behind.
+        ends it early leaves no connection behind. Raises `Held` before a redirect is followed where
+        a gate says so (`hops`); called again, it goes on from there.
         """
         response = first
         try:
@@ -99,8 +100,11 @@ class Conversation:
                 if tell is not None:
                     tell("again", status=response.status_code, url=str(following.url))
                 await self._pass_over(response)
-                self._request = following
                 response = None
+                is_hop = following is not self._request
+                self._request = following
+                if is_hop and hops.gates:
+                    await hops.ask(self, str(following.url))
             return await self._finish(response)
         except BaseException:
             if response is not None and isinstance(response.body, StreamBody):

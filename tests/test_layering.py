@@ -28,6 +28,7 @@ ROOMS = [
     ("how programs start others", ["child"]),
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
+    ("who may hold a conversation before a redirect", ["hops"]),
     ("one prepared request", ["request", "options"]),
     ("what an answer is", ["response_objects", "stream_body"]),
     ("connections", ["transport"]),

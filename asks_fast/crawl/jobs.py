@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import InvalidRequest, clip
+
+if TYPE_CHECKING:
+    from ..hops import Held
 
 __all__ = ["Job", "Result", "SessionLike", "base_of", "host_of", "prepare"]
 
@@ -36,6 +39,7 @@ class Job:
     __slots__ = (
         "attempts",
         "error",
+        "held",
         "host",
         "index",
         "key",
@@ -54,6 +58,7 @@ class Job:
         self.method = method
         self.kwargs = kwargs
         self.host = ""  # politeness key, set when there is politeness
+        self.held: Held | None = None  # on its way through redirects, and waits before the next
         self.attempts = 0
         self.started = 0.0  # clock of the first attempt; 0.0 before it
         self.error: Exception | None = None  # set when the item made no sense

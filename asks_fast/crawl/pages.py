@@ -15,10 +15,13 @@ import contextlib
 import os
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ResponseTooLarge
 from .options import FetchOptions, matches_status, matches_type
+
+if TYPE_CHECKING:
+    from ..hops import Held
 
 __all__ = ["Fetched", "Page", "PageSession", "file_name"]
 
@@ -132,18 +135,30 @@ class PageSession:
         """
         if self._in_one_go:
             given = {**self._fixed, **kwargs, "stream": False}
-            whole = await self.session.request(method, url, **given)
-            page = Page(whole)
-            page.dropped = self._drops(page)
-            if page.dropped is None:
-                data = whole.body if self.raw else whole.content
-                self._count(page, len(data))
-                if self.raw:
-                    page.raw = data
-                else:
-                    page.content = data
-            return page
+            return self._whole(await self.session.request(method, url, **given))
         response = await self.session.request(method, url, **{**self._fixed, **kwargs}, stream=True)
+        return await self._read(response, url)
+
+    async def go_on(self, held: Held, url: str = "") -> Page:
+        """As `request`, for one that was held before a redirect."""
+        response = await held.conversation.run()
+        return self._whole(response) if self._in_one_go else await self._read(response, url)
+
+    def _whole(self, response: Any) -> Page:
+        """The page of an answer whose body is in memory."""
+        page = Page(response)
+        page.dropped = self._drops(page)
+        if page.dropped is None:
+            data = response.body if self.raw else response.content
+            self._count(page, len(data))
+            if self.raw:
+                page.raw = data
+            else:
+                page.content = data
+        return page
+
+    async def _read(self, response: Any, url: str) -> Page:
+        """The page of an answer whose body is still to be read."""
         body = response.body
         try:
             page = Page(response)

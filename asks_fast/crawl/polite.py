@@ -4,8 +4,9 @@ A feeder task reads the input ahead into the scheduler; workers take what may go
 task wakes a parked worker when a host's time has come.
 
 Rules:  a job that must wait waits in the scheduler, never in a worker: one slow host keeps busy
-        at most as many workers as it may have requests under way.
-        Refused jobs (open circuit, robots.txt) are results without an attempt.
+        at most as many workers as it may have requests under way. A redirect is a request of its
+        own: it waits in the schedule until its host's turn, and its worker does something else.
+        Refused jobs (open circuit, robots.txt) are results; they were not sent, or not further.
 Not here: whose turn it is (`schedule`), how fast (`politeness`).
 """
 
@@ -15,11 +16,12 @@ import time
 from time import monotonic
 from typing import Any
 
-from curio import sleep, timeout_after
+from curio import current_task, sleep, timeout_after
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
 from ..errors import CircuitOpen, ConnectivityError
+from ..hops import Held, gates
 from ..http_utils import retry_after as seconds_asked
 from .jobs import Job, Result, host_of, prepare
 from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness
@@ -46,6 +48,8 @@ class PoliteRun(Run):
         self.timer = SchedFIFO()  # the timer, waiting for something to change
         self.timer_at: float | None = None  # when the timer looks again by itself
         self.is_fed = False  # the input ended
+        # A session that makes something else of its answers must do that itself after a redirect.
+        self.can_go_on = hasattr(self.session, "go_on") or is_ours(self.session)
 
     async def start(self) -> None:
         """The feeder starts the workers as jobs come in."""
@@ -179,6 +183,8 @@ class PoliteRun(Run):
 
     def url_of(self, job: Job) -> str:
         """The full URL of a job, near enough for robots.txt."""
+        if job.held is not None:
+            return job.held.url
         url = job.kwargs.get("url")
         if url:
             return str(url)
@@ -220,6 +226,43 @@ class PoliteRun(Run):
 
     # -- requests
 
+    async def work(self) -> None:
+        """One worker's life; redirects are held that its requests come to."""
+        if not self.can_go_on:
+            return await super().work()
+        task = await current_task()
+        gates[task] = self.holds
+        try:
+            await super().work()
+        finally:
+            del gates[task]
+        return None
+
+    def holds(self, url: str) -> bool:
+        """Redirects wait for their turn, but not once nothing more is to be begun."""
+        return not self.exhausted
+
+    async def attempt(self, job: Job) -> Result:
+        """Send once, or go on where a redirect leads. Raises `Held` before a further redirect."""
+        held, job.held = job.held, None
+        job.attempts += held is None
+        response: Any = None
+        error: Exception | None = None
+        try:
+            if held is None:
+                response = await self.session.request(job.method, **job.kwargs)
+            elif hasattr(self.session, "go_on"):
+                response = await self.session.go_on(held, str(job.kwargs.get("url") or ""))
+            else:
+                response = await held.conversation.run()
+        except Held:
+            raise
+        except Exception as e:
+            error = e
+        return Result(
+            job.key, job.request, response, error, job.attempts, monotonic() - job.started
+        )
+
     async def perform(self, job: Job) -> Result | None:
         """Send once and tell the scheduler how it went; None when it is to be repeated."""
         started = monotonic()
@@ -230,16 +273,28 @@ class PoliteRun(Run):
                 return Result(job.key, job.request, None, job.error, 0, 0.0)
             if self.robots is not None and not await self.is_welcome(job):
                 return self.refusal(job, FORBIDDEN)
-            result = await self.attempt(job)
-            outcome, retry_after = judge(result)
+            try:
+                result = await self.attempt(job)
+                outcome, retry_after = judge(result)
+            except Held as held:
+                job.held, outcome = held, FINE
         finally:
             self.under_way -= 1
             now = monotonic()
             self.scheduler.finish(job.host, now, started, outcome, retry_after)
+            if job.held is not None and outcome == FINE:  # its turn comes, at whatever host it is
+                self.taken -= 1
+                job.host = host_of(job.held.url)
+                self.scheduler.push_first(job, now)
+        if job.held is not None:
+            await self.wake_worker()
+            await self.poke_timer()
+            return None
         again = job.attempts <= self.retries and is_worth_repeating(job, result)
         if again:  # back into the schedule before anybody can take the run for ended
             wait = max(pause_before(job.attempts), min(retry_after or 0.0, self.options.max_pause))
             self.taken -= 1
+            job.host = host_of(self.url_of(job))  # from the start, wherever redirects had led
             self.scheduler.push(job, now, now + wait)
         await self.poke_timer()
         return None if again else result
@@ -255,11 +310,24 @@ class PoliteRun(Run):
         return self.robots.verdict(url) is not False
 
     async def fetch_robots(self, url: str) -> tuple[int, bytes]:
-        """For the cache: one request outside the schedule."""
-        response = await self.session.request(
-            "GET", url=url, headers={"User-Agent": self.options.user_agent}, timeout=30
-        )
+        """For the cache: one request outside the schedule, its redirects too (RFC 9309 §2.3.1)."""
+        task = await current_task()
+        gate = gates.pop(task, None)
+        try:
+            response = await self.session.request(
+                "GET", url=url, headers={"User-Agent": self.options.user_agent}, timeout=30
+            )
+        finally:
+            if gate is not None:
+                gates[task] = gate
         return response.status_code, response.content
+
+
+def is_ours(session: Any) -> bool:
+    """Whether its answers are those of the conversation: a session of the house, not changed."""
+    from ..sessions import BaseSession
+
+    return isinstance(session, BaseSession) and type(session).request is BaseSession.request
 
 
 def judge(result: Result) -> tuple[str, float | None]:

@@ -57,6 +57,11 @@ class Scheduler:
         self._later: list[tuple[float, int, Job]] = []  # jobs to be repeated, not before a time
         self._tickets = count()
 
+    def push_first(self, job: Job, now: float) -> None:
+        """A job that was begun comes back, for a host that may be another: ahead of its others."""
+        self.pending += 1
+        self._enqueue(job, now, first=True)
+
     def push(self, job: Job, now: float, not_before: float | None = None) -> None:
         """A job comes in; `not_before` holds it back (a repetition)."""
         self.pending += 1
@@ -159,7 +164,7 @@ class Scheduler:
             entry.host.next_at = max(entry.host.next_at, now + entry.host.floor)
         self._place(entry, now)
 
-    def _enqueue(self, job: Job, now: float) -> None:
+    def _enqueue(self, job: Job, now: float, first: bool = False) -> None:
         name = job.host
         entry = self._busy.get(name)
         if entry is None:
@@ -167,7 +172,10 @@ class Scheduler:
             if entry is None:
                 entry = _Entry(name, Host(self.options, gated=self.options.robots))
             self._busy[name] = entry
-        entry.queue.append(job)
+        if first:
+            entry.queue.appendleft(job)
+        else:
+            entry.queue.append(job)
         if entry.place == IDLE:
             self._place(entry, now)
 
