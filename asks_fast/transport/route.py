@@ -177,11 +177,6 @@ class Route:
         return f"<Route {' '.join(said)}>"
 
     @property
-    def is_secure(self) -> bool:
-        """Whether TLS is spoken with the origin."""
-        return self.scheme in SECURE_SCHEMES
-
-    @property
     def authority(self) -> str:
         """`host:port`, an IPv6 address in brackets: the target of CONNECT (RFC 9112 §3.2.3)."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -145,16 +145,6 @@ def mark(name: str) -> Step:
     return lambda connection: connection.peer.marks.append(name)
 
 
-def wait_close() -> Step:
-    """Collect what comes until the client closes."""
-
-    def step(connection: PeerConnection) -> None:
-        while True:
-            connection.take_more()
-
-    return step
-
-
 def repeat(*steps: Step, times: int | None = None) -> Step:
     """Run the steps again and again, until the client closes or `times` is reached."""
 
