@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,99 @@ def test_import_is_lean() -> None:
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert not loaded & NOT_AT_IMPORT
+
+
+@pytest.mark.smoke
+def test_an_installed_package_brings_its_pytest_plugin(tmp_path: Path) -> None:
+    """pytest finds the fixtures by the entry point of the package, without a word in a conftest."""
+    if not any(point.name == "asks_fast" for point in entry_points(group="pytest11")):
+        pytest.skip("asks_fast is not installed here, but run from its folder")
+    (tmp_path / "test_it.py").write_text(
+        "import asks_fast, pytest\n"
+        "@pytest.mark.curio\n"
+        "async def test_route(asks_routes):\n"
+        "    asks_routes.get('https://api.test/', 'hello')\n"
+        "    assert (await asks_fast.get('https://api.test/')).text == 'hello'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_the_sdist_has_every_file() -> None:
+    """What git knows is in the sdist, by MANIFEST.in or as part of the package, but for what only
+    the place of development needs."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a clone")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    lines = [line.split() for line in (ROOT / "MANIFEST.in").read_text().splitlines()]
+    grafted = tuple(f"{words[1]}/" for words in lines if words[0] == "graft")
+    included = {name for words in lines if words[0] == "include" for name in words[1:]}
+    always = {"MANIFEST.in", "pyproject.toml", "setup.py", ""}
+    at_home = (".github/", ".gitignore", ".pre-commit-config.yaml")
+    missing = {
+        name
+        for name in listed
+        if name not in included | always and not name.startswith(("asks_fast/", *grafted, *at_home))
+    }
+    assert missing == set()
+    kinds = {Path(name).suffix for name in listed if name.startswith("asks_fast/")}
+    assert kinds == {".py", ".pyi", ".typed"}, "package-data in pyproject.toml names the others"
+
+
+WITHOUT_EXTRAS = """
+import sys
+for name in (
+    "brotli brotlicffi zstandard isal orjson backports python_socks charset_normalizer truststore "
+    "warcio protego dask"
+).split():
+    sys.modules[name] = None
+
+import curio
+from asks_fast import DSession, testing
+from asks_fast.crawl import Politeness
+from asks_fast.crawl.formats import format_for
+from asks_fast.scaleout import fetch_bag
+
+async def get(politeness=None, **options):
+    async with DSession(**options) as session:
+        [result] = await session.gather(["https://localhost:1/"], politeness=politeness)
+        result.unwrap()
+
+asked = {
+    "socks": lambda: curio.run(lambda: get(proxy="socks5://localhost:1")),
+    "charset": lambda: curio.run(lambda: get(detect_encoding=True)),
+    "truststore": lambda: curio.run(lambda: get(verify="truststore")),
+    "cli: WARC": lambda: format_for("pages.warc", None, "auto", False),
+    "cli: zstd": lambda: format_for("pages.jsonl.zst", None, "auto", False),
+    "cli: robots": lambda: curio.run(lambda: get(Politeness(robots=True))),
+    "dask": lambda: fetch_bag(["http://localhost:1/"]),
+}
+for extra, ask in asked.items():
+    try:
+        ask()
+    except Exception as error:
+        print(extra, "|", error)
+
+with testing.Routes() as routes:
+    routes.get("http://localhost:1/", "fine")
+    async def fields():
+        async with DSession() as session:
+            return (await session.get("http://localhost:1/")).request.headers["Accept-Encoding"]
+    print("speed |", curio.run(fields))
+"""
+
+
+def test_what_needs_a_missing_extra_names_it() -> None:
+    """Each extra that is missing is named by the error of what needs it; `speed` is not needed:
+    what it would decode is not asked for."""
+    done = run_python(WITHOUT_EXTRAS)
+    assert done.returncode == 0, done.stderr
+    said = dict(line.split(" | ") for line in done.stdout.splitlines())
+    assert said.pop("speed") == "gzip, deflate"
+    assert len(said) == 7
+    for needed, words in said.items():
+        assert f'pip install "asks-fast[{needed.partition(":")[0]}]"' in words, needed
