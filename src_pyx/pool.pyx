@@ -223,8 +223,9 @@ cdef class Pool:
         """Wait in line for a connection; None means: a place is yours, open one.
 
         Such a place must be used with `adopt` or returned with `forfeit`. For one origin the line is
-        first come, first served; another may be preferred for a bounded while. `pool_timeout` in seconds, None for no limit: `PoolTimeout`. `fresh` takes no
-        connection that served before. A task that is cancelled leaves the line.
+        first come, first served; another may be preferred for a bounded while. `pool_timeout` in
+        seconds, None for no limit: `PoolTimeout`. `fresh` takes no connection that served before. A
+        task that is cancelled leaves the line.
         """
         cdef Waiter waiter
         cdef Connection connection
