@@ -75,7 +75,12 @@ cdef class Line:
 
 @cython.final
 cdef class Waiter:
-    """One task in line. It is its own scheduling primitive: curio suspends on it and wakes from it."""
+    """One task in line: what it awaits, what curio suspends it on and wakes it from, all in one.
+
+    Thousands wait where a program starts a task for each request, and every object of theirs is
+    walked through by the garbage collector. `await` ends when its turn came; `Pool.turn_of` tells
+    with what. Whatever else ends it takes it out of line, and hands on what it was given.
+    """
 
     cdef OriginPool origin
     cdef Line line                  # None once it left or was given its turn
@@ -84,16 +89,64 @@ cdef class Waiter:
     cdef Connection connection      # given with its turn; None: the right to open one
     cdef bint served
     cdef bint refused               # the session was closed
+    cdef bint asked                 # the kernel was asked to suspend
     cdef long long number           # of its arrival
     cdef object task
+    cdef object error               # to be raised once the next in line is awake
 
     def __cinit__(self, OriginPool origin not None, long long number):
         self.origin = origin
         self.number = number
 
-    @property
-    def suspend(self):
-        return Trap(("trap_sched_wait", self, "POOL_WAIT"))
+    # -- to the task
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.asked:
+            self.asked = True
+            return ("trap_sched_wait", self, "POOL_WAIT")
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        if self.refused or self.origin.pool.closed:
+            return self.give_up(errors.SessionClosed(
+                "the session was closed while the request waited in line"))
+        raise StopIteration
+
+    def send(self, answer):
+        if isinstance(answer, BaseException):
+            return self.give_up(answer)
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        return self.give_up(value if value is not None else kind)
+
+    def close(self):
+        self.origin.pool.leave_line(self)
+        if self.served:
+            self.origin.pool.pass_on_later(self)
+
+    cdef tuple give_up(self, error):
+        """Out of line; raises the error, after a trap that wakes who gets what it was given."""
+        cdef Pool pool = self.origin.pool
+        cdef Waiter heir = None
+        pool.leave_line(self)
+        if self.served:
+            if self.connection is not None:
+                heir = pool.give_back(self.connection, True)
+            else:
+                heir = pool.free_place(self.origin)
+        if heir is None:
+            raise error
+        self.error = error
+        return ("trap_sched_wake", heir, 1)
+
+    # -- to the kernel
 
     @property
     def wake(self):
@@ -101,9 +154,10 @@ cdef class Waiter:
 
     def _kernel_suspend(self, task):
         self.task = task
-        return self._leave
+        return self
 
-    def _leave(self):
+    def __call__(self):
+        """The kernel ends the wait before its time."""
         self.task = None
         self.origin.pool.leave_line(self)
 
@@ -113,6 +167,9 @@ cdef class Waiter:
 
     def __len__(self):
         return 0 if self.task is None else 1
+
+    def __bool__(self):
+        return True
 
 
 @cython.final
@@ -235,44 +292,40 @@ cdef class Pool:
                 return connection
         elif self.closed:
             raise errors.SessionClosed("the session is closed")
+        if self.owing:
+            await self.settle()
+        waiter = self.line_up(origin)
+        if waiter is None:
+            return None
+        if pool_timeout is None:
+            await waiter
+            return self.turn_of(waiter, fresh)
+        try:
+            await timeout_after(pool_timeout, waited(waiter))
+        except TaskTimeout:
+            raise errors.PoolTimeout(
+                f"{origin.name}: waited {pool_timeout:g} s in line for one of {self.limit} "
+                "connections; more connections=, or a longer pool_timeout=, would help",
+                pool_timeout,
+            ) from None
+        return self.turn_of(waiter, fresh)
+
+    cdef Waiter line_up(self, OriginPool origin):
+        """Someone in line, to be awaited; None means: a place is yours already, open a connection."""
+        cdef Waiter waiter
         if self.line.length == 0 and origin.line.length == 0 and self.claim(origin):
             return None
         self.arrivals += 1
-        waiter = Waiter(origin, self.arrivals)
+        waiter = Waiter.__new__(Waiter, origin, self.arrivals)
         if self.share and origin.open + origin.queued >= self.share:
             origin.line.join(waiter)
         else:
             self.queue(waiter)
-        try:
-            if self.owing:
-                await self.settle()
-            if waiter.served:
-                pass        # its turn came with the settling
-            elif pool_timeout is None:
-                await waiter.suspend
-            else:
-                await timeout_after(pool_timeout, suspend(waiter))
-        except GeneratorExit:
-            self.leave_line(waiter)
-            if waiter.served:
-                self.pass_on_later(waiter)
-            raise
-        except BaseException as error:
-            self.leave_line(waiter)
-            if waiter.served:
-                await self._pass_on(waiter)
-            if isinstance(error, TaskTimeout) and pool_timeout is not None:
-                raise errors.PoolTimeout(
-                    f"{origin.name}: waited {pool_timeout:g} s in line for one of {self.limit} "
-                    "connections; more connections=, or a longer pool_timeout=, would help",
-                    pool_timeout,
-                ) from None
-            raise
-        if waiter.refused or self.closed:
-            if waiter.served:
-                await self._pass_on(waiter)
-            raise errors.SessionClosed("the session was closed while the request waited in line")
-        connection = waiter.connection
+        return waiter
+
+    cdef Connection turn_of(self, Waiter waiter, bint fresh):
+        """The connection that a waiter was given; None: a place is yours, open one."""
+        cdef Connection connection = waiter.connection
         if connection is not None:
             # It was handed over unseen: the server may have closed it, or said something, since.
             if fresh or not connection.is_fresh(now() if connection.expires else 0.0):
@@ -325,23 +378,13 @@ cdef class Pool:
             self.queue(waiter)
 
     cdef void pass_on_later(self, Waiter waiter):
-        """As `_pass_on`, from where nothing can be awaited."""
+        """Hand on what a waiter was given, from where nothing can be awaited."""
         if waiter.connection is not None:
             self.abandon(waiter.connection)
         else:
             self.open -= 1
             waiter.origin.open -= 1
             self.owe(waiter.origin)
-
-    async def _pass_on(self, Waiter waiter):
-        """A waiter that was served and can't use it: to the next one."""
-        cdef Waiter heir
-        if waiter.connection is not None:
-            heir = self.give_back(waiter.connection, True)
-        else:
-            heir = self.free_place(waiter.origin)
-        if heir is not None:
-            await heir.wake
 
     def adopt(self, OriginPool origin not None, sock not None, peer=None):
         """Make a connection, lent to the caller, of a connected socket; the place was claimed before."""
@@ -664,8 +707,8 @@ cdef class Pool:
                 f"{self.line.length} waiting{', closed' if self.closed else ''}>")
 
 
-async def suspend(Waiter waiter):
-    await waiter.suspend
+async def waited(Waiter waiter):
+    await waiter
 
 
 pools = WeakSet()       # all of this process: who forks must forget what is the parent's

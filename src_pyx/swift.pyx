@@ -96,6 +96,8 @@ cdef class Planner:
         Cancellation at any point closes the connection in use and frees its place.
         """
         cdef Plan plan = None
+        cdef Pool pool
+        cdef Waiter waiter
         cdef Connection connection
         cdef ResponseCore response = None
         cdef Py_ssize_t end
@@ -117,14 +119,21 @@ cdef class Planner:
             head = plan.render(path)
         if head is not None:
             try:
-                if plan.origin.pool.kick is None:
+                pool = plan.origin.pool
+                if pool.kick is None:
                     await plan.watch()
+                if pool.owing:
+                    await pool.settle()
                 response = plan.response_class()    # before the loan: this may run Python, and Ctrl-C
-                connection = plan.origin.pool.take(plan.origin)
+                connection = pool.take(plan.origin)
                 if connection is None:
-                    connection = await plan.origin.pool.turn(plan.origin)
+                    waiter = pool.line_up(plan.origin)
+                    if waiter is not None:
+                        await waiter
+                        connection = pool.turn_of(waiter, False)
+                        waiter = None
                     if connection is None:
-                        connection = await plan.origin.pool.furnish(plan.origin, plan.opener)
+                        connection = await pool.furnish(plan.origin, plan.opener)
                 connection.begin(head, response, plan.headless, plan.max_body, False)
                 await connection.carry_out(None, False, 0.0)
                 if not leads_on(response.status_code):
