@@ -45,7 +45,8 @@ cdef class Connection:
     cdef Reader reader
     cdef Pool pool
     cdef OriginPool origin
-    cdef Connection before, after   # neighbours in the pool's list of the idle, or of the lent
+    cdef Connection made_before, made_after     # neighbours in the pool's list of the open
+    cdef Connection before, after   # and in that of the idle
     cdef Connection below           # next in its origin's stack of the idle
     cdef Connection above
     cdef readonly int place         # IDLE, LENT, CLOSED
@@ -106,6 +107,7 @@ cdef class Connection:
     cdef void disown(self):
         """Close the descriptor, and leave the message to the task that may be at it."""
         self.place = CLOSED
+        self.pool.strike_off(self)
         owner, self.owner, self.layer, self.engine = self.owner, None, None, None
         self.fd = -1
         try:

@@ -197,7 +197,7 @@ cdef class Pool:
     cdef int lent
     cdef int idle
     cdef Connection oldest, newest      # the idle, by the time they came to rest
-    cdef Connection working             # the lent, in no order
+    cdef Connection last_made           # the open, lent or idle, by the time they were made
     cdef Scratch scratch
     cdef dict origins
     cdef object __weakref__
@@ -393,6 +393,10 @@ cdef class Pool:
         if self.most_seconds:
             connection.expires = connection.born + self.most_seconds
         self.made += 1
+        connection.made_before = self.last_made
+        if self.last_made is not None:
+            self.last_made.made_after = connection
+        self.last_made = connection
         self.lend(connection)
         return connection
 
@@ -418,6 +422,16 @@ cdef class Pool:
                 await heir.wake
             raise
 
+    cdef void strike_off(self, Connection connection):
+        """A connection is open no more."""
+        if connection.made_after is not None:
+            connection.made_after.made_before = connection.made_before
+        elif self.last_made is connection:
+            self.last_made = connection.made_before
+        if connection.made_before is not None:
+            connection.made_before.made_after = connection.made_after
+        connection.made_before = connection.made_after = None
+
     async def forfeit(self, OriginPool origin not None):
         """Return a place that could not be used; the next in line gets it."""
         cdef Waiter heir = self.free_place(origin)
@@ -431,21 +445,9 @@ cdef class Pool:
         connection.waiting_since = 0.0
         connection.patience = self.patience
         connection.write_patience = self.write_patience
-        connection.before = None
-        connection.after = self.working
-        if self.working is not None:
-            self.working.before = connection
-        self.working = connection
         self.lent += 1
 
     cdef void lend_no_more(self, Connection connection):
-        if connection.before is None:
-            self.working = connection.after
-        else:
-            connection.before.after = connection.after
-        if connection.after is not None:
-            connection.after.before = connection.before
-        connection.before = connection.after = None
         connection.waiting_since = 0.0
         self.lent -= 1
 
@@ -607,9 +609,10 @@ cdef class Pool:
             elif due and (soonest == 0.0 or due < soonest):
                 soonest = due
             connection = following
-        connection = self.working
+        connection = self.last_made
         while connection is not None:
             granted = connection.write_patience if connection.sending else connection.patience
+            granted = granted if connection.place == LENT else 0.0
             due = clock + granted
             if granted and connection.waiting_since:
                 if connection.wakes_at > 1:
@@ -619,7 +622,7 @@ cdef class Pool:
                     connection.cut_off(SILENCE)
             if granted and (soonest == 0.0 or due < soonest):
                 soonest = due
-            connection = connection.after
+            connection = connection.made_before
         if soonest == 0.0:
             return None if self.open == 0 else 1.0
         return max(soonest - clock, 0.001)
@@ -642,9 +645,9 @@ cdef class Pool:
         self.closed = True
         while self.oldest is not None:
             self.evict(self.oldest)
-        connection = self.working
+        connection = self.last_made
         while connection is not None:
-            following = connection.after
+            following = connection.made_before
             connection.cut_off(SESSION)
             if not connection.inside:
                 self.lend_no_more(connection)
@@ -673,13 +676,12 @@ cdef class Pool:
         """
         cdef OriginPool origin
         cdef Connection connection
-        while self.oldest is not None:
-            connection = self.oldest
-            self.rest_no_more(connection)
-            connection.close()
-        while self.working is not None:
-            connection = self.working
-            self.lend_no_more(connection)
+        while self.last_made is not None:
+            connection = self.last_made
+            if connection.place == IDLE:
+                self.rest_no_more(connection)
+            else:
+                self.lend_no_more(connection)
             connection.disown()
         for one in self.origins.values():
             origin = one
