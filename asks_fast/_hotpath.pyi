@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar, final
 
 from typing_extensions import Self, disjoint_base
@@ -206,13 +206,19 @@ def extend_target(front: str, path: str) -> str | None: ...
 @final
 class Plan:
     origin: OriginPool
+    names: frozenset[str]
+    takes_body: bool
     def __new__(
         cls,
         origin: OriginPool,
         method: bytes,
         target: bytes,
         fields: bytes,
+        names: frozenset[str],
+        takes_body: bool,
+        idempotent: bool,
         response_class: type[ResponseCore],
+        dress: Callable[[Plan, Mapping[str, Any]], tuple[Any, bytes] | None],
         opener: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
         watch: Callable[[], Awaitable[None]],
         max_body: int = -1,

@@ -88,6 +88,10 @@ class Layers:
         """Whether a name was given, be it only to take it away."""
         return name.lower() in self._fields
 
+    def names(self) -> frozenset[str]:
+        """The names mentioned, in lower case."""
+        return frozenset(self._fields)
+
     def get(self, name: str) -> Any:
         """The first value of a field, None without one."""
         found = self._fields.get(name.lower())

@@ -245,13 +245,18 @@ def _settle_framing(layers: Layers, body: Body | None) -> None:
 
 
 def request_of_head(head: bytes, url: str) -> PreparedRequest:
-    """The request whose head, without a body, went over the wire like this."""
-    lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    """The request whose head, a small body included, went over the wire like this."""
+    text, _, content = head.partition(b"\r\n\r\n")
+    lines = text.split(b"\r\n")
     pairs = [line.decode("utf-8", "surrogateescape").partition(": ") for line in lines[1:]]
     layers = Layers()
     layers.lay([(name, value) for name, _, value in pairs if name.lower() != "host"])
+    body = None
+    if content:
+        body = make_body(content, mimetype=layers.get("content-type"))
+    layers.drop(("content-length",))
     method = lines[0].partition(b" ")[0].decode("ascii") or "GET"
-    return PreparedRequest(method, parse_url(url), layers, None, RequestOptions({}))
+    return PreparedRequest(method, parse_url(url), layers, body, RequestOptions({}))
 
 
 class AuthView:

@@ -32,7 +32,7 @@ from .options import (
 )
 from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
-from .session_plans import is_plain, make_plan
+from .session_plans import PLANNED, is_plain, make_plan
 from .session_settings import Settings
 from .session_verbs import Verbs
 from .transport.connect import Connector
@@ -110,7 +110,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         target = self._locate(url, options)
         layers = self._fields()
         request = prepare(method, target, layers, options, self.encoding)
-        if not given.keys() - {"path"}:
+        if given.keys() <= PLANNED:
             self._learn(request, url, layers)
         if first is not None:
             first.request = request
@@ -169,12 +169,12 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         return self._base.with_target(target)
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
-        """Keep a plan for requests like this one, if they need nothing but a path."""
+        """Keep a plan for requests like this one, if they need nothing that a plan can't do."""
         if (
             self._defaults
             or self._cookie_tracker is not None
             or self.encoding != "utf-8"
-            or not is_plain(request)
+            or not is_plain(request, layers)
         ):
             return
         origin = self._transport.origin(request)

@@ -1,8 +1,9 @@
-# The swift way: a request that a session has made before, with another path.
+# The swift way: a request that a session has made before, with another path, query or small body.
 #
 # Facts:  most requests of a program differ in their path alone; the rest of the head is the same bytes.
-# Rules:  a plan never guesses: whatever would need quoting, cookies, auth or anything else than a
-#         path behind a path goes the long way through Python, with the same result.
+# Rules:  a plan never guesses: whatever would need quoting, cookies, auth or more than a query, a few
+#         fields and a body in memory goes the long way through Python, with the same result.
+# Not here: which options a plan can take, and what they are on the wire (asks_fast/session_plans.py).
 
 def extend_target(str front not None, str path not None):
     """`front/path` with exactly one slash between; None when that needs more thought than that."""
@@ -17,34 +18,54 @@ cdef class Plan:
 
     cdef readonly OriginPool origin
     cdef bytes before               # b"GET /base"
-    cdef bytes after                # b" HTTP/1.1\r\nHost: …\r\n\r\n"
+    cdef bytes fields               # b" HTTP/1.1\r\nHost: …\r\n", to which more may be added
+    cdef bytes after                # the same, closed, for a request without a body
+    cdef readonly object names      # of the fields in it, lower case
+    cdef readonly bint takes_body   # a request of this method has one, if empty
+    cdef bint idempotent
     cdef bint headless
     cdef bint bare                  # nothing but "/" stands in front of the path
     cdef long long max_body
     cdef object response_class
+    cdef object dress               # what options add: (query, rest of the head and body), or None
     cdef object opener              # as `Pool.furnish` takes it
     cdef object watch               # async: sees to it that the pool has a keeper
 
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
-                  bytes fields not None, response_class, opener, watch, long long max_body=-1):
+                  bytes fields not None, names, bint takes_body, bint idempotent, response_class,
+                  dress, opener, watch, long long max_body=-1):
         self.origin = origin
+        self.names = names
+        self.takes_body = takes_body
+        self.idempotent = idempotent
+        self.dress = dress
         self.bare = target == b"/"
         self.before = method + b" " + (b"" if self.bare else target)
-        self.after = b" HTTP/1.1\r\n" + fields + b"\r\n"
+        self.fields = b" HTTP/1.1\r\n" + fields
+        self.after = self.fields + (b"Content-Length: 0\r\n\r\n" if takes_body else b"\r\n")
         self.headless = method == b"HEAD"
         self.max_body = max_body
         self.response_class = response_class
         self.opener = opener
         self.watch = watch
 
-    cdef bytes render(self, str path):
-        """The head for a path behind the plan's target; None when it isn't that simple."""
+    cdef bytes render(self, str path, bytes query, bytes rest):
+        """The head for a path behind the plan's target; None when it isn't that simple.
+
+        `query` goes behind the path, `rest` (more fields, the empty line, a body) behind the plan's
+        own fields; None for neither.
+        """
         cdef Py_ssize_t length = PyUnicode_GET_LENGTH(path), first, last, position
         cdef const char *c
         cdef bytes head
         cdef char *out
+        rest = self.after if rest is None else self.fields + rest
+        if query is not None:
+            if length == 0 or "?" in path or length + len(query) > LONGEST_PLAIN:
+                return None
+            rest = query + rest
         if length == 0:
-            return self.before + (b"/" if self.bare else b"") + self.after
+            return self.before + (b"/" if self.bare else b"") + rest
         if not extends_plainly(path):
             return None
         c = <const char *>PyUnicode_DATA(path)
@@ -53,19 +74,19 @@ cdef class Plan:
             return None
         if c[0] == 47 and length > 1 and c[1] == 47:
             return None         # one slash joins base and path, however many there are
-        last = PyBytes_GET_SIZE(self.after)
+        last = PyBytes_GET_SIZE(rest)
         position = first if c[0] == 47 else first + 1
         head = <bytes>PyBytes_FromStringAndSize(NULL, position + length + last)
         out = PyBytes_AS_STRING(head)
         memcpy(out, PyBytes_AS_STRING(self.before), <size_t>first)
         out[position - 1] = 47 if position > first else out[position - 1]
         memcpy(out + position, c, <size_t>length)
-        memcpy(out + position + length, PyBytes_AS_STRING(self.after), <size_t>last)
+        memcpy(out + position + length, PyBytes_AS_STRING(rest), <size_t>last)
         return head
 
     def what(self, str path not None):
         """`GET http://host/path`, for errors."""
-        cdef bytes head = self.render(path)
+        cdef bytes head = self.render(path, None, None)
         if head is None:
             return f"{self.before.decode('ascii').partition(' ')[0]} {self.origin.name}"
         method, target, _ = head.split(b" ", 2)
@@ -102,21 +123,27 @@ cdef class Planner:
         cdef ResponseCore response = None
         cdef Py_ssize_t end
         cdef bytes head = None
-        cdef bint fresh = False
+        cdef bint fresh = False, dressed = False
         path = None
         if interception.current is not None:
             pass        # it is to see the request whole
         elif url is None:
-            if not options or len(options) == 1 and "path" in options:
-                path = options.get("path", "")
-                plan = self.plan_for(method, "")
-        elif not options and type(url) is str:
+            path = options.get("path", "")
+            plan = self.plan_for(method, "")
+            dressed = len(options) > ("path" in options)
+        elif type(url) is str and "path" not in options:
             end = (<str>url).find("/", 8)
             if end > 0:
                 path = (<str>url)[end:]
                 plan = self.plan_for(method, (<str>url)[:end])
+                dressed = len(options) > 0
         if plan is not None and type(path) is str:
-            head = plan.render(path)
+            if not dressed:
+                head = plan.render(path, None, None)
+            else:
+                more = plan.dress(plan, options)
+                if more is not None:
+                    head = plan.render(path, more[0], more[1])
         if head is not None:
             try:
                 pool = plan.origin.pool
@@ -139,7 +166,7 @@ cdef class Planner:
                 if not leads_on(response.status_code):
                     return response
             except errors.ServerClosedConnectionError as error:
-                if not error.stale:
+                if not error.stale or not (plan.idempotent or error.unsent):
                     raise
                 response = None
                 fresh = True    # once more, and not over another one that may be stale

@@ -16,7 +16,7 @@ import curio
 import pytest
 from support.peer import Peer
 from support.servers import Server
-from support.steps import OK, expect, repeat, send, stall
+from support.steps import OK, close, expect, repeat, send, stall
 
 import asks_fast
 from asks_fast import DSession, HSession, Session
@@ -396,6 +396,77 @@ async def test_both_ways_send_the_same(method: str, peer: Any) -> None:
             await session.request(method, f"{server.url}/e/p?q=1")
     assert len({request.raw for request in server.requests}) == 1
     assert len(server.requests) == 7
+
+
+WHAT_PLANS_TAKE: list[dict[str, Any]] = [
+    {},
+    {"json": {"ü": [1, None]}},
+    {"json": 0},
+    {"data": b"\x00" * 1000},
+    {"data": b""},
+    {"data": "grün"},
+    {"data": {"a": "b c", "d": None, "e": [1, 2]}},
+    {"data": {}},
+    {"data": b"x" * 70000},
+    {"params": {"q": "a b&c", "n": None, "many": [1, 2]}},
+    {"params": {"q": None}},
+    {"params": {}},
+    {"headers": {"X-Call": "1", "x-other": "zwei"}},
+    {"headers": {"X-Call": None}},
+    {"headers": {"X-Own": "over it", "X-Call": ["1", "2"]}},
+    {"headers": {"Content-Type": "text/csv", "Connection": "close"}, "data": b"1,2"},
+    {"headers": {"Content-Type": "text/csv"}, "data": b"1,2", "params": {"p": 1}},
+    {"headers": {"Host": "other.example"}, "json": []},
+]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "GET", "DELETE"])
+async def test_both_ways_send_the_same_options(method: str, peer: Any) -> None:
+    """Query, fields and small bodies that are put into a plan are the bytes of the long way."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    server: Peer = peer([repeat(expect(), send(head))])
+    for options in WHAT_PLANS_TAKE:
+        for base in ("", "/e"):
+            sent = []
+            async with HSession(
+                server.url, base, headers={"X-Own": "ü", "accept": None}
+            ) as session:
+                for more in ({}, {}, {"timeout": 60}):
+                    response = await session.request(method, path="/p", **options, **more)
+                    request = server.requests[-1]
+                    sent.append(request.raw + request.body)
+                    assert (response.request.body is not None) == bool(request.body)
+            assert sent[0] == sent[1] == sent[2], (options, base, sent)
+
+
+@pytest.mark.parametrize("broken", [{"headers": {"X": "a\r\nb"}}, {"json": {1, 2}}, {"params": 5}])
+async def test_what_is_wrong_with_planned_options(broken: Any, app_server: Server) -> None:
+    """What a plan is given wrongly raises what the first such request raised."""
+    async with HSession(app_server.url, "/anything") as session:
+        errors = []
+        for _ in range(2):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                await session.post(path="/p", **broken)
+            errors.append((type(caught.value), str(caught.value)))
+            await session.post(path="/p", data=b"x")
+        assert errors[0] == errors[1]
+
+
+async def test_a_planned_post_is_not_sent_twice(peer: Any) -> None:
+    """A POST whose kept-alive connection ends without an answer is an error, a PUT goes again."""
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    for method, goes_again in (("POST", False), ("PUT", True)):
+        server: Peer = peer(
+            [expect(), send(ok), expect(), send(ok), expect(), close()], [expect(), send(ok)]
+        )
+        async with HSession(server.url) as session:
+            for _ in range(2):
+                await session.request(method, path="/p", data=b"x")
+            if goes_again:
+                assert (await session.request(method, path="/p", data=b"x")).content == b"ok"
+            else:
+                with pytest.raises(asks_fast.ServerClosedConnectionError):
+                    await session.request(method, path="/p", data=b"x")
 
 
 async def test_context_and_source_address_may_be_assigned(
