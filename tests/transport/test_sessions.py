@@ -9,9 +9,11 @@ from typing import Any
 import curio
 import pytest
 from support.dns import DnsResolver, DnsServer
+from support.leaks import open_descriptors
 from support.peer import Peer, PeerConnection
 from support.relaying import relay
 from support.steps import OK, close, expect, repeat, send
+from support.sweep import sweep
 
 import asks_fast
 from asks_fast.errors import (
@@ -135,3 +137,34 @@ async def test_bad_options_of_a_request(
             await session.get(server.url, **options)
         assert server.connections == []
         assert (await session.get(server.url)).body == b"ok"
+
+
+async def test_cancelled_in_any_phase_no_descriptor_stays(
+    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+) -> None:
+    """Name, TCP, CONNECT, TLS, body out, head, body in: cancelled at each wait, then counted."""
+    body = b"x" * 600_000
+    origin = tls_peer([expect("POST"), send(with_length(body)), expect("POST"), send(OK)])
+    proxy = peer([expect("CONNECT"), send(b"HTTP/1.1 200 Established\r\n\r\n"), relay])
+    dns = DnsServer({"proxy.test": ["127.0.0.1"]})
+    way = f"http://proxy.test:{proxy.port}"
+
+    async def upload() -> Any:
+        async with asks_fast.DSession(
+            proxy=way, resolver=DnsResolver(dns.address), ssl_context=client_context
+        ) as session:
+            response = await session.post(origin.url, data=body, stream=True)
+            received = await response.body.read()
+            return received, (await session.post(origin.url, data=b"y")).body
+
+    async def nothing_is_left() -> None:
+        await proxy.until(lambda: not open_descriptors() - before)
+
+    try:
+        before = open_descriptors()
+        waits, (received, second) = await sweep(upload, nothing_is_left)
+        assert (received, second) == (body, b"ok")
+        assert waits >= 7
+        await nothing_is_left()
+    finally:
+        dns.stop()
