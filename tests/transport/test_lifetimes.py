@@ -7,7 +7,9 @@ Not here: the pool's decisions one by one (tests/pool), `close()` at every point
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
+from typing import Any
 
 import curio
 import pytest
@@ -136,3 +138,33 @@ async def test_the_figures_of_the_pool(peer: Callable[..., Peer]) -> None:
         assert session.pool_stats() == {**rest, "made": 2, "reused": 1, "evicted": 1}
         await server.all_closed()
     assert session.pool_stats()["open"] == 0
+
+
+@types.coroutine
+def traps_of(coroutine: Any, seen: list[str]) -> Any:
+    """Await `coroutine`, and note what it asks the kernel for."""
+    answer: Any = None
+    while True:
+        try:
+            trap = coroutine.send(answer)
+        except StopIteration as done:
+            return done.value
+        seen.append(trap[0])
+        answer = yield trap
+
+
+@pytest.mark.parametrize("way", [{}, {"max_redirects": 5}], ids=["plan", "long"])
+async def test_no_timer_where_no_limit_was_asked_for(
+    way: dict[str, Any], peer: Callable[..., Peer]
+) -> None:
+    """Over a connection that is there no timer is armed; with `timeout=` there is one."""
+    server = peer([FOREVER])
+    async with HSession(server.url) as session:
+        await session.get()
+        seen: list[str] = []
+        for _ in range(3):
+            await traps_of(session.get(**way), seen)
+        assert "trap_io" in seen
+        assert not {"trap_set_timeout", "trap_sleep", "trap_spawn"} & set(seen)
+        await traps_of(session.get(**way, timeout=20), seen)
+        assert "trap_set_timeout" in seen
