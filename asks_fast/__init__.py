@@ -55,9 +55,11 @@ if TYPE_CHECKING:
     from .kernel import Kernel, run
     from .multipart import MultipartData
     from .netrc_auth import NetrcAuth
+    from .transport.events import Event
     from .transport.proxies import Proxy
     from .transport.retry import Retry
     from .transport.timeouts import Timeouts
+    from .transport.timings import Timings
 
 __all__ = [
     "AsksException",
@@ -77,6 +79,7 @@ __all__ = [
     "DSession",
     "DecodingError",
     "DigestAuth",
+    "Event",
     "HSession",
     "HeadTooLarge",
     "InvalidHeader",
@@ -103,6 +106,7 @@ __all__ = [
     "StreamConsumed",
     "StreamResponse",
     "Timeouts",
+    "Timings",
     "TooManyRedirects",
     "TotalTimeout",
     "UnreplayableBody",
@@ -131,6 +135,7 @@ _LAZY = {
     "Cookie": "cookie_utils",
     "CookieTracker": "cookie_utils",
     "DigestAuth": "auth",
+    "Event": "transport.events",
     "Kernel": "kernel",
     "MultipartData": "multipart",
     "NetrcAuth": "netrc_auth",
@@ -139,6 +144,7 @@ _LAZY = {
     "Proxy": "transport.proxies",
     "Retry": "transport.retry",
     "Timeouts": "transport.timeouts",
+    "Timings": "transport.timings",
     "run": "kernel",
 }
 _MODULES = frozenset({"auth", "cookie_utils", "http_utils", "multipart"})  # asks had them
