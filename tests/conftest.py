@@ -27,7 +27,9 @@ from support.peer import Peer, Step
 from support.running import own_kernel, run_in, stock_kernel
 
 # A busy machine is no failure of a property; pytest-timeout bounds each test as a whole.
-hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("suite")
 
 KERNELS: dict[str, Callable[[], Any]] = {"stock": stock_kernel, "own": own_kernel}

@@ -198,6 +198,19 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
     running: list[tuple[Job, float]] = []
     last_start = dict.fromkeys(hosts, -math.inf)
     outcome = st.sampled_from([FINE, FINE, FINE, SLOW, FAILED])
+    hops = data.draw(st.integers(0, 20))  # how often an answer leads to another host
+
+    def end() -> int:
+        nonlocal hops
+        one, started = running.pop(0)
+        scheduler.finish(one.host, now, started, data.draw(outcome), None)
+        if hops == 0 or data.draw(st.booleans()):
+            return 1
+        hops -= 1
+        one.host = data.draw(st.sampled_from(hosts))
+        scheduler.push_first(one, now)
+        return 0
+
     for _ in range(4000):
         if done == total:
             break
@@ -207,9 +220,7 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
             pushed += 1
             continue
         if step == 2 and running:
-            one, started = running.pop(0)
-            scheduler.finish(one.host, now, started, data.draw(outcome), None)
-            done += 1
+            done += end()
             continue
         found = scheduler.pop(now)
         if found is not None:
@@ -223,9 +234,7 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
             assert now - last_start[one.host] >= options.delay - 1e-6
             last_start[one.host] = now
         elif running:
-            one, started = running.pop(0)
-            scheduler.finish(one.host, now, started, data.draw(outcome), None)
-            done += 1
+            done += end()
         else:
             at = scheduler.next_time(now)
             if at is None:
