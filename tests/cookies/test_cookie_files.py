@@ -246,7 +246,7 @@ def test_file_too_long(tmp_path: Path) -> None:
         make().load(tmp_path / "none.txt")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=200), st.sampled_from(["netscape", "json"]))
 def test_any_file(tmp_path: Path, content: bytes, format: str) -> None:
     """Whatever a file holds, it is read or refused as a whole."""
@@ -259,7 +259,7 @@ def test_any_file(tmp_path: Path, content: bytes, format: str) -> None:
         assert not tracker
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.text(max_size=10), st.text(max_size=10), st.sampled_from(["", "; max-age=9"]))
