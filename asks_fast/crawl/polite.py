@@ -49,7 +49,8 @@ class PoliteRun(Run):
         self.timer_at: float | None = None  # when the timer looks again by itself
         self.is_fed = False  # the input ended
         # A session that makes something else of its answers must do that itself after a redirect.
-        self.can_go_on = hasattr(self.session, "go_on") or is_ours(self.session)
+        self.go_on: Any = getattr(self.session, "go_on", None)
+        self.can_go_on = self.go_on is not None or is_ours(self.session)
 
     async def start(self) -> None:
         """The feeder starts the workers as jobs come in."""
@@ -251,8 +252,8 @@ class PoliteRun(Run):
         try:
             if held is None:
                 response = await self.session.request(job.method, **job.kwargs)
-            elif hasattr(self.session, "go_on"):
-                response = await self.session.go_on(held, str(job.kwargs.get("url") or ""))
+            elif self.go_on is not None:
+                response = await self.go_on(held, str(job.kwargs.get("url") or ""))
             else:
                 response = await held.conversation.run()
         except Held:
@@ -268,6 +269,7 @@ class PoliteRun(Run):
         started = monotonic()
         job.started = job.started or started
         outcome, retry_after = UNSENT, None
+        result: Result | None = None
         try:
             if job.error is not None:
                 return Result(job.key, job.request, None, job.error, 0, 0.0)
@@ -286,7 +288,7 @@ class PoliteRun(Run):
                 self.taken -= 1
                 job.host = host_of(job.held.url)
                 self.scheduler.push_first(job, now)
-        if job.held is not None:
+        if result is None:  # it is held
             await self.wake_worker()
             await self.poke_timer()
             return None
