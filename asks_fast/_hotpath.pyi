@@ -224,12 +224,12 @@ class Plan:
         takes_body: bool,
         idempotent: bool,
         response_class: type[ResponseCore],
-        dress: Callable[[Plan, Mapping[str, Any]], tuple[Any, bytes] | None],
+        dress: Callable[[Plan, Mapping[str, Any]], tuple[Any, bytes, float] | None],
         opener: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
         watch: Callable[[], Awaitable[None]],
-        max_body: int = -1,
+        limit: float = 0.0,
     ) -> Plan: ...
-    def what(self, path: str) -> str: ...
+    def what(self, path: str, query: bytes | None = None) -> str: ...
 
 @disjoint_base
 class Planner:

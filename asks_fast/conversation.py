@@ -50,6 +50,7 @@ class Conversation:
         encoding: str,
         cookies: CookieTracker | None,
         fresh: bool = False,
+        spent: float = 0.0,
     ) -> None:
         self._transport = transport
         self._fresh = fresh
@@ -61,7 +62,7 @@ class Conversation:
         self._cookie: str | bytes | None = None  # the field that was made of them last
         self._auth = self._find_auth()
         self._history: list[BaseResponse] = []
-        self._budget = Budget(self._options.timeout)
+        self._budget = Budget(self._options.timeout, spent)
         self._attempts = 0
         asked = "retries" in self._options.explicit
         self._retry = Retry.of(self._options.retries) if asked else None

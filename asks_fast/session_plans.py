@@ -20,10 +20,10 @@ from .response_objects import Response
 from .transport.dispatch import Transport
 from .urls import encode_params
 
-__all__ = ["PLANNED", "is_plain", "make_plan"]
+__all__ = ["PLANNED", "is_plain", "make_plan", "seconds"]
 
 # The options that a request sent by a plan may have.
-PLANNED = frozenset({"path", "params", "headers", "data", "json"})
+PLANNED = frozenset({"path", "params", "headers", "data", "json", "timeout"})
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
@@ -51,8 +51,12 @@ def make_plan(
     request: PreparedRequest,
     target: str,
     layers: Layers,
+    limit: float,
 ) -> _hotpath.Plan:
-    """The plan for requests like this one, with a path behind `target`; `layers` are its fields."""
+    """The plan for requests like this one, with a path behind `target`; `layers` are its fields.
+
+    `limit` is the session's `timeout` in seconds, 0.0 or less for none.
+    """
     fields = _hotpath.render_fields([("Host", request.url.authority), *layers.pairs()])
     return _hotpath.Plan(
         origin,
@@ -66,15 +70,27 @@ def make_plan(
         dress,
         transport.open,
         transport.watch,
+        limit,
     )
 
 
-def dress(plan: _hotpath.Plan, options: Mapping[str, Any]) -> tuple[Any, bytes] | None:
-    """What `options` add to a plan: a query or None, and all behind its own fields.
+def seconds(timeout: Any) -> float | None:
+    """A limit as a plan holds it, negative for none; None where it needs a second look."""
+    if timeout is None:
+        return -1.0
+    return float(timeout) if type(timeout) in (int, float) and timeout > 0 else None
 
-    None where they ask for more than a plan can do.
+
+def dress(plan: _hotpath.Plan, options: Mapping[str, Any]) -> tuple[Any, bytes, float] | None:
+    """What `options` add to a plan: a query or None, all behind its own fields, and a time limit.
+
+    The limit is in seconds, negative for none, 0.0 for the session's own. None where `options` ask
+    for more than a plan can do.
     """
     if not options.keys() <= PLANNED:
+        return None
+    limit = seconds(options["timeout"]) if "timeout" in options else 0.0
+    if limit is None:
         return None
     query, fields, typed = None, b"", "content-type" in plan.names
     params = options.get("params")
@@ -91,13 +107,14 @@ def dress(plan: _hotpath.Plan, options: Mapping[str, Any]) -> tuple[Any, bytes] 
         typed = typed or any(name.lower() == "content-type" for name in headers)
     data, json = options.get("data"), options.get("json")
     if data is None and json is None:
-        return query, fields + (b"Content-Length: 0\r\n\r\n" if plan.takes_body else b"\r\n")
+        end = b"Content-Length: 0\r\n\r\n" if plan.takes_body else b"\r\n"
+        return query, fields + end, limit
     if not plan.takes_body or (data is not None and type(data) not in (bytes, str, dict)):
         return None
     body = make_body(data, json)
     if body is None or body.buffered is None or len(body.buffered) > SMALL_BODY:
         return None
-    return query, fields + _framed(body, typed)
+    return query, fields + _framed(body, typed), limit
 
 
 def _are_new(headers: Any, names: frozenset[str]) -> bool:

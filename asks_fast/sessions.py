@@ -32,7 +32,7 @@ from .options import (
 )
 from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
-from .session_plans import PLANNED, is_plain, make_plan
+from .session_plans import PLANNED, is_plain, make_plan, seconds
 from .session_settings import Settings
 from .session_verbs import Verbs
 from .transport.connect import Connector
@@ -104,8 +104,18 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
     # -- requests
 
     async def _request(
-        self, method: str, url: Any, given: Any, first: Any = None, fresh: bool = False
+        self,
+        method: str,
+        url: Any,
+        given: Any,
+        first: Any = None,
+        fresh: bool = False,
+        spent: float = 0.0,
     ) -> Response:
+        """The long way; after a plan's exchange with its answer, or that it needs to go again.
+
+        `spent`: the seconds that this took of the request's `timeout`.
+        """
         options = RequestOptions({**self._defaults, **given} if self._defaults else given)
         target = self._locate(url, options)
         layers = self._fields()
@@ -114,16 +124,25 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
             self._learn(request, url, layers)
         if first is not None:
             first.request = request
-        return await self._converse(request, first, fresh)
+        return await self._converse(request, first, fresh, spent)
 
     async def _converse(
-        self, request: PreparedRequest, first: Any = None, fresh: bool = False
+        self,
+        request: PreparedRequest,
+        first: Any = None,
+        fresh: bool = False,
+        spent: float = 0.0,
     ) -> Response:
         tracker = self._cookie_tracker
         if request.options.persist_cookies is not None:
             tracker = tracker_of(request.options.persist_cookies)
         conversation = Conversation(
-            self._transport, request, encoding=self.encoding, cookies=tracker, fresh=fresh
+            self._transport,
+            request,
+            encoding=self.encoding,
+            cookies=tracker,
+            fresh=fresh,
+            spent=spent,
         )
         return await conversation.run(first)  # type: ignore[return-value]
 
@@ -170,8 +189,10 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
         """Keep a plan for requests like this one, if they need nothing that a plan can't do."""
+        limit = seconds(self._defaults.get("timeout"))
         if (
-            self._defaults
+            self._defaults.keys() - {"timeout"}
+            or limit is None
             or self._cookie_tracker is not None
             or self.encoding != "utf-8"
             or not is_plain(request, layers)
@@ -188,7 +209,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
             key, target = (request.method, request.url.origin), "/"
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
-        self._plans[key] = make_plan(self._transport, origin, request, target, layers)
+        self._plans[key] = make_plan(self._transport, origin, request, target, layers, limit)
 
     # -- lifetime
 

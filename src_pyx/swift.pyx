@@ -25,15 +25,15 @@ cdef class Plan:
     cdef bint idempotent
     cdef bint headless
     cdef bint bare                  # nothing but "/" stands in front of the path
-    cdef long long max_body
+    cdef double limit               # the session's `timeout` in seconds; 0.0 for none
     cdef object response_class
-    cdef object dress               # what options add: (query, rest of the head and body), or None
+    cdef object dress               # what options add: (query, rest of head, body; limit), or None
     cdef object opener              # as `Pool.furnish` takes it
     cdef object watch               # async: sees to it that the pool has a keeper
 
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
                   bytes fields not None, names, bint takes_body, bint idempotent, response_class,
-                  dress, opener, watch, long long max_body=-1):
+                  dress, opener, watch, double limit=0.0):
         self.origin = origin
         self.names = names
         self.takes_body = takes_body
@@ -44,7 +44,7 @@ cdef class Plan:
         self.fields = b" HTTP/1.1\r\n" + fields
         self.after = self.fields + (b"Content-Length: 0\r\n\r\n" if takes_body else b"\r\n")
         self.headless = method == b"HEAD"
-        self.max_body = max_body
+        self.limit = limit
         self.response_class = response_class
         self.opener = opener
         self.watch = watch
@@ -84,9 +84,9 @@ cdef class Plan:
         memcpy(out + position + length, PyBytes_AS_STRING(rest), <size_t>last)
         return head
 
-    def what(self, str path not None):
+    def what(self, str path not None, bytes query=None):
         """`GET http://host/path`, for errors."""
-        cdef bytes head = self.render(path, None, None)
+        cdef bytes head = self.render(path, query, None)
         if head is None:
             return f"{self.before.decode('ascii').partition(' ')[0]} {self.origin.name}"
         method, target, _ = head.split(b" ", 2)
@@ -123,7 +123,9 @@ cdef class Planner:
         cdef ResponseCore response = None
         cdef Py_ssize_t end
         cdef bytes head = None
+        cdef bytes query = None
         cdef bint fresh = False, dressed = False
+        cdef double limit = 0.0, spent = 0.0, began = 0.0
         path = None
         if interception.current is not None:
             pass        # it is to see the request whole
@@ -143,7 +145,10 @@ cdef class Planner:
             else:
                 more = plan.dress(plan, options)
                 if more is not None:
-                    head = plan.render(path, more[0], more[1])
+                    query = more[0]
+                    limit = more[2]
+                    head = plan.render(path, query, more[1])
+            limit = plan.limit if limit == 0.0 else limit
         if head is not None:
             try:
                 pool = plan.origin.pool
@@ -159,10 +164,15 @@ cdef class Planner:
                         await waiter
                         connection = pool.turn_of(waiter, False)
                         waiter = None
-                    if connection is None:
+                    if connection is None and limit <= 0.0:
                         connection = await pool.furnish(plan.origin, plan.opener)
-                connection.begin(head, response, plan.headless, plan.max_body, False)
-                await connection.carry_out(None, False, 0.0)
+                if connection is not None:
+                    connection.begin(head, response, plan.headless, -1, False)
+                if limit <= 0.0:
+                    await connection.carry_out(None, False, 0.0)
+                else:
+                    began = now()
+                    await timeout_after(limit, serve(plan, connection, head, response))
                 if not leads_on(response.status_code):
                     return response
             except errors.ServerClosedConnectionError as error:
@@ -171,9 +181,27 @@ cdef class Planner:
                 response = None
                 fresh = True    # once more, and not over another one that may be stale
             except errors.AsksException as error:
-                errors.name_request(error, plan.what(path))
+                errors.name_request(error, plan.what(path, query))
                 raise
-        return await self._request(method, url, options, response, fresh)
+            except TaskTimeout:
+                if began == 0.0:
+                    raise       # in line: the limit of somebody outside
+                raise errors.TotalTimeout(
+                    f"{plan.what(path, query)}: not done within timeout={limit:g} s", limit
+                ) from None
+            finally:
+                if connection is not None and response is not None and connection.response is response:
+                    pool.abandon(connection)    # Ctrl-C before the exchange, between two lines of curio
+            spent = now() - began if began else 0.0
+        return await self._request(method, url, options, response, fresh, spent)
+
+
+async def serve(Plan plan, Connection connection, bytes head, ResponseCore response):
+    """One exchange; `connection` was begun, or is None where a place was claimed for it."""
+    if connection is None:
+        connection = await plan.origin.pool.furnish(plan.origin, plan.opener)
+        connection.begin(head, response, plan.headless, -1, False)
+    await connection.carry_out(None, False, 0.0)
 
 
 cdef inline bint leads_on(int status) noexcept:

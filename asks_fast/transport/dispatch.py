@@ -50,9 +50,9 @@ class Budget:
 
     __slots__ = ("left", "total")
 
-    def __init__(self, total: float | None) -> None:
+    def __init__(self, total: float | None, spent: float = 0.0) -> None:
         self.total = total
-        self.left = total
+        self.left = None if total is None else total - spent
 
     async def spend(self, request: PreparedRequest, work: Any) -> Any:
         """Await `work` within what is left. Raises `TotalTimeout`."""
