@@ -119,7 +119,7 @@ cdef class Planner:
         cdef Plan plan = None
         cdef Pool pool
         cdef Waiter waiter
-        cdef Connection connection
+        cdef Connection connection = None
         cdef ResponseCore response = None
         cdef Py_ssize_t end
         cdef bytes head = None
