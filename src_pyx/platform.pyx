@@ -155,4 +155,3 @@ cdef class Scratch:
 
 # Bumped in a forked child: sockets made before the fork belong to the parent.
 cdef int generation = 0
-
