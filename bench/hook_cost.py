@@ -28,7 +28,7 @@ from pathlib import Path
 from bench.compare.servers import best
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = {"by a plan": "", "the long way": ', headers={"X-A": "1"}'}
+KINDS = {"by a plan": "", "the long way": ", max_redirects=5"}
 
 # File → the lines of each look at a listener, and what is left without it.
 CUTS: dict[str, list[tuple[str, str]]] = {

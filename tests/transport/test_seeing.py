@@ -161,8 +161,9 @@ async def test_the_log_has_a_line_for_each_step(
     assert "aGlkZGVu" not in caplog.text
 
 
-async def test_nobody_listens(peer: Callable[..., Peer]) -> None:
+async def test_nobody_listens(peer: Callable[..., Peer], caplog: pytest.LogCaptureFixture) -> None:
     """Where nobody asked there is no teller, and the finer points in time are not looked up."""
+    caplog.set_level(logging.INFO, logger="asks_fast")
     server = peer([FOREVER])
     async with HSession(server.url) as session:
         for options in ({}, {"headers": {"X": "1"}}):
