@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+SECONDS := 60
 ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -18,7 +19,7 @@ help:
 	@echo "make test      the test suite (ARGS='-k name' for a part of it)"
 	@echo "make test-all  the suite on every installed Python from 3.10 to 3.13"
 	@echo "make lint      ruff, mypy, pyright, cython-lint, stubtest, and a build in which warnings are errors"
-	@echo "make bench     the benchmarks; make chaos, soak, fuzz, sanitize: the long tests"
+	@echo "make bench     the benchmarks; make chaos (SECONDS=60), soak, fuzz, sanitize: the long tests"
 	@echo "make docs      the documentation, in site/"
 	@echo "make wheel     sdist, and the wheel built from it, in dist/"
 
@@ -63,7 +64,7 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/run.py $(ARGS)
 
 chaos: $(VENV)/.test
-	$(BIN)/python tests/chaos/chaos.py $(ARGS)
+	$(BIN)/python tests/chaos/chaos.py --seconds $(SECONDS) $(ARGS)
 
 soak: $(VENV)/.test
 	$(BIN)/python tests/soak/soak.py $(ARGS)

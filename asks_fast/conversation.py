@@ -108,8 +108,7 @@ class Conversation:
                     await hops.ask(self, str(following.url))
             return await self._finish(response)
         except BaseException:
-            if response is not None and isinstance(response.body, StreamBody):
-                await response.body.close()
+            await _close(response)
             raise
 
     # -- one exchange
@@ -132,11 +131,15 @@ class Conversation:
                 if pause is None:
                     raise
             else:
-                self._settle(request, response)
-                pause = self._pause(number, response=response)
-                if pause is None:
-                    return response
-                await self._pass_over(response)
+                try:
+                    self._settle(request, response)
+                    pause = self._pause(number, response=response)
+                    if pause is None:
+                        return response
+                    await self._pass_over(response)
+                except BaseException:
+                    await _close(response)
+                    raise
             tell = teller(request)
             if tell is not None:
                 tell("retry", attempt=number + 1, pause=pause)
@@ -182,7 +185,11 @@ class Conversation:
             request, response, self._budget, stream=stream, fresh=fresh
         )
         if isinstance(response, StreamResponse):
-            response.attach(used)
+            try:
+                response.attach(used)
+            except BaseException:  # out of memory, Ctrl-C: nobody else would give it back
+                used.abandon(response)
+                raise
 
     def _settle(self, request: PreparedRequest, response: BaseResponse) -> None:
         response.request = request
@@ -336,6 +343,12 @@ class Conversation:
                 outcome = callback(chunk)
                 if hasattr(outcome, "__await__"):
                     await outcome
+
+
+async def _close(response: BaseResponse | None) -> None:
+    """Leave the body of an answer that nobody will get."""
+    if response is not None and isinstance(response.body, StreamBody):
+        await response.body.close()
 
 
 async def _drain(body: StreamBody) -> None:

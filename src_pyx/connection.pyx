@@ -111,7 +111,10 @@ cdef class Connection:
         owner, self.owner, self.layer, self.engine = self.owner, None, None, None
         self.fd = -1
         try:
-            owner.close()
+            if isinstance(owner, Socket):
+                close_socket(owner)     # not by its Python, where Ctrl-C could come between
+            else:
+                owner.close()
         except OSError:
             pass        # the descriptor is gone all the same
 
@@ -459,9 +462,13 @@ cdef class Connection:
         if heir is not None:
             await heir.wake
 
-    def abandon(self):
-        """As `discard`, from code that can't await; the next in line is woken by the keeper."""
-        self.pool.abandon(self)
+    def abandon(self, ResponseCore response=None):
+        """As `discard`, from code that can't await; the next in line is woken by the keeper.
+
+        With `response`, only if it is still the one being read: else the connection is another's.
+        """
+        if response is None or self.response is response:
+            self.pool.abandon(self)
 
     cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
                     bint last) noexcept:

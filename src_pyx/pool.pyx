@@ -173,6 +173,14 @@ cdef class Waiter:
 
 
 @cython.final
+cdef class Turn:
+    """What a request was given: a connection, or with None the right to open one."""
+
+    cdef public Connection connection
+    cdef public bint unused         # given, and nobody has begun to use it
+
+
+@cython.final
 cdef class Pool:
     """The connections of one session: at most `limit` open at any moment, `share` to one origin."""
 
@@ -382,9 +390,7 @@ cdef class Pool:
         if waiter.connection is not None:
             self.abandon(waiter.connection)
         else:
-            self.open -= 1
-            waiter.origin.open -= 1
-            self.owe(waiter.origin)
+            self.disclaim(waiter.origin)
 
     def adopt(self, OriginPool origin not None, sock not None, peer=None):
         """Make a connection, lent to the caller, of a connected socket; the place was claimed before."""
@@ -400,21 +406,21 @@ cdef class Pool:
         self.lend(connection)
         return connection
 
-    async def furnish(self, OriginPool origin not None, opener):
+    async def furnish(self, OriginPool origin not None, opener, Turn turn=None):
         """A connection for a place that was claimed, over the socket that `opener` gives.
 
         `opener(origin)` is awaited for `(socket, peer)`. If that fails or is cancelled,
         the next in line gets the place. No signal is handled between the socket's coming and its
-        adoption, so Ctrl-C at any moment leaves no place taken.
+        adoption, so Ctrl-C at any moment leaves no place taken. `turn` is told that it is in use.
         """
         cdef Waiter heir
         try:
+            if turn is not None:
+                turn.unused = False
             sock, peer = await opener(origin)
             return self.adopt(origin, sock, peer)
         except GeneratorExit:
-            self.open -= 1
-            origin.open -= 1
-            self.owe(origin)
+            self.disclaim(origin)
             raise
         except BaseException:
             heir = self.free_place(origin)
@@ -437,6 +443,12 @@ cdef class Pool:
         cdef Waiter heir = self.free_place(origin)
         if heir is not None:
             await heir.wake
+
+    def disclaim(self, OriginPool origin not None):
+        """As `forfeit`, from where nothing can be awaited; the keeper wakes who is next."""
+        self.open -= 1
+        origin.open -= 1
+        self.owe(origin)
 
     # -- giving back
 

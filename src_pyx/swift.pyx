@@ -124,7 +124,8 @@ cdef class Planner:
         cdef Py_ssize_t end
         cdef bytes head = None
         cdef bytes query = None
-        cdef bint fresh = False, dressed = False
+        cdef bint fresh = False, dressed = False, claimed = False
+        cdef Turn turn = None
         cdef double limit = 0.0, spent = 0.0, began = 0.0
         path = None
         if interception.current is not None:
@@ -164,15 +165,21 @@ cdef class Planner:
                         await waiter
                         connection = pool.turn_of(waiter, False)
                         waiter = None
-                    if connection is None and limit <= 0.0:
-                        connection = await pool.furnish(plan.origin, plan.opener)
+                    claimed = connection is None
+                    if claimed and limit <= 0.0:
+                        furnishing = pool.furnish(plan.origin, plan.opener)
+                        claimed = False
+                        connection = await furnishing
                 if connection is not None:
                     connection.begin(head, response, plan.headless, -1, False)
                 if limit <= 0.0:
                     await connection.carry_out(None, False, 0.0)
                 else:
                     began = now()
-                    await timeout_after(limit, serve(plan, connection, head, response))
+                    turn = Turn()
+                    turn.unused = claimed
+                    claimed = False
+                    await timeout_after(limit, serve(plan, connection, head, response, turn))
                 if not leads_on(response.status_code):
                     return response
             except errors.ServerClosedConnectionError as error:
@@ -190,16 +197,22 @@ cdef class Planner:
                     f"{plan.what(path, query)}: not done within timeout={limit:g} s", limit
                 ) from None
             finally:
+                # Ctrl-C, or no memory, before the exchange: between two lines of curio.
                 if connection is not None and response is not None and connection.response is response:
-                    pool.abandon(connection)    # Ctrl-C before the exchange, between two lines of curio
+                    pool.abandon(connection)
+                elif claimed or turn is not None and turn.unused:
+                    pool.disclaim(plan.origin)
+                elif turn is not None and turn.connection is not None and response is not None:
+                    turn.connection.abandon(response)
             spent = now() - began if began else 0.0
         return await self._request(method, url, options, response, fresh, spent)
 
 
-async def serve(Plan plan, Connection connection, bytes head, ResponseCore response):
+async def serve(Plan plan, Connection connection, bytes head, ResponseCore response, Turn turn):
     """One exchange; `connection` was begun, or is None where a place was claimed for it."""
     if connection is None:
-        connection = await plan.origin.pool.furnish(plan.origin, plan.opener)
+        connection = await plan.origin.pool.furnish(plan.origin, plan.opener, turn)
+        turn.connection = connection
         connection.begin(head, response, plan.headless, -1, False)
     await connection.carry_out(None, False, 0.0)
 

@@ -20,7 +20,7 @@ import curio
 from curio.errors import CancelledError, TaskTimeout
 from curio.traps import _cancel_task
 
-from .._hotpath import Connection, Limits, OriginPool, Pool
+from .._hotpath import Connection, Limits, OriginPool, Pool, Turn
 from ..errors import (
     AsksException,
     ConnectTimeout,
@@ -191,21 +191,25 @@ class Transport:
                 await self.watch()
             if tell is not None:
                 tell.begin(response)
+            turn = Turn()
             try:
-                connection = None if fresh else self.pool.take(origin)
-                if connection is None:
-                    connection = await self.pool.turn(origin, options.pool_timeout, fresh)
+                if not fresh:
+                    turn.connection = self.pool.take(origin)
+                if turn.connection is None:
+                    turn.connection = await self.pool.turn(origin, options.pool_timeout, fresh)
+                turn.unused = True
             except AsksException as error:
                 name_request(error, f"{request.method} {request.url}")
                 raise
-            if tell is not None:
-                tell("turn", connection=connection, reused=connection is not None)
             try:
+                if tell is not None:
+                    reused = turn.connection is not None
+                    tell("turn", connection=turn.connection, reused=reused)
                 used: Connection = await budget.spend(
-                    request,
-                    self._perform(connection, origin, head, request, response, stream, tell),
+                    request, self._perform(turn, origin, head, request, response, stream, tell)
                 )
             except BaseException as error:
+                self._leave(turn, origin, response)
                 if tell is not None:
                     if response.sent_at:
                         tell("sent", at=response.sent_at)
@@ -224,7 +228,7 @@ class Transport:
 
     async def _perform(
         self,
-        connection: Connection | None,
+        turn: Turn,
         origin: OriginPool,
         head: bytes,
         request: PreparedRequest,
@@ -233,30 +237,36 @@ class Transport:
         tell: Teller | None,
     ) -> Connection:
         options = request.options
+        connection = turn.connection
         if connection is None:
             trace = None if tell is None else tell.trace
             opener = partial(self.open, limit=options.connection_timeout, trace=trace)
-            connection = await self.pool.furnish(origin, opener)
-        try:
-            self._set_patience(connection, options)
-            expect = 0.0
-            if request.streamed_body is not None and "expect" in request.fields:
-                wait = options.expect_continue
-                expect = 1.0 if wait in (True, False) else wait
-            await connection.exchange(
-                head,
-                response,
-                body=request.streamed_body,
-                stream=stream,
-                headless=request.method == "HEAD",
-                max_body=-1 if options.max_body is None else options.max_body,
-                expect_seconds=expect,
-                last=request.says_close,
-            )
-        except BaseException:
-            connection.abandon()  # Ctrl-C before the exchange began; else it is closed already
-            raise
+            turn.connection = connection = await self.pool.furnish(origin, opener, turn)
+            turn.unused = True
+        self._set_patience(connection, options)
+        expect = 0.0
+        if request.streamed_body is not None and "expect" in request.fields:
+            expect = 1.0 if options.expect_continue in (True, False) else options.expect_continue
+        exchange = connection.exchange(
+            head,
+            response,
+            body=request.streamed_body,
+            stream=stream,
+            headless=request.method == "HEAD",
+            max_body=-1 if options.max_body is None else options.max_body,
+            expect_seconds=expect,
+            last=request.says_close,
+        )
+        turn.unused = False
+        await exchange
         return connection
+
+    def _leave(self, turn: Turn, origin: OriginPool, response: BaseResponse) -> None:
+        """Give back what a request that failed did not come to use, or to the end of."""
+        if turn.connection is not None:
+            turn.connection.abandon(None if turn.unused else response)
+        elif turn.unused:
+            self.pool.disclaim(origin)
 
     def _set_patience(self, connection: Connection, options: RequestOptions) -> None:
         connection.patience = options.read_timeout or 0.0

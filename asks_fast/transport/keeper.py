@@ -67,7 +67,12 @@ class Keeper:
             return
         self._pool.kick = self.kick
         self._pool.thread = threading.get_ident()
-        await curio.spawn(self._run, kernel, daemon=True)
+        try:
+            await curio.spawn(self._run, kernel, daemon=True)
+        except BaseException:  # out of memory: the next request tries again
+            self._pool.kick = None
+            self._pool.thread = 0
+            raise
 
     def kick(self) -> None:
         """Make a round now; callable from anywhere."""

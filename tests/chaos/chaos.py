@@ -284,7 +284,7 @@ class Chaos:
         if stats["lent"] or stats["waiting"] or stats["opening"]:
             self.report.wrong.append(f"places left behind: {stats}")
         try:
-            async with curio.timeout_after(20), curio.TaskGroup() as group:
+            async with curio.timeout_after(100), curio.TaskGroup() as group:
                 for number in range(connections):
                     target = f"{self.url}/last-{number}/together/{connections}"
                     await group.spawn(self.session.get(target))
@@ -321,7 +321,7 @@ def storm(
                     if getattr(task.coro, "__name__", "") not in ("_kernel_task", "_run")
                 ]
                 report.wrong += [f"task left behind: {task!r}" for task in left]
-        report.wrong += [f"descriptor left open: {name}" for name in left_open(before)]
+        report.wrong += [f"descriptor left open: {name}" for name in left_open(before, patience=30)]
     return report
 
 

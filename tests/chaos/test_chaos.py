@@ -1,4 +1,7 @@
-"""A few seconds of chaos in every test run: one seed that stays, one that is fresh each time."""
+"""A little chaos in every test run, one seed that stays and one that is fresh each time.
+
+Not here: the minute of it in continuous integration (`.ci/run`), `make chaos`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import random
 import pytest
 from chaos.chaos import storm
 
-SECONDS = float(os.environ.get("ASKS_FAST_CHAOS_SECONDS", "6"))
+SECONDS = float(os.environ.get("ASKS_FAST_CHAOS_SECONDS", "2"))
 
 pytest.importorskip("granian", reason="granian is not installed")
 
@@ -23,4 +26,4 @@ def test_chaos(seed: int | None, kernel: str) -> None:
     report = storm(seed, SECONDS, tasks=100, kernel=kernel)
     print(report)
     assert not report.wrong, str(report)
-    assert sum(report.outcomes.values()) > 100
+    assert report.outcomes

@@ -52,6 +52,34 @@ def test_no_descriptors_left(app_server: Server) -> None:
     assert done.stderr == ""
 
 
+def serve_sizes(connection: PeerConnection) -> None:
+    """A short answer, or at these paths a long or a chunked one, for ever."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+    chunk = b"3e8\r\n%b\r\n" % bytes(1000)
+    answers = {
+        "/long": head % 200_000 + bytes(200_000),
+        "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunk * 20
+        + b"0\r\n\r\n",
+    }
+    while True:
+        request = connection.take_head()
+        connection.take_body(request)
+        connection.put(answers.get(request.target, head % 10 + b"*" * 10))
+        connection.requests.clear()
+        connection.received.clear()
+
+
+def test_no_memory(peer: Callable[..., Peer]) -> None:
+    """Whichever allocation fails, that request ends with an error, and nothing else happens."""
+    pytest.importorskip("_testcapi")
+    server = peer([serve_sizes], backlog=1024)
+    command = [sys.executable, str(Path(__file__).with_name("no_memory.py")), server.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("fine"), done.stdout + done.stderr[-3000:]
+
+
 async def test_no_network() -> None:
     """A network that can't be reached is an error of the request, with the system's reason."""
     async with DSession(hosts={"far.test": "255.255.255.255"}) as session:

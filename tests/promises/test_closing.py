@@ -498,7 +498,7 @@ def _run_in_child(function: Any) -> bytes:
 
 
 PROGRAM = """
-import curio, os, selectors, signal, sys
+import curio, gc, os, selectors, signal, sys
 from asks_fast import HSession, kernel
 
 session = HSession(sys.argv[1], connections=20)
@@ -521,6 +521,9 @@ try:
     else:
         kernel.run(main)
 except KeyboardInterrupt:
+    interrupted = True  # whose traceback holds what the interrupted lines had in hand
+if interrupted:
+    gc.collect()
     left = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
             if os.path.lexists(f"/proc/self/fd/{fd}")]
     print("interrupted", session.pool_stats(), [x for x in left if "socket" in x], flush=True)
