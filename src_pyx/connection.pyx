@@ -22,6 +22,7 @@ cdef enum:
     SESSION = 2         # the session was closed
     READER = 3          # another task closed the body
 
+cdef object close_socket = Socket.__base__.close     # that of C
 cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, once TLS was met
 cdef object WantWrite = None
 
@@ -111,12 +112,14 @@ cdef class Connection:
         owner, self.owner, self.layer, self.engine = self.owner, None, None, None
         self.fd = -1
         try:
-            if isinstance(owner, Socket):
-                close_socket(owner)     # not by its Python, where Ctrl-C could come between
+            if type(owner) is Socket:
+                close_socket(owner)
             else:
                 owner.close()
-        except OSError:
-            pass        # the descriptor is gone all the same
+        except (OSError, MemoryError):
+            pass        # the descriptor is gone all the same, at the latest with its owner
+        except KeyboardInterrupt:
+            PyErr_SetInterrupt()    # once more, when nothing is half done
 
     cdef void shut(self):
         """End both directions: a task that waits on it wakes up and closes it."""
