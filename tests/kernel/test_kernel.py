@@ -250,8 +250,8 @@ def test_activations_see_what_curio_shows(make: Maker) -> None:
 
     async def main() -> None:
         task = await curio.spawn(child)
-        await curio.sleep(0.01)
         await task.wait()
+        await curio.sleep(0.001)  # nobody else is left whose turn could come sooner or later
 
     seen = []
     for kernel in (curio.Kernel(activations=[Watch]), make(activations=[Watch])):
