@@ -81,7 +81,7 @@ lint: $(VENV)/.lint build/werror/.made
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src_pyx
 	$(BIN)/mypy
-	if command -v node >/dev/null; then $(BIN)/pyright; else echo "pyright needs node: left out"; fi
+	if command -v node >/dev/null; then $(BIN)/pyright --pythonpath $(BIN)/python; else echo "pyright needs node: left out"; fi
 	$(BIN)/stubtest --concise --ignore-missing-stub --ignore-unused-allowlist --allowlist .ci/stubtest.txt \
 		--mypy-config-file pyproject.toml asks_fast._hotpath asks_fast._kernel
 

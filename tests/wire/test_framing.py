@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from asks_fast.errors import (
     ResponseTooLarge,
     ServerClosedConnectionError,
 )
+
+OLD_HTTPTOOLS = [int(part) for part in version("httptools").split(".")[:2]] < [0, 8]
 
 _TIMES = re.compile(r" \[[0-9.]+ s after sending\]| after \d+ (?:of|bytes).*| in the middle.*")
 
@@ -236,7 +239,12 @@ def test_chunked_in_http_1_0() -> None:
         b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi",
         b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nhi",
         b"HTTP/1.1 200 OK\r\nContent-Length:2\r\n\r\nhi",
-        b"HTTP/1.1 200 OK\r\ncontent-length: \t 2 \t\r\n\r\nhi",
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\ncontent-length: \t 2 \t\r\n\r\nhi",
+            marks=pytest.mark.skipif(
+                OLD_HTTPTOOLS, reason="httptools before 0.8 refuses a tab behind the length"
+            ),
+        ),
         b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 02\r\n\r\nhi",
         b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n\nhi",
