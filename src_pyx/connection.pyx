@@ -63,6 +63,7 @@ cdef class Connection:
     cdef public double write_patience   # seconds granted for it to take bytes; 0.0 for no limit
     cdef Py_ssize_t wakes_at        # bytes that must be there before we are woken (long_bodies.pyx)
     cdef int unread                 # of them, those that were there when the keeper last looked
+    cdef Py_ssize_t last_chunked    # bytes of the last long body that came in chunks
     cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER
     cdef bint inside                # a task is in `exchange` or `read_piece`
     cdef bint sending               # the request is not out yet
@@ -376,6 +377,10 @@ cdef class Connection:
             while found == MORE or (found == HEAD and not stream):
                 if found == HEAD and reader.length - reader.got >= DIRECT_FROM:
                     response.body = await _read_directly(self)
+                    found = END
+                    break
+                if found == HEAD and reader.length == CHUNKED and reader.got >= CHUNKS_FROM:
+                    response.body = await _read_chunks(self)
                     found = END
                     break
                 if self.layer is None or not self.layer.pending():

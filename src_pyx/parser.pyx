@@ -18,7 +18,6 @@ cdef enum:
 cdef enum:
     LOOSE_PIECES = 1024     # pieces of a body kept one by one before small ones are joined
     SMALL_PIECE = 256       # bytes of a piece that costs more to keep than to copy
-    TAIL = 5                # bytes that tell whether a chunked message ended exactly
 
 cdef enum:
     UNTIL_CLOSE = -1    # lengths: the body ends with the connection
@@ -69,33 +68,23 @@ cdef class Sink:
 
 @cython.final
 cdef class ChunkSink(Sink):
-    """What the parser calls back for a chunked message: also its pieces, trailers and end."""
+    """What the parser calls back for a chunked message: also its trailers and its end."""
 
     cdef Limits limits
-    cdef list pieces
-    cdef Py_ssize_t loose       # how many of `pieces` were kept since the last joining,
-    cdef long long joined_to    # and up to which byte of the body that was
     cdef list trailers          # name, value, …; None without any
     cdef Py_ssize_t kept        # bytes of the trailers
-    cdef long long got          # bytes of the body
     cdef bint ended
-    cdef bint more              # something came after the end
 
     def __cinit__(self, Limits limits not None):
         self.limits = limits
 
     cdef void expect(self):
-        self.pieces = []
         self.trailers = None
-        self.kept = self.got = self.loose = self.joined_to = 0
-        self.ended = self.more = self.accepted = False
-
-    def on_message_begin(self):
-        if self.ended:
-            self.more = True
+        self.kept = 0
+        self.ended = self.accepted = False
 
     def on_header(self, bytes name not None, bytes value not None):
-        if not self.accepted or self.ended:
+        if not self.accepted:
             return
         if b"\0" in value or name.endswith(b" "):
             # Both pass the lenient parser, the second behind names that it knows.
@@ -109,22 +98,6 @@ cdef class ChunkSink(Sink):
         self.trailers.append(value)
         if len(self.trailers) > 2 * self.limits.fields:
             raise errors.HeadTooLarge(f"more than {self.limits.fields} trailers")
-
-    def on_body(self, bytes piece not None):
-        if not self.ended:
-            self.got += PyBytes_GET_SIZE(piece)
-            self.pieces.append(piece)
-            self.loose += 1
-            if self.loose == LOOSE_PIECES:
-                self.join_loose_pieces()
-
-    cdef void join_loose_pieces(self):
-        """Small pieces cost forty times their size to keep: each byte is copied once more instead."""
-        cdef Py_ssize_t first = max(0, len(self.pieces) - LOOSE_PIECES)
-        if self.got - self.joined_to < LOOSE_PIECES * SMALL_PIECE:
-            self.pieces[first:] = [b"".join(self.pieces[first:])]
-        self.loose = 0
-        self.joined_to = self.got
 
     def on_message_complete(self):
         self.ended = True
@@ -303,11 +276,3 @@ cdef bint keeps_alive(HeaderTable headers, bint http11):
             if token == "keep-alive":
                 keep = True
     return keep
-
-
-cdef bint ends_exactly(const char *tail) noexcept:
-    """Whether a chunked message ended with these last `TAIL` bytes and nothing stands behind it.
-
-    The parser skips blank lines after a message without a word; a message ends with exactly one.
-    """
-    return tail[0] != 13 and tail[0] != 10 and memcmp(tail + 1, b"\r\n\r\n", 4) == 0

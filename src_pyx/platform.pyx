@@ -44,12 +44,22 @@ cdef extern from *:
 
 cdef extern from *:
     """
+    #include <sched.h>
     #include <sys/ioctl.h>
     #include <sys/socket.h>
     static int asks_unread(int fd)
     {
         int bytes = 0;
         return ioctl(fd, FIONREAD, &bytes) < 0 ? 0 : bytes;
+    }
+    static int asks_linger(int fd, int enough, int looks)
+    {
+        int bytes = 0;
+        for (; looks > 0 && bytes < enough; looks--) {
+            sched_yield();
+            bytes = asks_unread(fd);
+        }
+        return bytes;
     }
     static int asks_wake_at(int fd, int bytes)
     {
@@ -63,6 +73,8 @@ cdef extern from *:
     """
     # Bytes received and not read yet; 0 if that can't be told.
     int unread_bytes "asks_unread"(int fd) noexcept nogil
+    # The same, after giving way to others up to `looks` times while it is less than `enough`.
+    int linger "asks_linger"(int fd, int enough, int looks) noexcept nogil
     # Report the socket as readable from so many bytes on, or at its end; -1 if that can't be had.
     int wake_at_bytes "asks_wake_at"(int fd, int bytes) noexcept nogil
 

@@ -34,7 +34,7 @@ cdef class Reader:
     cdef long long max_body
     cdef long long framed           # bytes of a chunked body as fed, chunk framing and all
     cdef long long framing          # of them, those since the last byte of the body
-    cdef char[TAIL] tail            # the last bytes of a chunked message
+    cdef Chunks chunks              # where in the framing of a chunked body we are
     cdef double keeps_for           # seconds that the server keeps an idle connection; 0.0: unsaid
     cdef bint keep_alive
     cdef bint surplus               # bytes came behind the end of the message
@@ -43,6 +43,8 @@ cdef class Reader:
     cdef list interim               # (status, HeaderTable) of the 1xx answers; None without any
     cdef bytes piece                # of the body; further ones in `pieces`
     cdef list pieces
+    cdef Py_ssize_t loose           # how many of `pieces` were kept since the last joining,
+    cdef Py_ssize_t loose_bytes     # and their bytes
     cdef bytearray held             # the part of a head that came so far; None without any
 
     def __cinit__(self, Limits limits not None, Scratch window not None):
@@ -208,30 +210,72 @@ cdef class Reader:
     cdef void add_piece(self, bytes piece):
         if self.piece is None:
             self.piece = piece
-        elif self.pieces is None:
-            self.pieces = [self.piece, piece]
-        else:
-            self.pieces.append(piece)
+            return
+        if self.pieces is None:
+            self.pieces = [self.piece]
+            self.loose = self.loose_bytes = 0
+        self.pieces.append(piece)
+        self.loose += 1
+        self.loose_bytes += PyBytes_GET_SIZE(piece)
+        if self.loose == LOOSE_PIECES:
+            # Small ones cost forty times their size to keep: each byte is copied once more instead.
+            if self.loose_bytes < LOOSE_PIECES * SMALL_PIECE:
+                self.pieces[len(self.pieces) - LOOSE_PIECES:] = [
+                    b"".join(self.pieces[len(self.pieces) - LOOSE_PIECES:])]
+            self.loose = self.loose_bytes = 0
+
+    # -- chunks
 
     cdef int begin_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
-        cdef int found
         if self.chunk_sink is None:
             self.chunk_sink = ChunkSink(self.limits)
             self.chunk_parser = new_parser(self.chunk_sink, self.limits.strict)
         self.chunk_sink.expect()
-        self.framed = -head.end
-        if not head.bare or self.limits.strict:
-            return self.digest_chunks(data, length)
-        self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
-        found = self.digest_chunks(data, head.end)
-        self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
-        return self.digest_chunks(data + head.end, length - head.end) if length > head.end else found
+        self.chunks.state = CHUNK_SIZE
+        self.chunks.sized = False
+        self.chunks.left = 0
+        return self.digest_chunks(data + head.end, length - head.end, head)
 
-    cdef int digest_chunks(self, char *data, Py_ssize_t length) except -1:
-        cdef ChunkSink sink = self.chunk_sink
-        cdef long long before = self.got
+    cdef int digest_chunks(self, char *data, Py_ssize_t length, Head *head=NULL) except -1:
+        """Keep the body in these bytes, which may stand behind their head: counted, then copied."""
+        cdef Chunks chunks = self.chunks
+        cdef Py_ssize_t used = 0, size = take_chunks(&self.chunks, data, length, NULL, &used)
+        cdef bytes piece
+        self.judge_chunks(head, data, used)
+        self.count_chunks(size, used, length)
+        if size:
+            piece = PyBytes_FromStringAndSize(NULL, size)
+            take_chunks(&chunks, data, used, PyBytes_AS_STRING(piece), &used)
+            self.add_piece(piece)
+        return END if self.state == COMPLETE else HEAD
+
+    cdef Py_ssize_t digest_in_place(self, char *data, Py_ssize_t length) except -1:
+        """Leave what there is of the body at the beginning of `data`, and say how much that is."""
+        cdef Chunks chunks = self.chunks
+        cdef Py_ssize_t used = 0, size = take_chunks(&self.chunks, data, length, NULL, &used)
+        self.judge_chunks(NULL, data, used)
+        self.count_chunks(size, used, length)
+        return take_chunks(&chunks, data, used, data, &used)
+
+    cdef int judge_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
+        """What belongs to the message must please the parser too; nothing behind it is shown."""
+        if head is NULL:
+            return self.feed_chunks(data, length)
+        if not head.bare or self.limits.strict:
+            self.feed_chunks(data - head.end, head.end + length)
+        else:
+            self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+            self.feed_chunks(data - head.end, head.end)
+            self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
+            self.feed_chunks(data, length)
+        self.keep_alive = self.chunk_sink.keep_alive
+        return 0
+
+    cdef int feed_chunks(self, char *data, Py_ssize_t length) except -1:
+        """Show bytes to the parser for messages with chunks; it must accept them."""
+        if length == 0:
+            return 0
         self.window.start, self.window.length = data, length
-        self.framed += length
         try:
             self.chunk_parser.feed_data(self.window)
         except HttpParserCallbackError as error:
@@ -239,30 +283,35 @@ cdef class Reader:
                 raise error.__context__ from None
             raise
         except HttpParserError as error:
-            if not sink.ended:
-                raise errors.BadHttpResponse(
-                    f"{error}, in {errors.clip(data[:min(length, 200)])}"
-                ) from None
-            sink.more = True
-        if not sink.accepted:
+            raise errors.BadHttpResponse(
+                f"{error}, in {errors.clip(data[:min(length, 200)])}"
+            ) from None
+        if not self.chunk_sink.accepted:
             raise errors.BadHttpResponse(f"no head can be read in {errors.clip(data[:length])}")
-        self.keep_alive = sink.keep_alive
-        self.got = sink.got
+        return 0
+
+    cdef int count_chunks(self, Py_ssize_t size, Py_ssize_t used, Py_ssize_t length) except -1:
+        """Judge `length` bytes as fed: `used` of them this message's, `size` of them its body's."""
+        cdef bint ended = self.chunks.state == CHUNKS_ENDED
+        self.got += size
+        self.framed += length
         self.check_size(self.got)
-        self.framing = self.framing + length if self.got == before else 0
+        self.framing = 0 if size else self.framing + length
         if (self.framed > 16 * self.got + OVERHEAD + length
                 or self.framing > self.limits.head + OVERHEAD + length):
             raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
-        if length >= TAIL:
-            memcpy(self.tail, data + length - TAIL, TAIL)
-        else:
-            memmove(self.tail, self.tail + length, <size_t>(TAIL - length))
-            memcpy(self.tail + TAIL - length, data, <size_t>length)
-        if not sink.ended:
-            return HEAD
-        self.surplus = sink.more or not ends_exactly(self.tail)
-        self.state = COMPLETE
-        return END
+        if ended != self.chunk_sink.ended:
+            raise errors.BadHttpResponse("the end of the chunks can be read in two ways")
+        if ended:
+            self.surplus = used < length
+            self.state = COMPLETE
+        return 0
+
+    cdef long long surely_to_come(self) noexcept:
+        """Bytes that must still come, framing and all, unless the peer breaks off."""
+        if self.length != CHUNKED:
+            return self.length - self.got
+        return self.chunks.left + 2 + LAST_CHUNK if self.chunks.state == CHUNK_DATA else 1
 
     cdef bint is_reusable(self):
         """Whether the connection may serve another request, now that this message is complete."""
@@ -279,17 +328,11 @@ cdef class Reader:
         return HeaderTable(self.chunk_sink.trailers)
 
     cdef bint has_piece(self):
-        if self.length == CHUNKED:
-            return len(self.chunk_sink.pieces) > 0
         return self.piece is not None
 
     cdef bytes take_body(self):
         """What came of the body since the last call."""
         cdef bytes body
-        cdef list pieces
-        if self.length == CHUNKED:
-            pieces, self.chunk_sink.pieces = self.chunk_sink.pieces, []
-            return <bytes>pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.pieces is not None:
             body = b"".join(self.pieces)
             self.pieces = None
