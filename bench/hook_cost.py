@@ -50,8 +50,9 @@ CUTS: dict[str, list[tuple[str, str]]] = {
         ("        tell = teller(request)\n", ""),
         ("            if tell is not None:\n                tell.begin(response)\n", ""),
         (
-            "            if tell is not None:\n"
-            '                tell("turn", connection=connection, reused=connection is not None)\n',
+            "                if tell is not None:\n"
+            "                    reused = turn.connection is not None\n"
+            '                    tell("turn", connection=turn.connection, reused=reused)\n',
             "",
         ),
         ("request, response, stream, tell)", "request, response, stream, None)"),
