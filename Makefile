@@ -72,6 +72,7 @@ soak: $(VENV)/.test
 fuzz: $(VENV)/.test
 	$(PIP) install "atheris>=2.3"
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
+	ASKS_FAST_EXPLORE=1 $(BIN)/pytest -n $(JOBS) -m hypothesis
 
 sanitize: $(VENV)/.test
 	VENV=$(VENV) bash tests/sanitize.sh $(ARGS)

@@ -26,9 +26,13 @@ from support.leaks import left_open, open_descriptors
 from support.peer import Peer, Step
 from support.running import own_kernel, run_in, stock_kernel
 
-# A busy machine is no failure of a property; pytest-timeout bounds each test as a whole.
+# A busy machine is no failure of a property; pytest-timeout bounds each test as a whole. The suite
+# says the same of the same code every time; what is new is looked for with ASKS_FAST_EXPLORE=1.
 hypothesis.settings.register_profile(
-    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "suite",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=os.environ.get("ASKS_FAST_EXPLORE") != "1",
 )
 hypothesis.settings.load_profile("suite")
 

@@ -138,7 +138,7 @@ WE_ALONE_REFUSE = {
     "Content-Length beside Transfer-Encoding": "can't be present",
     "a coding that we did not ask for": "only chunked was to be expected|Transfer-Encoding",
     "another protocol": "101 Switching",
-    "a bare LF outside of heads": "LF|Missing expected CR|[Cc]hunk size",
+    "a bare LF outside of heads": "LF|Missing expected CR|[Cc]hunk (size|framing)",
     "an extension of a chunk that is none": "chunk extensions",
     "white space that continues a framing field, or comes first": "continued on|white space",
     "a control character in a trailer": "bad trailer",
@@ -204,6 +204,7 @@ def mutated(draw: Any) -> bytes:
 @example(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi")
 @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\n chunked\r\n\r\n0\r\n\r\n")
 @example(b"HTTP/1.1 200 OK\r\nContent-Length:\n 2\r\n\r\nhi, and more")
+@example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na: \r\na: 0\n\r\n")
 def test_mutated_answers(data: bytes) -> None:
     """What is wrong gives an answer or an error of ours, never anything else; where h11 judges
     otherwise, the words say why. What both read, both read the same."""
