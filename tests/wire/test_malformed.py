@@ -1,0 +1,243 @@
+"""Which answers are read though they break the rules, and which are refused (RFC 9112 §2.2, §5)."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pytest
+from support.framing import CHUNKED, FIXED, read, refused
+from support.wire import answer_of
+
+from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
+
+OLD_HTTPTOOLS = [int(part) for part in version("httptools").split(".")[:2]] < [0, 8]
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nContent-Length:2\r\n\r\nhi",
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\ncontent-length: \t 2 \t\r\n\r\nhi",
+            marks=pytest.mark.skipif(
+                OLD_HTTPTOOLS, reason="httptools before 0.8 refuses a tab behind the length"
+            ),
+        ),
+        b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 02\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n\nhi",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n\tc\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked \r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\r\nhi\r\n0\r\n\r\n",
+    ],
+)
+def test_forgiven_forms(sample: bytes) -> None:
+    """What browsers read, and can't be turned against anyone, is read."""
+    assert read(sample).body == b"hi"
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n\tc\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nA: b\x01c\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nhi\r\n0\r\n\r\n",
+    ],
+)
+def test_strict_forgives_nothing(sample: bytes) -> None:
+    """`strict=True` refuses what is only forgiven otherwise."""
+    assert answer_of(sample).body == b"hi"
+    refused(sample, limits={"strict": True})
+
+
+def test_a_fold_in_another_field_is_a_space() -> None:
+    """A line fold is read as a space, and what it holds frames nothing (RFC 9112 §5.2)."""
+    answer = read(b"HTTP/1.1 200 OK\r\nA: b\r\n  c\r\n\tContent-Length: 9\r\nX:\r\n d\r\n\r\nhi")
+    assert answer.fields == [(b"A", b"b c Content-Length: 9"), (b"X", b"d")]
+    assert answer.body == b"hi"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length:\r\n 2\r\n",
+        b"Content-Length: 2\r\n 3\r\n",
+        b" Content-Length: 2\r\n",
+        b"\tX: y\r\nContent-Length: 2\r\n",
+        b"X: y\r\nContent-Length: 2\r\n 3\r\n",
+        b"Transfer-Encoding:\r\n chunked\r\n",
+        b"Transfer-Encoding: chunked\r\n x\r\n",
+    ],
+)
+def test_no_fold_beside_framing(head: bytes) -> None:
+    """A line fold never continues a framing field, nor stands before the first field."""
+    refused(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n2\r\nhi\r\n0\r\n\r\n")
+
+
+LENGTHS = [
+    b"+2",
+    b"-2",
+    b"2x",
+    b"0x2",
+    b"1_0",
+    b"2.0",
+    b"2 2",
+    b"2,2",
+    b"2, 3",
+    b"",
+    b" ",
+    b"\xd9\xa2",
+    b"1" * 19,
+    b"9" * 5000,
+    b"18446744073709551618",
+    b"2\x0b",
+    b"2;",
+]
+
+
+@pytest.mark.parametrize("length", LENGTHS, ids=lambda length: repr(length[:20]))
+def test_malformed_length(length: bytes) -> None:
+    """Content-Length is 1*DIGIT and of a size that exists; anything else is refused."""
+    sample = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nhi"
+    if len(sample) > 500:
+        with pytest.raises(BadHttpResponse):
+            answer_of(sample)
+    else:
+        refused(sample)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 2\r\nContent-Length: 3\r\n",
+        b"Content-Length: 2\r\nContent-Length: 2\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked, chunked\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: chun\xe2\x84\xaaed\r\n",
+        b"Transfer-Encoding: chunked\x0b\r\n",
+        b'Transfer-Encoding: "chunked"\r\n',
+        b"Transfer-Encoding: chunked;q=1\r\n",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: \r\n",
+        b"Content-Length : 2\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Content-Length\t: 2\r\n",
+        b"no colon\r\n",
+        b": empty name\r\n",
+        b"A\x00B: c\r\n",
+        b"A: b\x00c\r\n",
+        b"A: b\rc\r\n",
+        b"A: b\r\r\n",
+        b"A: \r\r\n",
+        b"A: \rContent-Length: 2\r\n",
+        b"A: \r\rB: c\r\n",
+        b"A\xe4: b\r\n",
+        b"A B: c\r\n",
+        b"(a): b\r\n",
+    ],
+)
+def test_malformed_fields(fields: bytes) -> None:
+    """Ambiguous framing and broken field lines are refused, never guessed at."""
+    refused(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n2\r\nhi\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"HTTP/1.1 20 OK",
+        b"HTTP/1.1 2000 OK",
+        b"HTTP/1.1 2x0 OK",
+        b"HTTP/1.1 -12 OK",
+        b"HTTP/1.1 000 OK",
+        b"HTTP/1.1 099 OK",
+        b"HTTP/1.1 " + b"1" * 100,
+        b"HTTP/1.1  200 OK",
+        b"HTTP/1.1\t200 OK",
+        b"HTTP/1.1 200OK",
+        b"HTTP/1.1",
+        b"HTTP/1.1 ",
+        b"HTTP/1.1 200\tOK",
+        b"HTTP/1.2 200 OK",
+        b"HTTP/1.10 200 OK",
+        b"HTTP/0.9 200 OK",
+        b"HTTP/2.0 200 OK",
+        b"HTTP/2 200 OK",
+        b"HTTP/3 200 OK",
+        b"http/1.1 200 OK",
+        b"HTTP 1.1 200 OK",
+        b"RTSP/1.0 200 OK",
+        b"ICE/1.0 200 OK",
+        b"ICY 200 OK",
+        b"<html>hello</html>",
+        b"SSH-2.0-OpenSSH_9.2",
+        b"\x15\x03\x01\x00\x02\x02F",
+        b"GET / HTTP/1.1",
+        b" HTTP/1.1 200 OK",
+        b"\r\nHTTP/1.1 200 OK",
+        b"HTTP/1.1 200 a\rb",
+        b"HTTP/1.1 200 a\x00b",
+    ],
+)
+def test_status_lines_that_are_none(line: bytes) -> None:
+    """A status line is `HTTP/1.0` or `HTTP/1.1`, a space, three digits, to the byte."""
+    refused(line + b"\r\nContent-Length: 2\r\n\r\nhi")
+
+
+def test_no_head_at_all() -> None:
+    """A page without a head, as in HTTP/0.9, is no answer."""
+    refused(b"hello world\r\n")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x\r\nhi\r\n0\r\n\r\n",
+        b"\r\nhi\r\n0\r\n\r\n",
+        b"-2\r\nhi\r\n0\r\n\r\n",
+        b"+2\r\nhi\r\n0\r\n\r\n",
+        b"0x2\r\nhi\r\n0\r\n\r\n",
+        b"2\nhi\r\n0\r\n\r\n",
+        b"2\r\nhi\n0\r\n\r\n",
+        b"2\r\nhiXX0\r\n\r\n",
+        b"2\r\nhi0\r\n\r\n",
+        b"2;x\nhi\r\n0\r\n\r\n",
+        b"2\r\nhi\r\n0\n\n",
+        b"10000000000000002\r\nhi\r\n0\r\n\r\n",
+        b"2\r\nhi\r\n0\r\nno colon\r\n\r\n",
+        b"2\r\nhi\r\n0\r\nA : b\r\n\r\n",
+        b"2\r\nhi\r\n0\r\nA: b\x00c\r\n\r\n",
+        b"2\r\nhi\r\n0\r\nA: b\rc\r\n\r\n",
+        b"2\r\nhi\r\n0\r\nContent-Length: 2\r\n\r\n",
+    ],
+)
+def test_malformed_chunks(body: bytes) -> None:
+    """Chunk sizes are hexadecimal, lines end in CRLF, trailers are fields like any other."""
+    refused(CHUNKED + body)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        FIXED,
+        CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + FIXED,
+    ],
+)
+def test_cut_short(sample: bytes) -> None:
+    """An answer that is cut off anywhere is an error that says how much came."""
+    for cut in range(len(sample)):
+        for pieces in ([sample[:cut]] if cut else [], [sample[i : i + 1] for i in range(cut)]):
+            for stream in (False, True):
+                with pytest.raises(ServerClosedConnectionError, match=r"^GET http://h/x: "):
+                    answer_of(pieces, stream=stream)
