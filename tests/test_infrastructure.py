@@ -8,7 +8,6 @@ import json
 import socket
 import ssl
 import urllib.request
-from collections.abc import Callable
 from typing import Any
 
 import curio
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from support import faults
 from support.feeding import feed_all_ways
 from support.leaks import left_open, open_descriptors
-from support.peer import Peer
+from support.peer import MakePeer, Peer
 from support.running import run_in, stock_kernel
 from support.servers import Server
 from support.steps import (
@@ -37,7 +36,6 @@ from support.steps import (
     tls_close,
 )
 
-MakePeer = Callable[..., Peer]
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
 

@@ -8,13 +8,12 @@ Not here: redirects as such (tests/dropin/test_redirects.py).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import curio
 import pytest
-from support.peer import Peer, PeerConnection
+from support.peer import MakePeer, PeerConnection
 from support.site import Site
 from support.steps import OK, expect, repeat, send, stall
 
@@ -27,7 +26,6 @@ from asks_fast.errors import CircuitOpen, ConnectionFailed, RobotsDisallowed
 pytest.importorskip("protego", reason="the extra cli is not installed")
 
 FOREVER = repeat(expect(), send(OK))
-MakePeer = Callable[..., Peer]
 
 
 def onward(target: str, status: int = 302) -> list[Any]:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.peer import Peer
-from support.steps import OK, expect, repeat, send
+from support.peer import MakePeer
+from support.steps import SERVING
 
 from asks_fast import DSession, HSession, Session, get
 from asks_fast.errors import AsksException, InvalidHeader, InvalidRequest, InvalidURL
-
-MakePeer = Callable[..., Peer]
 
 
 def _name(value: Any) -> str:
     """The same in each process of a test run: no addresses."""
     return re.sub(r" at 0x[0-9a-f]+", "", ascii(value))[:50]
 
-
-SERVING = [repeat(expect(), send(OK))]
 
 BAD_URLS: list[Any] = [
     "",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import curio
 import pytest
 from support.faults import CutAfter, FaultProxy, Garbage, HalfCloseAfter, ResetAfter, plan
-from support.peer import Peer
+from support.peer import MakePeer
 from support.steps import (
     OK,
     close,
@@ -21,12 +22,12 @@ from support.steps import (
     reset,
     send,
     stall,
+    tls_close,
 )
 
 from asks_fast import DSession, HSession
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
-MakePeer = Callable[..., Peer]
 MakeProxy = Callable[..., FaultProxy]
 
 
@@ -334,6 +335,40 @@ async def test_answers_belong_to_their_questions(peer: MakePeer) -> None:
             for number in range(500):
                 await group.spawn(ask, number)
         assert session.pool_stats()["made"] <= 5
+
+
+async def test_tls_end_without_goodbye(tls_peer: MakePeer, client_context: Any) -> None:
+    """A body that ends with the connection must end by close_notify; a framed one need not."""
+    endless = b"HTTP/1.1 200 OK\r\n\r\nabc"
+
+    def hang_up(connection: Any) -> None:
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+    server = tls_peer(
+        [expect(), send(endless), tls_close()],
+        [expect(), send(endless), hang_up],
+        [expect(), send(OK), hang_up],
+    )
+    url = server.url.replace("127.0.0.1", "localhost")
+    async with HSession(url, ssl_context=client_context) as session:
+        assert (await session.get()).content == b"abc"
+        with pytest.raises(ServerClosedConnectionError, match="after 3 bytes of the body"):
+            await session.get(retries=0)
+        assert (await session.get()).content == b"ok"
+
+
+async def test_use_after_an_error(peer: MakePeer) -> None:
+    """Whatever a server does, the next request works."""
+    server = peer(
+        [expect(), send(b"\xff\xfe garbage")],
+        [expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"), half_close()],
+    )
+    async with HSession(server.url) as session:
+        for _ in range(2):
+            with pytest.raises((BadHttpResponse, ServerClosedConnectionError)):
+                await session.get()
+            assert session.pool_stats()["open"] == 0
+        assert (await session.get()).content == b"ok"
 
 
 # -- answers before the request is out -----------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer, Peer
 from support.steps import (
     OK,
     deaf,
@@ -28,15 +28,8 @@ from support.steps import (
 from support.sweep import sweep
 
 from asks_fast import DSession, HSession
-from asks_fast.errors import (
-    ConnectTimeout,
-    PoolTimeout,
-    ReadTimeout,
-    TotalTimeout,
-    WriteTimeout,
-)
+from asks_fast.errors import ConnectTimeout, PoolTimeout, ReadTimeout, TotalTimeout, WriteTimeout
 
-MakePeer = Callable[..., Peer]
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"3\r\nabc\r\n4\r\ndefg\r\n0\r\nT: u\r\n\r\n"

@@ -5,18 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
 import curio
 import pytest
 from support.leaks import open_descriptors
-from support.peer import Peer
+from support.peer import MakePeer
 
 from asks_fast import HSession
 from asks_fast.errors import AsksException
 
-MakePeer = Callable[..., Peer]
 EXCHANGES = int(os.environ.get("ASKS_FAST_EXCHANGES", "3000"))
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\n\r\nhello"

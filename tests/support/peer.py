@@ -315,3 +315,6 @@ class Peer:
             return False
         connection.sock.settimeout(TICK)
         return True
+
+
+MakePeer = Callable[..., Peer]  # the fixtures `peer` and `tls_peer`

@@ -160,3 +160,6 @@ def repeat(*steps: Step, times: int | None = None) -> Step:
 
 def void(_: object) -> None:
     """Drops a value, so that a lambda is a Step."""
+
+
+SERVING = [repeat(expect(), send(OK))]  # a server that says ok to whatever comes

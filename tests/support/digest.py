@@ -1,0 +1,43 @@
+"""What an auth class is given and gives, without a server."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+
+import curio
+
+from asks_fast.auth import parse_challenges
+
+
+def request(path="/", method="GET", body=None, url="http://h", **headers):
+    return SimpleNamespace(
+        path=path, method=method, body=body, url=url + path, headers=dict(headers), proxy=None
+    )
+
+
+def refusal(*challenges):
+    return SimpleNamespace(headers={"WWW-Authenticate": list(challenges)})
+
+
+def params(header):
+    value = header["Authorization"]
+    (challenge,) = parse_challenges(value.encode() if isinstance(value, str) else value)
+    assert challenge.scheme == "digest"
+    return challenge.params
+
+
+def answer(auth, challenge, req=None):
+    return curio.run(auth, refusal(challenge), req or request())
+
+
+def let_in(auth, challenge, req=None):
+    """The answer to a challenge, which the server then accepts."""
+    req = req or request()
+    req.headers = answer(auth, challenge, req)
+    auth.learn(SimpleNamespace(headers={}), req)
+    return req.headers
+
+
+def sums(name):
+    return lambda text: hashlib.new(name, text.encode()).hexdigest()
