@@ -22,6 +22,7 @@ from support.running import run_in, stock_kernel
 from support.servers import Server
 from support.steps import (
     OK,
+    SERVING,
     close,
     drip,
     expect,
@@ -29,7 +30,6 @@ from support.steps import (
     expect_head,
     half_close,
     mark,
-    repeat,
     reset,
     send,
     stall,
@@ -207,7 +207,7 @@ def test_faulty_wire_stalls(peer: MakePeer, fault_proxy: Any) -> None:
 
 def test_keep_alive_through_the_peer(peer: MakePeer) -> None:
     """`repeat` serves a connection for as long as the client keeps it."""
-    server = peer([repeat(expect(), send(OK))])
+    server = peer(SERVING)
     connection = http.client.HTTPConnection(server.host, server.port)
     for _ in range(3):
         connection.request("GET", "/again")

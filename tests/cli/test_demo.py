@@ -7,11 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer
 from support.servers import Server
 from support.steps import expect, stall
 
@@ -108,7 +108,7 @@ def test_bad_url() -> None:
     assert "gopher" in text
 
 
-def test_interrupt_shows_what_was_done(peer: Callable[..., Peer]) -> None:
+def test_interrupt_shows_what_was_done(peer: MakePeer) -> None:
     """Ctrl-C ends the run with the table and exit status 130."""
     server = peer([expect(), stall()])
     with demo("--requests", "500", "--connections", "2", "--url", server.url) as process:

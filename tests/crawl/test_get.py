@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer
 from support.servers import Server
 from support.steps import OK, expect, send
 
@@ -101,7 +100,7 @@ def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "o").read_bytes())["path"] == "/get"
 
 
-def test_timing_of_tls(tls_peer: Callable[..., Peer]) -> None:
+def test_timing_of_tls(tls_peer: MakePeer) -> None:
     """--timing has the name, the connection and the handshake apart."""
     server = tls_peer([expect(), send(OK)])
     code, out, err = get("-k", "--timing", f"https://localhost:{server.port}/x")

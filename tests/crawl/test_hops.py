@@ -15,7 +15,7 @@ import curio
 import pytest
 from support.peer import MakePeer, PeerConnection
 from support.site import Site
-from support.steps import OK, expect, repeat, send, stall
+from support.steps import FOREVER, OK, SERVING, expect, repeat, send, stall
 
 from asks_fast import DSession, hops
 from asks_fast.crawl import Politeness, gather, map_requests
@@ -24,8 +24,6 @@ from asks_fast.crawl.plan import Plan
 from asks_fast.errors import CircuitOpen, ConnectionFailed, RobotsDisallowed
 
 pytest.importorskip("protego", reason="the extra cli is not installed")
-
-FOREVER = repeat(expect(), send(OK))
 
 
 def onward(target: str, status: int = 302) -> list[Any]:
@@ -48,7 +46,7 @@ def no_gate_stays() -> Any:
 
 async def test_host_concurrency_where_they_lead(peer: MakePeer) -> None:
     """Twelve hosts send us on to one: it is asked one at a time, over one connection."""
-    target = peer([FOREVER])
+    target = peer(SERVING)
     sources = [peer(onward(target.url)) for _ in range(12)]
     items = [f"{source.url}/{n}" for n, source in enumerate(sources)]
     options = Politeness(host_concurrency=1)
@@ -63,7 +61,7 @@ async def test_host_concurrency_where_they_lead(peer: MakePeer) -> None:
 
 async def test_delay_where_they_lead(peer: MakePeer) -> None:
     """Hops to one host keep the distance that its requests have to keep."""
-    target = peer([FOREVER])
+    target = peer(SERVING)
     items = [peer(onward(target.url)).url for _ in range(4)]
     begin = time.monotonic()
     async with DSession() as session:
@@ -125,7 +123,7 @@ async def test_robots_where_they_lead() -> None:
 async def test_a_slow_target_occupies_no_worker(peer: MakePeer) -> None:
     """While hops wait for a slow host, the workers do everything else there is."""
     slow = peer([expect(), stall(), send(OK), FOREVER])
-    source, quick = peer(onward(slow.url)), peer([FOREVER])
+    source, quick = peer(onward(slow.url)), peer(SERVING)
     items = [f"{source.url}/{n}" for n in range(20)] + [f"{quick.url}/{n}" for n in range(20)]
     options = Politeness(host_concurrency=1)
     done = []
@@ -142,7 +140,7 @@ async def test_a_slow_target_occupies_no_worker(peer: MakePeer) -> None:
 
 async def test_the_conversation_goes_on_as_it_was(peer: MakePeer) -> None:
     """Over three hosts and back: history, body, cookies and what must stay behind."""
-    last = peer([FOREVER])
+    last = peer(SERVING)
     second = peer(onward(last.url, 307))
     first = peer(onward(second.url, 308))
     request = {
@@ -180,7 +178,7 @@ async def test_retried_from_the_start(peer: MakePeer) -> None:
 
 async def test_in_order_and_many(peer: MakePeer) -> None:
     """A few hundred through a small window, in order; loops end at their limit."""
-    target = peer([FOREVER])
+    target = peer(SERVING)
     source = peer(onward(target.url))
     items = [f"{(source if n % 2 else target).url}/{n}" for n in range(200)]
     async with DSession(max_redirects=3) as session:
@@ -198,7 +196,7 @@ async def test_in_order_and_many(peer: MakePeer) -> None:
 async def test_left_and_stopped(peer: MakePeer) -> None:
     """Leaving early with hops in the schedule leaves nothing; `stop` ends what is under way."""
     slow = peer([expect(), stall(), send(OK), FOREVER])
-    source, quick = peer(onward(slow.url)), peer([FOREVER])
+    source, quick = peer(onward(slow.url)), peer(SERVING)
     items = [f"{source.url}/{n}" for n in range(20)] + [quick.url]
     options = Politeness(host_concurrency=1)
     async with DSession() as session:
@@ -217,7 +215,7 @@ async def test_left_and_stopped(peer: MakePeer) -> None:
 
 async def test_a_session_class_of_ones_own(peer: MakePeer) -> None:
     """Who makes something else of the answers gets them all, redirects followed at once."""
-    target = peer([FOREVER])
+    target = peer(SERVING)
     source = peer(onward(target.url))
 
     class Mine(DSession):
@@ -245,7 +243,7 @@ async def test_a_session_class_of_ones_own(peer: MakePeer) -> None:
 @pytest.mark.parametrize("directory", [False, True])
 async def test_a_fetch(directory: bool, peer: MakePeer, tmp_path: Path) -> None:
     """`fetch` holds its redirects too, whatever becomes of the bodies."""
-    target = peer([FOREVER])
+    target = peer(SERVING)
     items = [f"{peer(onward(target.url)).url}/{n}" for n in range(6)]
     options = FetchOptions(robots=False, host_connections=1)
     plan = Plan("-", str(tmp_path / "out.jsonl"), options)

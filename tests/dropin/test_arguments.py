@@ -16,7 +16,7 @@ import curio
 import pytest
 from support.peer import Peer
 from support.servers import Server
-from support.steps import OK, close, expect, repeat, send, stall
+from support.steps import FOREVER, OK, SERVING, close, expect, repeat, send, stall
 
 import asks_fast
 from asks_fast import DSession, HSession, Session, conversation
@@ -29,9 +29,6 @@ from asks_fast.errors import (
     ReadTimeout,
     RequestTimeout,
 )
-
-FOREVER = repeat(expect(), send(OK))
-
 
 # -- where it goes
 
@@ -54,7 +51,7 @@ async def test_get_without_arguments(app_server: Server) -> None:
 @pytest.mark.parametrize("path", ["p", "/p"])
 async def test_one_slash_joins(host: str, endpoint: str, path: str, peer: Any) -> None:
     """One slash, never two or none, joins host, endpoint and path."""
-    server: Peer = peer([FOREVER])
+    server: Peer = peer(SERVING)
     async with HSession(host.replace("http://h", server.url), endpoint) as session:
         await session.get(path=path)
         await session.get(path=path)
@@ -63,8 +60,8 @@ async def test_one_slash_joins(host: str, endpoint: str, path: str, peer: Any) -
 
 async def test_host_and_base_may_change(peer: Any) -> None:
     """`host`, `base_location` and `headers` may be assigned anew between requests."""
-    first: Peer = peer([FOREVER])
-    second: Peer = peer([FOREVER])
+    first: Peer = peer(SERVING)
+    second: Peer = peer(SERVING)
     async with HSession(first.url, connections=2) as session:
         await session.get(path="/1")
         session.host = second.url
@@ -102,7 +99,7 @@ async def test_unknown_names() -> None:
 
 async def test_connections_is_the_most_open_ever(peer: Any) -> None:
     """`connections` bounds what is open; requests beyond it wait in the order they came."""
-    server: Peer = peer([FOREVER])
+    server: Peer = peer(SERVING)
     order: list[int] = []
 
     async def one(number: int) -> None:
@@ -162,7 +159,7 @@ async def test_params(url: str, params: Any, query: str, app_server: Server) -> 
 
 async def test_headers(peer: Any) -> None:
     """Headers of the call go over those of the session and the defaults, whatever their case."""
-    server: Peer = peer([FOREVER])
+    server: Peer = peer(SERVING)
     async with HSession(server.url, headers={"X-A": "session", "X-B": "session"}) as session:
         await session.get(headers={"x-a": "call", "user-agent": "mine", "ACCEPT": None})
         await session.get()
@@ -475,7 +472,7 @@ async def test_timeout_of_what_goes_swiftly(given: str, peer: Any) -> None:
     server: Peer = peer(
         [expect(), send(OK), expect(), send(OK), expect(), stall()],
         [expect(), stall()],
-        [repeat(expect(), send(OK))],
+        SERVING,
     )
     options = {"timeout": 0.4}
     of_session, of_call = (options, {}) if given == "session" else ({}, options)

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.app import pattern
-from support.peer import Peer
+from support.peer import MakePeer
 from support.servers import Server, application
-from support.steps import OK, close, expect, repeat, send
+from support.steps import SERVING, close, expect, repeat, send
 
 import asks_fast
 from asks_fast import DSession, HSession, NetrcAuth, Retry, ServerClosedConnectionError, Timeouts
 from asks_fast.errors import InvalidRequest
-
-FOREVER = repeat(expect(), send(OK))
 
 
 async def test_retries_by_policy(app_server: Server) -> None:
@@ -35,7 +32,7 @@ async def test_retries_by_policy(app_server: Server) -> None:
         assert (await session.post(path="/flaky/post/1")).status_code == 503
 
 
-async def test_retries_of_connections(peer: Callable[..., Peer]) -> None:
+async def test_retries_of_connections(peer: MakePeer) -> None:
     """`retries=` repeats after a connection error what is safe to repeat; 0 repeats nothing."""
     for retries, number in ((0, 1), (1, 2), (2, 3)):
         server = peer([expect(), close()])
@@ -86,9 +83,9 @@ async def test_warm_up_and_stats(app_server: Server) -> None:
         assert (stats["open"], stats["lent"], stats["waiting"]) == (3, 0, 0)
 
 
-async def test_limits_per_host(peer: Callable[..., Peer]) -> None:
+async def test_limits_per_host(peer: MakePeer) -> None:
     """`connections_per_host` bounds one host, `connections` all of them; idle ones make room."""
-    servers = [peer([FOREVER]) for _ in range(4)]
+    servers = [peer(SERVING) for _ in range(4)]
     async with DSession(connections=2, connections_per_host=1) as session:
         for _ in range(2):
             for server in servers:
@@ -106,7 +103,7 @@ async def test_ipv6(kernel: Any) -> None:
         pytest.skip("no IPv6 on this machine")
 
 
-async def test_names_of_files(peer: Callable[..., Peer]) -> None:
+async def test_names_of_files(peer: MakePeer) -> None:
     """`filename` is what the server suggests, made harmless, else the end of the URL."""
     for field, name in (
         (b'Content-Disposition: attachment; filename="../re port.pdf"\r\n', "re port.pdf"),
@@ -130,9 +127,9 @@ async def test_chunks_of_one_size(app_server: Server) -> None:
             response.body.chunks(0)
 
 
-async def test_urls_as_they_are(peer: Callable[..., Peer]) -> None:
+async def test_urls_as_they_are(peer: MakePeer) -> None:
     """What is illegal in a URL is quoted once; `raw_url=True` sends it as it is written."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with DSession() as session:
         await session.get(f"{server.url}/a b/%7e;p=1?q=ü+%zz")
         await session.get(f"{server.url}/a/../b/./c")
@@ -144,9 +141,9 @@ async def test_urls_as_they_are(peer: Callable[..., Peer]) -> None:
     ]
 
 
-async def test_field_names_as_written(peer: Callable[..., Peer]) -> None:
+async def test_field_names_as_written(peer: MakePeer) -> None:
     """Fields go out in the order and the spelling given; automatic ones can be left out."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     await asks_fast.get(
         server.url, headers={"x-lOwEr": "1", "User-Agent": None, "Accept-Encoding": None, "B": "2"}
     )

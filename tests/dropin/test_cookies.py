@@ -6,18 +6,15 @@ Not here: parsing and matching in depth (tests/cookies).
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.peer import Peer
+from support.peer import MakePeer, Peer
 from support.servers import Server
-from support.steps import OK, expect, repeat, send
+from support.steps import FOREVER, expect, repeat, send
 
 import asks_fast
 from asks_fast import Cookie, CookieTracker, DSession, HSession
-
-FOREVER = repeat(expect(), send(OK))
 
 
 def setting(*cookies: bytes, status: bytes = b"200 OK", more: bytes = b"") -> Any:
@@ -53,7 +50,7 @@ async def test_every_hop_is_kept(app_server: Server) -> None:
         }
 
 
-async def test_paths_order_and_replacement(peer: Callable[..., Peer]) -> None:
+async def test_paths_order_and_replacement(peer: MakePeer) -> None:
     """Sent by path, the longest first; the same name under two paths is two cookies."""
     server = peer(
         [
@@ -68,7 +65,7 @@ async def test_paths_order_and_replacement(peer: Callable[..., Peer]) -> None:
     assert sent(server) == [None, "a=root; b=2", "a=deep; a=root; b=2", "a=root; b=2"]
 
 
-async def test_byte_for_byte(peer: Callable[..., Peer]) -> None:
+async def test_byte_for_byte(peer: MakePeer) -> None:
     """A value that is no UTF-8 goes back exactly as it came."""
     server = peer([expect(), setting(b"a=\xfc\xff; Path=/", b"b=\xc3\xbc"), FOREVER])
     async with HSession(server.url, persist_cookies=True) as session:
@@ -77,7 +74,7 @@ async def test_byte_for_byte(peer: Callable[..., Peer]) -> None:
     assert b"\r\nCookie: a=\xfc\xff; b=\xc3\xbc\r\n" in server.requests[1].raw
 
 
-async def test_cookies_of_the_call_beside_kept_ones(peer: Callable[..., Peer]) -> None:
+async def test_cookies_of_the_call_beside_kept_ones(peer: MakePeer) -> None:
     """`cookies=` go with kept ones, and take the place of those of the same name."""
     server = peer([expect(), setting(b"a=kept; Path=/", b"b=kept; Path=/"), FOREVER])
     async with HSession(server.url, persist_cookies=True) as session:
@@ -92,7 +89,7 @@ async def test_cookies_of_the_call_beside_kept_ones(peer: Callable[..., Peer]) -
 
 
 async def test_secure_ones(
-    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """A secure cookie goes over https only, and is not to be set over http."""
     server = tls_peer([expect(), setting(b"s=1; Secure; Path=/", b"p=1; Path=/"), FOREVER])
@@ -104,7 +101,7 @@ async def test_secure_ones(
     assert sent(plain) == ["p=1", "p=1"]
 
 
-async def test_other_hosts(peer: Callable[..., Peer]) -> None:
+async def test_other_hosts(peer: MakePeer) -> None:
     """A cookie goes to its host alone, or with `Domain` to subdomains; never to strangers."""
     server = peer(
         [
@@ -138,7 +135,7 @@ async def test_a_tracker_for_several(app_server: Server, tmp_path: Path) -> None
         assert response.json() == {"cookies": {"mine": "1"}}
 
 
-async def test_the_cookie_of_asks(peer: Callable[..., Peer]) -> None:
+async def test_the_cookie_of_asks(peer: MakePeer) -> None:
     """A `Cookie` has the attributes of asks and what else was sent, and iterates as pairs."""
     line = b"n=v; Domain=.example.test; Path=/p; Secure; HttpOnly; Max-Age=60; SameSite=Lax"
     server = peer([repeat(expect(), setting(line))])

@@ -7,14 +7,15 @@ Not here: bad syntax, splits and limits on the wire (tests/wire).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer
 from support.servers import Server
 from support.steps import (
+    FOREVER,
     OK,
+    SERVING,
     close,
     expect,
     expect_body,
@@ -29,11 +30,9 @@ import asks_fast
 from asks_fast import HSession
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
-FOREVER = repeat(expect(), send(OK))
-
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_interim_answers(stream: bool, peer: Callable[..., Peer]) -> None:
+async def test_interim_answers(stream: bool, peer: MakePeer) -> None:
     """100, 102 and 103 come before the answer, are not it, and can be seen on it."""
     server = peer(
         [
@@ -58,7 +57,7 @@ async def test_interim_answers(stream: bool, peer: Callable[..., Peer]) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_trailers(stream: bool, peer: Callable[..., Peer]) -> None:
+async def test_trailers(stream: bool, peer: MakePeer) -> None:
     """The fields behind a chunked body are visible, apart from the headers."""
     answer = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
@@ -89,7 +88,7 @@ async def test_trailers(stream: bool, peer: Callable[..., Peer]) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-async def test_no_body(stream: bool, method: str, head: bytes, peer: Callable[..., Peer]) -> None:
+async def test_no_body(stream: bool, method: str, head: bytes, peer: MakePeer) -> None:
     """HEAD, 204 and 304 have no body whatever their fields say, and the connection is kept."""
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
@@ -104,7 +103,7 @@ async def test_no_body(stream: bool, method: str, head: bytes, peer: Callable[..
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_ended_by_close(stream: bool, peer: Callable[..., Peer]) -> None:
+async def test_ended_by_close(stream: bool, peer: MakePeer) -> None:
     """Without a length the body ends where the connection does, and it serves nobody else."""
     for head in (b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"):
         server = peer([expect(), send(head + b"all there is"), close()])
@@ -117,7 +116,7 @@ async def test_ended_by_close(stream: bool, peer: Callable[..., Peer]) -> None:
                 assert session.pool_stats()["open"] == 0
 
 
-async def test_http_1_0(peer: Callable[..., Peer]) -> None:
+async def test_http_1_0(peer: MakePeer) -> None:
     """HTTP/1.0 keeps its connection only if it says so; `Connection: close` always ends it."""
     answer = b"Content-Length: 2\r\n\r\nok"
     for head, kept in (
@@ -136,9 +135,9 @@ async def test_http_1_0(peer: Callable[..., Peer]) -> None:
             assert len(server.connections) == (1 if kept else 3), head
 
 
-async def test_our_own_close(peer: Callable[..., Peer]) -> None:
+async def test_our_own_close(peer: MakePeer) -> None:
     """`Connection: close` asked for by the user ends the connection after the answer."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with HSession(server.url, headers={"Connection": "close"}) as session:
         for _ in range(2):
             await session.get()
@@ -147,16 +146,16 @@ async def test_our_own_close(peer: Callable[..., Peer]) -> None:
     assert [r.header("connection") for r in server.requests] == ["close", "close"]
 
 
-async def test_bytes_after_the_answer(peer: Callable[..., Peer]) -> None:
+async def test_bytes_after_the_answer(peer: MakePeer) -> None:
     """What follows an answer unasked is nobody's answer: the connection is closed."""
-    server = peer([expect(), send(OK + OK), stall()], [FOREVER])
+    server = peer([expect(), send(OK + OK), stall()], SERVING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
         assert (await session.get(path="/2")).text == "ok"
     assert len(server.connections) == 2
 
 
-async def test_expect_continue(peer: Callable[..., Peer]) -> None:
+async def test_expect_continue(peer: MakePeer) -> None:
     """With `expect_continue=True` the body waits for 100, and is not sent if refused."""
     go_on = send(b"HTTP/1.1 100 Continue\r\n\r\n")
     server = peer([expect_head(), mark("head"), go_on, expect_body(), send(OK), stall()])
@@ -168,7 +167,7 @@ async def test_expect_continue(peer: Callable[..., Peer]) -> None:
     assert server.requests[0].body == b"x" * 1000
 
     refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
-    server = peer([expect_head(), send(refusal), stall()], [FOREVER])
+    server = peer([expect_head(), send(refusal), stall()], SERVING)
     async with HSession(server.url) as session:
         response = await session.post(data=b"secret body", expect_continue=True)
         assert response.status_code == 417
@@ -182,7 +181,7 @@ async def test_expect_continue(peer: Callable[..., Peer]) -> None:
     assert server.requests[0].body == b"after a while"
 
 
-async def test_an_answer_before_the_body_is_sent(peer: Callable[..., Peer]) -> None:
+async def test_an_answer_before_the_body_is_sent(peer: MakePeer) -> None:
     """A server that answers while we still send is read, not deadlocked."""
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"
     server = peer([expect_head(), send(refusal), stall()])
@@ -192,7 +191,7 @@ async def test_an_answer_before_the_body_is_sent(peer: Callable[..., Peer]) -> N
         assert session.pool_stats()["open"] == 0
 
 
-async def test_upgrades_are_not_asked_for(peer: Callable[..., Peer]) -> None:
+async def test_upgrades_are_not_asked_for(peer: MakePeer) -> None:
     """A 101 that nobody asked for is an error, not an answer."""
     server = peer(
         [
@@ -207,21 +206,21 @@ async def test_upgrades_are_not_asked_for(peer: Callable[..., Peer]) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_a_stale_connection(peer: Callable[..., Peer]) -> None:
+async def test_a_stale_connection(peer: MakePeer) -> None:
     """A connection dropped while idle: GET goes again over a new one, POST only if unsent."""
-    server = peer([expect(), send(OK), close()], [expect(), send(OK), close()], [FOREVER])
+    server = peer([expect(), send(OK), close()], [expect(), send(OK), close()], SERVING)
     async with HSession(server.url) as session:
         for number in range(3):
             assert (await session.get(path=f"/{number}")).text == "ok"
             if number < 2:
                 await server.until(lambda: server.connections[-1].finished)
     one_answer = [expect(), send(OK), expect(), close()]
-    server = peer(one_answer, [FOREVER])
+    server = peer(one_answer, SERVING)
     async with HSession(server.url) as session:
         await session.get()
         with pytest.raises(ServerClosedConnectionError):
             await session.post(data="once only")
-    server = peer(one_answer, [FOREVER])
+    server = peer(one_answer, SERVING)
     async with HSession(server.url) as session:
         await session.get()
         with pytest.raises(ServerClosedConnectionError):

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.peer import Peer
+from support.peer import MakePeer, Peer
 from support.relaying import relay
 from support.servers import Server
-from support.steps import OK, Step, close, expect, repeat, send, stall
+from support.steps import FOREVER, OK, SERVING, Step, close, expect, repeat, send, stall
 
 import asks_fast
 from asks_fast import DSession, HSession
 from asks_fast.auth import BasicAuth
 from asks_fast.errors import InvalidRequest, InvalidURL, TooManyRedirects
-
-FOREVER = repeat(expect(), send(OK))
 
 
 def to(location: str | bytes, status: int = 302, *more: bytes, body: bytes = b"") -> Step:
@@ -61,7 +58,7 @@ def to(location: str | bytes, status: int = 302, *more: bytes, body: bytes = b""
     ],
 )
 async def test_method_and_body(
-    method: str, status: int, then: str, keeps_body: bool, peer: Callable[..., Peer]
+    method: str, status: int, then: str, keeps_body: bool, peer: MakePeer
 ) -> None:
     """303 and POST's 301 and 302 become GET without body; 307 and 308 keep both."""
     server = peer([expect(), to("/next", status), FOREVER])
@@ -79,7 +76,7 @@ async def test_method_and_body(
     assert len(server.connections) == 1, "the connection serves the second request too"
 
 
-async def test_head_is_followed_only_when_asked(peer: Callable[..., Peer]) -> None:
+async def test_head_is_followed_only_when_asked(peer: MakePeer) -> None:
     """HEAD is not followed, as in asks; if asked for it stays HEAD, after 303 too."""
     server = peer([repeat(expect(), to("/next", 303))])
     async with HSession(server.url) as session:
@@ -123,9 +120,7 @@ async def test_switched_off(app_server: Server) -> None:
         ("http://user:pw@{host}/whole", "/whole"),
     ],
 )
-async def test_where_it_leads(
-    location: str | bytes, target: str, peer: Callable[..., Peer]
-) -> None:
+async def test_where_it_leads(location: str | bytes, target: str, peer: MakePeer) -> None:
     """Relative, absolute and scheme-relative targets, quoted where they must be, byte for byte."""
     server = peer([])
     host = server.url.partition("//")[2]
@@ -139,7 +134,7 @@ async def test_where_it_leads(
     assert response.status_code == 200
 
 
-async def test_fragments(peer: Callable[..., Peer]) -> None:
+async def test_fragments(peer: MakePeer) -> None:
     """A fragment is inherited unless the target names its own, and is never sent."""
     server = peer([expect(), to("/next"), expect(), to("/last#own"), FOREVER])
     async with DSession() as session:
@@ -160,7 +155,7 @@ async def test_fragments(peer: Callable[..., Peer]) -> None:
         b"HTTP/1.1 399 What\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
     ],
 )
-async def test_left_alone(head: bytes, peer: Callable[..., Peer]) -> None:
+async def test_left_alone(head: bytes, peer: MakePeer) -> None:
     """300, 304, 305 and a 3xx without Location are answers, not redirects."""
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
@@ -175,7 +170,7 @@ async def test_left_alone(head: bytes, peer: Callable[..., Peer]) -> None:
     "location",
     ["ftp://h/", "file:///etc/passwd", "javascript:1", "http://", "http://h:99999/", "\\\\h"],
 )
-async def test_places_that_cannot_be_gone_to(location: str, peer: Callable[..., Peer]) -> None:
+async def test_places_that_cannot_be_gone_to(location: str, peer: MakePeer) -> None:
     """Only http and https; the error names the request and gives the connection back."""
     server = peer([expect(), to(location), FOREVER])
     async with HSession(server.url) as session:
@@ -212,7 +207,7 @@ async def test_the_limit(app_server: Server) -> None:
         assert session.pool_stats()["lent"] == 0
 
 
-async def test_loops(peer: Callable[..., Peer]) -> None:
+async def test_loops(peer: MakePeer) -> None:
     """A loop is followed to the limit: a server may count on being asked again."""
     server = peer([repeat(expect(), to("/loop"))])
     async with HSession(server.url) as session:
@@ -243,9 +238,9 @@ def leaked(server: Peer) -> set[str]:
 
 
 @pytest.mark.parametrize("doubled", [False, True])
-async def test_secrets_stay(doubled: bool, peer: Callable[..., Peer]) -> None:
+async def test_secrets_stay(doubled: bool, peer: MakePeer) -> None:
     """Another port is another origin: every copy of every secret field stays behind."""
-    other = peer([FOREVER])
+    other = peer(SERVING)
     server = peer([expect(), to(f"{other.url}/x"), FOREVER])
     headers: Any = list(SECRETS.items())
     if doubled:
@@ -262,11 +257,9 @@ PROXY_FIELD = {"proxy-authorization": "Basic secret"}
 
 
 @pytest.mark.parametrize("proxy", [None, "socks5://127.0.0.1:1"])
-async def test_proxy_credentials_without_an_http_proxy(
-    proxy: str | None, peer: Callable[..., Peer]
-) -> None:
+async def test_proxy_credentials_without_an_http_proxy(proxy: str | None, peer: MakePeer) -> None:
     """`Proxy-Authorization` would go to the server: it is refused before anything is sent."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with HSession(server.url) as session:
         for _ in range(2):
             with pytest.raises(InvalidRequest, match="proxy="):
@@ -281,7 +274,7 @@ async def test_proxy_credentials_without_an_http_proxy(
 
 
 @pytest.mark.parametrize("login", ["", "user:other@"])
-async def test_proxy_credentials_among_the_headers(login: str, peer: Callable[..., Peer]) -> None:
+async def test_proxy_credentials_among_the_headers(login: str, peer: MakePeer) -> None:
     """They go to the proxy on the way, once, instead of its own; not along to another origin."""
     proxy = peer(
         [
@@ -306,10 +299,10 @@ async def test_proxy_credentials_among_the_headers(login: str, peer: Callable[..
 
 
 async def test_proxy_credentials_and_tunnels(
-    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """They go with CONNECT, never inside; what was opened with one password serves no other."""
-    origin = tls_peer([FOREVER], [FOREVER])
+    origin = tls_peer(SERVING, SERVING)
     opened = [expect("CONNECT"), send(b"HTTP/1.1 200 Established\r\n\r\n"), relay]
     proxy = peer(opened, opened)
     async with HSession(
@@ -325,7 +318,7 @@ async def test_proxy_credentials_and_tunnels(
     assert all(request.header("proxy-authorization") is None for request in origin.requests)
 
 
-async def test_secrets_do_not_come_back(peer: Callable[..., Peer]) -> None:
+async def test_secrets_do_not_come_back(peer: MakePeer) -> None:
     """A detour over another origin gives nothing back when it returns."""
     server, other = peer([]), peer([])
     server.scripts[0] = [expect(), to(f"{other.url}/away"), FOREVER]
@@ -345,7 +338,7 @@ async def test_secrets_do_not_come_back(peer: Callable[..., Peer]) -> None:
     assert other.requests[0].header("authorization") is None
 
 
-async def test_secrets_stay_within_an_origin(peer: Callable[..., Peer]) -> None:
+async def test_secrets_stay_within_an_origin(peer: MakePeer) -> None:
     """Within one origin everything goes along."""
     server = peer([expect(), to("/next"), FOREVER])
     async with HSession(server.url) as session:
@@ -354,10 +347,10 @@ async def test_secrets_stay_within_an_origin(peer: Callable[..., Peer]) -> None:
     assert {name: second.header(name) for name in SECRETS} == SECRETS
 
 
-async def test_auth_and_cookies_of_the_call(peer: Callable[..., Peer]) -> None:
+async def test_auth_and_cookies_of_the_call(peer: MakePeer) -> None:
     """`auth=` and `cookies=` are for the first origin; `auth_off_domain` frees `auth` alone."""
     for free in (False, True):
-        other = peer([FOREVER])
+        other = peer(SERVING)
         server = peer([expect(), to(other.url), FOREVER])
         async with DSession(connections=2) as session:
             await session.get(
@@ -374,9 +367,9 @@ async def test_auth_and_cookies_of_the_call(peer: Callable[..., Peer]) -> None:
         assert other.requests[0].header("x-plain") == "1"
 
 
-async def test_userinfo_of_a_url(peer: Callable[..., Peer]) -> None:
+async def test_userinfo_of_a_url(peer: MakePeer) -> None:
     """`user:pass@` becomes Basic auth, leaves the URL, and stays with its origin."""
-    other = peer([FOREVER])
+    other = peer(SERVING)
     server = peer([expect(), to("/next"), expect(), to(other.url), FOREVER])
     url = server.url.replace("//", "//us%40er:p%3Aw@")
     async with DSession(connections=2) as session:
@@ -388,12 +381,12 @@ async def test_userinfo_of_a_url(peer: Callable[..., Peer]) -> None:
 
 
 async def test_from_https_to_http(
-    peer: Callable[..., Peer],
-    tls_peer: Callable[..., Peer],
+    peer: MakePeer,
+    tls_peer: MakePeer,
     client_context: ssl.SSLContext,
 ) -> None:
     """Nothing secret goes down from https to http, not even with `auth_off_domain=True`."""
-    plain = peer([FOREVER])
+    plain = peer(SERVING)
     secure = tls_peer([expect(), to(f"{plain.url}/x"), stall()])
     async with DSession(connections=2, ssl_context=client_context) as session:
         response = await session.get(
@@ -410,9 +403,9 @@ async def test_from_https_to_http(
     assert plain.requests[0].header("cookie") is None
 
 
-async def test_headers_of_the_session_stay_too(peer: Callable[..., Peer]) -> None:
+async def test_headers_of_the_session_stay_too(peer: MakePeer) -> None:
     """What is secret among the session's headers is no less secret."""
-    other = peer([FOREVER])
+    other = peer(SERVING)
     server = peer([expect(), to(other.url), FOREVER])
     async with HSession(
         server.url, connections=2, headers=SECRETS, secret_headers=["x-api-key"]
@@ -422,9 +415,9 @@ async def test_headers_of_the_session_stay_too(peer: Callable[..., Peer]) -> Non
     assert leaked(server) == {name.lower() for name in SECRETS}
 
 
-async def test_a_host_given_by_hand_stays(peer: Callable[..., Peer]) -> None:
+async def test_a_host_given_by_hand_stays(peer: MakePeer) -> None:
     """A Host field of the user's is for the first origin."""
-    other = peer([FOREVER])
+    other = peer(SERVING)
     server = peer([expect(), to("/same"), expect(), to(other.url), FOREVER])
     async with DSession(connections=2) as session:
         await session.get(server.url, headers={"host": "virtual.example"})
@@ -435,7 +428,7 @@ async def test_a_host_given_by_hand_stays(peer: Callable[..., Peer]) -> None:
 # -- connections
 
 
-async def test_a_body_on_the_way(peer: Callable[..., Peer]) -> None:
+async def test_a_body_on_the_way(peer: MakePeer) -> None:
     """The body of a redirect is read to save its connection; a long one costs the connection."""
     server = peer(
         [expect(), to("/next", body=b"moved" * 100), FOREVER],
@@ -445,7 +438,7 @@ async def test_a_body_on_the_way(peer: Callable[..., Peer]) -> None:
     assert response.history[0].text == "moved" * 100
     assert len(server.connections) == 1
     long = [expect(), to("/next", body=b"x" * (1 << 20)), FOREVER]
-    server = peer(long, [FOREVER])
+    server = peer(long, SERVING)
     async with HSession(server.url) as session:
         streamed = await session.get(stream=True)
         assert await streamed.body.read() == b"ok"
@@ -453,19 +446,19 @@ async def test_a_body_on_the_way(peer: Callable[..., Peer]) -> None:
     assert len(server.connections) == 2
 
 
-async def test_a_server_that_closes(peer: Callable[..., Peer]) -> None:
+async def test_a_server_that_closes(peer: MakePeer) -> None:
     """`Connection: close` on the redirect: the next request goes over a new connection."""
-    server = peer([expect(), to("/next", 302, b"Connection: close"), close()], [FOREVER])
+    server = peer([expect(), to("/next", 302, b"Connection: close"), close()], SERVING)
     async with HSession(server.url) as session:
         assert (await session.get()).text == "ok"
     assert len(server.connections) == 2
 
 
-async def test_one_connection_is_enough(peer: Callable[..., Peer]) -> None:
+async def test_one_connection_is_enough(peer: MakePeer) -> None:
     """A session of one connection follows to another origin and back."""
     server, other = peer([]), peer([])
     server.scripts[0] = [expect(), to(f"{other.url}/away"), FOREVER]
-    server.scripts.append([FOREVER])
+    server.scripts.append(SERVING)
     other.scripts[0] = [expect(), to(f"{server.url}/home"), FOREVER]
     async with DSession(connections=1) as session:
         for stream in (False, True):

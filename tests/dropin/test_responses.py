@@ -11,12 +11,11 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer
 from support.servers import Server
 from support.steps import close, expect, repeat, send, stall
 
@@ -38,7 +37,7 @@ HEAD = (
 )
 
 
-async def test_all_there_is_to_see(peer: Callable[..., Peer]) -> None:
+async def test_all_there_is_to_see(peer: MakePeer) -> None:
     """Status, fields, body and all that follows from them, the same by both ways."""
     server = peer([repeat(expect(), send(HEAD + b"hello"))])
     async with HSession(server.url) as session:
@@ -120,7 +119,7 @@ async def test_the_charset_and_ones_own(app_server: Server) -> None:
         response.text  # noqa: B018
 
 
-async def test_json_in_other_charsets(peer: Callable[..., Peer]) -> None:
+async def test_json_in_other_charsets(peer: MakePeer) -> None:
     """JSON is UTF-8, 16 or 32 by itself, or what Content-Type says; falsy values are values."""
     for text, kind in (
         ('{"ü": 1}'.encode(), b"application/json"),
@@ -153,7 +152,7 @@ async def test_raise_for_status(app_server: Server) -> None:
             assert not response.ok
 
 
-async def test_the_words_of_a_404(peer: Callable[..., Peer]) -> None:
+async def test_the_words_of_a_404(peer: MakePeer) -> None:
     """The reason is the server's, else the one of the standard."""
     for line, words in ((b"404 NOT FOUND", "NOT FOUND"), (b"404 ", "NOT FOUND"), (b"404", "")):
         server = peer([expect(), send(b"HTTP/1.1 " + line + b"\r\nContent-Length: 0\r\n\r\n")])
@@ -165,7 +164,7 @@ async def test_the_words_of_a_404(peer: Callable[..., Peer]) -> None:
 
 
 @pytest.mark.parametrize("swift", [False, True])
-async def test_cut_short(swift: bool, peer: Callable[..., Peer]) -> None:
+async def test_cut_short(swift: bool, peer: MakePeer) -> None:
     """A body that ended early is an error, never a short success."""
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     for short in (whole[:-2], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"):
@@ -180,9 +179,7 @@ async def test_cut_short(swift: bool, peer: Callable[..., Peer]) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
-async def test_compression_cut_short(
-    coding: str, app_server: Server, peer: Callable[..., Peer]
-) -> None:
+async def test_compression_cut_short(coding: str, app_server: Server, peer: MakePeer) -> None:
     """A compressed body that ends early is an error that names the request, in both modes."""
     good = (await asks_fast.get(f"{app_server.url}/{coding}")).raw
     for bad in (good[:-9], good[: len(good) // 2], b"no such stream"):
@@ -202,7 +199,7 @@ async def test_compression_cut_short(
             assert kept.content == bad
 
 
-async def test_unknown_codings_stay_on(peer: Callable[..., Peer]) -> None:
+async def test_unknown_codings_stay_on(peer: MakePeer) -> None:
     """A coding that nobody knows is left on, in both modes."""
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: x-own\r\nContent-Length: 4\r\n\r\nbody"
     server = peer([repeat(expect(), send(head))])
@@ -248,7 +245,7 @@ async def test_cookies_of_a_response_that_sets_none(app_server: Server) -> None:
         (await asks_fast.get(app_server.url)).headers["set-cookie"]
 
 
-async def test_nothing_but_our_errors(peer: Callable[..., Peer]) -> None:
+async def test_nothing_but_our_errors(peer: MakePeer) -> None:
     """A server that closes at once is an AsksException and a ConnectionError."""
     server = peer([close()])
     with pytest.raises(AsksException) as caught:

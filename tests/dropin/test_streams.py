@@ -7,16 +7,15 @@ Not here: codings in depth (tests/decoding).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import curio
 import pytest
 from support.app import pattern
-from support.peer import Peer
+from support.peer import MakePeer
 from support.servers import Server
-from support.steps import OK, close, drip, expect, mark, repeat, send, stall
+from support.steps import SERVING, close, drip, expect, mark, repeat, send, stall
 
 import asks_fast
 from asks_fast import HSession, StreamResponse
@@ -28,7 +27,6 @@ from asks_fast.errors import (
     StreamConsumed,
 )
 
-FOREVER = repeat(expect(), send(OK))
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000
 
 
@@ -56,9 +54,9 @@ async def test_read_to_its_end(app_server: Server) -> None:
 
 
 @pytest.mark.parametrize("how", ["context", "response context", "close", "dropped"])
-async def test_left_early(how: str, peer: Callable[..., Peer]) -> None:
+async def test_left_early(how: str, peer: MakePeer) -> None:
     """However a stream is left, its connection is closed and the next in line is served."""
-    server = peer([expect(), send(LONG), stall()], [FOREVER])
+    server = peer([expect(), send(LONG), stall()], SERVING)
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
         if how == "context":
@@ -91,7 +89,7 @@ async def test_unread_and_complete(app_server: Server) -> None:
         assert session.pool_stats()["lent"] == 0
 
 
-async def test_a_limit_for_each_chunk(peer: Callable[..., Peer]) -> None:
+async def test_a_limit_for_each_chunk(peer: MakePeer) -> None:
     """`body(timeout=)` is for each chunk, and names its phase when it runs out."""
     slow = drip(b"x" * 12, 1, 0.1)  # longer in all than the limit
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n"
@@ -106,7 +104,7 @@ async def test_a_limit_for_each_chunk(peer: Callable[..., Peer]) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_the_servers_silence(peer: Callable[..., Peer]) -> None:
+async def test_the_servers_silence(peer: MakePeer) -> None:
     """`read_timeout` guards a stream as it guards a whole body."""
     server = peer([expect(), send(LONG), stall()])
     async with HSession(server.url) as session:
@@ -116,7 +114,7 @@ async def test_the_servers_silence(peer: Callable[..., Peer]) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_cut_off(peer: Callable[..., Peer]) -> None:
+async def test_cut_off(peer: MakePeer) -> None:
     """A stream that ends early raises; what came before was given."""
     server = peer([expect(), send(LONG), close()])
     async with HSession(server.url) as session:
@@ -127,9 +125,9 @@ async def test_cut_off(peer: Callable[..., Peer]) -> None:
         assert len(b"".join(got)) == 1000
 
 
-async def test_cancelled(peer: Callable[..., Peer]) -> None:
+async def test_cancelled(peer: MakePeer) -> None:
     """A reader that is cancelled leaves no connection and no place behind."""
-    server = peer([expect(), send(LONG), mark("sent"), stall()], [FOREVER])
+    server = peer([expect(), send(LONG), mark("sent"), stall()], SERVING)
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
         task = await curio.spawn(response.body.read)
@@ -140,7 +138,7 @@ async def test_cancelled(peer: Callable[..., Peer]) -> None:
         assert (await session.get(timeout=60)).text == "ok"
 
 
-async def test_two_readers(peer: Callable[..., Peer]) -> None:
+async def test_two_readers(peer: MakePeer) -> None:
     """One task reads a body; another one that tries is told so, and so is who comes too late."""
     server = peer([expect(), send(LONG[:-1000]), stall()])
     async with HSession(server.url) as session:
@@ -155,7 +153,7 @@ async def test_two_readers(peer: Callable[..., Peer]) -> None:
             response.content  # noqa: B018
 
 
-async def test_back_pressure(peer: Callable[..., Peer]) -> None:
+async def test_back_pressure(peer: MakePeer) -> None:
     """A server can't send on while nobody reads."""
     size = 64 << 20
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
@@ -172,7 +170,7 @@ async def test_back_pressure(peer: Callable[..., Peer]) -> None:
         await server.reached("all")
 
 
-async def test_text_and_lines(peer: Callable[..., Peer], app_server: Server) -> None:
+async def test_text_and_lines(peer: MakePeer, app_server: Server) -> None:
     """Text in pieces cuts no character in two; lines come without their ends."""
     text = "Grüße\nzweite €\r\ndritte\rvierte 𝄞"
     data = text.encode()
@@ -192,7 +190,7 @@ async def test_text_and_lines(peer: Callable[..., Peer], app_server: Server) -> 
     ]
 
 
-async def test_save(app_server: Server, peer: Callable[..., Peer], tmp_path: Path) -> None:
+async def test_save(app_server: Server, peer: MakePeer, tmp_path: Path) -> None:
     """`save` writes the body; the file has its name only when it is whole."""
     target = tmp_path / "file.bin"
     response: Any = await asks_fast.get(f"{app_server.url}/bytes/3000000", stream=True)
@@ -242,7 +240,7 @@ async def test_callback(kind: str, app_server: Server) -> None:
         assert session.pool_stats()["open"] == 1
 
 
-async def test_a_callback_that_raises(peer: Callable[..., Peer]) -> None:
+async def test_a_callback_that_raises(peer: MakePeer) -> None:
     """Its error reaches the caller; the connection is closed."""
     server = peer([expect(), send(LONG), stall()])
 
@@ -255,7 +253,7 @@ async def test_a_callback_that_raises(peer: Callable[..., Peer]) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_one_shot_streams(peer: Callable[..., Peer]) -> None:
+async def test_one_shot_streams(peer: MakePeer) -> None:
     """A one-shot stream keeps its connection until read or closed, and nothing after that."""
     server = peer([expect(), send(LONG), send(b"x" * 999000), stall()], [expect(), send(LONG)])
     response: Any = await asks_fast.get(server.url, stream=True)
@@ -280,7 +278,7 @@ async def test_a_stream_after_redirects_and_errors(app_server: Server) -> None:
         assert session.pool_stats()["open"] == 1
 
 
-async def test_an_encoding_of_ones_own(peer: Callable[..., Peer]) -> None:
+async def test_an_encoding_of_ones_own(peer: MakePeer) -> None:
     """An `encoding` set on a streamed response is that of its text."""
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n\r\n"

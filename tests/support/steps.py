@@ -162,4 +162,5 @@ def void(_: object) -> None:
     """Drops a value, so that a lambda is a Step."""
 
 
-SERVING = [repeat(expect(), send(OK))]  # a server that says ok to whatever comes
+FOREVER = repeat(expect(), send(OK))  # says ok to whatever comes
+SERVING = [FOREVER]

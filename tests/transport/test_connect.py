@@ -7,13 +7,12 @@ import os
 import resource
 import socket
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import curio
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer
 from support.steps import OK, expect, send
 from support.sweep import sweep
 
@@ -25,7 +24,7 @@ def option(sock: socket.socket, level: int, name: int) -> int:
     return sock.getsockopt(level, name)
 
 
-async def test_a_socket_as_we_want_it(peer: Callable[..., Peer]) -> None:
+async def test_a_socket_as_we_want_it(peer: MakePeer) -> None:
     """Non-blocking, closed on exec, without delay, with keep-alive probes."""
     server = peer([])
     connector = Connector()
@@ -42,7 +41,7 @@ async def test_a_socket_as_we_want_it(peer: Callable[..., Peer]) -> None:
         sock.close()
 
 
-async def test_options_of_the_user(peer: Callable[..., Peer]) -> None:
+async def test_options_of_the_user(peer: MakePeer) -> None:
     """`socket_options` come last, `keepalive=None` means no probes, the source address is bound."""
     server = peer([])
     connector = Connector(
@@ -57,7 +56,7 @@ async def test_options_of_the_user(peer: Callable[..., Peer]) -> None:
     sock.close()
 
 
-async def test_a_source_address_of_the_other_family_is_said(peer: Callable[..., Peer]) -> None:
+async def test_a_source_address_of_the_other_family_is_said(peer: MakePeer) -> None:
     """An IPv6 source cannot reach an IPv4 address; the error says so."""
     server = peer([])
     connector = Connector(source_address="::1")
@@ -161,7 +160,7 @@ def test_what_a_request_says_about_tls_is_for_it_alone() -> None:
     assert (strict.context, strict.verify) == (context, True)
 
 
-async def test_static_hosts_ask_nobody(peer: Callable[..., Peer]) -> None:
+async def test_static_hosts_ask_nobody(peer: MakePeer) -> None:
     """A name in `hosts` goes to its address, and only that name."""
     server = peer([])
 
@@ -175,7 +174,7 @@ async def test_static_hosts_ask_nobody(peer: Callable[..., Peer]) -> None:
         await connector.connect(connector.route_for("http", "b.test", server.port))
 
 
-async def test_a_requests_own_resolver(peer: Callable[..., Peer]) -> None:
+async def test_a_requests_own_resolver(peer: MakePeer) -> None:
     """`resolver=` of a request is asked for that request, and cached for itself."""
     server, asked = peer([]), []
 
@@ -193,7 +192,7 @@ async def test_a_requests_own_resolver(peer: Callable[..., Peer]) -> None:
         await connector.connect(connector.route_for("http", "a.invalid", server.port))
 
 
-async def test_the_trace_is_told_each_step(peer: Callable[..., Peer]) -> None:
+async def test_the_trace_is_told_each_step(peer: MakePeer) -> None:
     """`trace` hears of each step, in order, with rising times."""
     server, heard = peer([]), []
     connector = Connector()
@@ -204,7 +203,7 @@ async def test_the_trace_is_told_each_step(peer: Callable[..., Peer]) -> None:
     assert heard == sorted(heard)
 
 
-async def test_no_descriptors_left_is_an_error_of_that_request(peer: Callable[..., Peer]) -> None:
+async def test_no_descriptors_left_is_an_error_of_that_request(peer: MakePeer) -> None:
     """With no descriptor to be had the request fails; when there is one again it works."""
     server = peer([])
     connector = Connector()
@@ -221,7 +220,7 @@ async def test_no_descriptors_left_is_an_error_of_that_request(peer: Callable[..
     (await connector.connect(route)).close()
 
 
-async def test_a_peer_that_resets_is_no_surprise(peer: Callable[..., Peer]) -> None:
+async def test_a_peer_that_resets_is_no_surprise(peer: MakePeer) -> None:
     """A connection that is reset right after it was made is still handed out."""
     server = peer([lambda connection: connection.sock.setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))])  # fmt: skip
@@ -246,7 +245,7 @@ async def ask(sock: Any) -> bytes:
         await wrapped.close()
 
 
-async def test_a_unix_socket(peer: Callable[..., Peer], tmp_path: Path) -> None:
+async def test_a_unix_socket(peer: MakePeer, tmp_path: Path) -> None:
     """`unix_socket=` connects there, whatever the host, and resolves nothing."""
     path = str(tmp_path / "server.sock")
     server = peer([expect("GET", "/small"), send(OK)], unix=path)
@@ -267,9 +266,7 @@ async def test_no_server_on_a_unix_socket(tmp_path: Path) -> None:
         await connector.connect(connector.route_for("http", "a", 80))
 
 
-async def test_a_full_queue_on_a_unix_socket_is_waited_for(
-    peer: Callable[..., Peer], tmp_path: Path
-) -> None:
+async def test_a_full_queue_on_a_unix_socket_is_waited_for(peer: MakePeer, tmp_path: Path) -> None:
     """A server that does not accept yet is waited for; cancelled meanwhile, nothing stays open."""
     path = str(tmp_path / "server.sock")
     server = peer([], unix=path, backlog=0, accepting=False)
@@ -305,7 +302,7 @@ async def test_nginx_on_a_unix_socket(start_nginx: Any, tmp_path: Path) -> None:
     assert answer.endswith(b"unix")
 
 
-async def test_cancelled_at_any_wait_nothing_stays_open(peer: Callable[..., Peer]) -> None:
+async def test_cancelled_at_any_wait_nothing_stays_open(peer: MakePeer) -> None:
     """Resolving and connecting, cancelled at each wait in turn, leave nothing behind."""
     server = peer([])
 

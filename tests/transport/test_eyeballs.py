@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.leaks import disregard
-from support.peer import Peer
+from support.peer import MakePeer
 from support.sweep import sweep
 
 from asks_fast.errors import ConnectionFailed
@@ -96,7 +96,7 @@ def test_interleaving_loses_nothing_and_keeps_each_familys_order(addresses: list
     assert all(one[0] != two[0] for one, two in pairwise(mixed[: 2 * both]))
 
 
-async def test_the_first_that_answers_is_taken_at_once(peer: Callable[..., Peer]) -> None:
+async def test_the_first_that_answers_is_taken_at_once(peer: MakePeer) -> None:
     """Where the first address answers, the others are left alone."""
     first, second = peer([]), peer([])
     sock = await connect_to_any([four("127.0.0.1", first.port), four("127.0.0.1", second.port)])
@@ -105,7 +105,7 @@ async def test_the_first_that_answers_is_taken_at_once(peer: Callable[..., Peer]
     assert second.connections == []
 
 
-async def test_a_refused_address_costs_no_waiting(peer: Callable[..., Peer]) -> None:
+async def test_a_refused_address_costs_no_waiting(peer: MakePeer) -> None:
     """After a refusal the next address is tried at once, not after the delay."""
     good = peer([])
     sock = await connect_to_any([four("127.0.0.1", 1), four("127.0.0.1", good.port)], delay=3000)
@@ -114,7 +114,7 @@ async def test_a_refused_address_costs_no_waiting(peer: Callable[..., Peer]) -> 
 
 
 async def test_a_black_hole_costs_one_delay(
-    peer: Callable[..., Peer], black_hole: Callable[..., Address]
+    peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
     """An address that never answers is overtaken after `delay`, and its socket closed."""
     good = peer([])
@@ -127,7 +127,7 @@ async def test_a_black_hole_costs_one_delay(
 
 @needs_ipv6
 async def test_ipv6_black_holed_falls_back_to_ipv4(
-    peer: Callable[..., Peer], black_hole: Callable[..., Address]
+    peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
     """Where IPv6 leads nowhere, IPv4 is there after a quarter of a second."""
     good = peer([])
@@ -140,7 +140,7 @@ async def test_ipv6_black_holed_falls_back_to_ipv4(
 
 
 async def test_several_black_holes_and_refusals(
-    peer: Callable[..., Peer], black_hole: Callable[..., Address]
+    peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
     """With several attempts under way, the first to arrive wins and all others are closed."""
     good = peer([])
@@ -204,7 +204,7 @@ async def test_ipv6_addresses_are_shown_in_brackets() -> None:
 
 
 async def test_cancelled_at_any_wait_nothing_stays_open(
-    black_hole: Callable[..., Address], peer: Callable[..., Peer]
+    black_hole: Callable[..., Address], peer: MakePeer
 ) -> None:
     """Wherever the blow falls, every attempt is closed."""
     good = peer([])

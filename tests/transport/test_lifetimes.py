@@ -8,18 +8,15 @@ Not here: the pool's decisions one by one (tests/pool), `close()` at every point
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
 from typing import Any
 
 import curio
 import pytest
-from support.peer import Peer
-from support.steps import OK, expect, repeat, send, stall
+from support.peer import MakePeer, Peer
+from support.steps import FOREVER, OK, SERVING, expect, repeat, send, stall
 
 from asks_fast import DSession, HSession
 from asks_fast.errors import ConnectionFailed
-
-FOREVER = repeat(expect(), send(OK))
 
 
 def served(server: Peer) -> list[int]:
@@ -33,9 +30,9 @@ def test_thirty_seconds_by_default() -> None:
     assert HSession("http://a", idle_timeout=None)._transport.pool.idle_seconds == 0.0
 
 
-async def test_a_session_left_alone_closes_what_expired(peer: Callable[..., Peer]) -> None:
+async def test_a_session_left_alone_closes_what_expired(peer: MakePeer) -> None:
     """Idle connections are closed when their time is over, without another request coming by."""
-    servers = [peer([FOREVER]) for _ in range(3)]
+    servers = [peer(SERVING) for _ in range(3)]
     async with DSession(idle_timeout=0.05) as session:
         for server in servers:
             await session.get(server.url)
@@ -45,7 +42,7 @@ async def test_a_session_left_alone_closes_what_expired(peer: Callable[..., Peer
         assert (await session.get(servers[0].url)).text == "ok"
 
 
-async def test_the_servers_own_limit(peer: Callable[..., Peer]) -> None:
+async def test_the_servers_own_limit(peer: MakePeer) -> None:
     """`Keep-Alive: timeout=1` ends the rest of a connection that we would have kept for ever."""
     answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok"
     server = peer([repeat(expect(), send(answer))])
@@ -56,18 +53,18 @@ async def test_the_servers_own_limit(peer: Callable[..., Peer]) -> None:
 
 
 @pytest.mark.parametrize("swift", [True, False])
-async def test_most_requests_of_a_connection(swift: bool, peer: Callable[..., Peer]) -> None:
+async def test_most_requests_of_a_connection(swift: bool, peer: MakePeer) -> None:
     """`max_requests_per_connection` gives a connection up after so many."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with HSession(server.url, max_requests_per_connection=2) as session:
         for number in range(5):
             await session.get(path=f"/{number}", **({} if swift else {"params": {"a": "1"}}))
     assert served(server) == [2, 2, 1]
 
 
-async def test_most_seconds_of_a_connection(peer: Callable[..., Peer]) -> None:
+async def test_most_seconds_of_a_connection(peer: MakePeer) -> None:
     """`max_connection_age` reuses no connection that is older, and closes it when it rests."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with HSession(server.url, max_connection_age=1e-6, idle_timeout=None) as session:
         for _ in range(3):
             await session.get()
@@ -76,9 +73,9 @@ async def test_most_seconds_of_a_connection(peer: Callable[..., Peer]) -> None:
     assert served(server) == [1, 1, 1]
 
 
-async def test_a_host_has_its_share_and_holds_up_no_other(peer: Callable[..., Peer]) -> None:
+async def test_a_host_has_its_share_and_holds_up_no_other(peer: MakePeer) -> None:
     """`connections_per_host`: a slow host fills its own share, the rest serves the others."""
-    slow, quick = peer([expect(), stall(), send(OK), FOREVER]), peer([FOREVER])
+    slow, quick = peer([expect(), stall(), send(OK), FOREVER]), peer(SERVING)
     async with DSession(connections=4, connections_per_host=2) as session:
         async with curio.TaskGroup() as tasks:
             for _ in range(5):
@@ -94,9 +91,9 @@ async def test_a_host_has_its_share_and_holds_up_no_other(peer: Callable[..., Pe
     assert len(quick.connections) == 1
 
 
-async def test_warm_up(peer: Callable[..., Peer]) -> None:
+async def test_warm_up(peer: MakePeer) -> None:
     """As many connections as there are places, ready and unused; `url` where there is no base."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with HSession(server.url, connections=3) as session:
         assert await session.warm_up(2) == 2
         assert await session.warm_up() == 3
@@ -118,10 +115,10 @@ async def test_warm_up_of_a_dead_server() -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_the_figures_of_the_pool(peer: Callable[..., Peer]) -> None:
+async def test_the_figures_of_the_pool(peer: MakePeer) -> None:
     """`pool_stats` at each turn of events: lent, waiting, idle, and the totals."""
     server = peer([expect(), stall(), send(OK), FOREVER])
-    other = peer([FOREVER])
+    other = peer(SERVING)
     async with DSession(connections=1) as session:
         assert set(session.pool_stats().values()) == {0, 1}  # the limit is 1
         async with curio.TaskGroup() as tasks:
@@ -154,11 +151,9 @@ def traps_of(coroutine: Any, seen: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("way", [{}, {"max_redirects": 5}], ids=["plan", "long"])
-async def test_no_timer_where_no_limit_was_asked_for(
-    way: dict[str, Any], peer: Callable[..., Peer]
-) -> None:
+async def test_no_timer_where_no_limit_was_asked_for(way: dict[str, Any], peer: MakePeer) -> None:
     """Over a connection that is there no timer is armed; with `timeout=` there is one."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with HSession(server.url) as session:
         await session.get()
         seen: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 from support import proxy_servers
-from support.peer import Peer
+from support.peer import MakePeer, Peer
 from support.proxy_servers import PASSWORD, USER
 from support.servers import NotInstalled, Server
-from support.steps import OK, close, expect, read, repeat, reset, send
+from support.steps import OK, SERVING, close, expect, read, repeat, reset, send
 from support.sweep import sweep
 
 import asks_fast
@@ -71,15 +71,15 @@ def socks_login() -> Iterator[Server]:
 
 
 @pytest.fixture
-def origin(peer: Callable[..., Peer]) -> Peer:
+def origin(peer: MakePeer) -> Peer:
     """A plain origin that writes down what reaches it."""
-    return peer([repeat(expect(), send(OK))])
+    return peer(SERVING)
 
 
 @pytest.fixture
-def secure_origin(tls_peer: Callable[..., Peer]) -> Peer:
+def secure_origin(tls_peer: MakePeer) -> Peer:
     """The same behind TLS."""
-    return tls_peer([repeat(expect(), send(OK))])
+    return tls_peer(SERVING)
 
 
 def session(server: Server | None, client_context: ssl.SSLContext, **options: Any) -> Any:
@@ -226,7 +226,7 @@ async def test_socks_with_a_password(
 
 
 async def test_socks4a_leaves_the_name_to_the_proxy(
-    peer: Callable[..., Peer], client_context: ssl.SSLContext
+    peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """A 4a request carries the impossible address 0.0.0.1, the user and the name."""
     answer = b"\x00\x5a\x00\x50\x00\x00\x00\x00"
@@ -251,7 +251,7 @@ async def test_socks4a_leaves_the_name_to_the_proxy(
     ],
 )
 async def test_a_socks_proxy_that_fails(
-    steps: list[Any], peer: Callable[..., Peer], client_context: ssl.SSLContext
+    steps: list[Any], peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """Whatever a SOCKS proxy does wrong is a `ProxyError`, and the connection is closed."""
     proxy = peer([*steps])
@@ -325,7 +325,7 @@ async def test_the_environment_in_use(
 
 async def test_a_redirect_from_a_proxied_to_a_direct_origin(
     squid_basic: Server,
-    peer: Callable[..., Peer],
+    peer: MakePeer,
     secure_origin: Peer,
     client_context: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,

@@ -15,15 +15,14 @@ from typing import Any
 
 import curio
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer, Peer
 from support.relaying import relay
-from support.steps import OK, close, expect, repeat, send, stall
+from support.steps import FOREVER, OK, SERVING, close, expect, send, stall
 
 from asks_fast import DSession, HSession, Retry
 from asks_fast.errors import ServerClosedConnectionError
 from asks_fast.transport.events import Event, teller
 
-FOREVER = repeat(expect(), send(OK))
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -42,13 +41,11 @@ class Listener(list[Event]):
 
 
 @pytest.fixture
-def secure_way(
-    peer: Callable[..., Peer], tls_peer: Callable[..., Peer]
-) -> Callable[..., tuple[Peer, Peer]]:
+def secure_way(peer: MakePeer, tls_peer: MakePeer) -> Callable[..., tuple[Peer, Peer]]:
     """A TLS origin and a proxy that tunnels to it."""
 
     def make(*script: Any) -> tuple[Peer, Peer]:
-        return tls_peer([*script] or [FOREVER]), peer([expect("CONNECT"), send(ESTABLISHED), relay])
+        return tls_peer([*script] or SERVING), peer([expect("CONNECT"), send(ESTABLISHED), relay])
 
     return make
 
@@ -77,9 +74,9 @@ async def test_every_step_of_a_new_connection(
     assert all(event.request.url.origin == origin.url for event in told)
 
 
-async def test_resent_on_a_fresh_connection(peer: Callable[..., Peer]) -> None:
+async def test_resent_on_a_fresh_connection(peer: MakePeer) -> None:
     """A stale connection: the failure, that it is tried again, and the new connection."""
-    server = peer([expect(), send(OK), expect(), close()], [FOREVER])
+    server = peer([expect(), send(OK), expect(), close()], SERVING)
     told = Listener()
     async with HSession(server.url) as session:
         await session.get(on_event=told)
@@ -92,7 +89,7 @@ async def test_resent_on_a_fresh_connection(peer: Callable[..., Peer]) -> None:
     assert [turn["reused"] for turn in told.facts("turn")] == [True, False]
 
 
-async def test_retries_and_redirects(peer: Callable[..., Peer]) -> None:
+async def test_retries_and_redirects(peer: MakePeer) -> None:
     """What a policy repeats is `retry`, with its pause; a redirect is `again`, with its target."""
     server = peer(
         [
@@ -123,11 +120,9 @@ async def test_a_connection_that_fails(caplog: pytest.LogCaptureFixture) -> None
     assert told.names == ["turn", "resolved", "failed"]
 
 
-async def test_a_listener_that_raises(
-    peer: Callable[..., Peer], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_listener_that_raises(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
     """A callback's own error is logged, and harms no request."""
-    server = peer([FOREVER])
+    server = peer(SERVING)
 
     def broken(event: Event) -> None:
         raise KeyError("mine")
@@ -161,10 +156,10 @@ async def test_the_log_has_a_line_for_each_step(
     assert "aGlkZGVu" not in caplog.text
 
 
-async def test_nobody_listens(peer: Callable[..., Peer], caplog: pytest.LogCaptureFixture) -> None:
+async def test_nobody_listens(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
     """Where nobody asked there is no teller, and the finer points in time are not looked up."""
     caplog.set_level(logging.INFO, logger="asks_fast")
-    server = peer([FOREVER])
+    server = peer(SERVING)
     async with HSession(server.url) as session:
         for options in ({}, {"headers": {"X": "1"}}):
             response = await session.get(**options)
@@ -209,17 +204,17 @@ async def test_where_the_time_went(
 
 
 async def test_tls_with_the_proxy_counts_too(
-    peer: Callable[..., Peer], server_context: ssl.SSLContext, client_context: ssl.SSLContext
+    peer: MakePeer, server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
     """A forwarded request over TLS with the proxy has a `tls` phase."""
-    proxy = peer([FOREVER], tls=server_context)
+    proxy = peer(SERVING, tls=server_context)
     way = f"https://localhost:{proxy.port}"
     async with DSession(proxy=way, ssl_context=client_context) as session:
         response = await session.get("http://origin.test/", timings=True)
     assert phases(response).keys() == NEW | {"tls"}
 
 
-async def test_timings_of_each_hop(peer: Callable[..., Peer]) -> None:
+async def test_timings_of_each_hop(peer: MakePeer) -> None:
     """The default of a session; every response of the history has its own."""
     moved = b"HTTP/1.1 302 Go\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
     server = peer([expect(), send(moved), FOREVER])
@@ -230,7 +225,7 @@ async def test_timings_of_each_hop(peer: Callable[..., Peer]) -> None:
         assert (await session.get(timings=False)).timings is None
 
 
-async def test_timings_of_a_stream(peer: Callable[..., Peer]) -> None:
+async def test_timings_of_a_stream(peer: MakePeer) -> None:
     """`body` and `total` are there when the last byte was read."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
     server = peer([expect(), send(head), stall(), send(b"long"), stall()])
@@ -244,7 +239,7 @@ async def test_timings_of_a_stream(peer: Callable[..., Peer]) -> None:
         assert response.timings.total is not None
 
 
-async def test_time_in_line(peer: Callable[..., Peer]) -> None:
+async def test_time_in_line(peer: MakePeer) -> None:
     """`wait` is the time for which the connection served somebody else."""
     server = peer([expect(), stall(), send(OK), FOREVER])
     async with HSession(server.url, timings=True) as session:
@@ -260,7 +255,7 @@ async def test_time_in_line(peer: Callable[..., Peer]) -> None:
         assert (await second.join()).timings.wait >= least
 
 
-async def test_the_word_to_go_on_is_no_answer(peer: Callable[..., Peer]) -> None:
+async def test_the_word_to_go_on_is_no_answer(peer: MakePeer) -> None:
     """100 Continue comes before the body is sent: the first byte is that of the answer."""
     server = peer([expect(), send(OK), FOREVER])
     async with HSession(server.url) as session:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import curio
 import pytest
 from support.dns import DnsResolver, DnsServer
 from support.leaks import open_descriptors
-from support.peer import Peer, PeerConnection
+from support.peer import MakePeer, PeerConnection
 from support.relaying import relay
-from support.steps import OK, close, expect, repeat, send
+from support.steps import OK, SERVING, close, expect, repeat, send
 from support.sweep import sweep
 
 import asks_fast
@@ -37,7 +36,7 @@ def echo(connection: PeerConnection) -> bytes:
 
 
 async def test_a_session_resumes_tls(
-    peer: Callable[..., Peer], server_context: ssl.SSLContext, client_context: ssl.SSLContext
+    peer: MakePeer, server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
     """A second connection to an origin, after the first was closed, resumes its TLS session."""
     reused: list[bool] = []
@@ -55,10 +54,10 @@ async def test_a_session_resumes_tls(
 
 
 async def test_other_settings_other_connections(
-    tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """A connection that one request made unverified never serves one that verifies."""
-    server = tls_peer([repeat(expect(), send(OK))])
+    server = tls_peer(SERVING)
     async with asks_fast.DSession() as session:
         pinned = {"verify": False, "fingerprint": "00" * 32}
         with pytest.raises(CertificateError):
@@ -73,8 +72,8 @@ async def test_other_settings_other_connections(
 @pytest.mark.parametrize("outer", [False, True])
 async def test_large_bodies_through_a_tunnel(
     outer: bool,
-    peer: Callable[..., Peer],
-    tls_peer: Callable[..., Peer],
+    peer: MakePeer,
+    tls_peer: MakePeer,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
@@ -94,9 +93,9 @@ async def test_large_bodies_through_a_tunnel(
     assert len(origin.connections) == 1
 
 
-async def test_a_resolver_of_ones_own(peer: Callable[..., Peer]) -> None:
+async def test_a_resolver_of_ones_own(peer: MakePeer) -> None:
     """A session on a real DNS server: one look-up for many requests, and clear failures."""
-    server = peer([repeat(expect(), send(OK))])
+    server = peer(SERVING)
     dns = DnsServer({"good.test": ["127.0.0.1"]}, silent=("silent.test",))
     try:
         async with asks_fast.DSession(resolver=DnsResolver(dns.address)) as session:
@@ -128,10 +127,10 @@ async def test_a_resolver_of_ones_own(peer: Callable[..., Peer]) -> None:
     ids=lambda options: next(iter(options)),
 )
 async def test_bad_options_of_a_request(
-    options: dict[str, Any], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    options: dict[str, Any], tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """What cannot be right fails before a connection is made, and the session stays usable."""
-    server = tls_peer([repeat(expect(), send(OK))])
+    server = tls_peer(SERVING)
     async with asks_fast.DSession(ssl_context=client_context, connections=1) as session:
         with pytest.raises(InvalidRequest):
             await session.get(server.url, **options)
@@ -140,7 +139,7 @@ async def test_bad_options_of_a_request(
 
 
 async def test_cancelled_in_any_phase_no_descriptor_stays(
-    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """Name, TCP, CONNECT, TLS, body out, head, body in: cancelled at each wait, then counted."""
     body = b"x" * 600_000

@@ -8,13 +8,12 @@ import ssl
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import curio
 import pytest
-from support.peer import Peer
+from support.peer import MakePeer, Peer
 from support.steps import OK, close, expect, reset, send, stall
 from support.sweep import sweep
 
@@ -69,7 +68,7 @@ async def exchange(connector: Connector, port: int, host: str = "localhost", **o
         sock.close()
 
 
-async def test_verified_with_a_ca_file(tls_peer: Callable[..., Peer], connector: Connector) -> None:
+async def test_verified_with_a_ca_file(tls_peer: MakePeer, connector: Connector) -> None:
     """`verify=path` trusts what that file certifies, by name and by address."""
     server = tls_peer([expect(), send(OK)])
     for host in ("localhost", "127.0.0.1", "example.test."):
@@ -77,7 +76,7 @@ async def test_verified_with_a_ca_file(tls_peer: Callable[..., Peer], connector:
 
 
 async def test_a_folder_of_certificates(
-    tls_peer: Callable[..., Peer], certificate_authority: Any, tmp_path: Path
+    tls_peer: MakePeer, certificate_authority: Any, tmp_path: Path
 ) -> None:
     """`verify=` takes an OpenSSL folder of hashed certificates too."""
     server = tls_peer([expect(), send(OK)])
@@ -117,7 +116,7 @@ def is_certificate_error(error: BaseException) -> bool:
     )
 
 
-async def test_the_system_store_does_not_know_our_root(tls_peer: Callable[..., Peer]) -> None:
+async def test_the_system_store_does_not_know_our_root(tls_peer: MakePeer) -> None:
     """An unknown root is refused by default, on every port."""
     error = await refused(Connector(), tls_peer([]))
     assert is_certificate_error(error)
@@ -126,7 +125,7 @@ async def test_the_system_store_does_not_know_our_root(tls_peer: Callable[..., P
     assert error.verify_code == 20  # type: ignore[attr-defined]
 
 
-async def test_a_wrong_name(tls_peer: Callable[..., Peer], connector: Connector) -> None:
+async def test_a_wrong_name(tls_peer: MakePeer, connector: Connector) -> None:
     """A good certificate for somebody else is refused, and so is one for another address."""
     error = await refused(connector, tls_peer([]), server_hostname="other.test")
     assert is_certificate_error(error)
@@ -138,16 +137,14 @@ async def test_a_wrong_name(tls_peer: Callable[..., Peer], connector: Connector)
     )
 
 
-async def test_the_name_to_verify_may_be_another(
-    tls_peer: Callable[..., Peer], connector: Connector
-) -> None:
+async def test_the_name_to_verify_may_be_another(tls_peer: MakePeer, connector: Connector) -> None:
     """`server_hostname=` is asked for and verified instead of the host."""
     server = tls_peer([expect(), send(OK)], host="0.0.0.0")
     await exchange(connector, server.port, "127.0.0.3", server_hostname="example.test")
 
 
 async def test_an_expired_certificate(
-    peer: Callable[..., Peer], certificate_authority: Any, connector: Connector
+    peer: MakePeer, certificate_authority: Any, connector: Connector
 ) -> None:
     """A certificate past its time is refused."""
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
@@ -157,9 +154,7 @@ async def test_an_expired_certificate(
     assert "expired" in str(error)
 
 
-async def test_tls_1_1_only(
-    peer: Callable[..., Peer], server_certificate: Any, connector: Connector
-) -> None:
+async def test_tls_1_1_only(peer: MakePeer, server_certificate: Any, connector: Connector) -> None:
     """A server that offers nothing above TLS 1.1 is refused, whether or not it is verified."""
     context = context_with(server_certificate)
     with warnings.catch_warnings():
@@ -177,7 +172,7 @@ async def test_tls_1_1_only(
 
 
 async def test_tls_1_2_will_do(
-    peer: Callable[..., Peer], server_certificate: Any, connector: Connector
+    peer: MakePeer, server_certificate: Any, connector: Connector
 ) -> None:
     """TLS 1.2 is spoken where the server knows no better."""
     context = context_with(server_certificate, maximum_version=ssl.TLSVersion.TLSv1_2)
@@ -185,27 +180,21 @@ async def test_tls_1_2_will_do(
     assert (await exchange(connector, server.port))["version"] == "TLSv1.2"
 
 
-async def test_a_server_that_speaks_plain_http(
-    peer: Callable[..., Peer], connector: Connector
-) -> None:
+async def test_a_server_that_speaks_plain_http(peer: MakePeer, connector: Connector) -> None:
     """Plain http on a TLS port is an error that says what it looks like."""
     server = peer([send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), close()])
     with pytest.raises(errors.TlsError, match="plain http"):
         await connector.connect(connector.route_for("https", "localhost", server.port))
 
 
-async def test_a_server_that_goes_away_meanwhile(
-    peer: Callable[..., Peer], connector: Connector
-) -> None:
+async def test_a_server_that_goes_away_meanwhile(peer: MakePeer, connector: Connector) -> None:
     """A connection cut during the handshake is a connectivity error."""
     server = peer([close()])
     with pytest.raises(ConnectionFailed, match="during the TLS handshake"):
         await connector.connect(connector.route_for("https", "localhost", server.port))
 
 
-async def test_a_connection_that_was_reset_before_tls(
-    peer: Callable[..., Peer], connector: Connector
-) -> None:
+async def test_a_connection_that_was_reset_before_tls(peer: MakePeer, connector: Connector) -> None:
     """A reset between TCP and TLS is a connectivity error, and no socket is lost over it."""
     from asks_fast.transport.route import TlsSettings
     from asks_fast.transport.tls import Security, Sessions
@@ -221,9 +210,7 @@ async def test_a_connection_that_was_reset_before_tls(
     assert sock.fileno() == -1
 
 
-async def test_a_users_own_context(
-    tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
-) -> None:
+async def test_a_users_own_context(tls_peer: MakePeer, client_context: ssl.SSLContext) -> None:
     """`ssl_context=` is used as it is, for the session or for a request."""
     server = tls_peer([expect(), send(OK)])
     await exchange(Connector(ssl_context=client_context), server.port)
@@ -231,7 +218,7 @@ async def test_a_users_own_context(
 
 
 async def test_a_context_that_offers_h2_is_told(
-    peer: Callable[..., Peer], server_certificate: Any, client_context: ssl.SSLContext
+    peer: MakePeer, server_certificate: Any, client_context: ssl.SSLContext
 ) -> None:
     """HTTP/2 negotiated by a user's context cannot be spoken, and is not tried."""
     context = context_with(server_certificate)
@@ -242,9 +229,7 @@ async def test_a_context_that_offers_h2_is_told(
     assert "'h2'" in str(error)
 
 
-async def test_alpn_and_sni(
-    peer: Callable[..., Peer], server_certificate: Any, connector: Connector
-) -> None:
+async def test_alpn_and_sni(peer: MakePeer, server_certificate: Any, connector: Connector) -> None:
     """`http/1.1` is offered; names are sent in ASCII, addresses are not."""
     seen: list[str | None] = []
     context = context_with(server_certificate)
@@ -262,9 +247,7 @@ async def test_alpn_and_sni(
 
 
 @pytest.mark.parametrize("name", ["a..b", ".a", "a" * 64 + ".test", "ü" * 70, "a\x00b"])
-async def test_impossible_names(
-    name: str, tls_peer: Callable[..., Peer], connector: Connector
-) -> None:
+async def test_impossible_names(name: str, tls_peer: MakePeer, connector: Connector) -> None:
     """A name that TLS cannot carry is an error before anything is opened."""
     server = tls_peer([])
     with pytest.raises(InvalidRequest):
@@ -277,9 +260,7 @@ async def test_impossible_names(
 # -- not verifying, pinning ----------------------------------------------------------------------
 
 
-async def test_verify_false_warns_once(
-    tls_peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_verify_false_warns_once(tls_peer: MakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without verification any certificate does, and one warning per process says so."""
     from asks_fast.transport import tls
 
@@ -293,7 +274,7 @@ async def test_verify_false_warns_once(
 
 
 async def test_a_pinned_certificate(
-    tls_peer: Callable[..., Peer], connector: Connector, recwarn: pytest.WarningsRecorder
+    tls_peer: MakePeer, connector: Connector, recwarn: pytest.WarningsRecorder
 ) -> None:
     """The right fingerprint is let through, in any spelling, without a warning; others are not."""
     server = tls_peer([expect(), send(OK)], host="0.0.0.0")
@@ -310,7 +291,7 @@ async def test_a_pinned_certificate(
 
 
 async def test_a_pin_holds_for_resumed_sessions_too(
-    tls_peer: Callable[..., Peer], connector: Connector
+    tls_peer: MakePeer, connector: Connector
 ) -> None:
     """A resumed session shows the certificate of its first handshake: the pin is checked again."""
     server = tls_peer([expect(), send(OK)])
@@ -323,7 +304,7 @@ async def test_a_pin_holds_for_resumed_sessions_too(
 
 
 async def test_a_client_certificate(
-    peer: Callable[..., Peer],
+    peer: MakePeer,
     certificate_authority: Any,
     server_certificate: Any,
     ca_file: str,
@@ -352,9 +333,7 @@ async def test_a_client_certificate(
 
 
 @pytest.mark.parametrize("name", ["verify", "cert"])
-async def test_missing_and_wrong_files(
-    name: str, tls_peer: Callable[..., Peer], tmp_path: Path
-) -> None:
+async def test_missing_and_wrong_files(name: str, tls_peer: MakePeer, tmp_path: Path) -> None:
     """A file that is missing, or holds no certificate, is said before anything is opened."""
     server = tls_peer([])
     wrong = tmp_path / "wrong.pem"
@@ -372,7 +351,7 @@ async def test_missing_and_wrong_files(
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_sessions_are_resumed_on_their_own_route_only(
     version: ssl.TLSVersion,
-    peer: Callable[..., Peer],
+    peer: MakePeer,
     server_certificate: Any,
     connector: Connector,
 ) -> None:
@@ -412,7 +391,7 @@ def test_one_default_context_per_process() -> None:
 
 @pytest.mark.leaves_open("the context holds its key log open")
 async def test_keys_are_logged_on_request(
-    tls_peer: Callable[..., Peer], ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tls_peer: MakePeer, ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SSLKEYLOGFILE names a file that gets the keys, for a debugger of the wire."""
     log = tmp_path / "keys.log"
@@ -422,14 +401,14 @@ async def test_keys_are_logged_on_request(
     assert "CLIENT_HANDSHAKE_TRAFFIC_SECRET" in log.read_text()
 
 
-async def test_truststore(tls_peer: Callable[..., Peer]) -> None:
+async def test_truststore(tls_peer: MakePeer) -> None:
     """`verify="truststore"` asks the operating system, which does not know our root."""
     pytest.importorskip("truststore", reason="truststore is not installed")
     assert is_certificate_error(await refused(Connector(verify="truststore"), tls_peer([])))
 
 
 async def test_truststore_resumes_sessions(
-    peer: Callable[..., Peer], server_context: ssl.SSLContext, ca_file: str
+    peer: MakePeer, server_context: ssl.SSLContext, ca_file: str
 ) -> None:
     """With truststore too the next connection resumes the session, and is closed in full."""
     truststore = pytest.importorskip("truststore", reason="truststore is not installed")
@@ -453,7 +432,7 @@ async def test_truststore_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the wire ------------------------------------------------------------------------------------
 
 
-async def test_a_cut_is_not_an_end(tls_peer: Callable[..., Peer], connector: Connector) -> None:
+async def test_a_cut_is_not_an_end(tls_peer: MakePeer, connector: Connector) -> None:
     """FIN without close_notify raises, so that a truncated body is never taken for a whole one."""
     server = tls_peer([expect(), send(b"half"), close()])
     sock = await connector.connect(connector.route_for("https", "localhost", server.port))
@@ -463,9 +442,7 @@ async def test_a_cut_is_not_an_end(tls_peer: Callable[..., Peer], connector: Con
     sock.close()
 
 
-async def test_cancelled_at_any_wait_nothing_stays_open(
-    tls_peer: Callable[..., Peer], ca_file: str
-) -> None:
+async def test_cancelled_at_any_wait_nothing_stays_open(tls_peer: MakePeer, ca_file: str) -> None:
     """TCP and handshake, cancelled at each wait in turn, leave no socket on either side."""
     server = tls_peer([])
     connector = Connector(verify=ca_file)
@@ -476,9 +453,7 @@ async def test_cancelled_at_any_wait_nothing_stays_open(
     assert isinstance(sock, ssl.SSLSocket)
 
 
-async def test_a_handshake_that_stalls_can_be_left(
-    peer: Callable[..., Peer], connector: Connector
-) -> None:
+async def test_a_handshake_that_stalls_can_be_left(peer: MakePeer, connector: Connector) -> None:
     """A server that accepts and then says nothing costs the caller's time limit, no more."""
     server = peer([stall()])
     with pytest.raises(curio.TaskTimeout):
@@ -488,7 +463,7 @@ async def test_a_handshake_that_stalls_can_be_left(
     await server.all_closed()
 
 
-async def test_the_trace_hears_of_tls(tls_peer: Callable[..., Peer], connector: Connector) -> None:
+async def test_the_trace_hears_of_tls(tls_peer: MakePeer, connector: Connector) -> None:
     """The last step told of a secure connection is `tls`."""
     heard: list[str] = []
     server = tls_peer([])

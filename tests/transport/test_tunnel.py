@@ -7,7 +7,7 @@ import hashlib
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import curio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.peer import Peer, PeerConnection
+from support.peer import MakePeer, Peer, PeerConnection
 from support.relaying import relay
 from support.steps import OK, close, drip, expect, expect_head, reset, send, stall
 from support.sweep import sweep
@@ -34,7 +34,7 @@ def proxied(proxy: Peer, **options: Any) -> Connector:
     return Connector(proxy=f"http://user:secret@127.0.0.1:{proxy.port}", **options)
 
 
-async def failure(answer: list[Any], peer: Callable[..., Peer]) -> ProxyError:
+async def failure(answer: list[Any], peer: MakePeer) -> ProxyError:
     """The error that this script of a proxy leads to."""
     proxy = peer([expect("CONNECT"), *answer])
     connector = proxied(proxy)
@@ -47,7 +47,7 @@ async def failure(answer: list[Any], peer: Callable[..., Peer]) -> ProxyError:
 
 
 async def test_a_tunnel_to_an_https_origin(
-    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """The proxy sees CONNECT with its credentials, the origin the TLS and none of them."""
     origin, proxy = tls_peer([expect(), send(OK)]), peer([expect("CONNECT"), send(OPEN), relay])
@@ -71,7 +71,7 @@ async def test_a_tunnel_to_an_https_origin(
     assert b"Proxy-Authorization" not in bytes(origin.connections[0].received)
 
 
-async def test_ipv6_origins_are_asked_for_in_brackets(peer: Callable[..., Peer]) -> None:
+async def test_ipv6_origins_are_asked_for_in_brackets(peer: MakePeer) -> None:
     """The authority form of an IPv6 address has brackets (RFC 9112 §3.2.3)."""
     proxy = peer([expect("CONNECT", "[2001:db8::1]:443"), close()])
     connector = proxied(proxy)
@@ -91,7 +91,7 @@ async def test_ipv6_origins_are_asked_for_in_brackets(peer: Callable[..., Peer])
     ],
 )
 @pytest.mark.parametrize("size", [1, 7, 1000])
-async def test_what_opens_a_tunnel(answer: bytes, size: int, peer: Callable[..., Peer]) -> None:
+async def test_what_opens_a_tunnel(answer: bytes, size: int, peer: MakePeer) -> None:
     """Any 2xx, whatever its fields say and however it comes; interim answers are passed over."""
     proxy = peer([expect("CONNECT"), drip(answer, size)])
     connector = Connector()
@@ -125,7 +125,7 @@ async def test_what_opens_a_tunnel(answer: bytes, size: int, peer: Callable[...,
         ([reset()], "broke off|without an answer"),
     ],
 )
-async def test_what_does_not(answer: list[Any], message: str, peer: Callable[..., Peer]) -> None:
+async def test_what_does_not(answer: list[Any], message: str, peer: MakePeer) -> None:
     """Everything else is a `ProxyError` that shows the answer, cut short and made harmless."""
     error = await failure(answer, peer)
     assert re.search(message, str(error)), str(error)
@@ -133,7 +133,7 @@ async def test_what_does_not(answer: list[Any], message: str, peer: Callable[...
     assert isinstance(error, ConnectionError)
 
 
-async def test_the_proxys_answer_is_in_the_error(peer: Callable[..., Peer]) -> None:
+async def test_the_proxys_answer_is_in_the_error(peer: MakePeer) -> None:
     """`response` holds status, fields in any case, and the body that came along."""
     script = send(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nX: 1\r\nx: 2\r\n\r\nlater")
     reply = (await failure([script], peer)).response
@@ -160,7 +160,7 @@ async def test_any_bytes_are_an_answer_or_a_proxy_error(junk: bytes) -> None:
         theirs.close()
 
 
-async def test_a_proxy_out_of_reach(peer: Callable[..., Peer]) -> None:
+async def test_a_proxy_out_of_reach(peer: MakePeer) -> None:
     """A proxy that does not answer is a `ProxyError`, which names it without its password."""
     connector = Connector(proxy="http://user:secret@127.0.0.1:1")
     for scheme in ("http", "https"):
@@ -178,7 +178,7 @@ CHALLENGE = (
 
 
 async def test_digest_is_answered_over_a_new_connection(
-    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """A challenge is answered, the nonce is used for the next tunnel, no Basic follows Digest."""
     origin = tls_peer([expect(), send(OK)])
@@ -201,7 +201,7 @@ async def test_digest_is_answered_over_a_new_connection(
     assert len(sent) == 3
 
 
-async def test_digest_refused_again_and_again(peer: Callable[..., Peer]) -> None:
+async def test_digest_refused_again_and_again(peer: MakePeer) -> None:
     """Wrong credentials end in an error after a few tries, not in a loop."""
     proxy = peer([expect("CONNECT"), send(CHALLENGE), close()])
     connector = proxied(proxy)
@@ -210,7 +210,7 @@ async def test_digest_refused_again_and_again(peer: Callable[..., Peer]) -> None
     assert 2 <= len(proxy.requests) <= 3
 
 
-async def test_one_proxys_digest_is_not_told_to_another(peer: Callable[..., Peer]) -> None:
+async def test_one_proxys_digest_is_not_told_to_another(peer: MakePeer) -> None:
     """The nonce and realm of one proxy never go to the next one of a rotation."""
     first, second = peer([expect(), send(CHALLENGE), close()]), peer([expect(), close()])
     urls = [f"http://u{n}:secret@127.0.0.1:{p.port}" for n, p in enumerate((first, second))]
@@ -225,13 +225,13 @@ async def test_one_proxys_digest_is_not_told_to_another(peer: Callable[..., Peer
 
 
 @pytest.fixture
-def secure_proxy(peer: Callable[..., Peer], server_context: ssl.SSLContext) -> Peer:
+def secure_proxy(peer: MakePeer, server_context: ssl.SSLContext) -> Peer:
     """A proxy that is spoken to over TLS."""
     return peer([expect("CONNECT"), send(OPEN), relay], tls=server_context)
 
 
 async def test_tls_inside_tls(
-    secure_proxy: Peer, tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """Large data both ways through an https proxy to an https origin, closed cleanly."""
     size = 3_000_000
@@ -258,7 +258,7 @@ async def test_tls_inside_tls(
 
 
 async def test_sessions_inside_and_outside_are_kept_apart(
-    secure_proxy: Peer, tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """The second tunnel resumes both sessions, each its own."""
     origin = tls_peer([expect(), send(OK)])
@@ -294,7 +294,7 @@ async def test_the_proxys_certificate_is_verified_for_its_own_name(
 
 
 async def test_a_proxy_may_have_tls_settings_of_its_own(
-    secure_proxy: Peer, tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """`make_proxy(ssl_context=)` is for the proxy alone; the origin is verified as ever."""
     origin = tls_peer([])
@@ -305,7 +305,7 @@ async def test_a_proxy_may_have_tls_settings_of_its_own(
 
 
 async def test_what_is_for_the_origin_is_not_shown_to_the_proxy(
-    peer: Callable[..., Peer],
+    peer: MakePeer,
     certificate_authority: Any,
     server_certificate: Any,
     tmp_path: Path,
@@ -343,7 +343,7 @@ async def test_what_is_for_the_origin_is_not_shown_to_the_proxy(
 
 
 async def test_a_cut_inside_is_seen_outside(
-    secure_proxy: Peer, tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+    secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """An origin that goes without close_notify raises, through both layers."""
     origin = tls_peer([send(b"half"), close()])
@@ -363,7 +363,7 @@ async def test_a_cut_inside_is_seen_outside(
 
 
 @pytest.fixture
-def stalls(peer: Callable[..., Peer], server_context: ssl.SSLContext) -> Iterator[Any]:
+def stalls(peer: MakePeer, server_context: ssl.SSLContext) -> Iterator[Any]:
     """Proxies that stall where the test says."""
 
     def make(*steps: Any, tls: bool = False) -> Peer:
@@ -398,8 +398,8 @@ async def test_each_phase_can_be_left(
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_cancelled_at_any_wait_nothing_stays_open(
     scheme: str,
-    peer: Callable[..., Peer],
-    tls_peer: Callable[..., Peer],
+    peer: MakePeer,
+    tls_peer: MakePeer,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
