@@ -91,7 +91,7 @@ async def _read_directly(Connection connection not None):
         room = min(grower.room_from(have, <Py_ssize_t>total), LONGEST_PULL)
         came = connection.pull(grower.at(have), room, True)
         if came > 0:
-            reader.feed(grower.at(have), came)
+            reader.show(grower.at(have), came)
             have += came
             reader.got = have
         elif came == 0:

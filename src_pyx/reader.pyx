@@ -1,6 +1,10 @@
 # One response being read: bytes in, state out. No socket, no waiting.
 #
-# Rules:  heads are parsed whole, bodies as they come. What follows a message is surplus: it is never
+# Facts:  servers repeat themselves: the head of one answer is often that of the one before it, byte for
+#         byte, until the date changes or a length does. To judge a head is two fifths of what an answer
+#         costs us in instructions (7,500 of 18,700); to see that it is the same one is 30.
+# Rules:  heads are parsed whole, bodies as they come. A head that was judged good is judged once: the
+#         same bytes behind each other mean the same. What follows a message is surplus: it is never
 #         parsed as an answer, and the connection it came over is of no further use.
 # Not here: where the bytes come from, what an end of input means for the connection.
 
@@ -40,6 +44,8 @@ cdef class Reader:
     cdef bint surplus               # bytes came behind the end of the message
     cdef bint continues             # 100 Continue came
     cdef bytes head                 # of the final answer, as it came
+    cdef bytes known                # the head judged last, which all that was read from it still holds
+    cdef bint unshown               # the parser doesn't see this message: its head is `known`
     cdef list interim               # (status, HeaderTable) of the 1xx answers; None without any
     cdef bytes piece                # of the body; further ones in `pieces`
     cdef list pieces
@@ -58,7 +64,7 @@ cdef class Reader:
         if self.spent:
             self.parser = new_parser(self.sink, self.limits.strict)
         self.state = EXPECT_HEAD
-        self.spent = self.surplus = self.continues = False
+        self.spent = self.surplus = self.continues = self.unshown = False
         self.head = self.piece = None
         self.pieces = self.interim = None
         self.held = None
@@ -79,6 +85,10 @@ cdef class Reader:
         cdef Head head
         cdef bytearray joined = None
         cdef bint behind_interim = False
+        if self.known is not None:
+            if self.begins_as_known(data, length):
+                return self.begin_known(data, length)
+            self.known = None
         while True:
             if self.held is not None:
                 joined, self.held = self.held, None
@@ -109,6 +119,28 @@ cdef class Reader:
             behind_interim = True
             if length == 0:
                 return MORE
+
+    cdef bint begins_as_known(self, const char *data, Py_ssize_t length) noexcept:
+        """Whether these bytes begin with the very head that the answer before began with."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.known)
+        return (length >= size and not self.headless
+                and memcmp(data, PyBytes_AS_STRING(self.known), <size_t>size) == 0)
+
+    cdef int begin_known(self, char *data, Py_ssize_t length) except -1:
+        """`digest_head` for such a head: status, length and all the rest are as they were."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.known)
+        self.head = self.known
+        self.unshown = True
+        self.state = IN_BODY
+        self.check_size(self.length)
+        return self.keep(data + size, self.only_own(length - size))
+
+    cdef Py_ssize_t only_own(self, Py_ssize_t length) noexcept:
+        """How many of these bytes belong to the body, whose length is known; others are surplus."""
+        if length > self.length - self.got:
+            length = <Py_ssize_t>(self.length - self.got)
+            self.surplus = True
+        return length
 
     cdef int feed(self, char *start, Py_ssize_t length) except -1:
         """Show bytes to the parser for messages without chunks; it must accept them."""
@@ -169,12 +201,13 @@ cdef class Reader:
         if head.codings:
             self.length = CHUNKED
             return self.begin_chunks(head, data, length)
-        if self.length >= 0:
-            self.check_size(self.length)
-            if behind > self.length:
-                behind = <Py_ssize_t>self.length
-                self.surplus = True
-        self.feed_head(data, head.end + (behind if self.length >= 0 else 0), head.end)
+        if self.length < 0:
+            self.feed_head(data, head.end, head.end)
+            return self.keep(data + head.end, behind)
+        self.check_size(self.length)
+        behind = self.only_own(behind)
+        self.feed_head(data, head.end + behind, head.end)
+        self.known = self.head
         return self.keep(data + head.end, behind)
 
     # -- bodies
@@ -189,11 +222,15 @@ cdef class Reader:
 
     cdef int digest_body(self, char *data, Py_ssize_t length) except -1:
         if self.length >= 0:
-            if length > self.length - self.got:
-                length = <Py_ssize_t>(self.length - self.got)
-                self.surplus = True
-            self.feed(data, length)
+            length = self.only_own(length)
+            self.show(data, length)
         return self.keep(data, length)
+
+    cdef int show(self, char *data, Py_ssize_t length) except -1:
+        """Let the parser count these bytes of a body too, if it saw the head."""
+        if not self.unshown:
+            self.feed(data, length)
+        return 0
 
     cdef int keep(self, char *data, Py_ssize_t length) except -1:
         """Keep bytes of a body without chunks; says whether it is complete."""
