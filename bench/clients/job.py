@@ -81,7 +81,7 @@ class Workload:
             return document()
         if self.kind == "post":
             return b'{"received": %d}' % self.upload
-        return SMALL if self.path == "/small" else pattern(self.size)
+        return SMALL if self.path in ("/small", "/varied") else pattern(self.size)
 
 
 def _small(connections: int) -> Workload:
@@ -99,6 +99,7 @@ WORKLOADS = {
     w.name: w
     for w in (
         *(_small(n) for n in (1, 10, 50, 200, 1000)),
+        Workload("varied-50", "the same, each answer's head another one", "/varied", len(SMALL)),
         Workload(
             "origins-20", "small JSON, 20 origins, 50 connections", "/small", len(SMALL), origins=20
         ),

@@ -120,7 +120,10 @@ CLIENTS = {
             "",
             is_async=False,
             only=frozenset(
-                {"small-1", "small-10", "small-50", "small-200", "small-1000", "body-100k", "tls"}
+                {
+                    *("small-1", "small-10", "small-50", "small-200", "small-1000"),
+                    *("varied-50", "body-100k", "tls"),
+                }
             ),
         ),
     )

@@ -6,6 +6,7 @@ Same paths, same bodies as the nginx site in `servers.py`; run as `granian --int
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ async def answer(scope: Any, protocol: Any) -> None:
     path = scope.path
     if path == "/small":
         protocol.response_bytes(200, JSON, SMALL)
+    elif path == "/varied":
+        fields = [field for field in JSON if field[0] != "x-request-id"]
+        fields.append(("x-request-id", uuid.uuid4().hex))
+        protocol.response_bytes(200, fields, SMALL)
     elif path.startswith("/asks/test/"):
         protocol.response_bytes(200, JSON, b'{"n": %d}' % int(path[11:]))
     elif path in ("/post", "/upload"):

@@ -76,6 +76,15 @@ add_header X-Content-Type-Options "nosniff";
 add_header X-Frame-Options "DENY";
 root {root}/files;
 location = /small {{ default_type application/json; return 200 '{small}'; }}
+location = /varied {{
+  default_type application/json;
+  add_header Cache-Control "no-cache";
+  add_header Vary "Accept-Encoding";
+  add_header X-Request-Id $request_id;
+  add_header X-Content-Type-Options "nosniff";
+  add_header X-Frame-Options "DENY";
+  return 200 '{small}';
+}}
 location ~ ^/asks/test/(\\d+)$ {{ default_type application/json; return 200 '{{"n": $1}}'; }}
 location = /post {{ default_type application/json; return 200 '{{"received": $content_length}}'; }}
 location = /upload {{
