@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar, final
 
 from typing_extensions import Self, disjoint_base
@@ -95,6 +95,7 @@ class ResponseCore:
         sent_head: bytes | None = None,
         origin: str | None = None,
         minor: int = 1,
+        complete: bool = True,
     ) -> None: ...
 
 @final
@@ -134,6 +135,7 @@ class Connection:
         max_body: int = -1,
         expect_seconds: float = 0.0,
         last: bool = False,
+        stops_at: Container[int] | None = None,
     ) -> Coroutine[Any, Any, _R]: ...
     async def carry_out(self, body: Any, stream: bool, expect_seconds: float) -> Any: ...
     def stream_into(self, response: ResponseCore) -> None: ...
@@ -247,6 +249,7 @@ class Planner:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     async def _ask(self, method: Any, url: Any, options: dict[str, Any]) -> Any: ...
 
+async def read_on(connection: Connection, response: ResponseCore, most: int = -1) -> None: ...
 def read_response(
     pieces: Iterable[bytes],
     *,

@@ -52,10 +52,12 @@ class PostResponseAuth(AuthBase):
 
     A subclass defines `async def __call__(self, response, request)`, called with the 401 and the
     request that it answers, and returns a dict of headers with which the request is sent once
-    more; an empty one gives the 401 to the caller.
+    more; an empty one gives the 401 to the caller. One that needs no more of the 401 than its
+    fields sets `reads_body` to False, and is not kept waiting for a body.
     """
 
     auth_attempted = False
+    reads_body = True
 
     def __init__(self) -> None:
         self.auth_attempted = False
@@ -126,6 +128,8 @@ class DigestAuth(PostResponseAuth):
     `proxy=True` answers Proxy-Authenticate. One object may serve any number of sessions and tasks.
     Raises `InvalidRequest` for control characters in user or password.
     """
+
+    reads_body = False
 
     def __init__(
         self, auth_info: tuple[str, str], encoding: str = "utf-8", *, proxy: bool = False

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import curio
 
 from . import hops, interception
+from ._hotpath import Connection, read_on
 from .auth import AuthBase, BasicAuth, PostResponseAuth
 from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody, clip
+from .passing_over import REDIRECTS, pass_over, statuses_to_stop_at
 from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
 from .stream_body import StreamBody
@@ -34,9 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "tracker_of"]
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
-DRAIN_LIMIT = 65536  # bytes of an uninteresting body read to save its connection
 
 
 class Conversation:
@@ -51,8 +51,10 @@ class Conversation:
         cookies: CookieTracker | None,
         fresh: bool = False,
         spent: float = 0.0,
+        stopped: Connection | None = None,
     ) -> None:
         self._transport = transport
+        self._stopped = stopped  # lent, at the head of the answer that is being looked at
         self._fresh = fresh
         self._request = request
         self._options = request.options
@@ -96,6 +98,7 @@ class Conversation:
                     self._keep_cookies(response)
                 following = await self._what_follows(response)
                 if following is None:
+                    await self._read_on(response)
                     break
                 tell = teller(self._request)
                 if tell is not None:
@@ -108,7 +111,7 @@ class Conversation:
                     await hops.ask(self, str(following.url))
             return await self._finish(response)
         except BaseException:
-            await _close(response)
+            await self._drop(response)
             raise
 
     # -- one exchange
@@ -138,7 +141,7 @@ class Conversation:
                         return response
                     await self._pass_over(response)
                 except BaseException:
-                    await _close(response)
+                    await self._drop(response)
                     raise
             tell = teller(request)
             if tell is not None:
@@ -174,17 +177,22 @@ class Conversation:
         over_the_wire = partial(self._send_over_the_wire, request, response, stream)
         if interception.current is None:
             await over_the_wire()
-        else:
+        else:  # whoever stands in, or looks on, gets bodies whole
             await interception.current.exchange(request, response, over_the_wire)
 
     async def _send_over_the_wire(
         self, request: PreparedRequest, response: BaseResponse, stream: bool
     ) -> None:
         fresh, self._fresh = self._fresh, False
+        stops_at = None
+        if not stream and interception.current is None:
+            stops_at = statuses_to_stop_at(self._options, self._auth, self._retry)
         used = await self._transport.send(
-            request, response, self._budget, stream=stream, fresh=fresh
+            request, response, self._budget, stream=stream, fresh=fresh, stops_at=stops_at
         )
-        if isinstance(response, StreamResponse):
+        if not stream:
+            self._stopped = None if response.is_complete else used
+        elif isinstance(response, StreamResponse):
             try:
                 response.attach(used)
             except BaseException:  # out of memory, Ctrl-C: nobody else would give it back
@@ -243,7 +251,10 @@ class Conversation:
         follow = self._options.follow_redirects
         if follow is None:
             follow = self._request.method != "HEAD"
-        return self._redirect(response) if follow else None
+        if not follow:
+            return None
+        await self._leave(response)  # also if it is one too many: the error has it
+        return self._redirect(response)
 
     def _crossed(self, response: BaseResponse) -> bool:
         """Whether a 408 was meant for the silence before our request (RFC 9110 §15.5.9).
@@ -322,12 +333,36 @@ class Conversation:
 
     async def _pass_over(self, response: BaseResponse) -> None:
         """Be done with an answer that only leads to the next: its connection is free after this."""
+        await self._leave(response)
         response.history = []
         self._history.append(response)
-        body = response.body
-        if isinstance(body, StreamBody):
-            body.decompress_data = False
-            await self._budget.spend(self._request, _drain(body))
+
+    async def _leave(self, response: BaseResponse) -> None:
+        if self._stopped is not None or isinstance(response.body, StreamBody):
+            await self._budget.spend(self._request, pass_over(response, self._stopped))
+            self._told(response)
+
+    async def _read_on(self, response: BaseResponse) -> None:
+        """Read what is left of an answer that leads nowhere else."""
+        if self._stopped is not None:
+            await self._budget.spend(self._request, read_on(self._stopped, response))
+            self._told(response)
+
+    def _told(self, response: BaseResponse) -> None:
+        """The connection that stopped is free."""
+        if self._stopped is not None and response.is_complete:
+            tell = teller(self._request)
+            if tell is not None:
+                tell("body", at=response.ended_at, size=len(response.body))
+        self._stopped = None
+
+    async def _drop(self, response: BaseResponse | None) -> None:
+        """Leave the body of an answer that nobody will get."""
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.abandon(response)
+        elif response is not None and isinstance(response.body, StreamBody):
+            await response.body.close()
 
     async def _finish(self, response: BaseResponse) -> BaseResponse:
         response.history = self._history
@@ -343,24 +378,6 @@ class Conversation:
                 outcome = callback(chunk)
                 if hasattr(outcome, "__await__"):
                     await outcome
-
-
-async def _close(response: BaseResponse | None) -> None:
-    """Leave the body of an answer that nobody will get."""
-    if response is not None and isinstance(response.body, StreamBody):
-        await response.body.close()
-
-
-async def _drain(body: StreamBody) -> None:
-    """Read a body that nobody wants to its end, unless it is long; its connection is free then."""
-    read = 0
-    try:
-        async for chunk in body:
-            read += len(chunk)
-            if read > DRAIN_LIMIT:
-                break
-    finally:
-        await body.close()
 
 
 def _values(response: BaseResponse, name: bytes) -> list[bytes]:

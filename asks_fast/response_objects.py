@@ -16,7 +16,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ._hotpath import HeaderTable, ResponseCore
-from .errors import AsksException, BadStatus, StreamConsumed, harmless, name_request
+from .errors import (
+    AsksException,
+    BadStatus,
+    ResponseTooLarge,
+    StreamConsumed,
+    harmless,
+    name_request,
+)
 from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody
 
 if TYPE_CHECKING:
@@ -234,7 +241,8 @@ class Response(BaseResponse):
         """The body, decompressed.
 
         Raises `DecodingError` for a corrupt or cut off one, `ResponseTooLarge` beyond
-        `max_decompressed`. A coding that is unknown here is left on.
+        `max_decompressed`. A coding that is unknown here is left on. In a `history`, also if the
+        body was left unread there.
         """
         content = self.known_content
         if content is None:
@@ -243,6 +251,12 @@ class Response(BaseResponse):
 
     def _decoded(self) -> bytes:
         """The body without the content codings that its fields name."""
+        if not self.is_complete:
+            raise ResponseTooLarge(
+                f"{self.method} {self.url}: the body of this {self.status_code} was left after "
+                f"{len(self.body)} bytes, for it led to another; with follow_redirects=False "
+                "a redirect is read whole"
+            )
         codings = self.content_codings()
         if not codings or not self.body or not self._option("decompress", True):
             return self.body
@@ -313,6 +327,7 @@ class Response(BaseResponse):
             state,
             self.history,
             (self._fallback, getattr(self, "_chosen", None)),
+            self.is_complete,
         )
 
     def iter_lines(self) -> list[str]:
@@ -327,6 +342,7 @@ def _thawed(
     state: tuple[str, str, str, str],
     history: list[Any],
     encodings: tuple[str, str | None],
+    complete: bool = True,
 ) -> Response:
     """A response that was pickled."""
     response = Response()
@@ -339,6 +355,7 @@ def _thawed(
         reason=reason.encode("utf-8", "replace"),
         sent_head=head,
         minor=int(version == "1.1"),
+        complete=complete,
     )
     response.url = url
     response.history = history

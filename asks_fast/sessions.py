@@ -111,10 +111,12 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         first: Any = None,
         fresh: bool = False,
         spent: float = 0.0,
+        stopped: Any = None,
     ) -> Response:
         """The long way; after a plan's exchange with its answer, or that it needs to go again.
 
-        `spent`: the seconds that this took of the request's `timeout`.
+        `spent`: the seconds that this took of the request's `timeout`. `stopped`: the connection,
+        if the answer is not complete.
         """
         options = RequestOptions({**self._defaults, **given} if self._defaults else given)
         target = self._locate(url, options)
@@ -124,7 +126,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
             self._learn(request, url, layers)
         if first is not None:
             first.request = request
-        return await self._converse(request, first, fresh, spent)
+        return await self._converse(request, first, fresh, spent, stopped)
 
     async def _converse(
         self,
@@ -132,6 +134,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         first: Any = None,
         fresh: bool = False,
         spent: float = 0.0,
+        stopped: Any = None,
     ) -> Response:
         tracker = self._cookie_tracker
         if request.options.persist_cookies is not None:
@@ -143,6 +146,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
             cookies=tracker,
             fresh=fresh,
             spent=spent,
+            stopped=stopped,
         )
         return await conversation.run(first)  # type: ignore[return-value]
 

@@ -55,7 +55,7 @@ CUTS: dict[str, list[tuple[str, str]]] = {
             '                    tell("turn", connection=turn.connection, reused=reused)\n',
             "",
         ),
-        ("request, response, stream, tell)", "request, response, stream, None)"),
+        ("response, stream, stops_at, tell)", "response, stream, stops_at, None)"),
         ("            if tell is not None:\n                tell.finish(response, stream)\n", ""),
     ],
     "asks_fast/sessions.py": [(" or teller(request) is not None", "")],

@@ -67,6 +67,7 @@ cdef class Connection:
     cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER
     cdef bint inside                # a task is in `exchange` or `read_piece`
     cdef bint sending               # the request is not out yet
+    cdef object stops_at            # statuses at whose head the exchange stops; None for none
     cdef bint last                  # the request asked for the connection to be closed after it
     cdef bint cut_short             # the request was not sent to its end: never to be reused
     cdef bint answered              # a byte of the answer came
@@ -330,17 +331,19 @@ cdef class Connection:
 
     def exchange(self, bytes head not None, ResponseCore response not None, *,
                  body=None, bint stream=False, bint headless=False, long long max_body=-1,
-                 double expect_seconds=0.0, bint last=False):
+                 double expect_seconds=0.0, bint last=False, stops_at=None):
         """Send a request, read the answer into `response`, give the connection back: an awaitable.
 
         `head` may end in a small body; `body` is sent behind it, piece by piece, after waiting up to
         `expect_seconds` for 100 Continue. With `stream` the call returns at the head and `read_piece`
         gives the rest. `headless`: the answer has no body whatever it says (HEAD). `last`: the
-        request says `Connection: close`, so nothing may follow it (RFC 9112 §9.6). Raises
+        request says `Connection: close`, so nothing may follow it (RFC 9112 §9.6). `stops_at`: statuses
+        of answers that need a look at their head first; if there is more of such a one the call returns
+        there, and `read_on` gives the rest. Raises
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
-        self.begin(head, response, headless, max_body, last)
+        self.begin(head, response, headless, max_body, last, stops_at)
         return self.carry_out(body, stream, expect_seconds)
 
     async def carry_out(self, body, bint stream, double expect_seconds):
@@ -375,6 +378,8 @@ cdef class Connection:
                 if found == MORE:
                     response.spoke = 0.0    # so far it was 100 Continue
             while found == MORE or (found == HEAD and not stream):
+                if found == HEAD and reader.status >= 300 and self.must_stop():
+                    break
                 if found == HEAD and reader.length - reader.got >= DIRECT_FROM:
                     response.body = await _read_directly(self)
                     found = END
@@ -479,8 +484,9 @@ cdef class Connection:
             self.pool.abandon(self)
 
     cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
-                    bint last) noexcept:
+                    bint last, stops_at) noexcept:
         self.response = response
+        self.stops_at = stops_at
         self.reader.headless = headless
         self.reader.max_body = max_body
         self.last = last
@@ -493,6 +499,10 @@ cdef class Connection:
         self.cut_by = NOBODY
         self.sending = self.inside = True
         self.bytes_out = 0
+
+    cdef bint must_stop(self) except -1:
+        """Whether this answer needs a look at its head before its body is read (on_the_way.pyx)."""
+        return self.stops_at is not None and self.reader.status in self.stops_at
 
     cdef Waiter finish(self):
         """The answer is complete: back to the pool, or closed if it can't be reused."""

@@ -35,8 +35,8 @@ cdef class ResponseCore:
         self.minor = 1
 
     def is_plain(self):
-        """Whether a look at the head is enough to say that no content coding is on the body."""
-        return self.headers.lacks(b"content-encoding")
+        """Whether a look at the head is enough to say that the body is the content: whole, not coded."""
+        return self.ended != 0.0 and self.headers.lacks(b"content-encoding")
 
     @property
     def reason_phrase(self):
@@ -137,9 +137,10 @@ cdef class ResponseCore:
         return self.ended != 0.0
 
     def assume(self, int status_code, HeaderTable headers, body=b"", *, reason=None,
-               bytes sent_head=None, str origin=None, int minor=1):
-        """Fill in an answer that came over no socket (recorded, or made by a test): all of it."""
-        self.began = self.headed = self.ended = now()
+               bytes sent_head=None, str origin=None, int minor=1, bint complete=True):
+        """Fill in an answer that came over no socket (recorded, pickled, or made by a test)."""
+        self.began = self.headed = now()
+        self.ended = self.headed if complete else 0.0
         self.status_code = status_code
         self.headers = headers
         self.body = body

@@ -120,6 +120,7 @@ cdef class Planner:
         cdef Pool pool
         cdef Waiter waiter
         cdef Connection connection = None
+        cdef Connection stopped = None      # at the head of an answer that may lead on
         cdef ResponseCore response = None
         cdef Py_ssize_t end
         cdef bytes head = None
@@ -171,7 +172,7 @@ cdef class Planner:
                         claimed = False
                         connection = await furnishing
                 if connection is not None:
-                    connection.begin(head, response, plan.headless, -1, False)
+                    connection.begin(head, response, plan.headless, -1, False, LEADING)
                 if limit <= 0.0:
                     await connection.carry_out(None, False, 0.0)
                 else:
@@ -182,6 +183,9 @@ cdef class Planner:
                     await timeout_after(limit, serve(plan, connection, head, response, turn))
                 if not leads_on(response.status_code):
                     return response
+                if response.ended == 0.0:
+                    stopped = connection if connection is not None else turn.connection
+                    connection = turn = None
             except errors.ServerClosedConnectionError as error:
                 if not error.stale or not (plan.idempotent or error.unsent):
                     raise
@@ -205,7 +209,12 @@ cdef class Planner:
                 elif turn is not None and turn.connection is not None and response is not None:
                     turn.connection.abandon(response)
             spent = now() - began if began else 0.0
-        return await self._request(method, url, options, response, fresh, spent)
+        if stopped is None:
+            return await self._request(method, url, options, response, fresh, spent)
+        try:
+            return await self._request(method, url, options, response, fresh, spent, stopped)
+        finally:
+            stopped.abandon(response)
 
 
 async def serve(Plan plan, Connection connection, bytes head, ResponseCore response, Turn turn):
@@ -213,10 +222,10 @@ async def serve(Plan plan, Connection connection, bytes head, ResponseCore respo
     if connection is None:
         connection = await plan.origin.pool.furnish(plan.origin, plan.opener, turn)
         turn.connection = connection
-        connection.begin(head, response, plan.headless, -1, False)
+        connection.begin(head, response, plan.headless, -1, False, LEADING)
     await connection.carry_out(None, False, 0.0)
 
 
 cdef inline bint leads_on(int status) noexcept:
-    """Whether another request may follow (RFC 9110 §15.4, §15.5.9), which is for the long way."""
+    """Whether another request may follow, which is for the long way: as `LEADING` says."""
     return 301 <= status <= 303 or status == 307 or status == 308 or status == 408

@@ -30,6 +30,7 @@ ROOMS = [
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
     ("who may hold a conversation before a redirect", ["hops"]),
+    ("what is read of an answer that leads on", ["passing_over"]),
     ("one prepared request", ["request", "options", "arguments"]),
     ("what an answer is", ["response_objects", "stream_body"]),
     ("connections", ["transport"]),

@@ -12,7 +12,7 @@ Not here: redirects, challenges, cookies, retries that a user asked for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -170,10 +170,12 @@ class Transport:
         *,
         stream: bool,
         fresh: bool = False,
+        stops_at: Container[int] | None = None,
     ) -> Connection:
         """Send a request and read its answer into `response`; with `stream`, only the head of it.
 
-        `fresh`: over a connection that served nobody before, and then it is not sent again.
+        So too, if there is more of it, of an answer whose status is in `stops_at`. `fresh`: over a
+        connection that served nobody before, and then it is not sent again.
         Returns the connection, which is the caller's only while `response` is not complete.
         Raises `ConnectivityError`, `BadHttpResponse`. Cancelled, it leaves no connection behind.
         """
@@ -206,7 +208,8 @@ class Transport:
                     reused = turn.connection is not None
                     tell("turn", connection=turn.connection, reused=reused)
                 used: Connection = await budget.spend(
-                    request, self._perform(turn, origin, head, request, response, stream, tell)
+                    request,
+                    self._perform(turn, origin, head, request, response, stream, stops_at, tell),
                 )
             except BaseException as error:
                 self._leave(turn, origin, response)
@@ -234,6 +237,7 @@ class Transport:
         request: PreparedRequest,
         response: BaseResponse,
         stream: bool,
+        stops_at: Container[int] | None,
         tell: Teller | None,
     ) -> Connection:
         options = request.options
@@ -256,6 +260,7 @@ class Transport:
             max_body=-1 if options.max_body is None else options.max_body,
             expect_seconds=expect,
             last=request.says_close,
+            stops_at=stops_at,
         )
         turn.unused = False
         await exchange

@@ -59,10 +59,10 @@ class Teller:
         self.marks = [("begun", time.monotonic())]
 
     def finish(self, response: BaseResponse, stream: bool) -> None:
-        """The answer is there; with `stream`, the head of it."""
+        """The answer is there, or with `stream` the head of it."""
         self("sent", at=response.sent_at)
         self("head", at=response.head_at, status=response.status_code)
-        if not stream:
+        if not stream and response.is_complete:
             self("body", at=response.ended_at, size=len(response.body))
         if self._request.options.timings:
             response.marks = self.marks
