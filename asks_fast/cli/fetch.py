@@ -25,11 +25,12 @@ from asks_fast.crawl.options import FetchOptions
 from asks_fast.crawl.pages import Fetched
 from asks_fast.crawl.plan import Plan, make_session, run_in_kernel
 from asks_fast.crawl.robots import load_protego
+from asks_fast.crawl.worker import CANNOT_WRITE, outcome_of
 from asks_fast.crawl.workers import Workers
 
 __all__ = ["command"]
 
-ALL_WELL, SOME_FAILED, WRONG, CANNOT_WRITE = 0, 1, 2, 23
+ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
 
 
 def rate(text: str) -> float:
@@ -291,15 +292,6 @@ async def _watched(running: Any, display: Display) -> int:
     if message is not None:
         QuietDisplay().note(message)
     return code
-
-
-async def outcome_of(running: Any) -> Exception | None:
-    """Let it run; the error that ended it, if one did."""
-    try:
-        await running.run()
-    except Exception as error:
-        return error
-    return None
 
 
 async def _heed(interrupts: Interrupts, running: Any, task: Any, display: Display) -> None:

@@ -29,7 +29,7 @@ from .plan import Plan, make_session, run_in_kernel
 __all__ = ["main"]
 
 EVERY = 0.5  # seconds between two reports
-CANNOT_WRITE = 23
+CANNOT_WRITE = 23  # the exit status of a worker, and of the whole command
 
 
 class _Requests:
@@ -75,10 +75,10 @@ async def _report(fetch: Fetch, source: Any, running: Any) -> None:
         await sleep(EVERY)
 
 
-async def _outcome(fetch: Fetch) -> Exception | None:
+async def outcome_of(running: Any) -> Exception | None:
     """Let it run; the error that ended it, if one did."""
     try:
-        await fetch.run()
+        await running.run()
     except Exception as error:
         return error
     return None
@@ -115,7 +115,7 @@ async def _main() -> int:
     async with make_session(plan.options) as session:
         fetch, ledger = plan.fetch(session, source, on_result)
         with Interrupts() as interrupts:
-            running = await spawn(_outcome, fetch)
+            running = await spawn(outcome_of, fetch)
             helpers = [
                 await spawn(_report, fetch, source, running, daemon=True),
                 await spawn(_heed, interrupts, fetch, running, daemon=True),

@@ -191,10 +191,6 @@ class Names:
     def __repr__(self) -> str:
         return f"<Names {len(self._kept)} kept, {len(self._under_way)} under way>"
 
-    def forget(self) -> None:
-        """Empty the cache; look-ups under way go on."""
-        self._kept.clear()
-
     async def resolve(self, host: str) -> tuple[str, ...]:
         """The addresses of `host`, at least one.
 
