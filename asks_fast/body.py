@@ -6,7 +6,8 @@ Rules:  everything that can be known to be wrong is found in `make_body`, before
         No byte goes out beyond the length announced, and another length is an error, after which
         the connection is of no use. A second pass that gives less than the first already gave is
         an error too: it was a one-shot stream in disguise.
-Not here: reading files (`sources`), multipart framing (`multipart`), chunk framing (hot path).
+Not here: files (`body_files`), iterables (`body_sources`), multipart framing (`multipart`), chunk
+        framing (hot path).
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import os
 from collections.abc import AsyncIterable, Callable, ItemsView, Iterable, Mapping
 from typing import Any
 
-from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest, UnreplayableBody
-from .file_sources import DiskSource, source_of_file
-from .sources import (
+from .body_files import DiskSource, source_of_file
+from .body_sources import (
     BYTES_TYPE,
     AsyncIterableSource,
     IterableSource,
@@ -28,6 +28,7 @@ from .sources import (
     checked_encode,
     media_type_of,
 )
+from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest, UnreplayableBody
 
 __all__ = ["Body", "BodyChunks", "make_body"]
 

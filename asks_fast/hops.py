@@ -6,7 +6,7 @@ gate, and a conversation that is about to follow a redirect in that task asks it
 
 Rules:  where no gate is registered, nothing is asked. A conversation is held only between two
         exchanges: it has no connection then, and goes on by another `run()`, in any task.
-Not here: when it goes on (`crawl.polite`), what is left behind on the way (`conversation`).
+Not here: when it goes on (`crawl.polite_run`), what is left behind on the way (`conversation`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Facts:  servers find the parts by the boundary alone, so it must be one that nob
         `"` `CR` `LF` become `%22` `%0D` `%0A`, everything else is sent in the form's encoding.
 Rules:  heads are built beforehand, contents are read from where they are while they are sent.
         The length is known ahead when that of every part is. All control bytes are escaped.
-Not here: opening and reading (`sources`), the Content-Length check (`body`).
+Not here: opening and reading (`body_files`), the Content-Length check (`body`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest
-from .file_sources import DiskSource, source_of_file
-from .sources import (
+from .body_files import DiskSource, source_of_file
+from .body_sources import (
     AsyncIterableSource,
     IterableSource,
     MemorySource,
@@ -27,6 +26,7 @@ from .sources import (
     checked_encode,
     media_type_of,
 )
+from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest
 
 __all__ = ["MultipartData", "MultipartSource", "build_multipart_body"]
 

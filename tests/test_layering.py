@@ -40,7 +40,7 @@ ROOMS = [
     ),
     (
         "their parts",
-        ["digest", "challenges", "file_sources", "sources", "codings", "coding_*", "charsets"],
+        ["digest", "challenges", "body_*", "codings", "coding_*", "charsets"],
     ),
     ("addresses and fields", ["urls", "url_*", "fields"]),
     ("kernel", ["kernel"]),

@@ -123,7 +123,7 @@ class Map:
             )
         kind: type[Run] = Run
         if politeness is not None:
-            from .polite import PoliteRun
+            from .polite_run import PoliteRun
 
             kind = PoliteRun
         self._run = kind(session, requests, concurrency, ordered, window, retries, politeness)

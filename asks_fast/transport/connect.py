@@ -7,7 +7,7 @@ Rules:  whatever fails is closed before the error leaves, cancellation and time-
         timer is armed here but the one between two addresses: the time limit is the caller's.
         What a certificate file or an extra must provide is asked for before anything is opened.
         `ssl` is imported with the first https route only.
-Not here: the pool, the exchange, the time limits, which route to take (routes.py).
+Not here: the pool, the exchange, the time limits, which route to take (routing.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .names import (
 )
 from .proxy_auth import ProxyLogins
 from .route import Route, TlsSettings
-from .routes import UNSET, Routes
+from .routing import UNSET, Routing
 from .sockets import SocketSettings, connect_unix
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Connector:
         happy_eyeballs_delay: float = DELAY,
         **route_options: Any,
     ) -> None:
-        self._routes = Routes(names_for=self._names_for, **route_options)
+        self._routes = Routing(names_for=self._names_for, **route_options)
         self._tcp_options = SocketSettings(keepalive, tuple(socket_options)).tcp_options()
         if not happy_eyeballs_delay >= 0:
             raise InvalidRequest("happy_eyeballs_delay= takes seconds, 0 or more")

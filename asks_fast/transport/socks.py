@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import InvalidRequest, ProxyError
 from .proxies import Proxy
-from .stream import receive, receive_exactly, send_all
+from .proxy_io import receive, receive_exactly, send_all
 
 __all__ = ["open_socks_tunnel", "require_python_socks"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProxyError, clip
-from .stream import receive, send_all
+from .proxy_io import receive, send_all
 
 __all__ = ["ProxyReply", "open_tunnel"]
 

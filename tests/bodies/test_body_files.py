@@ -14,8 +14,8 @@ import pytest
 from support.bodies import made, read
 
 from asks_fast.body import make_body
+from asks_fast.body_sources import PIECE
 from asks_fast.errors import BodyLengthMismatch, UnreplayableBody
-from asks_fast.sources import PIECE
 
 
 def test_path(tmp_path):

@@ -9,8 +9,8 @@ import curio
 import pytest
 from support.bodies import at_once, later, made, read
 
+from asks_fast.body_sources import PIECE
 from asks_fast.errors import BodyLengthMismatch, UnreplayableBody
-from asks_fast.sources import PIECE
 
 
 def test_other_async_file():

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asks_fast.body import make_body
+from asks_fast.body_sources import PIECE
 from asks_fast.errors import BodyLengthMismatch, InvalidHeader, InvalidRequest, UnreplayableBody
 from asks_fast.multipart import MultipartData, MultipartSource, build_multipart_body
-from asks_fast.sources import PIECE
 
 
 def read(body):

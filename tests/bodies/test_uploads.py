@@ -17,9 +17,9 @@ from support.steps import close, deaf, expect, expect_head, mark, repeat, send
 from support.sweep import sweep
 
 from asks_fast import DigestAuth, Session
+from asks_fast.body_sources import PIECE
 from asks_fast.errors import BodyLengthMismatch, InvalidRequest, UnreplayableBody
 from asks_fast.multipart import MultipartData
-from asks_fast.sources import PIECE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

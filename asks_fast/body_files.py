@@ -8,7 +8,7 @@ Facts:  a disk read can take seconds (cold cache, network file system) and curio
         of the compressed one, so only files known to be plain are asked for a size.
 Rules:  a path is checked at the call and opened when read. What we opened we close, without
         waiting for a disk; what the user opened stays open.
-Not here: what a source and a reader are (`sources`).
+Not here: what a source and a reader are (`body_sources`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import stat
 import threading
 from typing import Any
 
-from .sources import PIECE, Piece, Reader, Source, checked_piece
+from .body_sources import PIECE, Piece, Reader, Source, checked_piece
 
 __all__ = ["AsyncFileSource", "DiskSource", "FileSource", "source_of_file"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .names import Names
 
-__all__ = ["UNSET", "Routes"]
+__all__ = ["UNSET", "Routing"]
 
 
 class _Unset:
@@ -50,7 +50,7 @@ _OVERRIDES = frozenset(
 )
 
 
-class Routes:
+class Routing:
     """Makes the routes of one session, and keeps them.
 
     `names_for` turns a request's own `resolver` into the `Names` that stand for it.
@@ -96,7 +96,7 @@ class Routes:
         self._rotations: dict[tuple[Any, ...], ProxyRotation] = {}  # those of requests
 
     def __repr__(self) -> str:
-        return f"<Routes {len(self._kept)} kept, {self._rotation or self._proxy or 'no proxy'}>"
+        return f"<Routing {len(self._kept)} kept, {self._rotation or self._proxy or 'no proxy'}>"
 
     def rotates(self, proxy: Any = UNSET) -> bool:
         """Whether one origin's route differs from request to request, given its `proxy=`."""

@@ -5,7 +5,7 @@ Facts:  a list can be gone through again, a generator cannot; a piece of no byte
 Rules:  a `Source` says how much it has and whether it can start again; `open()` gives a `Reader`.
         `read()` returns b"" at the end and never before. A reader closes what it opened, and runs
         the `finally` of a generator that is left early.
-Not here: files (`file_sources`), multipart framing, the check of lengths (`body`, `multipart`).
+Not here: files (`body_files`), multipart framing, the check of lengths (`body`, `multipart`).
 """
 
 from __future__ import annotations
