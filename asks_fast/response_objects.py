@@ -246,11 +246,13 @@ class Response(BaseResponse):
         """
         content = self.known_content
         if content is None:
-            content = self.known_content = self.body if self.is_plain() else self._decoded()
+            content = self.known_content = self._decoded()
         return content
 
     def _decoded(self) -> bytes:
         """The body without the content codings that its fields name."""
+        if self.is_plain():
+            return self.body
         if not self.is_complete:
             raise ResponseTooLarge(
                 f"{self.method} {self.url}: the body of this {self.status_code} was left after "
@@ -313,9 +315,15 @@ class Response(BaseResponse):
             return self._json
 
     def _json_source(self) -> bytes | str:
-        """JSON is UTF-8, UTF-16 or UTF-32, which can be told (RFC 8259); else what is declared."""
-        declared = self.headers.get("content-type", "")
-        return self.text if "charset" in declared.lower() else self.content
+        """JSON is UTF-8, UTF-16 or UTF-32, which can be told (RFC 8259); else what is declared.
+
+        The decoded bytes are not kept: with the objects that they become they would put the next
+        tasks' documents out of the processor's cache.
+        """
+        if "charset" in self.headers.get("content-type", "").lower():
+            return self.text
+        content: bytes | None = self.known_content
+        return self._decoded() if content is None else content
 
     def __reduce__(self) -> Any:
         """Pickled without the request's head, which may hold credentials, but for its method."""
