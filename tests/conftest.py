@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
+import signal
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let every program that a test starts import the copy of asks_fast that is tested."""
+    """Let every program that a test starts import the copy of asks_fast that is tested, and hear
+    Ctrl-C, which a shell makes whatever it starts in the background ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     spec = importlib.util.find_spec("asks_fast")
     assert spec is not None
     assert spec.origin is not None, "asks_fast is not to be found"
