@@ -4,7 +4,7 @@ It closes connections that rested too long, cuts off servers that are silent too
 waiters whose turn came where nothing could be awaited (a response dropped unread).
 
 Facts:  a time limit on silence with a timer per request would cost two traps each; one round over
-        the connections in use, at most once a second, costs nothing that can be measured. A
+        the connections in use, about once a second, costs nothing that can be measured. A
         connection that is cut off wakes its task with the end of input.
 Rules:  the keeper lives while the pool has connections, in the kernel that uses the pool, and is
         a daemon: it keeps no program running. Cancelled by the end of a kernel, it is started
