@@ -21,6 +21,7 @@ cdef enum:
     SILENCE = 1         # the keeper: its patience ran out
     SESSION = 2         # the session was closed
     READER = 3          # another task closed the body
+    LIMIT = 4           # the keeper: the time for the whole exchange is over
 
 cdef object close_socket = Socket.__base__.close     # that of C
 cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, once TLS was met
@@ -64,7 +65,9 @@ cdef class Connection:
     cdef Py_ssize_t wakes_at        # bytes that must be there before we are woken (long_bodies.pyx)
     cdef int unread                 # of them, those that were there when the keeper last looked
     cdef Py_ssize_t last_chunked    # bytes of the last long body that came in chunks
-    cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER
+    cdef double limit               # seconds granted to the whole exchange,
+    cdef double until               # and when they are over; 0.0 for no limit
+    cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER, LIMIT
     cdef bint inside                # a task is in `exchange` or `read_piece`
     cdef bint sending               # the request is not out yet
     cdef object stops_at            # statuses at whose head the exchange stops; None for none
@@ -497,8 +500,14 @@ cdef class Connection:
         response.began = self.seen_at = now()
         self.answered = self.cut_short = False
         self.cut_by = NOBODY
+        self.until = 0.0
         self.sending = self.inside = True
         self.bytes_out = 0
+
+    cdef void end_within(self, double seconds) noexcept:
+        """Let the keeper cut the exchange off that long after its beginning."""
+        self.limit = seconds
+        self.until = self.response.began + seconds
 
     cdef bint must_stop(self) except -1:
         """Whether this answer needs a look at its head before its body is read (on_the_way.pyx)."""
@@ -526,6 +535,8 @@ cdef class Connection:
             return errors.SessionClosed("the session was closed while the request was under way")
         if self.cut_by == READER:
             return errors.StreamConsumed("the body was closed while it was being read")
+        if self.cut_by == LIMIT:
+            return errors.TotalTimeout(f"not done within timeout={self.limit:g} s", self.limit)
         if self.cut_by == SILENCE:
             if self.sending:
                 return errors.WriteTimeout(

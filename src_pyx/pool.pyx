@@ -12,6 +12,8 @@
 #         overtaken, by at most LOOKAHEAD times as many as there are connections.
 # Not here: the waiting itself (line.pyx), opening connections, retries, time limits.
 
+cdef double LONGEST_SLEEP = 1.0     # of the keeper, in seconds: it misses no limit that is as long
+
 cdef enum:
     LOOKAHEAD = 8       # how often the whole pool may turn over before the first in line gets any place
 
@@ -465,7 +467,7 @@ cdef class Pool:
     # -- the keeper's rounds
 
     def make_rounds(self):
-        """Close what rested too long, cut off who is silent too long.
+        """Close what rested too long, cut off who is silent too long or past the end of its time.
 
         Returns the seconds until the next round is due, or None when there is nothing to watch.
         """
@@ -492,10 +494,15 @@ cdef class Pool:
                     connection.cut_off(SILENCE)
             if granted and (soonest == 0.0 or due < soonest):
                 soonest = due
+            if connection.until and connection.inside:
+                if connection.until <= clock:
+                    connection.cut_off(LIMIT)
+                elif soonest == 0.0 or connection.until < soonest:
+                    soonest = connection.until
             connection = connection.made_before
         if soonest == 0.0:
-            return None if self.open == 0 else 1.0
-        return max(soonest - clock, 0.001)
+            return None if self.open == 0 else LONGEST_SLEEP
+        return min(max(soonest - clock, 0.001), LONGEST_SLEEP)
 
     cdef double end_of_rest(self, Connection connection) noexcept:
         cdef double due = connection.expires

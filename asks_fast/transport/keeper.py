@@ -1,11 +1,12 @@
 """The one task that looks after a pool while nobody else does.
 
-It closes connections that rested too long, cuts off servers that are silent too long, and wakes
-waiters whose turn came where nothing could be awaited (a response dropped unread).
+It closes connections that rested too long, cuts off servers that are silent too long and exchanges
+whose time is over (`timeout` of a second or more, of a request by plan), and wakes waiters whose
+turn came where nothing could be awaited (a response dropped unread).
 
-Facts:  a time limit on silence with a timer per request would cost two traps each; one round over
-        the connections in use, about once a second, costs nothing that can be measured. A
-        connection that is cut off wakes its task with the end of input.
+Facts:  a time limit with a timer per request would cost two traps each, and more than the request
+        itself; one round over the connections in use, about once a second, costs nothing that can
+        be measured. A connection that is cut off wakes its task with the end of input.
 Rules:  the keeper lives while the pool has connections, in the kernel that uses the pool, and is
         a daemon: it keeps no program running. Cancelled by the end of a kernel, it is started
         again by the next use in another kernel, never in the one that is ending.
@@ -24,8 +25,6 @@ from curio.traps import _future_wait, _get_kernel
 from .._hotpath import Pool
 
 __all__ = ["Keeper"]
-
-LONGEST_SLEEP = 1.0  # seconds: a limit that begins while the keeper sleeps is at least this long
 
 
 class _Alarm:
@@ -87,7 +86,7 @@ class Keeper:
                 await pool.settle()
                 if wait is None:
                     return
-                await curio.ignore_after(min(wait, LONGEST_SLEEP), _future_wait(self._alarm))
+                await curio.ignore_after(wait, _future_wait(self._alarm))
         except BaseException:
             self._ended = weakref.ref(kernel)
             raise

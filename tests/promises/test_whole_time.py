@@ -1,0 +1,102 @@
+"""`timeout` of a second or more on a kept connection: the keeper ends what no timer watches.
+
+The same promise as with a timer (test_cancellation.py): the error names request and limit, the
+place is free, the connection is closed, the session goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import curio
+import pytest
+from support.peer import MakePeer
+from support.steps import OK, drip, expect, repeat, send, stall
+
+from asks_fast import HSession
+from asks_fast.errors import ReadTimeout, TotalTimeout
+
+LIMIT = 1.0  # seconds: the least that is left to the keeper
+ANSWERING = [repeat(expect(), send(OK))]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
+CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"
+
+
+def nothing_under_way(session: Any) -> None:
+    stats = session.pool_stats()
+    assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([stall()], id="before the head"),
+        pytest.param([send(HEAD[:20]), stall()], id="in the head"),
+        pytest.param([send(HEAD + b"x" * 1000), stall()], id="in the body"),
+        pytest.param([send(HEAD + b"x" * 290_000), stall()], id="near the end of a long one"),
+        pytest.param([send(CHUNK), stall()], id="in a chunk"),
+        pytest.param([send(b"HTTP/1.1 200 OK\r\n\r\nabc"), stall()], id="before the server closes"),
+        pytest.param([drip(HEAD + b"x" * 5000, 1, 0.01)], id="byte by byte"),
+    ],
+)
+async def test_it_ends_what_does_not(peer: MakePeer, steps: list[Any]) -> None:
+    """Wherever the server stops, and also if it goes on and on."""
+    server = peer([expect(), send(OK), expect(), *steps], ANSWERING)
+    async with HSession(server.url, connections=1) as session:
+        await session.get(path="/first")
+        began = time.monotonic()
+        with pytest.raises(
+            TotalTimeout, match=r"^GET http://127.0.0.1:\d+/x: not done within timeout=1 s"
+        ) as caught:
+            await session.get(path="/x", timeout=LIMIT)
+        assert time.monotonic() - began >= LIMIT
+        assert caught.value.limit == LIMIT
+        nothing_under_way(session)
+        await server.until(lambda: server.connections[0].client_closed is not None)
+        assert (await session.get(path="/x")).status_code == 200
+
+
+async def test_the_sessions_own(peer: MakePeer) -> None:
+    """A limit that the session was made with holds for each of its requests."""
+    server = peer([expect(), send(OK), expect(), stall()], ANSWERING)
+    async with HSession(server.url, connections=1, timeout=LIMIT) as session:
+        await session.get(path="/first")
+        with pytest.raises(TotalTimeout, match=r"^GET http://127.0.0.1:\d+/x: .*timeout=1 s"):
+            await session.get(path="/x")
+        nothing_under_way(session)
+
+
+async def test_it_ends_with_its_request(peer: MakePeer) -> None:
+    """The next one over the same connection may take as long as it likes."""
+    server = peer([expect(), send(OK), expect(), send(OK), expect(), stall(), send(OK)])
+    async with HSession(server.url, connections=1) as session:
+        await session.get(path="/first")
+        await session.get(path="/second", timeout=LIMIT)
+        third = await curio.spawn(session.get(path="/third"))
+        await server.saw_requests(3)
+        await curio.sleep(LIMIT + 0.3)  # the second's time and a round of the keeper
+        server.release()
+        assert (await third.join()).status_code == 200
+        assert len(server.connections) == 1
+
+
+async def test_a_limit_around_it_stays_somebody_elses(peer: MakePeer) -> None:
+    """A shorter one of the program ends the request as itself, not as `TotalTimeout`."""
+    server = peer([expect(), send(OK), expect(), stall()], ANSWERING)
+    async with HSession(server.url, connections=1) as session:
+        await session.get(path="/first")
+        with pytest.raises(curio.TaskTimeout):
+            await curio.timeout_after(0.05, session.get(path="/x", timeout=60))
+        nothing_under_way(session)
+        assert (await session.get(path="/x")).status_code == 200
+
+
+async def test_silence_is_found_before_it(peer: MakePeer) -> None:
+    """`read_timeout` of the session holds beside it."""
+    server = peer([expect(), send(OK), expect(), stall()], ANSWERING)
+    async with HSession(server.url, connections=1, read_timeout=0.2, timeout=60) as session:
+        await session.get(path="/first")
+        with pytest.raises(ReadTimeout, match=r"silent for 0.2 s"):
+            await session.get(path="/x")
+        nothing_under_way(session)
