@@ -27,7 +27,6 @@ DIALS_OUT = [
     "tests/test_socket.py::test_create_connection",
 ]
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 FEWEST = 200  # tests that must pass on curio's kernel, so that two empty sets are no success
 TRIES = 5
 
@@ -86,7 +85,7 @@ def run_suite(suite: Path, report: Path, ours: bool, tests: list[str]) -> Outcom
         command += ["-n", "4", "--dist", "loadfile"]
     if ours:
         command += ["-p", "curio_on_asks_fast"]
-    path = os.pathsep.join([str(HERE), str(ROOT)])
+    path = os.pathsep.join([str(HERE), os.environ["PYTHONPATH"]])
     done = subprocess.run(
         [*command, *(tests or ["tests"])],
         cwd=suite,

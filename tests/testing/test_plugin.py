@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def run_pytest(directory: Path, source: str, *arguments: str, ini: str = "") -> str:
     """What a pytest with nothing but our plugin says about a test file."""
     (directory / "test_it.py").write_text(textwrap.dedent(source))
     (directory / "pytest.ini").write_text(f"[pytest]\naddopts = --strict-markers\n{ini}")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-m", "pytest", "-p", "asks_fast.testing.plugin", "-v"]
     command += ["-p", "no:cacheprovider", *arguments]
     done = subprocess.run(
