@@ -52,7 +52,7 @@ def suite(pytestconfig: pytest.Config) -> Path:
     if not (folder / "examples").is_dir():
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:"]
         command += ["--no-deps", "--dest", str(cache), f"{name}=={version}"]
-        if find_spec("setuptools"):  # else pip fetches it to read the sdist's metadata
+        if find_spec("setuptools") and find_spec("wheel"):  # else pip fetches them for the metadata
             command.append("--no-build-isolation")
         got = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         archives = list(cache.glob(f"*{version}.tar.gz"))
