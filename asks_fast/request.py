@@ -17,13 +17,13 @@ from .body import Body, make_body
 from .errors import InvalidHeader, InvalidRequest
 from .fields import Layers
 from .options import RequestOptions
+from .transport.retry import IDEMPOTENT_METHODS
 from .urls import Url, add_params, parse_url
 
 __all__ = ["AuthView", "PreparedRequest", "default_fields", "prepare", "request_of_head"]
 
 SMALL_BODY = 65536  # sent in one piece with the head
 NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNECT"})
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +88,7 @@ class PreparedRequest:
     @property
     def is_idempotent(self) -> bool:
         """Whether sending it twice does what sending it once does (RFC 9110 §9.2.2)."""
-        return self.method in IDEMPOTENT
+        return self.method in IDEMPOTENT_METHODS
 
     @property
     def can_replay(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from . import _hotpath
 from .body import Body, make_body
 from .fields import Layers
-from .request import IDEMPOTENT, SMALL_BODY, PreparedRequest
+from .request import SMALL_BODY, PreparedRequest
 from .response_objects import Response
 from .transport.dispatch import Transport
 from .urls import encode_params
@@ -65,7 +65,7 @@ def make_plan(
         fields,
         layers.names(),
         request.method in WITH_BODY,
-        request.method in IDEMPOTENT,
+        request.is_idempotent,
         Response,
         dress,
         transport.open,

@@ -3,7 +3,7 @@
 Rules:  `Map` is the reader's end, `run.Run` the workers'. Workers hold the run, the reader holds
         the map: a reader that just walks away closes a socket pair in its finalizer, and a task at
         the other end cancels the workers. `aclose` leaves nothing behind.
-Not here: the workers (`run`), politeness (`polite`).
+Not here: the workers (`run`), politeness (`polite_run`).
 """
 
 from __future__ import annotations

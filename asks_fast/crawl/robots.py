@@ -4,7 +4,7 @@
 
 Rules:  404 and other 4xx allow all; 5xx and no answer forbid all, for ten minutes (§2.3.1.4).
         At most 500 KiB are read (§2.5). Tasks that ask for the same origin share one fetch.
-Not here: when to ask, and what a crawl-delay does to the schedule (`schedule`, `polite`).
+Not here: when to ask, and what a crawl-delay does to the schedule (`schedule`, `polite_run`).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Facts:  curio changes task only at an await, so counters need no lock. Waking a 
         stock curio: one event wakes one task.
 Rules:  taken from the input and not yet given to the reader: never more than `window`.
         Workers live in one task group, and `close` leaves it empty.
-Not here: what the user holds (`mapping`), politeness (`polite` puts a scheduler in between).
+Not here: what the user holds (`mapping`), politeness (`polite_run` puts a scheduler between).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from curio import Task, TaskGroup, current_task, sleep
 from curio.sched import SchedFIFO
 
 from ..errors import ConnectivityError
+from ..transport.retry import IDEMPOTENT_METHODS
 from .jobs import Job, Result, SessionLike, base_of, prepare
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def is_worth_repeating(job: Job, result: Result) -> bool:
     """Another try may end otherwise, and does no harm."""
     if result.error is None and result.response.status_code not in RETRY_STATUSES:
         return False
-    if job.method.upper() not in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"):
+    if job.method.upper() not in IDEMPOTENT_METHODS:
         return False
     return result.error is None or isinstance(result.error, ConnectivityError)
 

@@ -8,7 +8,7 @@ Facts:  a host with waiting jobs is in one place: `ready` (in line), `timed` (wa
         in a heap), or full (its next `finish` puts it in line again).
 Rules:  nothing here waits; time is passed in. Each step is O(log hosts).
         A host that nothing is known about is forgotten, so a million hosts fit.
-Not here: how fast a host may be asked (`politeness`), performing (`polite`).
+Not here: how fast a host may be asked (`politeness`), performing (`polite_run`).
 """
 
 from __future__ import annotations

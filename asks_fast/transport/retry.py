@@ -29,6 +29,7 @@ from ..errors import (
 __all__ = ["IDEMPOTENT_METHODS", "Attempt", "Retry"]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""Once or several times is the same (RFC 9110 §9.2.2)."""
 """Methods that may be repeated without harm (RFC 9110 §9.2.2)."""
 
 _STATUSES = frozenset({429, 502, 503, 504})
