@@ -98,12 +98,20 @@ def run_suite(suite: Path, report: Path, ours: bool, tests: list[str]) -> Outcom
     assert report.exists(), done.stdout[-3000:] + done.stderr[-1000:]
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        file = case.get("classname", "").replace(".", "/") + ".py"
         kinds = {child.tag for child in case}
         result = "failed" if kinds & {"failure", "error"} else "passed"
-        found[f"{file}::{case.get('name')}"] = "skipped" if "skipped" in kinds else result
+        found[name_of(case, suite)] = "skipped" if "skipped" in kinds else result
     report.unlink()
     return found
+
+
+def name_of(case: ElementTree.Element, suite: Path) -> str:
+    """What pytest is to be told to run this test again; the report has dots all the way."""
+    parts = case.get("classname", "").split(".")
+    classes: list[str] = []
+    while len(parts) > 1 and not suite.joinpath(*parts).with_suffix(".py").is_file():
+        classes.insert(0, parts.pop())
+    return "::".join(["/".join(parts) + ".py", *classes, case.get("name", "")])
 
 
 def run_both(suite: Path, folder: Path, tests: list[str]) -> tuple[Outcomes, Outcomes]:
