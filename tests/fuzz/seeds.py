@@ -66,5 +66,6 @@ SEEDS: dict[str, list[bytes]] = {
         b"http:\\\\a\\b:c\\d@foo.com\\",
         b"javascript:alert(1)",
         b"http://xn--example-/",
+        b"//" + b"\xff" * 245 + b"o*\xc3\xb6",  # its error named all of it, escaped, twice
     ],
 }
