@@ -187,7 +187,7 @@ class ProxyError(ConnectionFailed):
 
 
 class ServerClosedConnectionError(ConnectivityError, ConnectionError):
-    """The server closed or reset the connection before its answer was complete.
+    """The server closed or reset the connection before its answer was complete, or the system did.
 
     `stale`: the connection had served before and not one byte of this answer came. `unsent`: not
     one byte of the request went out.

@@ -28,6 +28,10 @@ cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, on
 cdef object WantWrite = None
 
 
+cdef bint is_want_of_memory(code):
+    return code == ENOBUFS or code == ENOMEM
+
+
 cdef void meet_tls():
     global WantRead, WantWrite
     import ssl
@@ -163,7 +167,9 @@ cdef class Connection:
         """Send what the socket takes now; -1 when it takes nothing.
 
         A connection that is gone takes everything, so to say: what the server said before it went
-        is worth more than the failure to write, and if it said nothing the read will tell.
+        is worth more than the failure to write, and if it said nothing the read will tell. Not so one
+        that is there, and for which the system has no memory: its peer waits for the rest. TLS has
+        one error for both.
         """
         cdef Py_ssize_t taken
         if self.layer is not None:
@@ -172,7 +178,9 @@ cdef class Connection:
                 taken = self.layer.send(view) if self.engine is None else self.engine.write(view)
             except (WantWrite, WantRead):
                 return -1
-            except OSError:
+            except OSError as error:
+                if is_up(self.fd):
+                    raise self.broken(error)
                 self.cut_short = True
                 return length
         else:
@@ -180,6 +188,9 @@ cdef class Connection:
             if taken < 0:
                 if errno == EAGAIN:
                     return -1
+                error = OSError(errno, os.strerror(errno))
+                if is_up(self.fd):
+                    raise self.broken(error)
                 self.cut_short = True
                 return length
         self.bytes_out += taken
@@ -544,8 +555,13 @@ cdef class Connection:
             return errors.ReadTimeout(
                 f"the server was silent for {self.patience:g} s", self.patience)
         seen = self.reader.progress()
-        how = "closed the connection" if error is None else f"broke the connection ({error})"
-        failure = errors.ServerClosedConnectionError(f"the server {how} {seen}")
+        if error is None:
+            what = "the server closed the connection"
+        elif isinstance(error, OSError) and is_want_of_memory(error.errno):
+            what = f"the system gave up the connection ({error})"
+        else:
+            what = f"the server broke the connection ({error})"
+        failure = errors.ServerClosedConnectionError(f"{what} {seen}")
         failure.stale = self.exchanges > 0 and not self.answered
         failure.unsent = self.bytes_out == 0
         return failure
@@ -564,13 +580,16 @@ async def wait_either(Handle handle):
 
     That takes a descriptor; without one it is the writing alone that is waited for.
     """
+    poller = None
     try:
         poller = DefaultSelector()
+        poller.register(handle.fd, EVENT_READ | EVENT_WRITE)
     except OSError:
+        if poller is not None:
+            poller.close()
         await Trap(("trap_io", handle, EVENT_WRITE, "WRITE_WAIT"))
         return
     try:
-        poller.register(handle.fd, EVENT_READ | EVENT_WRITE)
         await Trap(("trap_io", poller, EVENT_READ, "WRITE_WAIT"))
         await Trap(("trap_io_release", poller))
     finally:

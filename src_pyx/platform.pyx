@@ -9,7 +9,7 @@ from cpython.exc cimport PyErr_SetInterrupt
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
 from libc.string cimport memchr, memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -44,6 +44,7 @@ cdef extern from *:
 
 cdef extern from *:
     """
+    #include <poll.h>
     #include <sched.h>
     #include <sys/ioctl.h>
     #include <sys/socket.h>
@@ -51,6 +52,11 @@ cdef extern from *:
     {
         int bytes = 0;
         return ioctl(fd, FIONREAD, &bytes) < 0 ? 0 : bytes;
+    }
+    static int asks_is_up(int fd)
+    {
+        struct pollfd look = {fd, 0, 0};
+        return poll(&look, 1, 0) == 0;      /* errors and hang-ups are told unasked */
     }
     static int asks_linger(int fd, int enough, int looks)
     {
@@ -73,6 +79,8 @@ cdef extern from *:
     """
     # Bytes received and not read yet; 0 if that can't be told.
     int unread_bytes "asks_unread"(int fd) noexcept nogil
+    # Whether a connection is neither broken nor closed by its peer for good.
+    bint is_up "asks_is_up"(int fd) noexcept nogil
     # The same, after giving way to others up to `looks` times while it is less than `enough`.
     int linger "asks_linger"(int fd, int enough, int looks) noexcept nogil
     # Report the socket as readable from so many bytes on, or at its end; -1 if that can't be had.

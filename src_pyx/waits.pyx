@@ -32,6 +32,9 @@ cdef class Trap:
     def send(self, answer):
         if isinstance(answer, BaseException):
             self.asked = False
+            if isinstance(answer, OSError):     # no memory for one more, or too many watched
+                raise errors.ServerClosedConnectionError(
+                    f"the system can't watch the connection ({answer})") from answer
             raise answer
         return self.__next__()
 

@@ -116,8 +116,10 @@ class LocalServer:
         while True:
             try:
                 sock, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError:  # no descriptor for it, say; the next one may have one
+                if self._stopping.wait(0.01):
+                    return
+                continue
             with self._lock:
                 if self._stopping.is_set():
                     sock.close()
