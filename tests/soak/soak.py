@@ -4,13 +4,15 @@ Facts:  the server is `chaos.misbehaving` in a process of its own; each request 
         treated: mostly well (with and without keep-alive, chunked, compressed, redirected, with
         cookies), one in twenty badly (cut off, reset, silent, no HTTP), some are cancelled.
 Rules:  figures are taken ten times on the way: requests a second, memory in use (RSS), Python's
-        objects, descriptors. The run fails if an answer was wrong, a good request failed,
-        descriptors are left, or memory grew after the first tenth.
+        objects, descriptors; `--write` puts them into docs/reliability.md. The run fails if an
+        answer was wrong, a good request failed, descriptors are left, or memory grew after the
+        first tenth.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import gc
 import json
 import os
@@ -19,6 +21,7 @@ import random
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ from asks_fast.errors import AsksException
 WELL = ("ok", "ok", "ok", "ok", "chunked", "packed", "moved", "says_close", "closes", "interim")
 BADLY = tuple(name for name in CUT if name not in ("silent", "stalls", "endless_head"))
 STEPS = 10
+MARKS = ("<!-- soak -->", "<!-- end of soak -->")
 GROWTH = 8 << 20  # bytes of memory that may be added after the first tenth
 
 
@@ -127,10 +131,22 @@ class Soak:
         return figures
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a soak went: its figures, the outcomes counted, and what was wrong."""
+
+    figures: list[dict[str, Any]]
+    outcomes: Counter[str]
+    descriptors: tuple[int, int]
+    seconds: float
+    wrong: list[str]
+
+
 def soak(
     requests: int, *, tasks: int = 100, connections: int = 20, seed: int = 1, kernel: str = "stock"
-) -> list[str]:
-    """Run it; what is wrong with how it went."""
+) -> Outcome:
+    """Run it."""
+    began = time.monotonic()
     with misbehaving_server() as url:
         run = Soak(url, seed)
         at_start = descriptors()
@@ -147,7 +163,47 @@ def soak(
         wrong.append(f"memory grew by {grown} KiB")
     if at_end > at_start:
         wrong.append(f"{at_end - at_start} descriptors were left open")
-    return wrong
+    return Outcome(figures, run.outcomes, (at_start, at_end), time.monotonic() - began, wrong)
+
+
+def report(outcome: Outcome, given: argparse.Namespace) -> str:
+    """The figures as they stand in docs/reliability.md."""
+    counted = outcome.outcomes
+    kernel = "our" if given.kernel == "own" else "curio's"
+    lines = [
+        f"The soak: {given.requests:,} requests by {given.tasks} tasks over {given.connections} "
+        f"connections, in {kernel} kernel, in {outcome.seconds:.0f} s, on "
+        f"{datetime.date.today():%-d %B %Y}, Python {platform.python_version()}: "
+        f"{'nothing wrong' if not outcome.wrong else 'FAILED'}.",
+        "",
+        "| after | RSS | Python objects | descriptors |",
+        "|---|---|---|---|",
+    ]
+    for one in (outcome.figures[0], outcome.figures[STEPS // 2 - 1], outcome.figures[-1]):
+        lines.append(
+            f"| {one['requests']:,} requests | {one['rss_kib']:,} KiB | {one['objects']:,} | "
+            f"{one['descriptors']} |"
+        )
+    before, after = outcome.descriptors
+    lines += [
+        f"| close of the session | | | {after}; {before} before it |",
+        "",
+        f"{counted['answered']:,} were answered, each with its own answer; "
+        f"{counted['failed as it should']:,} failed because the server made them fail;",
+        f"{counted['cancelled']:,} were cancelled; {counted['not sent twice']:,} were POSTs that "
+        "met a connection which the server was just closing",
+        "without a word, and were not sent a second time (promise 4); "
+        f"{counted['failed']:,} failed without cause.",
+    ]
+    return "\n".join(lines)
+
+
+def write(text: str) -> None:
+    """Put the figures where the last ones stand."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+    before, _, rest = page.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
 
 
 def main() -> int:
@@ -157,9 +213,14 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kernel", choices=sorted(KERNELS), default="stock")
-    wrong = soak(**vars(parser.parse_args()))
-    print("\n".join(["FAILED", *wrong]) if wrong else "passed")
-    return int(bool(wrong))
+    parser.add_argument("--write", action="store_true", help="the figures to docs/reliability.md")
+    given = parser.parse_args()
+    options = {name: value for name, value in vars(given).items() if name != "write"}
+    outcome = soak(**options)
+    if given.write:
+        write(report(outcome, given))
+    print("\n".join(["FAILED", *outcome.wrong]) if outcome.wrong else "passed")
+    return int(bool(outcome.wrong))
 
 
 if __name__ == "__main__":
