@@ -33,20 +33,20 @@ def failing_calls(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(library)
 
 
-@pytest.mark.parametrize("kernel", ["stock", "own"])
+@pytest.mark.parametrize("run_by", ["stock", "own"])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_failing_calls(
     failing_calls: str,
     app_server: Server,
     tls_server: Server,
     certificate_authority: Any,
-    kernel: str,
+    run_by: str,
     tls: bool,
     tmp_path: Path,
 ) -> None:
     """Interrupted, empty and short calls harm no request; failing ones harm their own."""
     url = tls_server.url if tls else app_server.url
-    command = [sys.executable, str(HERE / "failing_calls.py"), url, kernel]
+    command = [sys.executable, str(HERE / "failing_calls.py"), url, run_by]
     if tls:
         certificate_authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         command.append(str(tmp_path / "ca.pem"))
