@@ -57,6 +57,7 @@ class ResponseCore:
     known_content: bytes | None
     history: Any
     peer: Any
+    attempts: int
     reused: bool
     url: str
     timed: bool
@@ -232,12 +233,16 @@ class Plan:
         target: bytes,
         fields: bytes,
         names: frozenset[str],
-        takes_body: bool,
-        idempotent: bool,
         response_class: type[ResponseCore],
         dress: Callable[[Plan, Mapping[str, Any]], tuple[Any, bytes, float] | None],
         opener: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
         watch: Callable[[], Awaitable[None]],
+        *,
+        takes_body: bool,
+        idempotent: bool,
+        stops_at: Container[int],
+        resends: bool = True,
+        persistent: bool = False,
         limit: float = 0.0,
     ) -> Plan: ...
     def what(self, path: str, query: bytes | None = None) -> str: ...

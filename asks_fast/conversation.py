@@ -82,20 +82,17 @@ class Conversation:
             raise TypeError(f"auth must be an auth object or (user, password), not {auth!r}")
         return auth  # type: ignore[no-any-return]
 
-    async def run(self, first: BaseResponse | None = None) -> BaseResponse:
-        """Hold the conversation; `first` is the answer to the first exchange if there was one.
+    async def run(self, tried: BaseResponse | ConnectivityError | None = None) -> BaseResponse:
+        """Hold the conversation; `tried` is how the first exchange ended if there was one.
 
         Returns the final answer: a `Response`, or a `StreamResponse` with `stream=True`. Whatever
         ends it early leaves no connection behind. Raises `Held` before a redirect is followed where
         a gate says so (`hops`); called again, it goes on from there.
         """
-        response = first
+        response = None
         try:
             while True:
-                if response is None:
-                    response = await self._exchange()
-                elif self._tracker is not None:
-                    self._keep_cookies(response)
+                response = await self._exchange(tried)
                 following = await self._what_follows(response)
                 if following is None:
                     await self._read_on(response)
@@ -104,7 +101,7 @@ class Conversation:
                 if tell is not None:
                     tell("again", status=response.status_code, url=str(following.url))
                 await self._pass_over(response)
-                response = None
+                response = tried = None
                 is_hop = following is not self._request
                 self._request = following
                 if is_hop and hops.gates:
@@ -116,18 +113,16 @@ class Conversation:
 
     # -- one exchange
 
-    async def _exchange(self) -> BaseResponse:
+    async def _exchange(self, tried: BaseResponse | ConnectivityError | None) -> BaseResponse:
         request = self._request
-        await self._dress(request)
-        stream = self._options.stream or self._options.callback is not None
+        if tried is None:
+            await self._dress(request)
         number = 0
         while True:
             number += 1
-            response: BaseResponse = StreamResponse() if stream else Response()
-            response.equip(self._options, self._encoding)
             self._attempts += 1
             try:
-                await self._send(request, response, stream)
+                response = await self._try(request) if tried is None else _outcome(tried)
             except ConnectivityError as error:
                 error.attempts = self._attempts
                 pause = self._pause(number, error=error)
@@ -143,6 +138,7 @@ class Conversation:
                 except BaseException:
                     await self._drop(response)
                     raise
+            tried = None
             tell = teller(request)
             if tell is not None:
                 tell("retry", attempt=number + 1, pause=pause)
@@ -173,12 +169,16 @@ class Conversation:
             )
         )
 
-    async def _send(self, request: PreparedRequest, response: BaseResponse, stream: bool) -> None:
+    async def _try(self, request: PreparedRequest) -> BaseResponse:
+        stream = self._options.stream or self._options.callback is not None
+        response: BaseResponse = StreamResponse() if stream else Response()
+        response.equip(self._options, self._encoding)
         over_the_wire = partial(self._send_over_the_wire, request, response, stream)
         if interception.current is None:
             await over_the_wire()
         else:  # whoever stands in, or looks on, gets bodies whole
             await interception.current.exchange(request, response, over_the_wire)
+        return response
 
     async def _send_over_the_wire(
         self, request: PreparedRequest, response: BaseResponse, stream: bool
@@ -378,6 +378,12 @@ class Conversation:
                 outcome = callback(chunk)
                 if hasattr(outcome, "__await__"):
                     await outcome
+
+
+def _outcome(tried: BaseResponse | ConnectivityError) -> BaseResponse:
+    if isinstance(tried, ConnectivityError):
+        raise tried
+    return tried
 
 
 def _values(response: BaseResponse, name: bytes) -> list[bytes]:

@@ -60,11 +60,9 @@ class BaseResponse(ResponseCore):
         "_encoding",
         "_options",
         "_request",
-        "attempts",
         "marks",
     )
 
-    attempts: int  # exchanges that were begun for this answer; set by the long way only
     history: list[BaseResponse]  # the answers on the way here: redirects, challenges
     marks: list[tuple[str, float]]  # the steps of the exchange; set where timings were asked for
 

@@ -10,20 +10,39 @@ Not here: the sending (`src_pyx/swift.pyx`), which plan serves which request (`s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from . import _hotpath
 from .body import Body, make_body
 from .fields import Layers
+from .passing_over import statuses_to_stop_at
 from .request import SMALL_BODY, PreparedRequest
 from .response_objects import Response
 from .transport.dispatch import Transport
+from .transport.retry import Retry
 from .urls import encode_params
 
-__all__ = ["PLANNED", "is_plain", "make_plan", "seconds"]
+if TYPE_CHECKING:
+    from .options import RequestOptions
+
+__all__ = ["PLANNED", "SETTLED", "is_plain", "make_plan"]
 
 # The options that a request sent by a plan may have.
 PLANNED = frozenset({"path", "params", "headers", "data", "json", "timeout"})
+
+# The defaults that a session may have whose requests go by a plan.
+SETTLED = frozenset(
+    {
+        "connection_timeout",
+        "follow_redirects",
+        "max_redirects",
+        "read_timeout",
+        "retries",
+        "timeout",
+        "write_timeout",
+    }
+)
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
@@ -51,12 +70,19 @@ def make_plan(
     request: PreparedRequest,
     target: str,
     layers: Layers,
-    limit: float,
-) -> _hotpath.Plan:
+    options: RequestOptions,
+) -> _hotpath.Plan | None:
     """The plan for requests like this one, with a path behind `target`; `layers` are its fields.
 
-    `limit` is the session's `timeout` in seconds, 0.0 or less for none.
+    `options` are the session's own. None where a plan can't keep to them.
     """
+    limit = seconds(options.timeout)
+    retry = Retry.of(options.retries) if "retries" in options.explicit else None
+    stops_at = statuses_to_stop_at(options, None, retry)
+    if limit is None or stops_at is None or options.pool_timeout is not None:
+        return None
+    if min(options.read_timeout or 1.0, options.write_timeout or 1.0) < 1.0:
+        return None  # the keeper would have to be told
     fields = _hotpath.render_fields([("Host", request.url.authority), *layers.pairs()])
     return _hotpath.Plan(
         origin,
@@ -64,13 +90,16 @@ def make_plan(
         target.encode("ascii"),
         fields,
         layers.names(),
-        request.method in WITH_BODY,
-        request.is_idempotent,
         Response,
         dress,
-        transport.open,
+        partial(transport.open, limit=options.connection_timeout),
         transport.watch,
-        limit,
+        takes_body=request.method in WITH_BODY,
+        idempotent=request.is_idempotent,
+        stops_at=stops_at,
+        resends=options.retries != 0,
+        persistent=retry is not None,
+        limit=limit,
     )
 
 

@@ -24,7 +24,6 @@ from .errors import InvalidURL
 from .fields import Layers
 from .options import (
     CONNECTOR_OPTIONS,
-    DEFAULT_READ_TIMEOUT,
     POOL_OPTIONS,
     SESSION_DEFAULTS,
     RequestOptions,
@@ -32,7 +31,7 @@ from .options import (
 )
 from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
-from .session_plans import PLANNED, is_plain, make_plan, seconds
+from .session_plans import PLANNED, SETTLED, is_plain, make_plan
 from .session_settings import Settings
 from .session_verbs import Verbs
 from .transport.connect import Connector
@@ -80,7 +79,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         connector = {name: options.pop(name) for name in CONNECTOR_OPTIONS & options.keys()}
         if options.keys() - SESSION_DEFAULTS:
             raise unexpected(type(self).__name__, options.keys() - SESSION_DEFAULTS)
-        RequestOptions(options, type(self).__name__)  # what is wrong shows here
+        settled = RequestOptions(options, type(self).__name__)  # what is wrong shows here
         super().__init__(base, endpoint, headers, encoding, options)
         self._ssl_context = connector.get("ssl_context")
         self._source_address = connector.get("source_address")
@@ -89,7 +88,8 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
         # What every request gets that says nothing else, those by a plan included.
-        self._transport.pool.patience = self._transport.pool.write_patience = DEFAULT_READ_TIMEOUT
+        self._transport.pool.patience = settled.read_timeout or 0.0
+        self._transport.pool.write_patience = settled.write_timeout or 0.0
 
     @property
     def cookie_tracker_obj(self) -> Any:
@@ -108,15 +108,16 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         method: str,
         url: Any,
         given: Any,
-        first: Any = None,
+        tried: Any = None,
         fresh: bool = False,
         spent: float = 0.0,
         stopped: Any = None,
     ) -> Response:
-        """The long way; after a plan's exchange with its answer, or that it needs to go again.
+        """The long way; after a plan's exchange with how it ended, or that it needs to go again.
 
-        `spent`: the seconds that this took of the request's `timeout`. `stopped`: the connection,
-        if the answer is not complete.
+        `tried`: its answer, or the error for the session's `retries` to see. `spent`: the seconds
+        that this took of the request's `timeout`. `stopped`: the connection, if the answer is not
+        complete.
         """
         options = RequestOptions({**self._defaults, **given} if self._defaults else given)
         target = self._locate(url, options)
@@ -124,14 +125,12 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         request = prepare(method, target, layers, options, self.encoding)
         if given.keys() <= PLANNED:
             self._learn(request, url, layers)
-        if first is not None:
-            first.request = request
-        return await self._converse(request, first, fresh, spent, stopped)
+        return await self._converse(request, tried, fresh, spent, stopped)
 
     async def _converse(
         self,
         request: PreparedRequest,
-        first: Any = None,
+        tried: Any = None,
         fresh: bool = False,
         spent: float = 0.0,
         stopped: Any = None,
@@ -148,7 +147,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
             spent=spent,
             stopped=stopped,
         )
-        return await conversation.run(first)  # type: ignore[return-value]
+        return await conversation.run(tried)  # type: ignore[return-value]
 
     def prepare(
         self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
@@ -193,10 +192,8 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
         """Keep a plan for requests like this one, if they need nothing that a plan can't do."""
-        limit = seconds(self._defaults.get("timeout"))
         if (
-            self._defaults.keys() - {"timeout"}
-            or limit is None
+            self._defaults.keys() - SETTLED
             or self._cookie_tracker is not None
             or self.encoding != "utf-8"
             or not is_plain(request, layers)
@@ -213,7 +210,10 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
             key, target = (request.method, request.url.origin), "/"
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
-        self._plans[key] = make_plan(self._transport, origin, request, target, layers, limit)
+        options = RequestOptions(self._defaults)
+        plan = make_plan(self._transport, origin, request, target, layers, options)
+        if plan is not None:
+            self._plans[key] = plan
 
     # -- lifetime
 

@@ -5,9 +5,6 @@
 # Rules:  until one of these two is done with it, the connection is lent, and nobody reads from it.
 # Not here: what leads where, and how much of it is worth reading (asks_fast/passing_over.py).
 
-# The answers to a request by plan that may lead on (RFC 9110 §15.4, §15.5.9): for the long way.
-cdef object LEADING = frozenset((301, 302, 303, 307, 308, 408))
-
 
 async def read_on(Connection connection not None, ResponseCore response not None, long long most=-1):
     """Read the body of an answer at whose head the exchange stopped, to its end.

@@ -15,6 +15,7 @@ cdef class ResponseCore:
     cdef public object known_content        # the body decoded; None until it is asked for
     cdef list led_here                      # the responses before this one; None while there are none
     cdef public object peer                 # (address, port) of the other side, None if unknown
+    cdef public int attempts                # exchanges that were begun for this answer
     cdef public bint reused                 # came over a connection that had served before
     cdef bytes raw_head                     # of the answer, as it came
     cdef bytes reason                       # where there is no raw head
@@ -33,6 +34,7 @@ cdef class ResponseCore:
         self.headers = NO_FIELDS
         self.body = b""
         self.minor = 1
+        self.attempts = 1
 
     def is_plain(self):
         """Whether a look at the head is enough to say that the body is the content: whole, not coded."""

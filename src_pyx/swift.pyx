@@ -25,6 +25,9 @@ cdef class Plan:
     cdef readonly object names      # of the fields in it, lower case
     cdef readonly bint takes_body   # a request of this method has one, if empty
     cdef bint idempotent
+    cdef bint resends               # once more where a kept connection was stale
+    cdef bint persistent            # the session's `retries` are to see what fails
+    cdef object stops_at            # the statuses of answers that may lead on: for the long way
     cdef bint headless
     cdef bint bare                  # nothing but "/" stands in front of the path
     cdef double limit               # the session's `timeout` in seconds; 0.0 for none
@@ -34,12 +37,16 @@ cdef class Plan:
     cdef object watch               # async: sees to it that the pool has a keeper
 
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
-                  bytes fields not None, names, bint takes_body, bint idempotent, response_class,
-                  dress, opener, watch, double limit=0.0):
+                  bytes fields not None, names, response_class, dress, opener, watch, *,
+                  bint takes_body, bint idempotent, stops_at, bint resends=True,
+                  bint persistent=False, double limit=0.0):
         self.origin = origin
         self.names = names
         self.takes_body = takes_body
         self.idempotent = idempotent
+        self.resends = resends
+        self.persistent = persistent
+        self.stops_at = stops_at
         self.dress = dress
         self.bare = target == b"/"
         self.before = method + b" " + (b"" if self.bare else target)
@@ -130,7 +137,7 @@ cdef class Planner:
         cdef bint fresh = False, dressed = False, claimed = False
         cdef Turn turn = None
         cdef double limit = 0.0, spent = 0.0, began = 0.0
-        path = None
+        path = failed = None
         if interception.current is not None:
             pass        # it is to see the request whole
         elif url is None:
@@ -174,7 +181,7 @@ cdef class Planner:
                         claimed = False
                         connection = await furnishing
                 if connection is not None:
-                    connection.begin(head, response, plan.headless, -1, False, LEADING)
+                    connection.begin(head, response, plan.headless, -1, False, plan.stops_at)
                 if limit <= 0.0:
                     await connection.carry_out(None, False, 0.0)
                 elif limit >= LONGEST_SLEEP and connection is not None and pool.kick is not None:
@@ -187,20 +194,26 @@ cdef class Planner:
                     turn.unused = claimed
                     claimed = False
                     await timeout_after(limit, serve(plan, connection, head, response, turn))
-                if not leads_on(response.status_code):
+                if response.status_code not in plan.stops_at:
                     return response
                 if response.ended == 0.0:
                     stopped = connection if connection is not None else turn.connection
                     stopped.until = 0.0     # what is left of it the long way sees to
                     connection = turn = None
             except errors.ServerClosedConnectionError as error:
-                if not error.stale or not (plan.idempotent or error.unsent):
+                if error.stale and plan.resends and (plan.idempotent or error.unsent):
+                    fresh = True    # once more, and not over another one that may be stale
+                elif plan.persistent:
+                    failed = error
+                else:
                     raise
                 response = None
-                fresh = True    # once more, and not over another one that may be stale
             except errors.AsksException as error:
                 errors.name_request(error, plan.what(path, query))
-                raise
+                if not plan.persistent or not isinstance(error, errors.ConnectivityError):
+                    raise
+                failed = error
+                response = None
             except TaskTimeout:
                 if turn is None:
                     raise       # the limit of somebody outside
@@ -217,7 +230,8 @@ cdef class Planner:
                     turn.connection.abandon(response)
             spent = now() - began if began else 0.0
         if stopped is None:
-            return await self._request(method, url, options, response, fresh, spent)
+            tried = response if failed is None else failed
+            return await self._request(method, url, options, tried, fresh, spent)
         try:
             return await self._request(method, url, options, response, fresh, spent, stopped)
         finally:
@@ -229,10 +243,5 @@ async def serve(Plan plan, Connection connection, bytes head, ResponseCore respo
     if connection is None:
         connection = await plan.origin.pool.furnish(plan.origin, plan.opener, turn)
         turn.connection = connection
-        connection.begin(head, response, plan.headless, -1, False, LEADING)
+        connection.begin(head, response, plan.headless, -1, False, plan.stops_at)
     await connection.carry_out(None, False, 0.0)
-
-
-cdef inline bint leads_on(int status) noexcept:
-    """Whether another request may follow, which is for the long way: as `LEADING` says."""
-    return 301 <= status <= 303 or status == 307 or status == 308 or status == 408

@@ -1,0 +1,134 @@
+"""What a session was told for all its requests holds by plan as it does the long way.
+
+The same server, the same session, the same request: by plan, and with an option that no plan
+knows and that changes nothing. What comes of it, and what the server sees of it, is the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from support.peer import MakePeer, Peer
+from support.steps import OK, close, expect, repeat, reset, send, stall
+
+from asks_fast import HSession, Retry, Timeouts
+from asks_fast.errors import AsksException
+
+LONG = {"raw_url": False}
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+THERE = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
+LATE = b"HTTP/1.1 408 Timeout\r\nConnection: close\r\n\r\n"
+ANSWERING = [repeat(expect(), send(OK))]
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "no retries": {"retries": 0},
+    "one": {"retries": 1},
+    "two": {"retries": 2, "timeout": 60},
+    "policy": {"retries": Retry(attempts=2, backoff=0.0)},
+    "policy for posts": {"retries": Retry(attempts=1, backoff=0.0, methods=frozenset({"POST"}))},
+    "policy for missing": {"retries": Retry(attempts=1, backoff=0.0, statuses=frozenset({404}))},
+    "predicate": {"retries": Retry(attempts=2, backoff=0.0, predicate=lambda attempt: None)},
+    "no redirects": {"follow_redirects": False},
+    "one redirect": {"max_redirects": 1, "connection_timeout": 30},
+    "phases": {"timeout": Timeouts(connect=20, read=20, write=20, total=40)},
+    "in line": {"timeout": Timeouts(pool=20)},
+    "patient": {"read_timeout": None, "write_timeout": None},
+}
+
+# What the server does with the second request of its first connection; then, further connections.
+SCRIPTS: dict[str, list[Any]] = {
+    "answers": [expect(), send(OK), repeat(expect(), send(OK))],
+    "is busy once": [expect(), send(BUSY), repeat(expect(), send(OK))],
+    "is busy": [repeat(expect(), send(BUSY))],
+    "is busy for long": [expect(), send(BUSY.replace(b": 4", b": 400000")), close()],
+    "has it not": [expect(), send(BUSY.replace(b"503", b"404")), repeat(expect(), send(OK))],
+    "closes": [expect(), close()],
+    "resets": [expect(), reset()],
+    "breaks off in the head": [expect(), send(OK[:20]), close()],
+    "breaks off in the body": [expect(), send(OK[:-1]), close()],
+    "talks nonsense": [expect(), send(b"nonsense\r\n\r\n"), close()],
+    "was silent too long": [
+        expect(),
+        send(b"HTTP/1.1 408 T\r\nConnection: close\r\n\r\n"),
+        close(),
+    ],
+    "leads on": [expect(), send(THERE), repeat(expect(), send(OK))],
+    "leads on and on": [repeat(expect(), send(THERE))],
+}
+
+
+def plain(text: str) -> str:
+    """Without ports and times."""
+    return re.sub(r"\d+\.\d{3} s after", "… s after", re.sub(r":\d{4,5}", ":port", text))
+
+
+async def outcome(session: HSession, method: str, **options: Any) -> Any:
+    """All that a program can tell one end from another by."""
+    try:
+        r = await session.request(method, path="/x", **options)
+    except AsksException as error:
+        return type(error), plain(str(error)), getattr(error, "attempts", None)
+    before = [(old.status_code, old.url.rpartition("/")[2]) for old in r.history]
+    return r.status_code, r.body[:4], r.is_complete, r.attempts, before, r.url.rpartition("/")[2]
+
+
+def seen(server: Peer) -> Any:
+    """All that the server can tell."""
+    return [(request.method, request.target) for request in server.requests]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("script", SCRIPTS)
+async def test_both_ways_end_alike(peer: MakePeer, script: str, method: str) -> None:
+    """Retries, redirects, errors, attempts, history, and the requests that the server got."""
+    for name, defaults in DEFAULTS.items():
+        ends = []
+        for way in ({}, LONG):
+            server = peer([expect(), send(OK), *SCRIPTS[script]], ANSWERING)
+            async with HSession(server.url, connections=1, **defaults) as session:
+                await session.request(method, path="/first")
+                end = await outcome(session, method, **way)
+                stats = session.pool_stats()
+                assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), name
+                ends.append((end, seen(server), len(server.connections)))
+                assert bool(session._plans) == (name not in ("predicate", "in line")), name
+        assert ends[0] == ends[1], name
+
+
+@pytest.mark.parametrize("way", [{}, LONG], ids=["plan", "long"])
+async def test_a_connection_that_cannot_be_made(peer: MakePeer, way: dict[str, Any]) -> None:
+    """It is tried as often as the session says, and the error counts."""
+    server = peer([expect(), send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"), close()])
+    async with HSession(server.url, connections=1, retries=2) as session:
+        await session.get(path="/first")
+        server.stop()
+        kind, text, attempts = await outcome(session, "GET", **way)
+        assert (kind.__name__, attempts) == ("ConnectionFailed", 3)
+        assert text.startswith("GET http://127.0.0.1:port/x: ")
+        assert session.pool_stats()["open"] == 0
+
+
+@pytest.mark.parametrize("way", [{}, LONG], ids=["plan", "long"])
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_silence(peer: MakePeer, retries: int, way: dict[str, Any]) -> None:
+    """A session's `read_timeout` ends each of the tries that its `retries` allow."""
+    server = peer([expect(), send(OK), expect(), stall()], [expect(), stall()])
+    async with HSession(server.url, connections=1, read_timeout=1, retries=retries) as session:
+        await session.get(path="/first")
+        kind, text, attempts = await outcome(session, "GET", **way)
+        assert (kind.__name__, attempts) == ("ReadTimeout", retries + 1)
+        assert "silent for 1 s" in text
+        assert len(server.requests) == 2 + retries
+
+
+async def test_short_silence_goes_the_long_way(peer: MakePeer) -> None:
+    """Below a second the keeper has to be told of it: there is no plan."""
+    server = peer([expect(), send(OK), expect(), stall()])
+    async with HSession(server.url, read_timeout=0.1, retries=0) as session:
+        await session.get(path="/first")
+        assert not session._plans
+        kind, text, _ = await outcome(session, "GET")
+        assert (kind.__name__, "silent for 0.1 s" in text) == ("ReadTimeout", True)
