@@ -190,6 +190,7 @@ class Pool:
     most_exchanges: int
     most_seconds: float
     kick: Callable[[], None] | None
+    kernel: Any
     thread: int
     limits: Limits
     line: Line

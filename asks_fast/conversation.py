@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import curio
 
 from . import hops, interception
-from ._hotpath import Connection, read_on
+from ._hotpath import Connection, Turn, read_on
 from .auth import AuthBase, BasicAuth, PostResponseAuth
 from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody, clip
 from .passing_over import REDIRECTS, pass_over, statuses_to_stop_at
@@ -55,6 +55,8 @@ class Conversation:
     ) -> None:
         self._transport = transport
         self._stopped = stopped  # lent, at the head of the answer that is being looked at
+        self._turn = Turn()  # what the exchange under way, or the last one, was given
+        self._answer: BaseResponse | None = None  # that it fills
         self._fresh = fresh
         self._request = request
         self._options = request.options
@@ -66,6 +68,7 @@ class Conversation:
         self._history: list[BaseResponse] = []
         self._budget = Budget(self._options.timeout, spent)
         self._attempts = 0
+        self._tries = 0  # of them, those of this hop
         asked = "retries" in self._options.explicit
         self._retry = Retry.of(self._options.retries) if asked else None
 
@@ -90,18 +93,25 @@ class Conversation:
         a gate says so (`hops`); called again, it goes on from there.
         """
         response = None
+        if tried is not None:
+            self._attempts = self._tries = 1
         try:
             while True:
                 response = await self._exchange(tried)
                 following = await self._what_follows(response)
                 if following is None:
-                    await self._read_on(response)
+                    try:
+                        await self._read_on(response)
+                    except ConnectivityError as error:
+                        response, tried = None, error
+                        continue
                     break
                 tell = teller(self._request)
                 if tell is not None:
                     tell("again", status=response.status_code, url=str(following.url))
                 await self._pass_over(response)
                 response = tried = None
+                self._tries = 0
                 is_hop = following is not self._request
                 self._request = following
                 if is_hop and hops.gates:
@@ -117,21 +127,21 @@ class Conversation:
         request = self._request
         if tried is None:
             await self._dress(request)
-        number = 0
         while True:
-            number += 1
-            self._attempts += 1
+            if tried is None:
+                self._attempts += 1
+                self._tries += 1
             try:
                 response = await self._try(request) if tried is None else _outcome(tried)
             except ConnectivityError as error:
                 error.attempts = self._attempts
-                pause = self._pause(number, error=error)
+                pause = self._pause(error=error)
                 if pause is None:
                     raise
             else:
                 try:
                     self._settle(request, response)
-                    pause = self._pause(number, response=response)
+                    pause = self._pause(response=response)
                     if pause is None:
                         return response
                     await self._pass_over(response)
@@ -141,7 +151,7 @@ class Conversation:
             tried = None
             tell = teller(request)
             if tell is not None:
-                tell("retry", attempt=number + 1, pause=pause)
+                tell("retry", attempt=self._tries + 1, pause=pause)
             if self._transport.connector.rotates(**self._options.connection):
                 request.route = None  # the next try goes by the next proxy
             if pause > 0:
@@ -149,7 +159,6 @@ class Conversation:
 
     def _pause(
         self,
-        number: int,
         *,
         error: ConnectivityError | None = None,
         response: BaseResponse | None = None,
@@ -159,7 +168,7 @@ class Conversation:
             return None
         return self._retry.delay_before_next(
             Attempt(
-                number,
+                self._tries,
                 self._request.method,
                 was_sent=not getattr(error, "unsent", False),
                 error=error,
@@ -173,6 +182,7 @@ class Conversation:
         stream = self._options.stream or self._options.callback is not None
         response: BaseResponse = StreamResponse() if stream else Response()
         response.equip(self._options, self._encoding)
+        self._answer = response
         over_the_wire = partial(self._send_over_the_wire, request, response, stream)
         if interception.current is None:
             await over_the_wire()
@@ -188,16 +198,18 @@ class Conversation:
         if not stream and interception.current is None:
             stops_at = statuses_to_stop_at(self._options, self._auth, self._retry)
         used = await self._transport.send(
-            request, response, self._budget, stream=stream, fresh=fresh, stops_at=stops_at
+            request,
+            response,
+            self._budget,
+            turn=self._turn,
+            stream=stream,
+            fresh=fresh,
+            stops_at=stops_at,
         )
         if not stream:
             self._stopped = None if response.is_complete else used
         elif isinstance(response, StreamResponse):
-            try:
-                response.attach(used)
-            except BaseException:  # out of memory, Ctrl-C: nobody else would give it back
-                used.abandon(response)
-                raise
+            response.attach(used)
 
     def _settle(self, request: PreparedRequest, response: BaseResponse) -> None:
         response.request = request
@@ -345,7 +357,14 @@ class Conversation:
     async def _read_on(self, response: BaseResponse) -> None:
         """Read what is left of an answer that leads nowhere else."""
         if self._stopped is not None:
-            await self._budget.spend(self._request, read_on(self._stopped, response))
+            try:
+                await self._budget.spend(self._request, read_on(self._stopped, response))
+            except ConnectivityError as error:
+                await self._drop(response)
+                tell = teller(self._request)
+                if tell is not None:
+                    tell("failed", error=error)
+                raise
             self._told(response)
 
     def _told(self, response: BaseResponse) -> None:
@@ -363,6 +382,8 @@ class Conversation:
             stopped.abandon(response)
         elif response is not None and isinstance(response.body, StreamBody):
             await response.body.close()
+        if self._turn.connection is not None:  # Ctrl-C, before anybody was told of it
+            self._turn.connection.abandon(self._answer)
 
     async def _finish(self, response: BaseResponse) -> BaseResponse:
         response.history = self._history

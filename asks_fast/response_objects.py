@@ -254,8 +254,8 @@ class Response(BaseResponse):
         if not self.is_complete:
             raise ResponseTooLarge(
                 f"{self.method} {self.url}: the body of this {self.status_code} was left after "
-                f"{len(self.body)} bytes, for it led to another; with follow_redirects=False "
-                "a redirect is read whole"
+                f"{len(self.body or b'')} bytes, for it led to another; with "
+                "follow_redirects=False a redirect is read whole"
             )
         codings = self.content_codings()
         if not codings or not self.body or not self._option("decompress", True):

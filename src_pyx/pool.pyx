@@ -55,6 +55,7 @@ cdef class Pool:
     cdef public int most_exchanges      # on one connection; 0 for no limit
     cdef public double most_seconds     # life of one connection; 0.0 for no limit
     cdef public object kick             # wakes the keeper; None while there is none
+    cdef public object kernel           # where the keeper lives; None while there is none
     cdef public unsigned long thread    # where the keeper lives; 0 while there is none
     cdef readonly Limits limits
     cdef readonly Line line             # waiting because all places are taken

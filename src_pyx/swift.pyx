@@ -7,6 +7,9 @@
 #         fields and a body in memory goes the long way through Python, with the same result.
 # Not here: which options a plan can take, and what they are on the wire (asks_fast/session_plans.py).
 
+from curio.meta import _locals as here      # its `kernel` is the one that runs in this thread
+
+
 def extend_target(str front not None, str path not None):
     """`front/path` with exactly one slash between; None when that needs more thought than that."""
     if not extends_plainly(path) or "?" in front or path[:1] == "?":
@@ -163,7 +166,7 @@ cdef class Planner:
         if head is not None:
             try:
                 pool = plan.origin.pool
-                if pool.kick is None:
+                if pool.kick is None or pool.kernel is not here.kernel:
                     await plan.watch()
                 if pool.owing:
                     await pool.settle()
@@ -184,7 +187,7 @@ cdef class Planner:
                     connection.begin(head, response, plan.headless, -1, False, plan.stops_at)
                 if limit <= 0.0:
                     await connection.carry_out(None, False, 0.0)
-                elif limit >= LONGEST_SLEEP and connection is not None and pool.kick is not None:
+                elif limit >= LONGEST_SLEEP and connection is not None and pool.kernel is here.kernel:
                     began = response.began
                     connection.end_within(limit)
                     await connection.carry_out(None, False, 0.0)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import curio
 from curio.errors import CancelledError, TaskTimeout
+from curio.meta import _locals as here
 from curio.traps import _cancel_task
 
 from .._hotpath import Connection, Limits, OriginPool, Pool, Turn
@@ -121,8 +122,8 @@ class Transport:
         )
 
     async def watch(self) -> None:
-        """See to it that the pool has a keeper."""
-        if self.pool.kick is None:
+        """See to it that the pool has a keeper in the kernel that runs."""
+        if self.pool.kick is None or self.pool.kernel is not here.kernel:
             await self._keeper.start()
 
     async def open(
@@ -168,6 +169,7 @@ class Transport:
         response: BaseResponse,
         budget: Budget,
         *,
+        turn: Turn,
         stream: bool,
         fresh: bool = False,
         stops_at: Container[int] | None = None,
@@ -176,7 +178,8 @@ class Transport:
 
         So too, if there is more of it, of an answer whose status is in `stops_at`. `fresh`: over a
         connection that served nobody before, and then it is not sent again.
-        Returns the connection, which is the caller's only while `response` is not complete.
+        Returns the connection, which is the caller's only while `response` is not complete; `turn`
+        has it before, for `abandon(response)`, whatever comes between.
         Raises `ConnectivityError`, `BadHttpResponse`. Cancelled, it leaves no connection behind.
         """
         options = request.options
@@ -189,11 +192,10 @@ class Transport:
         tell = teller(request)
         retries = options.retries if isinstance(options.retries, int) else 1
         while True:
-            if self.pool.kick is None:
-                await self.watch()
+            await self.watch()
             if tell is not None:
                 tell.begin(response)
-            turn = Turn()
+            turn.connection, turn.unused = None, False
             try:
                 if not fresh:
                     turn.connection = self.pool.take(origin)

@@ -9,7 +9,9 @@ Facts:  a time limit with a timer per request would cost two traps each, and mor
         be measured. A connection that is cut off wakes its task with the end of input.
 Rules:  the keeper lives while the pool has connections, in the kernel that uses the pool, and is
         a daemon: it keeps no program running. Cancelled by the end of a kernel, it is started
-        again by the next use in another kernel, never in the one that is ending.
+        again by the next use in another kernel, never in the one that is ending. What is under
+        way when a kernel is shut down is cancelled, the keeper among it and perhaps first: what
+        others wait for then must not rely on a time limit of theirs.
 """
 
 from __future__ import annotations
@@ -57,30 +59,42 @@ class Keeper:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._alarm = _Alarm()
+        self._on_duty = 0  # the number of the task that is the keeper
         self._ended: weakref.ref[Any] | None = None
 
     async def start(self) -> None:
-        """Start the task unless it runs, or the kernel is about to end. Nothing here can block."""
+        """Start the task unless the kernel is about to end. Nothing here can block.
+
+        One that sleeps in another kernel of this thread, which nobody runs any more, is relieved.
+        """
+        pool = self._pool
+        if pool.thread not in (0, threading.get_ident()):
+            return  # who asks will hear that the session is at work there
         kernel = await _get_kernel()
+        self._on_duty += 1
+        self._leave()
         if self._ended is not None and self._ended() is kernel:
             return
-        self._pool.kick = self.kick
-        self._pool.thread = threading.get_ident()
+        pool.kick, pool.kernel, pool.thread = self.kick, kernel, threading.get_ident()
         try:
-            await curio.spawn(self._run, kernel, daemon=True)
+            await curio.spawn(self._run, kernel, self._on_duty, daemon=True)
         except BaseException:  # out of memory: the next request tries again
-            self._pool.kick = None
-            self._pool.thread = 0
+            self._leave()
             raise
+
+    def _leave(self) -> None:
+        pool = self._pool
+        pool.kick = pool.kernel = None
+        pool.thread = 0
 
     def kick(self) -> None:
         """Make a round now; callable from anywhere."""
         self._alarm.ring()
 
-    async def _run(self, kernel: Any) -> None:
+    async def _run(self, kernel: Any, number: int) -> None:
         pool = self._pool
         try:
-            while True:
+            while self._on_duty == number:
                 self._alarm = _Alarm()
                 wait = pool.make_rounds()
                 await pool.settle()
@@ -91,5 +105,5 @@ class Keeper:
             self._ended = weakref.ref(kernel)
             raise
         finally:
-            pool.kick = None
-            pool.thread = 0
+            if self._on_duty == number:
+                self._leave()

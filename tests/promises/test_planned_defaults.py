@@ -19,6 +19,7 @@ from asks_fast.errors import AsksException
 LONG = {"raw_url": False}
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
 THERE = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
+CUT = b"HTTP/1.1 302 Found\r\nContent-Length: 10\r\n\r\nabc"
 LATE = b"HTTP/1.1 408 Timeout\r\nConnection: close\r\n\r\n"
 ANSWERING = [repeat(expect(), send(OK))]
 
@@ -55,6 +56,8 @@ SCRIPTS: dict[str, list[Any]] = {
         send(b"HTTP/1.1 408 T\r\nConnection: close\r\n\r\n"),
         close(),
     ],
+    "leads nowhere": [expect(), send(THERE.replace(b"Location", b"X")), repeat(expect(), send(OK))],
+    "breaks off behind its lead": [expect(), send(CUT), close()],
     "leads on": [expect(), send(THERE), repeat(expect(), send(OK))],
     "leads on and on": [repeat(expect(), send(THERE))],
 }
@@ -109,6 +112,41 @@ async def test_a_connection_that_cannot_be_made(peer: MakePeer, way: dict[str, A
         assert (kind.__name__, attempts) == ("ConnectionFailed", 3)
         assert text.startswith("GET http://127.0.0.1:port/x: ")
         assert session.pool_stats()["open"] == 0
+
+
+@pytest.mark.parametrize("way", [{}, LONG], ids=["plan", "long"])
+@pytest.mark.parametrize("head", [CUT, CUT.replace(b"302", b"200")], ids=["302", "200"])
+async def test_a_body_that_breaks_off(peer: MakePeer, head: bytes, way: dict[str, Any]) -> None:
+    """It is tried again whatever its status, also if that called for a look at the head first."""
+    breaking_off = [expect(), send(head), close()]
+    server = peer([expect(), send(OK), *breaking_off], breaking_off)
+    names: list[str] = []
+    async with HSession(server.url, connections=1, retries=2) as session:
+        await session.get(path="/first")
+        kind, text, attempts = await outcome(session, "GET", **way)
+        assert (kind.__name__, attempts) == ("ServerClosedConnectionError", 3)
+        assert "after 3 of 10 bytes" in text
+        assert len(server.requests) == 4
+        await outcome(session, "GET", on_event=lambda event: names.append(event.name))
+        assert names.count("failed") == 3
+
+
+@pytest.mark.parametrize("at", ["turn", "sent", "head"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_interrupted_between_two_steps(peer: MakePeer, at: str, stream: bool) -> None:
+    """Ctrl-C in what is told of a request leaves no place taken."""
+
+    def interrupt(event: Any) -> None:
+        if event.name == at:
+            raise KeyboardInterrupt
+
+    begun = [] if at == "turn" else [[expect(), send(CUT), stall()]]
+    server = peer(*begun, ANSWERING)
+    async with HSession(server.url, connections=1) as session:
+        with pytest.raises(KeyboardInterrupt):
+            await session.get(path="/x", on_event=interrupt, stream=stream)
+        assert session.pool_stats()["open"] == 0
+        assert (await session.get(path="/x")).status_code == 200
 
 
 @pytest.mark.parametrize("way", [{}, LONG], ids=["plan", "long"])

@@ -14,6 +14,7 @@ import pytest
 from support.peer import MakePeer
 from support.steps import OK, drip, expect, repeat, send, stall
 
+import asks_fast
 from asks_fast import HSession
 from asks_fast.errors import ReadTimeout, TotalTimeout
 
@@ -100,3 +101,27 @@ async def test_silence_is_found_before_it(peer: MakePeer) -> None:
         with pytest.raises(ReadTimeout, match=r"silent for 0.2 s"):
             await session.get(path="/x")
         nothing_under_way(session)
+
+
+@pytest.mark.parametrize("kernel_class", [curio.Kernel, asks_fast.Kernel])
+def test_a_kernel_that_nobody_runs_any_more(peer: MakePeer, kernel_class: Any) -> None:
+    """The keeper sleeps where the session was used first; where it is used now, it has another."""
+    server = peer([expect(), send(OK), expect(), send(OK), expect(), stall()], ANSWERING, ANSWERING)
+    session = HSession(server.url, connections=1, retries=0)
+
+    async def silent(**limit: float) -> str:
+        with pytest.raises(asks_fast.RequestTimeout) as caught:
+            await session.get(path="/x", **limit)
+        return type(caught.value).__name__
+
+    async def elsewhere() -> None:
+        await session.get(path="/second")
+        assert await silent(timeout=LIMIT) == "TotalTimeout"
+        assert (await session.get(path="/third")).status_code == 200
+
+    with kernel_class() as first:
+        first.run(lambda: session.get(path="/first"))
+        with kernel_class() as second:
+            second.run(elsewhere)
+        first.run(lambda: session.get(path="/fourth"))
+        first.run(session.close)
