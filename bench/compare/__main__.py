@@ -98,7 +98,7 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
     limit = args.minutes or (5.0 if args.quick else 23.0)
     deadline = time.monotonic() + limit * 60
     server_core, client_core = cores()
-    results, probes, _ = report.load(folder) if args.merge else ({}, {}, {})
+    results, probes, before = report.load(folder) if args.merge else ({}, {}, {})
     CACHE.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="asks-fast-bench-") as root,
@@ -114,6 +114,8 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
         with best(Path(root), server_core) as server:
             here = machine(server, plan)
             say(report.machine_lines(here))
+            if before:
+                here = report.measured_again(before, here, [w.name for w in todo], clients)
             for number, work in enumerate(todo):
                 if time.monotonic() > deadline:
                     say(f"  time is over; not measured: {', '.join(w.name for w in todo[number:])}")

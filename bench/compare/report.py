@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clients.job import MIB, WORKLOADS, Workload
-from .field import CLIENTS
+from .field import CLIENTS, Client
 from .goals import NONE, Goal, goals
 from .measure import Series
 from .plots import draw, of
@@ -146,7 +146,23 @@ def machine_lines(machine: Mapping[str, Any]) -> str:
         f"{machine['python']}; {machine['server']}; {cores}; {machine['rounds']} rounds of "
         f"about {machine['seconds']:g} s each; {machine['time']}. Load average at the start: "
         f"{machine['load']:.1f}.\n"
+    ) + "".join(
+        f"\nMeasured again, {later['rounds']} rounds of about {later['seconds']:g} s, "
+        f"{later['time']}: {', '.join(later['workloads'])}; by {', '.join(later['clients'])}.\n"
+        for later in machine.get("again", ())
     )
+
+
+def measured_again(
+    before: Mapping[str, Any],
+    here: Mapping[str, Any],
+    workloads: Sequence[str],
+    clients: Sequence[Client],
+) -> dict[str, Any]:
+    """The machine of a first run, and what of it was measured once more."""
+    later = {name: here[name] for name in ("rounds", "seconds", "time", "load")}
+    later |= {"workloads": list(workloads), "clients": [client.name for client in clients]}
+    return {**before, "again": [*before.get("again", ()), later]}
 
 
 def page(
