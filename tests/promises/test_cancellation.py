@@ -12,6 +12,7 @@ from typing import Any
 
 import curio
 import pytest
+from support.leaks import nothing_under_way
 from support.peer import MakePeer, Peer
 from support.steps import (
     OK,
@@ -35,12 +36,6 @@ CHUNKED = (
     b"3\r\nabc\r\n4\r\ndefg\r\n0\r\nT: u\r\n\r\n"
 )
 ANSWERING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
-
-
-def nothing_under_way(session: Any) -> None:
-    stats = session.pool_stats()
-    assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
-    assert stats["open"] == stats["idle"]
 
 
 async def sweep_requests(

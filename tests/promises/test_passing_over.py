@@ -12,6 +12,7 @@ from typing import Any
 
 import curio
 import pytest
+from support.leaks import nothing_under_way
 from support.peer import Peer, Step
 from support.steps import OK, close, drip, expect, half_close, mark, repeat, send, stall
 from support.sweep import sweep
@@ -55,11 +56,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "stream": {"stream": True},
     "callback": {"callback": len},
 }
-
-
-def nothing_under_way(session: Any) -> None:
-    stats = session.pool_stats()
-    assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
 
 
 @pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())

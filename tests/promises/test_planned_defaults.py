@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 import pytest
+from support.leaks import nothing_under_way
 from support.peer import MakePeer, Peer
 from support.steps import OK, close, expect, repeat, reset, send, stall
 
@@ -94,8 +95,7 @@ async def test_both_ways_end_alike(peer: MakePeer, script: str, method: str) -> 
             async with HSession(server.url, connections=1, **defaults) as session:
                 await session.request(method, path="/first")
                 end = await outcome(session, method, **way)
-                stats = session.pool_stats()
-                assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), name
+                nothing_under_way(session)
                 ends.append((end, seen(server), len(server.connections)))
                 assert bool(session._plans) == (name not in ("predicate", "in line")), name
         assert ends[0] == ends[1], name

@@ -11,6 +11,7 @@ from typing import Any
 
 import curio
 import pytest
+from support.leaks import nothing_under_way
 from support.peer import MakePeer
 from support.steps import OK, drip, expect, repeat, send, stall
 
@@ -22,11 +23,6 @@ LIMIT = 1.0  # seconds: the least that is left to the keeper
 ANSWERING = [repeat(expect(), send(OK))]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
 CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"
-
-
-def nothing_under_way(session: Any) -> None:
-    stats = session.pool_stats()
-    assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import gc
 import os
 import time
 from collections import Counter
+from typing import Any
 
 FD_DIRECTORY = "/proc/self/fd"
 
@@ -59,3 +60,10 @@ def _name(fd: int) -> str | None:
         return os.readlink(f"{FD_DIRECTORY}/{fd}")
     except OSError:
         return None
+
+
+def nothing_under_way(session: Any) -> None:
+    """Assert that no request of a session holds a connection or a place, or waits for one."""
+    stats = session.pool_stats()
+    assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
+    assert stats["open"] == stats["idle"], stats
