@@ -13,6 +13,7 @@ import pytest
 from support.leaks import nothing_under_way
 from support.peer import MakePeer, Peer
 from support.steps import OK, close, expect, repeat, reset, send, stall
+from support.sweep import sweep
 
 from asks_fast import HSession, Retry, Timeouts
 from asks_fast.errors import AsksException
@@ -170,3 +171,21 @@ async def test_short_silence_goes_the_long_way(peer: MakePeer) -> None:
         assert not session._plans
         kind, text, _ = await outcome(session, "GET")
         assert (kind.__name__, "silent for 0.1 s" in text) == ("ReadTimeout", True)
+
+
+async def test_cancelled_at_each_wait(peer: MakePeer) -> None:
+    """The exchange by plan, what its failure leads to, the try after it: each wait in turn."""
+    server = peer([expect(), send(OK), expect(), send(OK[:-1]), close()])
+    policy = Retry(attempts=2, backoff=0.001)
+    async with HSession(server.url, connections=1, retries=policy, timeout=60) as session:
+
+        async def after_each() -> None:
+            nothing_under_way(session)
+            assert (await session.get(path="/next")).status_code == 200
+            nothing_under_way(session)
+
+        await session.get(path="/first")
+        places, response = await sweep(lambda: session.get(path="/x"), after_each)
+        assert places > 3
+        assert response.status_code == 200
+    await server.all_closed()
