@@ -24,7 +24,7 @@ ROOMS = [
     ("the names a user imports", ["__init__"]),
     (
         "programs and helpers above sessions",
-        ["cli", "crawl", "scaleout", "testing", "drop_in"],
+        ["__main__", "cli", "crawl", "scaleout", "testing", "drop_in"],
     ),
     ("how programs start others", ["child"]),
     ("one-shot functions", ["base_funcs"]),

@@ -31,12 +31,17 @@ log = logging.getLogger("asks_fast")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to a request: its `name`, `at` in monotonic seconds, and `facts`."""
+    """One thing that happened to a request: its `name`, `at` in monotonic seconds, and `facts`.
+
+    `response` is the response of the exchange, None before it begins; its head is there from the
+    event `head` on.
+    """
 
     name: str
     at: float
     request: PreparedRequest
     facts: dict[str, Any]
+    response: BaseResponse | None = None
 
     def __str__(self) -> str:
         facts = " ".join(f"{name}={value!r}" for name, value in self.facts.items())
@@ -46,16 +51,18 @@ class Event:
 class Teller:
     """Tells the events of one request to those who listen."""
 
-    __slots__ = ("_callback", "_request", "marks")
+    __slots__ = ("_callback", "_request", "_response", "marks")
 
     def __init__(self, request: PreparedRequest, callback: Callable[[Event], Any] | None) -> None:
         self._request = request
+        self._response: BaseResponse | None = None
         self._callback = callback
         self.marks: list[tuple[str, float]] = []  # the steps of this exchange, and when they ended
 
     def begin(self, response: BaseResponse) -> None:
         """An exchange begins: from now on the time runs, and `response` notes the finer points."""
         response.timed = True
+        self._response = response
         self.marks = [("begun", time.monotonic())]
 
     def finish(self, response: BaseResponse, stream: bool) -> None:
@@ -72,7 +79,7 @@ class Teller:
         self.marks.append((name, at))
         if self._callback is None and not log.isEnabledFor(logging.DEBUG):
             return
-        event = Event(name, at, self._request, facts)
+        event = Event(name, at, self._request, facts, self._response)
         log.debug("%s", event)
         if self._callback is not None:
             try:

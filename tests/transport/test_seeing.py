@@ -68,6 +68,8 @@ async def test_every_step_of_a_new_connection(
         assert told.names == [*new, "turn", "sent", "head", "body"]
     assert [turn["reused"] for turn in told.facts("turn")] == [False, True]
     assert told.facts("head")[0] == {"status": 200}
+    heads = [event.response for event in told if event.name == "head"]
+    assert [head.headers["content-length"] for head in heads if head is not None] == ["2", "2"]
     assert told.facts("body")[0] == {"size": 2}
     times = [event.at for event in told]
     assert times == sorted(times)

@@ -1,0 +1,65 @@
+"""Exit statuses of `asks-fast get`, numbered as in curl, and the errors that lead to them."""
+
+from __future__ import annotations
+
+import sys
+
+from asks_fast import errors
+
+__all__ = [
+    "BAD_RANGE",
+    "HTTP_ERROR",
+    "INTERRUPTED",
+    "CannotRead",
+    "CannotResume",
+    "CannotWrite",
+    "exit_status",
+]
+
+HTTP_ERROR, BAD_RANGE, INTERRUPTED = 22, 33, 130
+CERTIFICATE_ERROR, TLS_ERROR = 60, 35
+
+
+class CannotWrite(Exception):
+    """The body cannot, or should not, be written to its destination."""
+
+
+class CannotRead(Exception):
+    """A file that the request should be made of cannot be read."""
+
+
+class CannotResume(Exception):
+    """The server does not send the rest of a body."""
+
+
+# The first entry that fits decides.
+STATUSES: list[tuple[type[BaseException], int]] = [
+    (CannotWrite, 23),
+    (CannotRead, 26),
+    (CannotResume, BAD_RANGE),
+    (errors.InvalidURL, 3),
+    (errors.InvalidRequest, 2),
+    (errors.ProxyError, 97),
+    (errors.NameResolutionError, 6),
+    (errors.ConnectionFailed, 7),
+    (errors.RequestTimeout, 28),
+    (errors.TooManyRedirects, 47),
+    (errors.DecodingError, 61),
+    (errors.ResponseTooLarge, 63),
+    (errors.ServerClosedConnectionError, 52),
+    (errors.BadHttpResponse, 8),
+    (OSError, 56),
+    (TypeError, 2),
+]
+
+
+def exit_status(error: BaseException) -> int:
+    """Return curl's exit status for an error."""
+    if "ssl" in sys.modules:
+        import ssl
+
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return CERTIFICATE_ERROR
+        if isinstance(error, ssl.SSLError):
+            return TLS_ERROR
+    return next((number for kind, number in STATUSES if isinstance(error, kind)), 1)
