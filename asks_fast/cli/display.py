@@ -24,6 +24,8 @@ __all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View
 
 HOSTS_SHOWN = 10
 ERRORS_SHOWN = 5
+FAILURES_SHOWN = 10
+MESSAGE_SHOWN = 200  # letters of an error's message
 
 
 class View(Protocol):
@@ -40,14 +42,28 @@ class View(Protocol):
         raise NotImplementedError
 
     @property
-    def fraction(self) -> float | None:
-        """How much of the input was read."""
+    def total(self) -> int | None:
+        """Number of requests in the input; None if there is no telling."""
+
+    @property
+    def is_total_known(self) -> bool:
+        """`total` is no estimate: the input was read to its end."""
+        raise NotImplementedError
+
+
+def fraction(view: View) -> float | None:
+    """Return how much of the input is dealt with, between 0 and 1; None if there is no telling."""
+    total = view.total
+    return min(view.tally.finished / total, 1.0) if total else None
 
 
 class Display:
     """The quiet one, and what the others have in common."""
 
     every = 0.25  # seconds between two updates
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []  # the first failed URLs and their errors
 
     def start(self) -> None:
         """The run begins."""
@@ -57,6 +73,9 @@ class Display:
 
     def failed(self, url: str, error: str, message: str) -> None:
         """One request got no answer."""
+        if len(self.failures) < FAILURES_SHOWN:
+            text = message if len(message) <= MESSAGE_SHOWN else f"{message[:MESSAGE_SHOWN]}…"
+            self.failures.append(f"{harmless(url)}: {error}: {harmless(text)}")
 
     def note(self, text: str) -> None:
         """Something that a person should know at once."""
@@ -81,13 +100,16 @@ class JsonLog(Display):
     def update(self, view: View) -> None:
         """A `progress` line."""
         rate, speed = view.tally.speed(monotonic())
+        share = fraction(view)
         self._say(
             event="progress",
             **view.tally.as_dict(),
             under_way=view.under_way,
             per_second=round(rate, 1),
             bytes_per_second=round(speed),
-            fraction=view.fraction,
+            total=view.total,
+            total_is_known=view.is_total_known,
+            fraction=None if share is None else int(share * 10_000) / 10_000,
         )
 
     def failed(self, url: str, error: str, message: str) -> None:
@@ -109,17 +131,19 @@ class JsonLog(Display):
 
 
 class Summary(Display):
-    """One line at the end: for a standard error that is no terminal."""
+    """A few lines at the end: for a standard error that is not a terminal."""
 
     def finish(self, view: View, state: str) -> None:
-        """The line."""
-        print(summary(view.tally, state), file=sys.stderr, flush=True)
+        """The lines."""
+        for line in summary(view.tally, state, self.failures):
+            print(line, file=sys.stderr, flush=True)
 
 
 class LiveDisplay(Display):
     """A picture that is drawn anew four times a second."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._console = Console(stderr=True)
         self._live = Live(
             console=self._console,
@@ -143,10 +167,11 @@ class LiveDisplay(Display):
         self._notes = [*self._notes[-3:], text]
 
     def finish(self, view: View, state: str) -> None:
-        """Leave the terminal, with the last picture and one line in it."""
+        """Leave the terminal, with the last picture and the summary in it."""
         self._live.stop()
         self._console.print(picture(view, monotonic(), self._notes))
-        self._console.print(summary(view.tally, state), markup=False, highlight=False)
+        for line in summary(view.tally, state, self.failures):
+            self._console.print(line, markup=False, highlight=False)
 
 
 def picture(view: View, now: float, notes: list[str]) -> RenderableType:
@@ -163,12 +188,14 @@ def picture(view: View, now: float, notes: list[str]) -> RenderableType:
     ):
         head.append(text, style)
     parts: list[RenderableType] = [head]
-    if view.fraction is not None:
-        left = time_left(view.fraction, now - tally.started)
+    share = fraction(view)
+    if share is not None:
+        left = time_left((view.total or 0) - tally.finished, rate)
+        about = "" if view.is_total_known else "about "
         line = Table.grid(padding=(0, 1))
         line.add_row(
-            ProgressBar(total=1.0, completed=view.fraction, width=50),
-            f"{view.fraction:.0%}",
+            ProgressBar(total=1.0, completed=share, width=40),
+            f"{int(share * 100)} % of {about}{view.total:,}",
             f"about {left} left" if left else "",
         )
         parts.append(line)
@@ -189,28 +216,35 @@ def host_table(tally: Tally) -> Table:
         ("done", "right"),
         ("failed", "right"),
         ("MB", "right"),
+        ("slow because", "left"),
     ):
+        if name == "slow because" and not tally.slow:
+            continue
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for host, (done, failed, size) in tally.busiest(HOSTS_SHOWN):
         table.add_row(
-            Text(harmless(host or "(no host)")), f"{done:,}", f"{failed:,}", f"{size / 1e6:,.1f}"
+            Text(harmless(host or "(no host)")),
+            f"{done:,}",
+            f"{failed:,}",
+            f"{size / 1e6:,.1f}",
+            *([Text(harmless(tally.slow.get(host, "")), style="yellow")] if tally.slow else []),
         )
     if len(tally.hosts) > HOSTS_SHOWN:
         table.add_row(Text(f"… and {len(tally.hosts) - HOSTS_SHOWN:,} more", style="dim"))
     return table
 
 
-def time_left(fraction: float, passed: float) -> str:
-    """How long it will still take, if it goes on like this; empty while there is no telling."""
-    if fraction < 0.01 or passed < 2:
+def time_left(requests: int, rate: float) -> str:
+    """Return how long so many requests take at this rate per second; empty if unknown."""
+    if requests <= 0 or rate <= 0:
         return ""
-    seconds = int(passed / fraction * (1 - fraction))
+    seconds = int(requests / rate)
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
 
 
-def summary(tally: Tally, state: str) -> str:
-    """The run in one line."""
+def summary(tally: Tally, state: str, failures: list[str]) -> list[str]:
+    """Return the run in a few lines: totals, statuses, errors, failed URLs, slow hosts."""
     seconds = max(monotonic() - tally.started, 0.001)
     total = tally.done + tally.failed
     text = (
@@ -221,7 +255,21 @@ def summary(tally: Tally, state: str) -> str:
         text += f", {tally.dropped:,} dropped by filters"
     if tally.skipped:
         text += f", {tally.skipped:,} skipped (done before, or named twice)"
-    return text
+    lines = [text]
+    if tally.statuses:
+        counts = sorted(tally.statuses.items())
+        lines.append("  status: " + ", ".join(f"{status} ({n:,})" for status, n in counts))
+    if tally.kinds:
+        kinds = ", ".join(f"{name} ({n:,})" for name, n in tally.kinds.most_common())
+        lines.append(f"  errors: {harmless(kinds)}")
+    lines += [f"  failed: {failure}" for failure in failures]
+    if tally.failed > len(failures) > 0:
+        lines.append(f"  … and {tally.failed - len(failures):,} more; the output has each of them")
+    shown = list(tally.slow.items())[:HOSTS_SHOWN]
+    lines += [f"  slow: {harmless(host)}: {harmless(reason)}" for host, reason in shown]
+    if len(tally.slow) > len(shown):
+        lines.append(f"  … and {len(tally.slow) - len(shown):,} more slow hosts")
+    return lines
 
 
 def harmless(text: str) -> str:

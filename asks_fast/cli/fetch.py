@@ -8,17 +8,26 @@ Not here: how it is done (`asks_fast.crawl`), what it looks like (`display`).
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 from typing import Any
 
 import click
 import curio
 
-from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary
+from asks_fast.cli.display import (
+    Display,
+    JsonLog,
+    LiveDisplay,
+    QuietDisplay,
+    Summary,
+    harmless,
+)
 from asks_fast.crawl.fetching import OutputError
 from asks_fast.crawl.formats import FORMATS
-from asks_fast.crawl.inputs import Lines
+from asks_fast.crawl.inputs import Lines, check_lines
 from asks_fast.crawl.interrupts import Interrupts
 from asks_fast.crawl.ledger import LedgerError
 from asks_fast.crawl.options import FetchOptions
@@ -50,6 +59,25 @@ def size(text: str) -> int:
     return int(found[1]) * unit
 
 
+_LOOKS_LIKE_URL = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?(/.*)?")
+
+
+def check_source(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Return the name of the input file; say what to do where there is none."""
+    if value != "-" and not os.path.exists(value):
+        text = f"file {value!r} does not exist"
+        if "://" in value or _LOOKS_LIKE_URL.fullmatch(value):
+            url = shlex.quote(value)
+            text += (
+                f". To fetch this one URL: asks-fast get {url}; to give URLs on standard input: "
+                f"echo {url} | asks-fast fetch -"
+            )
+        raise click.BadParameter(text)
+    if value != "-" and os.path.isdir(value):
+        raise click.BadParameter(f"{value!r} is a directory")
+    return value
+
+
 def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
     """`Name: value` or `name=value`, as given on the command line."""
     made = {}
@@ -62,89 +90,147 @@ def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
 
 
 @click.command("fetch")
-@click.argument(
-    "source", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
-)
+@click.argument("source", metavar="FILE|-", type=click.Path(allow_dash=True), callback=check_source)
 @click.option(
     "-o",
     "--output",
     default="-",
     metavar="FILE",
-    help="Where results go; its name says "
-    "the format (.jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz). Default: stdout.",
+    help="Write results to FILE [default: stdout]. Its suffix says the format: .jsonl, .jsonl.gz, "
+    ".jsonl.zst, .warc or .warc.gz.",
 )
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False),
-    help="One file per URL in there, and index.jsonl.",
+    help="Write each body to a file in this directory, and results to index.jsonl there.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Format, whatever the name.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Format of the output.")
 @click.option(
     "--body",
     type=click.Choice(["auto", "base64", "none"]),
     default="auto",
     show_default=True,
-    help="Bodies in JSON: text where it is text, base64, or not.",
+    help="How JSON results hold the body: as text if it is text, as base64, or not at all.",
 )
-@click.option("--with-headers", is_flag=True, help="Response headers in JSON.")
-@click.option("--resume", is_flag=True, help="Go on where an earlier run of this was ended.")
-@click.option("--overwrite", is_flag=True, help="Throw away what the output holds.")
+@click.option("--with-headers", is_flag=True, help="Write response fields to JSON results.")
+@click.option("--resume", is_flag=True, help="Continue an earlier run with this output.")
+@click.option("--overwrite", is_flag=True, help="Delete what the output holds.")
 @click.option(
     "--flush",
     type=click.FloatRange(0.001),
     default=1.0,
     show_default=True,
-    help="Most seconds that a result waits for being written.",
+    metavar="SECONDS",
+    help="Write results at least this often.",
 )
-@click.option("-c", "--connections", default=100, show_default=True, help="Most in all.")
-@click.option("--per-host", default=8, show_default=True, help="Most per host; 0: no limit.")
-@click.option("--rate", type=rate, metavar="RATE", help="Requests per second in all (5, 100/m).")
-@click.option("--host-rate", type=rate, metavar="RATE", help="Requests per second to one host.")
-@click.option("--delay", default=0.0, help="Least seconds between two requests to one host.")
-@click.option("--retries", default=2, show_default=True, help="After connection errors, 429, 50x.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one request.")
-@click.option("--connect-timeout", default=20.0, show_default=True, help="Seconds to connect.")
-@click.option("--read-timeout", default=30.0, show_default=True, help="Longest silence, seconds.")
+@click.option(
+    "-c", "--connections", default=100, show_default=True, help="Limit of concurrent requests."
+)
+@click.option(
+    "--per-host", default=8, show_default=True, help="The same for one host; 0: no limit."
+)
+@click.option("--rate", type=rate, metavar="RATE", help="Limit of requests per second (5, 100/m).")
+@click.option("--host-rate", type=rate, metavar="RATE", help="The same for one host.")
+@click.option(
+    "--delay",
+    default=0.0,
+    metavar="SECONDS",
+    help="Minimum time between the starts of two requests to one host.",
+)
+@click.option(
+    "--retries",
+    default=2,
+    show_default=True,
+    help="Retries after connection errors and 429, 502, 503, 504.",
+)
+@click.option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Limit for one request; 0: no limit.",
+)
+@click.option(
+    "--connect-timeout",
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Limit for connecting.",
+)
+@click.option(
+    "--read-timeout",
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Limit for the server's silence; 0: no limit.",
+)
 @click.option(
     "--failures",
     default=10,
     show_default=True,
-    help="Failures in a row after which a host is left alone for a while; 0: never.",
+    help="Pause a host after so many failures in a row; 0: never.",
 )
 @click.option("--robots/--no-robots", default=True, show_default=True, help="Obey robots.txt.")
-@click.option("-H", "--header", multiple=True, metavar="'NAME: VALUE'", help="Sent each time.")
-@click.option("-b", "--cookie", multiple=True, metavar="NAME=VALUE", help="Sent each time.")
-@click.option("-A", "--user-agent", help="Who we are, to servers and in robots.txt.")
-@click.option("-x", "--proxy", metavar="URL", help="http, https or socks5 proxy.")
-@click.option("-k", "--insecure", is_flag=True, help="No certificate checks.")
-@click.option("--max-redirects", default=20, show_default=True, help="0: keep the redirect.")
+@click.option(
+    "-H", "--header", multiple=True, metavar="'NAME: VALUE'", help="Add a field to each request."
+)
+@click.option(
+    "-b", "--cookie", multiple=True, metavar="NAME=VALUE", help="Add a cookie to each request."
+)
+@click.option(
+    "-A",
+    "--user-agent",
+    metavar="TEXT",
+    help="Value of the User-Agent field; its first word is looked up in robots.txt.",
+)
+@click.option("-x", "--proxy", metavar="URL", help="Use this http, https or socks5 proxy.")
+@click.option("-k", "--insecure", is_flag=True, help="Do not verify certificates.")
+@click.option(
+    "--max-redirects",
+    default=20,
+    show_default=True,
+    help="Limit of redirects; 0: do not follow them.",
+)
 @click.option(
     "--max-body",
     type=size,
     metavar="SIZE",
     default="50M",
     show_default=True,
-    help="Larger: an error; 0: no limit.",
+    help="Refuse a larger body; 0: no limit.",
 )
-@click.option("--only-status", multiple=True, metavar="2xx|404|400-499", help="Keep these alone.")
-@click.option("--only-type", multiple=True, metavar="text/html|image/*", help="Keep these alone.")
+@click.option(
+    "--only-status",
+    multiple=True,
+    metavar="2xx|404|400-499",
+    help="Keep only responses with such a status.",
+)
+@click.option(
+    "--only-type",
+    multiple=True,
+    metavar="text/html|image/*",
+    help="Keep only responses of such a media type.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Processes; each has hosts of its own.",
+    help="Number of processes; each host belongs to one of them.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors of the run itself.")
 @click.option(
     "--log",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="json: one object a line on stderr, for machines.",
+    help="json: write progress to stderr as JSON, one object a line.",
 )
 def command(source: str, **given: Any) -> None:
     """Fetch many URLs: FILE holds one URL or one JSON object of request arguments per line."""
     try:
+        wrong = check_lines(source)
+        if wrong:
+            raise ValueError("\n".join(["the input has invalid lines:", *map(harmless, wrong)]))
         plan = make_plan(source, given)
         held = plan.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
     except (ValueError, LedgerError, ImportError) as error:
@@ -230,8 +316,12 @@ class _Single:
         return int(self._fetch.under_way)
 
     @property
-    def fraction(self) -> float | None:
-        return self._lines.fraction
+    def total(self) -> int | None:
+        return self._lines.total
+
+    @property
+    def is_total_known(self) -> bool:
+        return self._lines.is_at_end
 
 
 async def _carry_out(plan: Plan, workers: int, display: Display) -> int:
@@ -241,9 +331,7 @@ async def _carry_out(plan: Plan, workers: int, display: Display) -> int:
         def heard(event: dict[str, Any]) -> None:
             display.failed(event["url"], event["error"], event["message"])
 
-        return await _watched(
-            Workers(plan, workers, failures=isinstance(display, JsonLog), on_event=heard), display
-        )
+        return await _watched(Workers(plan, workers, failures=True, on_event=heard), display)
 
     def note(one: Fetched) -> None:
         if one.error is not None:

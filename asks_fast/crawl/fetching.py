@@ -202,6 +202,7 @@ class Fetch:
             if self._failure is not None:
                 raise self._failure
         finally:
+            self._note_slow_hosts()
             self.writer.finish()
         return self.tally
 
@@ -219,12 +220,18 @@ class Fetch:
         """Commit batches in time, even when nothing comes in."""
         while True:
             await sleep(self.writer.seconds / 2)
+            self._note_slow_hosts()
             try:
                 self.writer.flush_if_due(monotonic())
             except OutputError as e:
                 self._failure = e
                 await self.stop()
                 return
+
+    def _note_slow_hosts(self) -> None:
+        """Have the tally say which hosts are slow, and why."""
+        if self._results is not None:
+            self.tally.slow.update(self._results.slow_hosts)
 
     def _note(self, result: Result) -> None:
         """Write and count one result."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from pathlib import PurePath
 from typing import Any
 
 from .pages import Fetched
@@ -45,23 +46,13 @@ class Form:
 
 
 def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
-    """The format by name, or by what the name of the output ends in (JSON Lines otherwise).
+    """The format by name, or by the suffix of the output's name.
 
     `body`: 'auto' (text where it is text, else base64), 'base64', 'none'. `headers`: the
     response's header goes into JSON records. Raises ImportError naming the extra that is missing.
     """
     if name is None:
-        endings = {
-            ".jsonl.gz": "jsonl.gz",
-            ".gz": "jsonl.gz",
-            ".zst": "jsonl.zst",
-            ".warc": "warc",
-            ".warc.gz": "warc.gz",
-        }
-        name = next(
-            (endings[e] for e in sorted(endings, key=len, reverse=True) if output.endswith(e)),
-            "jsonl",
-        )
+        name = _format_of(output)
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, found {name!r}")
     if name.startswith("warc"):
@@ -75,6 +66,27 @@ def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
     if name == "jsonl":
         return Form(name, record, _plain)
     return Form(name, record, _gzip_batch() if name == "jsonl.gz" else _zstd_batch())
+
+
+_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
+
+
+def _format_of(output: str) -> str:
+    """Return the format that the suffix of a file's name means; ValueError for an unknown one.
+
+    Standard output and names without a suffix are JSON Lines.
+    """
+    last = PurePath(output).name.lower()
+    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
+        if last.endswith(suffix):
+            return _SUFFIXES[suffix]
+    stem, dot, _ = last.rpartition(".")
+    if output == "-" or not dot or not stem:
+        return "jsonl"
+    raise ValueError(
+        f"the suffix of {output!r} is not known; it can be {', '.join(sorted(_SUFFIXES))}, "
+        f"or --format says the format: {', '.join(FORMATS)}"
+    )
 
 
 def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict[str, Any]:

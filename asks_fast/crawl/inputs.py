@@ -5,7 +5,8 @@ A line is a URL (without scheme: http), or a JSON object of request arguments (`
 
 Facts:  a regular file never makes us wait; a pipe or terminal does, and is waited for by the
         kernel, without touching the flags it shares with other processes.
-Rules:  a line that makes no sense becomes a request that fails, so that it shows in the output.
+Rules:  an invalid line becomes a request that fails, so that it shows in the output, with the name
+        of the file and the number of the line.
 Not here: which of them were done before (`fetching`).
 """
 
@@ -16,39 +17,106 @@ import json
 import os
 import stat
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from curio.traps import _io_release, _read_wait
 
+from ..errors import InvalidRequest, clip
+from ..options import CONNECTION_OPTIONS, ONE_REQUEST_ONLY, SESSION_DEFAULTS, RequestOptions
+from .jobs import INVALID_LINE
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Lines", "identity", "parse_line"]
+__all__ = ["InvalidLine", "Lines", "check_lines", "identity", "parse_line"]
 
 LONGEST_LINE = 4 * 1024 * 1024
+CHECKED_AHEAD = 16 * 1024 * 1024  # bytes of lines that are checked before anything is fetched
+MAX_ERRORS = 5  # named by `check_lines`
+_NOT_IN_A_LINE = {"stream", "callback", "on_event", "json_dumps", "json_loads", "path"}
+
+
+class InvalidLine(ValueError):
+    """A line of the input is not a request."""
 
 
 def parse_line(line: str) -> Any | None:
-    """The request of one line: a URL or a dict; None for a line that says nothing.
+    """Return the request of one line: a URL or a dict; None for a line without one.
 
-    Broken JSON gives a dict without `url` and with `key`: a request that fails.
+    Raises `InvalidLine` for broken JSON and for request arguments that cannot be right.
     """
     line = line.strip()
     if not line or line.startswith("#"):
         return None
-    if line.startswith("{"):
-        try:
-            request = json.loads(line)
-        except (ValueError, RecursionError):
-            return {"url": "", "key": line[:2000]}
-        if isinstance(request.get("url"), str):
-            request["url"] = with_scheme(request["url"].strip())
+    if not line.startswith("{"):
+        return with_scheme(line)
+    try:
+        request = json.loads(line)
+    except RecursionError:
+        raise InvalidLine("invalid JSON: nested too deeply") from None
+    except ValueError as error:
+        raise InvalidLine(f"invalid JSON: {error}") from None
+    _check_arguments(request)
+    request["url"] = with_scheme(request["url"].strip())
+    return request
+
+
+def _check_arguments(request: dict[str, Any]) -> None:
+    """Check names and values of the request arguments as far as that is possible ahead."""
+    known = (SESSION_DEFAULTS | ONE_REQUEST_ONLY | CONNECTION_OPTIONS) - _NOT_IN_A_LINE
+    known |= {"url", "method", "key"}
+    for name in request:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InvalidLine(f"unknown key {clip(name)}{hint}")
+    url = request.get("url")
+    if not isinstance(url, str) or not url.strip():
+        found = "no url" if "url" not in request else f"the url {clip(repr(url))}"
+        raise InvalidLine(f"a request needs a url that is a string, found {found}")
+    if not isinstance(request.get("method", "GET"), str):
+        raise InvalidLine(f"method must be a string, found {clip(repr(request['method']))}")
+    try:
+        RequestOptions({k: v for k, v in request.items() if k not in ("url", "method", "key")})
+    except (InvalidRequest, TypeError) as error:
+        raise InvalidLine(str(error)) from None
+
+
+def check_lines(source: str) -> list[str]:
+    """Return what is wrong with the lines of a regular file, each with file name and line number.
+
+    At most `MAX_ERRORS` errors are named, of the first `CHECKED_AHEAD` bytes; later lines are
+    checked when they are read. Compressed files are unpacked. Other sources are not read.
+    """
+    if source == "-" or not os.path.isfile(source):
+        return []
+    unpack = _unpacker(source)
+    errors: list[str] = []
+    number, checked, rest = 0, 0, b""
+    with open(source, "rb") as file:
+        while checked < CHECKED_AHEAD and (data := file.read(1 << 16)):
+            data = rest + unpack(data)
+            checked += len(data) - len(rest)
+            *lines, rest = data.split(b"\n")
+            for line in lines:
+                number += 1
+                _check_line(source, number, line, errors)
         else:
-            request["url"] = ""
-        return request
-    return with_scheme(line)
+            if checked < CHECKED_AHEAD:
+                _check_line(source, number + 1, rest, errors)
+    if len(errors) > MAX_ERRORS:
+        errors[MAX_ERRORS:] = [f"… and {len(errors) - MAX_ERRORS:,} more lines"]
+    return errors
+
+
+def _check_line(source: str, number: int, line: bytes, errors: list[str]) -> None:
+    try:
+        parse_line(line.decode("utf-8", "replace"))
+    except InvalidLine as error:
+        errors.append(f"{source}:{number}: {error}")
 
 
 def with_scheme(url: str) -> str:
@@ -72,8 +140,8 @@ def identity(request: Any) -> str:
 class Lines:
     """Async iterator over the requests in a file, `-` being standard input; compressed files too.
 
-    `fraction` tells how much of a regular file was read. `aclose` may come at any time.
-    Cancellation in `__anext__` loses nothing: the next call goes on.
+    `total` says how many requests there are. `aclose` may come at any time. Cancellation in
+    `__anext__` loses nothing: the next call goes on.
     """
 
     def __init__(self, source: str) -> None:
@@ -82,7 +150,10 @@ class Lines:
         self._file: BinaryIO | None = file
         self._fd = file.fileno()
         status = os.fstat(self._fd)
-        self._total = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        self._size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        self._name = "standard input" if source == "-" else source
+        self._number = 0  # of the line that was taken last
+        self.count = 0  # requests given so far
         self._waits = os.isatty(self._fd) or not (
             stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)
         )
@@ -92,12 +163,23 @@ class Lines:
         self._rest = b""  # of a line that was not read to its end
         self._lines: list[bytes] = []  # in reverse
         self._ended = False
+        self._was_read = False  # to its end
         self.stopped = False  # set to end the input where it is
 
     @property
-    def fraction(self) -> float | None:
-        """Between 0 and 1: how much was read; None when there is no telling."""
-        return self._read / self._total if self._total else None
+    def is_at_end(self) -> bool:
+        """Every request was given: `count` is how many there are."""
+        return self._was_read and not self._lines
+
+    @property
+    def total(self) -> int | None:
+        """Number of requests in the input: exact at its end, estimated before, or None."""
+        if self.is_at_end:
+            return self.count
+        if not self._size or not self._read:
+            return None
+        known = self.count + len(self._lines)
+        return round(known * max(1.0, self._size / self._read))
 
     def __aiter__(self) -> Self:
         return self
@@ -105,12 +187,22 @@ class Lines:
     async def __anext__(self) -> Any:
         while True:
             while self._lines:
-                request = parse_line(self._lines.pop().decode("utf-8", "replace"))
+                request = self._parse(self._lines.pop().decode("utf-8", "replace"))
                 if request is not None:
+                    self.count += 1
                     return request
             if self._ended or self.stopped:
                 raise StopAsyncIteration
             await self._fill()
+
+    def _parse(self, line: str) -> Any | None:
+        """Return the request of the next line; of an invalid one, a request that fails."""
+        self._number += 1
+        try:
+            return parse_line(line)
+        except InvalidLine as error:
+            reason = f"{self._name}:{self._number}: {error}"
+            return {"url": "", "key": line.strip()[:2000], INVALID_LINE: reason}
 
     async def _fill(self) -> None:
         """Read on, waiting where that may be needed."""
@@ -119,7 +211,7 @@ class Lines:
         data = os.read(self._fd, 1 << 16)
         self._read += len(data)
         if not data:
-            self._ended = True
+            self._ended = self._was_read = True
             self._lines = [self._rest] if self._rest else []
             self._rest = b""
             return

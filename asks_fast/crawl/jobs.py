@@ -19,7 +19,10 @@ from ..errors import InvalidRequest, clip
 if TYPE_CHECKING:
     from ..hops import Held
 
-__all__ = ["Job", "Result", "SessionLike", "base_of", "host_of", "prepare"]
+__all__ = ["INVALID_LINE", "Job", "Result", "SessionLike", "base_of", "host_of", "prepare"]
+
+INVALID_LINE = "invalid line"
+"""In a dict of request arguments: the reason why an input line is not a request."""
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -127,7 +130,10 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
             key = kwargs.pop("key")
         if takes_paths and "://" not in str(kwargs.get("url") or "://"):
             kwargs["path"] = kwargs.pop("url")
-        return Job(index, key, item, method, kwargs)
+        job = Job(index, key, item, method, kwargs)
+        if INVALID_LINE in kwargs:
+            job.error = InvalidRequest(str(kwargs.pop(INVALID_LINE)))
+        return job
     job = Job(index, key, item, "GET", {})
     job.error = InvalidRequest(
         "a request in bulk is a URL, a path, a dict of request arguments, or a pair (key, one of "

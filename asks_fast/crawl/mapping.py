@@ -176,6 +176,15 @@ class Map:
         """Requests sent, or waiting for a connection, at this moment."""
         return self._run.under_way
 
+    @property
+    def slow_hosts(self) -> dict[str, str]:
+        """Hosts that politeness slows down, or did, and why."""
+        from .polite_run import PoliteRun
+        from .slow_hosts import slow_hosts
+
+        run = self._run
+        return slow_hosts(run.scheduler.hosts()) if isinstance(run, PoliteRun) else {}
+
     async def _watch_reader(self) -> None:
         """Start the task that ends the run when this object is dropped without `aclose`."""
         ours, theirs = socket.socketpair()

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import sys
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,21 +234,65 @@ def header_pairs(headers: Any) -> list[tuple[str, str]]:
 
 
 def file_name(url: str, content_type: str = "") -> str:
-    """A relative file name for a URL: readable, harmless, and another one for another URL."""
+    """A relative file name for a URL: readable, harmless, and another one for another URL.
+
+    It is the URL's own path where no other URL can have the same one (`_plain_name`); else a mark
+    made of the URL is added to it.
+    """
     from .jobs import host_of
     from .ledger import key_of
 
+    plain = _plain_name(url)
+    if plain is not None:
+        return plain
     path = url.partition("://")[2].partition("/")[2]
     for end in "?#":
         path = path.partition(end)[0]
     pieces = [_harmless(p) for p in path.split("/") if p and p not in (".", "..")][:12]
     last = pieces.pop() if pieces and not path.endswith("/") else "index"
+    pieces = [piece + "_" if "." in piece else piece for piece in pieces]
     stem, dot, ending = last.rpartition(".")
     if not dot or not stem or len(ending) > 8:
         stem, ending = last, _ENDINGS.get(content_type, "")
     mark = f"{key_of(url):016x}"[:12]
     name = f"{stem[:80]}-{mark}" + (f".{ending}" if ending else "")
-    return "/".join([_harmless(host_of(url)) or "nowhere", *pieces, name])
+    return "/".join([_directory_of(url, host_of(url)), *pieces, name])
+
+
+_PLAIN_NAME = re.compile(r"(?!.*-[0-9a-f]{12}\.)[^.].*\.[A-Za-z0-9]{1,8}")
+_FOLDS_CASE = sys.platform in ("darwin", "win32")
+
+
+def _plain_name(url: str) -> str | None:
+    """The name made of host and path alone, or None if another URL could have the same.
+
+    Facts: one port speaks one protocol. A directory never has the name of a file: files have a
+    suffix of letters and digits, and `file_name` adds `_` to directories with a dot.
+    """
+    from .jobs import host_of
+
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    *directories, last = path.split("/")
+    host = authority.partition(":")[0]
+    is_plain = (
+        scheme in ("http", "https")
+        and authority == host_of(url)
+        and host == _harmless(host)
+        and "_" not in host
+        and len(directories) < 12
+        and all(piece == _harmless(piece) and "." not in piece for piece in directories)
+        and last == _harmless(last)
+        and _PLAIN_NAME.fullmatch(last) is not None
+        and not (_FOLDS_CASE and path != path.lower())
+    )
+    return f"{_directory_of(url, authority)}/{path}" if is_plain else None
+
+
+def _directory_of(url: str, host: str) -> str:
+    """The directory of a host: with the port, unless that is the default one of https."""
+    is_default = url.startswith("http://") and not re.search(r":\d+$", host)
+    return _harmless(host + "_80" if host and is_default else host) or "nowhere"
 
 
 _ENDINGS = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from .jobs import Job
@@ -154,6 +154,12 @@ class Scheduler:
     def host(self, name: str) -> Host:
         """What is known of this host, which has a job started or waiting."""
         return self._busy[name].host
+
+    def hosts(self) -> Iterator[tuple[str, Host]]:
+        """Every host that is remembered, by name."""
+        for entries in (self._busy, self._idle):
+            for name, entry in entries.items():
+                yield name, entry.host
 
     def ungate(self, name: str, now: float, crawl_delay: float | None) -> None:
         """robots.txt of this host is known: as many at once as the limits allow."""

