@@ -112,7 +112,7 @@ def test_slow_hosts(tmp_path: Path, workers: int) -> None:
     assert code == 1
     assert f"  slow: {hosts[0]}: it answered 429 or 503" in err
     assert f"  slow: {hosts[1]}: robots.txt asks for 0.25 s between requests" in err
-    assert "  slow: 127.0.0.1:1: circuit open after " in err
+    assert f"  slow: {hosts[2]}: circuit open after " in err
 
 
 def test_invalid_lines_stop_it_before_it_begins(tmp_path: Path) -> None:
