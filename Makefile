@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 SECONDS := 60
+PORT := 8000
 ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -12,10 +13,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SOURCES := setup.py pyproject.toml $(wildcard src_pyx/*)
 PYTEST := $(BIN)/pytest -n $(JOBS)
 
-.PHONY: help test smoke lint demo bench docs wheel sdist chaos soak fuzz sanitize test-all test-floor format clean
+.PHONY: help test smoke lint demo serve bench docs wheel sdist chaos soak fuzz sanitize test-all test-floor format clean
 
 help:
 	@echo "make demo      ten thousand requests over fifty connections, against a real server"
+	@echo "make serve     the server that the programs of README and docs use (PORT=8000)"
 	@echo "make test      the test suite (ARGS='-k name' for a part of it)"
 	@echo "make test-all  the suite on every installed Python from 3.10 to 3.13"
 	@echo "make lint      ruff, mypy, pyright, cython-lint, stubtest, and a build in which warnings are errors"
@@ -25,14 +27,16 @@ help:
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "asks_fast needs Python 3.10 or newer; set PYTHON=")'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade "pip>=23" "setuptools>=77" wheel "Cython>=3.1" "httptools>=0.6.4"
+	@echo "Making an environment in $(VENV), with the tools that compile the extension"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade "pip>=23" "setuptools>=77" wheel "Cython>=3.1" "httptools>=0.6.4"
 	@touch $@
 
 # The extension is built in place (its name tells the Python it is for), whatever is there is rebuilt
 # if a source is newer. That a wheel holds all it needs is what .ci/run looks at.
 define install
-	$(PIP) install --no-build-isolation --editable '.[$(1)]'
+	@echo "Installing asks_fast[$(1)] into $(VENV): downloads, and half a minute of compiling"
+	@$(PIP) install --no-build-isolation --editable '.[$(1)]'
 	@touch $@
 endef
 
@@ -58,6 +62,9 @@ smoke: $(VENV)/.test
 
 demo: $(VENV)/.demo
 	$(BIN)/asks-fast demo $(ARGS)
+
+serve: $(VENV)/.demo
+	@$(BIN)/asks-fast demo --serve $(PORT)
 
 bench: $(VENV)/.test
 	$(PIP) install "matplotlib>=3.8"

@@ -228,8 +228,8 @@ def _server(context: Any) -> Iterator[servers.Server]:
 
 @pytest.fixture(scope="session")
 def app_server() -> Iterator[servers.Server]:
-    """granian with the application of support/app.py (its docstring lists the paths)."""
-    yield from _server(servers.application("support.app:app"))
+    """granian with the application of asks_fast/cli/demo_app.py (its docstring lists the paths)."""
+    yield from _server(servers.application("asks_fast.cli.demo_app:app"))
 
 
 @pytest.fixture(scope="session")
@@ -242,7 +242,9 @@ def tls_server(
     server_certificate.private_key_pem.write_to_path(key)
     for pem in server_certificate.cert_chain_pems:
         pem.write_to_path(chain, append=True)
-    yield from _server(servers.application("support.app:app", tls_files=(str(chain), str(key))))
+    yield from _server(
+        servers.application("asks_fast.cli.demo_app:app", tls_files=(str(chain), str(key)))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Every Python block of the documentation runs, against the application of the test suite.
 
-Rules:  a block stands alone. `http://localhost:8000` in it is the test server (its pages are
-        listed in tests/support/app.py). A block with `await` at its top level is run in a kernel.
+Rules:  a block stands alone. `http://localhost:8000` in it is the server that `asks-fast demo
+        --serve` starts too (its pages are listed in asks_fast/cli/demo_app.py). A block with
+        `await` at its top level is run in a kernel.
         `<!-- no-run: reason -->` on the line before a block skips it and says why.
 """
 

@@ -3,6 +3,7 @@
 A task per request, all started at once, over an `HSession` that holds at most so many connections
 (or a `DSession` over twenty origins). Every answer carries the number that was asked for and is
 checked against it. What the server counted stands beside what the client saw.
+`--serve` starts the server of the documentation's programs instead.
 Rules:  Ctrl-C stops it and still prints the table. Exit status: 0 all well, 1 something failed,
         130 stopped.
 Not here: the server (`demo_server`), measuring against rivals (bench/).
@@ -19,6 +20,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,6 +36,8 @@ from asks_fast.cli.extras import missing_extra
 from asks_fast.sessions import DSession, HSession
 
 ENDPOINT = "/asks/test"
+PORT = 8000  # of the server that the programs of the documentation use
+RIVALS = ("aiohttp", "httpx", "requests")
 ORIGINS = 20  # how many origins --dsession spreads its requests over
 BATCH = 100  # tasks started between two turns of the kernel
 REFRESH = 0.1  # seconds between two looks of the progress bar
@@ -51,6 +56,7 @@ class Tally:
     waits: list[float] = field(default_factory=list)  # seconds, call to answer, the line included
     started: float = 0.0
     ended: float = 0.0
+    cpu: float = 0.0  # seconds of CPU time that this process used for the requests
     stopped: bool = False
 
     @property
@@ -120,7 +126,7 @@ async def all_requests(job: Job, tally: Tally) -> None:
     """
     tasks: list[Any] = []
     async with job.session() as session:
-        tally.started = time.perf_counter()
+        tally.started, cpu = time.perf_counter(), time.process_time()
         try:
             for number in range(job.requests):
                 tasks.append(await curio.spawn(one, job, tally, session, number))
@@ -130,6 +136,7 @@ async def all_requests(job: Job, tally: Tally) -> None:
                 await task.join()
         finally:
             tally.ended = time.perf_counter()
+            tally.cpu = time.process_time() - cpu
             await stop(tasks)
 
 
@@ -167,14 +174,17 @@ async def watched(job: Job, tally: Tally, progress: Progress) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def own_server(count: int) -> Iterator[list[str]]:
-    """The demo's server as another process; yields its origins."""
+def need_granian(what: str) -> None:
     try:
         import granian  # noqa: F401
     except ImportError as error:
-        message = missing_extra("asks-fast demo without --url", "granian", "demo")
-        raise click.ClickException(message) from error
+        raise click.ClickException(missing_extra(what, "granian", "demo")) from error
+
+
+@contextmanager
+def own_server(count: int) -> Iterator[list[str]]:
+    """The demo's server as another process; yields its origins."""
+    need_granian("asks-fast demo without --url")
     process = subprocess.Popen(
         python_command("asks_fast.cli.demo_server", str(count)),
         stdin=subprocess.PIPE,
@@ -214,7 +224,7 @@ def table_of(job: Job, tally: Tally, stats: dict[str, Any] | None) -> Table:
         latency = percentile(tally.exchanges, share)
         table.add_row(f"latency p{share * 100:.0f}", f"{latency * 1000:.1f} ms")
     longest = max(tally.waits, default=0.0)
-    table.add_row("longest, waiting in line included", f"{longest * 1000:.0f} ms")
+    table.add_row("longest, with the wait for a connection", f"{longest * 1000:.0f} ms")
     if stats is None:
         table.add_row("connections", "not known: --url")
     else:
@@ -222,6 +232,35 @@ def table_of(job: Job, tally: Tally, stats: dict[str, Any] | None) -> Table:
         most = "not told" if stats["most_open"] is None else f"{stats['most_open']:,}"
         table.add_row("most open at once, seen by the system", most)
     return table
+
+
+def explanation(
+    job: Job, tally: Tally, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> list[str]:
+    """Return what the table does not say: its terms, what limits the rate, how to compare."""
+    lines = [
+        "latency: from the first byte sent to the last byte received.",
+        f"wait for a connection: all {job.requests:,} requests start at once and share "
+        f"{job.connections} connections; a request waits until one is free.",
+    ]
+    if before is not None and after is not None and tally.done and not tally.stopped:
+        client = tally.cpu / tally.done * 1e6
+        server = (after["cpu"] - before["cpu"]) / tally.done * 1e6
+        limit = "server (a Python program)" if server > client else "client"
+        lines.append(
+            f"CPU time per request: client {client:.0f} µs, server {server:.0f} µs. The {limit} "
+            "needs more, so it limits the rate above; both share this machine."
+        )
+    here = [name for name in RIVALS if find_spec(name)]
+    missing = [name for name in RIVALS if name not in here]
+    program = Path(sys.argv[0]).name
+    command = f"{sys.argv[0]} bench" if program == "asks-fast" else "asks-fast bench"
+    lines.append(
+        f"{command}: compares clients against a faster server; installed here: "
+        + ", ".join(["asks_fast", *here])
+        + (f"; also known, if you install them: {', '.join(missing)}." if missing else ".")
+    )
+    return lines
 
 
 def verdict(job: Job, tally: Tally, stats: dict[str, Any] | None) -> int:
@@ -250,11 +289,14 @@ def run_kernel(function: Any, *arguments: Any) -> Any:
 def play(job: Job, console: Console, counted: bool) -> int:
     """Run `job`, print the table, return the exit status."""
     tally = Tally(job.requests)
+    before = run_kernel(server_stats, job.origins[0]) if counted else None
     columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, auto_refresh=False) as progress:
         run_kernel(watched, job, tally, progress)
     stats = run_kernel(server_stats, job.origins[0]) if counted else None
     console.print(table_of(job, tally, stats))
+    for line in explanation(job, tally, before, stats):
+        console.print(line, markup=False, highlight=False)
     for complaint, count in tally.failures.most_common(5):
         console.print(f"{count:,} x {complaint}", style="red", markup=False)
     return verdict(job, tally, stats)
@@ -263,10 +305,23 @@ def play(job: Job, console: Console, counted: bool) -> int:
 @click.command()
 @click.option("--requests", default=10_000, show_default=True, type=click.IntRange(1))
 @click.option("--connections", default=50, show_default=True, type=click.IntRange(1))
-@click.option("--url", help="Use this server instead of an own one; any 200 is a right answer.")
-@click.option("--dsession", is_flag=True, help=f"A DSession over {ORIGINS} loopback origins.")
-def command(requests: int, connections: int, url: str | None, dsession: bool) -> None:
-    """Ten thousand requests over fifty connections, every answer checked."""
+@click.option("--url", help="Use this server; every response with status 200 is right.")
+@click.option("--dsession", is_flag=True, help=f"Use a DSession over {ORIGINS} loopback origins.")
+@click.option(
+    "--serve",
+    type=click.IntRange(0, 65535),
+    is_flag=False,
+    flag_value=PORT,
+    metavar="[PORT]",
+    help=f"Start the server of the documentation's programs [port: {PORT}; 0: a free one].",
+)
+def command(
+    requests: int, connections: int, url: str | None, dsession: bool, serve: int | None
+) -> None:
+    """Make ten thousand requests over fifty connections and check every response."""
+    if serve is not None:
+        serve_documentation(serve)
+        return
     console = Console()
     if url is not None:
         origin, endpoint = split_url(url)
@@ -275,6 +330,23 @@ def command(requests: int, connections: int, url: str | None, dsession: bool) ->
     with own_server(ORIGINS if dsession else 1) as origins:
         status = play(Job(requests, connections, origins, dsession), console, counted=True)
     sys.exit(status)
+
+
+def serve_documentation(port: int) -> None:
+    """Run the server that the programs of README, tutorial and guide use, until Ctrl-C."""
+    need_granian("asks-fast demo --serve")
+    from asks_fast.cli.demo_server import serve_examples
+
+    def ready(url: str) -> None:
+        click.echo(f"serving {url} for the programs of the documentation; Ctrl-C ends it")
+
+    try:
+        serve_examples(port, ready)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot serve on port {port}: {error.strerror}; asks-fast demo --serve PORT takes "
+            "another port"
+        ) from error
 
 
 def split_url(url: str) -> tuple[str, str]:

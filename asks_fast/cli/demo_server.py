@@ -3,6 +3,8 @@
     python -m asks_fast.cli.demo_server 1        one origin on 127.0.0.1
     python -m asks_fast.cli.demo_server 20       twenty: 127.0.0.1 to 127.0.0.20, or twenty ports
 
+`serve_examples` serves the application of the documentation's programs (`demo_app`) instead.
+
 Answers `/asks/test/<n>` with a small JSON document that holds n, and `/stats` with the requests,
 the connections (distinct peers), and the most that were open at one moment, as the operating
 system shows them to this process: nothing of what is counted comes from the client.
@@ -25,6 +27,8 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from granian.constants import Interfaces
@@ -58,6 +62,7 @@ class Counter:
                 "requests": self.requests,
                 "connections": len(self.peers),
                 "most_open": self.most_open,
+                "cpu": time.process_time(),
             }
         )
 
@@ -102,12 +107,18 @@ def open_connections(origins: set[Origin]) -> set[bytes]:
                 answer = answer[(length + 3) & ~3 :]
 
 
-def hold_port(address: str) -> socket.socket:
-    """A bound socket that never listens: its port is free for granian alone."""
+def hold_port(address: str, port: int = 0) -> socket.socket:
+    """A bound socket that never listens: its port is free for granian alone.
+
+    Raises OSError if another program listens at `port`; granian would share it without a word.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        alone.bind((address, port))
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    holder.bind((address, 0))
+    holder.bind((address, port))
     return holder
 
 
@@ -123,24 +134,44 @@ async def accepts(address: str, port: int) -> None:
             return
 
 
+def granian_server(app: Any, address: str, port: int) -> Server:
+    return Server(
+        app,
+        address=address,
+        port=port,
+        interface=Interfaces.RSGI,
+        log_enabled=False,
+        websockets=False,
+        backlog=1024,
+    )
+
+
+def serve_examples(port: int, ready: Callable[[str], None]) -> None:
+    """Serve `demo_app` on 127.0.0.1 until Ctrl-C; `ready` gets the URL when it answers.
+
+    Raises OSError if the port is taken.
+    """
+    from asks_fast.cli.demo_app import app
+
+    async def run() -> None:
+        with hold_port("127.0.0.1", port) as holder:
+            origin = holder.getsockname()
+            serving = asyncio.ensure_future(granian_server(app, *origin).serve())
+            await asyncio.wait_for(accepts(*origin), 60)
+            ready(f"http://localhost:{origin[1]}")
+            await serving
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run())
+
+
 async def serve(count: int) -> None:
     spread = sys.platform == "linux"
     holders = [hold_port(f"127.0.0.{n + 1}" if spread else "127.0.0.1") for n in range(count)]
     origins = [holder.getsockname() for holder in holders]
     counter = Counter()
     serving = [
-        asyncio.ensure_future(
-            Server(
-                counter.app,
-                address=address,
-                port=port,
-                interface=Interfaces.RSGI,
-                log_enabled=False,
-                websockets=False,
-                backlog=1024,
-            ).serve()
-        )
-        for address, port in origins
+        asyncio.ensure_future(granian_server(counter.app, *origin).serve()) for origin in origins
     ]
     await asyncio.wait_for(asyncio.gather(*(accepts(*origin) for origin in origins)), 60)
     threading.Thread(target=counter.watch, args=(set(origins),), daemon=True).start()

@@ -303,7 +303,7 @@ def storm(
     report = Report(seed)
     with ExitStack() as stack:
         url = stack.enter_context(misbehaving_server())
-        real = stack.enter_context(servers.application("support.app:app"))
+        real = stack.enter_context(servers.application("asks_fast.cli.demo_app:app"))
         before = open_descriptors()
         with ExitStack() as wires:
             proxies = [

@@ -15,6 +15,8 @@ from support.peer import MakePeer
 from support.servers import Server
 from support.steps import expect, stall
 
+import asks_fast
+
 PROGRAM = "from asks_fast.cli import main; main()"
 ALL_WELL, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 130
 
@@ -54,6 +56,27 @@ def test_hsession() -> None:
     assert row(table, "failures") == 0
     assert row(table, "connections, counted by the server") <= 5
     assert row(table, "latency p50") <= row(table, "latency p99")
+    text = " ".join(table.split())
+    assert "wait for a connection: all 500 requests start at once and share 5 connections" in text
+    assert re.search(r"CPU time per request: client \d+ µs, server \d+ µs. The (server|cli)", text)
+    assert "asks-fast bench: compares clients against a faster server; installed here:" in text
+
+
+def test_serve() -> None:
+    """--serve starts the server of the documentation's programs, and Ctrl-C ends it."""
+    pytest.importorskip("granian")
+    with demo("--serve", "0") as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.match(r"serving (http://localhost:(\d+)) ", line)
+        assert found is not None, line
+        response = asks_fast.run(asks_fast.get, f"{found[1]}/anything?q=1")
+        assert response.json()["args"] == {"q": "1"}
+        status, text = run("--serve", found[2])
+        assert (status, "cannot serve on port" in text) == (1, True), "the port is taken"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stdout.read() == ""
 
 
 def test_dsession() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.app import pattern
 from support.peer import MakePeer
 from support.servers import Server, application
 from support.steps import SERVING, close, expect, repeat, send
 
 import asks_fast
 from asks_fast import DSession, HSession, NetrcAuth, Retry, ServerClosedConnectionError, Timeouts
+from asks_fast.cli.demo_app import pattern
 from asks_fast.errors import InvalidRequest
 
 
@@ -96,7 +96,7 @@ async def test_limits_per_host(peer: MakePeer) -> None:
 async def test_ipv6(kernel: Any) -> None:
     """A literal IPv6 host is connected to and named in brackets."""
     try:
-        with application("support.app:app", address="::1") as server:
+        with application("asks_fast.cli.demo_app:app", address="::1") as server:
             response = await asks_fast.get(f"{server.url}/get")
             assert response.json()["headers"]["host"] == f"[::1]:{server.port}"
     except OSError:

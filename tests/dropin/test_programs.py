@@ -3,7 +3,7 @@
 Rules:  each file of `programs/` is a program of one generation of asks, or an example of its
         documentation, and ends with what it prints. It runs twice: with `asks_fast` in its import
         lines, and not changed at all under `install_as_asks()`. `http://example.org` is the
-        application of tests/support/app.py.
+        application of asks_fast/cli/demo_app.py.
 Not here: single names and arguments (the other files of this folder).
 """
 

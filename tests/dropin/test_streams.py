@@ -12,13 +12,13 @@ from typing import Any
 
 import curio
 import pytest
-from support.app import pattern
 from support.peer import MakePeer
 from support.servers import Server
 from support.steps import SERVING, close, drip, expect, mark, repeat, send, stall
 
 import asks_fast
 from asks_fast import HSession, StreamResponse
+from asks_fast.cli.demo_app import pattern
 from asks_fast.errors import (
     AsksException,
     ReadTimeout,

@@ -19,9 +19,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import curio
-from support.app import pattern
 
 import asks_fast
+from asks_fast.cli.demo_app import pattern
 from asks_fast.errors import ConnectivityError
 from asks_fast.testing import Routes, serve
 

@@ -1,6 +1,7 @@
-"""The application behind the fixture `app_server`: small answers for every need of a client.
+"""The server that the programs of README, tutorial and guide use: `asks-fast demo --serve`.
 
-RSGI, served by granian in another process. What it knows (all methods unless said otherwise):
+An RSGI application, served by granian (`demo_server`); the test suite uses it too. What it
+answers (to all methods unless said otherwise):
 
     /                       "hello" as text          /get /post /put /patch /delete /anything/...
     /echo                   the body, same type          JSON of what was sent (see `describe`)
@@ -25,6 +26,7 @@ import base64
 import gzip
 import json
 import zlib
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote
 
@@ -64,6 +66,8 @@ async def app(scope: Any, proto: Any) -> None:
         answer = handler(scope, pieces[1:], query, body)
     except (ValueError, IndexError) as error:
         answer = (400, [("content-type", TEXT)], str(error).encode())
+    except ImportError as error:  # a compression that is not installed here
+        answer = (501, [("content-type", TEXT)], str(error).encode())
     send(proto, answer)
 
 
@@ -158,13 +162,9 @@ def compressed(coding: str) -> Any:
         elif coding == "deflate":
             data = zlib.compress(plain)
         elif coding == "br":
-            import brotli
-
-            data = brotli.compress(plain)
+            data = import_module("brotli").compress(plain)
         else:
-            import zstandard
-
-            data = zstandard.compress(plain)
+            data = import_module("zstandard").compress(plain)
         return 200, [("content-type", JSON), ("content-encoding", coding)], data
 
     return handler
