@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from .options import CONNECTOR_OPTIONS
 from .sessions import DSession
 from .stream_body import StreamBody
+from .tracebacks import shortened
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .response_objects import Response, StreamResponse
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
+
+__tracebackhide__ = True  # pytest leaves out frames of this module
 
 SESSION_OPTIONS = CONNECTOR_OPTIONS | {"persist_cookies"}
 
@@ -56,6 +59,7 @@ async def request(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def request(method: str, url: Location = None, *, uri: Location = None, **kwargs: Any) -> Any:
     """Make one request; arguments as for `Session.request`, and those of its connections.
 
@@ -100,6 +104,7 @@ async def get(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def get(url: Location = None, **kwargs: Any) -> Any:
     """GET once."""
     return await request("GET", url, **kwargs)
@@ -123,6 +128,7 @@ async def head(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def head(url: Location = None, **kwargs: Any) -> Any:
     """HEAD once."""
     return await request("HEAD", url, **kwargs)
@@ -146,6 +152,7 @@ async def post(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def post(url: Location = None, **kwargs: Any) -> Any:
     """POST once."""
     return await request("POST", url, **kwargs)
@@ -169,6 +176,7 @@ async def put(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def put(url: Location = None, **kwargs: Any) -> Any:
     """PUT once."""
     return await request("PUT", url, **kwargs)
@@ -192,6 +200,7 @@ async def delete(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def delete(url: Location = None, **kwargs: Any) -> Any:
     """DELETE once."""
     return await request("DELETE", url, **kwargs)
@@ -215,6 +224,7 @@ async def options(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def options(url: Location = None, **kwargs: Any) -> Any:
     """OPTIONS once."""
     return await request("OPTIONS", url, **kwargs)
@@ -238,6 +248,7 @@ async def patch(
 ) -> Response | StreamResponse: ...
 
 
+@shortened
 async def patch(url: Location = None, **kwargs: Any) -> Any:
     """PATCH once."""
     return await request("PATCH", url, **kwargs)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "run"]
 
+__tracebackhide__ = True  # pytest leaves out frames of this module
+
 
 class Task(TaskCore, curio.Task):  # type: ignore[misc]
     """A `curio.Task` whose fields live in C. Not instantiated directly: use `curio.spawn`."""

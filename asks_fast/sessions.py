@@ -34,6 +34,7 @@ from .response_objects import Response
 from .session_plans import PLANNED, SETTLED, is_plain, make_plan
 from .session_settings import Settings
 from .session_verbs import Verbs
+from .tracebacks import shortened
 from .transport.connect import Connector
 from .transport.dispatch import Transport
 from .transport.events import teller
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from .cookie_utils import CookieTracker
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session"]
+
+__tracebackhide__ = True  # pytest leaves out frames of this module
 
 Self = TypeVar("Self", bound="BaseSession")
 
@@ -161,6 +164,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         target = self._locate(url, given)
         return prepare(method, target, self._fields().copy(), given, self.encoding)
 
+    @shortened
     async def send(self, request: PreparedRequest) -> Response:
         """Send a prepared request, any number of times if its body can be replayed.
 

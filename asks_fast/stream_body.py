@@ -26,6 +26,7 @@ from .errors import (
     StreamConsumed,
     name_request,
 )
+from .tracebacks import shorten
 
 if TYPE_CHECKING:
     from ._hotpath import Connection
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .response_objects import StreamResponse
 
 __all__ = ["StreamBody"]
+
+__tracebackhide__ = True  # pytest leaves out frames of this module
 
 DEFAULT_READ_SIZE = 65536
 DEFAULT_MAX_DECOMPRESSED = 1 << 30
@@ -96,6 +99,8 @@ class StreamBody:
             if isinstance(error, AsksException):
                 name_request(error, f"{self._response.method} {self._response.url}")
             await self.close()
+            if isinstance(error, AsksException):
+                raise shorten(error)  # noqa: B904 (it is the same one)
             raise
         finally:
             self._reading = False

@@ -9,6 +9,8 @@ Nothing here resolves a name, opens a socket or decides about redirects.
 
 cimport cython
 
+__tracebackhide__ = True  # pytest leaves out frames of this module
+
 include "platform.pyx"
 include "waits.pyx"
 include "fields.pyx"

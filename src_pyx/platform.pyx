@@ -24,6 +24,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpResponsePars
 from multidict import getversion
 
 from asks_fast import errors, interception
+from asks_fast.tracebacks import shorten
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void *data, size_t length, int flags)

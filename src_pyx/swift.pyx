@@ -209,12 +209,12 @@ cdef class Planner:
                 elif plan.persistent:
                     failed = error
                 else:
-                    raise
+                    raise shorten(error)
                 response = None
             except errors.AsksException as error:
                 errors.name_request(error, plan.what(path, query))
                 if not plan.persistent or not isinstance(error, errors.ConnectivityError):
-                    raise
+                    raise shorten(error)
                 failed = error
                 response = None
             except TaskTimeout:
@@ -232,13 +232,16 @@ cdef class Planner:
                 elif turn is not None and turn.connection is not None and response is not None:
                     turn.connection.abandon(response)
             spent = now() - began if began else 0.0
-        if stopped is None:
-            tried = response if failed is None else failed
-            return await self._request(method, url, options, tried, fresh, spent)
         try:
+            if stopped is None:
+                tried = response if failed is None else failed
+                return await self._request(method, url, options, tried, fresh, spent)
             return await self._request(method, url, options, response, fresh, spent, stopped)
+        except errors.AsksException as error:
+            raise shorten(error)
         finally:
-            stopped.abandon(response)
+            if stopped is not None:
+                stopped.abandon(response)
 
 
 async def serve(Plan plan, Connection connection, bytes head, ResponseCore response, Turn turn):

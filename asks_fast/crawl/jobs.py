@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import InvalidRequest, clip
+from ..errors import AsksException, InvalidRequest, clip
+from ..tracebacks import shorten
 
 if TYPE_CHECKING:
     from ..hops import Held
@@ -101,8 +102,9 @@ class Result:
 
     def unwrap(self) -> Any:
         """The response; raises the error instead where there is one."""
-        if self.error is not None:
-            raise self.error
+        error = self.error
+        if error is not None:
+            raise shorten(error) if isinstance(error, AsksException) else error
         return self.response
 
     def __repr__(self) -> str:
