@@ -163,10 +163,10 @@ def chosen(clients: str | None, url: str | None) -> list[str]:
     default=1.0,
     show_default=True,
     type=click.FloatRange(0.01),
-    help="Length of one round of one client.",
+    help="Duration of one round of one client.",
 )
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
-@click.option("--clients", help=f"Some of {','.join(CLIENTS)}; else all installed ones.")
+@click.option("--clients", help=f"Measure these: {','.join(CLIENTS)} [default: all installed].")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures of all rounds as JSON.")
 def command(
     url: str | None,
@@ -176,10 +176,10 @@ def command(
     clients: str | None,
     as_json: bool,
 ) -> None:
-    """How fast on this machine: asks_fast beside the clients installed here.
+    """Measure the rate of requests of asks_fast and of the other clients installed here.
 
-    With URL (whose every answer must be 200 and equally long) that server is loaded, by asks_fast
-    alone unless --clients says otherwise.
+    With URL, requests go to that server, from asks_fast alone unless --clients names others. Each
+    response must have status 200 and the same length.
     """
     names = chosen(clients, url)
     console = Console(stderr=as_json)

@@ -169,9 +169,12 @@ CLIENTS: dict[str, Callable[[Count, float], None]] = {
 
 
 def main(name: str, url: str, connections: str, seconds: str) -> None:
-    """Run one client and print its figures."""
+    """Run one client and print its figures; or, in one line on standard error, why not."""
     count = Count(url, int(connections))
-    CLIENTS[name](count, float(seconds))
+    try:
+        CLIENTS[name](count, float(seconds))
+    except Exception as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
     print(json.dumps(count.figures))
 
 

@@ -28,12 +28,10 @@ from asks_fast.cli.display import harmless
 from asks_fast.cli.exit_codes import CannotResume, CannotWrite
 from asks_fast.cli.get_request import Options, read_file
 from asks_fast.crawl.pages import header_pairs
-from asks_fast.testing.masking import Mask
 
 __all__ = ["Output", "Verbose", "head_lines", "say", "timing_lines", "write_out"]
 
 LONG_BODY = 1 << 20  # bytes from which progress is shown
-_mask = Mask()
 
 
 def say(text: str) -> None:
@@ -206,6 +204,11 @@ class Verbose:
     Credentials, cookies and values of fields and query pairs with secret names are masked.
     """
 
+    def __init__(self) -> None:
+        from asks_fast.testing.masking import Mask
+
+        self._mask = Mask()
+
     def __call__(self, event: Any) -> None:
         """Take one event of `on_event=`."""
         if event.name == "sent":
@@ -217,21 +220,27 @@ class Verbose:
         elif event.name not in ("turn", "body"):
             facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())
             say(
-                harmless(f"* {event.name} {_mask.url(facts) if '://' in facts else facts}".rstrip())
+                harmless(
+                    f"* {event.name} {self._mask.url(facts) if '://' in facts else facts}".rstrip()
+                )
             )
 
     def _request_lines(self, request: Any) -> list[str]:
         first, *fields = request.head().partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         method, target, version = first.split(" ", 2)
-        pairs = _mask.fields(
+        pairs = self._mask.fields(
             (name, value) for name, _, value in (f.partition(": ") for f in fields)
         )
-        lines = [f"{method} {_mask.url(target)} {version}", *(f"{n}: {v}" for n, v in pairs), ""]
+        lines = [
+            f"{method} {self._mask.url(target)} {version}",
+            *(f"{n}: {v}" for n, v in pairs),
+            "",
+        ]
         return [harmless(line) for line in lines]
 
     def _response_lines(self, response: Any) -> list[str]:
         first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
-        pairs = _mask.fields(header_pairs(response.headers))
+        pairs = self._mask.fields(header_pairs(response.headers))
         lines = [first.rstrip(), *(f"{name}: {value}" for name, value in pairs), ""]
         return [harmless(line) for line in lines]
 

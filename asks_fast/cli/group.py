@@ -14,10 +14,10 @@ import click
 from asks_fast.cli.extras import missing_extra
 
 COMMANDS = {
-    "get": "Make one request and print the answer.",
-    "fetch": "Fetch many URLs, politely or as fast as they come.",
-    "bench": "How fast on this machine, beside the clients installed here.",
-    "demo": "Ten thousand requests over fifty connections, to a server of its own.",
+    "get": "Make one request and print the response.",
+    "fetch": "Fetch many URLs into a file, with limits for each host.",
+    "bench": "Measure the rate of requests beside other clients installed here.",
+    "demo": "Make ten thousand requests to a server of its own; or start that server.",
 }
 
 
@@ -50,4 +50,4 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="asks-fast")
 def group() -> None:
-    """HTTP in great numbers: asks_fast from the command line."""
+    """Make HTTP requests: one, or very many."""
