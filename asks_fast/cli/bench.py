@@ -197,7 +197,9 @@ def command(
         console.print(table_of(series, f"{what}, {connections} connections, {rounds} rounds"))
     for s in series:
         if s.problem:
-            console.print(f"{LABELS[s.client]}: {s.problem}", style="red", markup=False)
+            console.print(
+                f"{LABELS[s.client]}: {s.problem}", style="red", markup=False, soft_wrap=True
+            )
     if any(len(s.runs) < rounds and not s.problem for s in series):
         sys.exit(STOPPED)
     sys.exit(FAILED if any(s.problem for s in series if s.client in OURS) else ALL_WELL)
