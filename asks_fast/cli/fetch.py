@@ -8,9 +8,6 @@ Not here: how it is done (`asks_fast.crawl`), what it looks like (`display`).
 
 from __future__ import annotations
 
-import os
-import re
-import shlex
 import sys
 from typing import Any
 
@@ -25,6 +22,7 @@ from asks_fast.cli.display import (
     Summary,
     harmless,
 )
+from asks_fast.cli.values import check_source, pairs, rate, size
 from asks_fast.crawl.fetching import OutputError
 from asks_fast.crawl.formats import FORMATS
 from asks_fast.crawl.inputs import Lines, check_lines
@@ -40,53 +38,6 @@ from asks_fast.crawl.workers import Workers
 __all__ = ["command"]
 
 ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
-
-
-def rate(text: str) -> float:
-    """Per second, from a number per second or per something else: 5, 0.5, 100/m, 1000/h."""
-    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?:/([smh]))?", text)
-    if not found or not float(found[1]):
-        raise click.BadParameter(f"a rate is like 5, 0.5, 100/m or 1000/h, found {text!r}")
-    return float(found[1]) / {None: 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-def size(text: str) -> int:
-    """Bytes, from 500000, 500k, 50M, 2G; 0 for no limit."""
-    found = re.fullmatch(r"(\d+)([kKmMgG]?)(?:i?[bB])?", text)
-    if not found:
-        raise click.BadParameter(f"a size is like 500000, 500k, 50M or 2G, found {text!r}")
-    unit: int = 1024 ** " kmg".index(found[2].lower() or " ")
-    return int(found[1]) * unit
-
-
-_LOOKS_LIKE_URL = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?(/.*)?")
-
-
-def check_source(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Return the name of the input file; say what to do where there is none."""
-    if value != "-" and not os.path.exists(value):
-        text = f"file {value!r} does not exist"
-        if "://" in value or _LOOKS_LIKE_URL.fullmatch(value):
-            url = shlex.quote(value)
-            text += (
-                f". To fetch this one URL: asks-fast get {url}; to give URLs on standard input: "
-                f"echo {url} | asks-fast fetch -"
-            )
-        raise click.BadParameter(text)
-    if value != "-" and os.path.isdir(value):
-        raise click.BadParameter(f"{value!r} is a directory")
-    return value
-
-
-def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
-    """`Name: value` or `name=value`, as given on the command line."""
-    made = {}
-    for value in values:
-        name, found, rest = value.partition(sign)
-        if not found or not name.strip():
-            raise click.UsageError(f"{what} is like {what[0].upper()}{sign} …, found {value!r}")
-        made[name.strip()] = rest.strip()
-    return made
 
 
 @click.command("fetch")

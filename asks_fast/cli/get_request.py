@@ -18,7 +18,7 @@ import click
 
 from asks_fast.auth import BasicAuth, BearerAuth, DigestAuth
 from asks_fast.cli.exit_codes import CannotRead
-from asks_fast.cli.fetch import pairs
+from asks_fast.cli.values import pairs
 from asks_fast.crawl.inputs import with_scheme
 from asks_fast.crawl.options import default_user_agent
 
