@@ -9,7 +9,6 @@ Not here: reading from the connection (the hot path), streams of a body (`stream
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
@@ -19,6 +18,7 @@ from ._hotpath import HeaderTable, ResponseCore
 from .errors import (
     AsksException,
     BadStatus,
+    DecodingError,
     ResponseTooLarge,
     StreamConsumed,
     harmless,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._hotpath import Connection
+    from .charsets import TextDecoder
     from .cookie_utils import Cookie
     from .options import RequestOptions
     from .request import PreparedRequest
@@ -105,14 +106,19 @@ class BaseResponse(ResponseCore):
 
         What is set here goes before whatever the server says.
         """
-        from .http_utils import charset_of
-
-        chosen: str | None = getattr(self, "_chosen", None)
-        return chosen or charset_of(self.headers.get("content-type")) or self._fallback
+        return self._charset or self._fallback
 
     @encoding.setter
     def encoding(self, encoding: str | None) -> None:
         self._chosen = encoding
+
+    @property
+    def _charset(self) -> str | None:
+        """The encoding set here, else that of Content-Type; None if there is neither."""
+        from .http_utils import charset_of
+
+        chosen: str | None = getattr(self, "_chosen", None)
+        return chosen or charset_of(self.headers.get("content-type"))
 
     @property
     def _fallback(self) -> str:
@@ -149,8 +155,7 @@ class BaseResponse(ResponseCore):
 
             url = parse_url(self.url)
             found = (
-                parse_set_cookie(value, url.host, url.path, time.time())
-                for value in self.headers["set-cookie"]
+                parse_set_cookie(value, url.host, url.path) for value in self.headers["set-cookie"]
             )
             self._cookies = [cookie for cookie in found if cookie is not None]
         return self._cookies
@@ -198,6 +203,7 @@ class BaseResponse(ResponseCore):
     def equip(self, options: RequestOptions, encoding: str) -> None:
         """Hand over what the request said about reading the body."""
         self._options = options
+        self.strict = options.strict
         self._encoding = options.encoding or encoding
 
     def _option(self, name: str, default: Any) -> Any:
@@ -207,6 +213,38 @@ class BaseResponse(ResponseCore):
     def content_codings(self) -> list[str]:
         """The values of the Content-Encoding fields, in order."""
         return self.headers.getlist("content-encoding")
+
+    def _missing_library(self) -> str | None:
+        """What to install for a content coding that is still on the decompressed body, or None."""
+        codings = self.content_codings()
+        if not codings:
+            return None
+        from .decoding import missing_library
+
+        return missing_library(codings)
+
+    def _check_decompressed(self) -> None:
+        """Raise `DecodingError` if the body is not text because a library is missing."""
+        missing = self._missing_library()
+        if missing is not None:
+            raise DecodingError(f"{self.method} {self.url}: {missing}")
+
+    def text_decoder(self, decompressed: bool = True) -> TextDecoder:
+        """Make the decoder for the text of a streamed body, by the same rules as `Response.text`.
+
+        Raises:
+            UnknownEncoding: the encoding that the caller chose is not a text encoding.
+            DecodingError: `decompressed` is wanted, and the library for it is missing.
+        """
+        from .charsets import TextDecoder
+
+        if decompressed:
+            self._check_decompressed()
+        return TextDecoder(self._charset, self._fallback)
+
+
+# JSON in UTF-8 without byte order mark begins with none of these.
+_UNUSUAL_FIRST_BYTES = frozenset([b"\0", b"\xef", b"\xfe", b"\xff"])
 
 
 def _stdlib_loads() -> Callable[..., Any]:
@@ -268,6 +306,7 @@ class Response(BaseResponse):
                 ", ".join(codings),
                 max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
                 max_ratio=self._option("max_ratio", None),
+                strict=self.strict,
             )
         except AsksException as error:
             name_request(error, f"{self.method} {self.url}")
@@ -278,39 +317,50 @@ class Response(BaseResponse):
         """The body as text: by the charset of Content-Type, else a byte order mark, else the
         `encoding=` of the request or session. An `encoding` set on the response goes before all.
 
-        Bytes that are none in that encoding become U+FFFD. Raises LookupError for no encoding.
+        Bytes that are none in that encoding become U+FFFD. Raises `UnknownEncoding`, and
+        `DecodingError` if the library for the body's content coding is not installed.
         """
         chosen: str | None = getattr(self, "_chosen", None)
         cached = getattr(self, "_text", None)
         if cached is not None and cached[0] == chosen:
             return str(cached[1])
-        if chosen:
-            text = self.content.decode(chosen, "replace").removeprefix("\ufeff")
-        else:
-            from .http_utils import decode_text
+        from .charsets import decode
 
-            text = decode_text(
-                self.content,
-                self.headers.get("content-type"),
-                self._fallback,
-                self._option("detect_encoding", False),
-            )
+        content = self.content
+        if not self.is_plain() and self._option("decompress", True):
+            self._check_decompressed()
+        detect = self._option("detect_encoding", False)
+        text = decode(content, self._charset, self._fallback, detect=detect)
         self._text = (chosen, text)
         return text
 
     def json(self, **kwargs: Any) -> Any:
-        """The body as JSON; keyword arguments go to `json.loads`. Raises ValueError if it is none.
+        """Parse the body as JSON; keyword arguments go to `json.loads`.
 
-        Without arguments it is parsed once and the same object is given again.
+        Without arguments it is parsed once and the same object is returned again.
+
+        Raises:
+            JsonDecodeError: the body is not JSON; also a `json.JSONDecodeError`.
+            DecodingError: the body cannot be decompressed.
         """
-        loads: Callable[..., Any] = self._option("json_loads", None) or _stdlib_loads()
         if kwargs:
-            return loads(self._json_source(), **kwargs)
+            return self._load_json(kwargs)
         try:
             return self._json
         except AttributeError:
-            self._json: Any = loads(self._json_source())
+            self._json: Any = self._load_json({})
             return self._json
+
+    def _load_json(self, kwargs: dict[str, Any]) -> Any:
+        loads: Callable[..., Any] = self._option("json_loads", None) or _stdlib_loads()
+        try:
+            return loads(self._json_source(), **kwargs)
+        except AsksException:
+            raise
+        except (ValueError, RecursionError) as error:
+            from .json_errors import not_json
+
+            raise not_json(self, error, self._missing_library()) from error
 
     def _json_source(self) -> bytes | str:
         """JSON is UTF-8, UTF-16 or UTF-32, which can be told (RFC 8259); else what is declared.
@@ -318,10 +368,16 @@ class Response(BaseResponse):
         The decoded bytes are not kept: with the objects that they become they would put the next
         tasks' documents out of the processor's cache.
         """
-        if "charset" in self.headers.get("content-type", "").lower():
-            return self.text
-        content: bytes | None = self.known_content
-        return self._decoded() if content is None else content
+        known: bytes | None = self.known_content
+        content = self._decoded() if known is None else known
+        if content[:1] in _UNUSUAL_FIRST_BYTES or content[1:2] == b"\0":
+            from json import detect_encoding
+
+            from .charsets import decode
+
+            return decode(content, detect_encoding(content))  # other libraries read UTF-8 alone
+        charset = "charset" in self.headers.get("content-type", "").lower() and self._charset
+        return self.text if charset and charset != "utf-8" else content
 
     def __reduce__(self) -> Any:
         """Pickled without the request's head, which may hold credentials, but for its method."""

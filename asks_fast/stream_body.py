@@ -8,7 +8,6 @@ Not here: parsing (hot path), decompression itself (`decoding`).
 
 from __future__ import annotations
 
-import codecs
 import os
 import warnings
 import weakref
@@ -139,6 +138,7 @@ class StreamBody:
             self._response.content_codings(),
             max_size=self._response._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
             max_ratio=self._response._option("max_ratio", None),
+            strict=self._response.strict,
         )
 
     async def _pull(self) -> bytes:
@@ -261,11 +261,7 @@ class TextStream:
     """The text of a body, chunk by chunk, no character cut in two."""
 
     def __init__(self, body: StreamBody) -> None:
-        name = (body._owner() or body._response).encoding
-        try:
-            self._decoder = codecs.getincrementaldecoder(name)("replace")
-        except LookupError:
-            raise AsksException(f"no such encoding: {name!r}") from None
+        self._decoder = (body._owner() or body._response).text_decoder(body.decompress_data)
         self._body = body
         self._ended = False
 
