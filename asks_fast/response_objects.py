@@ -24,7 +24,7 @@ from .errors import (
     harmless,
     name_request,
 )
-from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody
+from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -393,8 +393,9 @@ class Response(BaseResponse):
         )
 
     def iter_lines(self) -> list[str]:
-        """The lines of `text`, without their ends."""
-        return self.text.splitlines()
+        """The lines of `text`, without their ends: the same as those of `body.lines()`."""
+        lines = split_lines(self.text)
+        return lines if lines[-1] else lines[:-1]
 
 
 def _thawed(

@@ -280,6 +280,11 @@ class TextStream:
         raise StopAsyncIteration
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, and what follows the last end; ends are `\\n`, `\\r\\n` and `\\r`."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 class LineStream:
     """The lines of a body; ends are `\\n`, `\\r\\n` or `\\r`, and not part of the line."""
 
@@ -308,7 +313,7 @@ class LineStream:
         if self._after_cr and text[0] == "\n":
             text = text[1:]
         self._after_cr = text.endswith("\r")
-        pieces = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        pieces = split_lines(text)
         if len(pieces) > 1:
             pieces[0] = "".join([*self._rest, pieces[0]])
             self._rest = []
