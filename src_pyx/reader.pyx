@@ -125,6 +125,8 @@ cdef class Reader:
             self.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
             if data[9] != 49:
                 return self.begin_body(&head, data, length)
+            if head.length >= 0 or head.codings:
+                self.refuse_if_strict("framing fields in an interim response")
             self.digest_interim(data, head.end)
             data += head.end
             length -= head.end
@@ -224,6 +226,11 @@ cdef class Reader:
         self.known = self.head
         return self.keep(data + head.end, behind)
 
+    cdef int refuse_if_strict(self, str what) except -1:
+        if self.strict:
+            raise errors.BadHttpResponse(f"{what} (strict=True)")
+        return 0
+
     cdef int begin_ambiguous(self, Head *head, char *data, Py_ssize_t length) except -1:
         """As `begin_body`, for a head that gives equal lengths twice, or a length beside chunked.
 
@@ -233,10 +240,8 @@ cdef class Reader:
         cdef bytes received = data[:head.end]
         cdef bytearray repaired
         cdef int found
-        if self.strict:
-            raise errors.BadHttpResponse(
-                "Content-Length beside Transfer-Encoding, with strict=True" if head.codings
-                else "Content-Length came more than once, with strict=True")
+        self.refuse_if_strict("Content-Length beside Transfer-Encoding" if head.codings
+                              else "repeated Content-Length")
         if head.codings:
             head.length = UNTIL_CLOSE
         head.ambiguous = False
@@ -303,6 +308,8 @@ cdef class Reader:
     # -- chunks
 
     cdef int begin_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
+        if self.minor == 0:
+            self.refuse_if_strict("Transfer-Encoding in HTTP/1.0")
         if self.chunk_sink is None:
             self.chunk_sink = ChunkSink(self.limits)
             self.chunk_parser = new_parser(self.chunk_sink, self.strict)

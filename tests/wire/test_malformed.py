@@ -106,6 +106,23 @@ def test_ambiguous_length_without_a_body(fields: bytes, status: bytes, headless:
     refused(sample, headless=headless, strict=True)
 
 
+def test_chunked_in_http_1_0() -> None:
+    """Transfer-Encoding in HTTP/1.0 is faulty framing (RFC 9112 §6.1): read, then closed."""
+    head = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = read(head + CHUNKS)
+    assert (answer.body, answer.kept) == (b"hi", False)
+    refused(head + CHUNKS, strict=True)
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_framing_of_an_interim_response(fields: bytes) -> None:
+    """An interim response has no body, whatever it announces."""
+    sample = b"HTTP/1.1 103 Early Hints\r\n" + fields + b"\r\n" + FIXED
+    answer = read(sample)
+    assert (answer.status, answer.body, len(answer.interim)) == (200, b"hello", 1)
+    refused(sample, strict=True)
+
+
 @pytest.mark.parametrize("size", [70_000, 3_000_000])
 def test_ambiguous_length_of_a_long_body(size: int) -> None:
     """A long body is received into its final buffer; the connection closes after it as well."""
