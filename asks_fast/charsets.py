@@ -125,6 +125,7 @@ _MARKS = (  # UTF-32 before UTF-16, whose mark its own begins with
     ("utf-16-le", codecs.BOM_UTF16_LE),
     ("utf-16-be", codecs.BOM_UTF16_BE),
 )
+_FIRST_OF_MARKS = (b"\xef", b"\xff", b"\xfe", b"\0")
 
 
 def _codec_and_mark(data: bytes, charset: str | None) -> tuple[str | None, int]:
@@ -137,7 +138,7 @@ def _codec_and_mark(data: bytes, charset: str | None) -> tuple[str | None, int]:
         charset = text_codec(charset)
         if not charset.startswith("utf-"):
             return charset, 0
-    for codec, mark in _MARKS:
+    for codec, mark in _MARKS if data[:1] in _FIRST_OF_MARKS else ():
         if data.startswith(mark) and (charset is None or codec.startswith(charset)):
             return codec, len(mark)
     return None if charset is None else _without_mark(charset), 0

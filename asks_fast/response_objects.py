@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ._hotpath import HeaderTable, ResponseCore
+from .charsets import TextDecoder, decode
 from .errors import (
     AsksException,
     BadStatus,
@@ -24,13 +25,13 @@ from .errors import (
     harmless,
     name_request,
 )
+from .http_utils import charset_of, filename_from, parse_links
 from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._hotpath import Connection
-    from .charsets import TextDecoder
     from .cookie_utils import Cookie
     from .options import RequestOptions
     from .request import PreparedRequest
@@ -115,8 +116,6 @@ class BaseResponse(ResponseCore):
     @property
     def _charset(self) -> str | None:
         """The encoding set here, else that of Content-Type; None if there is neither."""
-        from .http_utils import charset_of
-
         chosen: str | None = getattr(self, "_chosen", None)
         return chosen or charset_of(self.headers.get("content-type"))
 
@@ -167,15 +166,11 @@ class BaseResponse(ResponseCore):
     @property
     def links(self) -> dict[str, dict[str, str]]:
         """The Link fields, by relation or else by URL (RFC 8288)."""
-        from .http_utils import parse_links
-
         return parse_links(self.headers.get("link", ""))
 
     @property
     def filename(self) -> str | None:
         """The file name that Content-Disposition or the URL suggests, safe to create; or None."""
-        from .http_utils import filename_from
-
         return filename_from(self.headers.get("content-disposition"), self.url)
 
     @property
@@ -236,15 +231,21 @@ class BaseResponse(ResponseCore):
             UnknownEncoding: the encoding that the caller chose is not a text encoding.
             DecodingError: `decompressed` is wanted, and the library for it is missing.
         """
-        from .charsets import TextDecoder
-
         if decompressed:
             self._check_decompressed()
         return TextDecoder(self._charset, self._fallback)
 
 
-# JSON in UTF-8 without byte order mark begins with none of these.
-_UNUSUAL_FIRST_BYTES = frozenset([b"\0", b"\xef", b"\xfe", b"\xff"])
+_UNREAD: Any = object()
+
+
+def _in_utf8(source: bytes | str) -> bytes | str:
+    """The source of JSON for libraries that read UTF-8 without byte order mark, or text."""
+    if isinstance(source, bytes) and (source[:1] in (b"\xef", b"\xfe", b"\xff") or 0 in source[:2]):
+        from json import detect_encoding
+
+        return decode(source, detect_encoding(source))
+    return source
 
 
 def _stdlib_loads() -> Callable[..., Any]:
@@ -324,13 +325,12 @@ class Response(BaseResponse):
         cached = getattr(self, "_text", None)
         if cached is not None and cached[0] == chosen:
             return str(cached[1])
-        from .charsets import decode
-
         content = self.content
         if not self.is_plain() and self._option("decompress", True):
             self._check_decompressed()
+        charset = chosen or charset_of(self.headers.get("content-type"))
         detect = self._option("detect_encoding", False)
-        text = decode(content, self._charset, self._fallback, detect=detect)
+        text = decode(content, charset, self._fallback, detect=detect)
         self._text = (chosen, text)
         return text
 
@@ -343,24 +343,25 @@ class Response(BaseResponse):
             JsonDecodeError: the body is not JSON; also a `json.JSONDecodeError`.
             DecodingError: the body cannot be decompressed.
         """
-        if kwargs:
-            return self._load_json(kwargs)
+        if not kwargs:
+            cached = getattr(self, "_json", _UNREAD)
+            if cached is not _UNREAD:
+                return cached
+        loads: Callable[..., Any] | None = self._option("json_loads", None)
         try:
-            return self._json
-        except AttributeError:
-            self._json: Any = self._load_json({})
-            return self._json
-
-    def _load_json(self, kwargs: dict[str, Any]) -> Any:
-        loads: Callable[..., Any] = self._option("json_loads", None) or _stdlib_loads()
-        try:
-            return loads(self._json_source(), **kwargs)
+            if loads is None:
+                found = _stdlib_loads()(self._json_source(), **kwargs)
+            else:
+                found = loads(_in_utf8(self._json_source()), **kwargs)
         except AsksException:
             raise
         except (ValueError, RecursionError) as error:
             from .json_errors import not_json
 
             raise not_json(self, error, self._missing_library()) from error
+        if not kwargs:
+            self._json: Any = found
+        return found
 
     def _json_source(self) -> bytes | str:
         """JSON is UTF-8, UTF-16 or UTF-32, which can be told (RFC 8259); else what is declared.
@@ -368,16 +369,10 @@ class Response(BaseResponse):
         The decoded bytes are not kept: with the objects that they become they would put the next
         tasks' documents out of the processor's cache.
         """
-        known: bytes | None = self.known_content
-        content = self._decoded() if known is None else known
-        if content[:1] in _UNUSUAL_FIRST_BYTES or content[1:2] == b"\0":
-            from json import detect_encoding
-
-            from .charsets import decode
-
-            return decode(content, detect_encoding(content))  # other libraries read UTF-8 alone
-        charset = "charset" in self.headers.get("content-type", "").lower() and self._charset
-        return self.text if charset and charset != "utf-8" else content
+        if "charset" in self.headers.get("content-type", "").lower():
+            return self.text
+        content: bytes | None = self.known_content
+        return self._decoded() if content is None else content
 
     def __reduce__(self) -> Any:
         """Pickled without the request's head, which may hold credentials, but for its method."""

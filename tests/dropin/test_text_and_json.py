@@ -139,6 +139,17 @@ async def test_another_json_library(peer: MakePeer) -> None:
             assert (await session.get()).json() == [1]
 
 
+async def test_json_with_bytes_that_do_not_fit(peer: MakePeer) -> None:
+    """With a charset bytes that do not fit become U+FFFD; without one the body is not JSON."""
+    body = b'["\xff"]'
+    with_charset = answer(body, "application/json; charset=utf-8")
+    server = peer([expect(), send(with_charset), expect(), send(answer(body))])
+    async with HSession(server.url) as session:
+        assert (await session.get()).json() == ["\ufffd"]
+        with pytest.raises(JsonDecodeError, match="codec can't decode"):
+            (await session.get()).json()
+
+
 async def test_corrupt_bodies_are_another_error(peer: MakePeer) -> None:
     """A body that does not decompress raises `DecodingError` from `json()` too."""
     body = gzip.compress(b"[1]")[:-4]
