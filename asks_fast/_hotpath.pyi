@@ -59,6 +59,7 @@ class ResponseCore:
     peer: Any
     attempts: int
     reused: bool
+    strict: bool
     url: str
     timed: bool
     def is_plain(self) -> bool: ...
@@ -104,14 +105,12 @@ class Limits:
     head: int
     fields: int
     interim: int
-    strict: bool
     def __init__(
         self,
         *,
         head: int = 65536,
         fields: int = 256,
         interim: int = 16,
-        strict: bool = False,
     ) -> None: ...
 
 @final
@@ -137,6 +136,7 @@ class Connection:
         expect_seconds: float = 0.0,
         last: bool = False,
         stops_at: Container[int] | None = None,
+        strict: bool = False,
     ) -> Coroutine[Any, Any, _R]: ...
     async def carry_out(self, body: Any, stream: bool, expect_seconds: float) -> Any: ...
     def stream_into(self, response: ResponseCore) -> None: ...
@@ -245,6 +245,7 @@ class Plan:
         resends: bool = True,
         persistent: bool = False,
         limit: float = 0.0,
+        strict: bool = False,
     ) -> Plan: ...
     def what(self, path: str, query: bytes | None = None) -> str: ...
 
@@ -263,4 +264,5 @@ def read_response(
     headless: bool = False,
     max_body: int = -1,
     closed: bool = False,
+    strict: bool = False,
 ) -> tuple[int, int, HeaderTable | None, bytes, HeaderTable | None, bool, bool]: ...

@@ -79,6 +79,7 @@ class _Defaults(TypedDict, total=False):
     read_timeout: float | None  # seconds of silence, 300
     retries: int | Retry  # 1: once, where it is safe
     secret_headers: Iterable[str]
+    strict: bool  # False: some broken servers are forgiven
     timeout: float | Timeouts | None  # seconds in all, no limit
     timings: bool
     write_timeout: float | None  # seconds in which not a byte is taken, 300
@@ -134,7 +135,6 @@ class BaseSessionArguments(_Defaults, ConnectionArguments, _Connector, total=Fal
     max_head: int  # bytes, 64 KiB
     max_interim: int  # 1xx answers, 16
     max_requests_per_connection: int  # 0: no limit
-    strict: bool  # False: some broken servers are forgiven
 
 
 class SessionArguments(BaseSessionArguments, _Context, total=False):

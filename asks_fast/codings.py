@@ -6,6 +6,10 @@ it keeps compressed; `read(limit)` gives about `limit` plain bytes, or `b""` whe
 Facts:  an engine's left-over input is copied on every step, so it is fed small slices: the work
         stays linear however large the chunk and however tiny the step. 4 bytes of zstd can be
         128 KiB of text, 50 bytes of gzip 64 KiB; members and frames may be empty.
+        What follows a complete gzip member and is not another member cannot change the body,
+        since a checksum covers it; browsers and curl ignore it. A raw deflate stream has no
+        checksum, and the brotli library does not tell where its stream ends: there it stays an
+        error.
 Rules:  every member (gzip) and frame (zstd) is decoded, by loop, never by recursion. Whatever
         the engine dislikes leaves here as `DecodingError`.
 Not here: which library does the work (coding_engines.py); which codings to take off, in what
@@ -29,6 +33,11 @@ given back by the engine as a copy, and a chunk may hold thousands of empty memb
 
 _PADDING_SLICE = 4096
 
+_GZIP_MAGIC = b"\x1f\x8b"
+
+MAX_TRAILING = 65536
+"""Bytes after the last gzip member that are ignored; more are an error."""
+
 _ZSTANDARD_SLICE = 256
 """zstandard's incremental decompressor has no output limit; this many bytes are 8 MiB at worst."""
 
@@ -38,9 +47,20 @@ class Layer:
 
     name: ClassVar[str] = ""
 
-    __slots__ = ("_chunk", "_chunks", "_engine", "_owes", "_position", "_slice", "given", "taken")
+    __slots__ = (
+        "_chunk",
+        "_chunks",
+        "_engine",
+        "_owes",
+        "_position",
+        "_slice",
+        "_strict",
+        "given",
+        "taken",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool = False) -> None:
+        self._strict = strict
         self.taken = 0
         self.given = 0
         self._chunks: deque[bytes] = deque()
@@ -105,6 +125,22 @@ class Layer:
     def _unread(self) -> int:
         return len(self._chunk) - self._position + sum(map(len, self._chunks))
 
+    def _peek(self, size: int) -> bytes:
+        """The next bytes of input, `size` of them if there are so many."""
+        while len(self._chunk) - self._position < size and self._chunks:
+            self._chunk = self._chunk[self._position :] + self._chunks.popleft()
+            self._position = 0
+        return self._chunk[self._position : self._position + size]
+
+    def _drop_input(self) -> None:
+        self._chunks.clear()
+        self._chunk = b""
+        self._position = 0
+
+    def _goes_on(self) -> DecodingError:
+        more = self._peek(20)
+        return DecodingError(f"the {self.name} body goes on after its end: {clip(more)}")
+
     def _piece(self) -> bytes | memoryview:
         """The next slice of input, counted as read: `_position -= n` gives the last n back."""
         if not self._has_input():
@@ -124,31 +160,61 @@ class Layer:
 
 
 class Gzip(Layer):
-    """gzip (RFC 1952): any number of members, each with its checksum, then zeros at most."""
+    """gzip (RFC 1952): any number of members, each with its checksum, zeros between them.
+
+    Other bytes after a complete member are ignored, up to `MAX_TRAILING`, unless `strict`.
+    """
 
     name = "gzip"
 
-    __slots__ = ("_padding_may_follow",)
+    __slots__ = ("_ended", "_trailing")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._padding_may_follow = False  # behind a member, not before the first
+    def __init__(self, strict: bool = False) -> None:
+        super().__init__(strict)
+        self._ended = False  # a member is complete
+        self._trailing = 0  # bytes ignored after the last one
 
     def _begin(self) -> bool:
-        while self._has_input():
-            start = self._position
-            if not self._padding_may_follow or self._chunk[start] != 0:
-                self._engine = coding_engines.inflate_module(SLICE).decompressobj(31)
-                self._padding_may_follow = True
-                return True
-            piece = self._chunk[start : start + _PADDING_SLICE]
-            self._position += len(piece) - len(piece.lstrip(b"\0"))
+        if self._ended and not self._is_at_member():
+            return False
+        if not self._has_input():
+            return False
+        self._engine = coding_engines.inflate_module(SLICE).decompressobj(31)
+        return True
+
+    def _is_at_member(self) -> bool:
+        """Skip what follows a member; whether another one begins there."""
+        if not self._trailing:
+            self._skip_zeros()
+            begin = self._peek(len(_GZIP_MAGIC))
+            if _GZIP_MAGIC.startswith(begin):
+                return len(begin) == len(_GZIP_MAGIC)
+        more = self._unread()
+        if self._strict and more:
+            raise self._goes_on()
+        self._trailing += more
+        if self._trailing > MAX_TRAILING:
+            raise DecodingError(
+                f"the gzip body goes on for more than {MAX_TRAILING} bytes after its end"
+            )
+        self._drop_input()
         return False
+
+    def _skip_zeros(self) -> None:
+        while self._has_input() and self._chunk[self._position] == 0:
+            piece = self._chunk[self._position : self._position + _PADDING_SLICE]
+            self._position += len(piece) - len(piece.lstrip(b"\0"))
+
+    def is_complete(self) -> bool:
+        # What is left after an end is less than the beginning of another member.
+        is_at_end = not self._has_input() or (self._ended and not self._strict)
+        return self._engine is None and is_at_end
 
     def _step(self, limit: int) -> bytes:
         engine = self._engine
         plain: bytes = engine.decompress(self._piece(), limit)
         if engine.eof:
+            self._ended = True
             self._end_of_stream(len(engine.unused_data))
         else:
             self._position -= len(engine.unconsumed_tail)
@@ -161,8 +227,8 @@ class _SingleStream(Layer):
 
     __slots__ = ("_ended",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, strict: bool = False) -> None:
+        super().__init__(strict)
         self._ended = False
 
     def _end_of_stream(self, unused: int) -> None:
@@ -172,8 +238,7 @@ class _SingleStream(Layer):
 
     def _refuse_more(self) -> None:
         if self._ended and self._has_input():
-            more = self._chunk[self._position : self._position + 100]
-            raise DecodingError(f"the {self.name} body goes on after its end: {clip(more, 20)}")
+            raise self._goes_on()
 
 
 class Deflate(_SingleStream):
@@ -187,14 +252,11 @@ class Deflate(_SingleStream):
         self._refuse_more()
         if not self._has_input():
             return False
-        if len(self._chunk) - self._position < 2:
-            if not self._chunks:
-                return False
-            self._chunk = self._chunk[self._position :] + self._chunks.popleft()
-            self._position = 0
-        first, second = self._chunk[self._position : self._position + 2]
+        begin = self._peek(2)
+        if len(begin) < 2:
+            return False
         self._engine = coding_engines.inflate_module(SLICE).decompressobj(
-            coding_engines.deflate_wbits(first, second)
+            coding_engines.deflate_wbits(*begin)
         )
         return True
 

@@ -2,8 +2,9 @@
 
 Facts:  RFC 6265 §5.1.3 and §5.1.4, and the public suffix list: below `co.uk` or `github.io`
         everyone can register a name, so a cookie for all of it would be everyone's.
-Rules:  matching ends at label and path boundaries, an address matches only itself, case and the
-        dot of the root do not count. The list is loaded at the first Domain that needs it.
+Rules:  matching ends at label and path boundaries, an address matches only itself, case does not
+        count. A Domain that ends in a dot matches no host (RFC 6265 §5.1.3). The list is loaded at
+        the first Domain that needs it.
 Not here: the cookies themselves.
 """
 
@@ -61,7 +62,7 @@ def domain_matches(host: str, domain: str) -> bool:
 
 def claim_domain(cookie: Cookie, host: str) -> bool:
     """Fill in whom the cookie goes to; False if `host` may not set it for the Domain it names."""
-    domain = bare_host((cookie.domain or "").lower())
+    domain = (cookie.domain or "").lower()
     cookie.scope_domain, cookie.host_only = host, True
     if not domain:
         return True

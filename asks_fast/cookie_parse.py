@@ -12,6 +12,7 @@ Not here: whether the server may set it, and who gets it back (`cookie_jar`).
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -105,12 +106,15 @@ class Cookie:
 
 
 def parse_set_cookie(
-    line: str | bytes, host: str, request_path: str = "/", now: float = 0.0
+    line: str | bytes, host: str, request_path: str = "/", now: float | None = None
 ) -> Cookie | None:
     """The cookie that a `Set-Cookie` value means, or None where it means none; never raises.
 
-    `host` sent it in answer to a request for `request_path` at `now` (seconds since 1970).
+    `host` sent it in answer to a request for `request_path` at `now` (seconds since 1970, default
+    the present time).
     """
+    if now is None:
+        now = time.time()
     if isinstance(line, bytes):
         line = line.decode("utf-8", "surrogateescape")
     if _FORBIDDEN.search(line) or not _can_be_sent(line):

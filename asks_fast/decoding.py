@@ -8,7 +8,8 @@ Rules:  codings come off from the last named to the first; at most 5 may be name
         all header lines before anything is built. The first one that is unknown (or whose library
         is missing) stops the work there, and the body is given out still coded by it, as browsers
         and the common clients do. A body that ends early, or is corrupt, or goes on after its
-        end, is a `DecodingError`. Each layer's output counts against the limits, not only the last.
+        end (other than gzip, unless `strict`), is a `DecodingError`. Each layer's output counts
+        against the limits, not only the last.
 Not here: the codings themselves (codings.py), charsets (http_utils.py), transfer codings.
 """
 
@@ -55,6 +56,7 @@ class ContentDecoder:
         max_size: most bytes that may come out of any layer, `None` for no limit.
         max_ratio: most bytes that may come out per byte put in, `None` for no limit; looked at
             once more than `RATIO_FLOOR` bytes have come out.
+        strict: refuse bytes after the last gzip member; otherwise up to 64 KiB are ignored.
 
     Raises:
         DecodingError: more than `MAX_CODINGS` codings are named.
@@ -81,6 +83,7 @@ class ContentDecoder:
         *,
         max_size: int | None = DEFAULT_MAX_SIZE,
         max_ratio: float | None = None,
+        strict: bool = False,
     ) -> None:
         names = _parse(content_encoding)
         known = _known()
@@ -88,7 +91,7 @@ class ContentDecoder:
         while names and (names[-1] in known or names[-1] == "identity"):
             name = names.pop()
             if name != "identity":
-                self._layers.append(codings.LAYERS[name]())
+                self._layers.append(codings.LAYERS[name](strict))
         self.undecoded = tuple(names)
         self._max_size = max_size
         self._max_ratio = max_ratio
@@ -217,6 +220,7 @@ def decode_body(
     *,
     max_size: int | None = DEFAULT_MAX_SIZE,
     max_ratio: float | None = None,
+    strict: bool = False,
 ) -> bytes:
     """Decode a whole body; gives `data` itself when there is nothing to take off.
 
@@ -230,7 +234,9 @@ def decode_body(
             plain = at_once(data, int(min(ceiling + 1, _NO_LIMIT)))
             if plain is not None and len(plain) <= ceiling:
                 return plain
-    decoder = ContentDecoder(content_encoding, max_size=max_size, max_ratio=max_ratio)
+    decoder = ContentDecoder(
+        content_encoding, max_size=max_size, max_ratio=max_ratio, strict=strict
+    )
     if decoder.is_identity or not data:
         return data
     plain = decoder.decode(data)
@@ -259,6 +265,21 @@ def _parse(content_encoding: str | Sequence[str]) -> list[str]:
             f" {clip(', '.join(names))}"
         )
     return names
+
+
+def missing_library(content_encoding: str | Sequence[str]) -> str | None:
+    """What to install for a body that stays coded, None if there is nothing that would help."""
+    names = _parse(content_encoding)
+    known = _known()
+    while names and (names[-1] in known or names[-1] == "identity"):
+        names.pop()
+    if not names or names[-1] not in codings.LAYERS:
+        return None
+    coding = names[-1]
+    return (
+        f"the body is coded with {coding}, and the library for it is not installed:"
+        ' pip install "asks-fast[speed]"'
+    )
 
 
 @cache

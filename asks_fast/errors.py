@@ -5,8 +5,9 @@ friends, raised before a byte is sent), they sent something illegal (`BadHttpRes
 broke (`ConnectivityError`). Each new name derives from an asks name, so that old `except`
 clauses go on working, and from the built-in that a person would catch.
 
-Not here: TLS failures, which need `ssl`; `TlsError` lives in `asks_fast.transport.tls` and is
-reachable from here by name without importing `ssl` beforehand.
+Not here: errors that need a module which is not imported before it is used. `TlsError` and
+`CertificateError` (`ssl`) are in `asks_fast.transport.tls`, `JsonDecodeError` (`json`) is in
+`asks_fast.json_errors`; both can be imported from here.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ __all__ = [
     "StreamConsumed",
     "TooManyRedirects",
     "TotalTimeout",
+    "UnknownEncoding",
     "UnreplayableBody",
     "WriteTimeout",
     "WrongThread",
@@ -84,6 +86,10 @@ class InvalidURL(InvalidRequest):
 
 class InvalidHeader(InvalidRequest):
     """A method, field name or field value holds characters that HTTP forbids (RFC 9110 §5)."""
+
+
+class UnknownEncoding(InvalidRequest, LookupError):
+    """The encoding given for a text is not a text codec of Python."""
 
 
 class BadCookieFile(AsksException, ValueError):
@@ -246,4 +252,8 @@ def __getattr__(name: str) -> Any:
         from .transport import tls
 
         return getattr(tls, name)
+    if name == "JsonDecodeError":
+        from .json_errors import JsonDecodeError
+
+        return JsonDecodeError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

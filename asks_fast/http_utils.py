@@ -5,7 +5,7 @@ function raises for what a server sent, and each takes time in proportion to its
 
 Rules:  a charset is what codec_for makes of it, never a name handed to Python as it came. A file
         name that leaves here has no path in it and names nothing special.
-Not here: charsets that no field names (charsets.py), decompression (decoding.py; the generators
+Not here: the decoding of text (charsets.py), decompression (decoding.py; the generators
         that asks had in this module are below, built on it), URLs, cookies and their dates.
 """
 
@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .charsets import charset_of_mark, codec_for, detect_text
+from .charsets import TextDecoder, codec_for, decode
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -124,16 +124,10 @@ def decode_text(
     Undecodable bytes become U+FFFD, a byte order mark is left out.
 
     Raises:
-        LookupError: `fallback` is no encoding.
+        UnknownEncoding: `fallback` is not a text encoding.
         ModuleNotFoundError: `detect` without the extra.
     """
-    charset = charset_of(content_type) or charset_of_mark(data)
-    if charset is None:
-        if detect:
-            return detect_text(data, fallback)
-        charset = fallback
-    text = data.decode(charset, "replace")
-    return text[1:] if text.startswith("\ufeff") else text
+    return decode(data, charset_of(content_type), fallback, detect=detect)
 
 
 # -- links (RFC 8288)
@@ -142,8 +136,9 @@ def decode_text(
 def parse_links(value: str | None) -> dict[str, dict[str, str]]:
     """A Link field by relation: `{"next": {"url": "/2", "rel": "next", …}}`, as in requests.
 
-    A link with several relations is found under each; one without any, under its URL. Of two
-    links with the same relation the last counts. URLs are as they came, relative ones included.
+    A link with several relations is found under each; one without any, under its URL. Relations
+    are in lower case, since case does not distinguish them. Of two links with the same relation the
+    last counts. URLs are as they came, relative ones included.
     """
     links: dict[str, dict[str, str]] = {}
     at = (value or "").find("<")
@@ -157,7 +152,7 @@ def parse_links(value: str | None) -> dict[str, dict[str, str]]:
             name, parameter, at = _parameter(value, at + 1, ";,")
             if name and name != "url":
                 link.setdefault(name, parameter or "")
-        for relation in link.get("rel", "").split() or [link["url"]]:
+        for relation in link.get("rel", "").lower().split() or [link["url"]]:
             links[relation] = link
         at = value.find("<", at)
     return links
@@ -198,7 +193,7 @@ def _extended(value: str) -> str | None:
         return None
     from urllib.parse import unquote_to_bytes
 
-    return unquote_to_bytes(encoded).decode(codec, "replace")
+    return decode(unquote_to_bytes(encoded), codec)
 
 
 _FORBIDDEN_IN_NAMES = '<>:"|?*'
@@ -315,12 +310,10 @@ def decompress_one(compression: str) -> Generator[bytes | str, bytes, None]:
 def _decompress(
     compressions: list[str], encoding: str | None
 ) -> Generator[bytes | str, bytes, None]:
-    import codecs
-
     from .decoding import ContentDecoder
 
     decoder = ContentDecoder(compressions)
-    to_text = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
+    to_text = TextDecoder(encoding) if encoding else None
     plain: bytes | str = b""
     while True:
         data = yield plain

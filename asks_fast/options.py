@@ -64,7 +64,6 @@ POOL_OPTIONS: dict[str, Any] = {
     "max_head": 65536,
     "max_fields": 256,
     "max_interim": 16,
-    "strict": False,
     "buffer_size": 65536,
 }
 
@@ -109,6 +108,7 @@ class RequestOptions:
     retries: Any = 1
     secret_headers: Iterable[str] = ()
     stream: bool = False
+    strict: bool = False
     timeout: Any = None
     timings: bool = False
     write_timeout: float | None = DEFAULT_READ_TIMEOUT

@@ -9,22 +9,24 @@ Not here: reading from the connection (the hot path), streams of a body (`stream
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ._hotpath import HeaderTable, ResponseCore
+from .charsets import TextDecoder, decode
 from .errors import (
     AsksException,
     BadStatus,
+    DecodingError,
     ResponseTooLarge,
     StreamConsumed,
     harmless,
     name_request,
 )
-from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody
+from .http_utils import charset_of, filename_from, parse_links
+from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,14 +107,17 @@ class BaseResponse(ResponseCore):
 
         What is set here goes before whatever the server says.
         """
-        from .http_utils import charset_of
-
-        chosen: str | None = getattr(self, "_chosen", None)
-        return chosen or charset_of(self.headers.get("content-type")) or self._fallback
+        return self._charset or self._fallback
 
     @encoding.setter
     def encoding(self, encoding: str | None) -> None:
         self._chosen = encoding
+
+    @property
+    def _charset(self) -> str | None:
+        """The encoding set here, else that of Content-Type; None if there is neither."""
+        chosen: str | None = getattr(self, "_chosen", None)
+        return chosen or charset_of(self.headers.get("content-type"))
 
     @property
     def _fallback(self) -> str:
@@ -149,8 +154,7 @@ class BaseResponse(ResponseCore):
 
             url = parse_url(self.url)
             found = (
-                parse_set_cookie(value, url.host, url.path, time.time())
-                for value in self.headers["set-cookie"]
+                parse_set_cookie(value, url.host, url.path) for value in self.headers["set-cookie"]
             )
             self._cookies = [cookie for cookie in found if cookie is not None]
         return self._cookies
@@ -162,15 +166,11 @@ class BaseResponse(ResponseCore):
     @property
     def links(self) -> dict[str, dict[str, str]]:
         """The Link fields, by relation or else by URL (RFC 8288)."""
-        from .http_utils import parse_links
-
         return parse_links(self.headers.get("link", ""))
 
     @property
     def filename(self) -> str | None:
         """The file name that Content-Disposition or the URL suggests, safe to create; or None."""
-        from .http_utils import filename_from
-
         return filename_from(self.headers.get("content-disposition"), self.url)
 
     @property
@@ -198,6 +198,7 @@ class BaseResponse(ResponseCore):
     def equip(self, options: RequestOptions, encoding: str) -> None:
         """Hand over what the request said about reading the body."""
         self._options = options
+        self.strict = options.strict
         self._encoding = options.encoding or encoding
 
     def _option(self, name: str, default: Any) -> Any:
@@ -207,6 +208,44 @@ class BaseResponse(ResponseCore):
     def content_codings(self) -> list[str]:
         """The values of the Content-Encoding fields, in order."""
         return self.headers.getlist("content-encoding")
+
+    def _missing_library(self) -> str | None:
+        """What to install for a content coding that is still on the decompressed body, or None."""
+        codings = self.content_codings()
+        if not codings:
+            return None
+        from .decoding import missing_library
+
+        return missing_library(codings)
+
+    def _check_decompressed(self) -> None:
+        """Raise `DecodingError` if the body is not text because a library is missing."""
+        missing = self._missing_library()
+        if missing is not None:
+            raise DecodingError(f"{self.method} {self.url}: {missing}")
+
+    def text_decoder(self, decompressed: bool = True) -> TextDecoder:
+        """Make the decoder for the text of a streamed body, by the same rules as `Response.text`.
+
+        Raises:
+            UnknownEncoding: the encoding that the caller chose is not a text encoding.
+            DecodingError: `decompressed` is wanted, and the library for it is missing.
+        """
+        if decompressed:
+            self._check_decompressed()
+        return TextDecoder(self._charset, self._fallback)
+
+
+_UNREAD: Any = object()
+
+
+def _in_utf8(source: bytes | str) -> bytes | str:
+    """The source of JSON for libraries that read UTF-8 without byte order mark, or text."""
+    if isinstance(source, bytes) and (source[:1] in (b"\xef", b"\xfe", b"\xff") or 0 in source[:2]):
+        from json import detect_encoding
+
+        return decode(source, detect_encoding(source))
+    return source
 
 
 def _stdlib_loads() -> Callable[..., Any]:
@@ -268,6 +307,7 @@ class Response(BaseResponse):
                 ", ".join(codings),
                 max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
                 max_ratio=self._option("max_ratio", None),
+                strict=self.strict,
             )
         except AsksException as error:
             name_request(error, f"{self.method} {self.url}")
@@ -278,39 +318,50 @@ class Response(BaseResponse):
         """The body as text: by the charset of Content-Type, else a byte order mark, else the
         `encoding=` of the request or session. An `encoding` set on the response goes before all.
 
-        Bytes that are none in that encoding become U+FFFD. Raises LookupError for no encoding.
+        Bytes that are none in that encoding become U+FFFD. Raises `UnknownEncoding`, and
+        `DecodingError` if the library for the body's content coding is not installed.
         """
         chosen: str | None = getattr(self, "_chosen", None)
         cached = getattr(self, "_text", None)
         if cached is not None and cached[0] == chosen:
             return str(cached[1])
-        if chosen:
-            text = self.content.decode(chosen, "replace").removeprefix("\ufeff")
-        else:
-            from .http_utils import decode_text
-
-            text = decode_text(
-                self.content,
-                self.headers.get("content-type"),
-                self._fallback,
-                self._option("detect_encoding", False),
-            )
+        content = self.content
+        if not self.is_plain() and self._option("decompress", True):
+            self._check_decompressed()
+        charset = chosen or charset_of(self.headers.get("content-type"))
+        detect = self._option("detect_encoding", False)
+        text = decode(content, charset, self._fallback, detect=detect)
         self._text = (chosen, text)
         return text
 
     def json(self, **kwargs: Any) -> Any:
-        """The body as JSON; keyword arguments go to `json.loads`. Raises ValueError if it is none.
+        """Parse the body as JSON; keyword arguments go to `json.loads`.
 
-        Without arguments it is parsed once and the same object is given again.
+        Without arguments it is parsed once and the same object is returned again.
+
+        Raises:
+            JsonDecodeError: the body is not JSON; also a `json.JSONDecodeError`.
+            DecodingError: the body cannot be decompressed.
         """
-        loads: Callable[..., Any] = self._option("json_loads", None) or _stdlib_loads()
-        if kwargs:
-            return loads(self._json_source(), **kwargs)
+        if not kwargs:
+            cached = getattr(self, "_json", _UNREAD)
+            if cached is not _UNREAD:
+                return cached
+        loads: Callable[..., Any] | None = self._option("json_loads", None)
         try:
-            return self._json
-        except AttributeError:
-            self._json: Any = loads(self._json_source())
-            return self._json
+            if loads is None:
+                found = _stdlib_loads()(self._json_source(), **kwargs)
+            else:
+                found = loads(_in_utf8(self._json_source()), **kwargs)
+        except AsksException:
+            raise
+        except (ValueError, RecursionError) as error:
+            from .json_errors import not_json
+
+            raise not_json(self, error, self._missing_library()) from error
+        if not kwargs:
+            self._json: Any = found
+        return found
 
     def _json_source(self) -> bytes | str:
         """JSON is UTF-8, UTF-16 or UTF-32, which can be told (RFC 8259); else what is declared.
@@ -337,8 +388,9 @@ class Response(BaseResponse):
         )
 
     def iter_lines(self) -> list[str]:
-        """The lines of `text`, without their ends."""
-        return self.text.splitlines()
+        """The lines of `text`, without their ends: the same as those of `body.lines()`."""
+        lines = split_lines(self.text)
+        return lines if lines[-1] else lines[:-1]
 
 
 def _thawed(

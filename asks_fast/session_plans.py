@@ -39,6 +39,7 @@ SETTLED = frozenset(
         "max_redirects",
         "read_timeout",
         "retries",
+        "strict",
         "timeout",
         "write_timeout",
     }
@@ -100,6 +101,7 @@ def make_plan(
         resends=options.retries != 0,
         persistent=retry is not None,
         limit=limit,
+        strict=options.strict,
     )
 
 

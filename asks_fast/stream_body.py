@@ -8,7 +8,6 @@ Not here: parsing (hot path), decompression itself (`decoding`).
 
 from __future__ import annotations
 
-import codecs
 import os
 import warnings
 import weakref
@@ -144,6 +143,7 @@ class StreamBody:
             self._response.content_codings(),
             max_size=self._response._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
             max_ratio=self._response._option("max_ratio", None),
+            strict=self._response.strict,
         )
 
     async def _pull(self) -> bytes:
@@ -266,11 +266,7 @@ class TextStream:
     """The text of a body, chunk by chunk, no character cut in two."""
 
     def __init__(self, body: StreamBody) -> None:
-        name = (body._owner() or body._response).encoding
-        try:
-            self._decoder = codecs.getincrementaldecoder(name)("replace")
-        except LookupError:
-            raise AsksException(f"no such encoding: {name!r}") from None
+        self._decoder = (body._owner() or body._response).text_decoder(body.decompress_data)
         self._body = body
         self._ended = False
 
@@ -287,6 +283,11 @@ class TextStream:
             if text:
                 return text
         raise StopAsyncIteration
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, and what follows the last end; ends are `\\n`, `\\r\\n` and `\\r`."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 class LineStream:
@@ -317,7 +318,7 @@ class LineStream:
         if self._after_cr and text[0] == "\n":
             text = text[1:]
         self._after_cr = text.endswith("\r")
-        pieces = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        pieces = split_lines(text)
         if len(pieces) > 1:
             pieces[0] = "".join([*self._rest, pieces[0]])
             self._rest = []

@@ -2,9 +2,10 @@
 
 Facts:  an origin is scheme, host and port (RFC 6454); the request line carries path and query
         only (RFC 9112 §3.2.1), never the fragment, never the user.
-Rules:  read as browsers read where that can be turned against nobody, else refuse: control
-        characters inside, a backslash before the path, a host or port that two programs could
-        read differently. Spaces and line ends around a URL are cut off, as browsers do.
+Rules:  read as browsers read where that can be turned against nobody (a backslash in a path is a
+        slash, a port may begin with zeros), else refuse: control characters inside, a backslash
+        before the path, a host or port that two programs could read differently. Spaces and line
+        ends around a URL are cut off, as browsers do.
         Escapes are kept as they came, `.` and `..` segments resolved in linear time.
         No message and no repr shows the user or password.
         The plain URL (ASCII, nothing to encode, origin seen before) takes a short way: one
@@ -215,12 +216,20 @@ def _make_target(text: str, front: str, raw: bool) -> str:
     """Path and query as they go on the request line, from path and query as written."""
     if not front.startswith("/"):
         front = "/" + front
-    target = quote_target(front)
     if not raw:
-        return _resolve_dots(target)
+        return _resolve_dots(quote_target(_with_slashes(front)))
+    target = quote_target(front)
     if target != front:
         raise _refuse(text, "raw=True, but the URL holds characters that cannot be sent")
     return target
+
+
+def _with_slashes(front: str) -> str:
+    """Path and query with each backslash of the path turned into a slash (WHATWG URL §4.4)."""
+    if "\\" not in front:
+        return front
+    path, mark, query = front.partition("?")
+    return path.replace("\\", "/") + mark + query
 
 
 def _parse_authority(
@@ -250,9 +259,10 @@ def _parse_port(text: str, port: str, scheme: str) -> int:
         if scheme not in DEFAULT_PORTS:
             raise _refuse(text, f"a port is needed: {scheme!r} has no default one")
         return DEFAULT_PORTS[scheme]
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535):
+    digits = port.lstrip("0")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
         raise _refuse(text, "the port must be a number from 1 to 65535")
-    return int(port)
+    return int(digits)
 
 
 def _parse_userinfo(user: str) -> tuple[str, str] | None:
@@ -325,6 +335,7 @@ def _join_relative(base: Url, location: str, max_length: int) -> Url:
     if len(location) > max_length:
         raise _refuse(location, f"the URL is longer than {max_length} characters")
     front, hash_mark, fragment = location.partition("#")
+    front = _with_slashes(front)
     if not front:
         target = base.target
     elif front.startswith("/"):
@@ -362,7 +373,7 @@ def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> st
             continue
         if has_control(piece):
             raise InvalidURL(f"{clip(piece)}: a path may not hold a control character")
-        piece = piece.partition("#")[0]
+        piece = _with_slashes(piece.partition("#")[0])
         if not piece:
             continue
         if "?" in target:

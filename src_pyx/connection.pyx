@@ -345,7 +345,7 @@ cdef class Connection:
 
     def exchange(self, bytes head not None, ResponseCore response not None, *,
                  body=None, bint stream=False, bint headless=False, long long max_body=-1,
-                 double expect_seconds=0.0, bint last=False, stops_at=None):
+                 double expect_seconds=0.0, bint last=False, stops_at=None, bint strict=False):
         """Send a request, read the answer into `response`, give the connection back: an awaitable.
 
         `head` may end in a small body; `body` is sent behind it, piece by piece, after waiting up to
@@ -353,11 +353,11 @@ cdef class Connection:
         gives the rest. `headless`: the answer has no body whatever it says (HEAD). `last`: the
         request says `Connection: close`, so nothing may follow it (RFC 9112 §9.6). `stops_at`: statuses
         of answers that need a look at their head first; if there is more of such a one the call returns
-        there, and `read_on` gives the rest. Raises
+        there, and `read_on` gives the rest. `strict`: refuse what browsers forgive. Raises
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
-        self.begin(head, response, headless, max_body, last, stops_at)
+        self.begin(head, response, headless, max_body, last, stops_at, strict)
         return self.carry_out(body, stream, expect_seconds)
 
     async def carry_out(self, body, bint stream, double expect_seconds):
@@ -498,11 +498,12 @@ cdef class Connection:
             self.pool.abandon(self)
 
     cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
-                    bint last, stops_at) noexcept:
+                    bint last, stops_at, bint strict) noexcept:
         self.response = response
         self.stops_at = stops_at
         self.reader.headless = headless
         self.reader.max_body = max_body
+        self.reader.strict = response.strict = strict
         self.last = last
         response.sent_head = head
         response.origin = self.origin.name

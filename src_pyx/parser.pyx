@@ -31,13 +31,11 @@ cdef class Limits:
     cdef public Py_ssize_t head         # one head; all 1xx heads; the trailers of a message
     cdef public int fields              # fields in a head, in trailers
     cdef public int interim             # 1xx answers before the final one
-    cdef public bint strict             # refuse what browsers forgive
 
-    def __init__(self, *, head=65536, fields=256, interim=16, strict=False):
+    def __init__(self, *, head=65536, fields=256, interim=16):
         self.head = head
         self.fields = fields
         self.interim = interim
-        self.strict = strict
 
 
 cdef struct Head:
@@ -46,6 +44,7 @@ cdef struct Head:
     int lines               # fields, continuation lines counted too
     long long length        # of Content-Length; UNTIL_CLOSE without one
     int codings             # Transfer-Encoding fields
+    bint ambiguous          # equal lengths were given more than once, or one beside chunked
     double keeps_for        # seconds that the server keeps an idle connection; 0.0: unsaid
     bint bare               # a line ends in a bare LF
     bint framing_was_last   # while scanning: the line before decides framing
@@ -131,7 +130,7 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
     head.end = -1
     head.lines = head.codings = 0
     head.length = UNTIL_CLOSE
-    head.framing_was_last = head.bare = False
+    head.framing_was_last = head.bare = head.ambiguous = False
     head.keeps_for = 0.0
     line_end = <const char *>memchr(at, 10, <size_t>length)
     while line_end is not NULL:
@@ -161,6 +160,7 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
 
 cdef int scan_field(const char *at, const char *end, Head *head) except -1:
     cdef Py_ssize_t size = end - at
+    cdef long long length
     if at[0] == 32 or at[0] == 9:
         if head.lines == 1:
             raise errors.BadHttpResponse("white space between the status line and the first field")
@@ -171,9 +171,15 @@ cdef int scan_field(const char *at, const char *end, Head *head) except -1:
     if size >= 15 and (at[0] == 67 or at[0] == 99):
         if named(at, b"content-length", 14) and names_framing(at[14]):
             head.framing_was_last = True
+            length = content_length(at + 15, end, head)
             if head.length >= 0:
-                raise errors.BadHttpResponse("Content-Length came more than once")
-            head.length = content_length(at + 15, end)
+                if length != head.length:
+                    raise errors.BadHttpResponse(
+                        f"two different Content-Length values: {head.length} and {length}")
+                head.ambiguous = True
+            if head.codings:
+                head.ambiguous = True
+            head.length = length
     elif size > 11 and (at[0] == 75 or at[0] == 107) and at[10] == 58:
         if named(at, b"keep-alive", 10):
             head.keeps_for = keep_alive_seconds(at + 11, end)
@@ -183,6 +189,8 @@ cdef int scan_field(const char *at, const char *end, Head *head) except -1:
             head.codings += 1
             if head.codings > 1:
                 raise errors.BadHttpResponse("Transfer-Encoding came more than once")
+            if head.length >= 0:
+                head.ambiguous = True
             check_coding(at + 18, end)
     return 0
 
@@ -229,8 +237,8 @@ cdef const char *trimmed(const char *at, const char **end) noexcept:
     return at
 
 
-cdef long long content_length(const char *at, const char *end) except -1:
-    """1*DIGIT of at most 18 digits (RFC 9110 §8.6): anything else is an error, never a guess."""
+cdef long long content_length(const char *at, const char *end, Head *head) except -1:
+    """Read 1*DIGIT of at most 18 digits, or a list of equal ones (RFC 9110 §8.6); all else is an error."""
     cdef long long length = 0
     cdef const char *digit
     at = trimmed(at, &end)
@@ -239,8 +247,28 @@ cdef long long content_length(const char *at, const char *end) except -1:
         length = length * 10 + (digit[0] - 48)
         digit += 1
     if digit != end or digit == at:
-        raise errors.BadHttpResponse(f"Content-Length {errors.clip(at[:end - at])}")
+        head.ambiguous = True
+        return equal_lengths(at[:end - at])
     return length
+
+
+cdef long long equal_lengths(bytes value) except -1:
+    """The length in a list of equal ones, as a proxy makes of repeated fields."""
+    cdef list members = [member.strip(b" \t") for member in value.split(b",")]
+    if len(members) > 1 and all([member.isdigit() and len(member) <= 18 for member in members]):
+        lengths = set(map(int, members))
+        if len(lengths) == 1:
+            return lengths.pop()
+    raise errors.BadHttpResponse(f"Content-Length {errors.clip(value)}")
+
+
+cdef bytes with_one_length(bytes head, long long length):
+    """The head with a single Content-Length field, or with none if `length` is negative."""
+    cdef list lines = [line for line in head.split(b"\n")
+                       if (<bytes>line)[:15].lower() != b"content-length:"]
+    if length >= 0:
+        lines.insert(1, b"Content-Length: %d\r" % length)
+    return b"\n".join(lines)
 
 
 cdef int check_coding(const char *at, const char *end) except -1:

@@ -32,6 +32,8 @@ cdef class Reader:
     cdef int status
     cdef int minor                  # HTTP/1.<minor>
     cdef bint headless              # the answer to HEAD: ends with its head
+    cdef bint strict                # refuse what browsers forgive; of this message
+    cdef bint parsers_are_strict    # how the parsers were made
     cdef bint spent                 # the parser waits for a body that will not come
     cdef long long length           # of the body, or UNTIL_CLOSE, CHUNKED
     cdef long long got              # bytes of the body so far
@@ -57,18 +59,28 @@ cdef class Reader:
         self.limits = limits
         self.window = window
         self.sink = Sink()
-        self.parser = new_parser(self.sink, limits.strict)
+        self.parser = new_parser(self.sink, False)
 
     cdef int expect(self) except -1:
-        """Get ready for the answer to the next request: `headless` and `max_body` are its own."""
+        """Get ready for the answer to the next request: `headless`, `max_body` and `strict` are its own."""
         if self.spent:
-            self.parser = new_parser(self.sink, self.limits.strict)
+            self.parser = new_parser(self.sink, self.strict)
+        if self.strict != self.parsers_are_strict:
+            self.change_parsers()
         self.state = EXPECT_HEAD
         self.spent = self.surplus = self.continues = self.unshown = False
         self.head = self.piece = None
         self.pieces = self.interim = None
         self.held = None
         self.got = self.framed = self.framing = 0
+        return 0
+
+    cdef int change_parsers(self) except -1:
+        """Make parsers that are as strict as the next message is to be read."""
+        self.parser = new_parser(self.sink, self.strict)
+        self.chunk_sink = self.chunk_parser = None
+        self.known = None       # it was judged by other rules
+        self.parsers_are_strict = self.strict
         return 0
 
     cdef int digest(self, char *data, Py_ssize_t length) except -1:
@@ -113,6 +125,8 @@ cdef class Reader:
             self.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
             if data[9] != 49:
                 return self.begin_body(&head, data, length)
+            if head.length >= 0 or head.codings:
+                self.refuse_if_strict("framing fields in an interim response")
             self.digest_interim(data, head.end)
             data += head.end
             length -= head.end
@@ -169,7 +183,7 @@ cdef class Reader:
         self.feed_head(data, end, end)
         if not (self.keep_alive and (self.status == 100 or self.status == 102 or self.status == 103)):
             # The parser waits for the body of other ones, or after `close` for nothing at all.
-            self.parser = new_parser(self.sink, self.limits.strict)
+            self.parser = new_parser(self.sink, self.strict)
         if self.interim is None:
             self.interim = []
         self.interim.append((self.status, table_of(data[:end])))
@@ -185,6 +199,8 @@ cdef class Reader:
 
     cdef int begin_body(self, Head *head, char *data, Py_ssize_t length) except -1:
         cdef Py_ssize_t behind = length - head.end
+        if head.ambiguous:
+            return self.begin_ambiguous(head, data, length)
         self.head = data[:head.end]
         self.length = head.length
         self.keeps_for = head.keeps_for
@@ -209,6 +225,34 @@ cdef class Reader:
         self.feed_head(data, head.end + behind, head.end)
         self.known = self.head
         return self.keep(data + head.end, behind)
+
+    cdef int refuse_if_strict(self, str what) except -1:
+        if self.strict:
+            raise errors.BadHttpResponse(f"{what} (strict=True)")
+        return 0
+
+    cdef int begin_ambiguous(self, Head *head, char *data, Py_ssize_t length) except -1:
+        """As `begin_body`, for a head that gives equal lengths twice, or a length beside chunked.
+
+        Chunked overrides the length (RFC 9112 §6.3). The parser refuses such a head, so it is given one
+        with a single framing field. The connection closes after the message, so nothing can follow it.
+        """
+        cdef bytes received = data[:head.end]
+        cdef bytearray repaired
+        cdef int found
+        self.refuse_if_strict("Content-Length beside Transfer-Encoding" if head.codings
+                              else "repeated Content-Length")
+        if head.codings:
+            head.length = UNTIL_CLOSE
+        head.ambiguous = False
+        repaired = bytearray(with_one_length(received, head.length))
+        repaired += data[head.end:length]
+        head.end += len(repaired) - length
+        found = self.begin_body(head, repaired, len(repaired))
+        self.head = received
+        self.known = None
+        self.keep_alive = False
+        return found
 
     # -- bodies
 
@@ -264,9 +308,11 @@ cdef class Reader:
     # -- chunks
 
     cdef int begin_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
+        if self.minor == 0:
+            self.refuse_if_strict("Transfer-Encoding in HTTP/1.0")
         if self.chunk_sink is None:
             self.chunk_sink = ChunkSink(self.limits)
-            self.chunk_parser = new_parser(self.chunk_sink, self.limits.strict)
+            self.chunk_parser = new_parser(self.chunk_sink, self.strict)
         self.chunk_sink.expect()
         self.chunks.state = CHUNK_SIZE
         self.chunks.sized = False
@@ -298,7 +344,7 @@ cdef class Reader:
         """What belongs to the message must please the parser too; nothing behind it is shown."""
         if head is NULL:
             return self.feed_chunks(data, length)
-        if not head.bare or self.limits.strict:
+        if not head.bare or self.strict:
             self.feed_chunks(data - head.end, head.end + length)
         else:
             self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
@@ -404,7 +450,7 @@ cdef HeaderTable table_of(bytes head):
 
 
 def read_response(pieces, *, Limits limits=None, bint headless=False, long long max_body=-1,
-                  bint closed=False):
+                  bint closed=False, bint strict=False):
     """Read one response from received pieces without a connection: for tests and recordings.
 
     Returns `(status, minor, headers, body, trailers, complete, reusable)`; `closed` says that the
@@ -413,7 +459,7 @@ def read_response(pieces, *, Limits limits=None, bint headless=False, long long 
     cdef Reader reader = Reader(limits if limits is not None else Limits(), Scratch(1))
     cdef int found = MORE
     cdef bytes piece
-    reader.headless, reader.max_body = headless, max_body
+    reader.headless, reader.max_body, reader.strict = headless, max_body, strict
     reader.expect()
     for given in pieces:
         piece = bytes(given)

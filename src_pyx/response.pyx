@@ -16,6 +16,7 @@ cdef class ResponseCore:
     cdef list led_here                      # the responses before this one; None while there are none
     cdef public object peer                 # (address, port) of the other side, None if unknown
     cdef public int attempts                # exchanges that were begun for this answer
+    cdef public bint strict                 # it is refused where browsers would forgive it
     cdef public bint reused                 # came over a connection that had served before
     cdef bytes raw_head                     # of the answer, as it came
     cdef bytes reason                       # where there is no raw head

@@ -32,6 +32,7 @@ cdef class Plan:
     cdef bint persistent            # the session's `retries` are to see what fails
     cdef object stops_at            # the statuses of answers that may lead on: for the long way
     cdef bint headless
+    cdef bint strict                # the session's `strict`
     cdef bint bare                  # nothing but "/" stands in front of the path
     cdef double limit               # the session's `timeout` in seconds; 0.0 for none
     cdef object response_class
@@ -42,7 +43,7 @@ cdef class Plan:
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
                   bytes fields not None, names, response_class, dress, opener, watch, *,
                   bint takes_body, bint idempotent, stops_at, bint resends=True,
-                  bint persistent=False, double limit=0.0):
+                  bint persistent=False, double limit=0.0, bint strict=False):
         self.origin = origin
         self.names = names
         self.takes_body = takes_body
@@ -57,6 +58,7 @@ cdef class Plan:
         self.after = self.fields + (b"Content-Length: 0\r\n\r\n" if takes_body else b"\r\n")
         self.headless = method == b"HEAD"
         self.limit = limit
+        self.strict = strict
         self.response_class = response_class
         self.opener = opener
         self.watch = watch
@@ -184,7 +186,8 @@ cdef class Planner:
                         claimed = False
                         connection = await furnishing
                 if connection is not None:
-                    connection.begin(head, response, plan.headless, -1, False, plan.stops_at)
+                    connection.begin(head, response, plan.headless, -1, False, plan.stops_at,
+                                     plan.strict)
                 if limit <= 0.0:
                     await connection.carry_out(None, False, 0.0)
                 elif limit >= LONGEST_SLEEP and connection is not None and pool.kernel is here.kernel:
@@ -249,5 +252,5 @@ async def serve(Plan plan, Connection connection, bytes head, ResponseCore respo
     if connection is None:
         connection = await plan.origin.pool.furnish(plan.origin, plan.opener, turn)
         turn.connection = connection
-        connection.begin(head, response, plan.headless, -1, False, plan.stops_at)
+        connection.begin(head, response, plan.headless, -1, False, plan.stops_at, plan.strict)
     await connection.carry_out(None, False, 0.0)

@@ -32,7 +32,7 @@ ROOMS = [
     ("who may hold a conversation before a redirect", ["hops"]),
     ("what is read of an answer that leads on", ["passing_over"]),
     ("one prepared request", ["request", "options", "arguments"]),
-    ("what an answer is", ["response_objects", "stream_body"]),
+    ("what an answer is", ["response_objects", "stream_body", "json_errors"]),
     ("connections", ["transport"]),
     (
         "one concern each",
@@ -54,6 +54,7 @@ ROOMS = [
 ON_PURPOSE = {
     ("response_objects", "request"): "the request of the swift way is made up when asked for",
     ("session_verbs", "crawl.mapping"): "`session.map` leads into the crawl room",
+    ("errors", "json_errors"): "it derives from json's, and `json` must not load at import",
     ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
 }
 

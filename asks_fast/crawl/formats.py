@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import PurePath
 from typing import Any
 
+from ..charsets import decode
 from .pages import Fetched
 
 __all__ = ["FORMATS", "Form", "format_for"]
@@ -118,12 +120,9 @@ def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict
 def _body_fields(content: bytes, kind: str, charset: str | None, how: str) -> dict[str, str]:
     is_text = not kind or kind.startswith(_TEXT_TYPES) or kind.endswith(("+json", "+xml"))
     if how == "auto" and is_text:
-        for name in (charset, "utf-8"):
-            if name:
-                try:
-                    return {"body": content.decode(name)}
-                except (LookupError, ValueError):
-                    pass
+        for name in (charset, None):
+            with suppress(UnicodeError):
+                return {"body": decode(content, name, errors="strict")}
     return {"body_base64": base64.b64encode(content).decode("ascii")}
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ResponseTooLarge
+from ..http_utils import charset_of
 from .options import FetchOptions, matches_status, matches_type
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Page:
         self.url = str(response.url or "")
         full = str(response.headers.get("content-type") or "")
         self.content_type = full.partition(";")[0].strip().lower()
-        self.charset = _charset(full)
+        self.charset = charset_of(full)  # as a codec
         self.content = b""  # decompressed; empty when it went into a file
         self.raw = b""  # as it came, for WARC
         self.size = 0  # bytes read, after decompression unless raw
@@ -311,11 +312,3 @@ def _harmless(piece: str) -> str:
     """A name that no file system takes for anything else."""
     kept = "".join(c if c.isalnum() or c in "-_.~@+=," else "_" for c in piece)
     return kept.lstrip(".")[:80] or "_"
-
-
-def _charset(content_type: str) -> str | None:
-    for parameter in content_type.split(";")[1:]:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip("\"'") or None
-    return None

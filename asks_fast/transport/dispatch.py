@@ -83,7 +83,6 @@ class Transport:
                 head=options["max_head"],
                 fields=options["max_fields"],
                 interim=options["max_interim"],
-                strict=options["strict"],
             ),
             buffer=options["buffer_size"],
         )
@@ -263,6 +262,7 @@ class Transport:
             expect_seconds=expect,
             last=request.says_close,
             stops_at=stops_at,
+            strict=options.strict,
         )
         turn.unused = False
         await exchange

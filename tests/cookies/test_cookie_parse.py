@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,22 @@ def test_name_and_value(line: str | bytes, name: str, value: str) -> None:
 def test_no_cookie(line: str | bytes) -> None:
     """Empty ones, control characters, and more than 4096 octets make no cookie, and no error."""
     assert parse(line) is None
+
+
+def test_expiry_counts_from_now() -> None:
+    """Without `now`, `Max-Age` and the limit of 400 days count from the present time."""
+    before = time.time()
+    cookie = parse_set_cookie("a=b; max-age=60", "h.example")
+    assert cookie is not None
+    assert cookie.expires_at is not None
+    assert before + 60 <= cookie.expires_at <= time.time() + 60
+    far = parse_set_cookie("a=b; expires=Thu, 01 Jan 2399 00:00:00 GMT", "h.example")
+    assert far is not None
+    assert far.expires_at is not None
+    assert before + 400 * DAY <= far.expires_at <= time.time() + 400 * DAY
+    response = SimpleNamespace(headers={"set-cookie": ["a=b; max-age=60"]})
+    parse_cookies(response, "h")
+    assert not response.cookies[0].is_expired(before)
 
 
 def test_attributes() -> None:

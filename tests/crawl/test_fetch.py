@@ -14,6 +14,7 @@ import curio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.costs import thread_seconds
 from support.tables import Answer, TableSession
 
 from asks_fast.crawl.fetching import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
@@ -236,6 +237,35 @@ def test_json_record() -> None:
         "kind": "ConnectionFailed",
         "message": "no",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "fields"),
+    [
+        (b"gr\xfc\xdfe", "text/plain; charset=latin-1", {"body": "grüße"}),
+        (b"\xef\xbb\xbfgr\xc3\xbc\xc3\x9fe", "text/plain", {"body": "grüße"}),
+        ("grüße".encode("utf-16"), "text/html", {"body": "grüße"}),
+        ("grüße".encode("utf-16-le"), "text/html; charset=utf-16", {"body": "grüße"}),
+        ("grüße".encode("gb18030"), "text/html; charset=gb2312", {"body": "grüße"}),
+        ("grüße".encode(), "text/html; charset=punycode", {"body": "grüße"}),
+        ("grüße".encode(), "text/html; charset=utf-7", {"body": "grüße"}),
+        ("grüße".encode(), "text/html; charset=ascii", {"body": "grüße"}),
+        (b"+AOk-", "text/html; charset=utf-7", {"body": "+AOk-"}),
+        (b"\xff\xff", "text/html; charset=rot13", {"body_base64": "//8="}),
+        (b"gr\xfc\xdfe", "text/plain; charset=utf-8", {"body_base64": "Z3L832U="}),
+    ],
+)
+def test_text_of_a_record(content: bytes, kind: str, fields: dict[str, str]) -> None:
+    """Records use the decoder of responses; a body that it does not fit is in base64."""
+    made = as_dict(fetched(page(content, kind)))
+    assert {name: made[name] for name in made if name.startswith("body")} == fields
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "utf-8", "iso2022_jp"])
+def test_no_charset_stalls_a_record(charset: str) -> None:
+    """2 MB in whatever encoding the server names are a record in less than a second."""
+    one = fetched(page(b"a-" * 1_000_000 + b"+AGE-", f"text/html; charset={charset}"))
+    assert thread_seconds(as_dict, one, tries=1) < 1
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -152,6 +152,18 @@ class TestWholeBodies:
         assert set(decoding.ACCEPT_ENCODING.split(", ")) < set(codings.LAYERS)
 
 
+TRAILING = [
+    b"x",
+    b"garbage",
+    b"\x1f",
+    b"\x1fx",
+    b"\0\0x",
+    b"<!-- 12 ms -->\n" * 1000,
+    b"x\x1f\x8b\x08",
+    bytes(100_000) + b"x" * 65536,
+]
+
+
 class TestMembersAndFrames:
     def test_gzip_members(self, inflate: str) -> None:
         """A gzip body may have any number of members (RFC 1952 §2.2)."""
@@ -166,17 +178,56 @@ class TestMembersAndFrames:
         assert decode_body(data + b"\0\0" + data, "gzip") == b"oneone"
 
     @pytest.mark.parametrize("encoder", CODINGS)
-    def test_garbage_behind(self, encoder: str, inflate: str) -> None:
-        """Bytes behind the end are an error, not dropped."""
+    def test_trailing_bytes_refused(self, encoder: str, inflate: str) -> None:
+        """Bytes after the end are an error; after gzip only with `strict=True`."""
         data = ENCODERS[encoder](b"one" * 100)
-        for garbage in (b"garbage", b"x"):
+        for trailing in (b"garbage", b"x", b"\x1f"):
             with pytest.raises(DecodingError):
-                decode_body(data + garbage, coding_name(encoder))
-            decoder = ContentDecoder(coding_name(encoder))
+                decode_body(data + trailing, coding_name(encoder), strict=True)
+            decoder = ContentDecoder(coding_name(encoder), strict="gzip" in encoder)
             with pytest.raises(DecodingError):  # noqa: PT012 - either step may be the one
                 decoder.decode(data)
-                decoder.decode(garbage)
+                decoder.decode(trailing)
                 decoder.finish()
+
+    @pytest.mark.parametrize("trailing", TRAILING, ids=lambda trailing: repr(trailing[:8]))
+    def test_trailing_bytes_after_gzip(self, trailing: bytes, inflate: str) -> None:
+        """What follows the last gzip member is ignored, as browsers do, however it is split."""
+        data = gzip.compress(b"one,") + gzip.compress(b"two" * 100)
+        assert decode_body(data + trailing, "gzip") == b"one," + b"two" * 100
+        wire = data + trailing[:200]
+        for cut in range(len(data) - 3, len(wire) + 1):
+            pieces = [wire[:cut], wire[cut:]]
+            assert in_pieces(ContentDecoder("gzip"), pieces, 50) == b"one," + b"two" * 100
+        pieces = [wire[i : i + 1] for i in range(len(wire))]
+        assert in_pieces(ContentDecoder("gzip"), pieces, 1) == b"one," + b"two" * 100
+        inner, _ = encode(gzip.compress(b"body") + trailing, ["br"])
+        assert decode_body(inner, "gzip, br") == b"body"
+
+    def test_trailing_bytes_have_a_limit(self, inflate: str) -> None:
+        """More than 64 KiB after the last member are an error, in one piece or many."""
+        data = gzip.compress(b"one")
+        with pytest.raises(DecodingError, match="more than 65536 bytes after its end"):
+            decode_body(data + b"x" * 65537, "gzip")
+        decoder = ContentDecoder("gzip")
+        decoder.decode(data + b"x" * 30_000)
+        decoder.decode(b"x" * 30_000)
+        with pytest.raises(DecodingError, match="more than 65536 bytes after its end"):
+            decoder.decode(b"x" * 30_000)
+
+    @pytest.mark.parametrize("strict", [False, True])
+    def test_gzip_without_its_trailer(self, strict: bool, inflate: str) -> None:
+        """A member without its checksum and length is cut short, the first one and a later one."""
+        data = gzip.compress(b"one")
+        for wire in (
+            data[:-8],
+            data[:-1],
+            data + data[:-8],
+            data + data[:2],
+            data + b"\0" + data[:9],
+        ):
+            with pytest.raises(DecodingError, match="gzip body was cut short"):
+                decode_body(wire, "gzip", strict=strict)
 
     def test_many_empty_members(self, inflate: str) -> None:
         """10^5 empty members are a loop, not a recursion, and linear (CVE-2022-30631)."""

@@ -147,9 +147,12 @@ class TestLinks:
         }
 
     def test_corners(self) -> None:
-        """No relation: by URL; several: under each; broken: what can be had."""
+        """No relation: by URL; several: under each, in lower case; broken: what can be had."""
         assert parse_links("</a>") == {"/a": {"url": "/a"}}
         both = parse_links('</a>; rel="prev first"')
+        folded = parse_links('</2>; REL="Next", </9>; rel="LAST http://x/Rel"')
+        assert set(folded) == {"next", "last", "http://x/rel"}
+        assert folded["next"] == {"url": "/2", "rel": "Next"}
         assert both["prev"] is both["first"]
         assert parse_links("</a>; rel=x, broken, </b>; crossorigin; rel=y") == {
             "x": {"url": "/a", "rel": "x"},

@@ -72,6 +72,8 @@ def response(data: bytes) -> None:
         data += b"\n"  # a line may be refused when it ends, or before
         whole, cut = _read([data], **options), _read(_cut(data, step), **options)
         assert (whole == "bad") == (cut == "bad") or _trails_off(whole, cut), (whole, cut)
+    strict = _read([data], strict=True, **options)
+    assert strict in ("bad", whole), "what is read strictly is read the same otherwise"
     if whole == "bad" or cut == "bad":
         return
     assert whole[:6] == cut[:6], (whole, cut)
@@ -104,11 +106,16 @@ def decoders(data: bytes) -> None:
     if not data:
         return
     coding = CODINGS[data[0] % len(CODINGS)]
-    try:
-        plain = decode_body(data[1:], coding, max_size=1 << 20, max_ratio=2000)
-    except BadHttpResponse:
-        return
-    assert len(plain) <= 1 << 20
+    found = []
+    for strict in (False, True):
+        try:
+            found.append(
+                decode_body(data[1:], coding, max_size=1 << 20, max_ratio=2000, strict=strict)
+            )
+        except BadHttpResponse:
+            found.append(b"bad")
+    assert found[1] in (b"bad", found[0])
+    assert len(found[0]) <= 1 << 20
 
 
 def set_cookie(data: bytes) -> None:

@@ -205,7 +205,7 @@ def test_origins_are_forgotten() -> None:
 
 def test_limits_are_what_was_given() -> None:
     """The limits of parsing belong to the pool."""
-    limits = Limits(head=100, fields=3, interim=1, strict=True)
+    limits = Limits(head=100, fields=3, interim=1)
     assert Pool(1, limits=limits).limits is limits
 
 

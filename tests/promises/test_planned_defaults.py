@@ -23,6 +23,7 @@ BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
 THERE = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
 CUT = b"HTTP/1.1 302 Found\r\nContent-Length: 10\r\n\r\nabc"
 LATE = b"HTTP/1.1 408 Timeout\r\nConnection: close\r\n\r\n"
+TWICE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"
 ANSWERING = [repeat(expect(), send(OK))]
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "one redirect": {"max_redirects": 1, "connection_timeout": 30},
     "phases": {"timeout": Timeouts(connect=20, read=20, write=20, total=40)},
     "in line": {"timeout": Timeouts(pool=20)},
+    "strict": {"strict": True},
     "patient": {"read_timeout": None, "write_timeout": None},
 }
 
@@ -52,6 +54,7 @@ SCRIPTS: dict[str, list[Any]] = {
     "resets": [expect(), reset()],
     "breaks off in the head": [expect(), send(OK[:20]), close()],
     "breaks off in the body": [expect(), send(OK[:-1]), close()],
+    "gives its length twice": [expect(), send(TWICE), close()],
     "talks nonsense": [expect(), send(b"nonsense\r\n\r\n"), close()],
     "was silent too long": [
         expect(),

@@ -158,6 +158,24 @@ async def test_the_log_has_a_line_for_each_step(
     assert "aGlkZGVu" not in caplog.text
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="a request that is sent from a cached template does not look at the log's level;"
+    " it will when all requests are sent by one path",
+)
+async def test_the_log_is_switched_on_later(
+    peer: MakePeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A log that is set to DEBUG after the first request of its kind has lines of the next ones."""
+    server = peer(SERVING)
+    async with HSession(server.url) as session:
+        for _ in range(2):
+            await session.get(path="/before")
+        with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+            await session.get(path="/after")
+    assert any("/after: head" in record.getMessage() for record in caplog.records)
+
+
 async def test_nobody_listens(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
     """Where nobody asked there is no teller, and the finer points in time are not looked up."""
     caplog.set_level(logging.INFO, logger="asks_fast")

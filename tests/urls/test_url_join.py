@@ -42,7 +42,11 @@ def test_rfc_3986_examples(location: str, expected: str) -> None:
         (b"/\xc3\xa9", "http://h:8080/%C3%A9"),
         (b"/\xe9", "http://h:8080/%E9"),
         ("//h2:81/x", "http://h2:81/x"),
-        ("x\\y", "http://h:8080/d/x%5Cy"),
+        ("x\\y", "http://h:8080/d/x/y"),
+        ("..\\x?a\\b", "http://h:8080/x?a%5Cb"),
+        ("\\x\\y", "http://h:8080/x/y"),
+        ("?a\\b", "http://h:8080/d/f?a%5Cb"),
+        ("http://h2/a\\..\\b", "http://h2/b"),
         ("/a//b", "http://h:8080/a//b"),
     ],
 )

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 from support.framing import CHUNKED, FIXED, read, refused
-from support.wire import answer_of
+from support.wire import Wire, answer_of
 
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
@@ -51,7 +51,108 @@ def test_forgiven_forms(sample: bytes) -> None:
 def test_strict_forgives_nothing(sample: bytes) -> None:
     """`strict=True` refuses what is only forgiven otherwise."""
     assert answer_of(sample).body == b"hi"
-    refused(sample, limits={"strict": True})
+    refused(sample, strict=True)
+
+
+CHUNKS = b"2\r\nhi\r\n0\r\n\r\n"
+
+AMBIGUOUS = {
+    "twice": b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi",
+    "thrice": b"Content-Length: 2\r\nX: y\r\ncontent-length:2\r\nCONTENT-LENGTH: 02\r\n\r\nhi",
+    "list": b"Content-Length: 2, 2\r\n\r\nhi",
+    "list_without_spaces": b"Content-Length: 2,2,2\r\n\r\nhi",
+    "list_and_field": b"Content-Length: 2 , 2\r\nContent-Length: 2\r\n\r\nhi",
+    "bare_line_ends": b"Content-Length: 2\nContent-Length: 2\n\nhi",
+    "length_before_chunked": b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS,
+    "length_after_chunked": b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n" + CHUNKS,
+    "other_length": b"Transfer-Encoding: chunked\r\nContent-Length: 900\r\n\r\n" + CHUNKS,
+    "zero_length": b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS,
+    "twice_and_chunked": (
+        b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n" + CHUNKS
+    ),
+    "chunked_after_bare_line_ends": (b"Content-Length: 2\nTransfer-Encoding: chunked\n\n" + CHUNKS),
+}
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("rest", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_ambiguous_length(rest: bytes, version: bytes) -> None:
+    """Equal lengths, or a length beside chunked: the body is read, then the connection closes.
+
+    Chunked overrides the length (RFC 9112 §6.3). The fields stay as they were received.
+    """
+    sample = b"HTTP/" + version + b" 200 OK\r\nConnection: keep-alive\r\n" + rest
+    answer = read(sample)
+    assert answer.body == b"hi"
+    assert not answer.kept
+    received = sum(line.lower().startswith(b"content-length") for line in rest.split(b"\n"))
+    assert len([name for name, _ in answer.fields if name.lower() == b"content-length"]) == received
+    refused(sample, strict=True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 2\r\nContent-Length: 2\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+@pytest.mark.parametrize(("status", "headless"), [(b"200", True), (b"204", False), (b"304", False)])
+def test_ambiguous_length_without_a_body(fields: bytes, status: bytes, headless: bool) -> None:
+    """A response without a body may be as ambiguous; nothing is read after its head."""
+    sample = b"HTTP/1.1 " + status + b" OK\r\n" + fields + b"\r\n"
+    answer = read(sample, headless=headless)
+    assert (answer.body, answer.kept) == (b"", False)
+    refused(sample, headless=headless, strict=True)
+
+
+def test_chunked_in_http_1_0() -> None:
+    """Transfer-Encoding in HTTP/1.0 is faulty framing (RFC 9112 §6.1): read, then closed."""
+    head = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = read(head + CHUNKS)
+    assert (answer.body, answer.kept) == (b"hi", False)
+    refused(head + CHUNKS, strict=True)
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_framing_of_an_interim_response(fields: bytes) -> None:
+    """An interim response has no body, whatever it announces."""
+    sample = b"HTTP/1.1 103 Early Hints\r\n" + fields + b"\r\n" + FIXED
+    answer = read(sample)
+    assert (answer.status, answer.body, len(answer.interim)) == (200, b"hello", 1)
+    refused(sample, strict=True)
+
+
+@pytest.mark.parametrize("size", [70_000, 3_000_000])
+def test_ambiguous_length_of_a_long_body(size: int) -> None:
+    """A long body is received into its final buffer; the connection closes after it as well."""
+    body = bytes(range(250)) * (size // 250)
+    length = b"Content-Length: %d\r\n" % size
+    answer = answer_of([b"HTTP/1.1 200 OK\r\n" + length * 2 + b"\r\n", body])
+    assert (answer.body, answer.kept) == (body, False)
+    chunked = b"".join(b"%x\r\n%b\r\n" % (250, body[:250]) for _ in range(size // 250))
+    head = b"HTTP/1.1 200 OK\r\n" + length + b"Transfer-Encoding: chunked\r\n\r\n"
+    answer = answer_of([head, chunked + b"0\r\n\r\n"])
+    assert (answer.body, answer.kept) == (body, False)
+
+
+def test_ambiguous_length_cut_short() -> None:
+    """A body that ends before its length is an error, whatever the head looks like."""
+    for rest in AMBIGUOUS.values():
+        with pytest.raises(ServerClosedConnectionError):
+            answer_of(b"HTTP/1.1 200 OK\r\n" + rest[:-1])
+
+
+def test_strict_belongs_to_one_message() -> None:
+    """One connection reads a strict message, a lenient one, and a strict one again."""
+    good = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    folded = b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nhi"
+    with Wire() as wire:
+        for sample, strict in ((good, True), (folded, False), (folded, False), (good, True)):
+            answer = wire.read([sample], closes=False, strict=strict)
+            assert (answer.body, answer.kept) == (b"hi", True)
+        with pytest.raises(BadHttpResponse):
+            wire.read([folded], strict=True)
 
 
 def test_a_fold_in_another_field_is_a_space() -> None:
@@ -86,8 +187,15 @@ LENGTHS = [
     b"1_0",
     b"2.0",
     b"2 2",
-    b"2,2",
     b"2, 3",
+    b"2,",
+    b",2",
+    b"2,,2",
+    b"2, +2",
+    b"2;2",
+    b"2, 0x2",
+    b"2," * 9 + b"3",
+    b"2, " + b"0" * 18 + b"2",
     b"",
     b" ",
     b"\xd9\xa2",
@@ -114,9 +222,16 @@ def test_malformed_length(length: bytes) -> None:
     "fields",
     [
         b"Content-Length: 2\r\nContent-Length: 3\r\n",
-        b"Content-Length: 2\r\nContent-Length: 2\r\n",
-        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
-        b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+        b"Content-Length: 2\r\nContent-Length: 2\r\nContent-Length: 3\r\n",
+        b"Content-Length: 2, 2\r\nContent-Length: 3\r\n",
+        b"Content-Length: 2\r\nContent-Length: x\r\n",
+        b"Content-Length: 2\r\nContent-Length:\r\n 2\r\n",
+        b"Content-Length: 2\r\nContent-Length : 2\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: x\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: gzip, chunked\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: identity\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         b"Transfer-Encoding: chunked, chunked\r\n",
         b"Transfer-Encoding: gzip, chunked\r\n",
