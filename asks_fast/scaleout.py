@@ -72,6 +72,7 @@ def fetch_partition(
 
     Returns: a list of records (dicts, see docs/guide/command-line.md); with `shard`, one dict
         with `shard`, `done`, `failed`, `bytes` of this run and `total`, the requests in it.
+        `not_written` of the failed ones met a local error; another call fetches them again.
     Raises: OSError or OutputError when the shard cannot be written.
     """
     made = _as_options(options)
@@ -175,6 +176,8 @@ def fetch_distributed(
 class _Records:
     """A writer that keeps records in memory."""
 
+    can_resume = False
+
     seconds = 1.0
 
     def __init__(self, body: str, headers: bool) -> None:
@@ -221,6 +224,7 @@ def _fetch_shard(
                     "shard": str(path),
                     "done": tally.done,
                     "failed": tally.failed,
+                    "not_written": tally.not_written,
                     "bytes": tally.bytes,
                     "total": len(ledger.done),
                 }
