@@ -15,7 +15,14 @@ from typing import Any
 import click
 import curio
 
-from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary
+from asks_fast.cli.display import (
+    Display,
+    JsonLog,
+    LiveDisplay,
+    QuietDisplay,
+    Summary,
+    harmless,
+)
 from asks_fast.crawl.fetching import OutputError
 from asks_fast.crawl.formats import FORMATS
 from asks_fast.crawl.inputs import Lines
@@ -150,7 +157,7 @@ def command(source: str, **given: Any) -> None:
     except (ValueError, LedgerError, ImportError) as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        click.echo(f"asks-fast: cannot open the output: {error}", err=True)
+        click.echo(f"asks-fast: cannot open the output: {harmless(str(error))}", err=True)
         sys.exit(CANNOT_WRITE)
     display = make_display(given["quiet"], given["log"])
     if held and not given["quiet"]:

@@ -233,7 +233,7 @@ def timing_lines(response: Any, size: int) -> list[str]:
 
 
 def _stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(harmless(text), file=sys.stderr, flush=True)
 
 
 def _silent(text: str) -> None:
