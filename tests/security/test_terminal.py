@@ -201,6 +201,17 @@ def test_get(peer: Any, place: str) -> None:
 
 
 @needs_cli
+def test_get_after_a_redirect(peer: Any) -> None:
+    """`get -v` shows the reason phrase of each redirect that it followed."""
+    redirect = b"HTTP/1.1 302 a" + E + b"\r\nLocation: /x\r\nConnection: close\r\n\r\n"
+    server = peer([expect(), send(redirect), close()], [expect(), send(OK + b"\r\nok"), close()])
+    out, err = run("get", "-v", server.url)
+    assert out == "ok"
+    assert "302" in err
+    check([err])
+
+
+@needs_cli
 @pytest.mark.parametrize("options", [(), ("--log", "json"), ("--quiet",), ("--workers", "2")])
 def test_fetch(peer: Any, tmp_path: Path, options: tuple[str, ...]) -> None:
     """`fetch`: whatever servers and input lines hold, in every display and output."""
