@@ -355,13 +355,15 @@ def test_file_that_cannot_be_saved(
 
 
 @needs_cli
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_overwrite_beside_another_run(
-    site: Site, urls: Callable[[int], Path], tmp_path: Path
+    site: Site, urls: Callable[[int], Path], tmp_path: Path, workers: str
 ) -> None:
     """--overwrite is refused with status 2 while another run has the file, which stays whole."""
     source, out = urls(300), tmp_path / "o.jsonl"
     lines = source.read_bytes()
-    with start("-", "-o", out, "--flush", "0.05", stdin=subprocess.PIPE) as first:
+    args = ("-", "-o", out, "--flush", "0.05", "--workers", workers)
+    with start(*args, stdin=subprocess.PIPE) as first:
         assert first.stdin is not None
         first.stdin.write(lines[:1000])
         first.stdin.flush()
