@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .errors import harmless
+
 __all__ = ["Cookie", "default_path", "parse_date", "parse_set_cookie"]
 
 MAX_COOKIE = 4096  # octets of name and value together (RFC 6265bis §5.6)
@@ -102,7 +104,8 @@ class Cookie:
         return self.__dict__ == other.__dict__ if isinstance(other, Cookie) else NotImplemented
 
     def __repr__(self) -> str:
-        return f"<Cookie {self.name or 'without a name'} from {self.host}>"  # no values in a log
+        name = harmless(self.name, 80) or "without a name"
+        return f"<Cookie {name} from {harmless(self.host)}>"  # no values in a log
 
 
 def parse_set_cookie(

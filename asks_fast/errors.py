@@ -56,10 +56,21 @@ def clip(data: bytes | str, limit: int = 80) -> str:
     return repr(data) if len(data) <= limit else f"{data[:limit]!r}…"
 
 
-def harmless(text: str, limit: int = 80) -> str:
-    """Text that a peer sent, for the middle of a line: unprintable escaped, cut short."""
-    cut = text if len(text) <= limit else f"{text[:limit]}…"
-    return cut if cut.isprintable() else repr(cut)[1:-1]
+def harmless(text: str, limit: int | None = None) -> str:
+    """Escape what a terminal would obey or a log would break at; cut to `limit` letters.
+
+    All text from the net and from input files goes through here on its way to a terminal, a log
+    line, an error's text or a repr: control characters, line ends, bidi marks, lone surrogates.
+    """
+    cut = text if limit is None or len(text) <= limit else f"{text[:limit]}…"
+    return cut if cut.isprintable() else "".join(map(_escaped, cut))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def name_request(error: AsksException, what: str) -> None:
@@ -70,7 +81,13 @@ def name_request(error: AsksException, what: str) -> None:
 
 
 class AsksException(Exception):
-    """The root: whatever asks_fast raises by itself is one of these."""
+    """The root: whatever asks_fast raises by itself is one of these.
+
+    Its text can be printed whatever a server sent; `args` hold it as it was made.
+    """
+
+    def __str__(self) -> str:
+        return harmless(super().__str__())
 
 
 # -- you asked for something illegal

@@ -14,7 +14,7 @@ from typing import Any
 from . import _hotpath
 from ._version import __version__
 from .body import Body, make_body
-from .errors import InvalidHeader, InvalidRequest
+from .errors import InvalidHeader, InvalidRequest, harmless
 from .fields import Layers
 from .options import RequestOptions
 from .transport.retry import IDEMPOTENT_METHODS
@@ -74,7 +74,7 @@ class PreparedRequest:
         self.extra: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<PreparedRequest {self.method} {self.url}>"
+        return f"<PreparedRequest {harmless(f'{self.method} {self.url}')}>"
 
     @property
     def headers(self) -> dict[str, str | bytes]:

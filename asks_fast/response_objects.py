@@ -69,7 +69,7 @@ class BaseResponse(ResponseCore):
     marks: list[tuple[str, float]]  # the steps of the exchange; set where timings were asked for
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status_code} {harmless(self.reason_phrase)}>"
+        return f"<{type(self).__name__} {self.status_code} {harmless(self.reason_phrase, 80)}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -188,7 +188,7 @@ class BaseResponse(ResponseCore):
         if self.status_code < 400:
             return
         whose = "Client" if self.status_code < 500 else "Server"
-        reason = harmless(self.reason_phrase) or _standard_reason(self.status_code)
+        reason = harmless(self.reason_phrase, 80) or _standard_reason(self.status_code)
         raise BadStatus(
             f"{self.status_code} {whose} Error: {reason} for url: {self.url}",
             self,

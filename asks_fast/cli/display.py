@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asks_fast.crawl.tally import Tally
+from asks_fast.errors import harmless
 
 __all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View", "harmless"]
 
@@ -79,7 +80,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """Something that a person should know at once."""
-        print(f"asks-fast: {text}", file=sys.stderr, flush=True)
+        print(f"asks-fast: {harmless(text)}", file=sys.stderr, flush=True)
 
     def finish(self, view: View, state: str) -> None:
         """The run ended: 'done', 'stopped', 'cancelled' or 'broken'."""
@@ -95,7 +96,7 @@ class JsonLog(Display):
     every = 1.0
 
     def _say(self, **event: Any) -> None:
-        print(json.dumps(event), file=sys.stderr, flush=True)
+        print(json.dumps(event).replace("\x7f", "\\u007f"), file=sys.stderr, flush=True)
 
     def update(self, view: View) -> None:
         """A `progress` line."""
@@ -270,8 +271,3 @@ def summary(tally: Tally, state: str, failures: list[str]) -> list[str]:
     if len(tally.slow) > len(shown):
         lines.append(f"  … and {len(tally.slow) - len(shown):,} more slow hosts")
     return lines
-
-
-def harmless(text: str) -> str:
-    """The text with control characters shown instead of obeyed by the terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

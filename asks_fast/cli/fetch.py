@@ -1,7 +1,7 @@
 """`asks-fast fetch`: many URLs into one file, to be gone on with whenever it was ended.
 
 Rules:  Ctrl-C: what is under way is finished and written; a second one cancels it. Exit status:
-        0 all were fetched, 1 some failed, 2 asked wrongly, 23 the output took no more,
+        0 all were fetched, 1 some failed, 2 asked wrongly, 23 not all could be written,
         130 or 143 ended by a signal.
 Not here: how it is done (`asks_fast.crawl`), what it looks like (`display`).
 """
@@ -187,7 +187,7 @@ def command(source: str, **given: Any) -> None:
     except (ValueError, LedgerError, ImportError) as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        click.echo(f"asks-fast: cannot open the output: {error}", err=True)
+        click.echo(f"asks-fast: cannot open the output: {harmless(str(error))}", err=True)
         sys.exit(CANNOT_WRITE)
     display = make_display(given["quiet"], given["log"])
     if held and not given["quiet"]:
@@ -325,12 +325,21 @@ async def _watched(running: Any, display: Display) -> int:
         elif error is not None:
             display.finish(running, "broken")
             raise error
+        elif running.tally.not_written:
+            code = CANNOT_WRITE
+            message = not_written_text(running.tally.not_written)
         elif running.tally.failed:
             code = SOME_FAILED
     display.finish(running, state)
     if message is not None:
         QuietDisplay().note(message)
     return code
+
+
+def not_written_text(count: int) -> str:
+    """Return the message about results that local errors kept out of the output."""
+    results = "1 result" if count == 1 else f"{count:,} results"
+    return f"{results} could not be written on this machine; --resume fetches them again"
 
 
 async def _heed(interrupts: Interrupts, running: Any, task: Any, display: Display) -> None:

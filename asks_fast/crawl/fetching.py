@@ -15,16 +15,19 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
 from time import monotonic
 from typing import Any
 
 from curio import TaskGroup, sleep
 
+from ..errors import clip
 from .formats import Form
 from .inputs import identity
 from .jobs import Result, host_of
-from .ledger import KeySet, Ledger, key_of
+from .ledger import KeySet, Ledger, LedgerError, key_of
+from .local_errors import NotWritten, is_local_error, local_errors
 from .mapping import Map, map_requests
 from .options import FetchOptions
 from .pages import Fetched, PageSession
@@ -44,6 +47,8 @@ class OutputError(Exception):
 class LedgerWriter:
     """Collects records and commits them in batches."""
 
+    can_resume = True
+
     def __init__(self, ledger: Ledger, form: Form, seconds: float = MOST_SECONDS) -> None:
         """`seconds`: how long a record may wait for its batch."""
         self.seconds = seconds
@@ -56,7 +61,7 @@ class LedgerWriter:
 
     def add(self, key: int, fetched: Fetched | None, now: float) -> None:
         """One result; None notes that it is done and leaves no record."""
-        record = self.form.record(fetched) if fetched is not None else b""
+        record = _record(self.form, fetched)
         if not self._batch:
             self._since = now
         self._batch.append((key, record))
@@ -78,10 +83,11 @@ class LedgerWriter:
             self.ledger.commit(batch, self.form.batch)
         except OSError as e:
             raise OutputError(
-                f"cannot write to {self.ledger.output}: {e.strerror or e}; "
-                f"{self.ledger.end} bytes in it are whole and safe, and --resume "
-                "goes on from there"
+                f"cannot write to {self.ledger.output}: {e.strerror or e}; the records in it are "
+                "whole, and --resume goes on from there"
             ) from e
+        except LedgerError as e:
+            raise OutputError(str(e)) from e
         self.written += len(batch)
 
     def finish(self) -> None:
@@ -95,6 +101,8 @@ class LedgerWriter:
 
 class StreamWriter:
     """Writes records to a descriptor that may be a pipe; nothing can be resumed there."""
+
+    can_resume = False
 
     def __init__(
         self, fd: int, form: Form, name: str = "standard output", seconds: float = MOST_SECONDS
@@ -113,10 +121,11 @@ class StreamWriter:
         """One result; plain JSON Lines go out at once, everything else in batches."""
         if fetched is None:
             return
+        record = _record(self.form, fetched)
         if not self._batch:
             self._since = now
-        self._batch.append(self.form.record(fetched))
-        self._size += len(self._batch[-1])
+        self._batch.append(record)
+        self._size += len(record)
         if self.form.name == "jsonl" or self._size >= MOST_BYTES:
             self.flush()
 
@@ -150,6 +159,14 @@ class StreamWriter:
     def finish(self) -> None:
         """Write the rest."""
         self.flush()
+
+
+def _record(form: Form, fetched: Fetched | None) -> bytes:
+    """Return the record of a result, empty for None. Raises NotWritten if there can be none."""
+    if fetched is None:
+        return b""
+    with local_errors(f"write the record of {clip(fetched.url)}"):
+        return form.record(fetched)
 
 
 class Fetch:
@@ -249,16 +266,37 @@ class Fetch:
             host_of(url),
         )
         dropped = page is not None and page.dropped is not None
+        is_written = self._write(key, fetched, dropped)
+        page, error = fetched.page, fetched.error
         self.tally.add(
             fetched.host,
             page.status_code if page is not None else None,
             page.size if page is not None else 0,
-            type(result.error).__name__ if result.error is not None else None,
+            type(error).__name__ if error is not None else None,
             dropped,
         )
-        self.writer.add(key, None if dropped else fetched, monotonic())
+        self.tally.not_written += not is_written
         if self.on_result is not None:
             self.on_result(fetched)
+        if isinstance(error, NotWritten) and error.is_disk_full:
+            raise OutputError(f"{error}; --resume goes on from there")
+
+    def _write(self, key: int, fetched: Fetched, dropped: bool) -> bool:
+        """Hand a result to the writer; False if a local error leaves its URL to the next run.
+
+        An output that cannot be resumed gets a record of the error instead.
+        """
+        if is_local_error(fetched.error) and self.writer.can_resume:
+            return False
+        try:
+            self.writer.add(key, None if dropped else fetched, monotonic())
+        except NotWritten as error:
+            fetched.page, fetched.error = None, error
+            if not self.writer.can_resume:
+                with suppress(NotWritten):  # the URL or the key is what cannot be written
+                    self.writer.add(key, fetched, monotonic())
+            return False
+        return True
 
     def wants(self, request: Any) -> tuple[tuple[int, Any, str], Any] | None:
         """The request with our own key, or None if it is done, named twice, or another's."""

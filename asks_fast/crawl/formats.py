@@ -10,6 +10,7 @@ Not here: when a batch is written and how it survives (`ledger`); WARC itself is
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -131,7 +132,8 @@ def json_dumper() -> Callable[[Any], bytes]:
     import json
 
     def slow(value: Any) -> bytes:
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str).encode()
+        text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str)
+        return text.replace("\x7f", "\\u007f").encode()
 
     try:
         import orjson
@@ -140,11 +142,22 @@ def json_dumper() -> Callable[[Any], bytes]:
 
     def quick(value: Any) -> bytes:
         try:
-            return bytes(orjson.dumps(value))
+            data = bytes(orjson.dumps(value))
         except TypeError:  # lone surrogates, huge integers
             return slow(value)
+        if b"\x7f" in data or b"\xc2" in data:
+            data = _CONTROLS.sub(_json_escape, data)
+        return data
 
     return quick
+
+
+# DEL and C1 controls, which JSON allows in a string and a terminal obeys.
+_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+
+
+def _json_escape(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 def _plain(records: Sequence[bytes], is_first: bool) -> bytes:

@@ -6,9 +6,10 @@ in batches: the batch is written behind the committed length, then its ledger re
 appended, the last with a commit mark. Whoever opens the pair cuts off what no commit covers.
 
 Facts:  a process killed at any moment leaves each file as far as its writes came; a write of the
-        ledger comes after the write it vouches for. Members of gzip, frames of zstd and records
+        ledger comes after the write that it records. Members of gzip, frames of zstd and records
         of WARC may be cut off at their ends, and batches end there.
-Rules:  every step happens under a lock on the ledger, so processes may share one output; a key
+Rules:  every step happens under a lock on the ledger, so processes may share one output. Each
+        holds a shared lock on the output while it is open; overwriting needs it alone. A key
         in the ledger is never written again; after a failed write both files are cut back.
         Shorter output than committed (power loss): commits beyond its end do not count.
 Not here: what a batch looks like (`formats`), what a key is made of (`key_of`'s callers).
@@ -22,7 +23,7 @@ import os
 import struct
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -89,6 +90,9 @@ class KeySet:
     def __len__(self) -> int:
         return self._count
 
+    def __iter__(self) -> Iterator[int]:
+        return filter(None, self._table)
+
     def _grow(self) -> None:
         old = self._table
         mask = self._mask = 2 * self._mask + 1
@@ -131,6 +135,7 @@ class Ledger:
             raise
         try:
             with self._locked():
+                self._hold_output(overwrite)
                 self._begin(overwrite)
                 self._catch_up()
                 self._cut_back()
@@ -148,6 +153,7 @@ class Ledger:
         the output as it was.
         """
         with self._locked():
+            self._check_files()
             self._catch_up()
             fresh: dict[int, bytes] = {}
             for key, record in records:
@@ -210,6 +216,18 @@ class Ledger:
                 f"{self.output} was begun before; --resume goes on with it, --overwrite starts anew"
             )
 
+    def _hold_output(self, overwrite: bool) -> None:
+        """Mark the output as in use until `close`; `overwrite` needs it for itself alone."""
+        if overwrite:
+            try:
+                fcntl.flock(self._output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LedgerError(
+                    f"{self.output} is being written by another run; --overwrite is possible "
+                    "when that has ended"
+                ) from None
+        fcntl.flock(self._output, fcntl.LOCK_SH)
+
     def _begin(self, overwrite: bool) -> None:
         """See that the ledger has its header, and that it is ours."""
         if overwrite:
@@ -252,6 +270,22 @@ class Ledger:
             if whole == 0:
                 return
             position += whole
+
+    def _check_files(self) -> None:
+        """Raise LedgerError if the open files are not those that the names stand for any more."""
+        for path, fd, least in (
+            (self.output, self._output, self.end),
+            (self.path, self._ledger, self._read),
+        ):
+            opened = os.fstat(fd)
+            try:
+                named = os.stat(path)
+            except FileNotFoundError:
+                raise LedgerError(f"{path} was removed while it was written") from None
+            if not os.path.samestat(opened, named):
+                raise LedgerError(f"{path} was replaced while it was written")
+            if opened.st_size < least:
+                raise LedgerError(f"{path} was cut short by another program while it was written")
 
     def _cut_back(self) -> None:
         """Cut off what no commit covers, in both files."""

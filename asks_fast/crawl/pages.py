@@ -11,17 +11,15 @@ Not here: whose turn it is, and what becomes of a page (`formats`).
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import sys
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ResponseTooLarge
 from ..http_utils import charset_of
 from .options import FetchOptions, matches_status, matches_type
+from .partial_files import PartialFile
 
 if TYPE_CHECKING:
     from ..hops import Held
@@ -114,7 +112,6 @@ class PageSession:
         self.raw = raw
         self.directory = directory
         self.bytes = 0  # of bodies, so far
-        self._numbers = count()
         self._in_one_go = directory is None and not options.only_type
         self._fixed: dict[str, Any] = {
             "timeout": options.timeout,
@@ -196,22 +193,12 @@ class PageSession:
 
     async def _save(self, page: Page, body: Any, url: str) -> None:
         assert self.directory is not None
-        partial = self.directory / ".partial"
-        partial.mkdir(parents=True, exist_ok=True)
-        being = partial / f"{os.getpid()}-{next(self._numbers)}"
         name = file_name(url, page.content_type)
-        try:
-            with being.open("wb") as file:
-                async for piece in body:
-                    self._count(page, len(piece))
-                    file.write(piece)
-            final = self.directory / name
-            final.parent.mkdir(parents=True, exist_ok=True)
-            being.replace(final)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                being.unlink()
-            raise
+        with PartialFile(self.directory) as file:
+            async for piece in body:
+                self._count(page, len(piece))
+                file.write(piece)
+            file.move_to(self.directory / name)
         page.file = name
 
     def _count(self, page: Page, more: int) -> None:
@@ -256,8 +243,12 @@ def file_name(url: str, content_type: str = "") -> str:
     if not dot or not stem or len(ending) > 8:
         stem, ending = last, _ENDINGS.get(content_type, "")
     mark = f"{key_of(url):016x}"[:12]
-    name = f"{stem[:80]}-{mark}" + (f".{ending}" if ending else "")
-    return "/".join([_directory_of(url, host_of(url)), *pieces, name])
+    end = f"-{mark}" + (f".{ending}" if ending else "")
+    name = _cut(stem, MAX_NAME - len(end.encode())) + end
+    directories = [_directory_of(url, host_of(url)), *pieces]
+    while sum(len(piece.encode()) for piece in directories) > MAX_DIRECTORIES:
+        directories.pop()
+    return "/".join([*directories, name])
 
 
 _PLAIN_NAME = re.compile(r"(?!.*-[0-9a-f]{12}\.)[^.].*\.[A-Za-z0-9]{1,8}")
@@ -296,6 +287,9 @@ def _directory_of(url: str, host: str) -> str:
     return _harmless(host + "_80" if host and is_default else host) or "nowhere"
 
 
+MAX_NAME = 255  # bytes of one name in a directory, on nearly every file system
+MAX_DIRECTORIES = 2048  # bytes of all directories of one file; a whole path may have 4,096
+
 _ENDINGS = {
     "text/html": "html",
     "application/json": "json",
@@ -311,4 +305,9 @@ _ENDINGS = {
 def _harmless(piece: str) -> str:
     """A name that no file system takes for anything else."""
     kept = "".join(c if c.isalnum() or c in "-_.~@+=," else "_" for c in piece)
-    return kept.lstrip(".")[:80] or "_"
+    return _cut(kept.lstrip("."), MAX_NAME) or "_"
+
+
+def _cut(text: str, size: int) -> str:
+    """Return as many letters of the text as `size` bytes of UTF-8 hold."""
+    return text.encode()[:size].decode("utf-8", "ignore")

@@ -10,7 +10,6 @@ Rules:  `prepare_output` (refusals, overwriting, leftovers) happens once, before
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import sys
 from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from .formats import Form, format_for
 from .ledger import Ledger
 from .options import FetchOptions
 from .pages import Fetched, PageSession
+from .partial_files import remove_abandoned
 
 __all__ = ["Plan", "make_session", "run_in_kernel"]
 
@@ -85,7 +85,7 @@ class Plan:
             held = len(ledger.done)
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(Path(self.directory) / ".partial", ignore_errors=True)
+            remove_abandoned(Path(self.directory))
         return held
 
     def fetch(

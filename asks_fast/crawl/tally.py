@@ -26,6 +26,7 @@ class Tally:
         self.failed = 0  # no answer, or not sent
         self.dropped = 0  # by filters; among `done`
         self.skipped = 0  # done by an earlier run, or named twice
+        self.not_written = 0  # left to the next run by a local error; among `failed`
         self.bytes = 0  # of bodies
         self.kinds: Counter[str] = Counter()  # name of the error -> how often
         self.statuses: Counter[int] = Counter()
@@ -78,6 +79,7 @@ class Tally:
             "failed": self.failed,
             "dropped": self.dropped,
             "skipped": self.skipped,
+            "not_written": self.not_written,
             "bytes": self.bytes,
             "errors": dict(self.kinds),
             "statuses": {str(k): v for k, v in self.statuses.items()},
@@ -89,7 +91,7 @@ class Tally:
         """The sum of what `as_dict` gave in several processes, `hosts` added if there."""
         made = cls(started)
         for part in parts:
-            for name in ("done", "failed", "dropped", "skipped", "bytes"):
+            for name in ("done", "failed", "dropped", "skipped", "not_written", "bytes"):
                 setattr(made, name, getattr(made, name) + part.get(name, 0))
             made.kinds.update(part.get("errors", {}))
             made.statuses.update({int(k): v for k, v in part.get("statuses", {}).items()})

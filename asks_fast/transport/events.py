@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..errors import harmless
+
 if TYPE_CHECKING:
     from ..request import PreparedRequest
     from ..response_objects import BaseResponse
@@ -45,7 +47,8 @@ class Event:
 
     def __str__(self) -> str:
         facts = " ".join(f"{name}={value!r}" for name, value in self.facts.items())
-        return f"{self.request.method} {self.request.url}: {self.name} {facts}".rstrip()
+        text = f"{self.request.method} {self.request.url}: {self.name} {facts}"
+        return harmless(text.rstrip())
 
 
 class Teller:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProxyError, clip
+from ..errors import ProxyError, clip, harmless
 from .proxy_io import receive, send_all
 
 __all__ = ["ProxyReply", "open_tunnel"]
@@ -37,7 +37,7 @@ class ProxyReply:
     body: bytes = b""
 
     def __repr__(self) -> str:
-        return f"<ProxyReply {self.status_code} {self.reason_phrase}>"
+        return f"<ProxyReply {self.status_code} {harmless(self.reason_phrase, 80)}>"
 
     def values(self, name: str) -> list[str]:
         """The values of every field called `name`, in whatever case."""
