@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .response_objects import BaseResponse
 
 __all__ = [
@@ -68,7 +70,12 @@ def name_request(error: AsksException, what: str) -> None:
 
 
 class AsksException(Exception):
-    """The root: whatever asks_fast raises by itself is one of these."""
+    """The root: whatever asks_fast raises by itself is one of these.
+
+    `history`: the responses received before it for the same request: redirects, challenges.
+    """
+
+    history: Sequence[BaseResponse] = ()
 
 
 # -- you asked for something illegal

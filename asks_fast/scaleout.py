@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .crawl.asked import url_of
 from .crawl.fetching import Fetch
 from .crawl.formats import as_dict
 from .crawl.jobs import host_of
@@ -41,8 +42,7 @@ Options = FetchOptions | Mapping[str, Any] | None
 
 def partition_of(request: Any, partitions: int) -> int:
     """Which of so many partitions a request belongs to: the same for all requests of a host."""
-    url = request if isinstance(request, str) else str(request.get("url") or "")
-    return zlib.crc32(host_of(url).encode("utf-8", "surrogatepass")) % partitions
+    return zlib.crc32(host_of(url_of(request)).encode("utf-8", "surrogatepass")) % partitions
 
 
 def partition_by_host(requests: Iterable[Any], partitions: int) -> list[list[Any]]:
@@ -265,6 +265,7 @@ def _table(rows: Path) -> Any:
         [
             ("url", pa.string()),
             ("key", pa.string()),
+            ("same_as", pa.string()),
             ("status", pa.int32()),
             ("final_url", pa.string()),
             ("type", pa.string()),

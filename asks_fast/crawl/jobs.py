@@ -129,6 +129,9 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
             kwargs["path"] = kwargs.pop("url")
         return Job(index, key, item, method, kwargs)
     job = Job(index, key, item, "GET", {})
+    if isinstance(item, InvalidRequest):  # found before: the request is not even tried
+        job.error = item
+        return job
     job.error = InvalidRequest(
         "a request in bulk is a URL, a path, a dict of request arguments, or a pair (key, one of "
         f"these); found {type(item).__name__} {clip(repr(item))}"

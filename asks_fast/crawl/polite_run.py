@@ -13,6 +13,7 @@ Not here: whose turn it is (`schedule`), how fast (`politeness`).
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 from time import monotonic
 from typing import Any
@@ -21,7 +22,7 @@ from curio import current_task, sleep, timeout_after
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
-from ..errors import CircuitOpen, ConnectivityError, InvalidRequest
+from ..errors import AsksException, CircuitOpen, ConnectivityError, InvalidRequest
 from ..hops import Held, gates
 from ..http_utils import retry_after as seconds_asked
 from ..urls import add_params, parse_url
@@ -223,6 +224,9 @@ class PoliteRun(Run):
                 f"{job.host} failed {self.options.failures} times in a row and "
                 f"is left alone for a while; not sent: {self.url_of(job)}"
             )
+        if job.held is not None and isinstance(error, AsksException):
+            error = copy.copy(error)  # one for an origin without an answer is shared
+            error.history = job.held.history
         return Result(job.key, job.request, None, error, job.attempts, elapsed)
 
     async def keep_time(self) -> None:

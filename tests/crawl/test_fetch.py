@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tables import Answer, TableSession
 
+from asks_fast.crawl.exchanges import exchanges_of
 from asks_fast.crawl.fetching import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
 from asks_fast.crawl.formats import FORMATS, as_dict, format_for
 from asks_fast.crawl.inputs import Lines, identity, parse_line
@@ -29,8 +30,10 @@ PLAIN = FetchOptions(robots=False, retries=0, connections=10)
 
 
 def page(content: bytes = b"x", kind: str = "text/plain", status: int = 200) -> Page:
-    made = Page(Answer(status, content, url="http://a/", content_type=kind))
-    made.content = made.raw = content
+    answer = Answer(status, content, url="http://a/", content_type=kind)
+    made = Page(answer)
+    made.content = content
+    made.exchanges = exchanges_of(answer, body=content)
     made.size = len(content)
     return made
 

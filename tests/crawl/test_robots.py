@@ -159,7 +159,7 @@ class TestSession:
         ids=lambda options: next(iter(options)),
     )
     async def test_bare(self, options: dict[str, Any]) -> None:
-        """Neither limits nor credentials of the session reach it, and five redirects do not stop it."""
+        """Neither limits nor credentials of the session reach it; five redirects are followed."""
 
         def page(host: int, path: str) -> Answer:
             number = int(path[9:] or 0) if path.startswith("/robots.t") and path[-1] != "t" else 0
@@ -266,7 +266,7 @@ class TestSession:
         assert outcome(results[2]) == "InvalidURL"
 
     async def test_decisions_are_kept(self) -> None:
-        """A hostile robots.txt costs one comparison per URL, and other hosts are served meanwhile."""
+        """A hostile robots.txt costs little per URL, and other hosts are served meanwhile."""
         wild = b"User-agent: *\n" + b"".join(b"Disallow: /*%dx\n" % n for n in range(30_000))
 
         def page(host: int, path: str) -> Answer:
