@@ -11,7 +11,6 @@ Not here: when a batch is written and how it survives (`ledger`); records of WAR
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ __all__ = ["FORMATS", "Form", "format_for"]
 
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "warc", "warc.gz")
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _TEXT_TYPES = (
     "text/",
     "application/json",
@@ -82,11 +80,11 @@ def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
 
 def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict[str, Any]:
     """The fields of a JSON record; which there are, docs/guide/command-line.md lists."""
-    made: dict[str, Any] = {"url": fetched.url}
+    made: dict[str, Any] = {"url": encodable(fetched.url)}
     if fetched.key is not None:
-        made["key"] = fetched.key
+        made["key"] = encodable(fetched.key)
     if fetched.same_as is not None:
-        made["same_as"] = fetched.same_as
+        made["same_as"] = encodable(fetched.same_as)
     page = fetched.page
     if page is not None:
         made["status"] = page.status_code
@@ -101,7 +99,8 @@ def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict
         elif body != "none":
             made.update(_body_fields(page.content, page.content_type, page.charset, body))
     if fetched.error is not None:
-        made["error"] = {"kind": type(fetched.error).__name__, "message": str(fetched.error)}
+        message = encodable(str(fetched.error))
+        made["error"] = {"kind": type(fetched.error).__name__, "message": message}
     made["attempts"] = fetched.attempts
     made["elapsed"] = round(fetched.elapsed, 4)
     made["fetched_at"] = fetched.at
@@ -114,10 +113,25 @@ def _body_fields(content: bytes, kind: str, charset: str | None, how: str) -> di
         for name in (charset, "utf-8"):
             if name:
                 try:
-                    return {"body": content.decode(name)}
+                    return {"body": encodable(content.decode(name))}
                 except (LookupError, ValueError):
                     pass
     return {"body_base64": base64.b64encode(content).decode("ascii")}
+
+
+def encodable(value: Any) -> Any:
+    """The value, with its texts such that UTF-8 can hold them: half a surrogate pair is escaped."""
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return value
+    if isinstance(value, dict):
+        return {encodable(name): encodable(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encodable(one) for one in value]
+    return value
 
 
 def json_dumper() -> Callable[[Any], bytes]:
@@ -130,10 +144,7 @@ def json_dumper() -> Callable[[Any], bytes]:
         except ValueError:  # NaN and infinities are not JSON
             plain = json.dumps(value, **how)
             text = json.dumps(json.loads(plain, parse_constant=lambda name: None), **how)
-        try:
-            return text.encode()
-        except UnicodeEncodeError:  # the escape of half a pair would not be JSON for all readers
-            return _SURROGATES.sub(lambda one: f"\\\\u{ord(one[0]):04x}", text).encode()
+        return text.encode()
 
     how: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "default": str}
     try:
@@ -144,7 +155,7 @@ def json_dumper() -> Callable[[Any], bytes]:
     def quick(value: Any) -> bytes:
         try:
             return bytes(orjson.dumps(value))
-        except TypeError:  # halves of surrogate pairs, huge integers
+        except TypeError:  # huge integers, objects of no JSON type
             return slow(value)
 
     return quick

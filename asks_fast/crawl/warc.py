@@ -1,7 +1,8 @@
 """WARC 1.1 records of what was fetched, byte for byte.
 
 An answer becomes a `response` and a `request` record for each exchange, redirects included. The
-request's record names the response's in `WARC-Concurrent-To`. A failure becomes a `metadata`
+request's record names the response's in `WARC-Concurrent-To`, and a response's that of the redirect
+that led to it. A failure becomes a `metadata`
 record, as does what no exchange says: the URL as it was asked for, the user's key, or that
 another URL's response is the answer to this one too.
 
@@ -79,7 +80,7 @@ class WarcWriter:
         if fetched.same_as is None:
             exchanges = page.exchanges if page is not None else exchanges_of(None, fetched.error)
             for exchange in exchanges:
-                concurrent = self._write_exchange(writer, exchange, dated)
+                concurrent = self._write_exchange(writer, exchange, dated, concurrent)
             if exchanges:
                 first = exchanges[0].url
         said = _metadata(fetched, is_named=first == fetched.url)
@@ -100,9 +101,16 @@ class WarcWriter:
             )
         return out.getvalue()
 
-    def _write_exchange(self, writer: Any, exchange: Exchange, dated: dict[str, str]) -> str:
-        """Write the records of one exchange; returns the id of the response's."""
+    def _write_exchange(
+        self, writer: Any, exchange: Exchange, dated: dict[str, str], before: str
+    ) -> str:
+        """Write the records of one exchange; returns the id of the response's.
+
+        `before`: the id of the response that led to it; an empty text if none did.
+        """
         fields = dict(dated)
+        if before:
+            fields["WARC-Concurrent-To"] = before
         if not exchange.is_complete:
             fields["WARC-Truncated"] = "unspecified"
         response = self._message(writer, exchange.url, "response", exchange.head, exchange.body)

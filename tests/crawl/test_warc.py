@@ -132,6 +132,10 @@ def test_every_hop(more: dict[str, Any], peer: MakePeer, path: Path) -> None:
     assert [one.url for one in responses] == [f"{s.url}/a" for s in (first, second, last)]
     assert [one.url for one in requests] == [f"{s.url}/a" for s in (first, second, last)]
     assert [one.block for one in requests] == [s.requests[0].raw for s in (first, second, last)]
+    assert [one.fields.get("WARC-Concurrent-To") for one in responses] == [
+        None,
+        *(one.fields["WARC-Record-ID"] for one in responses[:2]),
+    ]
     assert requests[0].block.endswith(b"\r\n\r\nbody")
     assert [one.fields["WARC-Concurrent-To"] for one in requests] == [
         one.fields["WARC-Record-ID"] for one in responses
