@@ -1,7 +1,7 @@
 """The rules of one robots.txt that concern one crawler, with bounded cost.
 
-protego reads the syntax and matches paths. This module selects what protego sees: the groups for
-our own user agent and for `*`, and of them a limited number of rules.
+protego reads the syntax and matches paths. This module selects what protego sees: the groups that
+count for our own user agent, and of them a limited number of rules.
 
 Facts:  protego merges groups, so that n user agents above m rules cost n * m steps. A rule with
         wildcards is compared with every path; plain prefixes are compared all at once.
@@ -63,25 +63,27 @@ class RobotsRules:
 
 
 def _relevant_lines(text: str, user_agent: str) -> Iterator[str]:
-    """The groups for `user_agent` (lower case) and for `*`, as far as the limits allow."""
+    """The groups that count for `user_agent` (lower case), as far as the limits allow.
+
+    Those are the groups of the longest name that applies to it, or else those for `*`.
+    """
+    lines = [
+        line
+        for raw in text.splitlines()
+        if (line := raw.partition("#")[0].strip()) and not _SITE_WIDE.match(line)
+    ]
+    names = {name for line in lines if (name := _agent_of(line))}
+    ours = max((name for name in names if _applies_to(name, user_agent)), key=len, default="*")
     is_in_head = False  # of a group: its user-agent lines
     is_relevant = False
-    agents: set[str] = set()  # of this group; each once, or they would multiply the rules
     rules = wildcard_rules = 0
-    for raw in text.splitlines():
-        line = raw.partition("#")[0].strip()
-        if not line or _SITE_WIDE.match(line):
-            continue
-        agent = _AGENT.match(line)
-        if agent is not None:
+    for line in lines:
+        name = _agent_of(line)
+        if name is not None:
             if not is_in_head:
                 is_in_head, is_relevant = True, False
-                agents.clear()
-            name = agent[1].lower()
-            name = (name.replace("*", "") or "*") if name else ""
-            if name and name not in agents and _applies_to(name, user_agent):
+            if name == ours and not is_relevant:
                 is_relevant = True
-                agents.add(name)
                 yield f"User-agent: {name}"
         elif ":" in line or _BARE_RULE.match(line):
             is_in_head = False
@@ -98,10 +100,17 @@ def _relevant_lines(text: str, user_agent: str) -> Iterator[str]:
                 yield line
 
 
+def _agent_of(line: str) -> str | None:
+    """The name in a user-agent line, in lower case and without wildcards; None for other lines."""
+    found = _AGENT.match(line)
+    if found is None:
+        return None
+    name = found[1].strip().lower()
+    return (name.replace("*", "") or "*") if name else ""
+
+
 def _applies_to(name: str, user_agent: str) -> bool:
-    """Whether a group of this name may concern us: the name begins a token of the user agent."""
-    if name == "*":
-        return True
+    """Whether a group of this name is for us: the name begins a token of the user agent."""
     if name not in user_agent:
         return False
     return re.search(rf"(?<![\w-]){re.escape(name)}", user_agent) is not None

@@ -75,16 +75,17 @@ class TestRules:
                 ]
             ),
             max_size=12,
-        )
+        ),
+        st.sampled_from(["asks-fast", "asks-fast/1.0", "Mozilla/5.0 (compatible; Asks-fast/2)"]),
     )
-    def test_same_as_protego(self, lines: list[str]) -> None:
+    def test_same_as_protego(self, lines: list[str], agent: str) -> None:
         """Selecting the relevant groups changes no decision."""
         text = "\n".join(lines)
-        ours, reference = rules(text), parse(text)
+        ours, reference = rules(text, agent), parse(text)
         for path in ("/", "/a", "/ab", "/axb", "/b", "/c"):
-            assert ours.allows(path) == reference.can_fetch(f"http://h{path}", "asks-fast")
-        delay = reference.crawl_delay("asks-fast")
-        rate = reference.request_rate("asks-fast")
+            assert ours.allows(path) == reference.can_fetch(f"http://h{path}", agent)
+        delay = reference.crawl_delay(agent)
+        rate = reference.request_rate(agent)
         if rate is not None:
             delay = max(delay or 0.0, rate.seconds / rate.requests)
         assert ours.crawl_delay() == delay
@@ -296,3 +297,18 @@ def test_scaleout(shard: str | None, more: dict[str, Any], tmp_path: Path) -> No
         options = FetchOptions(retries=0, **more)
         fetch_partition(urls, options, shard=None if shard is None else tmp_path / shard)
         assert sorted(site.asked) == ["GET 0 /page", "GET 0 /robots.txt"]
+
+
+def test_named_in_the_user_agent(tmp_path: Path) -> None:
+    """The groups for a crawler are found by its name anywhere in the user agent that is sent."""
+
+    def page(host: int, path: str) -> Answer:
+        rules = b"User-agent: mybot\nDisallow: /private\n\nUser-agent: *\nDisallow: /page\n"
+        return (200, {}, rules) if path == "/robots.txt" else (200, {}, b"page")
+
+    agent = "Mozilla/5.0 (compatible; MyBot/1.0)"
+    with Site(page) as site:
+        urls = [f"{site.urls[0]}/private", f"{site.urls[0]}/page"]
+        fetch_partition(urls, FetchOptions(user_agent=agent))
+        assert sorted(site.asked) == ["GET 0 /page", "GET 0 /robots.txt"]
+        assert {fields["user-agent"] for fields in site.headers} == {agent.lower()}
