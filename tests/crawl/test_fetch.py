@@ -457,7 +457,7 @@ JUNK = [
     ("k", "http://a/"),
     [],
     {},
-    {"url": 3},
+    {"url": ""},
     {"key": {1j: 2}},
     Unprintable(),
 ]
