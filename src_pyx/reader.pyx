@@ -303,12 +303,11 @@ cdef class Reader:
         return take_chunks(&chunks, data, used, data, &used)
 
     cdef int keep_chunks(self, char *data, Py_ssize_t length) except -1:
-        """Keep a part of a chunked body as received, at most twice `max_body` of it."""
+        """Keep a part of a chunked body as received, or nothing of it beyond twice `max_body`."""
         self.raw_chunks += data[:length]
         if 0 <= self.max_body and len(self.raw_chunks) > 2 * self.max_body + OVERHEAD:
-            raise errors.ResponseTooLarge(
-                f"the body with its chunk framing has more than twice max_body={self.max_body} bytes"
-            )
+            self.raw_chunks.clear()
+            self.raw_chunks = None
         return 0
 
     cdef int judge_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:

@@ -20,7 +20,8 @@ cdef class ResponseCore:
     cdef readonly bytes raw_head            # as received, with its empty line; None if over no socket
     cdef public bint keeps_framing          # whether to keep `framed_body`
     cdef readonly bytearray framed_body     # a chunked body as received, chunk framing and trailers
-                                            # included; None without `keeps_framing`
+                                            # included; None without `keeps_framing`, empty if
+                                            # there was too much of it (Reader.keep_chunks)
     cdef bytes reason                       # where there is no raw head
     cdef int minor                          # HTTP/1.<minor>
     cdef bytes sent_head                    # the request head as sent

@@ -70,9 +70,9 @@ def _exchange(response: Any, body: bytes | None = None) -> Exchange:
     head = getattr(response, "raw_head", None)
     if head is None:
         head = _made_head(response)
-    elif framed is not None:
+    elif framed:
         data = framed
-    elif _CHUNKED.search(head):  # the framing was not kept
+    elif is_complete and _CHUNKED.search(head):  # there was too much framing to keep
         chunk = b"%x\r\n%b\r\n" % (len(data), bytes(data)) if data else b""
         data = chunk + b"0\r\n\r\n"
     url = str(response.url or "").partition("#")[0]
