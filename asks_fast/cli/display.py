@@ -60,7 +60,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """Something that a person should know at once."""
-        print(f"asks-fast: {text}", file=sys.stderr, flush=True)
+        print(f"asks-fast: {harmless(text)}", file=sys.stderr, flush=True)
 
     def finish(self, view: View, state: str) -> None:
         """The run ended: 'done', 'stopped', 'cancelled' or 'broken'."""

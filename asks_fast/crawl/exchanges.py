@@ -3,7 +3,7 @@
 An archive keeps each exchange as it went over the wire. `exchanges_of` collects them from a
 response or an error: redirects and challenges first, the final response last.
 
-Invariants: heads are bytes as sent and received. Where a response came over no socket (routes and
+Invariants: heads are bytes as sent and received, but for credentials of a proxy. Where a response came over no socket (routes and
         recordings of tests), its head is made from its fields, on one line each.
 Not here: how they are written (`warc`).
 """
@@ -17,6 +17,7 @@ __all__ = ["Exchange", "exchanges_of", "header_pairs"]
 
 _LINE_BREAKS = re.compile(r"[\r\n\0]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+_PROXY_LOGIN = re.compile(rb"\r\nproxy-authorization:[^\r\n]*", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
 
 
@@ -76,7 +77,9 @@ def _exchange(response: Any, body: bytes | None = None) -> Exchange:
         chunk = b"%x\r\n%b\r\n" % (len(data), bytes(data)) if data else b""
         data = chunk + b"0\r\n\r\n"
     url = str(response.url or "").partition("#")[0]
-    return Exchange(url, getattr(response, "sent", None) or b"", head, bytes(data), is_complete)
+    sent, end, rest = (getattr(response, "sent", None) or b"").partition(b"\r\n\r\n")
+    request = _PROXY_LOGIN.sub(b"", sent) + end + rest
+    return Exchange(url, request, head, bytes(data), is_complete)
 
 
 def _made_head(response: Any) -> bytes:

@@ -254,6 +254,18 @@ def test_methods_that_warcio_refuses(peer: MakePeer, path: Path) -> None:
     assert len(of_kind(records, "response")) == 2
 
 
+def test_credentials_of_a_proxy(peer: MakePeer, path: Path) -> None:
+    """Those of the server are in the archive as sent, those of a proxy are not."""
+    proxy = peer([expect(), send(OK), FOREVER])
+    url = proxy.url.replace("://", "://me:secret@")
+    options = FetchOptions(robots=False, proxy=url, headers={"Authorization": "Bearer x"})
+    (request,) = of_kind(fetch(["http://h.invalid/"], path, options), "request")
+    assert b"\r\nProxy-Authorization: Basic " in proxy.requests[0].raw
+    assert b"roxy" not in request.block
+    assert b"\r\nAuthorization: Bearer x\r\n" in request.block
+    assert request.block.startswith(b"GET http://h.invalid/ HTTP/1.1\r\n")
+
+
 def test_a_record_that_cannot_be_written() -> None:
     """What no format can hold raises where records are made, and as a failure it can be written."""
     form = format_for("o.warc", None, "auto", False)
