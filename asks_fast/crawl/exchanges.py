@@ -3,8 +3,9 @@
 An archive keeps each exchange as it went over the wire. `exchanges_of` collects them from a
 response or an error: redirects and challenges first, the final response last.
 
-Invariants: heads are bytes as sent and received, but for credentials of a proxy. Where a response came over no socket (routes and
-        recordings of tests), its head is made from its fields, on one line each.
+Invariants: heads are bytes as sent and received, but for credentials of a proxy. Where a response
+        came over no socket (routes and recordings of tests), its head is made from its fields, on
+        one line each.
 Not here: how they are written (`warc`).
 """
 
