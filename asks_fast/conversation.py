@@ -127,7 +127,9 @@ class Conversation:
         except BaseException as error:
             await self._drop(response)
             if isinstance(error, AsksException) and not isinstance(error, TooManyRedirects):
-                error.history = self._history if response is None else [*self._history, response]
+                received = self._history if response is None else [*self._history, response]
+                if received:
+                    error.history = received
             raise
 
     # -- one exchange
