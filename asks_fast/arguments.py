@@ -67,6 +67,7 @@ class _Defaults(TypedDict, total=False):
     follow_redirects: bool | None  # None: all methods but HEAD
     json_dumps: Callable[[Any], str | bytes] | None  # json.dumps
     json_loads: Callable[[Any], Any] | None  # json.loads
+    keep_framing: bool  # False; True: `response.framed_body` is kept
     max_body: int | None  # bytes as sent, no limit
     max_decompressed: int | None  # bytes, 1 GiB
     max_ratio: float | None  # decompressed to sent, no limit

@@ -20,7 +20,14 @@ import curio
 from . import hops, interception
 from ._hotpath import Connection, Turn, read_on
 from .auth import AuthBase, BasicAuth, PostResponseAuth
-from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody, clip
+from .errors import (
+    AsksException,
+    ConnectivityError,
+    InvalidURL,
+    TooManyRedirects,
+    UnreplayableBody,
+    clip,
+)
 from .passing_over import REDIRECTS, pass_over, statuses_to_stop_at
 from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
@@ -117,8 +124,12 @@ class Conversation:
                 if is_hop and hops.gates:
                     await hops.ask(self, str(following.url))
             return await self._finish(response)
-        except BaseException:
+        except BaseException as error:
             await self._drop(response)
+            if isinstance(error, AsksException) and not isinstance(error, TooManyRedirects):
+                received = self._history if response is None else [*self._history, response]
+                if received:
+                    error.history = received
             raise
 
     # -- one exchange

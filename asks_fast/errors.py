@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .response_objects import BaseResponse
 
 __all__ = [
@@ -84,7 +86,10 @@ class AsksException(Exception):
     """The root: whatever asks_fast raises by itself is one of these.
 
     Its text can be printed whatever a server sent; `args` hold it as it was made.
+    `history`: the responses received before it for the same request: redirects, challenges.
     """
+
+    history: Sequence[BaseResponse] = ()
 
     def __str__(self) -> str:
         return harmless(super().__str__())

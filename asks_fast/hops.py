@@ -18,6 +18,7 @@ import curio
 
 if TYPE_CHECKING:
     from .conversation import Conversation
+    from .response_objects import BaseResponse
 
 __all__ = ["Held", "ask", "gates"]
 
@@ -31,6 +32,11 @@ class Held(Exception):
         super().__init__(f"held before {url}")
         self.conversation = conversation
         self.url = url
+
+    @property
+    def history(self) -> list[BaseResponse]:
+        """The responses received so far."""
+        return self.conversation._history
 
 
 async def ask(conversation: Conversation, url: str) -> None:

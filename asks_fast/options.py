@@ -92,6 +92,7 @@ class RequestOptions:
     json: Any = None
     json_dumps: Callable[[Any], str | bytes] | None = None
     json_loads: Callable[[Any], Any] | None = None
+    keep_framing: bool = False
     max_body: int | None = None
     max_decompressed: int | None = 1 << 30
     max_ratio: float | None = None

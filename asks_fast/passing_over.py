@@ -58,18 +58,24 @@ async def pass_over(response: BaseResponse, stopped: Connection | None) -> None:
         if stopped is not None:
             await curio.ignore_after(MOST_SECONDS, read_on(stopped, response, MOST_BYTES))
         elif isinstance(response.body, StreamBody):
-            await curio.ignore_after(MOST_SECONDS, _drain(response.body))
+            await curio.ignore_after(MOST_SECONDS, _drain(response, response.body))
     except ConnectivityError:
         pass
 
 
-async def _drain(body: StreamBody) -> None:
+async def _drain(response: BaseResponse, body: StreamBody) -> None:
+    """Read the body of a stream; with `keep_framing`, what was read becomes `response.body`."""
     body.decompress_data = False
     read = 0
+    kept = bytearray()
     try:
         async for chunk in body:
             read += len(chunk)
+            if response.keeps_framing:
+                kept += chunk
             if read > MOST_BYTES:
                 break
     finally:
         await body.close()
+        if response.keeps_framing:
+            response.body = bytes(kept)

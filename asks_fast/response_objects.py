@@ -51,6 +51,8 @@ def __getattr__(name: str) -> Any:
 class BaseResponse(ResponseCore):
     """What every response has, whether its body was read or is a stream.
 
+    `raw_head` is the head as received, `framed_body` a chunked body with its framing, as received
+    (None without `keep_framing=True`, empty if it takes more than twice `max_body` and 64 KiB).
     `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`,
     `url`, `peer` and `reused` come from the compiled base.
     """
@@ -200,6 +202,7 @@ class BaseResponse(ResponseCore):
         self._options = options
         self.strict = options.strict
         self._encoding = options.encoding or encoding
+        self.keeps_framing = options.keep_framing
 
     def _option(self, name: str, default: Any) -> Any:
         options = getattr(self, "_options", None)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .crawl import parquet
+from .crawl.asked import url_of
 from .crawl.fetching import Fetch
 from .crawl.formats import as_dict
 from .crawl.jobs import host_of
@@ -42,8 +43,7 @@ Options = FetchOptions | Mapping[str, Any] | None
 
 def partition_of(request: Any, partitions: int) -> int:
     """Which of so many partitions a request belongs to: the same for all requests of a host."""
-    url = request if isinstance(request, str) else str(request.get("url") or "")
-    return zlib.crc32(host_of(url).encode("utf-8", "surrogatepass")) % partitions
+    return zlib.crc32(host_of(url_of(request)).encode("utf-8", "surrogatepass")) % partitions
 
 
 def partition_by_host(requests: Iterable[Any], partitions: int) -> list[list[Any]]:

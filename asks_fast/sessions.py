@@ -23,6 +23,7 @@ from .conversation import Conversation, tracker_of
 from .errors import InvalidURL
 from .fields import Layers
 from .options import (
+    CONNECTION_OPTIONS,
     CONNECTOR_OPTIONS,
     POOL_OPTIONS,
     SESSION_DEFAULTS,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from .arguments import BaseSessionArguments, Location, PreparedArguments, SessionArguments
     from .cookie_utils import CookieTracker
 
-__all__ = ["BaseSession", "DSession", "HSession", "Session"]
+__all__ = ["BaseSession", "DSession", "HSession", "Session", "bare_session"]
 
 __tracebackhide__ = True  # pytest leaves out frames of this module
 
@@ -365,3 +366,17 @@ class Session(BaseSession):
     @base_location.setter
     def base_location(self, base_location: str) -> None:
         self._set_base(base_location)
+
+
+def bare_session(session: BaseSession, connections: int) -> DSession:
+    """A session that reaches servers as `session` does: same names, proxies and TLS settings.
+
+    It has none of its fields, credentials, cookies, limits and connections. The caller closes it.
+    """
+    defaults = session._defaults
+    given: Any = {name: defaults[name] for name in CONNECTION_OPTIONS & defaults.keys()}
+    bare = DSession(connections=connections)
+    bare._defaults = given
+    bare._connector = session._connector
+    bare._transport = Transport(session._connector, connections, POOL_OPTIONS)
+    return bare

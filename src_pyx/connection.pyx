@@ -313,6 +313,8 @@ cdef class Connection:
         response.minor = reader.minor
         response.headers = table_of(reader.head)
         response.raw_head = reader.head
+        if reader.raw_chunks is not None:
+            response.framed_body = reader.raw_chunks
         response.interim = reader.interim
         response.headed = self.seen_at
 
@@ -504,6 +506,7 @@ cdef class Connection:
         self.reader.headless = headless
         self.reader.max_body = max_body
         self.reader.strict = response.strict = strict
+        self.reader.keeps_framing = response.keeps_framing
         self.last = last
         response.sent_head = head
         response.origin = self.origin.name

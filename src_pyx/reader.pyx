@@ -41,6 +41,8 @@ cdef class Reader:
     cdef long long framed           # bytes of a chunked body as fed, chunk framing and all
     cdef long long framing          # of them, those since the last byte of the body
     cdef Chunks chunks              # where in the framing of a chunked body we are
+    cdef bint keeps_framing         # whether to keep `raw_chunks`
+    cdef bytearray raw_chunks       # the chunked body as received; shared with the response
     cdef double keeps_for           # seconds that the server keeps an idle connection; 0.0: unsaid
     cdef bint keep_alive
     cdef bint surplus               # bytes came behind the end of the message
@@ -71,7 +73,7 @@ cdef class Reader:
         self.spent = self.surplus = self.continues = self.unshown = False
         self.head = self.piece = None
         self.pieces = self.interim = None
-        self.held = None
+        self.held = self.raw_chunks = None
         self.got = self.framed = self.framing = 0
         return 0
 
@@ -317,6 +319,8 @@ cdef class Reader:
         self.chunks.state = CHUNK_SIZE
         self.chunks.sized = False
         self.chunks.left = 0
+        if self.keeps_framing:
+            self.raw_chunks = bytearray()
         return self.digest_chunks(data + head.end, length - head.end, head)
 
     cdef int digest_chunks(self, char *data, Py_ssize_t length, Head *head=NULL) except -1:
@@ -324,6 +328,8 @@ cdef class Reader:
         cdef Chunks chunks = self.chunks
         cdef Py_ssize_t used = 0, size = take_chunks(&self.chunks, data, length, NULL, &used)
         cdef bytes piece
+        if self.raw_chunks is not None:
+            self.keep_chunks(data, used)
         self.judge_chunks(head, data, used)
         self.count_chunks(size, used, length)
         if size:
@@ -336,9 +342,19 @@ cdef class Reader:
         """Leave what there is of the body at the beginning of `data`, and say how much that is."""
         cdef Chunks chunks = self.chunks
         cdef Py_ssize_t used = 0, size = take_chunks(&self.chunks, data, length, NULL, &used)
+        if self.raw_chunks is not None:
+            self.keep_chunks(data, used)
         self.judge_chunks(NULL, data, used)
         self.count_chunks(size, used, length)
         return take_chunks(&chunks, data, used, data, &used)
+
+    cdef int keep_chunks(self, char *data, Py_ssize_t length) except -1:
+        """Keep a part of a chunked body as received, or nothing of it beyond twice `max_body`."""
+        self.raw_chunks += data[:length]
+        if 0 <= self.max_body and len(self.raw_chunks) > 2 * self.max_body + OVERHEAD:
+            self.raw_chunks.clear()
+            self.raw_chunks = None
+        return 0
 
     cdef int judge_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
         """What belongs to the message must please the parser too; nothing behind it is shown."""

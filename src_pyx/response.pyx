@@ -18,7 +18,11 @@ cdef class ResponseCore:
     cdef public int attempts                # exchanges that were begun for this answer
     cdef public bint strict                 # it is refused where browsers would forgive it
     cdef public bint reused                 # came over a connection that had served before
-    cdef bytes raw_head                     # of the answer, as it came
+    cdef readonly bytes raw_head            # as received, with its empty line; None if over no socket
+    cdef public bint keeps_framing          # whether to keep `framed_body`
+    cdef readonly bytearray framed_body     # a chunked body as received, chunk framing and trailers
+                                            # included; None without `keeps_framing`, empty if
+                                            # there was too much of it (Reader.keep_chunks)
     cdef bytes reason                       # where there is no raw head
     cdef int minor                          # HTTP/1.<minor>
     cdef bytes sent_head                    # the request head as sent
@@ -159,6 +163,8 @@ cdef class ResponseCore:
         self.peer = other.peer
         self.reused = other.reused
         self.raw_head = other.raw_head
+        self.keeps_framing = other.keeps_framing
+        self.framed_body = other.framed_body
         self.reason = other.reason
         self.minor = other.minor
         self.sent_head = other.sent_head

@@ -31,7 +31,7 @@ from asks_fast.crawl.ledger import LedgerError
 from asks_fast.crawl.options import FetchOptions
 from asks_fast.crawl.pages import Fetched
 from asks_fast.crawl.plan import Plan, make_session, run_in_kernel
-from asks_fast.crawl.robots import load_protego
+from asks_fast.crawl.robots_rules import load_protego
 from asks_fast.crawl.worker import CANNOT_WRITE, outcome_of
 from asks_fast.crawl.workers import Workers
 

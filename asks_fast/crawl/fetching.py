@@ -22,11 +22,10 @@ from typing import Any
 
 from curio import TaskGroup, sleep
 
-from ..errors import clip
+from .asked import Asked, SharedFetches, read_request, url_of
 from .formats import Form
-from .inputs import identity
 from .jobs import Result, host_of
-from .ledger import KeySet, Ledger, LedgerError, key_of
+from .ledger import KeySet, Ledger, LedgerError
 from .local_errors import NotWritten, is_local_error, local_errors
 from .mapping import Map, map_requests
 from .options import FetchOptions
@@ -193,6 +192,7 @@ class Fetch:
         self.tally = Tally(monotonic())
         self.seen: KeySet = writer.ledger.done if isinstance(writer, LedgerWriter) else KeySet()
         self._named = KeySet()  # in this run; apart from `seen`, which the writer fills
+        self._shared = SharedFetches()
         self._results: Map | None = None
         self._failure: OutputError | None = None  # met while flushing on time
 
@@ -251,27 +251,38 @@ class Fetch:
             self.tally.slow.update(self._results.slow_hosts)
 
     def _note(self, result: Result) -> None:
-        """Write and count one result."""
-        key, user_key, url = result.key
+        """Write and count one result, and report it for the others that it answers too."""
+        asked: Asked = result.key
         page = result.response
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         fetched = Fetched(
-            url,
-            user_key,
+            asked.url,
+            asked.user_key,
             page,
             result.error,
             result.attempts,
             result.elapsed,
-            at.replace("+00:00", "Z"),
-            host_of(url),
+            _time_of_day(),
+            host_of(asked.url),
         )
+        fetched = self._report(asked, fetched)
+        if fetched.error is not None:
+            outcome = "failed"
+        else:
+            outcome = "fetched" if page.dropped is None else "dropped"
+        for other in self._shared.end(asked, outcome):
+            self._report(other, fetched.shared_with(other.url, other.user_key))
+
+    def _report(self, asked: Asked, fetched: Fetched) -> Fetched:
+        """Write and count one record; one that cannot be written becomes a failure."""
+        page = fetched.page
         dropped = page is not None and page.dropped is not None
-        is_written = self._write(key, fetched, dropped)
+        is_written = self._write(asked.key, fetched, dropped)
         page, error = fetched.page, fetched.error
+        size = page.size if page is not None and fetched.same_as is None else 0
         self.tally.add(
             fetched.host,
             page.status_code if page is not None else None,
-            page.size if page is not None else 0,
+            size,
             type(error).__name__ if error is not None else None,
             dropped,
         )
@@ -280,6 +291,7 @@ class Fetch:
             self.on_result(fetched)
         if isinstance(error, NotWritten) and error.is_disk_full:
             raise OutputError(f"{error}; --resume goes on from there")
+        return fetched
 
     def _write(self, key: int, fetched: Fetched, dropped: bool) -> bool:
         """Hand a result to the writer; False if a local error leaves its URL to the next run.
@@ -294,24 +306,36 @@ class Fetch:
             fetched.page, fetched.error = None, error
             if not self.writer.can_resume:
                 with suppress(NotWritten):  # the URL or the key is what cannot be written
-                    self.writer.add(key, fetched, monotonic())
+                    self.writer.add(key, fetched.as_failure(error), monotonic())
             return False
         return True
 
-    def wants(self, request: Any) -> tuple[tuple[int, Any, str], Any] | None:
-        """The request with our own key, or None if it is done, named twice, or another's."""
-        url = request if isinstance(request, str) else str(request.get("url") or "")
-        if self.share is not None and not is_ours(host_of(url), self.share):
+    def wants(self, request: Any) -> tuple[Asked, Any] | None:
+        """The request with what identifies it; None if it is done, named twice, or another's.
+
+        Raises OutputError, as what shares an earlier fetch is reported here.
+        """
+        if self.share is not None and not is_ours(host_of(url_of(request)), self.share):
             return None
-        key = key_of(identity(request))
-        if key in self.seen or not self._named.add(key):
+        asked, request = read_request(request)
+        if asked.key in self.seen or not self._named.add(asked.key):
             self.tally.skipped += 1
             return None
-        user_key = None
-        if not isinstance(request, str):
-            user_key = request.get("key")
-            request = {name: value for name, value in request.items() if name != "key"}
-        return (key, user_key, url or str(user_key)), request
+        state = self._shared.begin(asked)
+        if state == "fetch":
+            return asked, request
+        if state == "fetched":
+            empty = Fetched("", None, None, None, 0, 0.0, _time_of_day(), host_of(asked.url))
+            self._report(asked, empty.shared_with(asked.url, asked.user_key))
+        elif state == "dropped":
+            self.writer.add(asked.key, None, monotonic())
+        return None
+
+
+def _time_of_day() -> str:
+    """Now, as ISO 8601 in UTC."""
+    at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return at.replace("+00:00", "Z")
 
 
 def is_ours(host: str, share: tuple[int, int]) -> bool:

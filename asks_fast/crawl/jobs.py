@@ -137,6 +137,9 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
             job.error = InvalidRequest(str(kwargs.pop(INVALID_LINE)))
         return job
     job = Job(index, key, item, "GET", {})
+    if isinstance(item, InvalidRequest):  # found before: the request is not even tried
+        job.error = item
+        return job
     job.error = InvalidRequest(
         "a request in bulk is a URL, a path, a dict of request arguments, or a pair (key, one of "
         f"these); found {type(item).__name__} {clip(repr(item))}"

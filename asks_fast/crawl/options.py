@@ -80,7 +80,6 @@ class FetchOptions:
 
     def politeness(self) -> Politeness:
         """The part that concerns whose turn it is."""
-        product = self.agent.split("/")[0].split(" ")[0]
         return Politeness(
             rate=self.rate,
             host_rate=self.host_rate,
@@ -88,7 +87,7 @@ class FetchOptions:
             delay=self.delay,
             failures=self.failures,
             robots=self.robots,
-            user_agent=product or "asks-fast",
+            user_agent=self.agent,
         )
 
     def share(self, workers: int) -> FetchOptions:

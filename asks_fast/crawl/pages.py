@@ -16,15 +16,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ResponseTooLarge
+from ..errors import ResponseTooLarge, harmless
 from ..http_utils import charset_of
+from .exchanges import Exchange, exchanges_of, header_pairs
 from .options import FetchOptions, matches_status, matches_type
 from .partial_files import PartialFile
 
 if TYPE_CHECKING:
     from ..hops import Held
 
-__all__ = ["Fetched", "Page", "PageSession", "file_name"]
+__all__ = ["Fetched", "Page", "PageSession", "file_name", "header_pairs"]
 
 
 class Page:
@@ -35,10 +36,10 @@ class Page:
         "content",
         "content_type",
         "dropped",
+        "exchanges",
         "file",
         "headers",
         "http_version",
-        "raw",
         "reason",
         "size",
         "status_code",
@@ -55,7 +56,7 @@ class Page:
         self.content_type = full.partition(";")[0].strip().lower()
         self.charset = charset_of(full)  # as a codec
         self.content = b""  # decompressed; empty when it went into a file
-        self.raw = b""  # as it came, for WARC
+        self.exchanges: list[Exchange] = []  # on the way here and this one, for archives
         self.size = 0  # bytes read, after decompression unless raw
         self.file: str | None = None  # where it was saved
         self.dropped: str | None = None
@@ -72,7 +73,7 @@ class Page:
 class Fetched:
     """One line of the output in the making: the request, its page or error, the circumstances."""
 
-    __slots__ = ("at", "attempts", "elapsed", "error", "host", "key", "page", "url")
+    __slots__ = ("at", "attempts", "elapsed", "error", "host", "key", "page", "same_as", "url")
 
     def __init__(
         self,
@@ -93,6 +94,31 @@ class Fetched:
         self.elapsed = elapsed  # seconds
         self.at = at  # when, ISO 8601 in UTC
         self.host = host
+        self.same_as: str | None = None  # what was fetched for it, where another URL shares it
+
+    def shared_with(self, url: str, key: Any) -> Fetched:
+        """The same for another URL, which differs in its fragment alone."""
+        made = Fetched(
+            url, key, self.page, self.error, self.attempts, self.elapsed, self.at, self.host
+        )
+        made.same_as = url.partition("#")[0]
+        return made
+
+    def as_failure(self, error: Exception) -> Fetched:
+        """What can be written in its place, where writing the record raised `error`."""
+        key = self.key
+        if not isinstance(key, (str, int, type(None))):
+            key = harmless(repr(key), 2_000)
+        return Fetched(
+            harmless(self.url, 8_000),
+            harmless(key, 2_000) if isinstance(key, str) else key,
+            None,
+            error,
+            self.attempts,
+            self.elapsed,
+            self.at,
+            self.host,
+        )
 
 
 class PageSession:
@@ -125,6 +151,8 @@ class PageSession:
         if options.max_body:
             self._fixed["max_body"] = options.max_body
             self._fixed["max_decompressed"] = options.max_body
+        if raw:
+            self._fixed["keep_framing"] = True
         if options.cookies:
             self._fixed["cookies"] = dict(options.cookies)
 
@@ -152,7 +180,7 @@ class PageSession:
             data = response.body if self.raw else response.content
             self._count(page, len(data))
             if self.raw:
-                page.raw = data
+                page.exchanges = exchanges_of(response)
             else:
                 page.content = data
         return page
@@ -168,7 +196,7 @@ class PageSession:
                 if self.directory is not None and 200 <= page.status_code < 300:
                     await self._save(page, body, url or page.url)
                 else:
-                    await self._load(page, body)
+                    await self._load(page, response)
             return page
         finally:
             await body.close()
@@ -180,14 +208,14 @@ class PageSession:
             return "type"
         return None
 
-    async def _load(self, page: Page, body: Any) -> None:
+    async def _load(self, page: Page, response: Any) -> None:
         pieces: list[bytes] = []
-        async for piece in body:
+        async for piece in response.body:
             self._count(page, len(piece))
             pieces.append(bytes(piece))
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.raw:
-            page.raw = data
+            page.exchanges = exchanges_of(response, body=data)
         else:
             page.content = data
 
@@ -207,18 +235,6 @@ class PageSession:
         limit = self.options.max_body
         if limit is not None and page.size > limit:
             raise ResponseTooLarge(f"the body of {page.url} is larger than {limit} bytes")
-
-
-def header_pairs(headers: Any) -> list[tuple[str, str]]:
-    """Name and value of each field, in order; a field with several values comes several times."""
-    raw = getattr(headers, "raw", None)
-    if raw is not None:
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
-    pairs: list[tuple[str, str]] = []
-    for name, value in headers.items():
-        for one in value if isinstance(value, list) else [value]:
-            pairs.append((str(name), str(one)))
-    return pairs
 
 
 def file_name(url: str, content_type: str = "") -> str:

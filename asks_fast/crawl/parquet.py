@@ -144,6 +144,7 @@ def _schema() -> Any:
         [
             ("url", pa.string()),
             ("key", pa.string()),
+            ("same_as", pa.string()),
             ("status", pa.int32()),
             ("final_url", pa.string()),
             ("type", pa.string()),

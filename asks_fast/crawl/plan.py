@@ -77,6 +77,8 @@ class Plan:
         Raises LedgerError where it cannot be used as asked, OSError where it cannot be opened.
         """
         form = self.format()
+        if self.directory is not None and form.name.startswith("warc"):
+            raise ValueError("WARC holds the bodies itself; it cannot be the index of a directory")
         if self.to_stream:
             return 0
         output = Path(self.output)

@@ -12,6 +12,8 @@ Not here: whose turn it is (`schedule`), how fast (`politeness`).
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import time
 from time import monotonic
 from typing import Any
@@ -20,12 +22,14 @@ from curio import current_task, sleep, timeout_after
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
-from ..errors import CircuitOpen, ConnectivityError
+from ..errors import AsksException, CircuitOpen, ConnectivityError, InvalidRequest
 from ..hops import Held, gates
 from ..http_utils import retry_after as seconds_asked
+from ..urls import add_params, parse_url
 from .jobs import Job, Result, host_of, prepare
 from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness
 from .robots import RobotsCache
+from .robots_fetch import RobotsFetcher
 from .run import Run, is_worth_repeating, pause_before
 from .schedule import FORBIDDEN, GO, Scheduler
 
@@ -42,7 +46,10 @@ class PoliteRun(Run):
         options: Politeness = args[-1]
         self.options = options
         self.scheduler = Scheduler(options)
-        self.robots = RobotsCache(self.fetch_robots, options.user_agent) if options.robots else None
+        self.robots: RobotsCache | None = None
+        if options.robots:
+            self.robots_fetcher = RobotsFetcher(self.session, options.user_agent)
+            self.robots = RobotsCache(self.robots_fetcher.fetch, options.user_agent)
         self.fed = 0  # items read from the input
         self.feeder = SchedFIFO()  # the feeder, waiting for room in the look-ahead
         self.timer = SchedFIFO()  # the timer, waiting for something to change
@@ -58,6 +65,14 @@ class PoliteRun(Run):
         assert self.group is not None
         await self.group.spawn(self.keep_time, daemon=True)
         await self.group.spawn(self.feed, daemon=True)
+
+    async def close(self) -> None:
+        """As `Run.close`; the session for robots.txt goes with the run."""
+        try:
+            await super().close()
+        finally:
+            if self.robots is not None:
+                await self.robots_fetcher.aclose()
 
     # -- input
 
@@ -186,12 +201,16 @@ class PoliteRun(Run):
         """The full URL of a job, near enough for robots.txt."""
         if job.held is not None:
             return job.held.url
-        url = job.kwargs.get("url")
-        if url:
-            return str(url)
-        endpoint = str(getattr(self.session, "endpoint", "") or "")
-        pieces = (self.base, endpoint, str(job.kwargs.get("path") or ""))
-        return "/".join(piece.strip("/") for piece in pieces if piece.strip("/"))
+        url = str(job.kwargs.get("url") or "")
+        if not url:
+            endpoint = str(getattr(self.session, "endpoint", "") or "")
+            pieces = (self.base, endpoint, str(job.kwargs.get("path") or ""))
+            url = "/".join(piece.strip("/") for piece in pieces if piece.strip("/"))
+        if job.kwargs.get("params"):
+            with contextlib.suppress(InvalidRequest, TypeError):  # the request itself raises it
+                parsed = parse_url(url)
+                url = str(parsed.with_target(add_params(parsed.target, job.kwargs["params"])))
+        return url
 
     def refusal(self, job: Job, verdict: str) -> Result:
         """The result of a job that is not sent."""
@@ -205,6 +224,9 @@ class PoliteRun(Run):
                 f"{job.host} failed {self.options.failures} times in a row and "
                 f"is left alone for a while; not sent: {self.url_of(job)}"
             )
+        if job.held is not None and isinstance(error, AsksException):
+            error = copy.copy(error)  # one for an origin without an answer is shared
+            error.history = job.held.history
         return Result(job.key, job.request, None, error, job.attempts, elapsed)
 
     async def keep_time(self) -> None:
@@ -310,19 +332,6 @@ class PoliteRun(Run):
             self.scheduler.ungate(job.host, monotonic(), self.robots.crawl_delay(url))
             await self.wake_worker()
         return self.robots.verdict(url) is not False
-
-    async def fetch_robots(self, url: str) -> tuple[int, bytes]:
-        """For the cache: one request outside the schedule, its redirects too (RFC 9309 §2.3.1)."""
-        task = await current_task()
-        gate = gates.pop(task, None)
-        try:
-            response = await self.session.request(
-                "GET", url=url, headers={"User-Agent": self.options.user_agent}, timeout=30
-            )
-        finally:
-            if gate is not None:
-                gates[task] = gate
-        return response.status_code, response.content
 
 
 def is_ours(session: Any) -> bool:

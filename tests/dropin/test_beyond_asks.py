@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from support.peer import MakePeer
 from support.servers import Server, application
-from support.steps import SERVING, close, expect, repeat, send
+from support.steps import FOREVER, SERVING, close, expect, repeat, send
 
 import asks_fast
 from asks_fast import DSession, HSession, NetrcAuth, Retry, ServerClosedConnectionError, Timeouts
 from asks_fast.cli.demo_app import pattern
-from asks_fast.errors import InvalidRequest
+from asks_fast.errors import ConnectionFailed, InvalidRequest, InvalidURL
 
 
 async def test_retries_by_policy(app_server: Server) -> None:
@@ -205,3 +205,44 @@ async def test_netrc(app_server: Server, tmp_path: Path, monkeypatch: pytest.Mon
     assert "s3cret" not in str(caught.value)
     with pytest.raises(InvalidRequest, match="No such file"):
         NetrcAuth(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_bytes_as_received(stream: bool, peer: MakePeer) -> None:
+    """`raw_head` and, with `keep_framing`, `framed_body` are what the server sent, to the byte."""
+    head = b"HTTP/1.1 200 \xe9\r\nX:  y\r\nTransfer-Encoding: chunked\r\n\r\n"
+    framed = b"1;a=b\r\no\r\n2\r\nk!\r\n0\r\nT: u\r\n\r\n"
+    parts = [send(head + framed[:9]), send(framed[9:])]
+    known = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    server = peer([expect(), *parts, expect(), *parts, expect(), send(known + b"ok"), FOREVER])
+    async with DSession() as session:
+        for keep, expected in ((True, framed), (False, None)):
+            response: Any = await session.get(server.url, keep_framing=keep, stream=stream)
+            body = await response.body.read() if stream else response.content
+            assert (response.raw_head, body) == (head, b"ok!")
+            assert response.framed_body == expected
+        response = await session.get(server.url, keep_framing=True)
+        assert (response.raw_head, response.framed_body) == (known, None)
+
+
+async def test_framing_is_bounded(peer: MakePeer) -> None:
+    """Kept framing has a limit: a body of tiny chunks cannot fill the memory."""
+    tiny = b"1;" + b"x" * 10 + b"\r\no\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server = peer([expect(), send(head + tiny * 8_000 + b"0\r\n\r\n"), FOREVER])
+    async with DSession() as session:
+        response = await session.get(server.url, keep_framing=True, max_body=10_000)
+    assert (response.content, response.framed_body) == (b"o" * 8_000, b"")
+
+
+async def test_history_of_an_error(peer: MakePeer) -> None:
+    """An error has the responses that led to it, the one that led nowhere included."""
+    moved = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n"
+    server = peer([expect(), send(moved % b"/2"), expect(), send(moved % b"ftp://h/"), FOREVER])
+    async with DSession() as session:
+        with pytest.raises(InvalidURL) as caught:
+            await session.get(server.url + "/1")
+        assert [one.url for one in caught.value.history] == [f"{server.url}/{n}" for n in "12"]
+        with pytest.raises(ConnectionFailed) as refused:
+            await session.get("http://127.0.0.1:1/")
+        assert list(refused.value.history) == []
