@@ -42,7 +42,7 @@ ROOMS = [
         "their parts",
         ["digest", "challenges", "body_*", "codings", "coding_*", "charsets"],
     ),
-    ("addresses and fields", ["urls", "url_*", "fields"]),
+    ("addresses and fields", ["urls", "url_*", "fields", "sensitive"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
     ("who may stand in for the wire", ["interception"]),

@@ -1,0 +1,56 @@
+"""Names whose values are credentials: of header fields, query and form pairs, JSON members.
+
+One list decides what a redirect to another origin drops, and what logs and recordings mask.
+
+Facts:  APIs spell one name in many ways: `X-Api-Key`, `api_key`, `apiKey`, `APIKEY`. A name is
+        therefore split into lower-case words at punctuation and at capitals of camelCase.
+Rules:  when in doubt, a name is sensitive. A word that is common in harmless names (`key`, `code`)
+        counts only as the whole name, or together with the word before it (`api key`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+__all__ = ["MASK", "is_sensitive"]
+
+MASK = "***"
+"""What stands in place of a sensitive value."""
+
+# As the whole name only.
+_NAMES = frozenset(["code", "fastlykey", "key", "xhoneycombteam"])
+
+# As one word of the name.
+_WORDS = frozenset(
+    ["auth", "bearer", "csrf", "jwt", "otp", "pass", "pwd", "session", "sid", "sig", "totp", "xsrf"]
+)
+
+# At the end of a word: `X-TrackerToken`, `csrfmiddlewaretoken`; but not `max_tokens`.
+_ENDINGS = ("token",)
+
+# Anywhere in the name without its punctuation. 'credential' matches 'credentials' as well.
+_PARTS = (
+    "accesskey", "accountkey", "apikey", "authkey", "authorization", "clientassertion", "cookie",
+    "credential", "encryptionkey", "functionskey", "masterkey", "passcode", "passphrase", "passwd",
+    "password", "privatekey", "secret", "sessid", "sessionid", "sessionkey", "sharedkey",
+    "signature", "signingkey", "subscriptionkey",
+)  # fmt: skip
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+@lru_cache(maxsize=1024)
+def is_sensitive(name: str) -> bool:
+    """Tell whether the value of this name is a credential.
+
+    Args:
+        name: of a header field, a query or form pair, or a JSON member, in any spelling.
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    joined = "".join(words)
+    return (
+        joined in _NAMES
+        or any(word in _WORDS or word.endswith(_ENDINGS) for word in words)
+        or any(part in joined for part in _PARTS)
+    )

@@ -1,0 +1,40 @@
+"""One list of sensitive names, whatever their spelling."""
+
+from __future__ import annotations
+
+import pytest
+
+from asks_fast.sensitive import is_sensitive
+
+SENSITIVE = """
+    Authorization Proxy-Authorization Cookie Set-Cookie X-Forwarded-Authorization
+    X-Api-Key x_api_key apiKey APIKEY X-RapidAPI-Key DD-API-KEY x-goog-api-key X-MBX-APIKEY
+    X-Auth-Token X-Auth-Key X-Auth-Email Private-Token JOB-TOKEN X-Vault-Token X-Consul-Token Token
+    X-Access-Token accessToken access_token refreshToken idToken X-TrackerToken x-trackertoken
+    X-Shopify-Access-Token X-Amz-Security-Token X-Amz-Signature X-Amz-Credential X-Plex-Token
+    X-CSRF-Token X-XSRF-TOKEN csrfmiddlewaretoken CF-Access-Client-Secret CF-Access-Jwt-Assertion
+    Ocp-Apim-Subscription-Key X-Functions-Key X-Parse-Master-Key Fastly-Key X-Sentry-Auth
+    X-GitHub-OTP password userPassword passwd pwd pass client_secret clientSecret secretAccessKey
+    aws_secret_access_key private_key session sessionId JSESSIONID PHPSESSID connect.sid sid sig
+    signature jwt key code auth credentials
+""".split()
+
+HARMLESS = """
+    Accept Accept-Encoding Content-Type Host User-Agent Referer Idempotency-Key Surrogate-Key
+    Sec-WebSocket-Key If-Match ETag X-Request-Id author authority WWW-Authenticate max_tokens
+    status_code countryCode keyboard primaryKey public_key position side tokenizer passenger
+    X-Forwarded-For design assign
+""".split()
+
+
+@pytest.mark.parametrize("name", SENSITIVE)
+def test_sensitive_names(name: str) -> None:
+    """Credentials are known by name, in every spelling."""
+    assert is_sensitive(name)
+    assert is_sensitive(name.replace("-", "_"))
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_harmless_names(name: str) -> None:
+    """Names that only resemble those of credentials are not sensitive."""
+    assert not is_sensitive(name)
