@@ -4,8 +4,7 @@ Each exchange is one call of `Transport.send`; this file decides whether another
 
 Rules:  redirects after RFC 9110 §15.4, as browsers do: 303, and 301 or 302 after POST, become GET
         without body; 307 and 308 keep method and body. Only to http and https. When scheme, host
-        or port change, credentials are left behind for good: `Authorization`, `Cookie`,
-        `Proxy-Authorization`, the user's `secret_headers`, `auth`, per-request cookies and Host.
+        or port change, credentials are left behind for good (`session_credentials`).
         The connection of one hop is given back before the next is taken.
 Not here: connections, time limits on them, the safe resending of a request on a stale connection.
 """
@@ -24,6 +23,7 @@ from .errors import ConnectivityError, InvalidURL, TooManyRedirects, Unreplayabl
 from .passing_over import REDIRECTS, pass_over, statuses_to_stop_at
 from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
+from .session_credentials import auth_may_leave, bound_fields
 from .stream_body import StreamBody
 from .transport.dispatch import Budget
 from .transport.events import teller
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from .transport.dispatch import Transport
 
 __all__ = ["Conversation", "tracker_of"]
-
-SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 class Conversation:
@@ -79,6 +77,8 @@ class Conversation:
             self._request.url = self._request.url.without_userinfo()
             if auth is None and "authorization" not in self._request.fields:
                 return BasicAuth(userinfo)
+            if isinstance(auth, AuthBase):
+                return auth.for_user(userinfo)
         if isinstance(auth, tuple) and len(auth) == 2:
             return BasicAuth(auth)
         if auth is not None and not callable(auth):
@@ -333,11 +333,9 @@ class Conversation:
                 "one-shot stream; give bytes, a path or a seekable file, or follow_redirects=False"
             )
         if not request.url.same_origin(url):
-            drop |= SECRET_FIELDS | {"host"}
-            drop |= {name.lower() for name in self._options.secret_headers}
+            drop |= bound_fields(request.fields, self._options) | {"proxy-authorization"}
             self._cookies = None
-            downgrade = request.url.scheme == "https" and url.scheme == "http"
-            if not self._options.auth_off_domain or downgrade:
+            if not auth_may_leave(self._options, request.url, url):
                 self._auth = None
         if url.userinfo is not None:
             url = url.without_userinfo()  # a server doesn't choose our credentials

@@ -144,6 +144,8 @@ class RequestOptions:
             raise InvalidRequest(f"cookies must be a mapping, not {type(self.cookies).__name__}")
         if isinstance(self.retries, int) and self.retries < 0:
             raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
+        if isinstance(self.secret_headers, (str, bytes)):
+            raise InvalidRequest("secret_headers must be a list of field names, not one name")
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
         if self.detect_encoding:

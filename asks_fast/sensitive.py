@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["MASK", "is_sensitive"]
+__all__ = ["MASK", "drop_sensitive_pairs", "is_sensitive", "mask_pairs", "mask_urls"]
 
 MASK = "***"
 """What stands in place of a sensitive value."""
@@ -54,3 +54,32 @@ def is_sensitive(name: str) -> bool:
         or any(word in _WORDS or word.endswith(_ENDINGS) for word in words)
         or any(part in joined for part in _PARTS)
     )
+
+
+def drop_sensitive_pairs(query: str) -> str:
+    """Leave the sensitive pairs out of a query: `a=1&token=x` becomes `a=1`."""
+    return "&".join(pair for pair in query.split("&") if not _is_sensitive_pair(pair))
+
+
+def mask_pairs(query: str) -> str:
+    """Mask the sensitive values of a query: `a=1&token=x` becomes `a=1&token=***`."""
+    return "&".join(
+        f"{pair.partition('=')[0]}={MASK}" if _is_sensitive_pair(pair) else pair
+        for pair in query.split("&")
+    )
+
+
+def mask_urls(text: str) -> str:
+    """Mask the sensitive values in the queries and fragments of all URLs in a text."""
+    return _QUERY.sub(lambda found: found[1] + mask_pairs(found[2]), text)
+
+
+# A query or a fragment in running text: up to the end of the URL, without punctuation behind it.
+_QUERY = re.compile(r"""([?#])([^\s?#"<>]*=(?:[^\s?#"<>]*[^\s?#"<>:,;.)'])?)""")
+
+
+def _is_sensitive_pair(pair: str) -> bool:
+    from urllib.parse import unquote_plus  # not loaded by every program
+
+    name, equals, _ = pair.partition("=")
+    return bool(equals) and is_sensitive(unquote_plus(name))

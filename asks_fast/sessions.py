@@ -31,6 +31,7 @@ from .options import (
 )
 from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
+from .session_credentials import bound_fields, defaults_off_origin
 from .session_plans import PLANNED, SETTLED, is_plain, make_plan
 from .session_settings import Settings
 from .session_verbs import Verbs
@@ -40,6 +41,8 @@ from .transport.events import teller
 from .urls import Url, join_path, parse_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Unpack
 
     from .arguments import BaseSessionArguments, Location, PreparedArguments, SessionArguments
@@ -119,10 +122,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         that this took of the request's `timeout`. `stopped`: the connection, if the answer is not
         complete.
         """
-        options = RequestOptions({**self._defaults, **given} if self._defaults else given)
-        target = self._locate(url, options)
-        layers = self._fields()
-        request = prepare(method, target, layers, options, self.encoding)
+        request, layers = self._prepare(method, url, given)
         if given.keys() <= PLANNED:
             self._learn(request, url, layers)
         return await self._converse(request, tried, fresh, spent, stopped)
@@ -157,9 +157,21 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         Cookies and credentials are added when it is sent. Raises what `request` raises before it
         sends anything.
         """
-        given = RequestOptions({**self._defaults, **options} if self._defaults else options)
-        target = self._locate(url, given)
-        return prepare(method, target, self._fields().copy(), given, self.encoding)
+        return self._prepare(method, url, options)[0].copy()
+
+    def _prepare(
+        self, method: str, url: Any, given: Mapping[str, Any]
+    ) -> tuple[PreparedRequest, Layers]:
+        """The request, and the fields of it that come from the session."""
+        options = RequestOptions({**self._defaults, **given} if self._defaults else given)
+        target = self._locate(url, options)
+        layers = self._fields()
+        if self._base is not None and not target.same_origin(self._base):
+            defaults = defaults_off_origin(self._defaults, options, self._base, target)
+            options = RequestOptions({**defaults, **given})
+            layers = layers.copy()
+            layers.drop(bound_fields(layers, options))
+        return prepare(method, target, layers, options, self.encoding), layers
 
     async def send(self, request: PreparedRequest) -> Response:
         """Send a prepared request, any number of times if its body can be replayed.

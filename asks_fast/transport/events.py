@@ -9,7 +9,8 @@ when the exchange is over, each with its own time.
 Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up. The
         phases of `response.timings` are the distances between these events.
 Rules:  no field, no cookie, no password is in an event's text or in the log; URLs are shown
-        without userinfo. A callback that raises is logged and harms no request.
+        without userinfo, and sensitive values of their queries are masked. A callback that raises
+        is logged and harms no request.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ..sensitive import mask_urls
 
 if TYPE_CHECKING:
     from ..request import PreparedRequest
@@ -40,7 +43,7 @@ class Event:
 
     def __str__(self) -> str:
         facts = " ".join(f"{name}={value!r}" for name, value in self.facts.items())
-        return f"{self.request.method} {self.request.url}: {self.name} {facts}".rstrip()
+        return mask_urls(f"{self.request.method} {self.request.url}: {self.name} {facts}".rstrip())
 
 
 class Teller:

@@ -45,6 +45,8 @@ class KeyAuth(PreResponseAuth):
         return {"X-Own-Key": SECRET}
 
 
+WELL_KNOWN = ("X-Api-Key", "x-auth-token", "Private-Token", "X-Vault-Token", "X-Goog-Api-Key")
+
 GIVEN: dict[str, dict[str, Any]] = {
     "Authorization": {"headers": {"Authorization": BASIC}},
     "lower case": {"headers": {"authorization": BASIC, "cookie": f"sid={SECRET}"}},
@@ -57,7 +59,8 @@ GIVEN: dict[str, dict[str, Any]] = {
     "pair": {"auth": ("user", SECRET)},
     "bearer": {"auth": BearerAuth(SECRET)},
     "own class": {"auth": KeyAuth()},
-    "named by the user": {"headers": {"X-Api-Key": SECRET}, "secret_headers": ["x-API-key"]},
+    "named by the user": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-MINE"]},
+    **{name: {"headers": {name: SECRET}} for name in WELL_KNOWN},
 }
 
 
@@ -93,6 +96,94 @@ async def test_session_defaults_stay_too(peer: Callable[..., Peer]) -> None:
         await session.get()
     assert carries_secret(first.requests[0])
     assert not carries_secret(other.requests[0])
+
+
+OF_A_SESSION: dict[str, dict[str, Any]] = {
+    "auth": {"auth": ("user", SECRET)},
+    "netrc style": {"auth": KeyAuth()},
+    "cookies": {"cookies": {"sid": SECRET}},
+    "params": {"params": {"api_key": SECRET, "page": 1}},
+    "pairs": {"params": [("access_token", SECRET), ("page", 1)]},
+    "text": {"params": f"page=1&sig={SECRET}"},
+    "Authorization": {"headers": {"authorization": BASIC, "X-Other": "yes"}},
+    "Cookie": {"headers": {"Cookie": f"sid={SECRET}"}},
+    "token": {"headers": {"X-Auth-Token": SECRET}},
+    "listed": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-mine"]},
+}
+
+
+@pytest.mark.parametrize("given", OF_A_SESSION.values(), ids=OF_A_SESSION.keys())
+@pytest.mark.parametrize("more", [{}, {"timeout": 30}, {"persist_cookies": True}])
+async def test_an_absolute_url_gets_nothing_of_the_base(
+    peer: Callable[..., Peer], given: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """Credentials of a session with a base stay there, also the second time and in `map`."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    async with HSession(base.url, connections=4, **given, **more) as session:
+        for _ in range(2):
+            await session.get(path="/a")
+            await session.get(f"{base.url}/b")
+            await session.get(f"{other.url}/c")
+            await session.gather([f"{other.url}/d", f"{base.url}/e"])
+            await session.send(session.prepare("GET", f"{other.url}/f"))
+    assert [request.target[:2] for request in other.requests] == ["/c", "/d", "/f"] * 2
+    assert not any(carries_secret(request) for request in other.requests)
+    assert len(base.requests) == 6
+    assert all(carries_secret(request) for request in base.requests)
+    if "params" in given:
+        assert all(request.target.endswith("?page=1") for request in other.requests)
+    if "X-Other" in given.get("headers", {}):
+        assert all(request.header("x-other") == "yes" for request in other.requests)
+
+
+async def test_what_a_call_gives_goes_to_its_url(peer: Callable[..., Peer]) -> None:
+    """Credentials given with an absolute URL are for that URL, whatever the base."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    given = [{"auth": ("user", SECRET)}, {"headers": {"X-Api-Key": SECRET}}]
+    async with HSession(base.url, auth=("own", "pw"), headers={"X-Api-Key": "own"}) as session:
+        for one in given:
+            await session.get(other.url, **one)
+    assert all(carries_secret(request) for request in other.requests)
+    assert [q.header("x-api-key") for q in other.requests] == [None, SECRET]
+    assert other.requests[1].header("authorization") is None
+
+
+@pytest.mark.parametrize("of_the_call", [False, True])
+async def test_auth_off_domain_of_a_session(peer: Callable[..., Peer], of_the_call: bool) -> None:
+    """`auth_off_domain=True` lets `auth` of the session go to any URL, and nothing else."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    allowed = {"auth_off_domain": True}
+    more = {} if of_the_call else allowed
+    headers = {"X-Api-Key": "k"}
+    async with HSession(base.url, auth=("user", SECRET), headers=headers, **more) as session:
+        await session.get(other.url, **(allowed if of_the_call else {}))
+    assert other.requests[0].header("authorization") == BASIC
+    assert other.requests[0].header("x-api-key") is None
+
+
+async def test_from_an_https_base_down_to_http(peer: Callable[..., Peer]) -> None:
+    """`auth_off_domain=True` does not let `auth` go from https down to http."""
+    other = peer([expect(), send(OK)])
+    async with HSession(
+        "https://localhost", auth=("user", SECRET), auth_off_domain=True
+    ) as session:
+        await session.get(other.url)
+    assert not carries_secret(other.requests[0])
+
+
+async def test_a_session_without_base_tells_every_host(peer: Callable[..., Peer]) -> None:
+    """`DSession(auth=…)` means every host: it has no origin that the credentials belong to."""
+    servers = [peer([expect(), send(OK)]) for _ in range(2)]
+    async with DSession(auth=("user", SECRET)) as session:
+        for server in servers:
+            await session.get(server.url)
+    assert all(carries_secret(server.requests[0]) for server in servers)
+
+
+async def test_one_name_is_no_list_of_names() -> None:
+    """`secret_headers="X-Mine"` would be five names of one letter: refused."""
+    with pytest.raises(InvalidRequest, match="list of field names"):
+        DSession(secret_headers="X-Mine")
 
 
 async def test_user_and_password_of_a_url(peer: Callable[..., Peer]) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from asks_fast.sensitive import is_sensitive
+from asks_fast.sensitive import drop_sensitive_pairs, is_sensitive, mask_pairs, mask_urls
 
-SENSITIVE = """
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+SENSITIVE = _words("""
     Authorization Proxy-Authorization Cookie Set-Cookie X-Forwarded-Authorization
     X-Api-Key x_api_key apiKey APIKEY X-RapidAPI-Key DD-API-KEY x-goog-api-key X-MBX-APIKEY
     X-Auth-Token X-Auth-Key X-Auth-Email Private-Token JOB-TOKEN X-Vault-Token X-Consul-Token Token
@@ -17,14 +22,14 @@ SENSITIVE = """
     X-GitHub-OTP password userPassword passwd pwd pass client_secret clientSecret secretAccessKey
     aws_secret_access_key private_key session sessionId JSESSIONID PHPSESSID connect.sid sid sig
     signature jwt key code auth credentials
-""".split()
+""")
 
-HARMLESS = """
+HARMLESS = _words("""
     Accept Accept-Encoding Content-Type Host User-Agent Referer Idempotency-Key Surrogate-Key
     Sec-WebSocket-Key If-Match ETag X-Request-Id author authority WWW-Authenticate max_tokens
     status_code countryCode keyboard primaryKey public_key position side tokenizer passenger
     X-Forwarded-For design assign
-""".split()
+""")
 
 
 @pytest.mark.parametrize("name", SENSITIVE)
@@ -38,3 +43,18 @@ def test_sensitive_names(name: str) -> None:
 def test_harmless_names(name: str) -> None:
     """Names that only resemble those of credentials are not sensitive."""
     assert not is_sensitive(name)
+
+
+def test_pairs_and_urls() -> None:
+    """Sensitive values are dropped or masked; the rest of the text stays as it was."""
+    query = "a=1&api%5Fkey=x&b&token&access_token=y%20z&b=%2F"
+    assert drop_sensitive_pairs(query) == "a=1&b&token&b=%2F"
+    assert mask_pairs(query) == "a=1&api%5Fkey=***&b&token&access_token=***&b=%2F"
+    text = "GET http://h/p?a=1&token=x: again status=302 url='/q?sig=y&n=2#id_token=z' error=E('k')"
+    assert mask_urls(text) == (
+        "GET http://h/p?a=1&token=***: again status=302 url='/q?sig=***&n=2#id_token=***' "
+        "error=E('k')"
+    )
+    assert mask_urls("E('http://h/?a=it's&token=it's') http://h/?token=x.") == (
+        "E('http://h/?a=it's&token=***') http://h/?token=***."
+    )
