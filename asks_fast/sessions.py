@@ -20,7 +20,7 @@ from multidict import getversion
 
 from . import _hotpath
 from .conversation import Conversation, tracker_of
-from .errors import InvalidURL
+from .errors import InvalidURL, clip
 from .fields import Layers
 from .options import (
     CONNECTOR_OPTIONS,
@@ -38,7 +38,7 @@ from .session_verbs import Verbs
 from .transport.connect import Connector
 from .transport.dispatch import Transport
 from .transport.events import teller
-from .urls import Url, join_path, parse_url
+from .urls import Url, is_relative, join_path, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -191,16 +191,23 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
     def _locate(self, url: Any, options: RequestOptions) -> Url:
         """The URL of a request: the one given, or base, endpoint and path."""
-        if url is not None and url != "":
+        if not self._is_below_base(url):
             return parse_url(url, raw=options.raw_url)
         if self._base is None:
             raise InvalidURL(f"{type(self).__name__} was given no URL: pass one to the request")
+        if url and options.path:
+            raise InvalidURL(f"{clip(url)} and path={clip(options.path)} exclude each other")
+        path = url or options.path
         if self._front is None:
             self._front = join_path(self._base, self._endpoint, "")
-        target = _hotpath.extend_target(self._front, options.path) if options.path else self._front
+        target = _hotpath.extend_target(self._front, path) if path else self._front
         if target is None:
-            target = join_path(self._base, self._endpoint, options.path)
+            target = join_path(self._base, self._endpoint, path)
         return self._base.with_target(target)
+
+    def _is_below_base(self, url: Any) -> bool:
+        """Whether a request is for base and endpoint: without URL, or with a relative one."""
+        return url is None or url == "" or (self._base is not None and is_relative(url))
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
         """Keep a plan for requests like this one, if they need nothing that a plan can't do."""
@@ -214,7 +221,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         origin = self._transport.origin(request)
         if origin.route.forward or self._connector.rotates() or teller(request) is not None:
             return
-        if url is None or url == "":
+        if self._is_below_base(url):
             if self._base is None or self._base.userinfo is not None:
                 return
             key, target = (request.method, ""), join_path(self._base, self._endpoint, "")

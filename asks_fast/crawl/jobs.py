@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import InvalidRequest, clip
+from ..urls import is_relative
 
 if TYPE_CHECKING:
     from ..hops import Held
@@ -110,7 +111,7 @@ class Result:
 def prepare(index: int, item: Any, takes_paths: bool) -> Job:
     """A job from what the user gave; a senseless item gives a job whose `error` is set."""
     if type(item) is str:
-        if takes_paths and "://" not in item:
+        if takes_paths and is_relative(item):
             return Job(index, item, item, "GET", {"path": item})
         return Job(index, item, item, "GET", {"url": item})
     key = item
@@ -125,7 +126,7 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
         method = kwargs.pop("method", "GET")
         if "key" in kwargs:
             key = kwargs.pop("key")
-        if takes_paths and "://" not in str(kwargs.get("url") or "://"):
+        if takes_paths and is_relative(kwargs.get("url")) and "path" not in kwargs:
             kwargs["path"] = kwargs.pop("url")
         return Job(index, key, item, method, kwargs)
     job = Job(index, key, item, "GET", {})

@@ -418,15 +418,18 @@ async def test_no_referer(peer: Callable[..., Peer]) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["//evil.test/x", "http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
+    ["//evil.test/x", "/http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
 )
 async def test_a_path_changes_no_host(peer: Callable[..., Peer], path: str) -> None:
-    """`path=` is a path, whatever it looks like, also the second time (CVE-2022-35949)."""
+    """A path changes no host, whatever it looks like, also as a relative URL (CVE-2022-35949)."""
     server = peer([repeat(expect(), send(OK))])
     async with HSession(server.url) as session:
         await session.get()
         await session.get(path=path)
         await session.get(path="/" + path)
+        await session.get(path)
+        await session.get("/" + path)
+    assert len(server.requests) == 5
     for request in server.requests:
         assert request.header("host") == f"127.0.0.1:{server.port}"
         assert request.target.startswith("/")
