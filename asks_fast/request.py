@@ -81,7 +81,7 @@ class PreparedRequest:
         """The fields as a dict (the last of repeated ones), Host and the extra ones included."""
         found: dict[str, str | bytes] = {"Host": self.url.authority}
         for name, value in self.fields.pairs():
-            found[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            found[name] = _text(value)
         found.update(self.extra)
         return found
 
@@ -188,13 +188,18 @@ def prepare(
     if options.headers is not None:
         layers = layers.copy()
         layers.lay(options.headers)
+    mimetype = options.mimetype
+    if (options.multipart is not None or options.files) and "content-type" in layers:
+        mimetype = _text(layers.get("content-type"))  # the body adds the boundary to it
+        layers = layers.copy()
+        layers.drop(["content-type"])
     body = make_body(
         options.data,
         options.json,
         options.files,
         options.multipart,
         options.encoding or encoding,
-        options.mimetype,
+        mimetype,
         json_dumps=options.json_dumps,
     )
     if layers.mentions("content-length") or layers.mentions("transfer-encoding"):
@@ -220,7 +225,11 @@ def _take_credentials(layers: Layers) -> str | None:
         raise InvalidRequest("more than one Proxy-Authorization")
     if not values:
         return None
-    value = values[0]
+    return _text(values[0])
+
+
+def _text(value: Any) -> str:
+    """The value of a field as text."""
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 

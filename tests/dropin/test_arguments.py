@@ -241,6 +241,25 @@ async def test_files_and_multipart(app_server: Server, tmp_path: Path) -> None:
     assert data.count('filename="nöte.txt"') == 2
 
 
+@pytest.mark.parametrize("name", ["content-type", "Content-Type"])
+async def test_multipart_with_its_type_by_hand(app_server: Server, name: str) -> None:
+    """A hand-written multipart type gets the boundary of the body; another type is refused."""
+    for kind in ("multipart/form-data", 'multipart/form-data; boundary="own one"'):
+        for of_session in (False, True):
+            fields = {name: kind}
+            async with HSession(app_server.url, headers=fields if of_session else {}) as session:
+                headers = {} if of_session else fields
+                r = await session.post("/post", multipart={"a": "1"}, headers=headers)
+            sent = r.json()["headers"]["content-type"]
+            assert sent.startswith(kind)
+            boundary = sent.partition("boundary=")[2].strip('"')
+            assert r.json()["data"].startswith(f"--{boundary}\r\n")
+    with pytest.raises(InvalidRequest, match="cannot have the type 'application/json'"):
+        await asks_fast.post(
+            app_server.url, files={"a": "1"}, headers={"Content-Type": "application/json"}
+        )
+
+
 @pytest.mark.parametrize(
     "two",
     [
