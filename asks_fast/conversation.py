@@ -226,10 +226,13 @@ class Conversation:
         """Add what belongs to this one sending: cookies and credentials."""
         if self._cookie is not None and request.extra.get("Cookie") == self._cookie:
             del request.extra["Cookie"]  # of the sending before, whose answer may have changed it
-        if (self._tracker or self._cookies) and not request.fields.mentions("cookie"):
+        by_hand = request.fields.mentions("cookie")  # instead of those of the tracker
+        if self._cookies or (self._tracker and not by_hand):
             from .cookie_utils import cookie_header
 
-            kept = self._tracker.header_for(request.url) if self._tracker else None
+            kept = request.fields.get("cookie")
+            if self._tracker and not by_hand:
+                kept = self._tracker.header_for(request.url)
             self._cookie = cookie_header(self._cookies, kept)
             if self._cookie:
                 request.extra["Cookie"] = self._cookie

@@ -257,6 +257,8 @@ def _head(name: str, part: MultipartData, encoding: str) -> bytes:
         lines += b'; filename="%b"' % _quoted(part.basename, encoding)
     lines += b"\r\n"
     fields: dict[str, str] = dict(part.headers or {})
+    if len({field.lower() for field in fields}) < len(fields):
+        raise InvalidHeader(f"the part {name!r} has a header twice, in two spellings")
     if part.mime_type is not None and not any(f.lower() == "content-type" for f in fields):
         fields = {"Content-Type": part.mime_type, **fields}
     for field, value in fields.items():

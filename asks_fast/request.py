@@ -221,8 +221,6 @@ def _take_credentials(layers: Layers) -> str | None:
     """A Proxy-Authorization among the fields: out of what a server sees, to be told a proxy."""
     values = [value for name, value in layers.pairs() if name.lower() == "proxy-authorization"]
     layers.drop(["proxy-authorization"])
-    if len(values) > 1:
-        raise InvalidRequest("more than one Proxy-Authorization")
     if not values:
         return None
     return _text(values[0])

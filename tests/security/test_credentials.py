@@ -51,7 +51,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "Authorization": {"headers": {"Authorization": BASIC}},
     "lower case": {"headers": {"authorization": BASIC, "cookie": f"sid={SECRET}"}},
     "shouted": {"headers": {"AUTHORIZATION": BASIC, "COOKIE": f"sid={SECRET}"}},
-    "twice": {"headers": [("Authorization", BASIC), ("authorization", f"Bearer {SECRET}")]},
+    "twice": {"headers": [("X-Api-Key", SECRET), ("x-api-key", f"Bearer {SECRET}")]},
     "list of cookies": {"headers": {"Cookie": [f"a={SECRET}", f"b={SECRET}"]}},
     "bytes": {"headers": [(b"Authorization", BASIC.encode())]},
     "cookies": {"cookies": {"sid": SECRET}},
