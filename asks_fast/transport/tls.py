@@ -103,12 +103,21 @@ def _build(settings: TlsSettings) -> ssl.SSLContext:
     if settings.cert is not None:
         certificate, key, password = settings.cert
         try:
-            context.load_cert_chain(certificate, key, password)
+            context.load_cert_chain(
+                certificate, key, password or partial(_no_password, key or certificate)
+            )
         except OSError as error:  # ssl.SSLError is one
             raise InvalidRequest(
                 f"cert={certificate!r}: no usable client certificate and key ({error})"
             ) from error
     return context
+
+
+def _no_password(file: str) -> str:
+    """Called for an encrypted key without a password; OpenSSL would ask for it on the terminal."""
+    raise InvalidRequest(
+        f"the key in {file!r} is encrypted; give its password: cert=(certificate, key, password)"
+    )
 
 
 def _verifying(verify: bool | str) -> ssl.SSLContext:
