@@ -157,13 +157,14 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         Cookies and credentials are added when it is sent. Raises what `request` raises before it
         sends anything.
         """
-        return self._prepare(method, url, options)[0].copy()
+        return self._prepare(method, url, options, "prepare")[0].copy()
 
     def _prepare(
-        self, method: str, url: Any, given: Mapping[str, Any]
+        self, method: str, url: Any, given: Mapping[str, Any], function: str = "request"
     ) -> tuple[PreparedRequest, Layers]:
         """The request, and the fields of it that come from the session."""
-        options = RequestOptions({**self._defaults, **given} if self._defaults else given)
+        merged = {**self._defaults, **given} if self._defaults else given
+        options = RequestOptions(merged, function)
         target = self._locate(url, options)
         layers = self._fields()
         if self._base is not None and not target.same_origin(self._base):
