@@ -258,6 +258,8 @@ class Conversation:
             return await self._answer_challenge(response)
         if status == 407 and await self._transport.answer_proxy(self._request, response):
             return self._request
+        if status == 417 and "expect" in self._request.fields and self._request.can_replay:
+            return self._without_expectation()
         if status == 408 and self._crossed(response):
             self._fresh = True
             return self._request
@@ -270,6 +272,13 @@ class Conversation:
             return None
         await self._leave(response)  # also if it is one too many: the error has it
         return self._redirect(response)
+
+    def _without_expectation(self) -> PreparedRequest:
+        """The request again, without the `Expect` that the server refused (RFC 9110 §10.1.1)."""
+        request = self._request
+        request.fields = request.fields.copy()
+        request.fields.drop(["expect"])
+        return request
 
     def _crossed(self, response: BaseResponse) -> bool:
         """Whether a 408 was meant for the silence before our request (RFC 9110 §15.5.9).
