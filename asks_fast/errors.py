@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .sensitive import mask_urls
+
 if TYPE_CHECKING:
     from .response_objects import BaseResponse
 
@@ -68,7 +70,16 @@ def name_request(error: AsksException, what: str) -> None:
 
 
 class AsksException(Exception):
-    """The root: whatever asks_fast raises by itself is one of these."""
+    """The root: whatever asks_fast raises by itself is one of these.
+
+    Its text often ends in a log: sensitive values in the queries of URLs are masked there.
+    """
+
+    def __str__(self) -> str:
+        return mask_urls(super().__str__())
+
+    def __repr__(self) -> str:
+        return mask_urls(super().__repr__())
 
 
 # -- you asked for something illegal

@@ -17,6 +17,7 @@ from .body import Body, make_body
 from .errors import InvalidHeader, InvalidRequest
 from .fields import Layers
 from .options import RequestOptions
+from .sensitive import mask_urls
 from .transport.retry import IDEMPOTENT_METHODS
 from .urls import Url, add_params, parse_url
 
@@ -74,7 +75,7 @@ class PreparedRequest:
         self.extra: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<PreparedRequest {self.method} {self.url}>"
+        return mask_urls(f"<PreparedRequest {self.method} {self.url}>")
 
     @property
     def headers(self) -> dict[str, str | bytes]:

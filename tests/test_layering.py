@@ -42,11 +42,11 @@ ROOMS = [
         "their parts",
         ["digest", "challenges", "body_*", "codings", "coding_*", "charsets"],
     ),
-    ("addresses and fields", ["urls", "url_*", "fields", "sensitive"]),
+    ("addresses and fields", ["urls", "url_*", "fields"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
     ("who may stand in for the wire", ["interception"]),
-    ("errors", ["errors"]),
+    ("errors, and the names of credentials", ["errors", "sensitive"]),
     ("the version", ["_version"]),
 ]
 

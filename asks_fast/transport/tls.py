@@ -25,6 +25,7 @@ from typing import Any
 from curio.traps import _io_release, _read_wait, _write_wait
 
 from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest, clip
+from ..sensitive import mask_urls
 from .names import literal_address
 from .route import TlsSettings
 from .sockets import Descriptor
@@ -48,7 +49,7 @@ class TlsError(ConnectionFailed, ssl.SSLError):
         self.reason = getattr(cause, "reason", None) or ""
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+        return mask_urls(str(self.args[0])) if self.args else ""
 
 
 class CertificateError(TlsError, ssl.SSLCertVerificationError):

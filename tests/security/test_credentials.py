@@ -405,6 +405,33 @@ async def test_the_redirect_limit_is_exact(
     assert len(caught.value.history) == limit
 
 
+async def test_errors_mask_tokens_in_urls(peer: Callable[..., Peer]) -> None:
+    """No text of an error shows the token in a query, by a template or not, nor does a repr."""
+    nonsense = send(b"nonsense\r\n\r\n")
+    server = peer([expect(), send(OK), expect(), nonsense], [expect(), nonsense])
+    place = f"/there?page=1&access_token={SECRET}"
+    second = peer([expect(), send(moved(place))], [expect(), send(OK)])
+    caught: list[BaseException] = []
+    async with HSession(server.url) as session:
+        await session.get("/")
+        for given in (
+            {"params": {"sig": SECRET, "n": 1}},
+            {"params": {"sig": SECRET}, "path": "x"},
+        ):
+            with pytest.raises(asks.AsksException) as error:
+                await session.get(timeout=5, retries=0, **given)
+            caught.append(error.value)
+    async with DSession() as session:
+        with pytest.raises(TooManyRedirects) as redirected:
+            await session.get(second.url + "/?jwt=" + SECRET, max_redirects=0)
+        caught.append(redirected.value)
+        request = session.prepare("GET", second.url + place)
+    assert all("=***" in str(error) for error in caught)
+    assert "page=1&access_token=***" in str(caught[-1])
+    for text in (repr(request), *map(str, caught), *map(repr, caught)):
+        assert SECRET not in text
+
+
 async def test_no_referer(peer: Callable[..., Peer]) -> None:
     """`Referer` is never made up, by no redirect; a given one goes as it was given."""
     other = peer([repeat(expect(), send(OK))])
