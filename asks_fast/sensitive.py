@@ -40,13 +40,19 @@ _PARTS = (
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
-@lru_cache(maxsize=1024)
 def is_sensitive(name: str) -> bool:
     """Tell whether the value of this name is a credential.
 
     Args:
         name: of a header field, a query or form pair, or a JSON member, in any spelling.
     """
+    return _known(name) if len(name) <= _MAX_CACHED else _decide(name)
+
+
+_MAX_CACHED = 64  # characters; a peer could fill the cache with longer names
+
+
+def _decide(name: str) -> bool:
     words = [word.lower() for word in _WORD.findall(name)]
     joined = "".join(words)
     return (
@@ -54,6 +60,9 @@ def is_sensitive(name: str) -> bool:
         or any(word in _WORDS or word.endswith(_ENDINGS) for word in words)
         or any(part in joined for part in _PARTS)
     )
+
+
+_known = lru_cache(maxsize=1024)(_decide)
 
 
 def drop_sensitive_pairs(query: str) -> str:

@@ -171,6 +171,17 @@ async def test_from_an_https_base_down_to_http(peer: Callable[..., Peer]) -> Non
     assert not carries_secret(other.requests[0])
 
 
+async def test_host_and_proxy_credentials_stay_too(peer: Callable[..., Peer]) -> None:
+    """A `Host` of a session with a base, and its credentials for a proxy, stay with the base."""
+    proxy = peer([repeat(expect(), send(OK))])
+    headers = {"Host": "virtual.test", "Proxy-Authorization": BASIC}
+    async with HSession("http://a.test", proxy=proxy.url, headers=headers) as session:
+        await session.get("/")
+        await session.get("http://b.test/")
+    assert [q.header("host") for q in proxy.requests] == ["virtual.test", "b.test"]
+    assert [q.header("proxy-authorization") for q in proxy.requests] == [BASIC, None]
+
+
 async def test_a_session_without_base_tells_every_host(peer: Callable[..., Peer]) -> None:
     """`DSession(auth=…)` means every host: it has no origin that the credentials belong to."""
     servers = [peer([expect(), send(OK)]) for _ in range(2)]
