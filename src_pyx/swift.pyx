@@ -151,7 +151,7 @@ cdef class Planner:
             dressed = len(options) > ("path" in options)
         elif type(url) is str and "path" not in options:
             dressed = len(options) > 0
-            if (<str>url).startswith("/"):      # relative to the session's base
+            if PyUnicode_GET_LENGTH(url) > 0 and (<str>url)[0] == u"/":   # relative to the base
                 path = url
                 plan = self.plan_for(method, "")
             else:
