@@ -92,7 +92,7 @@ class RequestArguments(_Defaults, ConnectionArguments, _Context, total=False):
     callback: Callable[[bytes], Any] | None  # called with each chunk of the body
     data: Any  # dict or pairs: a form; str, bytes, file, Path, iterable of bytes: as it is
     encoding: str | None  # of text sent, and of text received that does not name its own
-    files: Mapping[str, Any] | None
+    files: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
     headers: Fields
     json: Any
     multipart: Any

@@ -38,6 +38,10 @@ class AuthBase(ABC):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A coroutine that gives the headers to add."""
 
+    def for_user(self, userinfo: tuple[str, str]) -> AuthBase:
+        """The auth for a URL with this user and password: by default `auth=` overrules the URL."""
+        return self
+
 
 class PreResponseAuth(AuthBase):
     """Auth that needs nothing from the server.

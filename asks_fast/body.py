@@ -171,7 +171,7 @@ def make_body(
 
     `data`: dict or pairs → form; str or bytes → as it is; path, open binary file, iterable or
     asynchronous iterable of bytes → streamed. `json`: anything that `json.dumps` takes, or
-    `json_dumps` when given. `files`: `{name: path}`. `multipart`: `{name: value}`, see
+    `json_dumps` when given. `files`: `{name: file}`. `multipart`: `{name: value}`, see
     `multipart.MultipartSource`. `mimetype` overrides the type that follows from the argument.
 
     Raises `TypeError` when two of them are given or one is of a type that cannot be sent,
@@ -202,8 +202,9 @@ def make_body(
         return _json_body(json, json_dumps, mimetype)
     from .multipart import MultipartSource
 
-    source = MultipartSource(files if multipart is None else multipart, encoding, files is not None)
-    body = Body(source, source.content_type(mimetype))
+    is_files = files is not None
+    source = MultipartSource(files if is_files else multipart, encoding, is_files, mimetype)
+    body = Body(source, source.content_type)
     if source.is_in_memory and source.length is not None and source.length <= BUFFER_LIMIT:
         body.buffered = source.whole()
     return body

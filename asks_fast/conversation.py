@@ -4,8 +4,7 @@ Each exchange is one call of `Transport.send`; this file decides whether another
 
 Rules:  redirects after RFC 9110 §15.4, as browsers do: 303, and 301 or 302 after POST, become GET
         without body; 307 and 308 keep method and body. Only to http and https. When scheme, host
-        or port change, credentials are left behind for good: `Authorization`, `Cookie`,
-        `Proxy-Authorization`, the user's `secret_headers`, `auth`, per-request cookies and Host.
+        or port change, credentials are left behind for good (`session_credentials`).
         The connection of one hop is given back before the next is taken.
 Not here: connections, time limits on them, the safe resending of a request on a stale connection.
 """
@@ -31,6 +30,7 @@ from .errors import (
 from .passing_over import REDIRECTS, pass_over, statuses_to_stop_at
 from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
+from .session_credentials import auth_may_leave, bound_fields
 from .stream_body import StreamBody
 from .transport.dispatch import Budget
 from .transport.events import teller
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from .transport.dispatch import Transport
 
 __all__ = ["Conversation", "tracker_of"]
-
-SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 class Conversation:
@@ -86,6 +84,8 @@ class Conversation:
             self._request.url = self._request.url.without_userinfo()
             if auth is None and "authorization" not in self._request.fields:
                 return BasicAuth(userinfo)
+            if isinstance(auth, AuthBase):
+                return auth.for_user(userinfo)
         if isinstance(auth, tuple) and len(auth) == 2:
             return BasicAuth(auth)
         if auth is not None and not callable(auth):
@@ -237,10 +237,13 @@ class Conversation:
         """Add what belongs to this one sending: cookies and credentials."""
         if self._cookie is not None and request.extra.get("Cookie") == self._cookie:
             del request.extra["Cookie"]  # of the sending before, whose answer may have changed it
-        if (self._tracker or self._cookies) and not request.fields.mentions("cookie"):
+        by_hand = request.fields.mentions("cookie")  # instead of those of the tracker
+        if self._cookies or (self._tracker and not by_hand):
             from .cookie_utils import cookie_header
 
-            kept = self._tracker.header_for(request.url) if self._tracker else None
+            kept = request.fields.get("cookie")
+            if self._tracker and not by_hand:
+                kept = self._tracker.header_for(request.url)
             self._cookie = cookie_header(self._cookies, kept)
             if self._cookie:
                 request.extra["Cookie"] = self._cookie
@@ -266,6 +269,8 @@ class Conversation:
             return await self._answer_challenge(response)
         if status == 407 and await self._transport.answer_proxy(self._request, response):
             return self._request
+        if status == 417 and "expect" in self._request.fields and self._request.can_replay:
+            return self._without_expectation()
         if status == 408 and self._crossed(response):
             self._fresh = True
             return self._request
@@ -278,6 +283,13 @@ class Conversation:
             return None
         await self._leave(response)  # also if it is one too many: the error has it
         return self._redirect(response)
+
+    def _without_expectation(self) -> PreparedRequest:
+        """The request again, without the `Expect` that the server refused (RFC 9110 §10.1.1)."""
+        request = self._request
+        request.fields = request.fields.copy()
+        request.fields.drop(["expect"])
+        return request
 
     def _crossed(self, response: BaseResponse) -> bool:
         """Whether a 408 was meant for the silence before our request (RFC 9110 §15.5.9).
@@ -344,11 +356,9 @@ class Conversation:
                 "one-shot stream; give bytes, a path or a seekable file, or follow_redirects=False"
             )
         if not request.url.same_origin(url):
-            drop |= SECRET_FIELDS | {"host"}
-            drop |= {name.lower() for name in self._options.secret_headers}
+            drop |= bound_fields(request.fields, self._options) | {"proxy-authorization"}
             self._cookies = None
-            downgrade = request.url.scheme == "https" and url.scheme == "http"
-            if not self._options.auth_off_domain or downgrade:
+            if not auth_may_leave(self._options, request.url, url):
                 self._auth = None
         if url.userinfo is not None:
             url = url.without_userinfo()  # a server doesn't choose our credentials

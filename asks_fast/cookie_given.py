@@ -38,9 +38,10 @@ def check_pair(name: str, value: str) -> None:
 def cookie_header(
     cookies: Mapping[str, Any] | None, from_tracker: str | bytes | None = None
 ) -> str | bytes | None:
-    """The Cookie field for a request with `cookies=`: they go in front of the tracker's own.
+    """The Cookie field for a request with `cookies=`: they go in front of other cookies.
 
-    A cookie given with the request takes the place of the tracker's of the same name. Values that
+    `from_tracker` has those of the tracker, or of a `Cookie` field given by hand. A cookie given
+    with the request takes the place of another one of the same name. Values that
     are numbers are sent as text, None leaves the cookie out of both. Raises `InvalidHeader`.
     """
     if not cookies:
@@ -57,7 +58,9 @@ def cookie_header(
         kept = from_tracker.decode("utf-8", "surrogateescape")
     else:
         kept = from_tracker
-    parts += [part for part in kept.split("; ") if part.partition("=")[0] not in cookies]
+    for part in map(str.strip, kept.split(";")):
+        if part and part.partition("=")[0] not in cookies:
+            parts.append(part)
     text = "; ".join(parts)
     if isinstance(from_tracker, bytes):
         return text.encode("utf-8", "surrogateescape") or None

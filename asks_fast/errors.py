@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .sensitive import mask_urls
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,14 +87,18 @@ def name_request(error: AsksException, what: str) -> None:
 class AsksException(Exception):
     """The root: whatever asks_fast raises by itself is one of these.
 
-    Its text can be printed whatever a server sent; `args` hold it as it was made.
+    Its text can be printed and logged, whatever a server sent: control characters are escaped and
+    sensitive values in the queries of URLs are masked. `args` hold it as it was made.
     `history`: the responses received before it for the same request: redirects, challenges.
     """
 
     history: Sequence[BaseResponse] = ()
 
     def __str__(self) -> str:
-        return harmless(super().__str__())
+        return harmless(mask_urls(super().__str__()))
+
+    def __repr__(self) -> str:
+        return mask_urls(super().__repr__())
 
 
 # -- you asked for something illegal

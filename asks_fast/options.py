@@ -134,7 +134,11 @@ class RequestOptions:
             if name == "timeout" and isinstance(value, Timeouts):
                 self._spread(value, given)
             elif isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InvalidRequest(f"{name} must be a number of seconds or None, not {value!r}")
+                hint = "; for limits by phase give asks_fast.Timeouts(connect=…, read=…)"
+                raise InvalidRequest(
+                    f"{name} must be a number of seconds or None, not {value!r}"
+                    + (hint if name == "timeout" else "")
+                )
             elif not value > 0:
                 raise InvalidRequest(f"{name} must be more than 0 seconds, not {value!r}")
         for name in _COUNTS & given.keys():
@@ -145,6 +149,8 @@ class RequestOptions:
             raise InvalidRequest(f"cookies must be a mapping, not {type(self.cookies).__name__}")
         if isinstance(self.retries, int) and self.retries < 0:
             raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
+        if isinstance(self.secret_headers, (str, bytes)):
+            raise InvalidRequest("secret_headers must be a list of field names, not one name")
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
         if self.detect_encoding:
@@ -176,7 +182,53 @@ ONE_REQUEST_ONLY = frozenset({"data", "json", "files", "headers", "multipart", "
 SESSION_DEFAULTS = _NAMES - ONE_REQUEST_ONLY
 
 
+_SESSION_NAMES = (
+    SESSION_DEFAULTS
+    | CONNECTOR_OPTIONS
+    | POOL_OPTIONS.keys()
+    | {"connections", "encoding", "endpoint", "headers", "persist_cookies"}
+)
+_REQUEST_NAMES = _NAMES | CONNECTION_OPTIONS | {"url"}
+
+# What other libraries call an argument → what it is called here.
+_ELSEWHERE = {
+    "allow_redirects": "follow_redirects",
+    "base_url": "host",
+    "body": "data",
+    "ca_certs": "verify",
+    "client_cert": "cert",
+    "connect_timeout": "connection_timeout",
+    "content": "data",
+    "cookiejar": "persist_cookies",
+    "form": "data",
+    "limits": "connections",
+    "max_connections": "connections",
+    "max_retries": "retries",
+    "proxies": "proxy",
+    "query": "params",
+    "raise_for_status": "response.raise_for_status()",
+    "ssl": "ssl_context",
+    "verify_ssl": "verify",
+}
+
+
 def unexpected(function: str, names: Iterable[str]) -> TypeError:
-    """The error for keyword arguments that nobody knows, in the words of asks."""
-    listed = ", ".join(repr(name) for name in sorted(names))
-    return TypeError(f"{function}() got unexpected keyword arguments {listed}")
+    """The error for unknown keyword arguments, in the words of asks, with what may be meant."""
+    is_session = function[:1].isupper()
+    known, others = (
+        (_SESSION_NAMES, _REQUEST_NAMES) if is_session else (_REQUEST_NAMES, _SESSION_NAMES)
+    )
+    text = f"{function}() got unexpected keyword arguments "
+    text += ", ".join(repr(name) for name in sorted(names))
+    for name in sorted(names):
+        if name in others:
+            text += f"; {name!r} is an argument of {'requests' if is_session else 'sessions'}"
+        elif meant := _ELSEWHERE.get(name) or _closest(name, known):
+            text += f"; did you mean {meant!r}?"
+    return TypeError(text)
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches  # for a mistake only
+
+    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.75)), None)

@@ -33,7 +33,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_BYTES = 65536  # of a body, read to save its connection
 MOST_SECONDS = 1.0  # likewise
 
-_USUAL = REDIRECTS | {407, 408}
+_USUAL = REDIRECTS | {407, 408, 417}
 
 
 def statuses_to_stop_at(

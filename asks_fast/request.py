@@ -17,6 +17,7 @@ from .body import Body, make_body
 from .errors import InvalidHeader, InvalidRequest, harmless
 from .fields import Layers
 from .options import RequestOptions
+from .sensitive import mask_urls
 from .transport.retry import IDEMPOTENT_METHODS
 from .urls import Url, add_params, parse_url
 
@@ -74,14 +75,14 @@ class PreparedRequest:
         self.extra: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<PreparedRequest {harmless(f'{self.method} {self.url}')}>"
+        return f"<PreparedRequest {harmless(mask_urls(f'{self.method} {self.url}'))}>"
 
     @property
     def headers(self) -> dict[str, str | bytes]:
         """The fields as a dict (the last of repeated ones), Host and the extra ones included."""
         found: dict[str, str | bytes] = {"Host": self.url.authority}
         for name, value in self.fields.pairs():
-            found[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            found[name] = _text(value)
         found.update(self.extra)
         return found
 
@@ -188,13 +189,18 @@ def prepare(
     if options.headers is not None:
         layers = layers.copy()
         layers.lay(options.headers)
+    mimetype = options.mimetype
+    if (options.multipart is not None or options.files) and "content-type" in layers:
+        mimetype = _text(layers.get("content-type"))  # the body adds the boundary to it
+        layers = layers.copy()
+        layers.drop(["content-type"])
     body = make_body(
         options.data,
         options.json,
         options.files,
         options.multipart,
         options.encoding or encoding,
-        options.mimetype,
+        mimetype,
         json_dumps=options.json_dumps,
     )
     if layers.mentions("content-length") or layers.mentions("transfer-encoding"):
@@ -216,11 +222,13 @@ def _take_credentials(layers: Layers) -> str | None:
     """A Proxy-Authorization among the fields: out of what a server sees, to be told a proxy."""
     values = [value for name, value in layers.pairs() if name.lower() == "proxy-authorization"]
     layers.drop(["proxy-authorization"])
-    if len(values) > 1:
-        raise InvalidRequest("more than one Proxy-Authorization")
     if not values:
         return None
-    value = values[0]
+    return _text(values[0])
+
+
+def _text(value: Any) -> str:
+    """The value of a field as text."""
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from multidict import CIMultiDict
 
 from .errors import InvalidURL
-from .fields import Layers, pairs_of
+from .fields import Layers, field_name, pairs_of
 from .urls import Url, parse_url
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Settings:
 
     @staticmethod
     def _as_headers(headers: Any) -> CIMultiDict[Any]:
-        return CIMultiDict(pairs_of(headers))
+        return CIMultiDict([(field_name(name), value) for name, value in pairs_of(headers)])
 
     def _set_base(self, base: str | None) -> None:
         if base:

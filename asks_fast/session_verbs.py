@@ -238,14 +238,16 @@ class Verbs:
         connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
         A failure is a result. Left early, it cancels what is under way.
         """
-        from .crawl.mapping import map_requests
+        from .crawl.mapping import check_arguments, map_requests
 
+        check_arguments("map", options)
         return map_requests(self, requests, **options)
 
     async def gather(
         self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
     ) -> list[Result]:
         """The results of a few requests, in the order asked; arguments as for `map`."""
-        from .crawl.mapping import gather
+        from .crawl.mapping import check_arguments, gather
 
+        check_arguments("gather", options)
         return await gather(self, requests, **options)

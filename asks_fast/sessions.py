@@ -20,7 +20,7 @@ from multidict import getversion
 
 from . import _hotpath
 from .conversation import Conversation, tracker_of
-from .errors import InvalidURL
+from .errors import InvalidURL, clip
 from .fields import Layers
 from .options import (
     CONNECTION_OPTIONS,
@@ -32,6 +32,7 @@ from .options import (
 )
 from .request import PreparedRequest, default_fields, prepare
 from .response_objects import Response
+from .session_credentials import bound_fields, defaults_off_origin
 from .session_plans import PLANNED, SETTLED, is_plain, make_plan
 from .session_settings import Settings
 from .session_verbs import Verbs
@@ -39,9 +40,11 @@ from .tracebacks import shortened
 from .transport.connect import Connector
 from .transport.dispatch import Transport
 from .transport.events import teller
-from .urls import Url, join_path, parse_url
+from .urls import Url, is_relative, join_path, parse_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Unpack
 
     from .arguments import BaseSessionArguments, Location, PreparedArguments, SessionArguments
@@ -123,10 +126,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         that this took of the request's `timeout`. `stopped`: the connection, if the answer is not
         complete.
         """
-        options = RequestOptions({**self._defaults, **given} if self._defaults else given)
-        target = self._locate(url, options)
-        layers = self._fields()
-        request = prepare(method, target, layers, options, self.encoding)
+        request, layers = self._prepare(method, url, given)
         if given.keys() <= PLANNED:
             self._learn(request, url, layers)
         return await self._converse(request, tried, fresh, spent, stopped)
@@ -161,9 +161,22 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         Cookies and credentials are added when it is sent. Raises what `request` raises before it
         sends anything.
         """
-        given = RequestOptions({**self._defaults, **options} if self._defaults else options)
-        target = self._locate(url, given)
-        return prepare(method, target, self._fields().copy(), given, self.encoding)
+        return self._prepare(method, url, options, "prepare")[0].copy()
+
+    def _prepare(
+        self, method: str, url: Any, given: Mapping[str, Any], function: str = "request"
+    ) -> tuple[PreparedRequest, Layers]:
+        """The request, and the fields of it that come from the session."""
+        merged = {**self._defaults, **given} if self._defaults else given
+        options = RequestOptions(merged, function)
+        target = self._locate(url, options)
+        layers = self._fields()
+        if self._base is not None and not target.same_origin(self._base):
+            defaults = defaults_off_origin(self._defaults, options, self._base, target)
+            options = RequestOptions({**defaults, **given})
+            layers = layers.copy()
+            layers.drop(bound_fields(layers, options))
+        return prepare(method, target, layers, options, self.encoding), layers
 
     @shortened
     async def send(self, request: PreparedRequest) -> Response:
@@ -184,16 +197,23 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
     def _locate(self, url: Any, options: RequestOptions) -> Url:
         """The URL of a request: the one given, or base, endpoint and path."""
-        if url is not None and url != "":
+        if not self._is_below_base(url):
             return parse_url(url, raw=options.raw_url)
         if self._base is None:
             raise InvalidURL(f"{type(self).__name__} was given no URL: pass one to the request")
+        if url and options.path:
+            raise InvalidURL(f"{clip(url)} and path={clip(options.path)} exclude each other")
+        path = url or options.path
         if self._front is None:
             self._front = join_path(self._base, self._endpoint, "")
-        target = _hotpath.extend_target(self._front, options.path) if options.path else self._front
+        target = _hotpath.extend_target(self._front, path) if path else self._front
         if target is None:
-            target = join_path(self._base, self._endpoint, options.path)
+            target = join_path(self._base, self._endpoint, path)
         return self._base.with_target(target)
+
+    def _is_below_base(self, url: Any) -> bool:
+        """Whether a request is for base and endpoint: without URL, or with a relative one."""
+        return url is None or url == "" or (self._base is not None and is_relative(url))
 
     def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
         """Keep a plan for requests like this one, if they need nothing that a plan can't do."""
@@ -207,7 +227,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         origin = self._transport.origin(request)
         if origin.route.forward or self._connector.rotates() or teller(request) is not None:
             return
-        if url is None or url == "":
+        if self._is_below_base(url):
             if self._base is None or self._base.userinfo is not None:
                 return
             key, target = (request.method, ""), join_path(self._base, self._endpoint, "")

@@ -40,6 +40,7 @@ __all__ = [
     "add_params",
     "encode_params",
     "form_encode",
+    "is_relative",
     "join_path",
     "join_url",
     "parse_url",
@@ -308,6 +309,11 @@ def _resolve_dots(target: str) -> str:
     return "/" + "/".join(kept) + mark + query
 
 
+def is_relative(text: object) -> bool:
+    """Tell whether a URL is a text without a scheme: a relative reference (RFC 3986 §4.2)."""
+    return isinstance(text, str) and _SCHEME.match(text.lstrip(_AROUND)) is None
+
+
 def join_url(base: Url, location: str | bytes, *, max_length: int = MAX_URL_LENGTH) -> Url:
     """What `location` (a Location field, a link) means when met at `base` (RFC 3986 §5.2).
 
@@ -361,9 +367,9 @@ def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> st
     """The target of `base + endpoint + path`, for sessions bound to one host.
 
     One slash joins the pieces, however many stand there; a slash at the very end is kept as
-    given. Pieces are joined as text: neither `//evil` nor `http://evil/` in a path can change
-    the host. A piece beginning with `?` is a query and takes no slash; a fragment is cut off.
-    Raises `InvalidURL` for a base with query or fragment, and for text behind a query.
+    given. Pieces are joined as text, so `//evil` in a path cannot change the host. A piece
+    beginning with `?` is a query and takes no slash; a fragment is cut off. Raises `InvalidURL`
+    for an absolute URL, for a base with query or fragment, and for text behind a query.
     """
     if base.fragment is not None or "?" in base.target:
         raise _refuse(str(base), "the base of a session may have neither query nor fragment")
@@ -373,6 +379,9 @@ def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> st
             continue
         if has_control(piece):
             raise InvalidURL(f"{clip(piece)}: a path may not hold a control character")
+        found = _SCHEME.match(piece)
+        if found is not None and piece.startswith("://", found.end()):
+            raise _refuse(piece, "an absolute URL is not a path; give it as url=")
         piece = _with_slashes(piece.partition("#")[0])
         if not piece:
             continue

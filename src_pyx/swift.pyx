@@ -12,7 +12,7 @@ from curio.meta import _locals as here      # its `kernel` is the one that runs 
 
 def extend_target(str front not None, str path not None):
     """`front/path` with exactly one slash between; None when that needs more thought than that."""
-    if not extends_plainly(path) or "?" in front or path[:1] == "?":
+    if not extends_plainly(path) or "?" in front or path[:1] == "?" or "://" in path:
         return None
     return f"{front.rstrip('/')}/{path.lstrip('/')}"
 
@@ -83,6 +83,8 @@ cdef class Plan:
         if not extends_plainly(path):
             return None
         c = <const char *>PyUnicode_DATA(path)
+        if c[0] != 47 and "://" in path:
+            return None         # perhaps an absolute URL, which is not a path
         first = PyBytes_GET_SIZE(self.before)
         if c[0] == 63 or first > 0 and PyBytes_AS_STRING(self.before)[first - 1] == 47:
             return None
@@ -150,11 +152,15 @@ cdef class Planner:
             plan = self.plan_for(method, "")
             dressed = len(options) > ("path" in options)
         elif type(url) is str and "path" not in options:
-            end = (<str>url).find("/", 8)
-            if end > 0:
-                path = (<str>url)[end:]
-                plan = self.plan_for(method, (<str>url)[:end])
-                dressed = len(options) > 0
+            dressed = len(options) > 0
+            if PyUnicode_GET_LENGTH(url) > 0 and (<str>url)[0] == u"/":   # relative to the base
+                path = url
+                plan = self.plan_for(method, "")
+            else:
+                end = (<str>url).find("/", 8)
+                if end > 0:
+                    path = (<str>url)[end:]
+                    plan = self.plan_for(method, (<str>url)[:end])
         if plan is not None and type(path) is str:
             if not dressed:
                 head = plan.render(path, None, None)

@@ -46,7 +46,7 @@ ROOMS = [
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
     ("who may stand in for the wire", ["interception"]),
-    ("errors", ["errors", "tracebacks"]),
+    ("errors, and the names of credentials", ["errors", "tracebacks", "sensitive"]),
     ("the version", ["_version"]),
 ]
 

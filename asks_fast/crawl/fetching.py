@@ -22,6 +22,7 @@ from typing import Any
 
 from curio import TaskGroup, sleep
 
+from ..errors import clip
 from .asked import Asked, SharedFetches, read_request, url_of
 from .formats import Form
 from .jobs import Result, host_of

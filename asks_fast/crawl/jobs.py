@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AsksException, InvalidRequest, clip
 from ..tracebacks import shorten
+from ..urls import is_relative
 
 if TYPE_CHECKING:
     from ..hops import Held
@@ -115,7 +116,7 @@ class Result:
 def prepare(index: int, item: Any, takes_paths: bool) -> Job:
     """A job from what the user gave; a senseless item gives a job whose `error` is set."""
     if type(item) is str:
-        if takes_paths and "://" not in item:
+        if takes_paths and is_relative(item):
             return Job(index, item, item, "GET", {"path": item})
         return Job(index, item, item, "GET", {"url": item})
     key = item
@@ -130,7 +131,7 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
         method = kwargs.pop("method", "GET")
         if "key" in kwargs:
             key = kwargs.pop("key")
-        if takes_paths and "://" not in str(kwargs.get("url") or "://"):
+        if takes_paths and is_relative(kwargs.get("url")) and "path" not in kwargs:
             kwargs["path"] = kwargs.pop("url")
         job = Job(index, key, item, method, kwargs)
         if INVALID_LINE in kwargs:

@@ -8,9 +8,10 @@ Not here: the workers (`run`), politeness (`polite_run`).
 
 from __future__ import annotations
 
+import inspect
 import socket
 import warnings
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
     from .politeness import Politeness
 
 __all__ = ["Map", "Result", "gather", "map_requests"]
+
+
+def check_arguments(function: str, given: Mapping[str, Any]) -> None:
+    """Raise the TypeError for arguments that `session.map` or `session.gather` do not take."""
+    taken = inspect.signature(map_requests if function == "map" else gather).parameters
+    unknown = sorted(given.keys() - taken)
+    if unknown:
+        raise TypeError(
+            f"{function}() got unexpected keyword arguments {', '.join(map(repr, unknown))}; "
+            "arguments of requests belong to the session or to a request, as in "
+            f"{{'url': …, {unknown[0]!r}: …}}"
+        )
 
 
 def map_requests(

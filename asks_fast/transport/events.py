@@ -9,7 +9,8 @@ when the exchange is over, each with its own time.
 Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up. The
         phases of `response.timings` are the distances between these events.
 Rules:  no field, no cookie, no password is in an event's text or in the log; URLs are shown
-        without userinfo. A callback that raises is logged and harms no request.
+        without userinfo, and sensitive values of their queries are masked. A callback that raises
+        is logged and harms no request.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import harmless
+from ..sensitive import mask_urls
 
 if TYPE_CHECKING:
     from ..request import PreparedRequest
@@ -48,7 +50,7 @@ class Event:
     def __str__(self) -> str:
         facts = " ".join(f"{name}={value!r}" for name, value in self.facts.items())
         text = f"{self.request.method} {self.request.url}: {self.name} {facts}"
-        return harmless(text.rstrip())
+        return harmless(mask_urls(text.rstrip()))
 
 
 class Teller:

@@ -25,6 +25,7 @@ from typing import Any
 from curio.traps import _io_release, _read_wait, _write_wait
 
 from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest, clip
+from ..sensitive import mask_urls
 from .names import literal_address
 from .route import TlsSettings
 from .sockets import Descriptor
@@ -48,7 +49,7 @@ class TlsError(ConnectionFailed, ssl.SSLError):
         self.reason = getattr(cause, "reason", None) or ""
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+        return mask_urls(str(self.args[0])) if self.args else ""
 
 
 class CertificateError(TlsError, ssl.SSLCertVerificationError):
@@ -103,12 +104,21 @@ def _build(settings: TlsSettings) -> ssl.SSLContext:
     if settings.cert is not None:
         certificate, key, password = settings.cert
         try:
-            context.load_cert_chain(certificate, key, password)
+            context.load_cert_chain(
+                certificate, key, password or partial(_no_password, key or certificate)
+            )
         except OSError as error:  # ssl.SSLError is one
             raise InvalidRequest(
                 f"cert={certificate!r}: no usable client certificate and key ({error})"
             ) from error
     return context
+
+
+def _no_password(file: str) -> str:
+    """Called for an encrypted key without a password; OpenSSL would ask for it on the terminal."""
+    raise InvalidRequest(
+        f"the key in {file!r} is encrypted; give its password: cert=(certificate, key, password)"
+    )
 
 
 def _verifying(verify: bool | str) -> ssl.SSLContext:

@@ -28,7 +28,7 @@ def read(body):
 
 def wire(values, encoding="utf-8"):
     """The body under the boundary `B`, read by the way that the length promises."""
-    length = MultipartSource(values, encoding, boundary="B").length
+    length = MultipartSource(values, encoding, media_type="multipart/form-data; boundary=B").length
     body = curio.run(build_multipart_body, values, encoding, "B")
     assert length in (None, len(body))
     return body
@@ -274,7 +274,7 @@ def test_wrong_values(values):
 
 def test_boundary():
     """Each body has a boundary of its own with 128 random bits."""
-    boundaries = {MultipartSource({}).boundary for _ in range(100)}
+    boundaries = {MultipartSource({}).content_type.partition("=")[2] for _ in range(100)}
     assert len(boundaries) == 100
     assert all(len(bytes.fromhex(boundary)) == 16 for boundary in boundaries)
 
@@ -291,7 +291,9 @@ def test_names_are_escaped():
 @given(name=st.text(), encoding=st.sampled_from(["utf-8", "latin-1", "shift_jis", "iso2022_jp"]))
 def test_any_name(name, encoding):
     """Whatever the name, the head has one line and its quotes end where they should."""
-    body = MultipartSource({name: "v"}, encoding, boundary="B").whole()
+    body = MultipartSource(
+        {name: "v"}, encoding, media_type="multipart/form-data; boundary=B"
+    ).whole()
     head, _, _ = body.partition(b"\r\n\r\n")
     dashes, line = head.split(b"\r\n")
     assert dashes == b"--B"
@@ -336,3 +338,99 @@ def test_type_of_the_whole():
     assert body.content_type.startswith("multipart/related; boundary=")
     with pytest.raises(InvalidRequest, match="image/png"):
         make_body(multipart={"a": "b"}, mimetype="image/png")
+
+
+# -- parts as in other libraries, and what is no part
+
+
+@pytest.mark.parametrize("argument", ["files", "multipart"])
+def test_tuples(argument, tmp_path):
+    """`(name, content[, type[, headers]])` stands wherever a part may, as in requests and httpx."""
+    path = tmp_path / "on-disk.bin"
+    path.write_bytes(b"disk")
+
+    def form():
+        return {
+            "pair": ("a.txt", b"hello"),
+            "typed": ("a.txt", "hellö", "text/x-own"),
+            "plain": ("b", io.BytesIO(b"file"), None),
+            "path": ("c.json", path),
+            "text": ("d.txt", str(path)),
+            "pieces": ("e", iter([b"some ", b"pieces"]), "x/y"),
+            "field": (None, "value"),
+            "headed": ("f", b"{}", "application/json", {"X-Part": "1"}),
+            "named": (None, b"{}", "application/json"),
+            "left out": None,
+        }
+
+    for given_form in (form(), list(form().items())):
+        body = make_body(**{argument: given_form})
+        assert parsed(body) == [
+            ("pair", "a.txt", "text/plain", b"hello"),
+            ("typed", "a.txt", "text/x-own", "hellö".encode()),
+            ("plain", "b", None, b"file"),
+            ("path", "c.json", "application/json", b"disk"),
+            ("text", "d.txt", "text/plain", str(path).encode()),
+            ("pieces", "e", "x/y", b"some pieces"),
+            ("field", None, None, b"value"),
+            ("headed", "f", "application/json", b"{}"),
+            ("named", None, "application/json", b"{}"),
+        ]
+    assert b"X-Part: 1\r\n" in read(make_body(**{argument: {"h": form()["headed"]}}))
+
+
+def test_bytes_as_a_file():
+    """`files=` makes a file part of bytes and of a nameless file, named after the field."""
+    form = {"raw": b"\x00", "buffer": io.BytesIO(b"b"), "text": "no such file"}
+    assert parsed(make_body(files=form)) == [
+        ("raw", "raw", "application/octet-stream", b"\x00"),
+        ("buffer", "buffer", "application/octet-stream", b"b"),
+        ("text", None, None, b"no such file"),
+    ]
+
+
+async def _coroutine():
+    """Nothing to send."""
+
+
+@pytest.mark.parametrize("argument", ["files", "multipart"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        ("a.txt",),
+        (),
+        ("a.txt", b"", "t/t", {}, 5),
+        (b"a.txt", b""),
+        ("a.txt", 7),
+        ("a.txt", None),
+        ["a", "b"],
+        {"a": "b"},
+        {"a"},
+        iter([b"x"]),
+        range(3),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_part(argument, value):
+    """What cannot be a part is refused with what can; its text is not sent as a field."""
+    with pytest.raises(TypeError, match=r"part"):
+        make_body(**{argument: {"f": value}})
+
+
+def test_a_coroutine_is_no_part():
+    """A call that was not awaited is no value."""
+    coroutine = _coroutine()
+    with pytest.raises(TypeError, match="'f' cannot be made from coroutine"):
+        make_body(multipart={"f": coroutine})
+    coroutine.close()
+
+
+def test_boundary_by_hand():
+    """A boundary in `mimetype` is the one of the body; one that is illegal is refused."""
+    for given_type in ('multipart/mixed; boundary="B b"; x=y', "multipart/form-data;Boundary=B"):
+        body = make_body(multipart={"a": "1"}, mimetype=given_type)
+        assert body.content_type == given_type
+        assert [part[3] for part in parsed(body)] == [b"1"]
+    for bad in ('"ends with blank "', "", "x" * 71, '"a\tb"', "a\\b"):
+        with pytest.raises((InvalidRequest, InvalidHeader)):
+            make_body(multipart={"a": "1"}, mimetype=f"multipart/form-data; boundary={bad}")

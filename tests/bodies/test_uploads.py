@@ -116,6 +116,46 @@ async def test_early_answer_and_close(peer, tmp_path):
     assert r.status_code == 413
 
 
+UNMET = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno"
+
+
+@pytest.mark.parametrize(
+    "how", [{"expect_continue": True}, {"headers": {"Expect": "100-continue"}}]
+)
+@pytest.mark.parametrize("kind", ["bytes", "path", "one-shot"])
+@pytest.mark.parametrize("more", [{}, {"retries": 0}, {"stream": True}])
+async def test_refused_expectation(peer, tmp_path, how, kind, more):
+    """After a 417 the request is sent once more without `Expect` (RFC 9110 §10.1.1)."""
+    path = tmp_path / "body"
+    path.write_bytes(b"content")
+    data = {"bytes": b"content", "path": path, "one-shot": iter([b"con", b"tent"])}[kind]
+    server = peer([expect_head(), send(UNMET), close()], [expect(), send(OK)])
+    async with Session(server.url, cookies={"a": "1"}, auth=("user", "pw")) as session:
+        r = await session.put(path="/", data=data, **how, **more)
+        assert r.status_code == 200
+        assert [old.status_code for old in r.history] == [417]
+        async with r:
+            pass
+    first, second = server.requests
+    assert (first.header("expect"), second.header("expect")) == ("100-continue", None)
+    assert second.body == b"content"
+    for name in ("cookie", "authorization"):
+        assert first.header(name) is not None
+        assert first.header(name) == second.header(name)
+
+
+async def test_expectation_refused_twice(peer):
+    """A second 417, and one to a request without `Expect`, is the response."""
+    server = peer([expect_head(), send(UNMET), close()], [repeat(expect(), send(UNMET))])
+    async with Session(server.url) as session:
+        r = await session.put(path="/", data=b"content", expect_continue=True)
+        assert (r.status_code, r.content, len(r.history)) == (417, b"no", 1)
+        for _ in range(2):
+            r = await session.get(path="/")
+            assert (r.status_code, r.content, len(r.history)) == (417, b"no", 0)
+    assert len(server.requests) == 4
+
+
 @pytest.mark.parametrize("status", [307, 308])
 async def test_redirect_replays(peer, tmp_path, status):
     """307 and 308 send the body again, whole."""

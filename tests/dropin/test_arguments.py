@@ -98,6 +98,56 @@ async def test_unknown_names() -> None:
         DSession(ko=1)
 
 
+MISTAKES = {
+    "timout": "did you mean 'timeout'",
+    "allow_redirects": "did you mean 'follow_redirects'",
+    "proxies": "did you mean 'proxy'",
+    "content": "did you mean 'data'",
+    "verify_ssl": "did you mean 'verify'",
+    "heders": "did you mean 'headers'",
+    "max_redirect": "did you mean 'max_redirects'",
+    "connect_timeout": "did you mean 'connection_timeout'",
+    "idle_timeout": "'idle_timeout' is an argument of sessions",
+}
+
+
+@pytest.mark.parametrize(("name", "hint"), MISTAKES.items())
+async def test_what_was_meant(name: str, hint: str) -> None:
+    """A name that is close, or that other libraries use, is answered with ours."""
+    said = rf"\(\) got unexpected keyword arguments '{name}'; {hint}"
+    given: dict[str, Any] = {name: 1}
+    async with DSession() as session:
+        with pytest.raises(TypeError, match=f"^request{said}"):
+            await session.get("http://h/", **given)
+        with pytest.raises(TypeError, match=f"^prepare{said}"):
+            session.prepare("GET", "http://h/", **given)
+    with pytest.raises(TypeError, match=f"^request{said}"):
+        await asks_fast.get("http://h/", **given)
+    if "sessions" not in hint and name not in ("heders", "content"):
+        with pytest.raises(TypeError, match=f"^HSession{said}"):
+            HSession("http://h", **given)
+
+
+async def test_arguments_in_the_wrong_place() -> None:
+    """An argument of requests given to a session, `map` or `gather` is answered with its place."""
+    with pytest.raises(TypeError, match=r"^DSession\(\).*'data' is an argument of requests"):
+        DSession(data="x")  # type: ignore[call-arg]
+    async with DSession() as session:
+        with pytest.raises(TypeError, match=r"^map\(\) .*'timeout'; .* belong to the session"):
+            session.map(["http://h/"], timeout=1)
+        with pytest.raises(TypeError, match=r"^gather\(\) got unexpected .*'window'"):
+            await session.gather(["http://h/"], window=1)
+
+
+@pytest.mark.parametrize("value", [(3, 5), [3, 5], "3", True])
+async def test_a_pair_of_timeouts(value: Any) -> None:
+    """The pair that requests takes is answered with `Timeouts`."""
+    with pytest.raises(InvalidRequest, match=r"asks_fast\.Timeouts\(connect=…, read=…\)"):
+        await asks_fast.get("http://127.0.0.1:1/", timeout=value)
+    with pytest.raises(InvalidRequest, match=r"asks_fast\.Timeouts"):
+        DSession(timeout=value)
+
+
 async def test_connections_is_the_most_open_ever(peer: Any) -> None:
     """`connections` bounds what is open; requests beyond it wait in the order they came."""
     server: Peer = peer(SERVING)
@@ -239,6 +289,25 @@ async def test_files_and_multipart(app_server: Server, tmp_path: Path) -> None:
     data = response.json()["data"]
     assert f'name="a"\r\n\r\n{path}' in data
     assert data.count('filename="nöte.txt"') == 2
+
+
+@pytest.mark.parametrize("name", ["content-type", "Content-Type"])
+async def test_multipart_with_its_type_by_hand(app_server: Server, name: str) -> None:
+    """A hand-written multipart type gets the boundary of the body; another type is refused."""
+    for kind in ("multipart/form-data", 'multipart/form-data; boundary="own one"'):
+        for of_session in (False, True):
+            fields = {name: kind}
+            async with HSession(app_server.url, headers=fields if of_session else {}) as session:
+                headers = {} if of_session else fields
+                r = await session.post("/post", multipart={"a": "1"}, headers=headers)
+            sent = r.json()["headers"]["content-type"]
+            assert sent.startswith(kind)
+            boundary = sent.partition("boundary=")[2].strip('"')
+            assert r.json()["data"].startswith(f"--{boundary}\r\n")
+    with pytest.raises(InvalidRequest, match="cannot have the type 'application/json'"):
+        await asks_fast.post(
+            app_server.url, files={"a": "1"}, headers={"Content-Type": "application/json"}
+        )
 
 
 @pytest.mark.parametrize(

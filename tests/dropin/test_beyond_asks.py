@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import pickle
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.peer import MakePeer
 from support.servers import Server, application
-from support.steps import FOREVER, SERVING, close, expect, repeat, send
+from support.steps import FOREVER, OK, SERVING, close, expect, repeat, send
 
 import asks_fast
 from asks_fast import DSession, HSession, NetrcAuth, Retry, ServerClosedConnectionError, Timeouts
@@ -246,3 +247,34 @@ async def test_history_of_an_error(peer: MakePeer) -> None:
         with pytest.raises(ConnectionFailed) as refused:
             await session.get("http://127.0.0.1:1/")
         assert list(refused.value.history) == []
+
+
+async def test_netrc_and_the_user_of_the_url(peer: MakePeer, tmp_path: Path) -> None:
+    """`auth=` counts before the URL, the URL before netrc: only an entry of its user is taken."""
+    path = tmp_path / "netrc"
+    path.write_text(
+        "machine 127.0.0.1 login bob password b0b\n"
+        "machine 127.0.0.1 login alice password al1ce\n"
+        "default login carol password c4rol\n"
+    )
+    server = peer([repeat(expect(), send(OK))])
+    netrc, field = NetrcAuth(path), {"Authorization": "Bearer own"}
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        ("", {"auth": netrc}, "alice:al1ce"),
+        ("bob@", {"auth": netrc}, "bob:b0b"),
+        ("alice@", {"auth": netrc}, "alice:al1ce"),
+        ("carol@", {"auth": netrc}, "carol:c4rol"),
+        ("dave@", {"auth": netrc}, "dave:"),
+        ("bob:url@", {"auth": netrc}, "bob:url"),
+        ("bob:url@", {"auth": ("eve", "given")}, "eve:given"),
+        ("bob:url@", {}, "bob:url"),
+    ]
+    async with DSession() as session:
+        for user, given, _ in cases:
+            await session.get(server.url.replace("//", f"//{user}"), **given)
+        for user in ("", "bob:url@"):
+            await session.get(server.url.replace("//", f"//{user}"), auth=netrc, headers=field)
+    sent = [request.header("authorization") for request in server.requests]
+    pairs = [b64decode(str(value).removeprefix("Basic ")).decode() for value in sent[:-2]]
+    assert pairs == [pair for _, _, pair in cases]
+    assert sent[-2:] == ["Bearer own"] * 2

@@ -166,11 +166,11 @@ async def test_expect_continue(peer: MakePeer) -> None:
     assert server.requests[0].header("expect") == "100-continue"
     assert server.requests[0].body == b"x" * 1000
 
-    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
     server = peer([expect_head(), send(refusal), stall()], SERVING)
     async with HSession(server.url) as session:
         response = await session.post(data=b"secret body", expect_continue=True)
-        assert response.status_code == 417
+        assert response.status_code == 413
         assert (await session.get(timeout=60)).text == "ok"
     assert b"secret body" not in bytes(server.connections[0].received)
 

@@ -244,7 +244,9 @@ async def test_secrets_stay(doubled: bool, peer: MakePeer) -> None:
     server = peer([expect(), to(f"{other.url}/x"), FOREVER])
     headers: Any = list(SECRETS.items())
     if doubled:
-        headers += [(name.upper(), f"{value} again") for name, value in headers]
+        headers += [
+            (name.upper(), f"{value} again") for name, value in headers if name != "Authorization"
+        ]
     async with DSession(connections=2) as session:
         await session.get(server.url, headers=headers, secret_headers=["x-api-key"])
     assert len(other.requests) == 1
@@ -264,7 +266,7 @@ async def test_proxy_credentials_without_an_http_proxy(proxy: str | None, peer: 
         for _ in range(2):
             with pytest.raises(InvalidRequest, match="proxy="):
                 await session.get(headers=PROXY_FIELD, proxy=proxy)
-        with pytest.raises(InvalidRequest, match="more than one"):
+        with pytest.raises(InvalidRequest, match="only once"):
             await session.get(headers={"Proxy-Authorization": ["a", "b"]}, proxy=server.url)
         with pytest.raises(InvalidRequest, match="can be sent"):
             await session.get(headers={"Proxy-Authorization": "a\nb"}, proxy=server.url)

@@ -339,7 +339,7 @@ async def test_expect_100_continue(peer: MakePeer) -> None:
             expect_body(),
             send(OK),
             expect_head(),
-            send(b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"),
+            send(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"),
         ],
         ANSWERING,
     )
@@ -348,6 +348,6 @@ async def test_expect_100_continue(peer: MakePeer) -> None:
         assert [status for status, _ in first.interim] == [100]
         assert (await session.post(data=b"second", expect_continue=0.01)).status_code == 200
         assert [request.body for request in server.requests] == [b"first", b"second"]
-        assert (await session.post(data=b"third", expect_continue=60.0)).status_code == 417
+        assert (await session.post(data=b"third", expect_continue=60.0)).status_code == 413
         assert session.pool_stats()["open"] == 0
         assert bytes(server.connections[0].unread) == b""

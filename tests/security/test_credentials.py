@@ -45,11 +45,13 @@ class KeyAuth(PreResponseAuth):
         return {"X-Own-Key": SECRET}
 
 
+WELL_KNOWN = ("X-Api-Key", "x-auth-token", "Private-Token", "X-Vault-Token", "X-Goog-Api-Key")
+
 GIVEN: dict[str, dict[str, Any]] = {
     "Authorization": {"headers": {"Authorization": BASIC}},
     "lower case": {"headers": {"authorization": BASIC, "cookie": f"sid={SECRET}"}},
     "shouted": {"headers": {"AUTHORIZATION": BASIC, "COOKIE": f"sid={SECRET}"}},
-    "twice": {"headers": [("Authorization", BASIC), ("authorization", f"Bearer {SECRET}")]},
+    "twice": {"headers": [("X-Api-Key", SECRET), ("x-api-key", f"Bearer {SECRET}")]},
     "list of cookies": {"headers": {"Cookie": [f"a={SECRET}", f"b={SECRET}"]}},
     "bytes": {"headers": [(b"Authorization", BASIC.encode())]},
     "cookies": {"cookies": {"sid": SECRET}},
@@ -57,7 +59,8 @@ GIVEN: dict[str, dict[str, Any]] = {
     "pair": {"auth": ("user", SECRET)},
     "bearer": {"auth": BearerAuth(SECRET)},
     "own class": {"auth": KeyAuth()},
-    "named by the user": {"headers": {"X-Api-Key": SECRET}, "secret_headers": ["x-API-key"]},
+    "named by the user": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-MINE"]},
+    **{name: {"headers": {name: SECRET}} for name in WELL_KNOWN},
 }
 
 
@@ -93,6 +96,105 @@ async def test_session_defaults_stay_too(peer: Callable[..., Peer]) -> None:
         await session.get()
     assert carries_secret(first.requests[0])
     assert not carries_secret(other.requests[0])
+
+
+OF_A_SESSION: dict[str, dict[str, Any]] = {
+    "auth": {"auth": ("user", SECRET)},
+    "netrc style": {"auth": KeyAuth()},
+    "cookies": {"cookies": {"sid": SECRET}},
+    "params": {"params": {"api_key": SECRET, "page": 1}},
+    "pairs": {"params": [("access_token", SECRET), ("page", 1)]},
+    "text": {"params": f"page=1&sig={SECRET}"},
+    "Authorization": {"headers": {"authorization": BASIC, "X-Other": "yes"}},
+    "Cookie": {"headers": {"Cookie": f"sid={SECRET}"}},
+    "token": {"headers": {"X-Auth-Token": SECRET}},
+    "listed": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-mine"]},
+}
+
+
+@pytest.mark.parametrize("given", OF_A_SESSION.values(), ids=OF_A_SESSION.keys())
+@pytest.mark.parametrize("more", [{}, {"timeout": 30}, {"persist_cookies": True}])
+async def test_an_absolute_url_gets_nothing_of_the_base(
+    peer: Callable[..., Peer], given: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """Credentials of a session with a base stay there, also the second time and in `map`."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    async with HSession(base.url, connections=4, **given, **more) as session:
+        for _ in range(2):
+            await session.get(path="/a")
+            await session.get(f"{base.url}/b")
+            await session.get(f"{other.url}/c")
+            await session.gather([f"{other.url}/d", f"{base.url}/e"])
+            await session.send(session.prepare("GET", f"{other.url}/f"))
+    assert [request.target[:2] for request in other.requests] == ["/c", "/d", "/f"] * 2
+    assert not any(carries_secret(request) for request in other.requests)
+    assert len(base.requests) == 6
+    assert all(carries_secret(request) for request in base.requests)
+    if "params" in given:
+        assert all(request.target.endswith("?page=1") for request in other.requests)
+    if "X-Other" in given.get("headers", {}):
+        assert all(request.header("x-other") == "yes" for request in other.requests)
+
+
+async def test_what_a_call_gives_goes_to_its_url(peer: Callable[..., Peer]) -> None:
+    """Credentials given with an absolute URL are for that URL, whatever the base."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    given = [{"auth": ("user", SECRET)}, {"headers": {"X-Api-Key": SECRET}}]
+    async with HSession(base.url, auth=("own", "pw"), headers={"X-Api-Key": "own"}) as session:
+        for one in given:
+            await session.get(other.url, **one)
+    assert all(carries_secret(request) for request in other.requests)
+    assert [q.header("x-api-key") for q in other.requests] == [None, SECRET]
+    assert other.requests[1].header("authorization") is None
+
+
+@pytest.mark.parametrize("of_the_call", [False, True])
+async def test_auth_off_domain_of_a_session(peer: Callable[..., Peer], of_the_call: bool) -> None:
+    """`auth_off_domain=True` lets `auth` of the session go to any URL, and nothing else."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    allowed = {"auth_off_domain": True}
+    more = {} if of_the_call else allowed
+    headers = {"X-Api-Key": "k"}
+    async with HSession(base.url, auth=("user", SECRET), headers=headers, **more) as session:
+        await session.get(other.url, **(allowed if of_the_call else {}))
+    assert other.requests[0].header("authorization") == BASIC
+    assert other.requests[0].header("x-api-key") is None
+
+
+async def test_from_an_https_base_down_to_http(peer: Callable[..., Peer]) -> None:
+    """`auth_off_domain=True` does not let `auth` go from https down to http."""
+    other = peer([expect(), send(OK)])
+    async with HSession(
+        "https://localhost", auth=("user", SECRET), auth_off_domain=True
+    ) as session:
+        await session.get(other.url)
+    assert not carries_secret(other.requests[0])
+
+
+async def test_host_and_proxy_credentials_stay_too(peer: Callable[..., Peer]) -> None:
+    """A `Host` of a session with a base, and its credentials for a proxy, stay with the base."""
+    proxy = peer([repeat(expect(), send(OK))])
+    headers = {"Host": "virtual.test", "Proxy-Authorization": BASIC}
+    async with HSession("http://a.test", proxy=proxy.url, headers=headers) as session:
+        await session.get("/")
+        await session.get("http://b.test/")
+    assert [q.header("host") for q in proxy.requests] == ["virtual.test", "b.test"]
+    assert [q.header("proxy-authorization") for q in proxy.requests] == [BASIC, None]
+
+
+async def test_a_session_without_base_tells_every_host(peer: Callable[..., Peer]) -> None:
+    """`DSession(auth=…)` means every host: it has no origin that the credentials belong to."""
+    servers = [peer([expect(), send(OK)]) for _ in range(2)]
+    async with DSession(auth=("user", SECRET)) as session:
+        for server in servers:
+            await session.get(server.url)
+    assert all(carries_secret(server.requests[0]) for server in servers)
+
+
+async def test_one_name_is_no_list_of_names() -> None:
+    """`secret_headers="X-Mine"` would be five names of one letter: refused."""
+    with pytest.raises(InvalidRequest, match="list of field names"):
+        DSession(secret_headers="X-Mine")
 
 
 async def test_user_and_password_of_a_url(peer: Callable[..., Peer]) -> None:
@@ -314,6 +416,33 @@ async def test_the_redirect_limit_is_exact(
     assert len(caught.value.history) == limit
 
 
+async def test_errors_mask_tokens_in_urls(peer: Callable[..., Peer]) -> None:
+    """No text of an error shows the token in a query, by a template or not, nor does a repr."""
+    nonsense = send(b"nonsense\r\n\r\n")
+    server = peer([expect(), send(OK), expect(), nonsense], [expect(), nonsense])
+    place = f"/there?page=1&access_token={SECRET}"
+    second = peer([expect(), send(moved(place))], [expect(), send(OK)])
+    caught: list[BaseException] = []
+    async with HSession(server.url) as session:
+        await session.get("/")
+        for given in (
+            {"params": {"sig": SECRET, "n": 1}},
+            {"params": {"sig": SECRET}, "path": "x"},
+        ):
+            with pytest.raises(asks.AsksException) as error:
+                await session.get(timeout=5, retries=0, **given)
+            caught.append(error.value)
+    async with DSession() as session:
+        with pytest.raises(TooManyRedirects) as redirected:
+            await session.get(second.url + "/?jwt=" + SECRET, max_redirects=0)
+        caught.append(redirected.value)
+        request = session.prepare("GET", second.url + place)
+    assert all("=***" in str(error) for error in caught)
+    assert "page=1&access_token=***" in str(caught[-1])
+    for text in (repr(request), *map(str, caught), *map(repr, caught)):
+        assert SECRET not in text
+
+
 async def test_no_referer(peer: Callable[..., Peer]) -> None:
     """`Referer` is never made up, by no redirect; a given one goes as it was given."""
     other = peer([repeat(expect(), send(OK))])
@@ -327,15 +456,18 @@ async def test_no_referer(peer: Callable[..., Peer]) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["//evil.test/x", "http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
+    ["//evil.test/x", "/http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
 )
 async def test_a_path_changes_no_host(peer: Callable[..., Peer], path: str) -> None:
-    """`path=` is a path, whatever it looks like, also the second time (CVE-2022-35949)."""
+    """A path changes no host, whatever it looks like, also as a relative URL (CVE-2022-35949)."""
     server = peer([repeat(expect(), send(OK))])
     async with HSession(server.url) as session:
         await session.get()
         await session.get(path=path)
         await session.get(path="/" + path)
+        await session.get(path)
+        await session.get("/" + path)
+    assert len(server.requests) == 5
     for request in server.requests:
         assert request.header("host") == f"127.0.0.1:{server.port}"
         assert request.target.startswith("/")

@@ -14,9 +14,10 @@ from typing import Any
 import curio
 import pytest
 from support.peer import MakePeer, Peer
-from support.steps import OK, close, expect, reset, send, stall
+from support.steps import OK, close, expect, repeat, reset, send, stall
 from support.sweep import sweep
 
+import asks_fast
 from asks_fast import errors
 from asks_fast.errors import ConnectionFailed, ConnectivityError, InvalidRequest
 from asks_fast.transport.connect import Connector
@@ -330,6 +331,38 @@ async def test_a_client_certificate(
             await ask(sock)
     finally:
         sock.close()
+
+
+@pytest.mark.parametrize("password", [None, "", b"", lambda: "s3cret", "s3cret", "wrong"])
+@pytest.mark.parametrize("is_one_file", [False, True])
+async def test_an_encrypted_key(
+    password: Any, is_one_file: bool, tls_peer: MakePeer, ca_file: str, tmp_path: Path
+) -> None:
+    """An encrypted key without its password is an error that says so, and never a prompt."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    identity = trustme.CA().issue_cert("client@example.test")
+    key = form.load_pem_private_key(identity.private_key_pem.bytes(), None)
+    encrypted = key.private_bytes(
+        form.Encoding.PEM,
+        form.PrivateFormat.TraditionalOpenSSL,
+        form.BestAvailableEncryption(b"s3cret"),
+    )
+    chain, key_file = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(identity.cert_chain_pems[0].bytes() + (encrypted if is_one_file else b""))
+    key_file.write_bytes(encrypted)
+    cert = (chain, None if is_one_file else key_file, password)
+    server = tls_peer([repeat(expect(), send(OK))])
+    async with asks_fast.HSession(
+        f"https://localhost:{server.port}", verify=ca_file, cert=cert
+    ) as session:
+        if password in (None, "", b"", "wrong"):
+            why = "no usable" if password == "wrong" else r"encrypted; give its password"
+            file = chain if is_one_file or password == "wrong" else key_file
+            with pytest.raises(InvalidRequest, match=rf"{file.name}.*{why}"):
+                await session.get("/")
+        else:
+            assert (await session.get("/")).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["verify", "cert"])

@@ -94,7 +94,7 @@ def test_user_stays_with_the_authority() -> None:
         ("http://h/", "asks/test/", "1", "/asks/test/1"),
         ("http://h/", "//asks//", "//1", "/asks/1"),
         ("http://h", "e", "//evil/x", "/e/evil/x"),
-        ("http://h", "", "http://evil/", "/http://evil/"),
+        ("http://h", "", "/http://evil/", "/http://evil/"),
         ("http://h/api", "", "", "/api"),
         ("http://h/api/", "", "", "/api/"),
         ("http://h/api/", "v1", "x/", "/api/v1/x/"),
@@ -119,13 +119,14 @@ def test_join_path(base: str, endpoint: str | None, path: str | None, target: st
         ("http://h#f", "", ""),
         ("http://h", "e?q", "p"),
         ("http://h", "e\n", ""),
+        ("http://h", "", "http://evil/"),
         ("http://h", "", "\x00"),
         ("http://h", "", "#\r\n"),
         ("http://h", "", "é" * 65536),
     ],
 )
 def test_join_path_refused(base: str, endpoint: str, path: str) -> None:
-    """A base with a query or fragment, text behind a query, and control characters are errors."""
+    """A base or text with a query before it, absolute URLs and control characters are refused."""
     with pytest.raises(InvalidURL):
         join_path(parse_url(base), endpoint, path)
 
