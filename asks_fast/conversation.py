@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "tracker_of"]
 
+_DEFAULT_POLICY = Retry(attempts=0)
 SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -66,6 +67,7 @@ class Conversation:
         self._cookie: str | bytes | None = None  # the field that was made of them last
         self._auth = self._find_auth()
         self._history: list[BaseResponse] = []
+        self._original = request
         self._budget = Budget(self._options.timeout, spent)
         self._attempts = 0
         self._tries = 0  # of them, those of this hop
@@ -109,13 +111,16 @@ class Conversation:
                 tell = teller(self._request)
                 if tell is not None:
                     tell("again", status=response.status_code, url=str(following.url))
+                pause = self._redirect_delay(response)
                 await self._pass_over(response)
                 response = tried = None
                 self._tries = 0
                 is_hop = following is not self._request
                 self._request = following
                 if is_hop and hops.gates:
-                    await hops.ask(self, str(following.url))
+                    await hops.ask(self, str(following.url), pause)
+                if pause > 0:
+                    await self._budget.spend(following, curio.sleep(pause))
             return await self._finish(response)
         except BaseException:
             await self._drop(response)
@@ -137,6 +142,7 @@ class Conversation:
                 error.attempts = self._attempts
                 pause = self._pause(error=error)
                 if pause is None:
+                    error.can_replay = self._original.can_replay
                     raise
             else:
                 try:
@@ -166,17 +172,15 @@ class Conversation:
         """Seconds until the next try that the user's policy wants; None when it wants none."""
         if self._retry is None or not self._request.can_replay:
             return None
-        return self._retry.delay_before_next(
-            Attempt(
-                self._tries,
-                self._request.method,
-                was_sent=not getattr(error, "unsent", False),
-                error=error,
-                response=response,
-                status=None if response is None else response.status_code,
-                retry_after=None if response is None else response.headers.get("retry-after"),
-            )
-        )
+        attempt = Attempt.of(self._tries, self._request.method, error=error, response=response)
+        return self._retry.delay_before_next(attempt)
+
+    def _redirect_delay(self, response: BaseResponse) -> float:
+        """Seconds to wait before following a redirect (RFC 9110 §10.2.3)."""
+        if response.status_code not in REDIRECTS:
+            return 0.0
+        policy = self._retry or _DEFAULT_POLICY
+        return policy.requested_delay(response.headers.get("retry-after")) or 0.0
 
     async def _try(self, request: PreparedRequest) -> BaseResponse:
         stream = self._options.stream or self._options.callback is not None

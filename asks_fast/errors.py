@@ -165,9 +165,11 @@ class ConnectivityError(AsksException):
     """No exchange with the server could be made or finished.
 
     `attempts`: how many exchanges were begun for the request, retries and redirects included.
+    `can_replay`: whether the request, body included, can be sent again as it was given.
     """
 
     attempts = 1
+    can_replay = True
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):

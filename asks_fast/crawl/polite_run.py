@@ -12,6 +12,7 @@ Not here: whose turn it is (`schedule`), how fast (`politeness`).
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from time import monotonic
 from typing import Any
@@ -26,7 +27,7 @@ from ..http_utils import retry_after as seconds_asked
 from .jobs import Job, Result, host_of, prepare
 from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness
 from .robots import RobotsCache
-from .run import Run, is_worth_repeating, pause_before
+from .run import Run, retry_delay
 from .schedule import FORBIDDEN, GO, Scheduler
 
 __all__ = ["PoliteRun"]
@@ -41,6 +42,8 @@ class PoliteRun(Run):
         super().__init__(*args)
         options: Politeness = args[-1]
         self.options = options
+        longest = min(self.retries.max_retry_after, options.max_pause)
+        self.retries = dataclasses.replace(self.retries, max_retry_after=longest)
         self.scheduler = Scheduler(options)
         self.robots = RobotsCache(self.fetch_robots, options.user_agent) if options.robots else None
         self.fed = 0  # items read from the input
@@ -287,19 +290,18 @@ class PoliteRun(Run):
             if job.held is not None and outcome == FINE:  # its turn comes, at whatever host it is
                 self.taken -= 1
                 job.host = host_of(job.held.url)
-                self.scheduler.push_first(job, now)
+                self.scheduler.push(job, now, now + min(job.held.delay, self.options.max_pause))
         if result is None:  # it is held
             await self.wake_worker()
             await self.poke_timer()
             return None
-        again = job.attempts <= self.retries and is_worth_repeating(job, result)
-        if again:  # back into the schedule before anybody can take the run for ended
-            wait = max(pause_before(job.attempts), min(retry_after or 0.0, self.options.max_pause))
+        delay = retry_delay(self.retries, job, result)
+        if delay is not None:  # back into the schedule before anybody can take the run for ended
             self.taken -= 1
             job.host = host_of(self.url_of(job))  # from the start, wherever redirects had led
-            self.scheduler.push(job, now, now + wait)
+            self.scheduler.push(job, now, now + delay)
         await self.poke_timer()
-        return None if again else result
+        return result if delay is None else None
 
     async def is_welcome(self, job: Job) -> bool:
         """robots.txt allows it; fetched first if need be."""

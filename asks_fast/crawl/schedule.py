@@ -57,13 +57,11 @@ class Scheduler:
         self._later: list[tuple[float, int, Job]] = []  # jobs to be repeated, not before a time
         self._tickets = count()
 
-    def push_first(self, job: Job, now: float) -> None:
-        """A job that was begun comes back, for a host that may be another: ahead of its others."""
-        self.pending += 1
-        self._enqueue(job, now, first=True)
-
     def push(self, job: Job, now: float, not_before: float | None = None) -> None:
-        """A job comes in; `not_before` holds it back (a repetition)."""
+        """Add a job, to be started at `not_before` or later (a retry, a delayed redirect).
+
+        A job that is held before a redirect goes ahead of the other jobs of its host.
+        """
         self.pending += 1
         if not_before is not None and not_before > now:
             heapq.heappush(self._later, (not_before, next(self._tickets), job))
@@ -164,7 +162,7 @@ class Scheduler:
             entry.host.next_at = max(entry.host.next_at, now + entry.host.floor)
         self._place(entry, now)
 
-    def _enqueue(self, job: Job, now: float, first: bool = False) -> None:
+    def _enqueue(self, job: Job, now: float) -> None:
         name = job.host
         entry = self._busy.get(name)
         if entry is None:
@@ -172,7 +170,7 @@ class Scheduler:
             if entry is None:
                 entry = _Entry(name, Host(self.options, gated=self.options.robots))
             self._busy[name] = entry
-        if first:
+        if job.held is not None:
             entry.queue.appendleft(job)
         else:
             entry.queue.append(job)

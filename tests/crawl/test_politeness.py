@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from asks_fast.crawl.politeness import (
     TokenBucket,
 )
 from asks_fast.crawl.schedule import GO, LEFT_ALONE, Scheduler
+from asks_fast.hops import Held
 
 
 def job(host: str, index: int = 0) -> Job:
@@ -208,7 +210,8 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
             return 1
         hops -= 1
         one.host = data.draw(st.sampled_from(hosts))
-        scheduler.push_first(one, now)
+        one.held = Held(cast(Any, None), "")
+        scheduler.push(one, now)
         return 0
 
     for _ in range(4000):
