@@ -100,6 +100,13 @@ def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
 @click.option("--per-host", default=8, show_default=True, help="Most per host; 0: no limit.")
 @click.option("--rate", type=rate, metavar="RATE", help="Requests per second in all (5, 100/m).")
 @click.option("--host-rate", type=rate, metavar="RATE", help="Requests per second to one host.")
+@click.option(
+    "--burst",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Requests that --rate and --host-rate let start at once.",
+)
 @click.option("--delay", default=0.0, help="Least seconds between two requests to one host.")
 @click.option("--retries", default=2, show_default=True, help="After connection errors, 429, 50x.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds for one request.")
@@ -173,6 +180,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         host_connections=given["per_host"] or None,
         rate=given["rate"],
         host_rate=given["host_rate"],
+        burst=given["burst"],
         delay=given["delay"],
         retries=given["retries"],
         failures=given["failures"],

@@ -28,6 +28,7 @@ from .ledger import KeySet, Ledger, key_of
 from .mapping import Map, map_requests
 from .options import FetchOptions
 from .pages import Fetched, PageSession
+from .rate_limit import RateLimit
 from .tally import Tally
 
 __all__ = ["Fetch", "LedgerWriter", "OutputError", "StreamWriter", "is_ours"]
@@ -165,8 +166,13 @@ class Fetch:
         pages: PageSession | None = None,
         on_result: Callable[[Fetched], None] | None = None,
         share: tuple[int, int] | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
-        """`share`: (which, of how many): only the hosts that fall to this process."""
+        """`share`: (which, of how many): only the hosts that fall to this process.
+
+        `rate_limit`: the one that it shares with the others.
+        """
+        self.rate_limit = rate_limit
         self.options = options
         self.pages = pages or PageSession(session, options)
         self.source = source
@@ -190,7 +196,7 @@ class Fetch:
             _Fresh(self),
             concurrency=self.options.connections,
             retries=self.options.retries,
-            politeness=self.options.politeness(),
+            politeness=self.options.politeness(self.rate_limit),
         )
         self._results = mapped
         try:

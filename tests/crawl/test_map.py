@@ -253,7 +253,7 @@ async def test_stop_finishes_what_is_under_way() -> None:
 
 
 async def test_repeats_what_is_safe() -> None:
-    """`retries` repeats after connection errors; a POST only if nothing of it can have been sent."""
+    """`retries` repeats after connection errors; a POST only if nothing of it was sent."""
     tries: dict[str, int] = {}
 
     def answer(url: str) -> Any:
@@ -284,7 +284,7 @@ async def test_fewer_items_than_workers() -> None:
 @pytest.mark.parametrize("bad", [{"concurrency": 0}, {"window": 0}, {"retries": -1}])
 def test_bad_numbers(bad: dict[str, int]) -> None:
     """Numbers that make no sense fail at the call."""
-    with pytest.raises(ValueError, match="at least 1|0 or more"):
+    with pytest.raises(ValueError, match=r"at least 1|0 or more"):
         map_requests(TableSession(), [], **bad)  # type: ignore[arg-type]
 
 

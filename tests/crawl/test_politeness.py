@@ -16,7 +16,6 @@ from asks_fast.crawl.politeness import (
     SLOW,
     Host,
     Politeness,
-    TokenBucket,
 )
 from asks_fast.crawl.schedule import GO, LEFT_ALONE, Scheduler
 from asks_fast.hops import Held
@@ -44,30 +43,6 @@ def job(host: str, index: int = 0) -> Job:
 def test_host_of(url: str, host: str) -> None:
     """The politeness key is the lower-case host, with a port that is not the scheme's own."""
     assert host_of(url) == host
-
-
-def test_bucket_bursts_then_keeps_the_rate() -> None:
-    """`burst` tokens at once, then one every 1/rate seconds."""
-    bucket = TokenBucket(2.0, 3)
-    for _ in range(3):
-        assert bucket.ready_at(10.0) == 10.0
-        bucket.take()
-    assert bucket.ready_at(10.0) == pytest.approx(10.5)
-    assert bucket.ready_at(10.5) == 10.5
-
-
-@given(rate=st.floats(0.1, 1000), burst=st.integers(1, 20), start=st.floats(0, 1e7))
-def test_bucket_never_gives_more_than_its_rate(rate: float, burst: int, start: float) -> None:
-    """Over any stretch of time: at most burst + rate times seconds tokens."""
-    bucket = TokenBucket(rate, burst)
-    now = start
-    for taken in range(1, 60):
-        at = bucket.ready_at(now)
-        assert at >= now
-        now = at
-        assert bucket.ready_at(now) == now
-        bucket.take()
-        assert taken <= burst + rate * (now - start) + 1e-3 * taken
 
 
 def test_delay_between_starts() -> None:
