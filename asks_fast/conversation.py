@@ -20,7 +20,14 @@ import curio
 from . import hops, interception
 from ._hotpath import Connection, Turn, read_on
 from .auth import AuthBase, BasicAuth, PostResponseAuth
-from .errors import ConnectivityError, InvalidURL, TooManyRedirects, UnreplayableBody, clip
+from .errors import (
+    ConnectivityError,
+    InvalidURL,
+    ResponseTooLarge,
+    TooManyRedirects,
+    UnreplayableBody,
+    clip,
+)
 from .passing_over import REDIRECTS, pass_over, statuses_to_stop_at
 from .request import AuthView, PreparedRequest
 from .response_objects import BaseResponse, Response, StreamResponse
@@ -104,6 +111,7 @@ class Conversation:
                 if following is None:
                     try:
                         await self._read_on(response)
+                        self._check_size(response)
                     except ConnectivityError as error:
                         response, tried = None, error
                         continue
@@ -198,9 +206,6 @@ class Conversation:
         self, request: PreparedRequest, response: BaseResponse, stream: bool
     ) -> None:
         fresh, self._fresh = self._fresh, False
-        stops_at = None
-        if not stream and interception.current is None:
-            stops_at = statuses_to_stop_at(self._options, self._auth, self._retry)
         used = await self._transport.send(
             request,
             response,
@@ -208,12 +213,26 @@ class Conversation:
             turn=self._turn,
             stream=stream,
             fresh=fresh,
-            stops_at=stops_at,
+            stops_at=statuses_to_stop_at(self._options, self._auth, self._retry),
         )
         if not stream:
             self._stopped = None if response.is_complete else used
+            if self._stopped is not None and self._needs_body(response):
+                most = self._options.max_body
+                await self._read_on(response, -1 if most is None else most)
         elif isinstance(response, StreamResponse):
             response.attach(used)
+
+    def _needs_body(self, response: BaseResponse) -> bool:
+        """Whether other code must see the body before it is known what follows the response."""
+        if interception.current is not None:
+            return True
+        if self._retry is not None and self._retry.predicate is not None:
+            return True
+        auth = self._auth
+        return (
+            response.status_code == 401 and isinstance(auth, PostResponseAuth) and auth.reads_body
+        )
 
     def _settle(self, request: PreparedRequest, response: BaseResponse) -> None:
         response.request = request
@@ -358,11 +377,26 @@ class Conversation:
             await self._budget.spend(self._request, pass_over(response, self._stopped))
             self._told(response)
 
-    async def _read_on(self, response: BaseResponse) -> None:
-        """Read what is left of an answer that leads nowhere else."""
+    def _check_size(self, response: BaseResponse) -> None:
+        """Raise `ResponseTooLarge` if the body of the final response exceeds `max_body`."""
+        if response.is_complete:
+            return
+        if isinstance(response, StreamResponse):
+            if self._turn.connection is not None:
+                self._turn.connection.apply_body_limit()
+            return
+        error = ResponseTooLarge(
+            f"{response.method} {response.url}: the body has more than "
+            f"max_body={self._options.max_body} bytes"
+        )
+        error.status_code, error.headers = response.status_code, response.headers
+        raise error
+
+    async def _read_on(self, response: BaseResponse, most: int = -1) -> None:
+        """Read what is left of an answer that leads nowhere else, or at most `most` bytes."""
         if self._stopped is not None:
             try:
-                await self._budget.spend(self._request, read_on(self._stopped, response))
+                await self._budget.spend(self._request, read_on(self._stopped, response, most))
             except ConnectivityError as error:
                 await self._drop(response)
                 tell = teller(self._request)

@@ -126,7 +126,13 @@ class HeadTooLarge(BadHttpResponse):
 
 
 class ResponseTooLarge(BadHttpResponse):
-    """The body, as sent or as decompressed, grew beyond the limit set for it."""
+    """The body, as sent or as decompressed, grew beyond the limit set for it.
+
+    `status_code` and `headers` are those of the response, None where `max_body` was not the limit.
+    """
+
+    status_code: int | None = None
+    headers: Any = None
 
 
 class DecodingError(BadHttpResponse, ValueError):

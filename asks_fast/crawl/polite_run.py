@@ -21,7 +21,7 @@ from curio import current_task, sleep, timeout_after
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
-from ..errors import CircuitOpen, ConnectivityError
+from ..errors import CircuitOpen, ConnectivityError, ResponseTooLarge
 from ..hops import Held, gates
 from ..http_utils import retry_after as seconds_asked
 from .jobs import Job, Result, host_of, prepare
@@ -336,10 +336,10 @@ def is_ours(session: Any) -> bool:
 
 def judge(result: Result) -> tuple[str, float | None]:
     """What a result says of its host, and the seconds it asks us to wait."""
-    if result.error is not None:
-        return (FAILED if isinstance(result.error, ConnectivityError) else FINE), None
-    response = result.response
-    if response.status_code in (429, 503):
+    if isinstance(result.error, ConnectivityError):
+        return FAILED, None
+    response = result.error if isinstance(result.error, ResponseTooLarge) else result.response
+    if response is not None and response.status_code in (429, 503):
         value = response.headers.get("retry-after")
         return SLOW, seconds_asked(value, time.time())
     return FINE, None

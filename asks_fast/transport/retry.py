@@ -23,6 +23,7 @@ from ..errors import (
     ConnectTimeout,
     InvalidRequest,
     PoolTimeout,
+    ResponseTooLarge,
     TotalTimeout,
 )
 
@@ -58,7 +59,8 @@ class Attempt:
         cls, number: int, method: str, *, error: BaseException | None = None, response: Any = None
     ) -> Attempt:
         """Describe the outcome of attempt `number`: its response or its error."""
-        source = response if response is not None else getattr(error, "response", None)
+        # An error may have a response: of a proxy, or one whose body is too large to be given.
+        source = response if response is not None else getattr(error, "response", None) or error
         headers = getattr(source, "headers", None)
         if isinstance(headers, tuple):  # of a proxy that refused a tunnel
             values = [value for name, value in headers if name.lower() == "retry-after"]
@@ -71,7 +73,7 @@ class Attempt:
             was_sent=not getattr(error, "unsent", False),
             error=error,
             response=response,
-            status=getattr(response, "status_code", None),
+            status=getattr(source, "status_code", None),
             retry_after=retry_after,
             can_replay=_can_replay(response if error is None else error),
         )
@@ -156,7 +158,7 @@ class Retry:
             verdict = self.predicate(attempt)
             if verdict is not None:
                 return verdict
-        if attempt.error is not None:
+        if attempt.error is not None and not isinstance(attempt.error, ResponseTooLarge):
             return self.connection_errors and self._is_worth_repeating(attempt)
         return attempt.status in self.statuses and attempt.method in self.methods
 
