@@ -199,7 +199,9 @@ class Conversation:
         if interception.current is None:
             await over_the_wire()
         else:  # whoever stands in, or looks on, gets bodies whole
-            await interception.current.exchange(request, response, over_the_wire)
+            # Without a socket nothing else lets other tasks and time-outs have their turn.
+            await self._budget.spend(request, curio.sleep(0))
+            await interception.current.exchange(request, response, over_the_wire, self._budget)
         return response
 
     async def _send_over_the_wire(

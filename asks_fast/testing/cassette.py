@@ -95,7 +95,7 @@ class Cassette(Intercepting):
         if not self._replays:
             self._write()
 
-    async def exchange(self, request: Any, response: Any, forward: Forward) -> None:
+    async def exchange(self, request: Any, response: Any, forward: Forward, budget: Any) -> None:
         """What a session calls in place of a real exchange."""
         what = await seen(request) if _can_be_read_twice(request) else await _without_body(request)
         masked = self._masked_request(what)
@@ -128,7 +128,10 @@ class Cassette(Intercepting):
         return {
             "method": request.method,
             "url": mask.url(request.url),
-            "headers": mask.fields(request.headers),
+            "headers": mask.fields(
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in request.headers.raw
+            ),
             "body": _written(mask.body(request.body, request.header("content-type"))),
         }
 

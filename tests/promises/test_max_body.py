@@ -73,6 +73,11 @@ def sent(lead: bytes, size: int, how: str, apart: bool) -> list[Step]:
     return [*steps, close()] if how == "until close" else steps
 
 
+async def read(response: Any) -> None:
+    """Read a streamed body to its end."""
+    await response.body.read()
+
+
 @pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("lead", LEADING)
 @pytest.mark.parametrize("framing", ["length", "chunks", "until close"])
@@ -141,8 +146,7 @@ async def test_the_final_response_is_limited(
     async with HSession(server.url, max_body=LIMIT) as session:
         await session.get()
         with pytest.raises(ResponseTooLarge, match="GET http") as caught:
-            r = await session.get(path="/", **asked, **how)
-            await r.body.read()  # type: ignore[attr-defined]
+            await read(await session.get(path="/", **asked, **how))
         assert caught.value.status_code == int(head[9:12])
         nothing_under_way(session)
         await server.all_closed()
