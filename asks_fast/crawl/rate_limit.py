@@ -24,7 +24,7 @@ from contextlib import contextmanager
 
 __all__ = ["RateLimit", "SharedRateLimit"]
 
-WINDOW = 1.01  # seconds; above one because requests may bunch by milliseconds on their way
+WINDOW = 1.004  # seconds; above one because requests may bunch by milliseconds on their way
 MAX_LATENESS = 1.0  # seconds; beyond that, nobody was waiting and nothing is made up for
 TOLERANCE = 1e-9  # seconds; `now + (at - now)` may round to just before `at`
 
