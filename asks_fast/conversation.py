@@ -23,6 +23,7 @@ from .errors import (
     AsksException,
     ConnectivityError,
     InvalidURL,
+    ResponseTooLarge,
     TooManyRedirects,
     UnreplayableBody,
     clip,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from .transport.dispatch import Transport
 
 __all__ = ["Conversation", "tracker_of"]
+
+_DEFAULT_POLICY = Retry(attempts=0)
 
 
 class Conversation:
@@ -71,6 +74,7 @@ class Conversation:
         self._cookie: str | bytes | None = None  # the field that was made of them last
         self._auth = self._find_auth()
         self._history: list[BaseResponse] = []
+        self._original = request
         self._budget = Budget(self._options.timeout, spent)
         self._attempts = 0
         self._tries = 0  # of them, those of this hop
@@ -109,6 +113,7 @@ class Conversation:
                 if following is None:
                     try:
                         await self._read_on(response)
+                        self._check_size(response)
                     except ConnectivityError as error:
                         response, tried = None, error
                         continue
@@ -116,13 +121,16 @@ class Conversation:
                 tell = teller(self._request)
                 if tell is not None:
                     tell("again", status=response.status_code, url=str(following.url))
+                pause = self._redirect_delay(response)
                 await self._pass_over(response)
                 response = tried = None
                 self._tries = 0
                 is_hop = following is not self._request
                 self._request = following
                 if is_hop and hops.gates:
-                    await hops.ask(self, str(following.url))
+                    await hops.ask(self, str(following.url), pause)
+                if pause > 0:
+                    await self._budget.spend(following, curio.sleep(pause))
             return await self._finish(response)
         except BaseException as error:
             await self._drop(response)
@@ -148,6 +156,7 @@ class Conversation:
                 error.attempts = self._attempts
                 pause = self._pause(error=error)
                 if pause is None:
+                    error.can_replay = self._original.can_replay
                     raise
             else:
                 try:
@@ -177,17 +186,15 @@ class Conversation:
         """Seconds until the next try that the user's policy wants; None when it wants none."""
         if self._retry is None or not self._request.can_replay:
             return None
-        return self._retry.delay_before_next(
-            Attempt(
-                self._tries,
-                self._request.method,
-                was_sent=not getattr(error, "unsent", False),
-                error=error,
-                response=response,
-                status=None if response is None else response.status_code,
-                retry_after=None if response is None else response.headers.get("retry-after"),
-            )
-        )
+        attempt = Attempt.of(self._tries, self._request.method, error=error, response=response)
+        return self._retry.delay_before_next(attempt)
+
+    def _redirect_delay(self, response: BaseResponse) -> float:
+        """Seconds to wait before following a redirect (RFC 9110 §10.2.3)."""
+        if response.status_code not in REDIRECTS:
+            return 0.0
+        policy = self._retry or _DEFAULT_POLICY
+        return policy.requested_delay(response.headers.get("retry-after")) or 0.0
 
     async def _try(self, request: PreparedRequest) -> BaseResponse:
         stream = self._options.stream or self._options.callback is not None
@@ -198,16 +205,15 @@ class Conversation:
         if interception.current is None:
             await over_the_wire()
         else:  # whoever stands in, or looks on, gets bodies whole
-            await interception.current.exchange(request, response, over_the_wire)
+            # Without a socket nothing else lets other tasks and time-outs have their turn.
+            await self._budget.spend(request, curio.sleep(0))
+            await interception.current.exchange(request, response, over_the_wire, self._budget)
         return response
 
     async def _send_over_the_wire(
         self, request: PreparedRequest, response: BaseResponse, stream: bool
     ) -> None:
         fresh, self._fresh = self._fresh, False
-        stops_at = None
-        if not stream and interception.current is None:
-            stops_at = statuses_to_stop_at(self._options, self._auth, self._retry)
         used = await self._transport.send(
             request,
             response,
@@ -215,12 +221,26 @@ class Conversation:
             turn=self._turn,
             stream=stream,
             fresh=fresh,
-            stops_at=stops_at,
+            stops_at=statuses_to_stop_at(self._options, self._auth, self._retry),
         )
         if not stream:
             self._stopped = None if response.is_complete else used
+            if self._stopped is not None and self._needs_body(response):
+                most = self._options.max_body
+                await self._read_on(response, -1 if most is None else most)
         elif isinstance(response, StreamResponse):
             response.attach(used)
+
+    def _needs_body(self, response: BaseResponse) -> bool:
+        """Whether other code must see the body before it is known what follows the response."""
+        if interception.current is not None:
+            return True
+        if self._retry is not None and self._retry.predicate is not None:
+            return True
+        auth = self._auth
+        return (
+            response.status_code == 401 and isinstance(auth, PostResponseAuth) and auth.reads_body
+        )
 
     def _settle(self, request: PreparedRequest, response: BaseResponse) -> None:
         response.request = request
@@ -375,11 +395,26 @@ class Conversation:
             await self._budget.spend(self._request, pass_over(response, self._stopped))
             self._told(response)
 
-    async def _read_on(self, response: BaseResponse) -> None:
-        """Read what is left of an answer that leads nowhere else."""
+    def _check_size(self, response: BaseResponse) -> None:
+        """Raise `ResponseTooLarge` if the body of the final response exceeds `max_body`."""
+        if response.is_complete:
+            return
+        if isinstance(response, StreamResponse):
+            if self._turn.connection is not None:
+                self._turn.connection.apply_body_limit()
+            return
+        error = ResponseTooLarge(
+            f"{response.method} {response.url}: the body has more than "
+            f"max_body={self._options.max_body} bytes"
+        )
+        error.status_code, error.headers = response.status_code, response.headers
+        raise error
+
+    async def _read_on(self, response: BaseResponse, most: int = -1) -> None:
+        """Read what is left of an answer that leads nowhere else, or at most `most` bytes."""
         if self._stopped is not None:
             try:
-                await self._budget.spend(self._request, read_on(self._stopped, response))
+                await self._budget.spend(self._request, read_on(self._stopped, response, most))
             except ConnectivityError as error:
                 await self._drop(response)
                 tell = teller(self._request)

@@ -160,7 +160,13 @@ class HeadTooLarge(BadHttpResponse):
 
 
 class ResponseTooLarge(BadHttpResponse):
-    """The body, as sent or as decompressed, grew beyond the limit set for it."""
+    """The body, as sent or as decompressed, grew beyond the limit set for it.
+
+    `status_code` and `headers` are those of the response, None where `max_body` was not the limit.
+    """
+
+    status_code: int | None = None
+    headers: Any = None
 
 
 class DecodingError(BadHttpResponse, ValueError):
@@ -199,9 +205,11 @@ class ConnectivityError(AsksException):
     """No exchange with the server could be made or finished.
 
     `attempts`: how many exchanges were begun for the request, retries and redirects included.
+    `can_replay`: whether the request, body included, can be sent again as it was given.
     """
 
     attempts = 1
+    can_replay = True
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):

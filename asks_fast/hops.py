@@ -28,10 +28,11 @@ gates: dict[Any, Callable[[str], bool]] = {}  # task → whether a hop to this U
 class Held(Exception):
     """A conversation was stopped before its next hop: `await conversation.run()` goes on."""
 
-    def __init__(self, conversation: Conversation, url: str) -> None:
+    def __init__(self, conversation: Conversation, url: str, delay: float = 0.0) -> None:
         super().__init__(f"held before {url}")
         self.conversation = conversation
         self.url = url
+        self.delay = delay  # seconds that the redirect asks to wait
 
     @property
     def history(self) -> list[BaseResponse]:
@@ -39,8 +40,11 @@ class Held(Exception):
         return self.conversation._history
 
 
-async def ask(conversation: Conversation, url: str) -> None:
-    """Raise `Held` if the gate of this task, where there is one, does not let it go on."""
+async def ask(conversation: Conversation, url: str, delay: float = 0.0) -> None:
+    """Raise `Held` if the gate of this task, where there is one, does not let it go on.
+
+    `delay` is the number of seconds that the redirect asks to wait.
+    """
     gate = gates.get(await curio.current_task())
     if gate is not None and gate(url):
-        raise Held(conversation, url)
+        raise Held(conversation, url, delay)

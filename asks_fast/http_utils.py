@@ -11,6 +11,7 @@ Not here: the decoding of text (charsets.py), decompression (decoding.py; the ge
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -229,7 +230,7 @@ def _safe_name(name: str) -> str | None:
 
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_UTC_NAMES = frozenset(["gmt", "utc", "ut", "z"])
+_UTC_NAMES = frozenset(["gmt", "utc", "ut", "z", "+0000"])
 
 
 def parse_http_date(text: str) -> float | None:
@@ -272,17 +273,29 @@ def _number(digits: str) -> int:
     return int(digits)
 
 
+_MAX_RETRY_AFTER = 10_000  # characters of the field that are parsed
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+
+
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait that a Retry-After asks for, 0 at least; None if it says nothing readable.
+    """Return the seconds that a Retry-After field asks to wait, or None if it cannot be parsed.
+
+    Seconds may have a fraction (`2.0`). If the field was sent several times, the longest wait
+    counts. A date in the past gives 0.0.
 
     Args:
-        now: seconds since 1970, by the clock that the date is compared with.
+        value: the field value; repeated fields joined by commas.
+        now: seconds since 1970, by the clock that a date is compared with.
     """
-    value = (value or "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:12])  # more digits than that: beyond any cap
-    date = parse_http_date(value)
-    return None if date is None else max(0.0, date - now)
+    waits: list[float] = []
+    # A date is cut at its comma too: its weekday alone says nothing, the rest is a date by itself.
+    for part in (value or "")[:_MAX_RETRY_AFTER].split(","):
+        text = part.strip()
+        if _SECONDS.fullmatch(text):
+            waits.append(float(text[:12]))  # more digits than that exceed every limit
+        elif (date := parse_http_date(text)) is not None:
+            waits.append(max(0.0, date - now))
+    return max(waits, default=None)
 
 
 # -- what asks had in this module

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from .request import PreparedRequest
     from .response_objects import BaseResponse
+    from .transport.dispatch import Budget
 
 __all__ = ["Interceptor", "current"]
 
@@ -25,10 +26,13 @@ class Interceptor(Protocol):
         request: PreparedRequest,
         response: BaseResponse,
         forward: Callable[[], Awaitable[None]],
+        budget: Budget,
     ) -> None:
         """Fill in `response` (`assume`), or let the wire do it by `await forward()`.
 
-        What it raises reaches the caller as if the wire had failed so.
+        `budget` is what is left of the request's `timeout`: `forward` takes its time from it by
+        itself, and whatever else waits must do so by `budget.spend`. What it raises reaches the
+        caller as if the wire had failed so.
         """
 
 

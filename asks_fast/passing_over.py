@@ -2,10 +2,11 @@
 
 Facts:  the connection of such an answer is worth something, its body is not: to read a short rest
         costs less than to connect again, a long one more, and an endless one never ends.
-Rules:  at most `MOST_BYTES` and `MOST_SECONDS`, then the connection is closed. A rest that breaks
-        off or does not come is left as well; one that breaks the rules of HTTP or `max_body` is an
-        error here too, or it would depend on what comes together with the head. The `content` of
-        what was left raises. Who must see bodies to decide gets them whole.
+Rules:  at most `MOST_BYTES`, `MOST_SECONDS` and `max_body`, then the connection is closed. A rest
+        that breaks off or does not come is left as well; one that breaks the rules of HTTP is an
+        error here too, or it would depend on what comes together with the head. `max_body` is an
+        error only in a response that no other request follows. The `content` of what was left
+        raises. Code that must see bodies to decide gets them whole, unless they exceed `max_body`.
 Not here: what an answer leads to (`conversation`); the reading itself (`src_pyx/on_the_way.pyx`).
 """
 
@@ -18,7 +19,7 @@ import curio
 
 from ._hotpath import Connection, read_on
 from .auth import PostResponseAuth
-from .errors import ConnectivityError
+from .errors import ConnectivityError, ResponseTooLarge
 from .stream_body import StreamBody
 
 if TYPE_CHECKING:
@@ -38,12 +39,10 @@ _USUAL = REDIRECTS | {407, 408, 417}
 
 def statuses_to_stop_at(
     options: RequestOptions, auth: AuthBase | None, retry: Retry | None
-) -> Container[int] | None:
-    """Of which answers the head is to be looked at before the body is read; None for none."""
-    if retry is not None and retry.predicate is not None:
-        return None
+) -> Container[int]:
+    """Of which answers the head is to be looked at before the body is read."""
     statuses = _USUAL if options.follow_redirects is not False else _USUAL - REDIRECTS
-    if isinstance(auth, PostResponseAuth) and not auth.reads_body:
+    if isinstance(auth, PostResponseAuth):
         statuses |= {401}
     return statuses if retry is None else statuses | retry.statuses
 
@@ -75,6 +74,8 @@ async def _drain(response: BaseResponse, body: StreamBody) -> None:
                 kept += chunk
             if read > MOST_BYTES:
                 break
+    except ResponseTooLarge:
+        pass
     finally:
         await body.close()
         if response.keeps_framing:

@@ -80,8 +80,10 @@ def make_plan(
     limit = seconds(options.timeout)
     retry = Retry.of(options.retries) if "retries" in options.explicit else None
     stops_at = statuses_to_stop_at(options, None, retry)
-    if limit is None or stops_at is None or options.pool_timeout is not None:
+    if limit is None or options.pool_timeout is not None:
         return None
+    if retry is not None and retry.predicate is not None:
+        return None  # it judges every response
     if min(options.read_timeout or 1.0, options.write_timeout or 1.0) < 1.0:
         return None  # the keeper would have to be told
     fields = _hotpath.render_fields([("Host", request.url.authority), *layers.pairs()])

@@ -162,7 +162,10 @@ class StreamBody:
         self._wire += len(piece)
         limit = self._response._option("max_body", None)
         if limit is not None and self._wire > limit:
-            raise ResponseTooLarge(f"the body has more than max_body={limit} bytes")
+            error = ResponseTooLarge(f"the body has more than max_body={limit} bytes")
+            error.status_code = self._response.status_code
+            error.headers = self._response.headers
+            raise error
         return piece
 
     async def close(self) -> None:

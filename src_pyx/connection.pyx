@@ -74,7 +74,6 @@ cdef class Connection:
     cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER, LIMIT
     cdef bint inside                # a task is in `exchange` or `read_piece`
     cdef bint sending               # the request is not out yet
-    cdef object stops_at            # statuses at whose head the exchange stops; None for none
     cdef bint last                  # the request asked for the connection to be closed after it
     cdef bint cut_short             # the request was not sent to its end: never to be reused
     cdef bint answered              # a byte of the answer came
@@ -297,13 +296,14 @@ cdef class Connection:
             return END
         self.answered = True
         if reader.state != EXPECT_HEAD:
-            return reader.digest(scratch.data, came)
+            found = reader.digest(scratch.data, came)
+            return HEAD if reader.is_too_large else found
         if self.response.clocked and self.response.spoke == 0.0:
             self.response.spoke = self.seen_at
         found = reader.digest(scratch.data, came)
         if found != MORE:
             self.fill_in()
-        return found
+        return HEAD if reader.is_too_large else found
 
     cdef void fill_in(self):
         """The head is there: tell the response."""
@@ -472,6 +472,17 @@ cdef class Connection:
                 await heir.wake
             raise
 
+    def apply_body_limit(self):
+        """Apply `max_body` to a streamed body that no other request follows.
+
+        Raises `ResponseTooLarge` if the body is known to be larger.
+        """
+        try:
+            self.reader.apply_limit()
+        except errors.ResponseTooLarge as error:
+            self.explain(error, self.response)
+            raise
+
     async def discard(self):
         """Leave a streamed body unread: close, and give the place to the next in line.
 
@@ -502,7 +513,7 @@ cdef class Connection:
     cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
                     bint last, stops_at, bint strict) noexcept:
         self.response = response
-        self.stops_at = stops_at
+        self.reader.followup_statuses = stops_at
         self.reader.headless = headless
         self.reader.max_body = max_body
         self.reader.strict = response.strict = strict
@@ -526,7 +537,8 @@ cdef class Connection:
 
     cdef bint must_stop(self) except -1:
         """Whether this answer needs a look at its head before its body is read (on_the_way.pyx)."""
-        return self.stops_at is not None and self.reader.status in self.stops_at
+        cdef Reader reader = self.reader
+        return reader.followup_statuses is not None and reader.status in reader.followup_statuses
 
     cdef Waiter finish(self):
         """The answer is complete: back to the pool, or closed if it can't be reused."""

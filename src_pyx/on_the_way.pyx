@@ -9,7 +9,7 @@
 async def read_on(Connection connection not None, ResponseCore response not None, long long most=-1):
     """Read the body of an answer at whose head the exchange stopped, to its end.
 
-    With `most`, only if it ends within so many bytes: else the connection is closed, the response has
+    With `most`, only if it ends within so many bytes, and within `max_body`: else the connection is closed, the response has
     what came of its body, and never is complete. Raises as `exchange` does; then, and when it is
     cancelled at any point, the connection is closed and its place given to the next in line.
     """
@@ -21,7 +21,9 @@ async def read_on(Connection connection not None, ResponseCore response not None
             raise connection.broken(None)
         connection.inside = True
         connection.seen_at = now()
-        while found == HEAD and (most < 0 or (reader.got <= most and reader.length <= most)):
+        if most < 0:
+            reader.apply_limit()
+        while found == HEAD and not reader.is_too_large and (most < 0 or (reader.got <= most and reader.length <= most)):
             if most < 0 and reader.length - reader.got >= DIRECT_FROM:
                 response.body = await _read_directly(connection)
                 found = END

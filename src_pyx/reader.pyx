@@ -38,6 +38,8 @@ cdef class Reader:
     cdef long long length           # of the body, or UNTIL_CLOSE, CHUNKED
     cdef long long got              # bytes of the body so far
     cdef long long max_body
+    cdef object followup_statuses   # of responses whose body has no limit until `apply_limit`; or None
+    cdef bint is_too_large          # such a body exceeds `max_body`
     cdef long long framed           # bytes of a chunked body as fed, chunk framing and all
     cdef long long framing          # of them, those since the last byte of the body
     cdef Chunks chunks              # where in the framing of a chunked body we are
@@ -70,7 +72,7 @@ cdef class Reader:
         if self.strict != self.parsers_are_strict:
             self.change_parsers()
         self.state = EXPECT_HEAD
-        self.spent = self.surplus = self.continues = self.unshown = False
+        self.spent = self.surplus = self.continues = self.unshown = self.is_too_large = False
         self.head = self.piece = None
         self.pieces = self.interim = None
         self.held = self.raw_chunks = None
@@ -260,10 +262,24 @@ cdef class Reader:
 
     cdef int check_size(self, long long size) except -1:
         if 0 <= self.max_body < size:
-            raise errors.ResponseTooLarge(
-                f"the body has {'at least ' if self.length < 0 else ''}{size} bytes, "
-                f"max_body is {self.max_body}"
-            )
+            if self.followup_statuses is None or self.status not in self.followup_statuses:
+                raise self.too_large(size)
+            self.is_too_large = True
+        return 0
+
+    cdef object too_large(self, long long size):
+        error = errors.ResponseTooLarge(
+            f"the body has {'at least ' if self.length < 0 else ''}{size} bytes, "
+            f"max_body is {self.max_body}"
+        )
+        error.status_code, error.headers = self.status, table_of(self.head)
+        return error
+
+    cdef int apply_limit(self) except -1:
+        """Apply `max_body` to this response after all: no other request follows it."""
+        self.followup_statuses = None
+        if self.is_too_large:
+            raise self.too_large(self.length if self.length >= 0 else self.got)
         return 0
 
     cdef int digest_body(self, char *data, Py_ssize_t length) except -1:

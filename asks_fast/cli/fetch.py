@@ -116,6 +116,13 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
     help="Limit for the server's silence; 0: no limit.",
 )
 @click.option(
+    "--burst",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Requests that --rate and --host-rate let start at once.",
+)
+@click.option(
     "--failures",
     default=10,
     show_default=True,
@@ -210,6 +217,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         host_connections=given["per_host"] or None,
         rate=given["rate"],
         host_rate=given["host_rate"],
+        burst=given["burst"],
         delay=given["delay"],
         retries=given["retries"],
         failures=given["failures"],

@@ -31,6 +31,7 @@ from .local_errors import NotWritten, is_local_error, local_errors
 from .mapping import Map, map_requests
 from .options import FetchOptions
 from .pages import Fetched, PageSession
+from .rate_limit import RateLimit
 from .tally import Tally
 
 __all__ = ["Fetch", "LedgerWriter", "OutputError", "StreamWriter", "is_ours"]
@@ -182,8 +183,13 @@ class Fetch:
         pages: PageSession | None = None,
         on_result: Callable[[Fetched], None] | None = None,
         share: tuple[int, int] | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
-        """`share`: (which, of how many): only the hosts that fall to this process."""
+        """`share`: (which, of how many): only the hosts that fall to this process.
+
+        `rate_limit`: the one that it shares with the others.
+        """
+        self.rate_limit = rate_limit
         self.options = options
         self.pages = pages or PageSession(session, options)
         self.source = source
@@ -208,7 +214,7 @@ class Fetch:
             _Fresh(self),
             concurrency=self.options.connections,
             retries=self.options.retries,
-            politeness=self.options.politeness(),
+            politeness=self.options.politeness(self.rate_limit),
         )
         self._results = mapped
         try:

@@ -19,6 +19,7 @@ from curio import spawn
 from curio.errors import TaskCancelled
 from curio.io import Socket
 
+from ..transport.retry import Retry
 from .jobs import Result, SessionLike
 from .run import Run
 
@@ -49,7 +50,7 @@ def map_requests(
     concurrency: int | None = None,
     ordered: bool = False,
     window: int | None = None,
-    retries: int = 0,
+    retries: int | Retry = 0,
     politeness: Politeness | None = None,
 ) -> Map:
     """Results of many requests, as they complete.
@@ -63,9 +64,9 @@ def map_requests(
         ordered: results in the order of the input instead of as they complete.
         window: most items taken from the input whose results were not taken yet; default four
             times `concurrency`. The reader may be that far behind.
-        retries: further tries of a request that ended in a `ConnectivityError` or a 429, 502,
-            503 or 504, with growing pauses; methods that are not idempotent are not repeated.
-            On top of what the session itself repeats.
+        retries: a `Retry` policy, or for short the number of its `attempts`: further tries after
+            a `ConnectivityError` or a 429, 502, 503 or 504, with growing pauses or after the time
+            that `Retry-After` names. On top of what the session itself repeats.
         politeness: limits per host, robots.txt, circuit breaker; default none.
 
     Returns: an async iterator of `Result`, and an async context manager that closes it.
@@ -92,7 +93,7 @@ async def gather(
     requests: Iterable[Any] | AsyncIterable[Any],
     *,
     concurrency: int | None = None,
-    retries: int = 0,
+    retries: int | Retry = 0,
     politeness: Politeness | None = None,
 ) -> list[Result]:
     """The results of a few requests, in the order asked; arguments as in `map_requests`."""
@@ -121,7 +122,7 @@ class Map:
         concurrency: int | None = None,
         ordered: bool = False,
         window: int | None = None,
-        retries: int = 0,
+        retries: int | Retry = 0,
         politeness: Politeness | None = None,
     ) -> None:
         self._watch: socket.socket | None = None  # closing it tells that the reader is gone
@@ -129,17 +130,18 @@ class Map:
             concurrency = int(getattr(session, "connections", 0) or 20)
         if window is None:
             window = 4 * concurrency
-        if concurrency < 1 or window < 1 or retries < 0:
+        if concurrency < 1 or window < 1:
             raise ValueError(
-                "concurrency and window must be at least 1 and retries not negative, found "
-                f"concurrency={concurrency}, window={window}, retries={retries}"
+                "concurrency and window must be at least 1, found "
+                f"concurrency={concurrency}, window={window}"
             )
+        policy = retries if isinstance(retries, Retry) else Retry(attempts=retries)
         kind: type[Run] = Run
         if politeness is not None:
             from .polite_run import PoliteRun
 
             kind = PoliteRun
-        self._run = kind(session, requests, concurrency, ordered, window, retries, politeness)
+        self._run = kind(session, requests, concurrency, ordered, window, policy, politeness)
 
     def __aiter__(self) -> Self:
         return self

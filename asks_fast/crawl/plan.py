@@ -22,6 +22,7 @@ from .ledger import Ledger
 from .options import FetchOptions
 from .pages import Fetched, PageSession
 from .partial_files import remove_abandoned
+from .rate_limit import RateLimit
 
 __all__ = ["Plan", "make_session", "run_in_kernel"]
 
@@ -95,8 +96,12 @@ class Plan:
         session: Any,
         source: Iterable[Any] | AsyncIterable[Any],
         on_result: Callable[[Fetched], None] | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> tuple[Fetch, Ledger | None]:
-        """The run itself, ready to go, and the ledger to close after it."""
+        """The run itself, ready to go, and the ledger to close after it.
+
+        `rate_limit`: the one that this process shares with others.
+        """
         form = self.format()
         ledger: Ledger | None = None
         writer: LedgerWriter | StreamWriter
@@ -119,6 +124,7 @@ class Plan:
             pages=pages,
             on_result=on_result,
             share=self.share,
+            rate_limit=rate_limit,
         )
         return made, ledger
 

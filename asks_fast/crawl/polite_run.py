@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import time
 from time import monotonic
 from typing import Any
@@ -22,7 +23,13 @@ from curio import current_task, sleep, timeout_after
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
-from ..errors import AsksException, CircuitOpen, ConnectivityError, InvalidRequest
+from ..errors import (
+    AsksException,
+    CircuitOpen,
+    ConnectivityError,
+    InvalidRequest,
+    ResponseTooLarge,
+)
 from ..hops import Held, gates
 from ..http_utils import retry_after as seconds_asked
 from ..urls import add_params, parse_url
@@ -30,7 +37,7 @@ from .jobs import Job, Result, host_of, prepare
 from .politeness import FAILED, FINE, SLOW, UNSENT, Politeness
 from .robots import RobotsCache
 from .robots_fetch import RobotsFetcher
-from .run import Run, is_worth_repeating, pause_before
+from .run import Run, retry_delay
 from .schedule import FORBIDDEN, GO, Scheduler
 
 __all__ = ["PoliteRun"]
@@ -45,6 +52,8 @@ class PoliteRun(Run):
         super().__init__(*args)
         options: Politeness = args[-1]
         self.options = options
+        longest = min(self.retries.max_retry_after, options.max_pause)
+        self.retries = dataclasses.replace(self.retries, max_retry_after=longest)
         self.scheduler = Scheduler(options)
         self.robots: RobotsCache | None = None
         if options.robots:
@@ -309,19 +318,18 @@ class PoliteRun(Run):
             if job.held is not None and outcome == FINE:  # its turn comes, at whatever host it is
                 self.taken -= 1
                 job.host = host_of(job.held.url)
-                self.scheduler.push_first(job, now)
+                self.scheduler.push(job, now, now + min(job.held.delay, self.options.max_pause))
         if result is None:  # it is held
             await self.wake_worker()
             await self.poke_timer()
             return None
-        again = job.attempts <= self.retries and is_worth_repeating(job, result)
-        if again:  # back into the schedule before anybody can take the run for ended
-            wait = max(pause_before(job.attempts), min(retry_after or 0.0, self.options.max_pause))
+        delay = retry_delay(self.retries, job, result)
+        if delay is not None:  # back into the schedule before anybody can take the run for ended
             self.taken -= 1
             job.host = host_of(self.url_of(job))  # from the start, wherever redirects had led
-            self.scheduler.push(job, now, now + wait)
+            self.scheduler.push(job, now, now + delay)
         await self.poke_timer()
-        return None if again else result
+        return result if delay is None else None
 
     async def is_welcome(self, job: Job) -> bool:
         """robots.txt allows it; fetched first if need be."""
@@ -343,10 +351,10 @@ def is_ours(session: Any) -> bool:
 
 def judge(result: Result) -> tuple[str, float | None]:
     """What a result says of its host, and the seconds it asks us to wait."""
-    if result.error is not None:
-        return (FAILED if isinstance(result.error, ConnectivityError) else FINE), None
-    response = result.response
-    if response.status_code in (429, 503):
+    if isinstance(result.error, ConnectivityError):
+        return FAILED, None
+    response = result.error if isinstance(result.error, ResponseTooLarge) else result.response
+    if response is not None and response.status_code in (429, 503):
         value = response.headers.get("retry-after")
         return SLOW, seconds_asked(value, time.time())
     return FINE, None

@@ -1,21 +1,23 @@
 """How fast one host, and all hosts together, may be asked.
 
-Options (`Politeness`), the token bucket, and what is known of one host (`Host`): when its next
-request may start, how many may be under way, whether it is left alone. All of it is arithmetic
-on a clock that is passed in; times are seconds of a monotonic clock.
+Options (`Politeness`), and what is known of one host (`Host`): when its next request may start,
+how many may be under way, whether it is left alone. All of it is arithmetic on a clock that is
+passed in; times are seconds of a monotonic clock.
 
 Facts:  429 and 503 mean "slower" (RFC 6585 §4, RFC 9110 §15.6.4), `Retry-After` says how much.
 Rules:  one congestion counts once: requests sent before a slow-down do not slow down again.
         What a server asks for is bounded: `max_pause`.
-Not here: queues and turns (`schedule`), robots.txt (`robots`), waiting.
+Not here: rates (`rate_limit`), queues and turns (`schedule`), robots.txt (`robots`), waiting.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["FAILED", "FINE", "SLOW", "UNSENT", "Host", "Politeness", "TokenBucket"]
+from .rate_limit import RateLimit
+
+__all__ = ["FAILED", "FINE", "SLOW", "UNSENT", "Host", "Politeness"]
 
 FINE, SLOW, FAILED, UNSENT = "fine", "slow", "failed", "unsent"
 
@@ -24,8 +26,10 @@ FINE, SLOW, FAILED, UNSENT = "fine", "slow", "failed", "unsent"
 class Politeness:
     """Limits for bulk requests. The defaults limit nothing but react to what hosts say.
 
-    `rate`, `burst`: requests per second of the whole run, and how many may come at once.
-    `host_rate`, `host_burst`: the same per host. `host_concurrency`: most under way per host.
+    `rate`, `burst`: requests per second of the whole run on average, and how many may come at
+    once; no second has more than `rate + burst`. `host_rate`, `host_burst`: the same per host.
+    `rate_limit`: an object that keeps `rate`, for runs of several processes that share one.
+    `host_concurrency`: most under way per host.
     `delay`: least seconds between the starts of two requests to a host.
     `max_pause`: longest pause in seconds a `Retry-After` or crawl-delay can make us take.
     `failures`: connection failures in a row that open a host's circuit (0: never);
@@ -46,6 +50,7 @@ class Politeness:
     robots: bool = False
     user_agent: str = "asks-fast"
     lookahead: int = 10_000
+    rate_limit: RateLimit | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense; ValueError names the field and what was found."""
@@ -59,31 +64,6 @@ class Politeness:
         for name in ("delay", "max_pause", "failures", "reset"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)!r}")
-
-
-class TokenBucket:
-    """Holds up to `burst` tokens, gains `rate` a second; a request takes one."""
-
-    __slots__ = ("burst", "rate", "tokens", "updated")
-
-    def __init__(self, rate: float, burst: int = 1) -> None:
-        self.rate = rate
-        self.burst = burst
-        self.tokens = float(burst)
-        self.updated = -math.inf  # clock of the last look
-
-    def ready_at(self, now: float) -> float:
-        """When a token is there: `now` if one is there already."""
-        if now > self.updated:
-            gained = (now - self.updated) * self.rate
-            self.tokens = min(float(self.burst), self.tokens + gained)
-            self.updated = now
-        # A hair below one counts: `now + missing / rate` may round to just before the token.
-        return now if self.tokens >= 1.0 - 1e-6 else now + (1.0 - self.tokens) / self.rate
-
-    def take(self) -> None:
-        """Take one token; the caller asked `ready_at` first."""
-        self.tokens -= 1.0
 
 
 class Host:
@@ -108,7 +88,7 @@ class Host:
     def __init__(self, options: Politeness, gated: bool = False) -> None:
         self.options = options
         self.bucket = (
-            TokenBucket(options.host_rate, options.host_burst) if options.host_rate else None
+            RateLimit(options.host_rate, options.host_burst) if options.host_rate else None
         )
         self.under_way = 0
         self.limit = float(options.host_concurrency or math.inf)  # halved when told to slow down
@@ -141,7 +121,7 @@ class Host:
         """A request starts."""
         self.under_way += 1
         if self.bucket is not None:
-            self.bucket.take()
+            self.bucket.take(now)
         self.next_at = max(self.next_at, now + max(self.floor, self.interval))
 
     def finish(
@@ -156,7 +136,7 @@ class Host:
         elif outcome == FAILED:
             self._failed(now, started)
         elif self.bucket is not None:
-            self.bucket.tokens += 1.0
+            self.bucket.give_back()
 
     def set_crawl_delay(self, seconds: float) -> None:
         """robots.txt asks for this many seconds between requests; never less than our own."""
@@ -170,6 +150,7 @@ class Host:
             and self.interval == 0.0
             and self.failures == 0
             and self.circuit_until is None
+            and (self.bucket is None or self.bucket.is_full(now))
         )
 
     def _slowed(self, now: float, started: float, retry_after: float | None) -> None:

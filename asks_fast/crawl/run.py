@@ -20,16 +20,13 @@ from typing import TYPE_CHECKING, Any
 from curio import Task, TaskGroup, current_task, sleep
 from curio.sched import SchedFIFO
 
-from ..errors import ConnectivityError
-from ..transport.retry import IDEMPOTENT_METHODS
+from ..transport.retry import Attempt, Retry
 from .jobs import Job, Result, SessionLike, base_of, prepare
 
 if TYPE_CHECKING:
     from .politeness import Politeness
 
-__all__ = ["Run", "is_worth_repeating", "pause_before"]
-
-RETRY_STATUSES = frozenset({429, 502, 503, 504})
+__all__ = ["Run", "retry_delay"]
 
 
 class Run:
@@ -42,7 +39,7 @@ class Run:
         concurrency: int,
         ordered: bool,
         window: int,
-        retries: int,
+        retries: Retry,
         politeness: Politeness | None,
     ) -> None:
         self.session = session
@@ -234,9 +231,10 @@ class Run:
         try:
             while True:
                 result = await self.attempt(job)
-                if self.retries < job.attempts or not is_worth_repeating(job, result):
+                delay = retry_delay(self.retries, job, result)
+                if delay is None:
                     return result
-                await sleep(pause_before(job.attempts))
+                await sleep(delay)
         finally:
             self.under_way -= 1
 
@@ -265,17 +263,7 @@ class Run:
             await self.readers.wake(1)
 
 
-def is_worth_repeating(job: Job, result: Result) -> bool:
-    """Another try may end otherwise, and does no harm."""
-    if result.error is None and result.response.status_code not in RETRY_STATUSES:
-        return False
-    if job.method.upper() not in IDEMPOTENT_METHODS:
-        return False
-    return result.error is None or isinstance(result.error, ConnectivityError)
-
-
-def pause_before(attempt: int) -> float:
-    """Seconds to wait after this many tries: 0.5, 1, 2, … up to 30, spread by a quarter."""
-    import random
-
-    return min(30.0, 0.5 * float(2 ** (attempt - 1))) * random.uniform(0.75, 1.25)
+def retry_delay(policy: Retry, job: Job, result: Result) -> float | None:
+    """Return the seconds to wait before the job is tried again, or None if its result is final."""
+    attempt = Attempt.of(job.attempts, job.method, error=result.error, response=result.response)
+    return policy.delay_before_next(attempt)

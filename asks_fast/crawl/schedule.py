@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from .jobs import Job
-from .politeness import Host, Politeness, TokenBucket
+from .politeness import UNSENT, Host, Politeness
+from .rate_limit import RateLimit
 
 __all__ = ["FORBIDDEN", "GO", "LEFT_ALONE", "Scheduler"]
 
@@ -48,7 +49,9 @@ class Scheduler:
 
     def __init__(self, options: Politeness) -> None:
         self.options = options
-        self.bucket = TokenBucket(options.rate, options.burst) if options.rate else None
+        self.bucket = options.rate_limit
+        if self.bucket is None and options.rate:
+            self.bucket = RateLimit(options.rate, options.burst)
         self.pending = 0  # jobs waiting here
         self._busy: dict[str, _Entry] = {}
         self._idle: OrderedDict[str, _Entry] = OrderedDict()
@@ -57,13 +60,11 @@ class Scheduler:
         self._later: list[tuple[float, int, Job]] = []  # jobs to be repeated, not before a time
         self._tickets = count()
 
-    def push_first(self, job: Job, now: float) -> None:
-        """A job that was begun comes back, for a host that may be another: ahead of its others."""
-        self.pending += 1
-        self._enqueue(job, now, first=True)
-
     def push(self, job: Job, now: float, not_before: float | None = None) -> None:
-        """A job comes in; `not_before` holds it back (a repetition)."""
+        """Add a job, to be started at `not_before` or later (a retry, a delayed redirect).
+
+        A job that is held before a redirect goes ahead of the other jobs of its host.
+        """
         self.pending += 1
         if not_before is not None and not_before > now:
             heapq.heappush(self._later, (not_before, next(self._tickets), job))
@@ -85,7 +86,7 @@ class Scheduler:
             _, ticket, entry = heapq.heappop(self._timed)
             if entry.place == TIMED and entry.ticket == ticket:
                 self._place(entry, now)
-        if self.bucket is not None and self.bucket.ready_at(now) > now:
+        if self._must_wait(now):
             return None
         stayed = self._busy.get(stay)
         if (
@@ -103,9 +104,15 @@ class Scheduler:
             entry.turns = 0
             if not entry.queue or (found := self._try(entry, now, allowed)) is None:
                 self._place(entry, now)  # it changed while it stood in line
+                if self._must_wait(now):  # or another process took the start
+                    return None
             else:
                 return found
         return None
+
+    def _must_wait(self, now: float) -> bool:
+        """Whether a host is in line that the rate of the whole run holds up."""
+        return self.bucket is not None and bool(self._ready) and self.bucket.ready_at(now) > now
 
     def _try(
         self, entry: _Entry, now: float, allowed: Callable[[Job], bool | None] | None
@@ -118,9 +125,9 @@ class Scheduler:
             return None
         if allowed is not None and allowed(entry.queue[0]) is False:
             return self._take(entry, now), FORBIDDEN
+        if self.bucket is not None and not self.bucket.take(now):
+            return None
         host.start(now)
-        if self.bucket is not None:
-            self.bucket.take()
         return self._take(entry, now), GO
 
     @property
@@ -147,6 +154,8 @@ class Scheduler:
         self, name: str, now: float, started: float, outcome: str, retry_after: float | None = None
     ) -> None:
         """A started job of this host ended; outcomes as in `Host.finish`."""
+        if outcome == UNSENT and self.bucket is not None:
+            self.bucket.give_back()
         entry = self._busy[name]
         entry.host.finish(now, started, outcome, retry_after)
         self._place(entry, now)
@@ -170,7 +179,7 @@ class Scheduler:
             entry.host.next_at = max(entry.host.next_at, now + entry.host.floor)
         self._place(entry, now)
 
-    def _enqueue(self, job: Job, now: float, first: bool = False) -> None:
+    def _enqueue(self, job: Job, now: float) -> None:
         name = job.host
         entry = self._busy.get(name)
         if entry is None:
@@ -178,7 +187,7 @@ class Scheduler:
             if entry is None:
                 entry = _Entry(name, Host(self.options, gated=self.options.robots))
             self._busy[name] = entry
-        if first:
+        if job.held is not None:
             entry.queue.appendleft(job)
         else:
             entry.queue.append(job)

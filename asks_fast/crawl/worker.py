@@ -1,6 +1,7 @@
 """One of several processes that share a bulk run: `python -m asks_fast.crawl.worker`.
 
-The first line of standard input is the plan as JSON; where the plan's source is `-`, requests
+The first line of standard input is the plan as JSON, with the descriptor of a file that holds the
+rate limit of all processes; where the plan's source is `-`, requests
 follow, one JSON value a line. Events go to standard output, one JSON object a line.
 
 Facts:  the parent's end shows as a broken pipe when the next event is written: at most a second
@@ -25,6 +26,7 @@ from .inputs import Lines
 from .interrupts import Interrupts
 from .pages import Fetched
 from .plan import Plan, make_session, run_in_kernel
+from .rate_limit import SharedRateLimit
 
 __all__ = ["main"]
 
@@ -111,10 +113,12 @@ async def _main() -> int:
                     }
                 )
 
+    rate, fd = plan.options.rate, config["rate_fd"]
+    rate_limit = SharedRateLimit(fd, rate, plan.options.burst) if rate and fd is not None else None
     source = _Requests(control) if plan.source == "-" else Lines(plan.source)
     code = 0
     async with make_session(plan.options) as session:
-        fetch, ledger = plan.fetch(session, source, on_result)
+        fetch, ledger = plan.fetch(session, source, on_result, rate_limit)
         with Interrupts() as interrupts:
             running = await spawn(outcome_of, fetch)
             helpers = [

@@ -16,6 +16,7 @@ import dataclasses
 import json
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -61,6 +62,8 @@ class Workers:
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * count
         self._dealt: Lines | None = None  # standard input, which is read here
         self._queues = [Queue(AHEAD) for _ in range(count)] if plan.source == "-" else []
+        # The state of the `SharedRateLimit` of all workers; removed with its last descriptor.
+        self._rate_file = tempfile.TemporaryFile() if plan.options.rate else None  # noqa: SIM115
         self._stopping = False
         self._broken: str | None = None
 
@@ -131,6 +134,8 @@ class Workers:
         for process in self._processes:
             if process is not None:
                 await run_in_thread(process.wait)
+        if self._rate_file is not None:
+            self._rate_file.close()
 
     def _alive(self) -> bool:
         return any(p is not None and p.poll() is None for p in self._processes)
@@ -169,6 +174,7 @@ class Workers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            pass_fds=() if self._rate_file is None else (self._rate_file.fileno(),),
             start_new_session=True,
         )
         plan = dataclasses.replace(self.plan, share=(which, self.count))
@@ -187,7 +193,8 @@ class Workers:
     async def _send(self, stdin: Any, plan: Plan, which: int) -> None:
         """The plan, and where they are dealt out, requests."""
         with contextlib.suppress(OSError):
-            config = {"plan": plan.as_dict(), "failures": self.failures}
+            fd = None if self._rate_file is None else self._rate_file.fileno()
+            config = {"plan": plan.as_dict(), "failures": self.failures, "rate_fd": fd}
             await stdin.write(json.dumps(config).encode() + b"\n")
             if self._queues:
                 while (request := await self._queues[which].get()) is not None:

@@ -98,7 +98,7 @@ class Cassette(Intercepting):
         if not self._replays:
             self._write()
 
-    async def exchange(self, request: Any, response: Any, forward: Forward) -> None:
+    async def exchange(self, request: Any, response: Any, forward: Forward, budget: Any) -> None:
         """What a session calls in place of a real exchange."""
         what = await seen(request) if _can_be_read_twice(request) else await _without_body(request)
         masked = self._masked_request(what)
@@ -128,10 +128,13 @@ class Cassette(Intercepting):
 
     def _masked_request(self, request: SeenRequest) -> dict[str, Any]:
         mask = self._mask
-        codings = [value for name, value in request.headers if name.lower() == "content-encoding"]
+        codings = request.headers.getlist("content-encoding")
         body, is_plain = _decoded(request.body, codings, DEFAULT_MAX_SIZE)
         gone = {"content-encoding"} if is_plain else set()
-        fields = [pair for pair in request.headers if pair[0].lower() not in gone]
+        raw = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw
+        ]
+        fields = [pair for pair in raw if pair[0].lower() not in gone]
         return {
             "method": request.method,
             "url": mask.url(request.url),

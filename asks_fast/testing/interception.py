@@ -13,11 +13,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import interception
+from .._hotpath import HeaderTable
 from .messages import Answer, SeenRequest
 
 if TYPE_CHECKING:
     from ..request import PreparedRequest
     from ..response_objects import BaseResponse
+    from ..transport.dispatch import Budget
 
 __all__ = ["Forward", "Intercepting", "fill", "seen"]
 
@@ -32,7 +34,7 @@ class Intercepting:
         self._outer: list[Any] = []
 
     async def exchange(
-        self, request: PreparedRequest, response: BaseResponse, forward: Forward
+        self, request: PreparedRequest, response: BaseResponse, forward: Forward, budget: Budget
     ) -> None:
         """Fill in `response`, or let the wire do so by `await forward()`."""
         raise NotImplementedError
@@ -60,14 +62,13 @@ async def seen(request: PreparedRequest) -> SeenRequest:
     elif body is not None:
         data = b"".join([bytes(chunk) async for chunk in body.chunks()])
     head: bytes = request.head().partition(b"\r\n\r\n")[0]
-    lines = head.decode("latin-1").split("\r\n")[1:]
-    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
+    headers = HeaderTable.of((name, value.strip()) for name, _, value in fields)
     return SeenRequest(request.method, str(request.url).partition("#")[0], headers, data)
 
 
 def fill(request: PreparedRequest, response: BaseResponse, given: Answer) -> None:
     """Make a session's response of an answer, as if it had come over a connection."""
-    from .._hotpath import HeaderTable
     from ..response_objects import StreamResponse
     from ..stream_body import StreamBody
 

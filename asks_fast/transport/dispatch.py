@@ -63,12 +63,20 @@ class Budget:
         try:
             return await curio.timeout_after(max(self.left, 0.0), work)
         except TaskTimeout:
-            raise TotalTimeout(
-                f"{request.method} {request.url}: not done within timeout={self.total:g} s",
-                self.total,
-            ) from None
+            raise self.exceeded(request) from None
         finally:
             self.left -= time.monotonic() - began
+
+    def charge(self, seconds: float) -> None:
+        """Count time that passed on a virtual clock."""
+        if self.left is not None:
+            self.left -= seconds
+
+    def exceeded(self, request: PreparedRequest) -> TotalTimeout:
+        """The error for a request that took longer than `timeout`."""
+        return TotalTimeout(
+            f"{request.method} {request.url}: not done within timeout={self.total:g} s", self.total
+        )
 
 
 class Transport:

@@ -23,13 +23,13 @@ from ..errors import (
     ConnectTimeout,
     InvalidRequest,
     PoolTimeout,
+    ResponseTooLarge,
     TotalTimeout,
 )
 
 __all__ = ["IDEMPOTENT_METHODS", "Attempt", "Retry"]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Once or several times is the same (RFC 9110 §9.2.2)."""
 """Methods that may be repeated without harm (RFC 9110 §9.2.2)."""
 
 _STATUSES = frozenset({429, 502, 503, 504})
@@ -41,7 +41,8 @@ class Attempt:
     """How one try of a request ended: with a `response` or with an `error`.
 
     `number` counts from 1. `was_sent` says whether any byte of the request may have reached the
-    server. This is what the user's `predicate` gets to see.
+    server, `can_replay` whether its body can be sent again. This is what the user's `predicate`
+    gets to see.
     """
 
     number: int
@@ -51,6 +52,40 @@ class Attempt:
     response: Any = None
     status: int | None = None
     retry_after: str | None = None
+    can_replay: bool = True
+
+    @classmethod
+    def of(
+        cls, number: int, method: str, *, error: BaseException | None = None, response: Any = None
+    ) -> Attempt:
+        """Describe the outcome of attempt `number`: its response or its error."""
+        # An error may have a response: of a proxy, or one whose body is too large to be given.
+        source = response if response is not None else getattr(error, "response", None) or error
+        headers = getattr(source, "headers", None)
+        if isinstance(headers, tuple):  # of a proxy that refused a tunnel
+            values = [value for name, value in headers if name.lower() == "retry-after"]
+            retry_after = ", ".join(values) or None
+        else:
+            retry_after = headers.get("retry-after") if headers else None
+        return cls(
+            number,
+            method.upper(),
+            was_sent=not getattr(error, "unsent", False),
+            error=error,
+            response=response,
+            status=getattr(source, "status_code", None),
+            retry_after=retry_after,
+            can_replay=_can_replay(response if error is None else error),
+        )
+
+
+def _can_replay(outcome: Any) -> bool:
+    """Whether every request that led to this response or error has a body that can be resent."""
+    if isinstance(outcome, ConnectivityError):
+        return outcome.can_replay
+    responses = (*(getattr(outcome, "history", None) or ()), outcome)
+    requests = [getattr(response, "request", None) for response in responses]
+    return all(getattr(request, "can_replay", True) for request in requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +95,8 @@ class Retry:
     `attempts` is the number of *further* tries; `methods` and `statuses` say which answers are not
     taken for an answer; `connection_errors` whether failures without an answer are repeated.
     The n-th wait is random between 0 and `backoff * 2**(n-1)` seconds, at most `max_delay`.
-    `Retry-After` comes before that, at most `max_retry_after` seconds. `predicate`, a function of
+    `Retry-After` comes before that, at most `max_retry_after` seconds; a redirect with this field
+    is followed after that time. `predicate`, a function of
     an `Attempt`, may say True (again), False (not again) or None (as the policy says); it cannot
     exceed `attempts`. Raises `InvalidRequest` for numbers below 0.
     """
@@ -97,23 +133,32 @@ class Retry:
 
     def delay_before_next(self, attempt: Attempt) -> float | None:
         """Seconds to wait before another try, or None: what `attempt` brought is the outcome."""
-        if attempt.number > self.attempts or not self._wants(attempt):
+        if attempt.number > self.attempts or not attempt.can_replay or not self._wants(attempt):
             return None
-        if self.respect_retry_after and attempt.retry_after is not None:
-            from ..http_utils import retry_after
-
-            asked = retry_after(attempt.retry_after, self.clock())
-            if asked is not None:
-                return min(asked, self.max_retry_after)
+        requested = self.requested_delay(attempt.retry_after)
+        if requested is not None:
+            return requested
         longest = self.backoff * 2.0 ** min(attempt.number - 1, _CAP_EXPONENT)
         return self.uniform(0.0, min(longest, self.max_delay))
+
+    def requested_delay(self, retry_after: str | None) -> float | None:
+        """Return the seconds that a `Retry-After` field asks to wait, at most `max_retry_after`.
+
+        None if there is no such field, if it cannot be parsed, or if the policy ignores it.
+        """
+        if not self.respect_retry_after or retry_after is None:
+            return None
+        from ..http_utils import retry_after as parse_retry_after
+
+        requested = parse_retry_after(retry_after, self.clock())
+        return None if requested is None else min(requested, self.max_retry_after)
 
     def _wants(self, attempt: Attempt) -> bool:
         if self.predicate is not None:
             verdict = self.predicate(attempt)
             if verdict is not None:
                 return verdict
-        if attempt.error is not None:
+        if attempt.error is not None and not isinstance(attempt.error, ResponseTooLarge):
             return self.connection_errors and self._is_worth_repeating(attempt)
         return attempt.status in self.statuses and attempt.method in self.methods
 

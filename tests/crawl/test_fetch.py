@@ -186,7 +186,7 @@ def test_options_travel() -> None:
     assert pickle.loads(pickle.dumps(options)) == options
     assert FetchOptions.from_dict(json.loads(json.dumps(options.as_dict()))) == options
     share = options.share(4)
-    assert (share.rate, share.connections, share.host_connections) == (2.5, 2, 8)
+    assert (share.rate, share.connections, share.host_connections) == (10.0, 2, 8)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,9 @@ from asks_fast.crawl.politeness import (
     SLOW,
     Host,
     Politeness,
-    TokenBucket,
 )
 from asks_fast.crawl.schedule import GO, LEFT_ALONE, Scheduler
+from asks_fast.hops import Held
 
 
 def job(host: str, index: int = 0) -> Job:
@@ -42,30 +43,6 @@ def job(host: str, index: int = 0) -> Job:
 def test_host_of(url: str, host: str) -> None:
     """The politeness key is the lower-case host, with a port that is not the scheme's own."""
     assert host_of(url) == host
-
-
-def test_bucket_bursts_then_keeps_the_rate() -> None:
-    """`burst` tokens at once, then one every 1/rate seconds."""
-    bucket = TokenBucket(2.0, 3)
-    for _ in range(3):
-        assert bucket.ready_at(10.0) == 10.0
-        bucket.take()
-    assert bucket.ready_at(10.0) == pytest.approx(10.5)
-    assert bucket.ready_at(10.5) == 10.5
-
-
-@given(rate=st.floats(0.1, 1000), burst=st.integers(1, 20), start=st.floats(0, 1e7))
-def test_bucket_never_gives_more_than_its_rate(rate: float, burst: int, start: float) -> None:
-    """Over any stretch of time: at most burst + rate times seconds tokens."""
-    bucket = TokenBucket(rate, burst)
-    now = start
-    for taken in range(1, 60):
-        at = bucket.ready_at(now)
-        assert at >= now
-        now = at
-        assert bucket.ready_at(now) == now
-        bucket.take()
-        assert taken <= burst + rate * (now - start) + 1e-3 * taken
 
 
 def test_delay_between_starts() -> None:
@@ -208,7 +185,8 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
             return 1
         hops -= 1
         one.host = data.draw(st.sampled_from(hosts))
-        scheduler.push_first(one, now)
+        one.held = Held(cast(Any, None), "")
+        scheduler.push(one, now)
         return 0
 
     for _ in range(4000):

@@ -266,8 +266,29 @@ class TestDates:
         assert retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 784111777 - 5) == 5
         assert retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 784111777 + 5) == 0
         assert retry_after("9" * 5000, 0) == 999999999999.0
-        for value in (None, "", "-1", "1.5", "soon", "Foo, 99 Bar 2024 99:99:99 GMT"):
+        for value in (None, "", "-1", "1e3", ".5", "soon", "Foo, 99 Bar 2024 99:99:99 GMT", ","):
             assert retry_after(value, 0) is None
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("2.0", 2.0),
+            ("2.", 2.0),
+            (" 1.5 ", 1.5),
+            ("0.25", 0.25),
+            ("7, 7", 7.0),
+            ("7, 9, 8", 9.0),
+            ("soon, 3", 3.0),
+            ("Sun, 06 Nov 1994 08:49:37 GMT, 2", 5.0),
+            ("9, Sun, 06 Nov 1994 08:49:37 GMT", 9.0),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", 5.0),
+            ("Sun Nov  6 08:49:37 1994", 5.0),
+            ("Sun, 06 Nov 1994 08:49:37 +0000", 5.0),
+        ],
+    )
+    def test_retry_after_forms(self, value: str, seconds: float) -> None:
+        """Fractions and all date formats are read; of several values the longest wait counts."""
+        assert retry_after(value, 784111777 - 5) == seconds
 
 
 class TestAsksNames:
