@@ -237,7 +237,7 @@ class Plan:
         response_class: type[ResponseCore],
         dress: Callable[[Plan, Mapping[str, Any]], tuple[Any, bytes, float] | None],
         opener: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
-        watch: Callable[[], Awaitable[None]],
+        watch: Callable[[], Awaitable[bool]],
         *,
         takes_body: bool,
         idempotent: bool,

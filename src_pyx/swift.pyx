@@ -37,7 +37,7 @@ cdef class Plan:
     cdef object response_class
     cdef object dress               # what options add: (query, rest of head, body; limit), or None
     cdef object opener              # as `Pool.furnish` takes it
-    cdef object watch               # async: sees to it that the pool has a keeper
+    cdef object watch               # async: whether the pool has a keeper; starts one if it can
 
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
                   bytes fields not None, names, response_class, dress, opener, watch, *,
@@ -164,10 +164,12 @@ cdef class Planner:
                     head = plan.render(path, query, more[1])
             limit = plan.limit if limit == 0.0 else limit
         if head is not None:
+            pool = plan.origin.pool
+            if pool.kick is None or pool.kernel is not here.kernel:
+                if not await plan.watch():
+                    head = None     # the kernel is shutting down
+        if head is not None:
             try:
-                pool = plan.origin.pool
-                if pool.kick is None or pool.kernel is not here.kernel:
-                    await plan.watch()
                 if pool.owing:
                     await pool.settle()
                 response = plan.response_class()    # before the loan: this may run Python, and Ctrl-C

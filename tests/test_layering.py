@@ -45,6 +45,7 @@ ROOMS = [
     ("addresses and fields", ["urls", "url_*", "fields"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
+    ("what curio does not offer", ["deadlines", "shutdown"]),
     ("who may stand in for the wire", ["interception"]),
     ("errors", ["errors"]),
     ("the version", ["_version"]),
