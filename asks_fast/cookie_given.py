@@ -25,8 +25,8 @@ def check_pair(name: str, value: str) -> None:
         )
     if not name or name != name.strip(" \t") or "=" in name or not is_valid_text(name):
         raise InvalidHeader(
-            f"invalid cookie name {clip(name)}: it must not be empty, begin or end with a blank, or "
-            "contain '=', ';', a control character or a lone surrogate"
+            f"invalid cookie name {clip(name)}: it must not be empty, begin or end with a blank, "
+            "or contain '=', ';', a control character or a lone surrogate"
         )
     if not is_valid_text(value):
         raise InvalidHeader(

@@ -59,9 +59,8 @@ cdef class Connection:
     cdef readonly int exchanges     # answers read to their end
     cdef int generation             # of the process it was made in (see _after_fork)
     cdef double born                # monotonic seconds
-    cdef double idle_since
-    cdef double expires             # when it may no longer be reused; 0.0 for never
-    cdef double rest_until          # when the server may close it if it rests; 0.0 for never
+    cdef double expires             # when it is too old to be reused; 0.0 for never
+    cdef double idle_deadline       # when it may no longer be reused unless it is used before; or 0.0
     cdef double waiting_since       # the running wait for the peer; 0.0 while there is none
     cdef double seen_at             # the last look at the clock; one serves all that happens at once
     cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
@@ -143,9 +142,7 @@ cdef class Connection:
 
     cdef bint is_fresh(self, double clock) noexcept:
         """Whether it may serve another request: not expired, not forked, open and silent."""
-        if self.generation != generation or (self.expires and clock >= self.expires):
-            return False
-        if self.rest_until and clock >= self.rest_until:
+        if self.generation != generation or (self.idle_deadline and clock >= self.idle_deadline):
             return False
         if self.layer is None:
             return is_silent(self.fd)
@@ -311,7 +308,7 @@ cdef class Connection:
         cdef Reader reader = self.reader
         response.status_code = reader.status
         response.minor = reader.minor
-        response.headers = table_of(reader.head)
+        response.header_fields = table_of(reader.head)
         response.raw_head = reader.head
         response.interim = reader.interim
         response.headed = self.seen_at
@@ -357,7 +354,7 @@ cdef class Connection:
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
-        self.begin(head, response, headless, max_body, last, stops_at)
+        self.begin(head, response, headless, max_body, last, stops_at, 0.0)
         return self.carry_out(body, stream, expect_seconds)
 
     async def carry_out(self, body, bint stream, double expect_seconds):
@@ -498,7 +495,8 @@ cdef class Connection:
             self.pool.abandon(self)
 
     cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
-                    bint last, stops_at) noexcept:
+                    bint last, stops_at, double clock) noexcept:
+        """Set everything for an exchange. `clock`: the time, if it was just read, or 0.0."""
         self.response = response
         self.stops_at = stops_at
         self.reader.headless = headless
@@ -508,7 +506,7 @@ cdef class Connection:
         response.origin = self.origin.name
         response.reused = self.exchanges > 0
         response.body = None
-        response.began = self.seen_at = now()
+        response.began = self.seen_at = clock if clock else now()
         self.answered = self.cut_short = False
         self.cut_by = NOBODY
         self.until = 0.0

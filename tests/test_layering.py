@@ -24,7 +24,7 @@ ROOMS = [
     ("the names a user imports", ["__init__"]),
     (
         "programs and helpers above sessions",
-        ["cli", "crawl", "scaleout", "testing", "drop_in"],
+        ["cli", "crawl", "scaleout", "testing", "drop_in", "request_object", "req_structs"],
     ),
     ("how programs start others", ["child"]),
     ("one-shot functions", ["base_funcs"]),
