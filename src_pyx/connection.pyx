@@ -565,12 +565,12 @@ cdef class Connection:
         return failure
 
     cdef void explain(self, error, ResponseCore response):
-        """Put the request, and how long it took, in front of what an error of ours says."""
+        """Put the request in front of what an error of ours says, and how long it took behind."""
+        cdef double elapsed
         if response is not None and isinstance(error, errors.AsksException) and error.args:
-            error.args = (
-                f"{response.what()}: {error.args[0]} [{now() - response.began:.3f} s after sending]",
-                *error.args[1:],
-            )
+            elapsed = now() - response.began
+            after = f" [{elapsed:.3f} s after sending]" if elapsed >= 0.001 else ""
+            error.args = (f"{response.what()}: {error.args[0]}{after}", *error.args[1:])
 
 
 async def wait_either(Handle handle):
