@@ -147,7 +147,10 @@ _LAZY = {
     "Timings": "transport.timings",
     "run": "kernel",
 }
-_MODULES = frozenset({"auth", "cookie_utils", "http_utils", "multipart"})  # asks had them
+# asks had them
+_MODULES = frozenset(
+    {"auth", "cookie_utils", "http_utils", "multipart", "req_structs", "request_object"}
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -47,10 +47,15 @@ def check_method(method: str | bytes) -> bytes: ...
 def render_fields(pairs: Iterable[tuple[Any, Any]]) -> bytes: ...
 def render_head(method: bytes, target: bytes, fields: bytes) -> bytes: ...
 
+_GivenFields = (
+    HeaderTable
+    | Mapping[str, str | list[str]]
+    | Iterable[tuple[str | bytes, str | bytes | list[str]]]
+)
+
 @disjoint_base
 class ResponseCore:
     status_code: int
-    headers: HeaderTable
     trailers: HeaderTable | None
     interim: list[tuple[int, HeaderTable]] | None
     body: Any
@@ -67,13 +72,31 @@ class ResponseCore:
     def raw_head(self) -> bytes | None: ...
     @property
     def framed_body(self) -> bytearray | None: ...
+    method: str
+    def __init__(
+        self,
+        encoding: str | None = None,
+        http_version: str | bytes | None = None,
+        status_code: int | None = None,
+        reason_phrase: str | bytes | None = None,
+        headers: _GivenFields | None = None,
+        body: Any = None,
+        method: str | None = None,
+        url: str | None = None,
+    ) -> None: ...
     def is_plain(self) -> bool: ...
     @property
+    def headers(self) -> HeaderTable: ...
+    @headers.setter
+    def headers(self, headers: _GivenFields | None) -> None: ...
+    @property
     def reason_phrase(self) -> str: ...
+    @reason_phrase.setter
+    def reason_phrase(self, reason: str | bytes | None) -> None: ...
     @property
     def http_version(self) -> str: ...
-    @property
-    def method(self) -> str: ...
+    @http_version.setter
+    def http_version(self, version: str | bytes) -> None: ...
     @property
     def sent(self) -> bytes | None: ...
     @property
@@ -243,7 +266,7 @@ class Plan:
         response_class: type[ResponseCore],
         dress: Callable[[Plan, Mapping[str, Any]], tuple[Any, bytes, float] | None],
         opener: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
-        watch: Callable[[], Awaitable[None]],
+        watch: Callable[[], Awaitable[bool]],
         *,
         takes_body: bool,
         idempotent: bool,

@@ -90,8 +90,8 @@ class Layer:
                 raise
             except Exception as error:  # each library has an exception family of its own
                 raise DecodingError(
-                    f"the {self.name} body is corrupt near byte {self.taken - self._unread()}:"
-                    f" {error}"
+                    f"the {self.name} body is corrupt within its first "
+                    f"{self.taken - self._unread()} bytes: {error}"
                 ) from error
             if plain:
                 self.given += len(plain)

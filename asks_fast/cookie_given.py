@@ -1,7 +1,8 @@
 """Cookies that the user gives: checked, and put into one field with the tracker's.
 
-Rules:  what cannot stand in a Cookie field is refused before a byte is sent (RFC 6265 §4.1.1, a
-        little wider, as sites are). A cookie given with one request belongs to that request.
+Rules:  a name or value that the jar would not take from a server is rejected before a byte is
+        sent; every other one is sent as it is, "Cookie Monster" included. A cookie given with one
+        request belongs to that request.
 Not here: cookies that servers set (`cookie_parse`); they are skipped, never refused.
 """
 
@@ -10,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .cookie_parse import MAX_COOKIE
+from .cookie_parse import MAX_COOKIE, field_value, is_valid_text, octets
 from .errors import InvalidHeader, clip
 
 __all__ = ["check_pair", "cookie_header"]
-
-_BAD_IN_NAME = frozenset('=;, \t"\\')
 
 
 def check_pair(name: str, value: str) -> None:
@@ -24,14 +23,17 @@ def check_pair(name: str, value: str) -> None:
         raise InvalidHeader(
             f"a cookie is text: found {type(name).__name__} = {type(value).__name__}"
         )
-    if not name or any(c <= " " or c >= "\x7f" or c in _BAD_IN_NAME for c in name):
-        raise InvalidHeader(f"{clip(name)} is no cookie name: no blanks, quotes, '=', ';' or ','")
-    if any(c < " " or c >= "\x7f" or c == ";" for c in value):
+    if not name or name != name.strip(" \t") or "=" in name or not is_valid_text(name):
         raise InvalidHeader(
-            f"the value of cookie {clip(name)} holds ';', a control or non-ASCII character: "
-            "percent-encode it as the server expects"
+            f"invalid cookie name {clip(name)}: it must not be empty, begin or end with a blank, "
+            "or contain '=', ';', a control character or a lone surrogate"
         )
-    if len(name) + len(value) > MAX_COOKIE:
+    if not is_valid_text(value):
+        raise InvalidHeader(
+            f"invalid value of cookie {clip(name)}: it must not contain ';', a control character "
+            "or a lone surrogate; percent-encode it as the server expects"
+        )
+    if octets(name) + octets(value) > MAX_COOKIE:
         raise InvalidHeader(f"cookie {clip(name)} is longer than {MAX_COOKIE} octets")
 
 
@@ -52,16 +54,10 @@ def cookie_header(
         check_pair(name, "" if text is None else text)
         if text is not None:
             parts.append(f"{name}={text}")
-    if from_tracker is None:
-        return "; ".join(parts) or None
-    if isinstance(from_tracker, bytes):
-        kept = from_tracker.decode("utf-8", "surrogateescape")
-    else:
-        kept = from_tracker
-    for part in map(str.strip, kept.split(";")):
-        if part and part.partition("=")[0] not in cookies:
-            parts.append(part)
-    text = "; ".join(parts)
-    if isinstance(from_tracker, bytes):
-        return text.encode("utf-8", "surrogateescape") or None
-    return text or None
+    if from_tracker is not None:
+        if isinstance(from_tracker, bytes):
+            from_tracker = from_tracker.decode("utf-8", "surrogateescape")
+        for part in map(str.strip, from_tracker.split(";")):
+            if part and part.partition("=")[0] not in cookies:
+                parts.append(part)
+    return field_value("; ".join(parts)) if parts else None

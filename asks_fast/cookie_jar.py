@@ -28,7 +28,7 @@ from .cookie_match import (
     is_public_suffix,
     path_matches,
 )
-from .cookie_parse import MAX_AGE, Cookie, octets, parse_set_cookie
+from .cookie_parse import MAX_AGE, Cookie, field_value, octets, parse_set_cookie
 from .errors import InvalidRequest, clip
 from .url_host import is_ip
 
@@ -91,15 +91,7 @@ class CookieTracker:
                 break
             parts.append(part)
             cookie.used = self._uses
-        if not parts:
-            return None
-        text = "; ".join(parts)
-        try:
-            if not text.isascii():
-                text.encode()
-        except UnicodeEncodeError:
-            return text.encode("utf-8", "surrogateescape")
-        return text
+        return field_value("; ".join(parts)) if parts else None
 
     def cookies_for(self, url: Url) -> list[Cookie]:
         """The cookies that a request of `url` would carry, in the order they are sent."""

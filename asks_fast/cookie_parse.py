@@ -120,7 +120,7 @@ def parse_set_cookie(
         now = time.time()
     if isinstance(line, bytes):
         line = line.decode("utf-8", "surrogateescape")
-    if _FORBIDDEN.search(line) or not _can_be_sent(line):
+    if not _is_valid_line(line):
         return None
     pair, *attributes = line.split(";", MAX_ATTRIBUTES + 1)
     name, equals, value = pair.partition("=")
@@ -168,8 +168,25 @@ def octets(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
 
 
-def _can_be_sent(text: str) -> bool:
-    """Whether a str can be octets at all: lone surrogates, but for escapes, cannot."""
+def is_valid_text(text: str) -> bool:
+    """Whether a cookie's name or value may contain this text, received or sent."""
+    return ";" not in text and _is_valid_line(text)
+
+
+def field_value(text: str) -> str | bytes:
+    """The text as a field value: bytes where it has escaped bytes, which UTF-8 cannot encode."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "surrogateescape")
+    return text
+
+
+def _is_valid_line(text: str) -> bool:
+    """Without control characters and lone surrogates; escaped bytes (PEP 383) are allowed."""
+    if _FORBIDDEN.search(text):
+        return False
     try:
         octets(text)
     except UnicodeEncodeError:

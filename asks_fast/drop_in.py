@@ -15,6 +15,8 @@ MODULES = (
     "errors",
     "http_utils",
     "multipart",
+    "req_structs",
+    "request_object",
     "response_objects",
     "sessions",
 )

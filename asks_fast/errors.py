@@ -78,10 +78,20 @@ def _escaped(letter: str) -> str:
 
 
 def name_request(error: AsksException, what: str) -> None:
-    """Put `what`, such as `GET http://host/path`, in front of an error that names neither."""
-    method = what[: what.find(" ") + 1]
-    if error.args and isinstance(error.args[0], str) and not error.args[0].startswith(method):
-        error.args = (f"{what}: {error.args[0]}", *error.args[1:])
+    """Put `what`, such as `GET http://host/path`, in front of an error that does not name it.
+
+    The origin is left out of the text where it would be there twice.
+    """
+    method, _, url = what.partition(" ")
+    if not error.args or not isinstance(error.args[0], str):
+        return
+    text = error.args[0]
+    if text.startswith(f"{method} "):
+        return
+    scheme, _, rest = url.partition("://")
+    origin = f"{scheme}://{rest.partition('/')[0]}"
+    text = text.removeprefix(f"{origin}: ").replace(f"connect to {origin} (", "connect (", 1)
+    error.args = (f"{what}: {text}", *error.args[1:])
 
 
 class AsksException(Exception):

@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
-import curio
-
 from ._hotpath import Connection, read_on
 from .auth import PostResponseAuth
+from .deadlines import ignore_after
 from .errors import ConnectivityError, ResponseTooLarge
 from .stream_body import StreamBody
 
@@ -55,9 +54,9 @@ async def pass_over(response: BaseResponse, stopped: Connection | None) -> None:
     """
     try:
         if stopped is not None:
-            await curio.ignore_after(MOST_SECONDS, read_on(stopped, response, MOST_BYTES))
+            await ignore_after(MOST_SECONDS, read_on(stopped, response, MOST_BYTES))
         elif isinstance(response.body, StreamBody):
-            await curio.ignore_after(MOST_SECONDS, _drain(response, response.body))
+            await ignore_after(MOST_SECONDS, _drain(response, response.body))
     except ConnectivityError:
         pass
 

@@ -54,10 +54,13 @@ class BaseResponse(ResponseCore):
     `raw_head` is the head as received, `framed_body` a chunked body with its framing, as received
     (None without `keep_framing=True`, empty if it takes more than twice `max_body` and 64 KiB).
     `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`,
-    `url`, `peer` and `reused` come from the compiled base.
+    `url`, `peer` and `reused` come from the compiled base. They can be assigned to, and so can
+    names of your own. Made by hand, for a test say, it takes the arguments of asks:
+    `Response(encoding, http_version, status_code, reason_phrase, headers, body, method, url)`.
     """
 
     __slots__ = (
+        "__dict__",  # for what a program notes on a response
         "__weakref__",
         "_chosen",
         "_cookies",
@@ -267,9 +270,23 @@ def _standard_reason(status: int) -> str:
 class Response(BaseResponse):
     """An answer with its whole body in memory."""
 
-    __slots__ = ("_json", "_text")
+    __slots__ = ("_decompress", "_json", "_text")
 
     body: bytes
+
+    @property
+    def decompress_data(self) -> bool:
+        """Whether `content`, `text` and `json()` decompress the body; False gives it as it came."""
+        decompress: bool = getattr(self, "_decompress", True)
+        return decompress and bool(self._option("decompress", True))
+
+    @decompress_data.setter
+    def decompress_data(self, decompress: bool) -> None:
+        self._decompress = bool(decompress)
+        self.known_content = None
+        for name in ("_json", "_text"):
+            if hasattr(self, name):
+                delattr(self, name)
 
     @property
     def raw(self) -> bytes:
@@ -300,7 +317,7 @@ class Response(BaseResponse):
                 "follow_redirects=False a redirect is read whole"
             )
         codings = self.content_codings()
-        if not codings or not self.body or not self._option("decompress", True):
+        if not codings or not self.body or not self.decompress_data:
             return self.body
         from .decoding import decode_body
 
@@ -380,14 +397,18 @@ class Response(BaseResponse):
     def __reduce__(self) -> Any:
         """Pickled without the request's head, which may hold credentials, but for its method."""
         state = (self.reason_phrase, self.method, self.url, self.http_version)
-        return _thawed, (
-            self.status_code,
-            self.headers,
-            bytes(self.body),
-            state,
-            self.history,
-            (self._fallback, getattr(self, "_chosen", None)),
-            self.is_complete,
+        return (
+            _thawed,
+            (
+                self.status_code,
+                self.headers,
+                bytes(self.body),
+                state,
+                self.history,
+                (self._fallback, getattr(self, "_chosen", None)),
+                self.is_complete,
+            ),
+            self.__dict__ or None,
         )
 
     def iter_lines(self) -> list[str]:
@@ -430,6 +451,15 @@ class StreamResponse(BaseResponse):
     __slots__ = ()
 
     body: StreamBody
+
+    @property
+    def decompress_data(self) -> bool:
+        """Whether the stream decompresses the body: `body.decompress_data`."""
+        return self.body.decompress_data
+
+    @decompress_data.setter
+    def decompress_data(self, decompress: bool) -> None:
+        self.body.decompress_data = decompress
 
     def attach(self, connection: Connection) -> None:
         """Make the body a stream: over the connection, or of what came with the head."""

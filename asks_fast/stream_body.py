@@ -14,9 +14,9 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import curio
 from curio.errors import TaskTimeout
 
+from .deadlines import timeout_after
 from .errors import (
     AsksException,
     InvalidRequest,
@@ -110,7 +110,7 @@ class StreamBody:
 
     async def _next_within(self, limit: float) -> bytes:
         try:
-            return bytes(await curio.timeout_after(limit, self._next()))
+            return bytes(await timeout_after(limit, self._next()))
         except TaskTimeout:
             raise ReadTimeout(
                 f"{self._response.method} {self._response.url}: no chunk within {limit:g} s", limit

@@ -59,9 +59,8 @@ cdef class Connection:
     cdef readonly int exchanges     # answers read to their end
     cdef int generation             # of the process it was made in (see _after_fork)
     cdef double born                # monotonic seconds
-    cdef double idle_since
-    cdef double expires             # when it may no longer be reused; 0.0 for never
-    cdef double rest_until          # when the server may close it if it rests; 0.0 for never
+    cdef double expires             # when it is too old to be reused; 0.0 for never
+    cdef double idle_deadline       # when it may no longer be reused unless it is used before; or 0.0
     cdef double waiting_since       # the running wait for the peer; 0.0 while there is none
     cdef double seen_at             # the last look at the clock; one serves all that happens at once
     cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
@@ -142,9 +141,7 @@ cdef class Connection:
 
     cdef bint is_fresh(self, double clock) noexcept:
         """Whether it may serve another request: not expired, not forked, open and silent."""
-        if self.generation != generation or (self.expires and clock >= self.expires):
-            return False
-        if self.rest_until and clock >= self.rest_until:
+        if self.generation != generation or (self.idle_deadline and clock >= self.idle_deadline):
             return False
         if self.layer is None:
             return is_silent(self.fd)
@@ -311,7 +308,7 @@ cdef class Connection:
         cdef Reader reader = self.reader
         response.status_code = reader.status
         response.minor = reader.minor
-        response.headers = table_of(reader.head)
+        response.header_fields = table_of(reader.head)
         response.raw_head = reader.head
         if reader.raw_chunks is not None:
             response.framed_body = reader.raw_chunks
@@ -359,7 +356,7 @@ cdef class Connection:
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
-        self.begin(head, response, headless, max_body, last, stops_at, strict)
+        self.begin(head, response, headless, max_body, last, stops_at, strict, 0.0)
         return self.carry_out(body, stream, expect_seconds)
 
     async def carry_out(self, body, bint stream, double expect_seconds):
@@ -511,7 +508,8 @@ cdef class Connection:
             self.pool.abandon(self)
 
     cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
-                    bint last, stops_at, bint strict) noexcept:
+                    bint last, stops_at, bint strict, double clock) noexcept:
+        """Set everything for an exchange. `clock`: the time, if it was just read, or 0.0."""
         self.response = response
         self.reader.followup_statuses = stops_at
         self.reader.headless = headless
@@ -523,7 +521,7 @@ cdef class Connection:
         response.origin = self.origin.name
         response.reused = self.exchanges > 0
         response.body = None
-        response.began = self.seen_at = now()
+        response.began = self.seen_at = clock if clock else now()
         self.answered = self.cut_short = False
         self.cut_by = NOBODY
         self.until = 0.0
@@ -583,12 +581,12 @@ cdef class Connection:
         return failure
 
     cdef void explain(self, error, ResponseCore response):
-        """Put the request, and how long it took, in front of what an error of ours says."""
+        """Put the request in front of what an error of ours says, and how long it took behind."""
+        cdef double elapsed
         if response is not None and isinstance(error, errors.AsksException) and error.args:
-            error.args = (
-                f"{response.what()}: {error.args[0]} [{now() - response.began:.3f} s after sending]",
-                *error.args[1:],
-            )
+            elapsed = now() - response.began
+            after = f" [{elapsed:.3f} s after sending]" if elapsed >= 0.001 else ""
+            error.args = (f"{response.what()}: {error.args[0]}{after}", *error.args[1:])
 
 
 async def wait_either(Handle handle):

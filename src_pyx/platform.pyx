@@ -18,12 +18,12 @@ from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import socket as Socket
 from weakref import WeakSet
 
-from curio import ignore_after, timeout_after
 from curio.errors import TaskTimeout
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 from multidict import getversion
 
 from asks_fast import errors, interception
+from asks_fast.deadlines import ignore_after, timeout_after
 from asks_fast.tracebacks import shorten
 
 cdef extern from "<sys/socket.h>" nogil:

@@ -64,6 +64,7 @@ cdef class Pool:
     cdef readonly long long evictions
     cdef long long arrivals
     cdef bint owing                     # places came free where nobody could be woken
+    cdef double acquired_at             # the time of the last look for a connection, if it was read
     cdef int lent
     cdef int idle
     cdef Connection oldest, newest      # the idle, by the time they came to rest
@@ -106,7 +107,7 @@ cdef class Pool:
     cpdef Connection take(self, OriginPool origin):
         """An idle connection to the origin, live and lent from now on; None if there is none."""
         cdef Connection connection
-        cdef double clock = 0.0
+        self.acquired_at = 0.0
         if self.closed:
             raise errors.SessionClosed("the session is closed")
         if self.thread and self.thread != PyThread_get_thread_ident():
@@ -118,9 +119,9 @@ cdef class Pool:
         while origin.top is not None:
             connection = origin.top
             self.rest_no_more(connection)
-            if (connection.expires or connection.rest_until) and clock == 0.0:
-                clock = now()
-            if connection.is_fresh(clock):
+            if connection.idle_deadline and self.acquired_at == 0.0:
+                self.acquired_at = now()
+            if connection.is_fresh(self.acquired_at):
                 self.lend(connection)
                 self.reuses += 1
                 return connection
@@ -196,9 +197,12 @@ cdef class Pool:
     cdef Connection turn_of(self, Waiter waiter, bint fresh):
         """The connection that a waiter was given; None: a place is yours, open one."""
         cdef Connection connection = waiter.connection
+        self.acquired_at = 0.0
         if connection is not None:
             # It was handed over unseen: the server may have closed it, or said something, since.
-            if fresh or not connection.is_fresh(now() if connection.expires else 0.0):
+            if connection.idle_deadline:
+                self.acquired_at = now()
+            if fresh or not connection.is_fresh(self.acquired_at):
                 self.lend_no_more(connection)
                 connection.close()
                 return None         # its place is still the waiter's
@@ -341,6 +345,7 @@ cdef class Pool:
         if not reusable:
             connection.close()
             return self.free_place(origin)
+        self.set_idle_deadline(connection)
         heir = self.next_in_line(origin, LOOKAHEAD * self.limit)
         if heir is None:
             self.rest(connection)
@@ -424,14 +429,20 @@ cdef class Pool:
 
     # -- the idle
 
+    cdef void set_idle_deadline(self, Connection connection) noexcept:
+        """The first of the limits of a connection that has just been used: age, idle time, hint."""
+        cdef double deadline = connection.expires
+        cdef double idle = self.idle_seconds
+        cdef double hint = connection.reader.keeps_for
+        if hint and (idle == 0.0 or hint < idle):
+            idle = hint
+        if idle and (deadline == 0.0 or connection.seen_at + idle < deadline):
+            deadline = connection.seen_at + idle
+        connection.idle_deadline = deadline
+
     cdef void rest(self, Connection connection):
         cdef OriginPool origin = connection.origin
         connection.place = IDLE
-        connection.rest_until = 0.0
-        if self.idle_seconds or connection.reader.keeps_for:
-            connection.idle_since = connection.seen_at
-            if connection.reader.keeps_for:
-                connection.rest_until = connection.idle_since + connection.reader.keeps_for
         connection.below = origin.top
         connection.above = None
         if origin.top is not None:
@@ -476,7 +487,7 @@ cdef class Pool:
         cdef Connection connection = self.oldest, following
         while connection is not None:
             following = connection.after
-            due = self.end_of_rest(connection)
+            due = connection.idle_deadline
             if due and due <= clock:
                 self.evict(connection)
             elif due and (soonest == 0.0 or due < soonest):
@@ -504,14 +515,6 @@ cdef class Pool:
         if soonest == 0.0:
             return None if self.open == 0 else LONGEST_SLEEP
         return min(max(soonest - clock, 0.001), LONGEST_SLEEP)
-
-    cdef double end_of_rest(self, Connection connection) noexcept:
-        cdef double due = connection.expires
-        if self.idle_seconds and (due == 0.0 or connection.idle_since + self.idle_seconds < due):
-            due = connection.idle_since + self.idle_seconds
-        if connection.rest_until and (due == 0.0 or connection.rest_until < due):
-            due = connection.rest_until
-        return due
 
     def close(self):
         """Close the idle, wake the working to their end, refuse the waiting; safe to call again.

@@ -7,8 +7,8 @@
 cdef class ResponseCore:
     """The compiled base of `Response`: status, fields, body and what was asked."""
 
-    cdef readonly int status_code
-    cdef readonly HeaderTable headers
+    cdef public int status_code
+    cdef HeaderTable header_fields
     cdef readonly HeaderTable trailers      # of a chunked body; None without any
     cdef readonly list interim              # the 1xx answers before this one: (status, HeaderTable)
     cdef public object body                 # bytes as they came, or the stream that gives them
@@ -28,6 +28,7 @@ cdef class ResponseCore:
     cdef bytes sent_head                    # the request head as sent
     cdef str origin                         # "http://host:port" as in a URL
     cdef str fixed_url                      # set where origin + target isn't the URL
+    cdef str fixed_method                   # set where the request head has another, or there is none
     cdef double began                       # monotonic seconds: before the first byte was sent,
     cdef double headed                      # when the head was there,
     cdef double ended                       # when all was there; 0.0 while it is not
@@ -36,14 +37,40 @@ cdef class ResponseCore:
     cdef double spoke                       # when the first byte of the answer came; else 0.0
 
     def __cinit__(self):
-        self.headers = NO_FIELDS
+        self.header_fields = NO_FIELDS
         self.body = b""
         self.minor = 1
         self.attempts = 1
 
+    def __init__(self, encoding=None, http_version=None, status_code=None, reason_phrase=None,
+                 headers=None, body=None, method=None, url=None):
+        """An exchange makes a response without arguments and fills it in; these are for programs."""
+        if (encoding is None and http_version is None and status_code is None
+                and reason_phrase is None and headers is None and body is None
+                and method is None and url is None):
+            return
+        self.assume(200 if status_code is None else status_code, fields_of(headers),
+                    b"" if body is None else body)
+        self.http_version = "1.1" if http_version is None else http_version
+        self.reason_phrase = reason_phrase
+        self.method = "GET" if method is None else method
+        self.url = "" if url is None else url
+        if encoding is not None:
+            (<object>self)._encoding = encoding
+
+    @property
+    def headers(self):
+        """The fields of the response. Assign a mapping, or pairs, to replace them."""
+        return self.header_fields
+
+    @headers.setter
+    def headers(self, headers):
+        self.header_fields = fields_of(headers)
+        self.known_content = None       # its codings may be others
+
     def is_plain(self):
         """Whether a look at the head is enough to say that the body is the content: whole, not coded."""
-        return self.ended != 0.0 and self.headers.lacks(b"content-encoding")
+        return self.ended != 0.0 and self.header_fields.lacks(b"content-encoding")
 
     @property
     def reason_phrase(self):
@@ -52,10 +79,21 @@ cdef class ResponseCore:
             self.reason = self.raw_head.partition(b"\n")[0][13:].strip(b" \t\r")
         return "" if self.reason is None else text_of(self.reason)
 
+    @reason_phrase.setter
+    def reason_phrase(self, reason):
+        self.reason = b"" if reason is None else to_bytes(reason)
+
     @property
     def http_version(self):
         """`"1.1"` or `"1.0"`."""
         return "1.1" if self.minor else "1.0"
+
+    @http_version.setter
+    def http_version(self, version):
+        text = version.decode("latin-1") if isinstance(version, bytes) else version
+        if text not in ("1.1", "1.0"):
+            raise ValueError(f"http_version is '1.1' or '1.0', not {version!r}")
+        self.minor = 1 if text == "1.1" else 0
 
     cdef bytes part_of_head(self, int which):
         """Method (0) or target (1) of the request as sent."""
@@ -67,7 +105,13 @@ cdef class ResponseCore:
     @property
     def method(self):
         """The method of the request that this answers, e.g. `"GET"`."""
+        if self.fixed_method is not None:
+            return self.fixed_method
         return self.part_of_head(0).decode("ascii")
+
+    @method.setter
+    def method(self, str method not None):
+        self.fixed_method = method
 
     @property
     def url(self):
@@ -149,7 +193,7 @@ cdef class ResponseCore:
         self.began = self.headed = now()
         self.ended = self.headed if complete else 0.0
         self.status_code = status_code
-        self.headers = headers
+        self.header_fields = headers
         self.body = body
         self.reason = reason
         self.sent_head = sent_head
@@ -158,7 +202,7 @@ cdef class ResponseCore:
 
     cdef void copy(self, ResponseCore other):
         self.status_code = other.status_code
-        self.headers = other.headers
+        self.header_fields = other.header_fields
         self.interim = other.interim
         self.peer = other.peer
         self.reused = other.reused
@@ -170,6 +214,7 @@ cdef class ResponseCore:
         self.sent_head = other.sent_head
         self.origin = other.origin
         self.fixed_url = other.fixed_url
+        self.fixed_method = other.fixed_method
         self.began = other.began
         self.headed = other.headed
 
@@ -190,3 +235,22 @@ cdef class ResponseCore:
 
 
 cdef HeaderTable NO_FIELDS = HeaderTable([])
+
+
+cdef bytes to_bytes(value):
+    """A part of a head that a program gives: bytes as they are, anything else as text."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+
+
+cdef HeaderTable fields_of(headers):
+    """The fields that a program gives: a mapping or pairs; a list is a field for each item."""
+    cdef list fields = []
+    if headers is None:
+        return NO_FIELDS
+    if isinstance(headers, HeaderTable):
+        return headers
+    for name, value in (headers.items() if hasattr(headers, "items") else headers):
+        for one in (value if isinstance(value, (list, tuple)) else (value,)):
+            fields.append(to_bytes(name))
+            fields.append(to_bytes(one))
+    return HeaderTable(fields)

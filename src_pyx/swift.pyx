@@ -10,6 +10,17 @@
 from curio.meta import _locals as here      # its `kernel` is the one that runs in this thread
 
 
+cdef extern from *:
+    """
+    static PyObject *new_instance(PyTypeObject *type, PyObject *args) {
+        return type->tp_new(type, args, NULL);
+    }
+    """
+    object new_instance(type kind, tuple args)
+
+cdef tuple NO_ARGUMENTS = ()
+
+
 def extend_target(str front not None, str path not None):
     """`front/path` with exactly one slash between; None when that needs more thought than that."""
     if not extends_plainly(path) or "?" in front or path[:1] == "?" or "://" in path:
@@ -35,15 +46,17 @@ cdef class Plan:
     cdef bint strict                # the session's `strict`
     cdef bint bare                  # nothing but "/" stands in front of the path
     cdef double limit               # the session's `timeout` in seconds; 0.0 for none
-    cdef object response_class
+    cdef type response_class        # a subclass of ResponseCore
     cdef object dress               # what options add: (query, rest of head, body; limit), or None
     cdef object opener              # as `Pool.furnish` takes it
-    cdef object watch               # async: sees to it that the pool has a keeper
+    cdef object watch               # async: whether the pool has a keeper; starts one if it can
 
     def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
-                  bytes fields not None, names, response_class, dress, opener, watch, *,
+                  bytes fields not None, names, type response_class not None, dress, opener, watch, *,
                   bint takes_body, bint idempotent, stops_at, bint resends=True,
                   bint persistent=False, double limit=0.0, bint strict=False):
+        if not issubclass(response_class, ResponseCore):
+            raise TypeError(f"{response_class!r} is not a subclass of ResponseCore")
         self.origin = origin
         self.names = names
         self.takes_body = takes_body
@@ -172,13 +185,16 @@ cdef class Planner:
                     head = plan.render(path, query, more[1])
             limit = plan.limit if limit == 0.0 else limit
         if head is not None:
+            pool = plan.origin.pool
+            if pool.kick is None or pool.kernel is not here.kernel:
+                if not await plan.watch():
+                    head = None     # the kernel is shutting down
+        if head is not None:
             try:
-                pool = plan.origin.pool
-                if pool.kick is None or pool.kernel is not here.kernel:
-                    await plan.watch()
                 if pool.owing:
                     await pool.settle()
-                response = plan.response_class()    # before the loan: this may run Python, and Ctrl-C
+                # Before the loan: this may run Python, and Ctrl-C. `__init__` has nothing to do.
+                response = <ResponseCore>new_instance(plan.response_class, NO_ARGUMENTS)
                 connection = pool.take(plan.origin)
                 if connection is None:
                     waiter = pool.line_up(plan.origin)
@@ -191,9 +207,10 @@ cdef class Planner:
                         furnishing = pool.furnish(plan.origin, plan.opener)
                         claimed = False
                         connection = await furnishing
+                        pool.acquired_at = 0.0
                 if connection is not None:
                     connection.begin(head, response, plan.headless, -1, False, plan.stops_at,
-                                     plan.strict)
+                                     plan.strict, pool.acquired_at)
                 if limit <= 0.0:
                     await connection.carry_out(None, False, 0.0)
                 elif limit >= LONGEST_SLEEP and connection is not None and pool.kernel is here.kernel:
@@ -258,5 +275,6 @@ async def serve(Plan plan, Connection connection, bytes head, ResponseCore respo
     if connection is None:
         connection = await plan.origin.pool.furnish(plan.origin, plan.opener, turn)
         turn.connection = connection
-        connection.begin(head, response, plan.headless, -1, False, plan.stops_at, plan.strict)
+        connection.begin(
+            head, response, plan.headless, -1, False, plan.stops_at, plan.strict, 0.0)
     await connection.carry_out(None, False, 0.0)

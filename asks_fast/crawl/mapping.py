@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from curio import spawn
 from curio.errors import TaskCancelled
 from curio.io import Socket
+from curio.traps import _get_kernel
 
+from ..shutdown import is_shutting_down
 from ..transport.retry import Retry
 from .jobs import Result, SessionLike
 from .run import Run
@@ -201,7 +203,12 @@ class Map:
         return slow_hosts(run.scheduler.hosts()) if isinstance(run, PoliteRun) else {}
 
     async def _watch_reader(self) -> None:
-        """Start the task that ends the run when this object is dropped without `aclose`."""
+        """Start the task that ends the run when this object is dropped without `aclose`.
+
+        In a kernel that is shutting down nothing could wait for that end: `TaskCancelled`.
+        """
+        if is_shutting_down(await _get_kernel()):
+            raise TaskCancelled("the kernel is shutting down")
         ours, theirs = socket.socketpair()
         self._watch = ours
         self._watcher = await spawn(_end_when_abandoned, self._run, Socket(theirs), daemon=True)

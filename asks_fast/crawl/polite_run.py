@@ -19,10 +19,11 @@ import time
 from time import monotonic
 from typing import Any
 
-from curio import current_task, sleep, timeout_after
+from curio import current_task, sleep
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
+from ..deadlines import timeout_after
 from ..errors import (
     AsksException,
     CircuitOpen,
@@ -252,7 +253,7 @@ class PoliteRun(Run):
                 await self.timer.suspend("MAP_TIMER")
             else:
                 try:
-                    await timeout_after(at - now, self.timer.suspend, "MAP_TIMER")
+                    await timeout_after(at - now, self.timer.suspend("MAP_TIMER"))
                 except TaskTimeout:
                     continue
 

@@ -22,6 +22,7 @@ from curio.meta import _locals as here
 from curio.traps import _cancel_task
 
 from .._hotpath import Connection, Limits, OriginPool, Pool, Turn
+from ..deadlines import timeout_after
 from ..errors import (
     AsksException,
     ConnectTimeout,
@@ -61,7 +62,7 @@ class Budget:
             return await work
         began = time.monotonic()
         try:
-            return await curio.timeout_after(max(self.left, 0.0), work)
+            return await timeout_after(max(self.left, 0.0), work)
         except TaskTimeout:
             raise self.exceeded(request) from None
         finally:
@@ -128,10 +129,11 @@ class Transport:
             answer,
         )
 
-    async def watch(self) -> None:
-        """See to it that the pool has a keeper in the kernel that runs."""
-        if self.pool.kick is None or self.pool.kernel is not here.kernel:
-            await self._keeper.start()
+    async def watch(self) -> bool:
+        """See to it that the pool has a keeper; False if the kernel that runs is shutting down."""
+        if self.pool.kick is not None and self.pool.kernel is here.kernel:
+            return True
+        return await self._keeper.start()
 
     async def open(
         self,
@@ -148,9 +150,7 @@ class Transport:
         self._opening.add(task)
         try:
             try:
-                sock = await curio.timeout_after(
-                    limit, self.connector.connect(origin.route, trace=trace)
-                )
+                sock = await timeout_after(limit, self.connector.connect(origin.route, trace=trace))
             except TaskTimeout:
                 raise ConnectTimeout(
                     f"{origin.name}: no connection within connection_timeout={limit:g} s", limit
@@ -189,6 +189,21 @@ class Transport:
         has it before, for `abandon(response)`, whatever comes between.
         Raises `ConnectivityError`, `BadHttpResponse`. Cancelled, it leaves no connection behind.
         """
+        sending = partial(self._send, request, response, budget, turn, stream, fresh, stops_at)
+        if await self.watch():
+            return await sending()
+        return await self._keeper.attend(sending)
+
+    async def _send(
+        self,
+        request: PreparedRequest,
+        response: BaseResponse,
+        budget: Budget,
+        turn: Turn,
+        stream: bool,
+        fresh: bool,
+        stops_at: Container[int] | None,
+    ) -> Connection:
         options = request.options
         origin = self.origin(request)
         if origin.route.forward:

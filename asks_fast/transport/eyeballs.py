@@ -15,9 +15,9 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import curio
 from curio.traps import _io_release, _read_wait
 
+from ..deadlines import ignore_after
 from ..errors import ConnectionFailed
 from .sockets import (
     Address,
@@ -116,11 +116,7 @@ class _Race:
 
     async def _wait(self, seconds: float | None) -> socket.socket | None:
         """Until an attempt arrives (returned), one fails, or the time is up."""
-        if seconds is None:
-            return await self._next_outcome()
-        async with curio.ignore_after(seconds):
-            return await self._next_outcome()
-        return None
+        return await ignore_after(seconds, self._next_outcome())
 
     async def _next_outcome(self) -> socket.socket | None:
         if len(self._running) == 1:

@@ -8,25 +8,29 @@ Facts:  a time limit with a timer per request would cost two traps each, and mor
         itself; one round over the connections in use, about once a second, costs nothing that can
         be measured. A connection that is cut off wakes its task with the end of input.
 Rules:  the keeper lives while the pool has connections, in the kernel that uses the pool, and is
-        a daemon: it keeps no program running. Cancelled by the end of a kernel, it is started
-        again by the next use in another kernel, never in the one that is ending. What is under
-        way when a kernel is shut down is cancelled, the keeper among it and perhaps first: what
-        others wait for then must not rely on a time limit of theirs.
+        a daemon: it keeps no program running. A kernel that is shutting down cancels it and
+        gets no new one: a request made then has a task beside it, which ends before the request
+        does. A request that was sent before, in a task that cannot be cancelled, loses
+        `read_timeout`, `write_timeout` and `timeout` (on the fast path) with the keeper; so
+        does a body that is streamed during the shutdown.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import curio
 from curio.traps import _future_wait, _get_kernel
 
 from .._hotpath import Pool
+from ..deadlines import ignore_after
+from ..shutdown import is_shutting_down
 
 __all__ = ["Keeper"]
+
+T = TypeVar("T")
 
 
 class _Alarm:
@@ -60,24 +64,57 @@ class Keeper:
         self._pool = pool
         self._alarm = _Alarm()
         self._on_duty = 0  # the number of the task that is the keeper
-        self._ended: weakref.ref[Any] | None = None
+        self._attended = 0  # requests that have a task beside them
+        self._helper: Any = None  # that task
 
-    async def start(self) -> None:
-        """Start the task unless the kernel is about to end. Nothing here can block.
+    async def start(self) -> bool:
+        """Start the task; False if the kernel is shutting down, then use `attend`.
 
-        One that sleeps in another kernel of this thread, which nobody runs any more, is relieved.
+        Nothing here can block. One that sleeps in another kernel of this thread, which nobody runs
+        any more, is relieved.
         """
         pool = self._pool
         if pool.thread not in (0, threading.get_ident()):
-            return  # who asks will hear that the session is at work there
+            return True  # who asks will hear that the session is at work there
         kernel = await _get_kernel()
+        if is_shutting_down(kernel):
+            return False
+        await self._spawn(kernel)
+        return True
+
+    async def attend(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Await `send()` in a kernel that shuts down, with a task beside it that ends with it.
+
+        Requests at the same time share the task. Cancellation ends both.
+        """
+        if not self._attended:
+            # Without a kernel in the pool, every request asks whether it needs a keeper.
+            self._helper = await self._spawn(None)
+        self._attended += 1
+        try:
+            result = await send()
+        except GeneratorExit:
+            self._attended -= 1
+            raise
+        except BaseException:
+            await self._leave_helper()
+            raise
+        await self._leave_helper()
+        return result
+
+    async def _leave_helper(self) -> None:
+        self._attended -= 1
+        if not self._attended:
+            # It waits for its alarm only, so it ends in the next turn of the kernel; whoever
+            # waits for the caller's task is woken after that.
+            await self._helper.cancel(blocking=False)
+
+    async def _spawn(self, kernel: Any) -> Any:
+        pool = self._pool
         self._on_duty += 1
-        self._leave()
-        if self._ended is not None and self._ended() is kernel:
-            return
         pool.kick, pool.kernel, pool.thread = self.kick, kernel, threading.get_ident()
         try:
-            await curio.spawn(self._run, kernel, self._on_duty, daemon=True)
+            return await curio.spawn(self._run, self._on_duty, daemon=True)
         except BaseException:  # out of memory: the next request tries again
             self._leave()
             raise
@@ -91,19 +128,16 @@ class Keeper:
         """Make a round now; callable from anywhere."""
         self._alarm.ring()
 
-    async def _run(self, kernel: Any, number: int) -> None:
+    async def _run(self, number: int) -> None:
         pool = self._pool
         try:
             while self._on_duty == number:
                 self._alarm = _Alarm()
                 wait = pool.make_rounds()
                 await pool.settle()
-                if wait is None:
+                if wait is None and not self._attended:
                     return
-                await curio.ignore_after(wait, _future_wait(self._alarm))
-        except BaseException:
-            self._ended = weakref.ref(kernel)
-            raise
+                await ignore_after(wait or 1.0, _future_wait(self._alarm))
         finally:
             if self._on_duty == number:
                 self._leave()

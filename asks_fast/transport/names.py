@@ -21,6 +21,7 @@ import curio
 from curio.traps import _get_kernel
 
 from ..errors import InvalidRequest, NameResolutionError
+from ..shutdown import is_shutting_down
 from . import lookup_threads
 from .sockets import Address
 
@@ -148,13 +149,14 @@ class StaticHosts:
 class _LookUp:
     """One look-up under way: who runs it, how many wait for it, and what came of it."""
 
-    __slots__ = ("addresses", "done", "error", "kernel", "task", "waiters")
+    __slots__ = ("addresses", "done", "error", "is_cancelled", "kernel", "task", "waiters")
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel  # waiters of another kernel could not be woken from this one
         self.done = curio.Event()
         self.task: Any = None
         self.waiters = 0
+        self.is_cancelled = False
         self.addresses: tuple[str, ...] = ()
         self.error: str | None = None
 
@@ -197,16 +199,27 @@ class Names:
         Raises `NameResolutionError`. Cancelled, it leaves the look-up to those who still wait
         for it, and ends it if nobody does.
         """
-        kept = self._kept.get(host)
-        if kept is not None:
-            if self._clock() < kept[0]:
-                return _outcome(host, kept[1], kept[2])
-            self._kept.pop(host, None)
         kernel = await _get_kernel()
-        under_way = self._under_way.get(host)
-        if under_way is None or under_way.kernel is not kernel:
-            under_way = self._under_way[host] = _LookUp(kernel)
-            under_way.task = await curio.spawn(self._run, host, under_way, daemon=True)
+        while True:
+            kept = self._kept.get(host)
+            if kept is not None:
+                if self._clock() < kept[0]:
+                    return _outcome(host, kept[1], kept[2])
+                self._kept.pop(host, None)
+            under_way = self._under_way.get(host)
+            if under_way is None or under_way.kernel is not kernel:
+                under_way = _LookUp(kernel)
+                if is_shutting_down(kernel):  # it gets no new tasks
+                    await self._look_up(host, under_way)
+                    break
+                self._under_way[host] = under_way
+                under_way.task = await curio.spawn(self._run, host, under_way, daemon=True)
+            await self._wait_for(host, under_way)
+            if not under_way.is_cancelled:
+                break
+        return _outcome(host, under_way.addresses, under_way.error)
+
+    async def _wait_for(self, host: str, under_way: _LookUp) -> None:
         under_way.waiters += 1
         try:
             await under_way.done.wait()
@@ -215,22 +228,23 @@ class Names:
             if not under_way.waiters and not under_way.done.is_set():
                 self._leave(host, under_way)
                 await under_way.task.cancel(blocking=False)
-        return _outcome(host, under_way.addresses, under_way.error)
 
     async def _run(self, host: str, under_way: _LookUp) -> None:
         try:
-            try:
-                answer = await self._lookup(host)
-                under_way.addresses = _checked(answer)
-            except Exception as error:
-                under_way.error = _reason(error)
-            self._keep(host, under_way)
+            await self._look_up(host, under_way)
         except BaseException:
-            under_way.error = "the look-up was cancelled"
+            under_way.is_cancelled = True  # by a shutdown: who waits looks the name up itself
             raise
         finally:
             self._leave(host, under_way)
             await under_way.done.set()
+
+    async def _look_up(self, host: str, under_way: _LookUp) -> None:
+        try:
+            under_way.addresses = _checked(await self._lookup(host))
+        except Exception as error:
+            under_way.error = _reason(error)
+        self._keep(host, under_way)
 
     def _leave(self, host: str, under_way: _LookUp) -> None:
         if self._under_way.get(host) is under_way:

@@ -88,6 +88,16 @@ async def test_cookies_of_the_call_beside_kept_ones(peer: MakePeer) -> None:
     assert pairs[3] == {""}
 
 
+async def test_a_name_with_a_blank(peer: MakePeer) -> None:
+    """What a server sets under such a name goes back, and the program may send it too."""
+    server = peer([expect(), setting(b"Cookie Monster=Yum; Path=/"), FOREVER])
+    async with HSession(server.url, persist_cookies=True) as session:
+        await session.get()
+        await session.get()
+    await asks_fast.get(server.url, cookies={"Cookie Monster": "Yum"})
+    assert sent(server) == [None, "Cookie Monster=Yum", "Cookie Monster=Yum"]
+
+
 async def test_secure_ones(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:

@@ -24,7 +24,8 @@ from asks_fast.drop_in import MODULES
 EXPORTS = {
     "": """get head post put delete options patch request init Session HSession DSession
         AuthBase PreResponseAuth PostResponseAuth BasicAuth DigestAuth install_as_asks
-        auth base_funcs sessions errors cookie_utils http_utils multipart response_objects""",
+        auth base_funcs sessions errors cookie_utils http_utils multipart response_objects
+        request_object req_structs""",
     "auth": "AuthBase PreResponseAuth PostResponseAuth BasicAuth DigestAuth",
     "base_funcs": "get head post put delete options patch request",
     "cookie_utils": "CookieTracker Cookie parse_cookies",
@@ -32,6 +33,8 @@ EXPORTS = {
         RequestTimeout ServerClosedConnectionError""",
     "http_utils": "decompress decompress_one parse_content_encoding",
     "multipart": "MultipartData build_multipart_body",
+    "req_structs": "CaseInsensitiveDict",
+    "request_object": "Request RequestProcessor",
     "response_objects": "BaseResponse Response StreamResponse StreamBody Cookie",
     "sessions": "BaseSession Session HSession DSession",
 }

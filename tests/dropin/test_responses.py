@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 import subprocess
 import sys
 from datetime import timedelta
@@ -29,6 +30,7 @@ from asks_fast.errors import (
     ServerClosedConnectionError,
 )
 from asks_fast.request import PreparedRequest
+from asks_fast.response_objects import Response
 
 HEAD = (
     b"HTTP/1.1 200 Fine Indeed\r\nContent-Type: text/plain; charset=utf-8\r\nX-Twice: 1\r\n"
@@ -251,3 +253,78 @@ async def test_nothing_but_our_errors(peer: MakePeer) -> None:
     with pytest.raises(AsksException) as caught:
         await asks_fast.get(server.url)
     assert isinstance(caught.value, ConnectionError)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_attributes_can_be_assigned(stream: bool, app_server: Server) -> None:
+    """A program may note what it likes on a response, and change what is there."""
+    response = await asks_fast.get(f"{app_server.url}/get", stream=stream)
+    async with response:
+        response.my_tag = 1
+        response.status_code = 299
+        response.reason_phrase = "Fine"
+        response.http_version = "1.0"
+        response.method = "POST"
+        response.url = "http://example.org/"
+        response.headers = {"X-A": "1", "Set-Cookie": ["a=1", "b=2"], "X-N": 5}
+        response.encoding = "latin-1"
+        assert response.my_tag == 1
+        assert repr(response).endswith("Response 299 Fine>")
+        assert (response.http_version, response.method) == ("1.0", "POST")
+        assert (response.url, response.encoding) == ("http://example.org/", "latin-1")
+        assert response.headers["x-a"] == "1"
+        assert response.headers["x-n"] == "5"
+        assert response.headers["set-cookie"] == ["a=1", "b=2"]
+        assert [cookie.name for cookie in response.cookies] == ["a", "b"]
+
+
+async def test_decompress_data_of_a_response(app_server: Server) -> None:
+    """`r.decompress_data = False` gives the body as it came, whole or streamed."""
+    response = await asks_fast.get(f"{app_server.url}/gzip")
+    document = response.json()
+    assert response.decompress_data
+    response.decompress_data = False
+    assert response.content == response.raw
+    assert response.raw.startswith(b"\x1f\x8b")
+    response.decompress_data = True
+    assert response.json() == document
+    streamed = await asks_fast.get(f"{app_server.url}/gzip", stream=True)
+    streamed.decompress_data = False
+    assert not streamed.body.decompress_data
+    assert (await streamed.body.read()).startswith(b"\x1f\x8b")
+
+
+def test_the_constructor_of_asks() -> None:
+    """Positions: encoding, http_version, status_code, reason_phrase, headers, body, method, url."""
+    headers = {"Content-Type": "application/json", "Set-Cookie": ["a=1"]}
+    response = Response(
+        "latin-1", "1.0", 404, "Not Found", headers, b'{"a": "\xfc"}', "PUT", "http://h/x"
+    )
+    assert repr(response) == "<Response 404 Not Found>"
+    assert (response.http_version, response.method, response.url) == ("1.0", "PUT", "http://h/x")
+    assert response.encoding == "latin-1"
+    assert response.text == '{"a": "ü"}'
+    assert response.headers["content-type"] == "application/json"
+    assert [cookie.value for cookie in response.cookies] == ["1"]
+    with pytest.raises(BadStatus, match="404 Client Error: Not Found for url: http://h/x"):
+        response.raise_for_status()
+
+
+def test_the_constructor_by_keywords() -> None:
+    """Any of them may be left out; an unknown one is an error."""
+    response = Response(body=gzip.compress(b"hello"), headers=[("Content-Encoding", "gzip")])
+    assert (response.status_code, response.text, response.ok) == (200, "hello", True)
+    assert (response.encoding, response.history) == ("utf-8", [])
+    with pytest.raises(TypeError):
+        Response(status=200)
+    with pytest.raises(ValueError, match="http_version"):
+        Response(http_version="2")
+
+
+def test_attributes_of_ones_own_are_pickled() -> None:
+    """With everything else, except credentials."""
+    response = Response(status_code=201, headers={"A": "b"}, body=b"x", url="http://h/")
+    response.my_tag = [1]
+    again = pickle.loads(pickle.dumps(response))
+    assert (again.my_tag, again.status_code, again.body, again.url) == ([1], 201, b"x", "http://h/")
+    assert again.headers["a"] == "b"

@@ -1,4 +1,4 @@
-"""Ctrl-C between two lines of curio's, where a place is claimed and nobody has begun to use it.
+"""Ctrl-C between two lines of a time limit, where a place is claimed and not in use yet.
 
 Facts:  a request by a plan with `timeout` claims its place before curio's `timeout_after` runs what
         uses it. Python raises KeyboardInterrupt between two lines; a trace function can do so at
@@ -18,20 +18,23 @@ import pytest
 from support.peer import Peer
 from support.steps import OK, expect, repeat, send
 
-from asks_fast import HSession
+from asks_fast import HSession, deadlines
 
-CURIOS_TIME = curio.timeout_after.__code__.co_filename
+TIME_LIMITS = {
+    curio.timeout_after.__code__.co_filename,
+    deadlines.timeout_after.__code__.co_filename,
+}
 
 
 class Interrupter:
-    """Raises KeyboardInterrupt at the n-th line of curio/time.py that is run."""
+    """Raises KeyboardInterrupt at the n-th line that is run of the files in TIME_LIMITS."""
 
     def __init__(self, place: int) -> None:
         self.left = place
         self.struck = False
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code.co_filename != CURIOS_TIME:
+        if frame.f_code.co_filename not in TIME_LIMITS:
             return None
         if event == "line" and not self.struck:
             self.left -= 1

@@ -7,6 +7,7 @@ Not here: the pool's decisions one by one (tests/pool), `close()` at every point
 
 from __future__ import annotations
 
+import time
 import types
 from typing import Any
 
@@ -71,6 +72,32 @@ async def test_most_seconds_of_a_connection(peer: MakePeer) -> None:
         await server.all_closed()
         assert session.pool_stats()["open"] == 0
     assert served(server) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("swift", [True, False])
+@pytest.mark.parametrize(
+    ("options", "hint", "seconds"),
+    [
+        ({"idle_timeout": 0.02}, b"", 0.03),
+        ({"max_connection_age": 0.02, "idle_timeout": None}, b"", 0.03),
+        ({"idle_timeout": None}, b"Keep-Alive: timeout=1\r\n", 1.01),
+    ],
+    ids=["idle_timeout", "max_connection_age", "keep-alive hint"],
+)
+async def test_limits_are_checked_when_a_connection_is_acquired(
+    options: dict[str, Any], hint: bytes, seconds: float, swift: bool, peer: MakePeer
+) -> None:
+    """A connection past a limit is not reused, though the kernel had no turn to close it."""
+    answer = b"HTTP/1.1 200 OK\r\n" + hint + b"Content-Length: 2\r\n\r\nok"
+    server = peer([repeat(expect(), send(answer))])
+    more = {} if swift else {"timings": True}
+    async with HSession(server.url, **options) as session:
+        await session.get(path="/1", **more)
+        await session.get(path="/2", **more)
+        time.sleep(seconds)
+        await session.get(path="/3", **more)
+        assert session.pool_stats()["made"] == len(server.connections) >= 2
+    assert served(server)[-1] == 1
 
 
 async def test_a_host_has_its_share_and_holds_up_no_other(peer: MakePeer) -> None:
