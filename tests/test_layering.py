@@ -51,7 +51,7 @@ ROOMS = [
         "their parts",
         ["digest", "challenges", "body_*", "codings", "coding_*", "charsets"],
     ),
-    ("addresses and fields", ["urls", "url_*", "fields", "sensitive"]),
+    ("addresses and fields", ["urls", "url_*", "fields"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
     ("what curio does not offer", ["deadlines", "shutdown"]),

@@ -76,7 +76,7 @@ class Display:
         """One request got no answer."""
         if len(self.failures) < FAILURES_SHOWN:
             text = message if len(message) <= MESSAGE_SHOWN else f"{message[:MESSAGE_SHOWN]}…"
-            self.failures.append(f"{harmless(url)}: {error}: {harmless(text)}")
+            self.failures.append(f"{harmless(url)}: {harmless(error)}: {harmless(text)}")
 
     def note(self, text: str) -> None:
         """Something that a person should know at once."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from curio import current_task, timeout_after
+from curio import current_task
 from curio.errors import TaskTimeout
 
+from ..deadlines import timeout_after
 from ..errors import TotalTimeout
 from ..hops import gates
 from ..sessions import BaseSession, DSession, bare_session

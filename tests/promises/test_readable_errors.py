@@ -48,7 +48,7 @@ def test_a_refused_connection(name: str, tmp_path: Path) -> None:
     assert len(lines) <= 20, text
     assert sum('program.py"' in line for line in lines) == 2
     assert "ConnectionRefusedError: [Errno" in text
-    assert "could not connect to http://127.0.0.1:1 (127.0.0.1:1: Connection refused)" in text
+    assert "could not connect (127.0.0.1:1: Connection refused)" in text
     if sys.version_info >= (3, 11):
         assert lines[-1] == REMEDY
 
