@@ -10,7 +10,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # What an installation depends on: Python files count as they are, since it is an editable one.
-SOURCES := setup.py pyproject.toml $(wildcard src_pyx/*)
+SOURCES := setup.py pyproject.toml $(wildcard src_pyx/*/*)
 PYTEST := $(BIN)/pytest -n $(JOBS)
 
 .PHONY: help test smoke lint demo serve bench docs wheel sdist chaos soak fuzz sanitize test-all test-floor format clean
@@ -71,14 +71,14 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/run.py $(ARGS)
 
 chaos: $(VENV)/.test
-	$(BIN)/python tests/chaos/chaos.py --seconds $(SECONDS) $(ARGS)
+	$(BIN)/python tests/robustness/chaos/chaos.py --seconds $(SECONDS) $(ARGS)
 
 soak: $(VENV)/.test
-	$(BIN)/python tests/soak/soak.py $(ARGS)
+	$(BIN)/python tests/robustness/soak/soak.py $(ARGS)
 
 fuzz: $(VENV)/.test
 	$(PIP) install "atheris>=2.3"
-	$(BIN)/python tests/fuzz/run.py $(ARGS)
+	$(BIN)/python tests/robustness/fuzz/run.py $(ARGS)
 	ASKS_FAST_EXPLORE=1 $(BIN)/pytest -n $(JOBS) -m hypothesis
 
 sanitize: $(VENV)/.test
@@ -93,7 +93,7 @@ lint: $(VENV)/.lint build/werror/.made
 	$(BIN)/stubtest --concise --ignore-missing-stub --ignore-unused-allowlist --allowlist .ci/stubtest.txt \
 		--mypy-config-file pyproject.toml asks_fast._hotpath asks_fast._kernel
 
-build/werror/.made: $(VENV)/.made setup.py $(wildcard src_pyx/*)
+build/werror/.made: $(VENV)/.made setup.py $(wildcard src_pyx/*/*)
 	@mkdir -p build/werror
 	ASKS_FAST_WERROR=1 $(BIN)/python setup.py --quiet build_ext --force \
 		--build-lib build/werror --build-temp build/werror-objects

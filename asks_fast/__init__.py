@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 from ._version import __version__
 from .base_funcs import delete, get, head, options, patch, post, put, request
-from .drop_in import init, install_as_asks
+from .compat import init, install_as_asks
 from .errors import (
     AsksException,
     BadCookieFile,
@@ -43,23 +43,16 @@ from .response_objects import Response, StreamResponse
 from .sessions import DSession, HSession, Session
 
 if TYPE_CHECKING:
-    from .auth import (
-        AuthBase,
-        BasicAuth,
-        BearerAuth,
-        DigestAuth,
-        PostResponseAuth,
-        PreResponseAuth,
-    )
+    from ._auth.netrc import NetrcAuth
+    from ._client.retry import Retry
+    from ._config.events import Event
+    from ._config.timeouts import Timeouts
+    from ._config.timings import Timings
+    from ._transport.proxies import Proxy
+    from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
     from .cookie_utils import Cookie, CookieTracker
     from .kernel import Kernel, run
     from .multipart import MultipartData
-    from .netrc_auth import NetrcAuth
-    from .transport.events import Event
-    from .transport.proxies import Proxy
-    from .transport.retry import Retry
-    from .transport.timeouts import Timeouts
-    from .transport.timings import Timings
 
 __all__ = [
     "AsksException",
@@ -135,16 +128,16 @@ _LAZY = {
     "Cookie": "cookie_utils",
     "CookieTracker": "cookie_utils",
     "DigestAuth": "auth",
-    "Event": "transport.events",
+    "Event": "_config.events",
     "Kernel": "kernel",
     "MultipartData": "multipart",
-    "NetrcAuth": "netrc_auth",
+    "NetrcAuth": "_auth.netrc",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
-    "Proxy": "transport.proxies",
-    "Retry": "transport.retry",
-    "Timeouts": "transport.timeouts",
-    "Timings": "transport.timings",
+    "Proxy": "_transport.proxies",
+    "Retry": "_client.retry",
+    "Timeouts": "_config.timeouts",
+    "Timings": "_config.timings",
     "run": "kernel",
 }
 # asks had them

@@ -15,8 +15,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from .challenges import Challenge, parse_challenges, parse_parameters
-from .digest import ProtectionSpace, known_charset, strongest
+from ._auth.challenges import Challenge, parse_challenges, parse_parameters
+from ._auth.digest import ProtectionSpace, known_charset, strongest
 from .errors import InvalidRequest, UnreplayableBody
 
 __all__ = [

@@ -6,15 +6,15 @@ broke (`ConnectivityError`). Each new name derives from an asks name, so that ol
 clauses go on working, and from the built-in that a person would catch.
 
 Not here: errors that need a module which is not imported before it is used. `TlsError` and
-`CertificateError` (`ssl`) are in `asks_fast.transport.tls`, `JsonDecodeError` (`json`) is in
-`asks_fast.json_errors`; both can be imported from here.
+`CertificateError` (`ssl`) are in `asks_fast._transport.tls`, `JsonDecodeError` (`json`) is in
+`asks_fast._json_errors`; both can be imported from here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .sensitive import mask_urls
+from ._sensitive import mask_urls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -295,11 +295,11 @@ class TotalTimeout(RequestTimeout):
 
 def __getattr__(name: str) -> Any:
     if name in ("TlsError", "CertificateError"):
-        from .transport import tls
+        from ._transport import tls
 
         return getattr(tls, name)
     if name == "JsonDecodeError":
-        from .json_errors import JsonDecodeError
+        from ._json_errors import JsonDecodeError
 
         return JsonDecodeError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

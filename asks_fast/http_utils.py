@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .charsets import TextDecoder, codec_for, decode
+from ._response.charset import TextDecoder, codec_for, decode
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -323,7 +323,7 @@ def decompress_one(compression: str) -> Generator[bytes | str, bytes, None]:
 def _decompress(
     compressions: list[str], encoding: str | None
 ) -> Generator[bytes | str, bytes, None]:
-    from .decoding import ContentDecoder
+    from ._response.content_decoder import ContentDecoder
 
     decoder = ContentDecoder(compressions)
     to_text = TextDecoder(encoding) if encoding else None

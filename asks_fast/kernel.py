@@ -7,7 +7,7 @@ Facts:  a kernel's tasks are objects of a class made from the one asked for (`ta
         `curio.Task`) and from `TaskCore`, whose C fields hold what the loop needs.
 Rules:  a subclass of `curio.Kernel` that replaces the selector and what `_make_kernel_runtime`
         builds. Whatever it can't compile runs on curio's own loop, never differently.
-Not here: the loop (src_pyx/kernel.pyx).
+Not here: the loop (src_pyx/kernel/_kernel.pyx).
 """
 
 from __future__ import annotations

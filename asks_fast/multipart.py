@@ -16,8 +16,8 @@ from collections.abc import AsyncIterable, Awaitable, Collection, Iterable, Iter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from .body_files import DiskSource, source_of_file
-from .body_sources import (
+from ._request.body_file import DiskSource, source_of_file
+from ._request.body_source import (
     AsyncIterableSource,
     IterableSource,
     MemorySource,

@@ -6,7 +6,7 @@ Both are the request that `PreResponseAuth` and `PostResponseAuth` are called wi
 
 from __future__ import annotations
 
-from .request import PreparedRequest
+from ._request.prepared_request import PreparedRequest
 
 __all__ = ["Request", "RequestProcessor"]
 

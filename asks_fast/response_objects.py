@@ -15,7 +15,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ._hotpath import HeaderTable, ResponseCore
-from .charsets import TextDecoder, decode
+from ._response.charset import TextDecoder, decode
+from ._response.stream import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 from .errors import (
     AsksException,
     BadStatus,
@@ -26,16 +27,15 @@ from .errors import (
     name_request,
 )
 from .http_utils import charset_of, filename_from, parse_links
-from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ._config.options import RequestOptions
+    from ._config.timings import Timings
     from ._hotpath import Connection
+    from ._request.prepared_request import PreparedRequest
     from .cookie_utils import Cookie
-    from .options import RequestOptions
-    from .request import PreparedRequest
-    from .transport.timings import Timings
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
 
@@ -92,7 +92,7 @@ class BaseResponse(ResponseCore):
         try:
             return self._request
         except AttributeError:
-            from .request import request_of_head
+            from ._request.prepared_request import request_of_head
 
             self._request: PreparedRequest = request_of_head(self.sent or b"", self.url)
             return self._request
@@ -142,7 +142,7 @@ class BaseResponse(ResponseCore):
         marks = getattr(self, "marks", None)
         if marks is None:
             return None
-        from .transport.timings import Timings
+        from ._config.timings import Timings
 
         return Timings.of(marks, self)
 
@@ -220,7 +220,7 @@ class BaseResponse(ResponseCore):
         codings = self.content_codings()
         if not codings:
             return None
-        from .decoding import missing_library
+        from ._response.content_decoder import missing_library
 
         return missing_library(codings)
 
@@ -319,7 +319,7 @@ class Response(BaseResponse):
         codings = self.content_codings()
         if not codings or not self.body or not self.decompress_data:
             return self.body
-        from .decoding import decode_body
+        from ._response.content_decoder import decode_body
 
         try:
             return decode_body(
@@ -376,7 +376,7 @@ class Response(BaseResponse):
         except AsksException:
             raise
         except (ValueError, RecursionError) as error:
-            from .json_errors import not_json
+            from ._json_errors import not_json
 
             raise not_json(self, error, self._missing_library()) from error
         if not kwargs:

@@ -21,13 +21,13 @@ from typing import Any
 
 from .crawl import parquet
 from .crawl.asked import url_of
-from .crawl.fetching import Fetch
+from .crawl.bulk_fetch import Fetch
+from .crawl.checkpoint import KeySet
+from .crawl.fetch_config import Plan, make_session, run_in_kernel
 from .crawl.formats import as_dict
-from .crawl.jobs import host_of
-from .crawl.ledger import KeySet
+from .crawl.job import host_of
 from .crawl.options import FetchOptions
-from .crawl.pages import Fetched
-from .crawl.plan import Plan, make_session, run_in_kernel
+from .crawl.page import Fetched
 
 __all__ = [
     "FetchOptions",

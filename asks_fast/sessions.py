@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from multidict import getversion
 
 from . import _hotpath
-from .conversation import Conversation, tracker_of
-from .errors import InvalidURL, clip
-from .fields import Layers
-from .options import (
+from ._client.credentials import bound_fields, defaults_off_origin
+from ._client.methods import Verbs
+from ._client.request_flow import Conversation, tracker_of
+from ._client.settings import Settings
+from ._client.template_builder import PLANNED, SETTLED, is_plain, make_plan
+from ._config.events import teller
+from ._config.options import (
     CONNECTION_OPTIONS,
     CONNECTOR_OPTIONS,
     POOL_OPTIONS,
@@ -30,16 +33,13 @@ from .options import (
     RequestOptions,
     unexpected,
 )
-from .request import PreparedRequest, default_fields, prepare
+from ._request.headers import Layers
+from ._request.prepared_request import PreparedRequest, default_fields, prepare
+from ._tracebacks import shortened
+from ._transport.connector import Connector
+from ._transport.transport import Transport
+from .errors import InvalidURL, clip
 from .response_objects import Response
-from .session_credentials import bound_fields, defaults_off_origin
-from .session_plans import PLANNED, SETTLED, is_plain, make_plan
-from .session_settings import Settings
-from .session_verbs import Verbs
-from .tracebacks import shortened
-from .transport.connect import Connector
-from .transport.dispatch import Transport
-from .transport.events import teller
 from .urls import Url, is_relative, join_path, parse_url
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from .arguments import BaseSessionArguments, Location, PreparedArguments, SessionArguments
+    from ._client.argument_types import (
+        BaseSessionArguments,
+        Location,
+        PreparedArguments,
+        SessionArguments,
+    )
     from .cookie_utils import CookieTracker
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session", "bare_session"]

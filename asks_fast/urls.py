@@ -19,9 +19,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .errors import InvalidURL, clip
-from .url_host import canonical_host, canonical_ipv6
-from .url_quote import (
+from ._url.host import canonical_host, canonical_ipv6
+from ._url.quoting import (
     MAX_URL_LENGTH,
     TARGET_SAFE,
     Params,
@@ -32,6 +31,7 @@ from .url_quote import (
     has_stray_percent,
     quote_target,
 )
+from .errors import InvalidURL, clip
 
 __all__ = [
     "MAX_URL_LENGTH",

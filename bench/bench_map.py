@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from curio import Semaphore, TaskGroup, sleep
 
-from asks_fast.crawl.mapping import map_requests
-from asks_fast.crawl.politeness import Politeness
+from asks_fast.crawl.host_limits import Politeness
+from asks_fast.crawl.map import map_requests
 from asks_fast.kernel import run
 
 REQUESTS = 2000

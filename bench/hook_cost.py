@@ -32,7 +32,7 @@ KINDS = {"by a plan": "", "the long way": ", max_redirects=5"}
 
 # File → the lines of each look at a listener, and what is left without it.
 CUTS: dict[str, list[tuple[str, str]]] = {
-    "src_pyx/connection.pyx": [
+    "src_pyx/hotpath/connection.pyx": [
         (
             "        if self.response.clocked and self.response.spoke == 0.0:\n"
             "            self.response.spoke = self.seen_at\n",
@@ -46,7 +46,7 @@ CUTS: dict[str, list[tuple[str, str]]] = {
             "",
         ),
     ],
-    "asks_fast/transport/dispatch.py": [
+    "asks_fast/_transport/transport.py": [
         ("        tell = teller(request)\n", ""),
         ("            if tell is not None:\n                tell.begin(response)\n", ""),
         (

@@ -2,7 +2,7 @@
 
 All of it goes to standard error; standard output belongs to results.
 Rules:  what servers sent is never markup, and control characters in it are shown, not obeyed.
-Not here: the numbers (`asks_fast.crawl.tally`).
+Not here: the numbers (`asks_fast.crawl.stats`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asks_fast.crawl.tally import Tally
+from asks_fast.crawl.stats import Tally
 from asks_fast.errors import harmless
 
 __all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View", "harmless"]

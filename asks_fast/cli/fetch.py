@@ -14,26 +14,19 @@ from typing import Any
 import click
 import curio
 
-from asks_fast.cli.display import (
-    Display,
-    JsonLog,
-    LiveDisplay,
-    QuietDisplay,
-    Summary,
-    harmless,
-)
+from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, harmless
 from asks_fast.cli.values import check_source, pairs, rate, size
-from asks_fast.crawl.fetching import OutputError
+from asks_fast.crawl.bulk_fetch import OutputError
+from asks_fast.crawl.checkpoint import LedgerError
+from asks_fast.crawl.fetch_config import Plan, make_session, run_in_kernel
 from asks_fast.crawl.formats import FORMATS
 from asks_fast.crawl.inputs import Lines, check_lines
-from asks_fast.crawl.interrupts import Interrupts
-from asks_fast.crawl.ledger import LedgerError
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.pages import Fetched
-from asks_fast.crawl.plan import Plan, make_session, run_in_kernel
+from asks_fast.crawl.page import Fetched
+from asks_fast.crawl.process_pool import Workers
 from asks_fast.crawl.robots_rules import load_protego
-from asks_fast.crawl.worker import CANNOT_WRITE, outcome_of
-from asks_fast.crawl.workers import Workers
+from asks_fast.crawl.signals import Interrupts
+from asks_fast.crawl.worker_process import CANNOT_WRITE, outcome_of
 
 __all__ = ["command"]
 

@@ -18,7 +18,7 @@ from asks_fast.cli.display import harmless
 from asks_fast.cli.exit_codes import HTTP_ERROR, INTERRUPTED, exit_status
 from asks_fast.cli.get_output import Output, Verbose, head_lines, say, timing_lines, write_out
 from asks_fast.cli.get_request import Options, hosts_of, request_of
-from asks_fast.crawl.plan import run_in_kernel
+from asks_fast.crawl.fetch_config import run_in_kernel
 
 __all__ = ["command"]
 

@@ -27,7 +27,7 @@ from asks_fast import errors
 from asks_fast.cli.display import harmless
 from asks_fast.cli.exit_codes import CannotResume, CannotWrite
 from asks_fast.cli.get_request import Options, read_file
-from asks_fast.crawl.pages import header_pairs
+from asks_fast.crawl.page import header_pairs
 
 __all__ = ["Output", "Verbose", "head_lines", "say", "timing_lines", "write_out"]
 

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..errors import InvalidRequest, clip, harmless
+from .checkpoint import KeySet, key_of
 from .inputs import identity
-from .ledger import KeySet, key_of
 
 __all__ = ["Asked", "SharedFetches", "read_request", "url_of"]
 

@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-from ..charsets import decode
-from .pages import Fetched
+from .._response.charset import decode
+from .page import Fetched
 from .warc import WarcWriter
 
 __all__ = ["FORMATS", "Form", "format_for"]

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from curio.traps import _io_release, _read_wait
 
+from .._config.options import CONNECTION_OPTIONS, ONE_REQUEST_ONLY, SESSION_DEFAULTS, RequestOptions
 from ..errors import InvalidRequest, clip
-from ..options import CONNECTION_OPTIONS, ONE_REQUEST_ONLY, SESSION_DEFAULTS, RequestOptions
-from .jobs import INVALID_LINE
+from .job import INVALID_LINE
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .politeness import Politeness
+from .host_limits import Politeness
 from .rate_limit import RateLimit
 
 __all__ = ["FetchOptions", "matches_status", "matches_type"]

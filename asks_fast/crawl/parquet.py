@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .ledger import Ledger, LedgerError
+from .checkpoint import Ledger, LedgerError
 
 __all__ = ["import_parquet", "merge", "read_keys", "remove_merged", "rows_of", "shard_lock"]
 

@@ -15,12 +15,12 @@ from typing import Any
 from curio import current_task
 from curio.errors import TaskTimeout
 
-from ..deadlines import timeout_after
+from .._client.redirect_pause import gates
+from .._deadlines import timeout_after
 from ..errors import TotalTimeout
-from ..hops import gates
 from ..sessions import BaseSession, DSession, bare_session
-from .jobs import SessionLike
-from .pages import PageSession
+from .job import SessionLike
+from .page import PageSession
 from .robots_rules import MAX_BYTES
 
 __all__ = ["RobotsFetcher"]

@@ -26,7 +26,7 @@ from ..urls import parse_url
 from .exchanges import Exchange, exchanges_of
 
 if TYPE_CHECKING:
-    from .pages import Fetched
+    from .page import Fetched
 
 __all__ = ["WarcWriter"]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..decoding import DEFAULT_MAX_SIZE, decode_body
+from .._response.content_decoder import DEFAULT_MAX_SIZE, decode_body
 from ..errors import AsksException, DecodingError, ResponseTooLarge
 from .interception import Forward, Intercepting, fill, seen
 from .masking import Mask
@@ -174,7 +174,7 @@ async def _without_body(request: Any) -> SeenRequest:
 
 async def _taken_down(response: Any) -> Answer:
     """The answer as it is recorded: whole, decompressed, without the fields of its transfer."""
-    from ..stream_body import StreamBody
+    from .._response.stream import StreamBody
 
     body = response.body
     if isinstance(body, StreamBody):

@@ -1,6 +1,6 @@
 """Taking the place of the wire for every session: what `Routes` and `Cassette` have in common.
 
-Facts:  a session asks `asks_fast.interception.current` before each exchange, below redirects,
+Facts:  a session asks `asks_fast._config.interceptor.current` before each exchange, below redirects,
         cookies, auth and retries, so that these work on answers that came over no socket.
 Rules:  `with` blocks nest: the inner one answers, the outer one is back afterwards.
 Not here: what is answered.
@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import interception
+from .._config import interceptor
 from .._hotpath import HeaderTable
 from .messages import Answer, SeenRequest
 
 if TYPE_CHECKING:
-    from ..request import PreparedRequest
+    from .._request.prepared_request import PreparedRequest
+    from .._transport.transport import Budget
     from ..response_objects import BaseResponse
-    from ..transport.dispatch import Budget
 
 __all__ = ["Forward", "Intercepting", "fill", "seen"]
 
@@ -40,8 +40,8 @@ class Intercepting:
         raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
-        self._outer.append(interception.current)
-        interception.current = self
+        self._outer.append(interceptor.current)
+        interceptor.current = self
         return self
 
     def __exit__(
@@ -50,7 +50,7 @@ class Intercepting:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        interception.current = self._outer.pop()
+        interceptor.current = self._outer.pop()
 
 
 async def seen(request: PreparedRequest) -> SeenRequest:
@@ -69,8 +69,8 @@ async def seen(request: PreparedRequest) -> SeenRequest:
 
 def fill(request: PreparedRequest, response: BaseResponse, given: Answer) -> None:
     """Make a session's response of an answer, as if it had come over a connection."""
+    from .._response.stream import StreamBody
     from ..response_objects import StreamResponse
-    from ..stream_body import StreamBody
 
     has_body = request.method != "HEAD" and given.status not in (204, 304)
     body = given.body if has_body else b""

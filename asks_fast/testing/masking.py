@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-from ..sensitive import MASK, is_sensitive
+from .._sensitive import MASK, is_sensitive
 from . import masking_text
 
 __all__ = ["MASK", "Mask"]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_plus
 
-from ..sensitive import MASK
+from .._sensitive import MASK
 
 __all__ = ["mask_json", "mask_members", "mask_pairs", "mask_tags", "mask_urls"]
 

@@ -28,8 +28,8 @@ from .interception import Forward, Intercepting, fill, seen
 from .messages import Answer, AnswerLike, SeenRequest, answer, as_answer
 
 if TYPE_CHECKING:
-    from ..request import PreparedRequest
-    from ..transport.dispatch import Budget
+    from .._request.prepared_request import PreparedRequest
+    from .._transport.transport import Budget
 
 __all__ = ["NoRoute", "Route", "Routes"]
 

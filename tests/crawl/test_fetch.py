@@ -15,19 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.costs import thread_seconds
-from support.tables import Answer, TableSession
+from support.fake_session import Answer, TableSession
 
 from asks_fast.crawl.asked import read_request
+from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
+from asks_fast.crawl.checkpoint import Ledger
 from asks_fast.crawl.exchanges import exchanges_of
-from asks_fast.crawl.fetching import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
+from asks_fast.crawl.fetch_config import Plan
 from asks_fast.crawl.formats import FORMATS, as_dict, format_for
 from asks_fast.crawl.inputs import InvalidLine, Lines, check_lines, identity, parse_line
-from asks_fast.crawl.jobs import prepare
-from asks_fast.crawl.ledger import Ledger
+from asks_fast.crawl.job import prepare
 from asks_fast.crawl.options import FetchOptions, matches_status, matches_type
-from asks_fast.crawl.pages import Fetched, Page, PageSession, file_name
-from asks_fast.crawl.plan import Plan
-from asks_fast.crawl.tally import Tally
+from asks_fast.crawl.page import Fetched, Page, PageSession, file_name
+from asks_fast.crawl.stats import Tally
 from asks_fast.errors import ConnectionFailed, ResponseTooLarge
 
 PLAIN = FetchOptions(robots=False, retries=0, connections=10)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peer import MakePeer
+from support.script_steps import OK, expect, send
+from support.scripted_server import MakePeer
 from support.servers import Server
-from support.steps import OK, expect, send
 
 import asks_fast
 from asks_fast import errors

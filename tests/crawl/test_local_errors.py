@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_session import TableSession
 from support.site import Site, text_page
-from support.tables import TableSession
 
 import asks_fast
-from asks_fast.crawl.fetching import Fetch, LedgerWriter, OutputError, StreamWriter
+from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter
+from asks_fast.crawl.checkpoint import Ledger, LedgerError
 from asks_fast.crawl.formats import Form, format_for
-from asks_fast.crawl.ledger import Ledger, LedgerError
 from asks_fast.crawl.local_errors import NotWritten, is_local_error, local_errors
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.pages import Fetched, file_name
+from asks_fast.crawl.page import Fetched, file_name
 from asks_fast.crawl.partial_files import PartialFile, remove_abandoned
 from asks_fast.errors import ConnectionFailed
 

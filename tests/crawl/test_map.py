@@ -13,9 +13,9 @@ import pytest
 from curio import sleep
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tables import Answer, TableSession
+from support.fake_session import Answer, TableSession
 
-from asks_fast.crawl.mapping import Map, gather, map_requests
+from asks_fast.crawl.map import Map, gather, map_requests
 from asks_fast.errors import ConnectionFailed, InvalidRequest, ServerClosedConnectionError
 
 

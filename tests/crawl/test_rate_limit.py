@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.fake_session import Answer, TableSession
 from support.site import Site
-from support.tables import Answer, TableSession
 
 from asks_fast.crawl import Politeness, map_requests
+from asks_fast.crawl.fetch_config import Plan
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.plan import Plan
+from asks_fast.crawl.process_pool import Workers
 from asks_fast.crawl.rate_limit import RateLimit, SharedRateLimit
-from asks_fast.crawl.workers import Workers
 
 Make = Callable[[float, int], RateLimit]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peer import MakePeer, PeerConnection, Step
-from support.steps import FOREVER, OK, close, expect, send
+from support.script_steps import FOREVER, OK, close, expect, send
+from support.scripted_server import MakePeer, PeerConnection, Step
 
 from asks_fast import DSession, HSession, Retry
 from asks_fast.crawl import Politeness, gather
+from asks_fast.crawl.fetch_config import Plan
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.plan import Plan
 
 WAIT = 0.3
 POLICY = Retry(attempts=1, backoff=0.001)

@@ -1,7 +1,7 @@
 """robots.txt: which rules count, what they cost, and how it is fetched.
 
 Rules:  fetching is tested on real servers. What must not be requested is counted at the server.
-Not here: when a polite run asks (tests/crawl/test_polite_map.py), all output modes at once
+Not here: when a polite run asks (tests/crawl/test_scheduled_map.py), all output modes at once
         (tests/crawl/test_matrix.py).
 """
 
@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.peer import MakePeer
+from support.script_steps import FOREVER, OK, SERVING, expect, repeat, send
+from support.scripted_server import MakePeer
 from support.site import Answer, Site
-from support.steps import FOREVER, OK, SERVING, expect, repeat, send
 
 from asks_fast import DSession
 from asks_fast.crawl import Politeness, gather
-from asks_fast.crawl.jobs import Result
+from asks_fast.crawl.job import Result
 from asks_fast.crawl.robots_rules import MAX_BYTES, MAX_RULES, RobotsRules
 from asks_fast.errors import InvalidURL, RobotsDisallowed
 from asks_fast.scaleout import FetchOptions, fetch_partition

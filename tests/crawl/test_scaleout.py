@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from support.site import Site, text_page
 
-from asks_fast.crawl.jobs import host_of
-from asks_fast.crawl.ledger import LedgerError
+from asks_fast.crawl.checkpoint import LedgerError
+from asks_fast.crawl.job import host_of
 from asks_fast.scaleout import (
     FetchOptions,
     fetch_bag,

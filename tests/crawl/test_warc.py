@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peer import MakePeer, PeerConnection
-from support.steps import FOREVER, OK, close, expect, repeat, send
+from support.script_steps import FOREVER, OK, close, expect, repeat, send
+from support.scripted_server import MakePeer, PeerConnection
 
 from asks_fast.crawl.exchanges import Exchange
 from asks_fast.crawl.formats import format_for
-from asks_fast.crawl.pages import Fetched
+from asks_fast.crawl.page import Fetched
 from asks_fast.scaleout import FetchOptions, fetch_partition
 
 archiveiterator = pytest.importorskip("warcio.archiveiterator", reason="warcio is not installed")

@@ -11,7 +11,8 @@ import curio
 import pytest
 
 import asks_fast
-from asks_fast import DSession, HSession, Retry, interception
+from asks_fast import DSession, HSession, Retry
+from asks_fast._config import interceptor
 from asks_fast.errors import (
     BadStatus,
     ConnectionFailed,
@@ -181,7 +182,7 @@ async def test_nesting() -> None:
             inner.get("http://h/", "inner")
             assert (await asks_fast.get("http://h/")).text == "inner"
         assert (await asks_fast.get("http://h/")).text == "outer"
-    assert interception.current is None
+    assert interceptor.current is None
 
 
 async def test_delays_are_virtual() -> None:

@@ -1,0 +1,253 @@
+"""What a session is asked to do, by name: one method per verb, and many requests at once.
+
+Rules:  everything goes through `_ask`, compiled in `src_pyx/hotpath/request_template.pyx`; nothing is decided here. A
+        verb hands on its coroutine: one more to step through at every wait would cost a tenth.
+Not here: how a request is made (`sessions`), how many are run at once (`crawl.mapping`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..crawl.job import Result
+    from ..crawl.map import Map
+    from ..response_objects import Response, StreamResponse
+    from .argument_types import Location, RequestArguments
+
+__all__ = ["Verbs"]
+
+Answer: TypeAlias = "Coroutine[Any, Any, Response]"
+StreamAnswer: TypeAlias = "Coroutine[Any, Any, StreamResponse]"
+EitherAnswer: TypeAlias = "Coroutine[Any, Any, Response | StreamResponse]"
+
+
+class Verbs:
+    """The methods that all sessions have beside `request`."""
+
+    def _ask(self, method: str, url: Location, options: dict[str, Any]) -> Answer:
+        raise NotImplementedError
+
+    @overload
+    def request(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        stream: Literal[True],
+        **more: Unpack[RequestArguments],
+    ) -> StreamAnswer: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def request(
+        self, method: str, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def request(self, method: str, url: Location = None, **options: Any) -> Any:
+        """Make a request and give its answer.
+
+        `method`: any token, upper-cased. `url`: absolute; without one, the session's base,
+        endpoint and `path`. All other arguments by keyword, see the table of the documentation.
+        With `stream=True` the answer is a `StreamResponse`, as soon as its head is there.
+        Raises `AsksException`s; `InvalidRequest` (a ValueError) and TypeError before anything is
+        sent. Cancelled at any point it leaves no connection, place or waiter behind.
+        """
+        return self._ask(method, url, options)
+
+    @overload
+    def get(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def get(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def get(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def get(self, url: Location = None, **options: Any) -> Any:
+        """GET; arguments as for `request`."""
+        return self._ask("GET", url, options)
+
+    @overload
+    def head(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def head(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def head(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def head(self, url: Location = None, **options: Any) -> Any:
+        """HEAD; redirects are followed only if `follow_redirects=True`."""
+        return self._ask("HEAD", url, options)
+
+    @overload
+    def post(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def post(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def post(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def post(self, url: Location = None, **options: Any) -> Any:
+        """POST; arguments as for `request`."""
+        return self._ask("POST", url, options)
+
+    @overload
+    def put(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def put(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def put(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def put(self, url: Location = None, **options: Any) -> Any:
+        """PUT; arguments as for `request`."""
+        return self._ask("PUT", url, options)
+
+    @overload
+    def delete(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def delete(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def delete(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def delete(self, url: Location = None, **options: Any) -> Any:
+        """DELETE; arguments as for `request`."""
+        return self._ask("DELETE", url, options)
+
+    @overload
+    def options(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def options(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def options(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def options(self, url: Location = None, **options: Any) -> Any:
+        """OPTIONS; arguments as for `request`."""
+        return self._ask("OPTIONS", url, options)
+
+    @overload
+    def patch(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> StreamAnswer: ...
+
+    @overload
+    def patch(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Answer: ...
+
+    @overload
+    def patch(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> EitherAnswer: ...
+
+    def patch(self, url: Location = None, **options: Any) -> Any:
+        """PATCH; arguments as for `request`."""
+        return self._ask("PATCH", url, options)
+
+    # -- many requests
+
+    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> Map:
+        """Results of many requests, as they complete: `async for result in session.map(urls)`.
+
+        `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
+        `(key, one of these)`, endless ones too. `concurrency=` most under way, default all the
+        connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
+        A failure is a result. Left early, it cancels what is under way.
+        """
+        from ..crawl.map import check_arguments, map_requests
+
+        check_arguments("map", options)
+        return map_requests(self, requests, **options)
+
+    async def gather(
+        self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
+    ) -> list[Result]:
+        """The results of a few requests, in the order asked; arguments as for `map`."""
+        from ..crawl.map import check_arguments, gather
+
+        check_arguments("gather", options)
+        return await gather(self, requests, **options)

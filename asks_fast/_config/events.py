@@ -1,0 +1,106 @@
+"""Seeing inside a request: events for a callback of the user's, and lines for the log.
+
+Events of one request, in order (those that apply): `turn` (its place in the pool came; with a
+connection that served before, or none yet), `resolved`, `connected`, `tunnelled`, `tls` (a new
+connection), `sent`, `head`, `body`, `failed`, `retry`, `again` (a redirect, or an answered
+challenge). Each has a time of the monotonic clock. `sent`, `head` and `body` are told together,
+when the exchange is over, each with its own time.
+
+Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up. The
+        phases of `response.timings` are the distances between these events.
+Rules:  no field, no cookie, no password is in an event's text or in the log; URLs are shown
+        without userinfo, and sensitive values of their queries are masked. A callback that raises
+        is logged and harms no request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .._sensitive import mask_urls
+from ..errors import harmless
+
+if TYPE_CHECKING:
+    from .._request.prepared_request import PreparedRequest
+    from ..response_objects import BaseResponse
+
+__all__ = ["Event", "Teller", "teller"]
+
+log = logging.getLogger("asks_fast")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a request: its `name`, `at` in monotonic seconds, and `facts`.
+
+    `response` is the response of the exchange, None before it begins; its head is there from the
+    event `head` on.
+    """
+
+    name: str
+    at: float
+    request: PreparedRequest
+    facts: dict[str, Any]
+    response: BaseResponse | None = None
+
+    def __str__(self) -> str:
+        facts = " ".join(f"{name}={value!r}" for name, value in self.facts.items())
+        text = f"{self.request.method} {self.request.url}: {self.name} {facts}"
+        return harmless(mask_urls(text.rstrip()))
+
+
+class Teller:
+    """Tells the events of one request to those who listen."""
+
+    __slots__ = ("_callback", "_request", "_response", "marks")
+
+    def __init__(self, request: PreparedRequest, callback: Callable[[Event], Any] | None) -> None:
+        self._request = request
+        self._response: BaseResponse | None = None
+        self._callback = callback
+        self.marks: list[tuple[str, float]] = []  # the steps of this exchange, and when they ended
+
+    def begin(self, response: BaseResponse) -> None:
+        """An exchange begins: from now on the time runs, and `response` notes the finer points."""
+        response.timed = True
+        self._response = response
+        self.marks = [("begun", time.monotonic())]
+
+    def finish(self, response: BaseResponse, stream: bool) -> None:
+        """The answer is there, or with `stream` the head of it."""
+        self("sent", at=response.sent_at)
+        self("head", at=response.head_at, status=response.status_code)
+        if not stream and response.is_complete:
+            self("body", at=response.ended_at, size=len(response.body))
+        if self._request.options.timings:
+            response.marks = self.marks
+
+    def __call__(self, name: str, *, at: float = 0.0, **facts: Any) -> None:
+        at = at or time.monotonic()
+        self.marks.append((name, at))
+        if self._callback is None and not log.isEnabledFor(logging.DEBUG):
+            return
+        event = Event(name, at, self._request, facts, self._response)
+        log.debug("%s", event)
+        if self._callback is not None:
+            try:
+                self._callback(event)
+            except Exception:
+                log.exception("the on_event callback failed at %s", event)
+
+    def trace(self, name: str, at: float) -> None:
+        """As the connector reports its steps."""
+        self(name, at=at)
+
+
+def teller(request: PreparedRequest) -> Teller | None:
+    """Who tells of this request; None when nobody listens."""
+    options = request.options
+    callback = options.on_event
+    if callback is None and not options.timings and not log.isEnabledFor(logging.DEBUG):
+        return None
+    return Teller(request, callback)

@@ -1,0 +1,221 @@
+"""Where the bytes of a request body come from: memory or an iterable, and what every source is.
+
+Facts:  a list can be gone through again, a generator cannot; a piece of no bytes would end a
+        chunked body before its time.
+Rules:  a `Source` says how much it has and whether it can start again; `open()` gives a `Reader`.
+        `read()` returns b"" at the end and never before. A reader closes what it opened, and runs
+        the `finally` of a generator that is left early.
+Not here: files (`body_files`), multipart framing, the check of lengths (`body`, `multipart`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any
+
+from ..errors import InvalidRequest
+
+__all__ = [
+    "BYTES_TYPE",
+    "PIECE",
+    "AsyncIterableSource",
+    "IterableSource",
+    "MemorySource",
+    "Piece",
+    "Reader",
+    "Source",
+    "checked_encode",
+    "checked_piece",
+    "media_type_of",
+]
+
+Piece = bytes | bytearray | memoryview
+
+PIECE = 256 * 1024
+SMALL = 16 * 1024
+
+BYTES_TYPE = "application/octet-stream"
+
+
+class Reader:
+    """One pass over a source."""
+
+    __slots__ = ()
+
+    async def read(self) -> Piece:
+        """The next bytes, b"" when there are no more. Cancelled: call `close()`, nothing else."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Let go of what this reader opened. May be called twice; never waits for a disk."""
+
+
+class Source:
+    """Some bytes, of known length or not (`None`), that can be read once or again."""
+
+    __slots__ = ("length", "replayable")
+
+    length: int | None
+    replayable: bool
+
+    def open(self) -> Reader:
+        """A reader from the start. Call it a second time only if `replayable`."""
+        raise NotImplementedError
+
+
+# -- memory
+
+
+class MemorySource(Source):
+    """Bytes that are there already, given out in pieces without a copy."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, data: Piece) -> None:
+        view = memoryview(data)
+        if not view.contiguous:
+            view = memoryview(bytes(view))
+        self._view = view.cast("B")
+        self.length = self._view.nbytes
+        self.replayable = True
+
+    def open(self) -> Reader:
+        return _MemoryReader(self._view)
+
+    def whole(self) -> bytes:
+        """All of it as one bytes object."""
+        whole = self._view.obj
+        return whole if type(whole) is bytes else bytes(self._view)
+
+
+class _MemoryReader(Reader):
+    __slots__ = ("_at", "_view")
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._at = 0
+
+    async def read(self) -> Piece:
+        piece = self._view[self._at : self._at + PIECE]
+        self._at += len(piece)
+        return piece if piece else b""
+
+
+# -- iterables
+
+
+class IterableSource(Source):
+    """Pieces from an iterable; an iterator or generator can be read once."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, pieces: Iterable[Piece], length: int | None = None) -> None:
+        self._pieces = pieces
+        self.length = length
+        self.replayable = not isinstance(pieces, Iterator)
+
+    def open(self) -> Reader:
+        return _IteratorReader(iter(self._pieces))
+
+
+class _IteratorReader(Reader):
+    """Puts small pieces together: nobody waits for them, and each send costs a system call."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+
+    async def read(self) -> Piece:
+        gathered: list[Piece] = []
+        size = 0
+        for given in self._pieces:
+            piece = checked_piece(given, self._pieces)
+            if not gathered and len(piece) >= SMALL:
+                return piece
+            if piece:
+                gathered.append(piece)
+                size += len(piece)
+                if size >= SMALL:
+                    break
+        return gathered[0] if len(gathered) == 1 else b"".join(gathered)
+
+    async def close(self) -> None:
+        finish = getattr(self._pieces, "close", None)
+        if finish is not None and hasattr(self._pieces, "throw"):  # a generator: run its finally
+            finish()
+
+
+class AsyncIterableSource(Source):
+    """Pieces from an asynchronous iterable; an iterator or generator can be read once."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, pieces: AsyncIterable[Piece]) -> None:
+        self._pieces = pieces
+        self.length = None
+        self.replayable = not isinstance(pieces, AsyncIterator)
+
+    def open(self) -> Reader:
+        return _AsyncIteratorReader(self._pieces.__aiter__())
+
+
+class _AsyncIteratorReader(Reader):
+    __slots__ = ("_pieces",)
+
+    def __init__(self, pieces: AsyncIterator[Piece]) -> None:
+        self._pieces = pieces
+
+    async def read(self) -> Piece:
+        while True:
+            try:
+                given = await self._pieces.__anext__()
+            except StopAsyncIteration:
+                return b""
+            if piece := checked_piece(given, self._pieces):
+                return piece
+
+    async def close(self) -> None:
+        finish = getattr(self._pieces, "aclose", None)
+        if finish is not None:
+            await finish()
+
+
+def checked_piece(piece: Any, origin: Any) -> Piece:
+    """The piece, with its length counted in bytes; anything but bytes is the user's mistake."""
+    if type(piece) is bytes:
+        return piece
+    if isinstance(piece, bytes | bytearray):
+        return piece
+    if isinstance(piece, memoryview):
+        return piece if piece.format == "B" and piece.ndim == 1 else memoryview(bytes(piece))
+    hint = "; encode it first" if isinstance(piece, str) else ""
+    raise TypeError(
+        f"a body must give bytes, but {type(origin).__name__} gave {type(piece).__name__}{hint}"
+    )
+
+
+def checked_encode(text: str, encoding: str, what: str) -> bytes:
+    """`text` in `encoding`, or `InvalidRequest` that names `what` could not be written."""
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            f"{what} cannot be written in {encoding!r} (character {error.object[error.start]!r} "
+            f"at {error.start}); give another encoding="
+        ) from None
+    except LookupError:
+        raise InvalidRequest(f"unknown encoding {encoding!r}") from None
+
+
+def media_type_of(name: Any) -> str:
+    """The media type that a file name promises, application/octet-stream if none."""
+    if not isinstance(name, str):
+        return BYTES_TYPE
+    import mimetypes
+
+    guessed, packed = mimetypes.guess_type(os.path.basename(name))
+    if packed is not None:  # `.tar.gz` is sent as what it is, not as what is inside
+        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}.get(packed, BYTES_TYPE)
+    return guessed or BYTES_TYPE
