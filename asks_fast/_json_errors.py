@@ -9,7 +9,7 @@ from __future__ import annotations
 from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
-from .errors import AsksException, clip
+from .errors import AsksException, truncated_repr
 
 if TYPE_CHECKING:
     from .response_objects import Response
@@ -35,14 +35,14 @@ def not_json(
     `missing` says which library would decompress it, where that is why.
     """
     kind = response.headers.get("content-type") or "no content type"
-    begin = clip(response.content).removeprefix("b") if response.body else "nothing"
+    begin = truncated_repr(response.content).removeprefix("b") if response.body else "nothing"
     reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     document, position = "", 0
     if isinstance(error, JSONDecodeError):
         reason, document, position = error.msg, error.doc, error.pos
     refused = JsonDecodeError(
         f"{response.method} {response.url}: the body of this {response.status_code} response"
-        f" ({clip(kind)}) is not JSON, it begins with {begin}: {missing or reason}",
+        f" ({truncated_repr(kind)}) is not JSON, it begins with {begin}: {missing or reason}",
         document if isinstance(document, str) else "",
         position,
     )

@@ -78,7 +78,7 @@ async def request(method: str, url: Location = None, *, uri: Location = None, **
         response = await session.request(method, url, **kwargs)
         body = response.body
         if isinstance(body, StreamBody) and not response.is_complete:
-            body.on_end = session.close
+            body._on_close = session.close
             streamed = True
         return response
     finally:

@@ -55,12 +55,12 @@ __all__ = [
 ]
 
 
-def clip(data: bytes | str, limit: int = 80) -> str:
+def truncated_repr(data: bytes | str, limit: int = 80) -> str:
     """The repr of something a peer sent, cut short: safe in a log, a terminal and an error."""
     return repr(data) if len(data) <= limit else f"{data[:limit]!r}…"
 
 
-def harmless(text: str, limit: int | None = None) -> str:
+def printable(text: str, limit: int | None = None) -> str:
     """Escape what a terminal would obey or a log would break at; cut to `limit` letters.
 
     All text from the net and from input files goes through here on its way to a terminal, a log
@@ -77,7 +77,7 @@ def _escaped(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def name_request(error: AsksException, what: str) -> None:
+def add_request_context(error: AsksException, what: str) -> None:
     """Put `what`, such as `GET http://host/path`, in front of an error that does not name it.
 
     The origin is left out of the text where it would be there twice.
@@ -105,7 +105,7 @@ class AsksException(Exception):
     history: Sequence[BaseResponse] = ()
 
     def __str__(self) -> str:
-        return harmless(mask_urls(super().__str__()))
+        return printable(mask_urls(super().__str__()))
 
     def __repr__(self) -> str:
         return mask_urls(super().__repr__())
@@ -215,11 +215,11 @@ class ConnectivityError(AsksException):
     """No exchange with the server could be made or finished.
 
     `attempts`: how many exchanges were begun for the request, retries and redirects included.
-    `can_replay`: whether the request, body included, can be sent again as it was given.
+    `is_replayable`: whether the request, body included, can be sent again as it was given.
     """
 
     attempts = 1
-    can_replay = True
+    is_replayable = True
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):
@@ -245,8 +245,8 @@ class ServerClosedConnectionError(ConnectivityError, ConnectionError):
     one byte of the request went out.
     """
 
-    stale = False
-    unsent = False
+    is_stale = False
+    is_unsent = False
 
 
 class CircuitOpen(ConnectivityError, ConnectionError):

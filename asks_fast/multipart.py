@@ -21,11 +21,11 @@ from ._request.body_source import (
     AsyncIterableSource,
     IterableSource,
     MemorySource,
-    Piece,
-    Reader,
+    Chunk,
+    SourceReader,
     Source,
     checked_encode,
-    media_type_of,
+    guess_media_type,
 )
 from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest
 
@@ -98,11 +98,11 @@ class MultipartSource(Source):
         pieces.append(MemorySource(head + b"--\r\n"))
         self._pieces = pieces
         self.is_in_memory = all(isinstance(piece, MemorySource) for piece in pieces)
-        self.replayable = all(piece.replayable for piece in pieces)
+        self.is_replayable = all(piece.is_replayable for piece in pieces)
         lengths = [piece.length for piece in pieces if piece.length is not None]
         self.length = sum(lengths) if len(lengths) == len(pieces) else None
 
-    def open(self) -> Reader:
+    def open(self) -> SourceReader:
         return _MultipartReader(self._pieces)
 
     def whole(self) -> bytes:
@@ -110,7 +110,7 @@ class MultipartSource(Source):
         return b"".join(p.whole() for p in self._pieces if isinstance(p, MemorySource))
 
 
-class _MultipartReader(Reader):
+class _MultipartReader(SourceReader):
     """Reads piece after piece; one of known length must be exactly as long as it said."""
 
     __slots__ = ("_at", "_given", "_pieces", "_reader")
@@ -121,7 +121,7 @@ class _MultipartReader(Reader):
         self._given = 0
         self._reader = pieces[0].open()
 
-    async def read(self) -> Piece:
+    async def read(self) -> Chunk:
         while True:
             data = await self._reader.read()
             if data:
@@ -208,7 +208,7 @@ def _part_of_tuple(name: str, value: tuple[Any, ...], encoding: str) -> Multipar
     if len(value) > 2:
         media_type = value[2]
     else:
-        media_type = None if basename is None else media_type_of(basename)
+        media_type = None if basename is None else guess_media_type(basename)
     return MultipartData(content, media_type, basename, value[3] if len(value) > 3 else None)
 
 
@@ -216,14 +216,14 @@ def _file_part(value: Any) -> MultipartData | None:
     """A part for a path, bytes or a binary file; None for another value."""
     if isinstance(value, os.PathLike):
         name = os.path.basename(os.fsdecode(value))
-        return MultipartData(value, media_type_of(name), name)
+        return MultipartData(value, guess_media_type(name), name)
     if isinstance(value, bytes | bytearray | memoryview):
         return MultipartData(bytes(value))
     if hasattr(value, "read"):
         path = getattr(value, "name", None)
         if not isinstance(path, str):  # an int for a file made from a descriptor
             return MultipartData(value)
-        return MultipartData(value, media_type_of(path), os.path.basename(path))
+        return MultipartData(value, guess_media_type(path), os.path.basename(path))
     return None
 
 
@@ -282,7 +282,7 @@ def _field(name: str, value: str) -> bytes:
     return f"{name}: {value}\r\n".encode()
 
 
-async def _read_all(reader: Reader) -> bytes:
+async def _read_all(reader: SourceReader) -> bytes:
     whole = bytearray()
     try:
         while piece := await reader.read():

@@ -14,7 +14,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ._hotpath import HeaderTable, ResponseCore
+from ._hotpath import Headers, BaseHttpResponse
 from ._response.charset import TextDecoder, decode
 from ._response.stream import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 from .errors import (
@@ -23,8 +23,8 @@ from .errors import (
     DecodingError,
     ResponseTooLarge,
     StreamConsumed,
-    harmless,
-    name_request,
+    printable,
+    add_request_context,
 )
 from .http_utils import charset_of, filename_from, parse_links
 
@@ -48,10 +48,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class BaseResponse(ResponseCore):
+class BaseResponse(BaseHttpResponse):
     """What every response has, whether its body was read or is a stream.
 
-    `raw_head` is the head as received, `framed_body` a chunked body with its framing, as received
+    `response_head` is the head as received, `framed_body` a chunked body with its framing, as received
     (None without `keep_framing=True`, empty if it takes more than twice `max_body` and 64 KiB).
     `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`,
     `url`, `peer` and `reused` come from the compiled base. They can be assigned to, and so can
@@ -67,14 +67,14 @@ class BaseResponse(ResponseCore):
         "_encoding",
         "_options",
         "_request",
-        "marks",
+        "_marks",
     )
 
     history: list[BaseResponse]  # the answers on the way here: redirects, challenges
-    marks: list[tuple[str, float]]  # the steps of the exchange; set where timings were asked for
+    _marks: list[tuple[str, float]]  # the steps of the exchange; set where timings were asked for
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status_code} {harmless(self.reason_phrase, 80)}>"
+        return f"<{type(self).__name__} {self.status_code} {printable(self.reason_phrase, 80)}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,9 +92,9 @@ class BaseResponse(ResponseCore):
         try:
             return self._request
         except AttributeError:
-            from ._request.prepared_request import request_of_head
+            from ._request.prepared_request import from_head
 
-            self._request: PreparedRequest = request_of_head(self.sent or b"", self.url)
+            self._request: PreparedRequest = from_head(self.request_head or b"", self.url)
             return self._request
 
     @request.setter
@@ -131,7 +131,7 @@ class BaseResponse(ResponseCore):
     @property
     def elapsed(self) -> timedelta:
         """From before the first byte was sent until the body was read (streamed: the head)."""
-        return timedelta(seconds=self.seconds)
+        return timedelta(seconds=self.elapsed_seconds)
 
     @property
     def timings(self) -> Timings | None:
@@ -139,12 +139,12 @@ class BaseResponse(ResponseCore):
 
         Of a stream, `body` and `total` are there when its last byte was read.
         """
-        marks = getattr(self, "marks", None)
+        marks = getattr(self, "_marks", None)
         if marks is None:
             return None
         from ._config.timings import Timings
 
-        return Timings.of(marks, self)
+        return Timings.from_marks(marks, self)
 
     @property
     def cookies(self) -> list[Cookie]:
@@ -179,7 +179,7 @@ class BaseResponse(ResponseCore):
         return filename_from(self.headers.get("content-disposition"), self.url)
 
     @property
-    def early_hints(self) -> list[HeaderTable]:
+    def early_hints(self) -> list[Headers]:
         """The fields of the 103 answers that came before this one (RFC 8297)."""
         return [fields for status, fields in self.interim or () if status == 103]
 
@@ -193,21 +193,21 @@ class BaseResponse(ResponseCore):
         if self.status_code < 400:
             return
         whose = "Client" if self.status_code < 500 else "Server"
-        reason = harmless(self.reason_phrase, 80) or _standard_reason(self.status_code)
+        reason = printable(self.reason_phrase, 80) or _standard_reason(self.status_code)
         raise BadStatus(
             f"{self.status_code} {whose} Error: {reason} for url: {self.url}",
             self,
             self.status_code,
         )
 
-    def equip(self, options: RequestOptions, encoding: str) -> None:
+    def _set_options(self, options: RequestOptions, encoding: str) -> None:
         """Hand over what the request said about reading the body."""
         self._options = options
         self.strict = options.strict
         self._encoding = options.encoding or encoding
         self.keeps_framing = options.keep_framing
 
-    def _option(self, name: str, default: Any) -> Any:
+    def _get_option(self, name: str, default: Any) -> Any:
         options = getattr(self, "_options", None)
         return default if options is None else getattr(options, name)
 
@@ -278,12 +278,12 @@ class Response(BaseResponse):
     def decompress_data(self) -> bool:
         """Whether `content`, `text` and `json()` decompress the body; False gives it as it came."""
         decompress: bool = getattr(self, "_decompress", True)
-        return decompress and bool(self._option("decompress", True))
+        return decompress and bool(self._get_option("decompress", True))
 
     @decompress_data.setter
     def decompress_data(self, decompress: bool) -> None:
         self._decompress = bool(decompress)
-        self.known_content = None
+        self._content = None
         for name in ("_json", "_text"):
             if hasattr(self, name):
                 delattr(self, name)
@@ -301,14 +301,14 @@ class Response(BaseResponse):
         `max_decompressed`. A coding that is unknown here is left on. In a `history`, also if the
         body was left unread there.
         """
-        content = self.known_content
+        content = self._content
         if content is None:
-            content = self.known_content = self._decoded()
+            content = self._content = self._decoded()
         return content
 
     def _decoded(self) -> bytes:
         """The body without the content codings that its fields name."""
-        if self.is_plain():
+        if self._is_identity_encoded():
             return self.body
         if not self.is_complete:
             raise ResponseTooLarge(
@@ -325,12 +325,12 @@ class Response(BaseResponse):
             return decode_body(
                 self.body,
                 ", ".join(codings),
-                max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
-                max_ratio=self._option("max_ratio", None),
+                max_size=self._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+                max_ratio=self._get_option("max_ratio", None),
                 strict=self.strict,
             )
         except AsksException as error:
-            name_request(error, f"{self.method} {self.url}")
+            add_request_context(error, f"{self.method} {self.url}")
             raise
 
     @property
@@ -346,10 +346,10 @@ class Response(BaseResponse):
         if cached is not None and cached[0] == chosen:
             return str(cached[1])
         content = self.content
-        if not self.is_plain() and self._option("decompress", True):
+        if not self._is_identity_encoded() and self._get_option("decompress", True):
             self._check_decompressed()
         charset = chosen or charset_of(self.headers.get("content-type"))
-        detect = self._option("detect_encoding", False)
+        detect = self._get_option("detect_encoding", False)
         text = decode(content, charset, self._fallback, detect=detect)
         self._text = (chosen, text)
         return text
@@ -367,7 +367,7 @@ class Response(BaseResponse):
             cached = getattr(self, "_json", _UNREAD)
             if cached is not _UNREAD:
                 return cached
-        loads: Callable[..., Any] | None = self._option("json_loads", None)
+        loads: Callable[..., Any] | None = self._get_option("json_loads", None)
         try:
             if loads is None:
                 found = _stdlib_loads()(self._json_source(), **kwargs)
@@ -391,14 +391,14 @@ class Response(BaseResponse):
         """
         if "charset" in self.headers.get("content-type", "").lower():
             return self.text
-        content: bytes | None = self.known_content
+        content: bytes | None = self._content
         return self._decoded() if content is None else content
 
     def __reduce__(self) -> Any:
         """Pickled without the request's head, which may hold credentials, but for its method."""
         state = (self.reason_phrase, self.method, self.url, self.http_version)
         return (
-            _thawed,
+            _unpickle,
             (
                 self.status_code,
                 self.headers,
@@ -417,9 +417,9 @@ class Response(BaseResponse):
         return lines if lines[-1] else lines[:-1]
 
 
-def _thawed(
+def _unpickle(
     status: int,
-    headers: HeaderTable,
+    headers: Headers,
     body: bytes,
     state: tuple[str, str, str, str],
     history: list[Any],
@@ -430,7 +430,7 @@ def _thawed(
     response = Response()
     reason, method, url, version = state
     head = f"{method} / HTTP/{version}\r\n\r\n".encode()
-    response.assume(
+    response._set_from_parts(
         status,
         headers,
         body,
@@ -461,23 +461,23 @@ class StreamResponse(BaseResponse):
     def decompress_data(self, decompress: bool) -> None:
         self.body.decompress_data = decompress
 
-    def attach(self, connection: Connection) -> None:
+    def _attach_connection(self, connection: Connection) -> None:
         """Make the body a stream: over the connection, or of what came with the head."""
         whole: Any = self.body
         self.body = StreamBody(
             self,
             None if self.is_complete else connection,
             whole if self.is_complete else b"",
-            decompress_data=self._option("decompress", True),
+            decompress_data=self._get_option("decompress", True),
         )
 
-    def without_body(self) -> StreamResponse:
+    def _copy_without_body(self) -> StreamResponse:
         """Another one that says the same, for the body to know of: so that no circle is closed."""
-        twin = self.twin()
+        _copy_head = self._copy_head()
         options = getattr(self, "_options", None)
         if options is not None:
-            twin.equip(options, self._encoding)
-        return twin
+            _copy_head._set_options(options, self._encoding)
+        return _copy_head
 
     @property
     def content(self) -> bytes:

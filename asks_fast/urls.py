@@ -31,7 +31,7 @@ from ._url.quoting import (
     has_stray_percent,
     quote_target,
 )
-from .errors import InvalidURL, clip
+from .errors import InvalidURL, truncated_repr
 
 __all__ = [
     "MAX_URL_LENGTH",
@@ -181,7 +181,7 @@ def _refuse(text: str, why: str) -> InvalidURL:
     if at:
         scheme, slashes, _ = front.partition("//")
         text = f"{scheme}//***@{rest}" if slashes else f"***@{rest}"
-    return InvalidURL(f"{clip(text, 120)}: {why}")
+    return InvalidURL(f"{truncated_repr(text, 120)}: {why}")
 
 
 def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> Url:
@@ -378,7 +378,7 @@ def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> st
         if not piece:
             continue
         if has_control(piece):
-            raise InvalidURL(f"{clip(piece)}: a path may not hold a control character")
+            raise InvalidURL(f"{truncated_repr(piece)}: a path may not hold a control character")
         found = _SCHEME.match(piece)
         if found is not None and piece.startswith("://", found.end()):
             raise _refuse(piece, "an absolute URL is not a path; give it as url=")
@@ -386,7 +386,9 @@ def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> st
         if not piece:
             continue
         if "?" in target:
-            raise InvalidURL(f"{clip(piece)} would stand behind the query of {clip(target)}")
+            raise InvalidURL(
+                f"{truncated_repr(piece)} would stand behind the query of {truncated_repr(target)}"
+            )
         if piece.startswith("?"):
             target += quote_target(piece)
         else:

@@ -34,31 +34,34 @@ KINDS = {"by a plan": "", "the long way": ", max_redirects=5"}
 CUTS: dict[str, list[tuple[str, str]]] = {
     "src_pyx/hotpath/connection.pyx": [
         (
-            "        if self.response.clocked and self.response.spoke == 0.0:\n"
-            "            self.response.spoke = self.seen_at\n",
+            "        if self.response.is_timed and self.response.first_byte == 0.0:\n"
+            "            self.response.first_byte = self.last_activity\n",
             "",
         ),
         (
-            "            if response.clocked:\n"
-            "                response.wrote = now() if found == MORE else self.seen_at\n"
-            "                if found == MORE:\n"
-            "                    response.spoke = 0.0    # so far it was 100 Continue\n",
+            "            if response.is_timed:\n"
+            "                response.request_sent = now() if found == NEED_DATA else self.last_activity\n"
+            "                if found == NEED_DATA:\n"
+            "                    response.first_byte = 0.0    # so far it was 100 Continue\n",
             "",
         ),
     ],
     "asks_fast/_transport/transport.py": [
-        ("        tell = teller(request)\n", ""),
-        ("            if tell is not None:\n                tell.begin(response)\n", ""),
+        ("        emit = get_emitter(request)\n", ""),
+        ("            if emit is not None:\n                emit.begin(response)\n", ""),
         (
-            "                if tell is not None:\n"
-            "                    reused = turn.connection is not None\n"
-            '                    tell("turn", connection=turn.connection, reused=reused)\n',
+            "                if emit is not None:\n"
+            "                    reused = exchange.connection is not None\n"
+            '                    emit("connection_acquired", connection=exchange.connection, reused=reused)\n',
             "",
         ),
-        ("response, stream, stops_at, tell)", "response, stream, stops_at, None)"),
-        ("            if tell is not None:\n                tell.finish(response, stream)\n", ""),
+        (
+            "response, stream, followup_statuses, emit)",
+            "response, stream, followup_statuses, None)",
+        ),
+        ("            if emit is not None:\n                emit.finish(response, stream)\n", ""),
     ],
-    "asks_fast/sessions.py": [(" or teller(request) is not None", "")],
+    "asks_fast/sessions.py": [(" or get_emitter(request) is not None", "")],
 }
 
 CLIENT = """

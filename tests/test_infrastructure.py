@@ -73,7 +73,7 @@ def test_leftover_descriptor_is_seen() -> None:
     """A socket that stays open is reported, one that is closed is not."""
     before = open_descriptors()
     with socket.socket():
-        assert len(left_open(before, patience=0.01)) == 1
+        assert len(left_open(before, read_timeout=0.01)) == 1
     assert left_open(before) == []
 
 
@@ -134,7 +134,7 @@ def test_peer_stalls_until_released(peer: MakePeer) -> None:
     server = peer([expect(), mark("there"), stall(), send(OK), close()])
     with connect(server) as sock:
         sock.sendall(GET)
-        server.wait(lambda: "there" in server.marks)
+        server.wait(lambda: "there" in server._marks)
         server.release()
         assert read_all(sock) == OK
 

@@ -18,12 +18,12 @@ from urllib.parse import quote
 
 from .challenges import Challenge, quoted
 
-__all__ = ["ProtectionSpace", "known_charset", "strongest"]
+__all__ = ["ProtectionSpace", "known_charset", "select_challenge"]
 
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}  # weakest first
 
 
-def strongest(challenges: list[Challenge]) -> Challenge | None:
+def select_challenge(challenges: list[Challenge]) -> Challenge | None:
     """The Digest challenge with the best algorithm that we can answer, the first of equals."""
     best, best_rank = None, -1
     for challenge in challenges:
@@ -125,13 +125,13 @@ class ProtectionSpace:
         running.update(data)
         return str(running.hexdigest())
 
-    def covers(self, target: str) -> int:
+    def match_length(self, target: str) -> int:
         """How closely the domain names the target: length of the prefix, -1 for not at all."""
         if not self._domain:
             return 0
         return max((len(p) for p in self._domain if _is_within(target, p)), default=-1)
 
-    def answer(self, method: str, target: str, body_hash: str) -> tuple[str, str]:
+    def build_response(self, method: str, target: str, body_hash: str) -> tuple[str, str]:
         """The `response` for this request and the whole header value; takes one count."""
         params = self.challenge.params
         nonce = params["nonce"]
@@ -141,16 +141,16 @@ class ProtectionSpace:
         second = self.hash(_octets(what))
         fields = self._fixed + f", uri={quoted(target)}"
         if self.qop is None:
-            answer = self.hash(_octets(f"{self._key}:{nonce}:{second}"))
+            build_response = self.hash(_octets(f"{self._key}:{nonce}:{second}"))
             if _algorithm(params)[1]:
                 fields += f", cnonce={quoted(self._cnonce)}"  # the key cannot be made without it
         else:
             nc = f"{next(self._counts):08x}"
-            answer = self.hash(
+            build_response = self.hash(
                 _octets(f"{self._key}:{nonce}:{nc}:{self._cnonce}:{self.qop}:{second}")
             )
             fields += f", qop={self.qop}, nc={nc}, cnonce={quoted(self._cnonce)}"
-        return answer, f'Digest {fields}, response="{answer}"'
+        return build_response, f'Digest {fields}, response="{build_response}"'
 
     def _fixed_fields(self, user: bytes, realm: bytes) -> str:
         params = self.challenge.params

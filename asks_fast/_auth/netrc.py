@@ -78,16 +78,16 @@ class NetrcAuth(PreResponseAuth):
         return chosen
 
     async def __call__(self, request: Any) -> dict[str, str]:
-        return self.preempt(request)
+        return self.initial_headers(request)
 
-    def preempt(self, request: Any) -> dict[str, str]:
+    def initial_headers(self, request: Any) -> dict[str, str]:
         """The header for the host of a request, {} if the file does not name it."""
         from ..urls import parse_url
 
         if any(name.lower() == "authorization" for name in request.headers):
             return {}
         if self._userinfo is not None and self._userinfo[1]:
-            return BasicAuth(self._userinfo).preempt(request)
+            return BasicAuth(self._userinfo).initial_headers(request)
         entries = self._hosts.all
         found = [*entries.get("default", ()), *entries.get(parse_url(request.url).host, ())]
         if self._userinfo is not None:
@@ -96,7 +96,7 @@ class NetrcAuth(PreResponseAuth):
         if not found:
             return {}
         user, _, password = found[-1]
-        return BasicAuth((user, password or "")).preempt(request)
+        return BasicAuth((user, password or "")).initial_headers(request)
 
     def __repr__(self) -> str:
         return f"<NetrcAuth, {len(self._hosts)} hosts>"

@@ -79,7 +79,7 @@ class _Defaults(TypedDict, total=False):
     raw_url: bool  # False
     read_timeout: float | None  # seconds of silence, 300
     retries: int | Retry  # 1: once, where it is safe
-    secret_headers: Iterable[str]
+    sensitive_headers: Iterable[str]
     strict: bool  # False: some broken servers are forgiven
     timeout: float | Timeouts | None  # seconds in all, no limit
     timings: bool
@@ -132,9 +132,9 @@ class BaseSessionArguments(_Defaults, ConnectionArguments, _Connector, total=Fal
     connections_per_host: int  # 0: as many as `connections`
     idle_timeout: float  # seconds, 30
     max_connection_age: float  # seconds, 0: no limit
-    max_fields: int  # 256
-    max_head: int  # bytes, 64 KiB
-    max_interim: int  # 1xx answers, 16
+    max_headers: int  # 256
+    max_header_size: int  # bytes, 64 KiB
+    max_informational: int  # 1xx answers, 16
     max_requests_per_connection: int  # 0: no limit
 
 

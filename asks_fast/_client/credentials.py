@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._request.headers import Layers
+from .._request.headers import HeadersBuilder
 from .._sensitive import drop_sensitive_pairs, is_sensitive
 from ..urls import Url, encode_params
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["auth_may_leave", "bound_fields", "defaults_off_origin"]
 
 
-def bound_fields(fields: Layers, options: RequestOptions) -> frozenset[str]:
+def bound_fields(fields: HeadersBuilder, options: RequestOptions) -> frozenset[str]:
     """The names, in lower case, of the fields that may not go to another origin."""
-    listed = (name.lower() for name in options.secret_headers)
+    listed = (name.lower() for name in options.sensitive_headers)
     return frozenset(["host", *listed, *filter(is_sensitive, fields.names())])
 
 

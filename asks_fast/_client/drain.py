@@ -2,12 +2,12 @@
 
 Facts:  the connection of such an answer is worth something, its body is not: to read a short rest
         costs less than to connect again, a long one more, and an endless one never ends.
-Rules:  at most `MOST_BYTES`, `MOST_SECONDS` and `max_body`, then the connection is closed. A rest
+Rules:  at most `MAX_DRAIN_BYTES`, `MAX_DRAIN_SECONDS` and `max_body`, then the connection is closed. A rest
         that breaks off or does not come is left as well; one that breaks the rules of HTTP is an
         error here too, or it would depend on what comes together with the head. `max_body` is an
         error only in a response that no other request follows. The `content` of what was left
         raises. Code that must see bodies to decide gets them whole, unless they exceed `max_body`.
-Not here: what an answer leads to (`conversation`); the reading itself (`src_pyx/hotpath/followup.pyx`).
+Not here: what an answer leads to (`flow`); the reading itself (`src_pyx/hotpath/followup.pyx`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from .._deadlines import ignore_after
-from .._hotpath import Connection, read_on
+from .._hotpath import Connection, read_remaining
 from .._response.stream import StreamBody
 from ..auth import PostResponseAuth
 from ..errors import ConnectivityError, ResponseTooLarge
@@ -27,36 +27,38 @@ if TYPE_CHECKING:
     from ..response_objects import BaseResponse
     from .retry import Retry
 
-__all__ = ["MOST_BYTES", "MOST_SECONDS", "REDIRECTS", "pass_over", "statuses_to_stop_at"]
+__all__ = ["MAX_DRAIN_BYTES", "MAX_DRAIN_SECONDS", "REDIRECTS", "drain", "get_followup_statuses"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-MOST_BYTES = 65536  # of a body, read to save its connection
-MOST_SECONDS = 1.0  # likewise
+MAX_DRAIN_BYTES = 65536  # of a body, read to save its connection
+MAX_DRAIN_SECONDS = 1.0  # likewise
 
-_USUAL = REDIRECTS | {407, 408, 417}
+_FOLLOWUPS = REDIRECTS | {407, 408, 417}
 
 
-def statuses_to_stop_at(
+def get_followup_statuses(
     options: RequestOptions, auth: AuthBase | None, retry: Retry | None
 ) -> Container[int]:
     """Of which answers the head is to be looked at before the body is read."""
-    statuses = _USUAL if options.follow_redirects is not False else _USUAL - REDIRECTS
+    statuses = _FOLLOWUPS if options.follow_redirects is not False else _FOLLOWUPS - REDIRECTS
     if isinstance(auth, PostResponseAuth):
         statuses |= {401}
     return statuses if retry is None else statuses | retry.statuses
 
 
-async def pass_over(response: BaseResponse, stopped: Connection | None) -> None:
+async def drain(response: BaseResponse, pending_connection: Connection | None) -> None:
     """Free the connection of an answer, reading to its end if that is near.
 
-    `stopped` is the connection if the exchange stopped at the head. Raises `BadHttpResponse`.
+    `pending_connection` is the connection if the exchange stopped at the head. Raises `BadHttpResponse`.
     Cancelled, it leaves the connection closed.
     """
     try:
-        if stopped is not None:
-            await ignore_after(MOST_SECONDS, read_on(stopped, response, MOST_BYTES))
+        if pending_connection is not None:
+            await ignore_after(
+                MAX_DRAIN_SECONDS, read_remaining(pending_connection, response, MAX_DRAIN_BYTES)
+            )
         elif isinstance(response.body, StreamBody):
-            await ignore_after(MOST_SECONDS, _drain(response, response.body))
+            await ignore_after(MAX_DRAIN_SECONDS, _drain(response, response.body))
     except ConnectivityError:
         pass
 
@@ -71,7 +73,7 @@ async def _drain(response: BaseResponse, body: StreamBody) -> None:
             read += len(chunk)
             if response.keeps_framing:
                 kept += chunk
-            if read > MOST_BYTES:
+            if read > MAX_DRAIN_BYTES:
                 break
     except ResponseTooLarge:
         pass

@@ -1,6 +1,6 @@
 """What a session is asked to do, by name: one method per verb, and many requests at once.
 
-Rules:  everything goes through `_ask`, compiled in `src_pyx/hotpath/request_template.pyx`; nothing is decided here. A
+Rules:  everything goes through `_send`, compiled in `src_pyx/hotpath/request_template.pyx`; nothing is decided here. A
         verb hands on its coroutine: one more to step through at every wait would cost a tenth.
 Not here: how a request is made (`sessions`), how many are run at once (`crawl.mapping`).
 """
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from ..response_objects import Response, StreamResponse
     from .argument_types import Location, RequestArguments
 
-__all__ = ["Verbs"]
+__all__ = ["RequestMethods"]
 
 Answer: TypeAlias = "Coroutine[Any, Any, Response]"
 StreamAnswer: TypeAlias = "Coroutine[Any, Any, StreamResponse]"
 EitherAnswer: TypeAlias = "Coroutine[Any, Any, Response | StreamResponse]"
 
 
-class Verbs:
+class RequestMethods:
     """The methods that all sessions have beside `request`."""
 
-    def _ask(self, method: str, url: Location, options: dict[str, Any]) -> Answer:
+    def _send(self, method: str, url: Location, options: dict[str, Any]) -> Answer:
         raise NotImplementedError
 
     @overload
@@ -65,7 +65,7 @@ class Verbs:
         Raises `AsksException`s; `InvalidRequest` (a ValueError) and TypeError before anything is
         sent. Cancelled at any point it leaves no connection, place or waiter behind.
         """
-        return self._ask(method, url, options)
+        return self._send(method, url, options)
 
     @overload
     def get(
@@ -88,7 +88,7 @@ class Verbs:
 
     def get(self, url: Location = None, **options: Any) -> Any:
         """GET; arguments as for `request`."""
-        return self._ask("GET", url, options)
+        return self._send("GET", url, options)
 
     @overload
     def head(
@@ -111,7 +111,7 @@ class Verbs:
 
     def head(self, url: Location = None, **options: Any) -> Any:
         """HEAD; redirects are followed only if `follow_redirects=True`."""
-        return self._ask("HEAD", url, options)
+        return self._send("HEAD", url, options)
 
     @overload
     def post(
@@ -134,7 +134,7 @@ class Verbs:
 
     def post(self, url: Location = None, **options: Any) -> Any:
         """POST; arguments as for `request`."""
-        return self._ask("POST", url, options)
+        return self._send("POST", url, options)
 
     @overload
     def put(
@@ -157,7 +157,7 @@ class Verbs:
 
     def put(self, url: Location = None, **options: Any) -> Any:
         """PUT; arguments as for `request`."""
-        return self._ask("PUT", url, options)
+        return self._send("PUT", url, options)
 
     @overload
     def delete(
@@ -180,7 +180,7 @@ class Verbs:
 
     def delete(self, url: Location = None, **options: Any) -> Any:
         """DELETE; arguments as for `request`."""
-        return self._ask("DELETE", url, options)
+        return self._send("DELETE", url, options)
 
     @overload
     def options(
@@ -203,7 +203,7 @@ class Verbs:
 
     def options(self, url: Location = None, **options: Any) -> Any:
         """OPTIONS; arguments as for `request`."""
-        return self._ask("OPTIONS", url, options)
+        return self._send("OPTIONS", url, options)
 
     @overload
     def patch(
@@ -226,7 +226,7 @@ class Verbs:
 
     def patch(self, url: Location = None, **options: Any) -> Any:
         """PATCH; arguments as for `request`."""
-        return self._ask("PATCH", url, options)
+        return self._send("PATCH", url, options)
 
     # -- many requests
 

@@ -6,7 +6,7 @@ gate, and a conversation that is about to follow a redirect in that task asks it
 
 Rules:  where no gate is registered, nothing is asked. A conversation is held only between two
         exchanges: it has no connection then, and goes on by another `run()`, in any task.
-Not here: when it goes on (`crawl.polite_run`), what is left behind on the way (`conversation`).
+Not here: when it goes on (`crawl.polite_run`), what is left behind on the way (`flow`).
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ import curio
 
 if TYPE_CHECKING:
     from ..response_objects import BaseResponse
-    from .request_flow import Conversation
+    from .request_flow import RequestFlow
 
-__all__ = ["Held", "ask", "gates"]
+__all__ = ["RedirectPaused", "ask", "gates"]
 
 gates: dict[Any, Callable[[str], bool]] = {}  # task → whether a hop to this URL is held
 
 
-class Held(Exception):
-    """A conversation was stopped before its next hop: `await conversation.run()` goes on."""
+class RedirectPaused(Exception):
+    """A conversation was stopped before its next hop: `await flow.run()` goes on."""
 
-    def __init__(self, conversation: Conversation, url: str, delay: float = 0.0) -> None:
+    def __init__(self, flow: RequestFlow, url: str, delay: float = 0.0) -> None:
         super().__init__(f"held before {url}")
-        self.conversation = conversation
+        self.flow = flow
         self.url = url
         self.delay = delay  # seconds that the redirect asks to wait
 
     @property
     def history(self) -> list[BaseResponse]:
         """The responses received so far."""
-        return self.conversation._history
+        return self.flow._history
 
 
-async def ask(conversation: Conversation, url: str, delay: float = 0.0) -> None:
-    """Raise `Held` if the gate of this task, where there is one, does not let it go on.
+async def ask(flow: RequestFlow, url: str, delay: float = 0.0) -> None:
+    """Raise `RedirectPaused` if the gate of this task, where there is one, does not let it go on.
 
     `delay` is the number of seconds that the redirect asks to wait.
     """
     gate = gates.get(await curio.current_task())
     if gate is not None and gate(url):
-        raise Held(conversation, url, delay)
+        raise RedirectPaused(flow, url, delay)

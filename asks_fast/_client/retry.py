@@ -41,7 +41,7 @@ class Attempt:
     """How one try of a request ended: with a `response` or with an `error`.
 
     `number` counts from 1. `was_sent` says whether any byte of the request may have reached the
-    server, `can_replay` whether its body can be sent again. This is what the user's `predicate`
+    server, `is_replayable` whether its body can be sent again. This is what the user's `predicate`
     gets to see.
     """
 
@@ -52,10 +52,10 @@ class Attempt:
     response: Any = None
     status: int | None = None
     retry_after: str | None = None
-    can_replay: bool = True
+    is_replayable: bool = True
 
     @classmethod
-    def of(
+    def coerce(
         cls, number: int, method: str, *, error: BaseException | None = None, response: Any = None
     ) -> Attempt:
         """Describe the outcome of attempt `number`: its response or its error."""
@@ -70,22 +70,22 @@ class Attempt:
         return cls(
             number,
             method.upper(),
-            was_sent=not getattr(error, "unsent", False),
+            was_sent=not getattr(error, "is_unsent", False),
             error=error,
             response=response,
             status=getattr(source, "status_code", None),
             retry_after=retry_after,
-            can_replay=_can_replay(response if error is None else error),
+            is_replayable=_can_replay(response if error is None else error),
         )
 
 
 def _can_replay(outcome: Any) -> bool:
     """Whether every request that led to this response or error has a body that can be resent."""
     if isinstance(outcome, ConnectivityError):
-        return outcome.can_replay
+        return outcome.is_replayable
     responses = (*(getattr(outcome, "history", None) or ()), outcome)
     requests = [getattr(response, "request", None) for response in responses]
-    return all(getattr(request, "can_replay", True) for request in requests)
+    return all(getattr(request, "is_replayable", True) for request in requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Retry:
         object.__setattr__(self, "statuses", frozenset(self.statuses))
 
     @classmethod
-    def of(cls, value: Retry | int) -> Retry:
+    def coerce(cls, value: Retry | int) -> Retry:
         """The policy itself; a number for short means that many tries after connection errors,
         at once and whatever the status, as in asks."""
         if isinstance(value, Retry):
@@ -133,7 +133,7 @@ class Retry:
 
     def delay_before_next(self, attempt: Attempt) -> float | None:
         """Seconds to wait before another try, or None: what `attempt` brought is the outcome."""
-        if attempt.number > self.attempts or not attempt.can_replay or not self._wants(attempt):
+        if attempt.number > self.attempts or not attempt.is_replayable or not self._wants(attempt):
             return None
         requested = self.requested_delay(attempt.retry_after)
         if requested is not None:

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
 
-from .._request.headers import Layers, field_name, pairs_of
+from .._request.headers import HeadersBuilder, field_name, header_pairs
 from ..errors import InvalidURL
 from ..urls import Url, parse_url
 
 if TYPE_CHECKING:
-    from .._hotpath import Plan
+    from .._hotpath import RequestTemplate
 
-__all__ = ["Settings"]
+__all__ = ["SessionSettings"]
 
 
-class Settings:
+class SessionSettings:
     """The settings of a session."""
 
     _headers: CIMultiDict[Any]  # kept by the compiled half, as are the plans
-    _plans: dict[tuple[str, str], Plan]
+    _templates: dict[tuple[str, str], RequestTemplate]
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class Settings:
         self._endpoint = endpoint or ""
         self._headers = self._as_headers(headers)
         self._encoding = encoding
-        self._front: str | None = None  # the target of base and endpoint
-        self._layers: Layers | None = None
+        self._base_target: str | None = None  # the target of base and endpoint
+        self._header_defaults: HeadersBuilder | None = None
         self._ssl_context: Any = None
         self._source_address: Any = None
         self._set_base(base)
 
     @staticmethod
     def _as_headers(headers: Any) -> CIMultiDict[Any]:
-        return CIMultiDict([(field_name(name), value) for name, value in pairs_of(headers)])
+        return CIMultiDict([(field_name(name), value) for name, value in header_pairs(headers)])
 
     def _set_base(self, base: str | None) -> None:
         if base:
@@ -61,12 +61,12 @@ class Settings:
             self._base = url
         else:
             self._base = None
-        self._forget()
+        self._invalidate()
 
-    def _forget(self) -> None:
+    def _invalidate(self) -> None:
         """Something changed that plans and the like were made of."""
-        self._plans.clear()
-        self._front = self._layers = None
+        self._templates.clear()
+        self._base_target = self._header_defaults = None
 
     @property
     def endpoint(self) -> str:
@@ -76,7 +76,7 @@ class Settings:
     @endpoint.setter
     def endpoint(self, endpoint: str | None) -> None:
         self._endpoint = endpoint or ""
-        self._forget()
+        self._invalidate()
 
     @property
     def headers(self) -> CIMultiDict[Any]:
@@ -86,7 +86,7 @@ class Settings:
     @headers.setter
     def headers(self, headers: Any) -> None:
         self._headers = self._as_headers(headers)
-        self._forget()
+        self._invalidate()
 
     @property
     def encoding(self) -> str:
@@ -96,7 +96,7 @@ class Settings:
     @encoding.setter
     def encoding(self, encoding: str) -> None:
         self._encoding = encoding
-        self._forget()
+        self._invalidate()
 
     @property
     def ssl_context(self) -> Any:
@@ -106,7 +106,7 @@ class Settings:
     @ssl_context.setter
     def ssl_context(self, ssl_context: Any) -> None:
         self._ssl_context = ssl_context
-        self._route_by("ssl_context", ssl_context)
+        self._set_default_option("ssl_context", ssl_context)
 
     @property
     def source_address(self) -> Any:
@@ -116,8 +116,8 @@ class Settings:
     @source_address.setter
     def source_address(self, source_address: Any) -> None:
         self._source_address = source_address
-        self._route_by("source_address", source_address)
+        self._set_default_option("source_address", source_address)
 
-    def _route_by(self, name: str, value: Any) -> None:
+    def _set_default_option(self, name: str, value: Any) -> None:
         self._defaults = {**self._defaults, name: value}
-        self._forget()
+        self._invalidate()

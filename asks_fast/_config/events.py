@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._sensitive import mask_urls
-from ..errors import harmless
+from ..errors import printable
 
 if TYPE_CHECKING:
     from .._request.prepared_request import PreparedRequest
     from ..response_objects import BaseResponse
 
-__all__ = ["Event", "Teller", "teller"]
+__all__ = ["Event", "EventEmitter", "get_emitter"]
 
 log = logging.getLogger("asks_fast")
 
@@ -44,47 +44,47 @@ class Event:
     name: str
     at: float
     request: PreparedRequest
-    facts: dict[str, Any]
+    data: dict[str, Any]
     response: BaseResponse | None = None
 
     def __str__(self) -> str:
-        facts = " ".join(f"{name}={value!r}" for name, value in self.facts.items())
-        text = f"{self.request.method} {self.request.url}: {self.name} {facts}"
-        return harmless(mask_urls(text.rstrip()))
+        data = " ".join(f"{name}={value!r}" for name, value in self.data.items())
+        text = f"{self.request.method} {self.request.url}: {self.name} {data}"
+        return printable(mask_urls(text.rstrip()))
 
 
-class Teller:
+class EventEmitter:
     """Tells the events of one request to those who listen."""
 
-    __slots__ = ("_callback", "_request", "_response", "marks")
+    __slots__ = ("_callback", "_request", "_response", "_marks")
 
     def __init__(self, request: PreparedRequest, callback: Callable[[Event], Any] | None) -> None:
         self._request = request
         self._response: BaseResponse | None = None
         self._callback = callback
-        self.marks: list[tuple[str, float]] = []  # the steps of this exchange, and when they ended
+        self._marks: list[tuple[str, float]] = []  # the steps of this exchange, and when they ended
 
     def begin(self, response: BaseResponse) -> None:
         """An exchange begins: from now on the time runs, and `response` notes the finer points."""
         response.timed = True
         self._response = response
-        self.marks = [("begun", time.monotonic())]
+        self._marks = [("begun", time.monotonic())]
 
     def finish(self, response: BaseResponse, stream: bool) -> None:
         """The answer is there, or with `stream` the head of it."""
         self("sent", at=response.sent_at)
-        self("head", at=response.head_at, status=response.status_code)
+        self("head", at=response.head_received_at, status=response.status_code)
         if not stream and response.is_complete:
-            self("body", at=response.ended_at, size=len(response.body))
+            self("body", at=response.completed_at, size=len(response.body))
         if self._request.options.timings:
-            response.marks = self.marks
+            response._marks = self._marks
 
-    def __call__(self, name: str, *, at: float = 0.0, **facts: Any) -> None:
+    def __call__(self, name: str, *, at: float = 0.0, **data: Any) -> None:
         at = at or time.monotonic()
-        self.marks.append((name, at))
+        self._marks.append((name, at))
         if self._callback is None and not log.isEnabledFor(logging.DEBUG):
             return
-        event = Event(name, at, self._request, facts, self._response)
+        event = Event(name, at, self._request, data, self._response)
         log.debug("%s", event)
         if self._callback is not None:
             try:
@@ -92,15 +92,15 @@ class Teller:
             except Exception:
                 log.exception("the on_event callback failed at %s", event)
 
-    def trace(self, name: str, at: float) -> None:
+    def on_step(self, name: str, at: float) -> None:
         """As the connector reports its steps."""
         self(name, at=at)
 
 
-def teller(request: PreparedRequest) -> Teller | None:
+def get_emitter(request: PreparedRequest) -> EventEmitter | None:
     """Who tells of this request; None when nobody listens."""
     options = request.options
     callback = options.on_event
     if callback is None and not options.timings and not log.isEnabledFor(logging.DEBUG):
         return None
-    return Teller(request, callback)
+    return EventEmitter(request, callback)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .._request.prepared_request import PreparedRequest
-    from .._transport.transport import Budget
+    from .._transport.transport import Deadline
     from ..response_objects import BaseResponse
 
 __all__ = ["Interceptor", "current"]
@@ -26,7 +26,7 @@ class Interceptor(Protocol):
         request: PreparedRequest,
         response: BaseResponse,
         forward: Callable[[], Awaitable[None]],
-        budget: Budget,
+        budget: Deadline,
     ) -> None:
         """Fill in `response` (`assume`), or let the wire do it by `await forward()`.
 

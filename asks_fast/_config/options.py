@@ -23,7 +23,7 @@ __all__ = [
     "CONNECTOR_OPTIONS",
     "POOL_OPTIONS",
     "RequestOptions",
-    "unexpected",
+    "unexpected_argument",
 ]
 
 DEFAULT_READ_TIMEOUT = 300.0
@@ -61,9 +61,9 @@ POOL_OPTIONS: dict[str, Any] = {
     "idle_timeout": 30.0,
     "max_requests_per_connection": 0,
     "max_connection_age": 0.0,
-    "max_head": 65536,
-    "max_fields": 256,
-    "max_interim": 16,
+    "max_header_size": 65536,
+    "max_headers": 256,
+    "max_informational": 16,
     "buffer_size": 65536,
 }
 
@@ -107,7 +107,7 @@ class RequestOptions:
     raw_url: bool = False
     read_timeout: float | None = DEFAULT_READ_TIMEOUT
     retries: Any = 1
-    secret_headers: Iterable[str] = ()
+    sensitive_headers: Iterable[str] = ()
     stream: bool = False
     strict: bool = False
     timeout: Any = None
@@ -121,18 +121,18 @@ class RequestOptions:
         self.__dict__.update(given)
         if unknown:
             if unknown - CONNECTION_OPTIONS:
-                raise unexpected(function, unknown - CONNECTION_OPTIONS)
+                raise unexpected_argument(function, unknown - CONNECTION_OPTIONS)
             self.connection = {name: self.__dict__.pop(name) for name in unknown}
         self.explicit = given.keys()
         self._check(given)
 
     def _check(self, given: Mapping[str, Any]) -> None:
-        for name in _SECONDS & given.keys():
+        for name in _DURATION_OPTIONS & given.keys():
             value = given[name]
             if value is None:
                 continue
             if name == "timeout" and isinstance(value, Timeouts):
-                self._spread(value, given)
+                self._apply_timeouts(value, given)
             elif isinstance(value, bool) or not isinstance(value, (int, float)):
                 hint = "; for limits by phase give asks_fast.Timeouts(connect=…, read=…)"
                 raise InvalidRequest(
@@ -141,7 +141,7 @@ class RequestOptions:
                 )
             elif not value > 0:
                 raise InvalidRequest(f"{name} must be more than 0 seconds, not {value!r}")
-        for name in _COUNTS & given.keys():
+        for name in _COUNT_OPTIONS & given.keys():
             value = given[name]
             if value is not None and (not isinstance(value, int) or value < 0):
                 raise InvalidRequest(f"{name} must be 0 or more, not {value!r}")
@@ -149,7 +149,7 @@ class RequestOptions:
             raise InvalidRequest(f"cookies must be a mapping, not {type(self.cookies).__name__}")
         if isinstance(self.retries, int) and self.retries < 0:
             raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
-        if isinstance(self.secret_headers, (str, bytes)):
+        if isinstance(self.sensitive_headers, (str, bytes)):
             raise InvalidRequest("secret_headers must be a list of field names, not one name")
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
@@ -158,7 +158,7 @@ class RequestOptions:
 
             detector()  # a missing extra shows now, not when the answer is there
 
-    def _spread(self, limits: Timeouts, given: Mapping[str, Any]) -> None:
+    def _apply_timeouts(self, limits: Timeouts, given: Mapping[str, Any]) -> None:
         """A `Timeouts` value says all phases at once; a phase given by name overrules it."""
         self.timeout = limits.total
         for name, value in (
@@ -171,10 +171,10 @@ class RequestOptions:
                 setattr(self, name, value)
 
 
-_SECONDS = frozenset(
+_DURATION_OPTIONS = frozenset(
     {"timeout", "connection_timeout", "pool_timeout", "read_timeout", "write_timeout"}
 )
-_COUNTS = frozenset({"max_redirects", "max_body", "max_decompressed"})
+_COUNT_OPTIONS = frozenset({"max_redirects", "max_body", "max_decompressed"})
 _NAMES = frozenset(RequestOptions.__annotations__) - {"connection", "explicit"}
 
 # What makes sense for one request only, never as the default of a session.
@@ -212,7 +212,7 @@ _ELSEWHERE = {
 }
 
 
-def unexpected(function: str, names: Iterable[str]) -> TypeError:
+def unexpected_argument(function: str, names: Iterable[str]) -> TypeError:
     """The error for unknown keyword arguments, in the words of asks, with what may be meant."""
     is_session = function[:1].isupper()
     known, others = (

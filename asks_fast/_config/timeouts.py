@@ -37,7 +37,7 @@ class Timeouts:
             _check(field.name, getattr(self, field.name))
 
     @classmethod
-    def of(cls, value: Timeouts | float | None) -> Timeouts:
+    def coerce(cls, value: Timeouts | float | None) -> Timeouts:
         """The value itself; a number for short means `total`; None the defaults."""
         if isinstance(value, Timeouts):
             return value
@@ -46,7 +46,7 @@ class Timeouts:
         _check("total", value)
         return cls(total=value)
 
-    def but(self, **limits: float | None) -> Timeouts:
+    def replace(self, **limits: float | None) -> Timeouts:
         """The same with some limits changed; the very same object if none is."""
         if all(getattr(self, name) == limit for name, limit in limits.items()):
             return self

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Timings"]
 
 _PHASES = {
-    "turn": "wait",
+    "connection_acquired": "wait",
     "resolved": "lookup",
     "connected": "connect",
-    "tunnelled": "tunnel",
+    "tunnel_established": "tunnel",
     "tls": "tls",
 }
 
@@ -50,7 +50,7 @@ class Timings:
     total: float | None = None
 
     @classmethod
-    def of(cls, marks: Iterable[tuple[str, float]], response: BaseResponse) -> Timings:
+    def from_marks(cls, marks: Iterable[tuple[str, float]], response: BaseResponse) -> Timings:
         """The distances between an exchange's marks, and those that `response` noted."""
         steps = iter(marks)
         _, begun = next(steps)
@@ -67,8 +67,8 @@ class Timings:
         spent["send"] = sent - last
         spent["first_byte"] = spoke - sent
         if response.is_complete:
-            spent["body"] = response.ended_at - spoke
-            spent["total"] = response.ended_at - begun
+            spent["body"] = response.completed_at - spoke
+            spent["total"] = response.completed_at - begun
         return cls(**spent)
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import harmless
+from ..errors import printable
 
 __all__ = ["Cookie", "default_path", "parse_date", "parse_set_cookie"]
 
@@ -41,7 +41,7 @@ class Cookie:
 
     `domain`, `path` and `expires` are what the server said (None where it said nothing),
     `max-age`, `httponly` and `samesite` too; iteration yields all of them as pairs. What follows
-    from them: `scope_domain` and `scope_path` (where it is sent), `host_only` (not to
+    from them: `effective_domain` and `scope_path` (where it is sent), `host_only` (not to
     subdomains), `expires_at` (seconds since 1970, None for the end of the session).
     """
 
@@ -49,10 +49,10 @@ class Cookie:
         "__dict__",
         "expires_at",
         "host_only",
-        "order",
-        "scope_domain",
+        "creation_index",
+        "effective_domain",
         "scope_path",
-        "used",
+        "last_used",
     )
 
     name: str
@@ -81,12 +81,12 @@ class Cookie:
         public.pop("host", None)
         public["host"] = host
         self.__dict__ = public
-        self.scope_domain: str = public["domain"] or host
+        self.effective_domain: str = public["domain"] or host
         self.scope_path: str = public["path"] or "/"
         self.host_only: bool = not public["domain"]
         self.expires_at: float | None = None
-        self.order = 0  # place in the order of creation
-        self.used = 0  # the tracker's count of uses when this one was last sent
+        self.creation_index = 0  # place in the order of creation
+        self.last_used = 0  # the tracker's count of uses when this one was last sent
 
     @property
     def max_age(self) -> int | None:
@@ -104,8 +104,8 @@ class Cookie:
         return self.__dict__ == other.__dict__ if isinstance(other, Cookie) else NotImplemented
 
     def __repr__(self) -> str:
-        name = harmless(self.name, 80) or "without a name"
-        return f"<Cookie {name} from {harmless(self.host)}>"  # no values in a log
+        name = printable(self.name, 80) or "without a name"
+        return f"<Cookie {name} from {printable(self.host)}>"  # no values in a log
 
 
 def parse_set_cookie(

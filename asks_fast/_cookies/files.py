@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._url.host import is_ip
-from ..errors import BadCookieFile, InvalidURL, clip
+from ..errors import BadCookieFile, InvalidURL, truncated_repr
 from .cookie import MAX_ATTRIBUTE, MAX_COOKIE, Cookie, octets
 from .matching import canonical_domain
 
@@ -86,7 +86,7 @@ def _to_netscape(cookies: Iterable[Cookie]) -> bytes:
     lines = [_HEADER]
     for cookie in cookies:
         fields = (
-            cookie.scope_domain if cookie.host_only else "." + cookie.scope_domain,
+            cookie.effective_domain if cookie.host_only else "." + cookie.effective_domain,
             "FALSE" if cookie.host_only else "TRUE",
             cookie.scope_path,
             "TRUE" if cookie.secure else "FALSE",
@@ -131,7 +131,7 @@ def _from_fields(line: str, httponly: bool) -> Cookie:
     except ValueError:
         seconds = _FAR + 1
     if expires.strip("-.0123456789"):
-        raise BadCookieFile(f"{clip(expires)} is no time in seconds")
+        raise BadCookieFile(f"{truncated_repr(expires)} is no time in seconds")
     return _make(
         name=name,
         value=value,
@@ -154,7 +154,7 @@ def _to_json(cookies: Iterable[Cookie]) -> bytes:
         {
             "name": cookie.name,
             "value": cookie.value,
-            "domain": cookie.scope_domain,
+            "domain": cookie.effective_domain,
             "host_only": cookie.host_only,
             "path": cookie.scope_path,
             "secure": bool(cookie.secure),
@@ -205,7 +205,9 @@ def _from_entry(entry: Any) -> Cookie:
     for key, types in _JSON_TYPES.items():
         value = entry[key]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise BadCookieFile(f"{key!r} is {clip(str(value))}, which is not of its type")
+            raise BadCookieFile(
+                f"{key!r} is {truncated_repr(str(value))}, which is not of its type"
+            )
     return _make(**entry)
 
 
@@ -229,17 +231,21 @@ def _make(
         if any((c < " " and c != "\t") or c == "\x7f" for c in text):
             raise BadCookieFile("a control character")
     if not (name or value) or ";" in name + value or "=" in name:
-        raise BadCookieFile(f"{clip(name)} is no cookie that could be sent")
+        raise BadCookieFile(f"{truncated_repr(name)} is no cookie that could be sent")
     try:
         length = octets(name) + octets(value)
         octets(path)
         host = canonical_domain(domain)
     except (UnicodeError, InvalidURL) as err:
-        raise BadCookieFile(f"cookie {clip(name)} of {clip(domain)}: {err}") from err
+        raise BadCookieFile(
+            f"cookie {truncated_repr(name)} of {truncated_repr(domain)}: {err}"
+        ) from err
     if length > MAX_COOKIE or len(path) > MAX_ATTRIBUTE or not path.startswith("/"):
-        raise BadCookieFile(f"cookie {clip(name)} is too long, or its path does not begin with '/'")
+        raise BadCookieFile(
+            f"cookie {truncated_repr(name)} is too long, or its path does not begin with '/'"
+        )
     if expires_at is not None and not 0 <= expires_at <= _FAR:
-        raise BadCookieFile(f"cookie {clip(name)} expires at no time of this world")
+        raise BadCookieFile(f"cookie {truncated_repr(name)} expires at no time of this world")
     host_only = host_only or is_ip(host)
     data: dict[str, Any] = {"name": name, "value": value, "path": path, "secure": secure}
     if not host_only:

@@ -20,12 +20,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._url.host import is_ip
-from ..errors import InvalidRequest, clip
+from ..errors import InvalidRequest, truncated_repr
 from .cookie import MAX_AGE, Cookie, field_value, octets, parse_set_cookie
 from .matching import (
-    bare_host,
+    strip_zone,
     canonical_domain,
-    claim_domain,
+    resolve_domain,
     domain_matches,
     is_public_suffix,
     path_matches,
@@ -90,16 +90,16 @@ class CookieTracker:
             if room < -2:  # the last one is followed by no "; "
                 break
             parts.append(part)
-            cookie.used = self._uses
+            cookie.last_used = self._uses
         return field_value("; ".join(parts)) if parts else None
 
     def cookies_for(self, url: Url) -> list[Cookie]:
         """The cookies that a request of `url` would carry, in the order they are sent."""
-        host = bare_host(url.host)
+        host = strip_zone(url.host)
         path = url.path
         secure = url.scheme == "https"
         found: list[Cookie] = []
-        outlived = False
+        has_expired = False
         now = self._clock()
         domain = host
         lone = ":" in host or (host[-1:].isdigit() and is_ip(host))
@@ -111,16 +111,16 @@ class CookieTracker:
                     and path_matches(path, cookie.scope_path)
                 ):
                     if cookie.is_expired(now):
-                        outlived = True
+                        has_expired = True
                     else:
                         found.append(cookie)
             if lone:
                 break
             domain = domain.partition(".")[2]
-        if outlived:
+        if has_expired:
             self.clear_expired()
         if len(found) > 1:
-            found.sort(key=lambda cookie: (-len(cookie.scope_path), cookie.order))
+            found.sort(key=lambda cookie: (-len(cookie.scope_path), cookie.creation_index))
         return found
 
     def store(self, url: Url, set_cookie_values: Iterable[str | bytes]) -> None:
@@ -129,7 +129,7 @@ class CookieTracker:
         The first 50 count. Pass the values as bytes where they are at hand: those that are not
         UTF-8 then go back exactly as they came.
         """
-        host = bare_host(url.host)
+        host = strip_zone(url.host)
         secure = url.scheme == "https"
         now = self._clock()
         for line in islice(set_cookie_values, MAX_PER_RESPONSE):
@@ -139,7 +139,7 @@ class CookieTracker:
 
     def _may_set(self, cookie: Cookie, host: str, secure: bool) -> bool:
         """Whether `host`, over a secure channel or not, may set this; fills in whom it goes to."""
-        if not claim_domain(cookie, host):
+        if not resolve_domain(cookie, host):
             return False
         if cookie.secure and not secure:
             return False
@@ -156,8 +156,8 @@ class CookieTracker:
     def _shadows_secure(self, cookie: Cookie) -> bool:
         """Whether this would hide a secure cookie of that name (RFC 6265bis §5.7 step 16)."""
         for domain, bucket in self.domain_dict.items():
-            if domain_matches(domain, cookie.scope_domain) or domain_matches(
-                cookie.scope_domain, domain
+            if domain_matches(domain, cookie.effective_domain) or domain_matches(
+                cookie.effective_domain, domain
             ):
                 for other in bucket:
                     if (
@@ -172,7 +172,7 @@ class CookieTracker:
 
     def _put(self, cookie: Cookie, now: float) -> None:
         """Keep a cookie, in place of the one it replaces; an expired one only removes that."""
-        bucket = self.domain_dict.setdefault(cookie.scope_domain, [])
+        bucket = self.domain_dict.setdefault(cookie.effective_domain, [])
         expired = cookie.is_expired(now)
         for i, other in enumerate(bucket):
             if (
@@ -183,20 +183,20 @@ class CookieTracker:
                 if expired:
                     del bucket[i]
                     break
-                cookie.order, cookie.used = other.order, self._uses
+                cookie.creation_index, cookie.last_used = other.creation_index, self._uses
                 bucket[i] = cookie
                 return
         if not expired:
             self._created += 1
             self._stored += 1
-            cookie.order, cookie.used = self._created, self._uses
+            cookie.creation_index, cookie.last_used = self._created, self._uses
             bucket.append(cookie)
             if len(bucket) > MAX_PER_DOMAIN:
                 self._shrink_bucket(bucket, now)
             if self._stored > MAX_IN_ALL:
                 self._shrink(now)
         if not bucket:
-            self.domain_dict.pop(cookie.scope_domain, None)
+            self.domain_dict.pop(cookie.effective_domain, None)
 
     @staticmethod
     def _shrink_bucket(bucket: list[Cookie], now: float) -> None:
@@ -204,7 +204,7 @@ class CookieTracker:
         alive = [cookie for cookie in bucket if not cookie.is_expired(now)]
         if len(alive) > MAX_PER_DOMAIN:
             places = range(len(alive))
-            del alive[min(places, key=lambda i: (bool(alive[i].secure), alive[i].used, i))]
+            del alive[min(places, key=lambda i: (bool(alive[i].secure), alive[i].last_used, i))]
         bucket[:] = alive
 
     def _shrink(self, now: float) -> None:
@@ -213,7 +213,7 @@ class CookieTracker:
         self._stored = len(self)
         if self._stored <= MAX_IN_ALL:
             return
-        by_use = sorted(self, key=lambda cookie: (cookie.used, cookie.order))
+        by_use = sorted(self, key=lambda cookie: (cookie.last_used, cookie.creation_index))
         doomed = {id(cookie) for cookie in by_use[: self._stored - MAX_IN_ALL + _SHRINK_BY]}
         self._keep(lambda cookie: id(cookie) not in doomed)
         self._stored = len(self)
@@ -252,11 +252,13 @@ class CookieTracker:
         if not host_only and not lone:
             if is_public_suffix(host):
                 raise InvalidRequest(
-                    f"{clip(host)} is a public suffix: its cookies can only be host_only=True"
+                    f"{truncated_repr(host)} is a public suffix: its cookies can only be host_only=True"
                 )
             data["domain"] = host
         if not path.startswith("/") or any(c < " " or c in ";\x7f" for c in path):
-            raise InvalidRequest(f"the path of a cookie begins with '/', not {clip(path)}")
+            raise InvalidRequest(
+                f"the path of a cookie begins with '/', not {truncated_repr(path)}"
+            )
         if httponly:
             data["httponly"] = True
         if samesite is not None:
@@ -275,7 +277,7 @@ class CookieTracker:
         now = self._clock()
         wanted = None if domain is None else canonical_domain(domain)
         for cookie in self:
-            named = cookie.name == name and wanted in (None, cookie.scope_domain)
+            named = cookie.name == name and wanted in (None, cookie.effective_domain)
             if named and not cookie.is_expired(now):
                 return cookie.value
         return default
@@ -285,7 +287,7 @@ class CookieTracker:
         wanted = None if domain is None else canonical_domain(domain)
         self._keep(
             lambda cookie: (
-                (wanted is not None and cookie.scope_domain != wanted)
+                (wanted is not None and cookie.effective_domain != wanted)
                 or (name is not None and cookie.name != name)
             )
         )
@@ -323,7 +325,7 @@ class CookieTracker:
         for cookie in read_cookies(path, format):
             if cookie.is_expired(now):
                 continue
-            if not cookie.host_only and is_public_suffix(cookie.scope_domain):
+            if not cookie.host_only and is_public_suffix(cookie.effective_domain):
                 cookie.host_only = True
             if cookie.expires_at is not None:
                 cookie.expires_at = min(cookie.expires_at, now + MAX_AGE)
@@ -339,7 +341,7 @@ class CookieTracker:
     def __iter__(self) -> Iterator[Cookie]:
         """All cookies, in order of creation."""
         found = [cookie for bucket in self.domain_dict.values() for cookie in bucket]
-        found.sort(key=lambda cookie: cookie.order)
+        found.sort(key=lambda cookie: cookie.creation_index)
         return iter(found)
 
     def __len__(self) -> int:

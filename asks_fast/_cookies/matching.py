@@ -17,9 +17,9 @@ from .._url.host import canonical_host, canonical_ipv6, is_ip
 from .cookie import Cookie
 
 __all__ = [
-    "bare_host",
+    "strip_zone",
     "canonical_domain",
-    "claim_domain",
+    "resolve_domain",
     "domain_matches",
     "is_public_suffix",
     "path_matches",
@@ -39,7 +39,7 @@ def is_public_suffix(domain: str) -> bool:
     return bool(_public_suffixes.is_public(domain))
 
 
-def bare_host(host: str) -> str:
+def strip_zone(host: str) -> str:
     """The host without the dot of the root, which names the same host."""
     return host[:-1] if host.endswith(".") else host
 
@@ -60,10 +60,10 @@ def domain_matches(host: str, domain: str) -> bool:
     return host == domain or (host.endswith("." + domain) and not is_ip(host))
 
 
-def claim_domain(cookie: Cookie, host: str) -> bool:
+def resolve_domain(cookie: Cookie, host: str) -> bool:
     """Fill in whom the cookie goes to; False if `host` may not set it for the Domain it names."""
     domain = (cookie.domain or "").lower()
-    cookie.scope_domain, cookie.host_only = host, True
+    cookie.effective_domain, cookie.host_only = host, True
     if not domain:
         return True
     if domain == host:
@@ -71,11 +71,11 @@ def claim_domain(cookie: Cookie, host: str) -> bool:
         return True
     if not domain_matches(host, domain) or is_public_suffix(domain):
         return False
-    cookie.scope_domain, cookie.host_only = domain, False
+    cookie.effective_domain, cookie.host_only = domain, False
     return True
 
 
 def canonical_domain(domain: str) -> str:
     """A domain as a user writes it in the form that `Url.host` has, or `InvalidURL`."""
     text = domain.removeprefix(".").strip("[]")
-    return canonical_ipv6(text) if ":" in text else bare_host(canonical_host(text))
+    return canonical_ipv6(text) if ":" in text else strip_zone(canonical_host(text))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import InvalidHeader, clip
+from ..errors import InvalidHeader, truncated_repr
 from .cookie import MAX_COOKIE, field_value, is_valid_text, octets
 
 __all__ = ["check_pair", "cookie_header"]
@@ -25,16 +25,16 @@ def check_pair(name: str, value: str) -> None:
         )
     if not name or name != name.strip(" \t") or "=" in name or not is_valid_text(name):
         raise InvalidHeader(
-            f"invalid cookie name {clip(name)}: it must not be empty, begin or end with a blank, "
+            f"invalid cookie name {truncated_repr(name)}: it must not be empty, begin or end with a blank, "
             "or contain '=', ';', a control character or a lone surrogate"
         )
     if not is_valid_text(value):
         raise InvalidHeader(
-            f"invalid value of cookie {clip(name)}: it must not contain ';', a control character "
+            f"invalid value of cookie {truncated_repr(name)}: it must not contain ';', a control character "
             "or a lone surrogate; percent-encode it as the server expects"
         )
     if octets(name) + octets(value) > MAX_COOKIE:
-        raise InvalidHeader(f"cookie {clip(name)} is longer than {MAX_COOKIE} octets")
+        raise InvalidHeader(f"cookie {truncated_repr(name)} is longer than {MAX_COOKIE} octets")
 
 
 def cookie_header(

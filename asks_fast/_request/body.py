@@ -23,11 +23,11 @@ from .body_source import (
     AsyncIterableSource,
     IterableSource,
     MemorySource,
-    Piece,
-    Reader,
+    Chunk,
+    SourceReader,
     Source,
     checked_encode,
-    media_type_of,
+    guess_media_type,
 )
 
 __all__ = ["Body", "BodyChunks", "make_body"]
@@ -65,11 +65,11 @@ class Body:
         return f"<Body {self.content_type or 'without type'}, {size}>"
 
     @property
-    def replayable(self) -> bool:
+    def is_replayable(self) -> bool:
         """True while `chunks()` can start from the beginning."""
-        return self._source.replayable or not self._started
+        return self._source.is_replayable or not self._started
 
-    def announce(self, length: int) -> None:
+    def set_length(self, length: int) -> None:
         """The user gave Content-Length: hold a body of unknown length to it.
 
         Raises `InvalidRequest` if the length is known to be another one.
@@ -87,7 +87,7 @@ class Body:
         runs: `BodyLengthMismatch` and whatever the user's file or iterable raises. Cancellation
         closes what was opened here.
         """
-        if not self.replayable:
+        if not self.is_replayable:
             raise UnreplayableBody(
                 "the request must be sent again, but its body came from a one-shot stream that "
                 "has been read from; give bytes, a path or a seekable file"
@@ -106,7 +106,7 @@ class BodyChunks:
 
     __slots__ = ("_body", "_done", "_given", "_reader")
 
-    def __init__(self, body: Body, reader: Reader) -> None:
+    def __init__(self, body: Body, reader: SourceReader) -> None:
         self._body = body
         self._reader = reader
         self._given = 0
@@ -115,7 +115,7 @@ class BodyChunks:
     def __aiter__(self) -> BodyChunks:
         return self
 
-    async def __anext__(self) -> Piece:
+    async def __anext__(self) -> Chunk:
         if self._done:
             raise StopAsyncIteration
         self._body._started = True
@@ -130,7 +130,7 @@ class BodyChunks:
             raise StopAsyncIteration
         return piece
 
-    def _count(self, piece: Piece) -> None:
+    def _count(self, piece: Chunk) -> None:
         body = self._body
         self._given += len(piece)
         if not piece and self._given < body._sent:
@@ -261,9 +261,9 @@ def _stream_source(data: Any) -> tuple[Source, str]:
     """The source for `data` that is neither text, bytes nor a form, and the type to say."""
     if isinstance(data, os.PathLike):
         source = DiskSource(data)
-        return source, media_type_of(source.path)
+        return source, guess_media_type(source.path)
     if hasattr(data, "read"):
-        return source_of_file(data), media_type_of(getattr(data, "name", None))
+        return source_of_file(data), guess_media_type(getattr(data, "name", None))
     if isinstance(data, list | tuple):
         return IterableSource(data, sum(memoryview(x).nbytes for x in data)), BYTES_TYPE
     if isinstance(data, AsyncIterable):

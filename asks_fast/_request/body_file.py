@@ -19,7 +19,7 @@ import stat
 import threading
 from typing import Any
 
-from .body_source import PIECE, Piece, Reader, Source, checked_piece
+from .body_source import CHUNK_SIZE, Chunk, SourceReader, Source, validate_chunk
 
 __all__ = ["AsyncFileSource", "DiskSource", "FileSource", "source_of_file"]
 
@@ -39,18 +39,18 @@ class DiskSource(Source):
         self.path = os.fspath(path)
         mode = os.stat(self.path).st_mode
         self.length = None
-        self.replayable = stat.S_ISREG(mode)
+        self.is_replayable = stat.S_ISREG(mode)
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(f"{self.path!r} is a directory, it cannot be sent")
-        if self.replayable:  # opening a pipe twice would break it for its writer
+        if self.is_replayable:  # opening a pipe twice would break it for its writer
             with io.FileIO(self.path) as file:
                 self.length = _size_from(file.fileno(), 0)
 
-    def open(self) -> Reader:
-        return _DiskReader(self.path, self.length, self.replayable)
+    def open(self) -> SourceReader:
+        return _DiskReader(self.path, self.length, self.is_replayable)
 
 
-class _DiskReader(Reader):
+class _DiskReader(SourceReader):
     """Reads here what is in memory already, and in a worker thread what is not.
 
     `close()` on one side and the thread on the other share a lock.
@@ -68,10 +68,10 @@ class _DiskReader(Reader):
         self._lock = threading.Lock()
         self._closed = False
 
-    async def read(self) -> Piece:
+    async def read(self) -> Chunk:
         if self._left == 0 or self._closed:
             return b""
-        size = PIECE if self._left is None else min(PIECE, self._left)
+        size = CHUNK_SIZE if self._left is None else min(CHUNK_SIZE, self._left)
         data = None if self._is_cold else self._read_cached(size)
         if data is None:
             import curio
@@ -83,7 +83,7 @@ class _DiskReader(Reader):
             self._left -= len(data)
         return data
 
-    def _read_cached(self, size: int) -> Piece | None:
+    def _read_cached(self, size: int) -> Chunk | None:
         """What Linux has in its cache; `None` if that is nothing, or it cannot tell."""
         if self._file is None:
             self._file = io.FileIO(self._path)
@@ -131,35 +131,35 @@ class FileSource(Source):
     def __init__(self, file: Any) -> None:
         self._file = file
         self._start = 0
-        self.replayable = _is_seekable(file)
-        if self.replayable:
+        self.is_replayable = _is_seekable(file)
+        if self.is_replayable:
             self._start = file.tell()
         self.length = _length_left(file)
 
-    def open(self) -> Reader:
-        if self.replayable:  # a second pass, or a second part made of the same file
+    def open(self) -> SourceReader:
+        if self.is_replayable:  # a second pass, or a second part made of the same file
             self._file.seek(self._start)
         return _FileReader(self._file, self.length)
 
 
-class _FileReader(Reader):
+class _FileReader(SourceReader):
     __slots__ = ("_file", "_left")
 
     def __init__(self, file: Any, length: int | None) -> None:
         self._file = file
         self._left = length
 
-    async def read(self) -> Piece:
+    async def read(self) -> Chunk:
         if self._left == 0:
             return b""
-        size = PIECE if self._left is None else min(PIECE, self._left)
-        data: Piece
+        size = CHUNK_SIZE if self._left is None else min(CHUNK_SIZE, self._left)
+        data: Chunk
         if isinstance(self._file, io.BytesIO):
             data = self._file.read(size)
         else:
             import curio
 
-            data = checked_piece(await curio.run_in_thread(self._file.read, size), self._file)
+            data = validate_chunk(await curio.run_in_thread(self._file.read, size), self._file)
         if self._left is not None:
             self._left -= len(data)
         return data
@@ -173,20 +173,20 @@ class AsyncFileSource(Source):
     def __init__(self, file: Any) -> None:
         self._file = file
         self.length = None
-        self.replayable = False
+        self.is_replayable = False
 
-    def open(self) -> Reader:
+    def open(self) -> SourceReader:
         return _AsyncFileReader(self._file)
 
 
-class _AsyncFileReader(Reader):
+class _AsyncFileReader(SourceReader):
     __slots__ = ("_file",)
 
     def __init__(self, file: Any) -> None:
         self._file = file
 
-    async def read(self) -> Piece:
-        return checked_piece(await self._file.read(PIECE), self._file)
+    async def read(self) -> Chunk:
+        return validate_chunk(await self._file.read(CHUNK_SIZE), self._file)
 
 
 def source_of_file(file: Any) -> Source:

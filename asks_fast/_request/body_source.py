@@ -2,7 +2,7 @@
 
 Facts:  a list can be gone through again, a generator cannot; a piece of no bytes would end a
         chunked body before its time.
-Rules:  a `Source` says how much it has and whether it can start again; `open()` gives a `Reader`.
+Rules:  a `Source` says how much it has and whether it can start again; `open()` gives a `SourceReader`.
         `read()` returns b"" at the end and never before. A reader closes what it opened, and runs
         the `finally` of a generator that is left early.
 Not here: files (`body_files`), multipart framing, the check of lengths (`body`, `multipart`).
@@ -18,32 +18,32 @@ from ..errors import InvalidRequest
 
 __all__ = [
     "BYTES_TYPE",
-    "PIECE",
+    "CHUNK_SIZE",
     "AsyncIterableSource",
     "IterableSource",
     "MemorySource",
-    "Piece",
-    "Reader",
+    "Chunk",
+    "SourceReader",
     "Source",
     "checked_encode",
-    "checked_piece",
-    "media_type_of",
+    "validate_chunk",
+    "guess_media_type",
 ]
 
-Piece = bytes | bytearray | memoryview
+Chunk = bytes | bytearray | memoryview
 
-PIECE = 256 * 1024
-SMALL = 16 * 1024
+CHUNK_SIZE = 256 * 1024
+COALESCE_BELOW = 16 * 1024
 
 BYTES_TYPE = "application/octet-stream"
 
 
-class Reader:
+class SourceReader:
     """One pass over a source."""
 
     __slots__ = ()
 
-    async def read(self) -> Piece:
+    async def read(self) -> Chunk:
         """The next bytes, b"" when there are no more. Cancelled: call `close()`, nothing else."""
         raise NotImplementedError
 
@@ -54,13 +54,13 @@ class Reader:
 class Source:
     """Some bytes, of known length or not (`None`), that can be read once or again."""
 
-    __slots__ = ("length", "replayable")
+    __slots__ = ("length", "is_replayable")
 
     length: int | None
-    replayable: bool
+    is_replayable: bool
 
-    def open(self) -> Reader:
-        """A reader from the start. Call it a second time only if `replayable`."""
+    def open(self) -> SourceReader:
+        """A reader from the start. Call it a second time only if `is_replayable`."""
         raise NotImplementedError
 
 
@@ -72,15 +72,15 @@ class MemorySource(Source):
 
     __slots__ = ("_view",)
 
-    def __init__(self, data: Piece) -> None:
+    def __init__(self, data: Chunk) -> None:
         view = memoryview(data)
         if not view.contiguous:
             view = memoryview(bytes(view))
         self._view = view.cast("B")
         self.length = self._view.nbytes
-        self.replayable = True
+        self.is_replayable = True
 
-    def open(self) -> Reader:
+    def open(self) -> SourceReader:
         return _MemoryReader(self._view)
 
     def whole(self) -> bytes:
@@ -89,15 +89,15 @@ class MemorySource(Source):
         return whole if type(whole) is bytes else bytes(self._view)
 
 
-class _MemoryReader(Reader):
+class _MemoryReader(SourceReader):
     __slots__ = ("_at", "_view")
 
     def __init__(self, view: memoryview) -> None:
         self._view = view
         self._at = 0
 
-    async def read(self) -> Piece:
-        piece = self._view[self._at : self._at + PIECE]
+    async def read(self) -> Chunk:
+        piece = self._view[self._at : self._at + CHUNK_SIZE]
         self._at += len(piece)
         return piece if piece else b""
 
@@ -110,34 +110,34 @@ class IterableSource(Source):
 
     __slots__ = ("_pieces",)
 
-    def __init__(self, pieces: Iterable[Piece], length: int | None = None) -> None:
+    def __init__(self, pieces: Iterable[Chunk], length: int | None = None) -> None:
         self._pieces = pieces
         self.length = length
-        self.replayable = not isinstance(pieces, Iterator)
+        self.is_replayable = not isinstance(pieces, Iterator)
 
-    def open(self) -> Reader:
+    def open(self) -> SourceReader:
         return _IteratorReader(iter(self._pieces))
 
 
-class _IteratorReader(Reader):
+class _IteratorReader(SourceReader):
     """Puts small pieces together: nobody waits for them, and each send costs a system call."""
 
     __slots__ = ("_pieces",)
 
-    def __init__(self, pieces: Iterator[Piece]) -> None:
+    def __init__(self, pieces: Iterator[Chunk]) -> None:
         self._pieces = pieces
 
-    async def read(self) -> Piece:
-        gathered: list[Piece] = []
+    async def read(self) -> Chunk:
+        gathered: list[Chunk] = []
         size = 0
         for given in self._pieces:
-            piece = checked_piece(given, self._pieces)
-            if not gathered and len(piece) >= SMALL:
+            piece = validate_chunk(given, self._pieces)
+            if not gathered and len(piece) >= COALESCE_BELOW:
                 return piece
             if piece:
                 gathered.append(piece)
                 size += len(piece)
-                if size >= SMALL:
+                if size >= COALESCE_BELOW:
                     break
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
@@ -152,28 +152,28 @@ class AsyncIterableSource(Source):
 
     __slots__ = ("_pieces",)
 
-    def __init__(self, pieces: AsyncIterable[Piece]) -> None:
+    def __init__(self, pieces: AsyncIterable[Chunk]) -> None:
         self._pieces = pieces
         self.length = None
-        self.replayable = not isinstance(pieces, AsyncIterator)
+        self.is_replayable = not isinstance(pieces, AsyncIterator)
 
-    def open(self) -> Reader:
+    def open(self) -> SourceReader:
         return _AsyncIteratorReader(self._pieces.__aiter__())
 
 
-class _AsyncIteratorReader(Reader):
+class _AsyncIteratorReader(SourceReader):
     __slots__ = ("_pieces",)
 
-    def __init__(self, pieces: AsyncIterator[Piece]) -> None:
+    def __init__(self, pieces: AsyncIterator[Chunk]) -> None:
         self._pieces = pieces
 
-    async def read(self) -> Piece:
+    async def read(self) -> Chunk:
         while True:
             try:
                 given = await self._pieces.__anext__()
             except StopAsyncIteration:
                 return b""
-            if piece := checked_piece(given, self._pieces):
+            if piece := validate_chunk(given, self._pieces):
                 return piece
 
     async def close(self) -> None:
@@ -182,7 +182,7 @@ class _AsyncIteratorReader(Reader):
             await finish()
 
 
-def checked_piece(piece: Any, origin: Any) -> Piece:
+def validate_chunk(piece: Any, origin: Any) -> Chunk:
     """The piece, with its length counted in bytes; anything but bytes is the user's mistake."""
     if type(piece) is bytes:
         return piece
@@ -209,7 +209,7 @@ def checked_encode(text: str, encoding: str, what: str) -> bytes:
         raise InvalidRequest(f"unknown encoding {encoding!r}") from None
 
 
-def media_type_of(name: Any) -> str:
+def guess_media_type(name: Any) -> str:
     """The media type that a file name promises, application/octet-stream if none."""
     if not isinstance(name, str):
         return BYTES_TYPE

@@ -5,7 +5,7 @@ Rules:  a later layer replaces all fields of that name, whatever the case; `None
         and spelling as given. A field that may occur only once is refused a second time, because
         two servers on the way might each use another one; several `Cookie` fields become one.
         Framing fields are set by what is sent, once.
-Not here: legality of names and values, which is checked on the bytes (`_hotpath.render_fields`).
+Not here: legality of names and values, which is checked on the bytes (`_hotpath.encode_headers`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._hotpath import render_fields
-from ..errors import InvalidHeader, clip
+from .._hotpath import encode_headers
+from ..errors import InvalidHeader, truncated_repr
 
-__all__ = ["Field", "Layers", "field_name", "pairs_of"]
+__all__ = ["Field", "HeadersBuilder", "field_name", "header_pairs"]
 
 Field = tuple[str, str]
 
@@ -36,7 +36,7 @@ _SINGLE = frozenset(
 _HOST = re.compile(r"(\[[0-9A-Za-z:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
 
 
-def pairs_of(headers: Any) -> Iterable[tuple[Any, Any]]:
+def header_pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
     """The pairs in whatever a user gives as headers: a mapping, a multidict, a list of pairs."""
     if headers is None:
         return ()
@@ -68,7 +68,9 @@ def _only(name: str, values: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 def _check_host(value: Any) -> None:
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     if not _HOST.fullmatch(text.strip(" \t")):
-        raise InvalidHeader(f"{clip(text)} is not a Host: it must be a host name and maybe a port")
+        raise InvalidHeader(
+            f"{truncated_repr(text)} is not a Host: it must be a host name and maybe a port"
+        )
 
 
 def field_name(name: Any) -> str:
@@ -80,22 +82,22 @@ def field_name(name: Any) -> str:
     raise InvalidHeader(f"a field name must be str or bytes, not {name!r}")
 
 
-class Layers:
+class HeadersBuilder:
     """Fields by lower-case name, in the order in which the names first came."""
 
-    __slots__ = ("_fields", "_rendered")
+    __slots__ = ("_fields", "_encoded")
 
     def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
         self._fields: dict[str, list[tuple[str, Any]]] = {
             name.lower(): [(name, value)] for name, value in pairs
         }
-        self._rendered: bytes | None = None
+        self._encoded: bytes | None = None
 
-    def lay(self, headers: Any) -> None:
+    def update(self, headers: Any) -> None:
         """Lay another set of headers over what is there."""
-        self._rendered = None
+        self._encoded = None
         fresh: dict[str, list[tuple[str, Any]]] = {}
-        for name, value in pairs_of(headers):
+        for name, value in header_pairs(headers):
             text = field_name(name)
             if isinstance(value, (list, tuple)):
                 fresh.setdefault(text.lower(), []).extend((text, one) for one in value)
@@ -112,23 +114,23 @@ class Layers:
 
     def set(self, name: str, value: Any) -> None:
         """Replace all fields of a name by one."""
-        self._rendered = None
+        self._encoded = None
         if name.lower() == "host":
             _check_host(value)
         self._fields[name.lower()] = [(name, value)]
 
     def set_default(self, name: str, value: Any) -> None:
         """Set a field unless the name was mentioned, be it only to take it away."""
-        self._rendered = None
+        self._encoded = None
         self._fields.setdefault(name.lower(), [(name, value)])
 
-    def drop(self, names: Iterable[str]) -> None:
+    def remove(self, names: Iterable[str]) -> None:
         """Take away every copy of some fields."""
-        self._rendered = None
+        self._encoded = None
         for name in names:
             self._fields.pop(name.lower(), None)
 
-    def mentions(self, name: str) -> bool:
+    def is_mentioned(self, name: str) -> bool:
         """Whether a name was given, be it only to take it away."""
         return name.lower() in self._fields
 
@@ -144,18 +146,18 @@ class Layers:
     def __contains__(self, name: str) -> bool:
         return bool(self._fields.get(name.lower()))
 
-    def pairs(self) -> list[tuple[str, Any]]:
+    def items(self) -> list[tuple[str, Any]]:
         """All fields in sending order."""
         return [pair for pairs in self._fields.values() for pair in pairs]
 
-    def rendered(self) -> bytes:
+    def encode_lines(self) -> bytes:
         """All fields as lines for the wire, made once; raises `InvalidHeader`."""
-        if self._rendered is None:
-            self._rendered = render_fields(self.pairs())
-        return self._rendered
+        if self._encoded is None:
+            self._encoded = encode_headers(self.items())
+        return self._encoded
 
-    def copy(self) -> Layers:
+    def copy(self) -> HeadersBuilder:
         """The same fields, to be changed on their own."""
-        twin = Layers()
+        twin = HeadersBuilder()
         twin._fields = dict(self._fields)
         return twin

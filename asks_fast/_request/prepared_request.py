@@ -16,14 +16,14 @@ from .._client.retry import IDEMPOTENT_METHODS
 from .._config.options import RequestOptions
 from .._sensitive import mask_urls
 from .._version import __version__
-from ..errors import InvalidHeader, InvalidRequest, harmless
+from ..errors import InvalidHeader, InvalidRequest, printable
 from ..urls import Url, add_params, parse_url
 from .body import Body, make_body
-from .headers import Layers
+from .headers import HeadersBuilder
 
-__all__ = ["AuthView", "PreparedRequest", "default_fields", "prepare", "request_of_head"]
+__all__ = ["AuthView", "PreparedRequest", "default_fields", "prepare", "from_head"]
 
-SMALL_BODY = 65536  # sent in one piece with the head
+MAX_INLINE_BODY = 65536  # sent in one piece with the head
 NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNECT"})
 
 
@@ -44,13 +44,13 @@ class PreparedRequest:
     """One request: `method`, `url`, `fields` (without Host, cookies, auth) and `body`.
 
     The extra fields of the moment are in `extra`; a redirect makes a new request of it by
-    `redirected`, and everything that belonged to the old origin stays behind.
+    `for_redirect`, and everything that belonged to the old origin stays behind.
     """
 
     __slots__ = (
         "_method",
         "body",
-        "extra",
+        "hop_headers",
         "fields",
         "method",
         "options",
@@ -61,7 +61,12 @@ class PreparedRequest:
     )
 
     def __init__(
-        self, method: str, url: Url, fields: Layers, body: Body | None, options: RequestOptions
+        self,
+        method: str,
+        url: Url,
+        fields: HeadersBuilder,
+        body: Body | None,
+        options: RequestOptions,
     ) -> None:
         self._method: bytes = _hotpath.check_method(method)
         self.method = method
@@ -72,18 +77,18 @@ class PreparedRequest:
         self.route: Any = None  # by which it was sent; stays the same for the next sending
         self.proxy_fields: tuple[tuple[str, str], ...] = ()
         self.proxy_credentials: str | None = None  # never among the fields: not for the server
-        self.extra: dict[str, str | bytes] = {}
+        self.hop_headers: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<PreparedRequest {harmless(mask_urls(f'{self.method} {self.url}'))}>"
+        return f"<PreparedRequest {printable(mask_urls(f'{self.method} {self.url}'))}>"
 
     @property
     def headers(self) -> dict[str, str | bytes]:
         """The fields as a dict (the last of repeated ones), Host and the extra ones included."""
         found: dict[str, str | bytes] = {"Host": self.url.authority}
-        for name, value in self.fields.pairs():
+        for name, value in self.fields.items():
             found[name] = _text(value)
-        found.update(self.extra)
+        found.update(self.hop_headers)
         return found
 
     @property
@@ -92,36 +97,36 @@ class PreparedRequest:
         return self.method in IDEMPOTENT_METHODS
 
     @property
-    def can_replay(self) -> bool:
+    def is_replayable(self) -> bool:
         """Whether the body, if any, can be given once more."""
-        return self.body is None or self.body.buffered is not None or self.body.replayable
+        return self.body is None or self.body.buffered is not None or self.body.is_replayable
 
     def head(self) -> bytes:
-        """The bytes of the head, a small body included; `streamed_body` is what is left to send.
+        """The bytes of the head, a small body included; `stream` is what is left to send.
 
         On the way to a forward proxy the target is the absolute URL (RFC 9112 §3.2.2).
         """
         fields = self.fields
-        if self.extra:
+        if self.hop_headers:
             fields = fields.copy()
-            for name, value in self.extra.items():
+            for name, value in self.hop_headers.items():
                 fields.set(name, value)
-        lines = fields.rendered()
+        lines = fields.encode_lines()
         if "host" not in fields:
             lines = b"Host: %b\r\n%b" % (self.url.authority.encode("ascii"), lines)
         target = self.url.target
-        if self.route is not None and self.route.forward:
+        if self.route is not None and self.route.is_forward_proxy:
             target = self.url.origin + target
-            lines += _hotpath.render_fields(self.proxy_fields)
+            lines += _hotpath.encode_headers(self.proxy_fields)
         framing = self._framing(fields)
         if framing:
-            lines += _hotpath.render_fields(framing)
-        head: bytes = _hotpath.render_head(self._method, target.encode("ascii"), lines)
-        if self.body is not None and self.streamed_body is None:
+            lines += _hotpath.encode_headers(framing)
+        head: bytes = _hotpath.encode_head(self._method, target.encode("ascii"), lines)
+        if self.body is not None and self.stream is None:
             head += self.body.buffered or b""
         return head
 
-    def _framing(self, layers: Layers) -> list[tuple[str, str]]:
+    def _framing(self, builder: HeadersBuilder) -> list[tuple[str, str]]:
         """Content-Length or Transfer-Encoding: exactly one, and true (RFC 9112 §6)."""
         body = self.body
         if body is None:
@@ -129,7 +134,7 @@ class PreparedRequest:
                 return []
             return [("Content-Length", "0")]
         pairs = []
-        if body.content_type and not layers.mentions("content-type"):
+        if body.content_type and not builder.is_mentioned("content-type"):
             pairs.append(("Content-Type", body.content_type))
         if body.length is None:
             pairs.append(("Transfer-Encoding", "chunked"))
@@ -138,18 +143,18 @@ class PreparedRequest:
         return pairs
 
     @property
-    def says_close(self) -> bool:
+    def has_connection_close(self) -> bool:
         """Whether the request says that its connection is to be closed (RFC 9112 §9.6)."""
         said = self.fields.get("connection")
         return said != "keep-alive" and said is not None and "close" in str(said).lower()
 
     @property
-    def streamed_body(self) -> Body | None:
+    def stream(self) -> Body | None:
         """The body where it is not sent in one piece with the head."""
         body = self.body
         if body is None or (
             body.buffered is not None
-            and len(body.buffered) <= SMALL_BODY
+            and len(body.buffered) <= MAX_INLINE_BODY
             and not self.options.expect_continue
             and "expect" not in self.fields
         ):
@@ -158,14 +163,14 @@ class PreparedRequest:
 
     def copy(self) -> PreparedRequest:
         """The same request, as it was before anything was added for a sending."""
-        return self.redirected(self.method, self.url, self.body, frozenset())
+        return self.for_redirect(self.method, self.url, self.body, frozenset())
 
-    def redirected(
+    def for_redirect(
         self, method: str, url: Url, body: Body | None, drop: frozenset[str]
     ) -> PreparedRequest:
         """The request that a redirect makes of this one; `drop` names fields to leave behind."""
         fields = self.fields.copy()
-        fields.drop(drop)
+        fields.remove(drop)
         made = PreparedRequest(method, url, fields, body, self.options)
         if "proxy-authorization" not in drop:
             made.proxy_credentials = self.proxy_credentials
@@ -173,9 +178,9 @@ class PreparedRequest:
 
 
 def prepare(
-    method: str, url: Url, layers: Layers, options: RequestOptions, encoding: str
+    method: str, url: Url, builder: HeadersBuilder, options: RequestOptions, encoding: str
 ) -> PreparedRequest:
-    """Put a request together. `layers` holds the fields of the session, and stays as it is.
+    """Put a request together. `builder` holds the fields of the session, and stays as it is.
 
     Raises `InvalidRequest` and its kinds for what can't be sent, TypeError for two bodies at once.
     """
@@ -187,13 +192,13 @@ def prepare(
     if options.params is not None:
         url = url.with_target(add_params(url.target, options.params))
     if options.headers is not None:
-        layers = layers.copy()
-        layers.lay(options.headers)
+        builder = builder.copy()
+        builder.update(options.headers)
     mimetype = options.mimetype
-    if (options.multipart is not None or options.files) and "content-type" in layers:
-        mimetype = _text(layers.get("content-type"))  # the body adds the boundary to it
-        layers = layers.copy()
-        layers.drop(["content-type"])
+    if (options.multipart is not None or options.files) and "content-type" in builder:
+        mimetype = _text(builder.get("content-type"))  # the body adds the boundary to it
+        builder = builder.copy()
+        builder.remove(["content-type"])
     body = make_body(
         options.data,
         options.json,
@@ -203,25 +208,25 @@ def prepare(
         mimetype,
         json_dumps=options.json_dumps,
     )
-    if layers.mentions("content-length") or layers.mentions("transfer-encoding"):
-        layers = layers.copy()
-        _settle_framing(layers, body)
+    if builder.is_mentioned("content-length") or builder.is_mentioned("transfer-encoding"):
+        builder = builder.copy()
+        _check_framing_headers(builder, body)
     credentials = None
-    if layers.mentions("proxy-authorization"):
-        layers = layers.copy()
-        credentials = _take_credentials(layers)
+    if builder.is_mentioned("proxy-authorization"):
+        builder = builder.copy()
+        credentials = _pop_proxy_credentials(builder)
     if options.expect_continue and body is not None:
-        layers = layers.copy()
-        layers.set_default("Expect", "100-continue")
-    request = PreparedRequest(method, url, layers, body, options)
+        builder = builder.copy()
+        builder.set_default("Expect", "100-continue")
+    request = PreparedRequest(method, url, builder, body, options)
     request.proxy_credentials = credentials
     return request
 
 
-def _take_credentials(layers: Layers) -> str | None:
+def _pop_proxy_credentials(builder: HeadersBuilder) -> str | None:
     """A Proxy-Authorization among the fields: out of what a server sees, to be told a proxy."""
-    values = [value for name, value in layers.pairs() if name.lower() == "proxy-authorization"]
-    layers.drop(["proxy-authorization"])
+    values = [value for name, value in builder.items() if name.lower() == "proxy-authorization"]
+    builder.remove(["proxy-authorization"])
     if not values:
         return None
     return _text(values[0])
@@ -232,39 +237,39 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _settle_framing(layers: Layers, body: Body | None) -> None:
+def _check_framing_headers(builder: HeadersBuilder, body: Body | None) -> None:
     """A length that the user names must be true; a transfer coding is ours to choose."""
-    if "transfer-encoding" in layers:
-        if str(layers.get("transfer-encoding")).strip().lower() != "chunked" or body is None:
+    if "transfer-encoding" in builder:
+        if str(builder.get("transfer-encoding")).strip().lower() != "chunked" or body is None:
             raise InvalidRequest(
                 "Transfer-Encoding can't be set by hand: it follows from the body that is sent"
             )
         if body.length is not None:
             raise InvalidRequest("Transfer-Encoding: chunked for a body whose length is known")
-    if "content-length" in layers:
-        given = str(layers.get("content-length")).strip()
+    if "content-length" in builder:
+        given = str(builder.get("content-length")).strip()
         if not (given.isascii() and given.isdigit()):
             raise InvalidRequest(f"Content-Length must be a number of bytes, not {given!r}")
         if body is not None:
-            body.announce(int(given))
+            body.set_length(int(given))
         elif int(given) != 0:
             raise InvalidRequest(f"Content-Length {given} without a body")
-    layers.drop(("content-length", "transfer-encoding"))
+    builder.remove(("content-length", "transfer-encoding"))
 
 
-def request_of_head(head: bytes, url: str) -> PreparedRequest:
+def from_head(head: bytes, url: str) -> PreparedRequest:
     """The request whose head, a small body included, went over the wire like this."""
     text, _, content = head.partition(b"\r\n\r\n")
     lines = text.split(b"\r\n")
     pairs = [line.decode("utf-8", "surrogateescape").partition(": ") for line in lines[1:]]
-    layers = Layers()
-    layers.lay([(name, value) for name, _, value in pairs if name.lower() != "host"])
+    builder = HeadersBuilder()
+    builder.update([(name, value) for name, _, value in pairs if name.lower() != "host"])
     body = None
     if content:
-        body = make_body(content, mimetype=layers.get("content-type"))
-    layers.drop(("content-length",))
+        body = make_body(content, mimetype=builder.get("content-type"))
+    builder.remove(("content-length",))
     method = lines[0].partition(b" ")[0].decode("ascii") or "GET"
-    return PreparedRequest(method, parse_url(url), layers, body, RequestOptions({}))
+    return PreparedRequest(method, parse_url(url), builder, body, RequestOptions({}))
 
 
 class AuthView:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import codecs
 from functools import lru_cache
 
-from ..errors import DecodingError, UnknownEncoding, clip
+from ..errors import DecodingError, UnknownEncoding, truncated_repr
 
 __all__ = ["SERVER_CODECS", "TextDecoder", "codec_for", "decode", "detector", "text_codec"]
 
@@ -113,7 +113,7 @@ def _end_of_escapes(data: bytes) -> int:
 
 def _undecodable(error: UnicodeError, codec: str) -> DecodingError:
     """The error of a codec that does not replace what it cannot decode, as idna."""
-    return DecodingError(f"the text cannot be decoded as {codec}: {clip(str(error))}")
+    return DecodingError(f"the text cannot be decoded as {codec}: {truncated_repr(str(error))}")
 
 
 # -- byte order marks
@@ -217,7 +217,7 @@ def text_codec(name: str) -> str:
     except (LookupError, ValueError):
         found = None
     if found is None or not getattr(found, "_is_text_encoding", True):
-        raise UnknownEncoding(f"unknown text encoding: {clip(name)}")
+        raise UnknownEncoding(f"unknown text encoding: {truncated_repr(name)}")
     return "utf-8" if found.name == "utf-8-sig" else found.name
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..errors import DecodingError, ResponseTooLarge, clip
+from ..errors import DecodingError, ResponseTooLarge, truncated_repr
 from . import compression_backends, decompressors
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class ContentDecoder:
     """
 
     __slots__ = (
-        "_ceiling",
+        "_max_output",
         "_layers",
         "_max_ratio",
         "_max_size",
-        "_spare",
+        "_overflow",
         "_spare_at",
-        "_starved",
+        "_needs_input",
         "_wire",
         "undecoded",
     )
@@ -95,11 +95,11 @@ class ContentDecoder:
         self.undecoded = tuple(names)
         self._max_size = max_size
         self._max_ratio = max_ratio
-        self._ceiling: float = 0
+        self._max_output: float = 0
         self._wire = 0
-        self._spare = b""  # output that was more than asked for, from `_spare_at` on
+        self._overflow = b""  # output that was more than asked for, from `_spare_at` on
         self._spare_at = 0
-        self._starved = True
+        self._needs_input = True
 
     @property
     def is_identity(self) -> bool:
@@ -109,7 +109,7 @@ class ContentDecoder:
     @property
     def needs_input(self) -> bool:
         """False if `decode(b"", n)` may give more. Feed a stream only when this is True."""
-        return self._starved
+        return self._needs_input
 
     def decode(self, data: bytes | bytearray | memoryview, max_length: int = -1) -> bytes:
         """Put in some of the body, take out what has become readable.
@@ -134,11 +134,11 @@ class ContentDecoder:
             return b"".join(parts)
         if max_length == 0:
             return b""
-        if self._spare_at >= len(self._spare):
+        if self._spare_at >= len(self._overflow):
             part = self._pull(max(max_length, _STEP))
             if len(part) <= max_length:
                 return part
-            self._spare, self._spare_at = part, 0
+            self._overflow, self._spare_at = part, 0
         return self._take_spare(max_length)
 
     def finish(self) -> bytes:
@@ -152,49 +152,49 @@ class ContentDecoder:
         for layer in self._layers:
             if not layer.is_complete():
                 raise DecodingError(
-                    f"the {layer.name} body was cut short: {layer.taken} compressed bytes gave"
-                    f" {layer.given} and no end"
+                    f"the {layer.name} body was cut short: {layer.bytes_in} compressed bytes gave"
+                    f" {layer.bytes_out} and no end"
                 )
         return rest
 
     # -- inside
 
     def _feed(self, data: bytes) -> None:
-        self._starved = False
+        self._needs_input = False
         self._wire += len(data)
         if not self._layers:
-            self._spare = self._spare[self._spare_at :] + data
+            self._overflow = self._overflow[self._spare_at :] + data
             self._spare_at = 0
             return
         self._layers[0].feed(data)
-        self._ceiling = _ceiling(self._wire, self._max_size, self._max_ratio)
+        self._max_output = _max_output(self._wire, self._max_size, self._max_ratio)
 
     def _take_spare(self, length: int) -> bytes:
         start = self._spare_at
-        if length < 0 or len(self._spare) - start <= length:
-            part = self._spare[start:] if start else self._spare
-            self._spare, self._spare_at = b"", 0
+        if length < 0 or len(self._overflow) - start <= length:
+            part = self._overflow[start:] if start else self._overflow
+            self._overflow, self._spare_at = b"", 0
             if not self._layers:
-                self._starved = True
+                self._needs_input = True
             return part
         self._spare_at = start + length
-        return self._spare[start : self._spare_at]
+        return self._overflow[start : self._spare_at]
 
     def _pull(self, limit: int) -> bytes:
         """Up to about `limit` bytes out of the last layer, `b""` if it needs more."""
         plain = self._read(len(self._layers) - 1, limit) if self._layers else b""
         if not plain:
-            self._starved = True
+            self._needs_input = True
         return plain
 
     def _read(self, index: int, limit: int) -> bytes:
         layer = self._layers[index]
         while True:
             # one byte more than allowed is enough to know that it is too much
-            room = min(limit, self._ceiling - layer.given + 1)
+            room = min(limit, self._max_output - layer.bytes_out + 1)
             plain = layer.read(int(room))
             if plain:
-                if layer.given > self._ceiling:
+                if layer.bytes_out > self._max_output:
                     raise self._too_large()
                 return plain
             more = self._read(index - 1, _STEP) if index else b""
@@ -203,7 +203,7 @@ class ContentDecoder:
             layer.feed(more)
 
     def _too_large(self) -> ResponseTooLarge:
-        if self._max_size is not None and self._ceiling >= self._max_size:
+        if self._max_size is not None and self._max_output >= self._max_size:
             return ResponseTooLarge(
                 f"the body grew beyond {self._max_size} bytes while being decompressed"
                 f" ({self._wire} bytes so far on the wire)"
@@ -228,10 +228,10 @@ def decode_body(
     or frame) are a single call of the library.
     """
     if type(content_encoding) is str:
-        at_once = compression_backends.AT_ONCE.get(content_encoding)
-        if at_once is not None and data:
-            ceiling = _ceiling(len(data), max_size, max_ratio)
-            plain = at_once(data, int(min(ceiling + 1, _NO_LIMIT)))
+        one_shot = compression_backends.AT_ONCE.get(content_encoding)
+        if one_shot is not None and data:
+            ceiling = _max_output(len(data), max_size, max_ratio)
+            plain = one_shot(data, int(min(ceiling + 1, _NO_LIMIT)))
             if plain is not None and len(plain) <= ceiling:
                 return plain
     decoder = ContentDecoder(
@@ -247,7 +247,7 @@ def decode_body(
 _NO_LIMIT = (1 << 62) - 1
 
 
-def _ceiling(wire: int, max_size: int | None, max_ratio: float | None) -> float:
+def _max_output(wire: int, max_size: int | None, max_ratio: float | None) -> float:
     """The most bytes that may have come out after `wire` bytes went in."""
     ceiling: float = _NO_LIMIT if max_size is None else max_size
     if max_ratio is not None:
@@ -262,7 +262,7 @@ def _parse(content_encoding: str | Sequence[str]) -> list[str]:
     if len(names) > MAX_CODINGS:
         raise DecodingError(
             f"{len(names)} content codings on one body, more than {MAX_CODINGS}:"
-            f" {clip(', '.join(names))}"
+            f" {truncated_repr(', '.join(names))}"
         )
     return names
 

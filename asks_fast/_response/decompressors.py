@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, ClassVar
 
-from ..errors import DecodingError, clip
+from ..errors import DecodingError, truncated_repr
 from . import compression_backends
 
 SLICE = 65536
@@ -51,28 +51,28 @@ class Layer:
         "_chunk",
         "_chunks",
         "_engine",
-        "_owes",
+        "_has_buffered_output",
         "_position",
         "_slice",
         "_strict",
-        "given",
-        "taken",
+        "bytes_out",
+        "bytes_in",
     )
 
     def __init__(self, strict: bool = False) -> None:
         self._strict = strict
-        self.taken = 0
-        self.given = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
         self._chunks: deque[bytes] = deque()
         self._chunk = b""  # the one being taken apart, from `_position` on
         self._position = 0
         self._slice = SLICE
         self._engine: Any = None  # None before the first byte and between members
-        self._owes = False  # the engine holds output that needs no further input
+        self._has_buffered_output = False  # the engine holds output that needs no further input
 
     def feed(self, data: bytes) -> None:
         """Append compressed bytes; nothing is decompressed yet."""
-        self.taken += len(data)
+        self.bytes_in += len(data)
         self._chunks.append(data)
 
     def read(self, limit: int) -> bytes:
@@ -82,7 +82,7 @@ class Layer:
             DecodingError: the input is corrupt, or goes on after its end.
         """
         while self._engine is not None or self._begin():
-            if not self._owes and not self._has_input():
+            if not self._has_buffered_output and not self._has_input():
                 break
             try:
                 plain = self._step(limit)
@@ -91,10 +91,10 @@ class Layer:
             except Exception as error:  # each library has an exception family of its own
                 raise DecodingError(
                     f"the {self.name} body is corrupt within its first "
-                    f"{self.taken - self._unread()} bytes: {error}"
+                    f"{self.bytes_in - self._unread()} bytes: {error}"
                 ) from error
             if plain:
-                self.given += len(plain)
+                self.bytes_out += len(plain)
                 return plain
         return b""
 
@@ -139,7 +139,7 @@ class Layer:
 
     def _goes_on(self) -> DecodingError:
         more = self._peek(20)
-        return DecodingError(f"the {self.name} body goes on after its end: {clip(more)}")
+        return DecodingError(f"the {self.name} body goes on after its end: {truncated_repr(more)}")
 
     def _piece(self) -> bytes | memoryview:
         """The next slice of input, counted as read: `_position -= n` gives the last n back."""
@@ -155,7 +155,7 @@ class Layer:
     def _end_of_stream(self, unused: int) -> None:
         self._position -= unused
         self._engine = None
-        self._owes = False
+        self._has_buffered_output = False
         self._slice = _FIRST_SLICE_AGAIN
 
 
@@ -218,7 +218,7 @@ class Gzip(Layer):
             self._end_of_stream(len(engine.unused_data))
         else:
             self._position -= len(engine.unconsumed_tail)
-            self._owes = len(plain) >= limit
+            self._has_buffered_output = len(plain) >= limit
         return plain
 
 
@@ -279,13 +279,13 @@ class Brotli(_SingleStream):
 
     def _step(self, limit: int) -> bytes:
         engine = self._engine
-        piece = b"" if self._owes else self._piece()
+        piece = b"" if self._has_buffered_output else self._piece()
         plain: bytes = engine.process(piece, output_buffer_limit=limit)
         if engine.is_finished():
             self._end_of_stream(0)
         else:
             # whoever gave some may have more, even where it says that it can take input
-            self._owes = bool(plain) or not engine.can_accept_more_data()
+            self._has_buffered_output = bool(plain) or not engine.can_accept_more_data()
         return plain
 
 
@@ -306,8 +306,8 @@ class Zstd(Layer):
         engine = self._engine
         plain: bytes
         if self._limits_output:
-            plain = engine.decompress(b"" if self._owes else self._piece(), limit)
-            self._owes = not engine.eof and not engine.needs_input
+            plain = engine.decompress(b"" if self._has_buffered_output else self._piece(), limit)
+            self._has_buffered_output = not engine.eof and not engine.needs_input
         else:
             self._slice = _ZSTANDARD_SLICE
             plain = engine.decompress(self._piece())

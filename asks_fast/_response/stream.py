@@ -24,7 +24,7 @@ from ..errors import (
     ReadTimeout,
     ResponseTooLarge,
     StreamConsumed,
-    name_request,
+    add_request_context,
 )
 
 if TYPE_CHECKING:
@@ -51,28 +51,28 @@ class StreamBody:
         self,
         response: StreamResponse,
         connection: Connection | None,
-        begun: bytes = b"",
+        initial: bytes = b"",
         *,
         decompress_data: bool = True,
     ) -> None:
-        self._owner = weakref.ref(response)
-        self._response = response.without_body()
+        self._response_ref = weakref.ref(response)
+        self._response = response._copy_without_body()
         if connection is not None:
-            connection.stream_into(self._response)
+            connection.redirect_to(self._response)
         self._connection = connection
-        self._begun = begun
-        self._wire = 0
+        self._initial = initial
+        self._raw_bytes = 0
         self._decoder: ContentDecoder | None = None
         self._ended = False
         self._reading = False
         self.decompress_data = decompress_data
         self.read_size = DEFAULT_READ_SIZE
         self.timeout: float | None = None
-        self.on_end: Callable[[], Any] | None = None
+        self._on_close: Callable[[], Any] | None = None
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open"
-        return f"<StreamBody {state}, {self._wire} bytes read>"
+        return f"<StreamBody {state}, {self._raw_bytes} bytes read>"
 
     def __call__(self, timeout: float | None = None) -> StreamBody:
         """Set the limit for each chunk, in seconds; None for none."""
@@ -96,7 +96,7 @@ class StreamBody:
                 chunk = await self._next_within(self.timeout)
         except BaseException as error:
             if isinstance(error, AsksException):
-                name_request(error, f"{self._response.method} {self._response.url}")
+                add_request_context(error, f"{self._response.method} {self._response.url}")
             await self.close()
             if isinstance(error, AsksException):
                 raise shorten(error)  # noqa: B904 (it is the same one)
@@ -131,7 +131,7 @@ class StreamBody:
                     return chunk
             piece = await self._pull()
             if not piece:
-                return decoder.finish() if self._wire else b""
+                return decoder.finish() if self._raw_bytes else b""
             chunk = decoder.decode(piece, self.read_size)
             if chunk:
                 return chunk
@@ -141,27 +141,27 @@ class StreamBody:
 
         return ContentDecoder(
             self._response.content_codings(),
-            max_size=self._response._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
-            max_ratio=self._response._option("max_ratio", None),
+            max_size=self._response._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+            max_ratio=self._response._get_option("max_ratio", None),
             strict=self._response.strict,
         )
 
     async def _pull(self) -> bytes:
         """The next bytes off the wire, b"" at the end."""
-        if self._begun:
-            piece, self._begun = self._begun, b""
+        if self._initial:
+            piece, self._initial = self._initial, b""
         elif self._connection is not None:
             piece = await self._connection.read_piece()
             if self._response.is_complete:
                 self._connection = None  # it serves others already
-                response = self._owner()
+                response = self._response_ref()
                 if response is not None:
-                    response.follow(self._response)
+                    response._update_from(self._response)
         else:
             return b""
-        self._wire += len(piece)
-        limit = self._response._option("max_body", None)
-        if limit is not None and self._wire > limit:
+        self._raw_bytes += len(piece)
+        limit = self._response._get_option("max_body", None)
+        if limit is not None and self._raw_bytes > limit:
             error = ResponseTooLarge(f"the body has more than max_body={limit} bytes")
             error.status_code = self._response.status_code
             error.headers = self._response.headers
@@ -172,14 +172,14 @@ class StreamBody:
         """Leave the body; what was not read is lost and the connection with it. Safe to repeat."""
         self._ended = True
         connection, self._connection = self._connection, None
-        self._begun = b""
+        self._initial = b""
         try:
             if connection is not None and not self._response.is_complete:
-                await connection.discard()
+                await connection.aclose()
         finally:
-            on_end, self.on_end = self.on_end, None
-            if on_end is not None:
-                await on_end()
+            _on_close, self._on_close = self._on_close, None
+            if _on_close is not None:
+                await _on_close()
 
     async def __aenter__(self) -> StreamBody:
         return self
@@ -190,7 +190,7 @@ class StreamBody:
     def __del__(self) -> None:
         connection = getattr(self, "_connection", None)
         if connection is not None and not self._response.is_complete:
-            connection.abandon()
+            connection.close_nowait()
             warnings.warn(
                 f"the body of {self._response.method} {self._response.url} was neither read to "
                 "its end nor closed; use `async with response.body`",
@@ -204,9 +204,9 @@ class StreamBody:
         """All that is left, as one bytes object."""
         return b"".join([chunk async for chunk in self])
 
-    def chunks(self, size: int) -> SizedStream:
+    def chunks(self, size: int) -> ChunkedStream:
         """Chunks of exactly `size` bytes, but for the last: `async for c in body.chunks(4096)`."""
-        return SizedStream(self, size)
+        return ChunkedStream(self, size)
 
     def text(self) -> TextStream:
         """The chunks as str: `async for text in body.text()`."""
@@ -239,7 +239,7 @@ class StreamBody:
         return written
 
 
-class SizedStream:
+class ChunkedStream:
     """A body in chunks of one size."""
 
     def __init__(self, body: StreamBody, size: int) -> None:
@@ -249,7 +249,7 @@ class SizedStream:
         self._size = size
         self._held = bytearray()
 
-    def __aiter__(self) -> SizedStream:
+    def __aiter__(self) -> ChunkedStream:
         return self
 
     async def __anext__(self) -> bytes:
@@ -269,7 +269,7 @@ class TextStream:
     """The text of a body, chunk by chunk, no character cut in two."""
 
     def __init__(self, body: StreamBody) -> None:
-        self._decoder = (body._owner() or body._response).text_decoder(body.decompress_data)
+        self._decoder = (body._response_ref() or body._response).text_decoder(body.decompress_data)
         self._body = body
         self._ended = False
 

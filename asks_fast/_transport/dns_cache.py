@@ -26,22 +26,22 @@ from . import dns_threads
 from .sockets import Address
 
 __all__ = [
-    "TTLS",
-    "Lookup",
-    "Names",
+    "DEFAULT_TTLS",
+    "Resolver",
+    "DnsCache",
     "StaticHosts",
-    "as_lookup",
+    "as_resolver",
     "literal_address",
-    "shared_names",
+    "shared_dns_cache",
     "system_lookup",
 ]
 
-TTLS = (60.0, 1.0)
+DEFAULT_TTLS = (60.0, 1.0)
 """Seconds that an answer and a failure are kept, unless told otherwise."""
 
 MOST_ADDRESSES = 64
 
-Lookup = Callable[[str], Awaitable[Iterable[Any]]]
+Resolver = Callable[[str], Awaitable[Iterable[Any]]]
 """A host name in, IP addresses out (str, or anything whose `str()` is an IP address)."""
 
 
@@ -91,7 +91,7 @@ async def system_lookup(host: str) -> list[str]:
     return found
 
 
-def as_lookup(resolver: Any) -> Lookup:
+def as_resolver(resolver: Any) -> Resolver:
     """A user's resolver as a function: either it is one (async), or its `resolve` method is.
 
     Raises `InvalidRequest` for anything else.
@@ -103,10 +103,10 @@ def as_lookup(resolver: Any) -> Lookup:
             "resolver= takes an async function (host) -> addresses, or an object with such a "
             f"method named resolve; not {resolver!r}"
         )
-    return _Asked(call)
+    return _AskedResolver(call)
 
 
-class _Asked:
+class _AskedResolver:
     """Calls the user's resolver, async or not, and lets only our error out."""
 
     __slots__ = ("_call",)
@@ -146,7 +146,7 @@ class StaticHosts:
         return self._hosts.get(f"{host}:{port}") or self._hosts.get(host)
 
 
-class _LookUp:
+class _Resolution:
     """One look-up under way: who runs it, how many wait for it, and what came of it."""
 
     __slots__ = ("addresses", "done", "error", "is_cancelled", "kernel", "task", "waiters")
@@ -161,7 +161,7 @@ class _LookUp:
         self.error: str | None = None
 
 
-class Names:
+class DnsCache:
     """A cache in front of one way to look names up.
 
     `ttl` and `negative_ttl` are seconds, 0 keeps nothing; at most `size` names are kept, the
@@ -170,10 +170,10 @@ class Names:
 
     def __init__(
         self,
-        lookup: Lookup = system_lookup,
+        lookup: Resolver = system_lookup,
         *,
-        ttl: float = TTLS[0],
-        negative_ttl: float = TTLS[1],
+        ttl: float = DEFAULT_TTLS[0],
+        negative_ttl: float = DEFAULT_TTLS[1],
         size: int = 4096,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -187,11 +187,11 @@ class Names:
         self._size = size
         self._clock = clock
         # host → (good until, addresses, what went wrong if there are none)
-        self._kept: dict[str, tuple[float, tuple[str, ...], str | None]] = {}
-        self._under_way: dict[str, _LookUp] = {}
+        self._cached: dict[str, tuple[float, tuple[str, ...], str | None]] = {}
+        self._in_flight: dict[str, _Resolution] = {}
 
     def __repr__(self) -> str:
-        return f"<Names {len(self._kept)} kept, {len(self._under_way)} under way>"
+        return f"<Names {len(self._cached)} kept, {len(self._in_flight)} under way>"
 
     async def resolve(self, host: str) -> tuple[str, ...]:
         """The addresses of `host`, at least one.
@@ -201,67 +201,67 @@ class Names:
         """
         kernel = await _get_kernel()
         while True:
-            kept = self._kept.get(host)
-            if kept is not None:
-                if self._clock() < kept[0]:
-                    return _outcome(host, kept[1], kept[2])
-                self._kept.pop(host, None)
-            under_way = self._under_way.get(host)
-            if under_way is None or under_way.kernel is not kernel:
-                under_way = _LookUp(kernel)
+            cached = self._cached.get(host)
+            if cached is not None:
+                if self._clock() < cached[0]:
+                    return _outcome(host, cached[1], cached[2])
+                self._cached.pop(host, None)
+            in_flight = self._in_flight.get(host)
+            if in_flight is None or in_flight.kernel is not kernel:
+                in_flight = _Resolution(kernel)
                 if is_shutting_down(kernel):  # it gets no new tasks
-                    await self._look_up(host, under_way)
+                    await self._look_up(host, in_flight)
                     break
-                self._under_way[host] = under_way
-                under_way.task = await curio.spawn(self._run, host, under_way, daemon=True)
-            await self._wait_for(host, under_way)
-            if not under_way.is_cancelled:
+                self._in_flight[host] = in_flight
+                in_flight.task = await curio.spawn(self._run, host, in_flight, daemon=True)
+            await self._wait_for(host, in_flight)
+            if not in_flight.is_cancelled:
                 break
-        return _outcome(host, under_way.addresses, under_way.error)
+        return _outcome(host, in_flight.addresses, in_flight.error)
 
-    async def _wait_for(self, host: str, under_way: _LookUp) -> None:
-        under_way.waiters += 1
+    async def _wait_for(self, host: str, in_flight: _Resolution) -> None:
+        in_flight.waiters += 1
         try:
-            await under_way.done.wait()
+            await in_flight.done.wait()
         finally:
-            under_way.waiters -= 1
-            if not under_way.waiters and not under_way.done.is_set():
-                self._leave(host, under_way)
-                await under_way.task.cancel(blocking=False)
+            in_flight.waiters -= 1
+            if not in_flight.waiters and not in_flight.done.is_set():
+                self._leave(host, in_flight)
+                await in_flight.task.cancel(blocking=False)
 
-    async def _run(self, host: str, under_way: _LookUp) -> None:
+    async def _run(self, host: str, in_flight: _Resolution) -> None:
         try:
-            await self._look_up(host, under_way)
+            await self._look_up(host, in_flight)
         except BaseException:
-            under_way.is_cancelled = True  # by a shutdown: who waits looks the name up itself
+            in_flight.is_cancelled = True  # by a shutdown: who waits looks the name up itself
             raise
         finally:
-            self._leave(host, under_way)
-            await under_way.done.set()
+            self._leave(host, in_flight)
+            await in_flight.done.set()
 
-    async def _look_up(self, host: str, under_way: _LookUp) -> None:
+    async def _look_up(self, host: str, in_flight: _Resolution) -> None:
         try:
-            under_way.addresses = _checked(await self._lookup(host))
+            in_flight.addresses = _checked(await self._lookup(host))
         except Exception as error:
-            under_way.error = _reason(error)
-        self._keep(host, under_way)
+            in_flight.error = _reason(error)
+        self._store(host, in_flight)
 
-    def _leave(self, host: str, under_way: _LookUp) -> None:
-        if self._under_way.get(host) is under_way:
-            del self._under_way[host]
+    def _leave(self, host: str, in_flight: _Resolution) -> None:
+        if self._in_flight.get(host) is in_flight:
+            del self._in_flight[host]
 
-    def _keep(self, host: str, under_way: _LookUp) -> None:
-        seconds = self._negative_ttl if under_way.error is not None else self._ttl
+    def _store(self, host: str, in_flight: _Resolution) -> None:
+        seconds = self._negative_ttl if in_flight.error is not None else self._ttl
         if seconds <= 0:
             return
-        kept = self._kept
-        kept.pop(host, None)
-        while len(kept) >= self._size:
+        cached = self._cached
+        cached.pop(host, None)
+        while len(cached) >= self._size:
             try:
-                del kept[next(iter(kept))]
+                del cached[next(iter(cached))]
             except (KeyError, StopIteration, RuntimeError):
                 break  # another thread was quicker
-        kept[host] = (self._clock() + seconds, under_way.addresses, under_way.error)
+        cached[host] = (self._clock() + seconds, in_flight.addresses, in_flight.error)
 
 
 def _checked(answer: Iterable[Any]) -> tuple[str, ...]:
@@ -287,12 +287,12 @@ def _outcome(host: str, addresses: tuple[str, ...], error: str | None) -> tuple[
     return addresses
 
 
-_shared: Names | None = None
+_shared: DnsCache | None = None
 
 
-def shared_names() -> Names:
+def shared_dns_cache() -> DnsCache:
     """The process's cache of the system's answers, for every session with default settings."""
     global _shared
     if _shared is None:
-        _shared = Names()
+        _shared = DnsCache()
     return _shared

@@ -58,14 +58,14 @@ async def connect_to_any(
     `delay` is in seconds, `target` names the aim in errors. Raises `ConnectionFailed`, which lists
     each address and its reason. Cancelled, it leaves nothing open.
     """
-    race = _Race(options, source_address, target)
+    race = _ConnectRace(options, source_address, target)
     try:
         return await race.run(interleave(addresses), delay)
     finally:
         await race.end()
 
 
-class _Race:
+class _ConnectRace:
     """The attempts under way towards one target."""
 
     def __init__(
@@ -93,7 +93,7 @@ class _Race:
             winner = await self._wait(None)
             if winner is not None:
                 return winner
-        raise ConnectionFailed(self._account()) from self._failures[-1][1]
+        raise ConnectionFailed(self._describe_failures()) from self._failures[-1][1]
 
     def _start(self, address: Address) -> socket.socket | None:
         try:
@@ -156,7 +156,7 @@ class _Race:
         while self._running:
             await close_socket(self._running.popitem()[0])
 
-    def _account(self) -> str:
+    def _describe_failures(self) -> str:
         tried = "; ".join(
             f"{_show(address)}: {error.strerror or error}" for address, error in self._failures
         )

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProxyError, clip, harmless
+from ..errors import ProxyError, truncated_repr, printable
 from .raw_io import receive, send_all
 
 __all__ = ["ProxyReply", "open_tunnel"]
@@ -37,7 +37,7 @@ class ProxyReply:
     body: bytes = b""
 
     def __repr__(self) -> str:
-        return f"<ProxyReply {self.status_code} {harmless(self.reason_phrase, 80)}>"
+        return f"<ProxyReply {self.status_code} {printable(self.reason_phrase, 80)}>"
 
     def values(self, name: str) -> list[str]:
         """The values of every field called `name`, in whatever case."""
@@ -75,12 +75,13 @@ async def open_tunnel(
 def refusal(proxy: str, authority: str, reply: ProxyReply) -> ProxyError:
     """The error for an answer other than 2xx."""
     said = f"{reply.status_code} {reply.reason_phrase}".strip()
-    more = f"; it added {clip(reply.text.strip())}" if reply.body.strip() else ""
+    more = f"; it added {truncated_repr(reply.text.strip())}" if reply.body.strip() else ""
     hint = ""
     if reply.status_code == 407:
         hint = "; it wants a user name and password, or other ones"
     return ProxyError(
-        f"{proxy} refused a tunnel to {authority}: {clip(said)}{hint}{more}", response=reply
+        f"{proxy} refused a tunnel to {authority}: {truncated_repr(said)}{hint}{more}",
+        response=reply,
     )
 
 
@@ -94,7 +95,7 @@ async def _read_reply(sock: Any, proxy: str) -> ProxyReply:
                 raise ProxyError(f"{proxy} answered CONNECT with more than {total} bytes of head")
             more = await receive(sock, 16384)
             if not more:
-                seen = f" after {clip(received)}" if received else " without an answer"
+                seen = f" after {truncated_repr(received)}" if received else " without an answer"
                 raise ProxyError(f"{proxy} closed the connection{seen} to CONNECT")
             searched = max(0, len(received) - 3)
             received += more
@@ -109,7 +110,8 @@ async def _read_reply(sock: Any, proxy: str) -> ProxyReply:
         if reply.status_code >= 200:
             if rest:
                 raise ProxyError(
-                    f"{proxy} opened a tunnel and sent {clip(rest)} behind its answer", reply
+                    f"{proxy} opened a tunnel and sent {truncated_repr(rest)} behind its answer",
+                    reply,
                 )
             return reply
         interim += 1
@@ -122,11 +124,15 @@ def _parse(head: bytes, proxy: str) -> ProxyReply:
     first, *lines = re.split(rb"\r?\n", head)
     found = _STATUS_LINE.match(first)
     if found is None:
-        raise ProxyError(f"{proxy} answered CONNECT with {clip(first)}, which is no HTTP/1 answer")
+        raise ProxyError(
+            f"{proxy} answered CONNECT with {truncated_repr(first)}, which is no HTTP/1 answer"
+        )
     headers = []
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not name or name != name.strip():
-            raise ProxyError(f"{proxy} answered CONNECT with the header line {clip(line)}")
+            raise ProxyError(
+                f"{proxy} answered CONNECT with the header line {truncated_repr(line)}"
+            )
         headers.append((name.decode("latin-1"), value.strip(b" \t").decode("latin-1")))
     return ProxyReply(int(found[1]), (found[2] or b"").decode("latin-1").strip(), tuple(headers))

@@ -28,20 +28,20 @@ from .._deadlines import ignore_after
 from .._hotpath import Pool
 from .._shutdown import is_shutting_down
 
-__all__ = ["Keeper"]
+__all__ = ["PoolMonitor"]
 
 T = TypeVar("T")
 
 
-class _Alarm:
+class _Wakeup:
     """The least that curio's kernel takes for a future: wakes one task, from any context."""
 
     def __init__(self) -> None:
         self._wake: Callable[[Any], None] | None = None
-        self.rung = False
+        self.is_set = False
 
     def add_done_callback(self, wake: Callable[[Any], None]) -> None:
-        if self.rung:
+        if self.is_set:
             wake(self)
         else:
             self._wake = wake
@@ -50,20 +50,20 @@ class _Alarm:
         self._wake = None
         return True
 
-    def ring(self) -> None:
-        self.rung = True
+    def set(self) -> None:
+        self.is_set = True
         wake, self._wake = self._wake, None
         if wake is not None:
             wake(self)
 
 
-class Keeper:
+class PoolMonitor:
     """Looks after one pool."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._alarm = _Alarm()
-        self._on_duty = 0  # the number of the task that is the keeper
+        self._alarm = _Wakeup()
+        self._generation = 0  # the number of the task that is the keeper
         self._attended = 0  # requests that have a task beside them
         self._helper: Any = None  # that task
 
@@ -111,33 +111,37 @@ class Keeper:
 
     async def _spawn(self, kernel: Any) -> Any:
         pool = self._pool
-        self._on_duty += 1
-        pool.kick, pool.kernel, pool.thread = self.kick, kernel, threading.get_ident()
+        self._generation += 1
+        pool.wake_monitor, pool.kernel, pool.thread = (
+            self.wake_monitor,
+            kernel,
+            threading.get_ident(),
+        )
         try:
-            return await curio.spawn(self._run, self._on_duty, daemon=True)
+            return await curio.spawn(self._run, self._generation, daemon=True)
         except BaseException:  # out of memory: the next request tries again
             self._leave()
             raise
 
     def _leave(self) -> None:
         pool = self._pool
-        pool.kick = pool.kernel = None
+        pool.wake_monitor = pool.kernel = None
         pool.thread = 0
 
-    def kick(self) -> None:
+    def wake_monitor(self) -> None:
         """Make a round now; callable from anywhere."""
-        self._alarm.ring()
+        self._alarm.set()
 
     async def _run(self, number: int) -> None:
         pool = self._pool
         try:
-            while self._on_duty == number:
-                self._alarm = _Alarm()
-                wait = pool.make_rounds()
-                await pool.settle()
+            while self._generation == number:
+                self._alarm = _Wakeup()
+                wait = pool.check_deadlines()
+                await pool.wake_pending()
                 if wait is None and not self._attended:
                     return
                 await ignore_after(wait or 1.0, _future_wait(self._alarm))
         finally:
-            if self._on_duty == number:
+            if self._generation == number:
                 self._leave()

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidRequest, InvalidURL, clip
+from ..errors import InvalidRequest, InvalidURL, truncated_repr
 
 if TYPE_CHECKING:
     from .route import TlsSettings
@@ -123,7 +123,7 @@ def make_proxy(
         raise InvalidRequest(f"a proxy is given as a URL, not as {type(url).__name__}")
     from urllib.parse import unquote, urlsplit
 
-    shown = clip(_without_credentials(url))
+    shown = truncated_repr(_without_credentials(url))
     if _NOT_IN_URL.search(url):  # urlsplit would drop some of them without a word
         raise InvalidURL(f"the proxy URL {shown} has spaces or control characters")
     try:
@@ -173,7 +173,9 @@ def _ascii_host(host: str) -> str:
     try:
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError as error:
-        raise InvalidURL(f"the proxy's host {clip(host)} is no valid name: {error}") from error
+        raise InvalidURL(
+            f"the proxy's host {truncated_repr(host)} is no valid name: {error}"
+        ) from error
 
 
 def _checked_headers(
@@ -183,7 +185,7 @@ def _checked_headers(
     checked = []
     for name, value in pairs:
         if not _FIELD_NAME.match(name) or _NOT_IN_VALUE.search(value) or not value.isascii():
-            raise InvalidRequest(f"{clip(name)} is no field that a proxy can be sent")
+            raise InvalidRequest(f"{truncated_repr(name)} is no field that a proxy can be sent")
         checked.append((name, value))
     return tuple(checked)
 
@@ -223,7 +225,7 @@ class ProxyRotation:
     def __repr__(self) -> str:
         return f"<ProxyRotation of {len(self._proxies)}>"
 
-    def take(self) -> Proxy | None:
+    def next(self) -> Proxy | None:
         """The proxy whose turn it is."""
         with self._lock:
             return next(self._turns)

@@ -18,7 +18,7 @@ from .proxies import Proxy
 if TYPE_CHECKING:
     Pairs = Iterable[tuple[str, str]]
 
-__all__ = ["ProxyLogins"]
+__all__ = ["ProxyAuthenticator"]
 
 _FIELD = "Proxy-Authorization"
 _MOST_READY = 1024
@@ -45,14 +45,14 @@ class _Answer:
     status_code: int = 407
 
 
-class ProxyLogins:
+class ProxyAuthenticator:
     """What one session knows of the proxies that it logged in at."""
 
     def __init__(self) -> None:
         self._digests: dict[Proxy, Any] = {}
         # Answers to challenges, each for the request that was challenged: how it fares tells
         # `DigestAuth` whether the password is right.
-        self._ready: dict[tuple[Proxy, str, str], dict[str, str]] = {}
+        self._pending: dict[tuple[Proxy, str, str], dict[str, str]] = {}
 
     def __repr__(self) -> str:
         return f"<ProxyLogins {len(self._digests)} by Digest>"
@@ -62,12 +62,12 @@ class ProxyLogins:
         digest = self._digests.get(proxy)
         if digest is None:
             return proxy.headers_to_send()
-        credentials = self._ready.pop((proxy, method, target), None)
+        credentials = self._pending.pop((proxy, method, target), None)
         if credentials is None:
-            credentials = digest.preempt(_request(proxy, method, target))
+            credentials = digest.initial_headers(_request(proxy, method, target))
         return (*proxy.headers, *credentials.items())
 
-    async def challenged(
+    async def handle_challenge(
         self, proxy: Proxy, method: str, target: str, sent: Pairs, answer: Pairs
     ) -> bool:
         """Take in a 407: `answer` are its fields, `sent` those that `headers` gave for the request.
@@ -92,9 +92,9 @@ class ProxyLogins:
         request.headers.update(pair for pair in sent if pair[0] == _FIELD)
         credentials = await digest(_Answer(fields), request)
         if credentials:
-            if len(self._ready) >= _MOST_READY:
-                self._ready.clear()
-            self._ready[proxy, method, target] = credentials
+            if len(self._pending) >= _MOST_READY:
+                self._pending.clear()
+            self._pending[proxy, method, target] = credentials
         return bool(credentials)
 
 

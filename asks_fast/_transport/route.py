@@ -23,7 +23,7 @@ from ..errors import InvalidRequest
 if TYPE_CHECKING:
     import ssl
 
-    from .dns_cache import Names
+    from .dns_cache import DnsCache
     from .proxies import Proxy
 
     Cert = str | os.PathLike[str] | tuple[Any, ...]
@@ -141,14 +141,14 @@ class Route:
     server_hostname: str | None = None
     source_address: tuple[str, int] | None = None
     unix_socket: str | bytes | None = None
-    resolver: Names | None = None
-    forward: bool = field(init=False, repr=False, compare=False)
+    resolver: DnsCache | None = None
+    is_forward_proxy: bool = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         proxy = self.proxy
         forward = proxy is not None and not proxy.is_socks and self.scheme not in SECURE_SCHEMES
-        object.__setattr__(self, "forward", forward)
+        object.__setattr__(self, "is_forward_proxy", forward)
         key = (
             self.scheme,
             self.host,
@@ -169,7 +169,7 @@ class Route:
     def __repr__(self) -> str:
         said = [repr(self.origin)]
         if self.proxy is not None:
-            said.append(f"{'forwarded by' if self.forward else 'through'} {self.proxy}")
+            said.append(f"{'forwarded by' if self.is_forward_proxy else 'through'} {self.proxy}")
         if self.unix_socket is not None:
             said.append(f"on {self.unix_socket!r}")
         if self.tls is not None and self.tls != TlsSettings():
@@ -193,4 +193,6 @@ class Route:
 
         Without Digest credentials, which differ each time: `Connector.proxy_headers` has them too.
         """
-        return self.proxy.headers_to_send() if self.forward and self.proxy is not None else ()
+        return (
+            self.proxy.headers_to_send() if self.is_forward_proxy and self.proxy is not None else ()
+        )

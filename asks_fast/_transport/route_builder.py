@@ -23,9 +23,9 @@ from .route import SECURE_SCHEMES, Route, TlsSettings, make_tls_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .dns_cache import Names
+    from .dns_cache import DnsCache
 
-__all__ = ["UNSET", "Routing"]
+__all__ = ["UNSET", "RouteBuilder"]
 
 
 class _Unset:
@@ -50,16 +50,16 @@ _OVERRIDES = frozenset(
 )
 
 
-class Routing:
+class RouteBuilder:
     """Makes the routes of one session, and keeps them.
 
-    `names_for` turns a request's own `resolver` into the `Names` that stand for it.
+    `dns_cache_for` turns a request's own `resolver` into the `DnsCache` that stand for it.
     """
 
     def __init__(
         self,
         *,
-        names_for: Callable[[Any], Names],
+        dns_cache_for: Callable[[Any], DnsCache],
         verify: bool | str | os.PathLike[str] = True,
         cert: Any = None,
         ssl_context: Any = None,
@@ -70,7 +70,7 @@ class Routing:
         source_address: str | tuple[str, int] | None = None,
         unix_socket: str | bytes | os.PathLike[str] | None = None,
     ) -> None:
-        self._names_for = names_for
+        self._names_for = dns_cache_for
         self._own = {
             "verify": verify,
             "cert": cert,
@@ -98,7 +98,7 @@ class Routing:
     def __repr__(self) -> str:
         return f"<Routing {len(self._kept)} kept, {self._rotation or self._proxy or 'no proxy'}>"
 
-    def rotates(self, proxy: Any = UNSET) -> bool:
+    def has_proxy_rotation(self, proxy: Any = UNSET) -> bool:
         """Whether one origin's route differs from request to request, given its `proxy=`."""
         if proxy is UNSET:
             return self._rotation is not None
@@ -116,7 +116,7 @@ class Routing:
             self._rotations[key] = found
         return found
 
-    def route_with(self, route: Route, credentials: str) -> Route:
+    def with_proxy_credentials(self, route: Route, credentials: str) -> Route:
         """The route for a request that brings its own `Proxy-Authorization`."""
         proxy = route.proxy
         if proxy is None or proxy.is_socks:
@@ -136,11 +136,11 @@ class Routing:
         key: Any = (scheme, host, port)
         given = overrides.get("proxy", UNSET)
         if isinstance(given, (list, tuple)):
-            overrides["proxy"] = self._rotation_of(given).take()
+            overrides["proxy"] = self._rotation_of(given).next()
         elif isinstance(given, ProxyRotation):
-            overrides["proxy"] = given.take()
+            overrides["proxy"] = given.next()
         elif self._rotation is not None and given is UNSET:
-            overrides["proxy"] = self._rotation.take()
+            overrides["proxy"] = self._rotation.next()
         if overrides:
             overrides = {name: value for name, value in overrides.items() if value is not UNSET}
             unknown = overrides.keys() - _OVERRIDES

@@ -55,7 +55,7 @@ class Descriptor:
 
     __slots__ = ("_fd",)
 
-    is_steady_file = True  # to our kernel: one open file all its life
+    has_stable_fd = True  # to our kernel: one open file all its life
 
     def __init__(self, file: Any) -> None:
         self._fd: int = file.fileno()

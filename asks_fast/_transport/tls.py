@@ -25,13 +25,13 @@ from typing import Any
 from curio.traps import _io_release, _read_wait, _write_wait
 
 from .._sensitive import mask_urls
-from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest, clip
+from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest, truncated_repr
 from .dns_cache import literal_address
 from .route import TlsSettings
 from .sockets import Descriptor
 from .tls_in_tls import TlsOverTls
 
-__all__ = ["CertificateError", "Security", "Sessions", "TlsError", "context_for", "tls_name"]
+__all__ = ["CertificateError", "TlsWrapper", "SessionCache", "TlsError", "context_for", "tls_name"]
 
 _PROTOCOL = "http/1.1"
 _MOST_SESSIONS = 2048
@@ -98,7 +98,7 @@ def warn_once_if_unverified(settings: TlsSettings) -> None:
 
 
 def _build(settings: TlsSettings) -> ssl.SSLContext:
-    context = _verifying(settings.verify) if settings.verify else _trusting()
+    context = _verifying_context(settings.verify) if settings.verify else _insecure_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([_PROTOCOL])
     if settings.cert is not None:
@@ -121,7 +121,7 @@ def _no_password(file: str) -> str:
     )
 
 
-def _verifying(verify: bool | str) -> ssl.SSLContext:
+def _verifying_context(verify: bool | str) -> ssl.SSLContext:
     # create_default_context also honours SSLKEYLOGFILE.
     if verify is True:
         return ssl.create_default_context()
@@ -142,7 +142,7 @@ def _verifying(verify: bool | str) -> ssl.SSLContext:
         raise InvalidRequest(f"verify={where!r}: no usable CA certificates ({error})") from error
 
 
-def _trusting() -> ssl.SSLContext:
+def _insecure_context() -> ssl.SSLContext:
     # Given empty CA data, create_default_context does not load the system's store for nothing.
     context = ssl.create_default_context(cafile=None, cadata=None, capath=None)
     context.check_hostname = False
@@ -153,7 +153,7 @@ def _trusting() -> ssl.SSLContext:
 # -- sessions
 
 
-class Sessions:
+class SessionCache:
     """The newest TLS session of each route, so that the next connection starts with less.
 
     One entry per key, the longest unused goes first. Only for fully verified handshakes
@@ -172,7 +172,7 @@ class Sessions:
         kept = self._kept.get(key)
         return kept[1] if kept is not None and kept[0] is context else None
 
-    def keep(self, key: Hashable, context: ssl.SSLContext, session: ssl.SSLSession | None) -> None:
+    def store(self, key: Hashable, context: ssl.SSLContext, session: ssl.SSLSession | None) -> None:
         """Remember `session`, unless the server gave no ticket for it."""
         if session is None or not (session.has_ticket or session.id):
             return
@@ -185,7 +185,7 @@ class Sessions:
 class _KeepingSocket(ssl.SSLSocket):
     """An `SSLSocket` that hands over its session when it is closed."""
 
-    is_steady_file = True  # to our kernel: one open file all its life
+    has_stable_fd = True  # to our kernel: one open file all its life
     keep: Callable[[ssl.SSLSession | None], None] | None = None
 
     def getpeername(self) -> Any:
@@ -239,24 +239,24 @@ def tls_name(host: str) -> str:
         except idna.IDNAError as error:
             raise InvalidRequest(f"server_hostname={host!r} is no valid name: {error}") from error
     if not _NAME.match(name):
-        raise InvalidRequest(f"{clip(host)} cannot be the name of a server in TLS")
+        raise InvalidRequest(f"{truncated_repr(host)} cannot be the name of a server in TLS")
     return name
 
 
-class Security:
+class TlsWrapper:
     """One set of TLS settings, ready for use: its context, and where its sessions are kept.
 
     Raises `InvalidRequest` where a file named by the settings is missing or does not hold what
     it should. Expensive to make; the first unverified one of a process warns.
     """
 
-    def __init__(self, settings: TlsSettings, sessions: Sessions) -> None:
+    def __init__(self, settings: TlsSettings, sessions: SessionCache) -> None:
         warn_once_if_unverified(settings)
         self._settings = settings
         self._context = context_for(settings)
         self._sessions = sessions
 
-    async def secure(
+    async def wrap(
         self, sock: Any, name: str, *, key: Hashable, peer: str
     ) -> ssl.SSLSocket | TlsOverTls:
         """TLS on a connected `sock`, which from now on belongs to the result.
@@ -279,7 +279,7 @@ class Security:
             await _io_release(secured)
             secured.close()
             raise
-        keep = partial(self._sessions.keep, key, self._context)
+        keep = partial(self._sessions.store, key, self._context)
         if isinstance(secured, (TlsOverTls, _KeepingSocket)):
             secured.keep = keep
         else:

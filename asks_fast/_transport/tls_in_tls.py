@@ -27,7 +27,7 @@ _PIECE = 65536
 class TlsOverTls:
     """A TLS connection inside `outer`, which it owns: closing this closes that."""
 
-    is_steady_file = True  # to our kernel: one open file all its life
+    has_stable_fd = True  # to our kernel: one open file all its life
 
     def __init__(
         self,

@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import curio
 from curio.errors import CancelledError, TaskTimeout
-from curio.meta import _locals as here
+from curio.meta import _locals as kernel_locals
 from curio.traps import _cancel_task
 
-from .._config.events import Teller, teller
+from .._config.events import EventEmitter, get_emitter
 from .._deadlines import timeout_after
-from .._hotpath import Connection, Limits, OriginPool, Pool, Turn
+from .._hotpath import Connection, Limits, OriginPool, Pool, Exchange
 from ..errors import (
     AsksException,
     ConnectTimeout,
     ServerClosedConnectionError,
     SessionClosed,
     TotalTimeout,
-    name_request,
+    add_request_context,
 )
-from .pool_monitor import Keeper
+from .pool_monitor import PoolMonitor
 
 if TYPE_CHECKING:
     from .._config.options import RequestOptions
@@ -40,43 +40,44 @@ if TYPE_CHECKING:
     from ..response_objects import BaseResponse
     from .connector import Connector
 
-__all__ = ["Budget", "Transport"]
+__all__ = ["Deadline", "Transport"]
 
 
-class _Ended(CancelledError):  # type: ignore[misc]
+class _SessionClosing(CancelledError):  # type: ignore[misc]
     """Stops a task that is connecting for a session that is closed meanwhile."""
 
 
-class Budget:
+class Deadline:
     """What is left of a request's `timeout`; the time in line is not taken from it."""
 
-    __slots__ = ("left", "total")
+    __slots__ = ("remaining", "timeout")
 
-    def __init__(self, total: float | None, spent: float = 0.0) -> None:
-        self.total = total
-        self.left = None if total is None else total - spent
+    def __init__(self, total: float | None, elapsed: float = 0.0) -> None:
+        self.timeout = total
+        self.remaining = None if total is None else total - elapsed
 
-    async def spend(self, request: PreparedRequest, work: Any) -> Any:
+    async def run(self, request: PreparedRequest, work: Any) -> Any:
         """Await `work` within what is left. Raises `TotalTimeout`."""
-        if self.left is None:
+        if self.remaining is None:
             return await work
-        began = time.monotonic()
+        started = time.monotonic()
         try:
-            return await timeout_after(max(self.left, 0.0), work)
+            return await timeout_after(max(self.remaining, 0.0), work)
         except TaskTimeout:
             raise self.exceeded(request) from None
         finally:
-            self.left -= time.monotonic() - began
+            self.remaining -= time.monotonic() - started
 
     def charge(self, seconds: float) -> None:
         """Count time that passed on a virtual clock."""
-        if self.left is not None:
-            self.left -= seconds
+        if self.remaining is not None:
+            self.remaining -= seconds
 
     def exceeded(self, request: PreparedRequest) -> TotalTimeout:
         """The error for a request that took longer than `timeout`."""
         return TotalTimeout(
-            f"{request.method} {request.url}: not done within timeout={self.total:g} s", self.total
+            f"{request.method} {request.url}: not done within timeout={self.timeout:g} s",
+            self.timeout,
         )
 
 
@@ -87,19 +88,19 @@ class Transport:
         self.connector = connector
         self.pool = Pool(
             limit,
-            share=options["connections_per_host"],
+            limit_per_origin=options["connections_per_host"],
             limits=Limits(
-                head=options["max_head"],
-                fields=options["max_fields"],
-                interim=options["max_interim"],
+                head=options["max_header_size"],
+                fields=options["max_headers"],
+                interim=options["max_informational"],
             ),
             buffer=options["buffer_size"],
         )
-        self.pool.idle_seconds = options["idle_timeout"] or 0.0
-        self.pool.most_exchanges = options["max_requests_per_connection"]
-        self.pool.most_seconds = options["max_connection_age"]
-        self._keeper = Keeper(self.pool)
-        self._opening: set[Any] = set()  # tasks that are connecting
+        self.pool.idle_timeout = options["idle_timeout"] or 0.0
+        self.pool.max_requests = options["max_requests_per_connection"]
+        self.pool.max_age = options["max_connection_age"]
+        self._monitor = PoolMonitor(self.pool)
+        self._connecting: set[Any] = set()  # tasks that are connecting
 
     def origin(self, request: PreparedRequest) -> OriginPool:
         """The connections that may serve a request."""
@@ -109,19 +110,23 @@ class Transport:
                 url.scheme, url.host, url.port, **request.options.connection
             )
             if request.proxy_credentials is not None:
-                request.route = self.connector.route_with(request.route, request.proxy_credentials)
+                request.route = self.connector.with_proxy_credentials(
+                    request.route, request.proxy_credentials
+                )
         return self.pool.origin(request.route, url.origin)
 
-    async def answer_proxy(self, request: PreparedRequest, response: BaseResponse) -> bool:
+    async def handle_proxy_challenge(
+        self, request: PreparedRequest, response: BaseResponse
+    ) -> bool:
         """Take in the 407 of a forward proxy; whether the request should be sent once more."""
         route = request.route
-        if route is None or not route.forward or not request.can_replay:
+        if route is None or not route.is_forward_proxy or not request.is_replayable:
             return False
         answer = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in response.headers.raw
         ]
-        return await self.connector.answer_proxy(
+        return await self.connector.handle_proxy_challenge(
             route,
             request.method,
             request.url.origin + request.url.target,
@@ -129,181 +134,198 @@ class Transport:
             answer,
         )
 
-    async def watch(self) -> bool:
+    async def ensure_monitor(self) -> bool:
         """See to it that the pool has a keeper; False if the kernel that runs is shutting down."""
-        if self.pool.kick is not None and self.pool.kernel is here.kernel:
+        if self.pool.wake_monitor is not None and self.pool.kernel is kernel_locals.kernel:
             return True
-        return await self._keeper.start()
+        return await self._monitor.start()
 
     async def open(
         self,
         origin: OriginPool,
         limit: float | None = 60.0,
-        trace: Callable[[str, float], None] | None = None,
+        on_step: Callable[[str, float], None] | None = None,
     ) -> tuple[Any, Any]:
-        """A connected socket and its peer's address, for `Pool.furnish`.
+        """A connected socket and its peer's address, for `Pool.connect`.
 
         `limit` is in seconds. Raises `ConnectTimeout` and the errors of `Connector.connect`.
         """
         sock = None
         task = await curio.current_task()
-        self._opening.add(task)
+        self._connecting.add(task)
         try:
             try:
-                sock = await timeout_after(limit, self.connector.connect(origin.route, trace=trace))
+                sock = await timeout_after(
+                    limit, self.connector.connect(origin.route, on_step=on_step)
+                )
             except TaskTimeout:
                 raise ConnectTimeout(
                     f"{origin.name}: no connection within connection_timeout={limit:g} s", limit
                 ) from None
-            except _Ended:
+            except _SessionClosing:
                 pass  # the pool is closed
             if self.pool.closed or sock is None:
                 raise SessionClosed("the session was closed while the request was connecting")
-            await self.watch()
+            await self.ensure_monitor()
             return sock, _peer_of(sock)
         except BaseException:
             if sock is not None:
                 sock.close()
             raise
         finally:
-            self._opening.discard(task)
-            if isinstance(task.cancel_pending, _Ended):
+            self._connecting.discard(task)
+            if isinstance(task.cancel_pending, _SessionClosing):
                 task.cancel_pending = None  # came too late to be of use, and is not for the caller
 
     async def send(
         self,
         request: PreparedRequest,
         response: BaseResponse,
-        budget: Budget,
+        deadline: Deadline,
         *,
-        turn: Turn,
+        exchange: Exchange,
         stream: bool,
-        fresh: bool = False,
-        stops_at: Container[int] | None = None,
+        force_new_connection: bool = False,
+        followup_statuses: Container[int] | None = None,
     ) -> Connection:
         """Send a request and read its answer into `response`; with `stream`, only the head of it.
 
-        So too, if there is more of it, of an answer whose status is in `stops_at`. `fresh`: over a
+        So too, if there is more of it, of an answer whose status is in `followup_statuses`. `force_new_connection`: over a
         connection that served nobody before, and then it is not sent again.
-        Returns the connection, which is the caller's only while `response` is not complete; `turn`
+        Returns the connection, which is the caller's only while `response` is not complete; `exchange`
         has it before, for `abandon(response)`, whatever comes between.
         Raises `ConnectivityError`, `BadHttpResponse`. Cancelled, it leaves no connection behind.
         """
-        sending = partial(self._send, request, response, budget, turn, stream, fresh, stops_at)
-        if await self.watch():
+        sending = partial(
+            self._send,
+            request,
+            response,
+            deadline,
+            exchange,
+            stream,
+            force_new_connection,
+            followup_statuses,
+        )
+        if await self.ensure_monitor():
             return await sending()
-        return await self._keeper.attend(sending)
+        return await self._monitor.attend(sending)
 
     async def _send(
         self,
         request: PreparedRequest,
         response: BaseResponse,
-        budget: Budget,
-        turn: Turn,
+        deadline: Deadline,
+        exchange: Exchange,
         stream: bool,
-        fresh: bool,
-        stops_at: Container[int] | None,
+        force_new_connection: bool,
+        followup_statuses: Container[int] | None,
     ) -> Connection:
         options = request.options
         origin = self.origin(request)
-        if origin.route.forward:
+        if origin.route.is_forward_proxy:
             request.proxy_fields = self.connector.proxy_headers(
                 origin.route, request.method, request.url.origin + request.url.target
             )
         head = request.head()
-        tell = teller(request)
+        emit = get_emitter(request)
         retries = options.retries if isinstance(options.retries, int) else 1
         while True:
-            await self.watch()
-            if tell is not None:
-                tell.begin(response)
-            turn.connection, turn.unused = None, False
+            await self.ensure_monitor()
+            if emit is not None:
+                emit.begin(response)
+            exchange.connection, exchange.owns_slot = None, False
             try:
-                if not fresh:
-                    turn.connection = self.pool.take(origin)
-                if turn.connection is None:
-                    turn.connection = await self.pool.turn(origin, options.pool_timeout, fresh)
-                turn.unused = True
+                if not force_new_connection:
+                    exchange.connection = self.pool.get_idle(origin)
+                if exchange.connection is None:
+                    exchange.connection = await self.pool.acquire(
+                        origin, options.pool_timeout, force_new_connection
+                    )
+                exchange.owns_slot = True
             except AsksException as error:
-                name_request(error, f"{request.method} {request.url}")
+                add_request_context(error, f"{request.method} {request.url}")
                 raise
             try:
-                if tell is not None:
-                    reused = turn.connection is not None
-                    tell("turn", connection=turn.connection, reused=reused)
-                used: Connection = await budget.spend(
+                if emit is not None:
+                    reused = exchange.connection is not None
+                    emit("connection_acquired", connection=exchange.connection, reused=reused)
+                connection_used: Connection = await deadline.run(
                     request,
-                    self._perform(turn, origin, head, request, response, stream, stops_at, tell),
+                    self._run_exchange(
+                        exchange, origin, head, request, response, stream, followup_statuses, emit
+                    ),
                 )
             except BaseException as error:
-                self._leave(turn, origin, response)
-                if tell is not None:
+                self._release(exchange, origin, response)
+                if emit is not None:
                     if response.sent_at:
-                        tell("sent", at=response.sent_at)
-                    tell("failed", error=error)
-                if fresh or not retries or not _may_resend(request, error):
+                        emit("sent", at=response.sent_at)
+                    emit("failed", error=error)
+                if force_new_connection or not retries or not _may_resend(request, error):
                     if isinstance(error, AsksException):
-                        name_request(error, f"{request.method} {request.url}")
+                        add_request_context(error, f"{request.method} {request.url}")
                     raise
-                fresh = True
-                if tell is not None:
-                    tell("retry", pause=0.0)
+                force_new_connection = True
+                if emit is not None:
+                    emit("retry", delay=0.0)
                 continue
-            if tell is not None:
-                tell.finish(response, stream)
-            return used
+            if emit is not None:
+                emit.finish(response, stream)
+            return connection_used
 
-    async def _perform(
+    async def _run_exchange(
         self,
-        turn: Turn,
+        exchange: Exchange,
         origin: OriginPool,
         head: bytes,
         request: PreparedRequest,
         response: BaseResponse,
         stream: bool,
-        stops_at: Container[int] | None,
-        tell: Teller | None,
+        followup_statuses: Container[int] | None,
+        emit: EventEmitter | None,
     ) -> Connection:
         options = request.options
-        connection = turn.connection
+        connection = exchange.connection
         if connection is None:
-            trace = None if tell is None else tell.trace
-            opener = partial(self.open, limit=options.connection_timeout, trace=trace)
-            turn.connection = connection = await self.pool.furnish(origin, opener, turn)
-            turn.unused = True
-        self._set_patience(connection, options)
+            on_step = None if emit is None else emit.on_step
+            connect_socket = partial(self.open, limit=options.connection_timeout, on_step=on_step)
+            exchange.connection = connection = await self.pool.connect(
+                origin, connect_socket, exchange
+            )
+            exchange.owns_slot = True
+        self._set_io_timeouts(connection, options)
         expect = 0.0
-        if request.streamed_body is not None and "expect" in request.fields:
+        if request.stream is not None and "expect" in request.fields:
             expect = 1.0 if options.expect_continue in (True, False) else options.expect_continue
-        exchange = connection.exchange(
+        coro = connection.exchange(
             head,
             response,
-            body=request.streamed_body,
+            body=request.stream,
             stream=stream,
-            headless=request.method == "HEAD",
+            is_head_request=request.method == "HEAD",
             max_body=-1 if options.max_body is None else options.max_body,
             expect_seconds=expect,
-            last=request.says_close,
-            stops_at=stops_at,
+            close_after=request.has_connection_close,
+            followup_statuses=followup_statuses,
             strict=options.strict,
         )
-        turn.unused = False
-        await exchange
+        exchange.owns_slot = False
+        await coro
         return connection
 
-    def _leave(self, turn: Turn, origin: OriginPool, response: BaseResponse) -> None:
+    def _release(self, exchange: Exchange, origin: OriginPool, response: BaseResponse) -> None:
         """Give back what a request that failed did not come to use, or to the end of."""
-        if turn.connection is not None:
-            turn.connection.abandon(None if turn.unused else response)
-        elif turn.unused:
-            self.pool.disclaim(origin)
+        if exchange.connection is not None:
+            exchange.connection.close_nowait(None if exchange.owns_slot else response)
+        elif exchange.owns_slot:
+            self.pool.cancel_reservation_nowait(origin)
 
-    def _set_patience(self, connection: Connection, options: RequestOptions) -> None:
-        connection.patience = options.read_timeout or 0.0
-        connection.write_patience = options.write_timeout or 0.0
+    def _set_io_timeouts(self, connection: Connection, options: RequestOptions) -> None:
+        connection.read_timeout = options.read_timeout or 0.0
+        connection.write_timeout = options.write_timeout or 0.0
         shortest = min(options.read_timeout or 1.0, options.write_timeout or 1.0)
-        if shortest < 1.0 and self.pool.kick is not None:
-            self.pool.kick()
+        if shortest < 1.0 and self.pool.wake_monitor is not None:
+            self.pool.wake_monitor()
 
     async def warm_up(self, origin: OriginPool, number: int, limit: float | None) -> int:
         """Open connections ahead, as many as there are places; how many there are now.
@@ -314,18 +336,18 @@ class Transport:
         failures: list[AsksException] = []
         async with curio.TaskGroup() as tasks:
             for _ in range(number):
-                await tasks.spawn(self._open_ahead, origin, limit, failures)
+                await tasks.spawn(self._prewarm, origin, limit, failures)
         if failures:
             raise failures[0]
         return origin.open
 
-    async def _open_ahead(
+    async def _prewarm(
         self, origin: OriginPool, limit: float | None, failures: list[AsksException]
     ) -> None:
         try:
-            connection = await self.pool.turn(origin, fresh=True)
+            connection = await self.pool.acquire(origin, force_new_connection=True)
             if connection is None:
-                connection = await self.pool.furnish(origin, partial(self.open, limit=limit))
+                connection = await self.pool.connect(origin, partial(self.open, limit=limit))
             await connection.release()
         except AsksException as error:  # the others go on
             failures.append(error)
@@ -333,17 +355,17 @@ class Transport:
     def close(self) -> list[Any]:
         """Close all at once, waiting for nothing; returns the waiters to be woken."""
         refused = self.pool.close()
-        if self.pool.kick is not None:
-            self.pool.kick()
+        if self.pool.wake_monitor is not None:
+            self.pool.wake_monitor()
         return refused
 
-    async def end(self) -> None:
+    async def aclose(self) -> None:
         """Close all, wake who waits in line, stop who is connecting. Nothing here blocks."""
         for waiter in self.close():
             await waiter.wake
-        for task in list(self._opening):
+        for task in list(self._connecting):
             if not task.cancelled:
-                await _cancel_task(task, _Ended)
+                await _cancel_task(task, _SessionClosing)
                 task.cancelled = None  # it is not: it may go on, and be cancelled by others
 
 
@@ -351,9 +373,9 @@ def _may_resend(request: PreparedRequest, error: BaseException) -> bool:
     """Whether a failure is one of those after which the same request may go out once more."""
     return (
         isinstance(error, ServerClosedConnectionError)
-        and error.stale
-        and (request.is_idempotent or error.unsent)
-        and request.can_replay
+        and error.is_stale
+        and (request.is_idempotent or error.is_unsent)
+        and request.is_replayable
     )
 
 

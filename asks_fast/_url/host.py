@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import socket
 
-from ..errors import InvalidURL, harmless
+from ..errors import InvalidURL, printable
 
 __all__ = ["canonical_host", "canonical_ipv6", "is_ip"]
 
@@ -139,7 +139,7 @@ def _map_uts46(text: str) -> str:
     try:
         return idna.uts46_remap(text, std3_rules=False)
     except (idna.IDNAError, UnicodeError) as err:
-        raise InvalidURL(f"the host is no international name: {harmless(str(err), 80)}") from err
+        raise InvalidURL(f"the host is no international name: {printable(str(err), 80)}") from err
 
 
 def _to_a_label(label: str) -> str:
@@ -166,5 +166,5 @@ def _to_a_label(label: str) -> str:
             if char in _JOINERS and not idna.valid_contextj(decoded, i):
                 raise InvalidURL("an xn-- label of the host holds a joiner that joins nothing")
     except (idna.IDNAError, UnicodeError, OverflowError) as err:
-        raise InvalidURL(f"the host is no international name: {harmless(str(err), 80)}") from err
+        raise InvalidURL(f"the host is no international name: {printable(str(err), 80)}") from err
     return label

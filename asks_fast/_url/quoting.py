@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from ..errors import InvalidRequest, InvalidURL, clip
+from ..errors import InvalidRequest, InvalidURL, truncated_repr
 
 __all__ = ["Params", "add_params", "encode_params", "form_encode", "quote_target"]
 
@@ -54,7 +54,7 @@ def _to_bytes(text: str, encoding: str) -> bytes:
     try:
         return text.encode(encoding, "surrogateescape")
     except (UnicodeError, LookupError) as err:
-        raise InvalidURL(f"{clip(text)} cannot be encoded as {encoding}: {err}") from err
+        raise InvalidURL(f"{truncated_repr(text)} cannot be encoded as {encoding}: {err}") from err
 
 
 def quote_target(text: str, encoding: str = "utf-8") -> str:
@@ -67,7 +67,7 @@ def quote_target(text: str, encoding: str = "utf-8") -> str:
     if not raw.translate(None, _PLAIN_TARGET):
         return text
     if has_control(text):
-        raise InvalidURL(f"control character in {clip(text)}: a URL may not hold one")
+        raise InvalidURL(f"control character in {truncated_repr(text)}: a URL may not hold one")
     if b"%" in raw:
         raw = _STRAY_PERCENT.sub(b"%25", raw)
     return "".join([_TARGET_TABLE[c] for c in raw])
@@ -96,7 +96,7 @@ def _pairs(data: Any, what: str) -> Iterable[tuple[Any, Any]]:
     for entry in data:
         if isinstance(entry, (str, bytes)) or not hasattr(entry, "__len__") or len(entry) != 2:
             raise InvalidRequest(
-                f"{what}: each entry of a list must be a (key, value) pair, not {clip(repr(entry))}"
+                f"{what}: each entry of a list must be a (key, value) pair, not {truncated_repr(repr(entry))}"
             )
         key, value = entry
         pairs.append((key, value))

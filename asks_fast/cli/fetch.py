@@ -14,7 +14,7 @@ from typing import Any
 import click
 import curio
 
-from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, harmless
+from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, printable
 from asks_fast.cli.values import check_source, pairs, rate, size
 from asks_fast.crawl.bulk_fetch import OutputError
 from asks_fast.crawl.checkpoint import LedgerError
@@ -181,13 +181,13 @@ def command(source: str, **given: Any) -> None:
     try:
         wrong = check_lines(source)
         if wrong:
-            raise ValueError("\n".join(["the input has invalid lines:", *map(harmless, wrong)]))
+            raise ValueError("\n".join(["the input has invalid lines:", *map(printable, wrong)]))
         plan = make_plan(source, given)
         held = plan.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
     except (ValueError, LedgerError, ImportError) as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        click.echo(f"asks-fast: cannot open the output: {harmless(str(error))}", err=True)
+        click.echo(f"asks-fast: cannot open the output: {printable(str(error))}", err=True)
         sys.exit(CANNOT_WRITE)
     display = make_display(given["quiet"], given["log"])
     if held and not given["quiet"]:

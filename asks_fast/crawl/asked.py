@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..errors import InvalidRequest, clip, harmless
+from ..errors import InvalidRequest, truncated_repr, printable
 from .checkpoint import KeySet, key_of
 from .inputs import identity
 
@@ -46,7 +46,7 @@ def read_request(request: Any) -> tuple[Asked, Any]:
     try:
         return _read(request)
     except Exception as e:
-        shown = harmless(repr(request), MAX_SHOWN)
+        shown = printable(repr(request), MAX_SHOWN)
         error = e if isinstance(e, InvalidRequest) else InvalidRequest(f"no request: {e}")
         key = key_of(f"unusable {request!r}")
         return Asked(key, key, None, shown), error
@@ -56,7 +56,7 @@ def _read(request: Any) -> tuple[Asked, Any]:
     if not isinstance(request, (str, Mapping)):
         raise InvalidRequest(
             "a request of a fetch is a URL or a dict of request arguments, found "
-            f"{type(request).__name__} {clip(repr(request))}"
+            f"{type(request).__name__} {truncated_repr(repr(request))}"
         )
     url, user_key = url_of(request), None
     key = fetch_key = key_of(identity(request))
@@ -69,7 +69,9 @@ def _read(request: Any) -> tuple[Asked, Any]:
     asked = Asked(key, fetch_key, user_key, url or str(user_key))
     for name, value in (("url", url), ("key", user_key)):
         if value is not None and _NO_TEXT.search(_text(value)):
-            problem = f"the {name} has a NUL character or half a surrogate pair: {clip(value)}"
+            problem = (
+                f"the {name} has a NUL character or half a surrogate pair: {truncated_repr(value)}"
+            )
             return asked, InvalidRequest(problem)
     return asked, request
 

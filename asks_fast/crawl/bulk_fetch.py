@@ -22,7 +22,7 @@ from typing import Any
 
 from curio import TaskGroup, sleep
 
-from ..errors import clip
+from ..errors import truncated_repr
 from .asked import Asked, SharedFetches, read_request, url_of
 from .checkpoint import KeySet, Ledger, LedgerError
 from .formats import Form
@@ -166,7 +166,7 @@ def _record(form: Form, fetched: Fetched | None) -> bytes:
     """Return the record of a result, empty for None. Raises NotWritten if there can be none."""
     if fetched is None:
         return b""
-    with local_errors(f"write the record of {clip(fetched.url)}"):
+    with local_errors(f"write the record of {truncated_repr(fetched.url)}"):
         return form.record(fetched)
 
 

@@ -69,7 +69,7 @@ def _exchange(response: Any, body: bytes | None = None) -> Exchange:
     elif isinstance(response.body, (bytes, bytearray)):
         data = response.body
     framed = getattr(response, "framed_body", None)
-    head = getattr(response, "raw_head", None)
+    head = getattr(response, "response_head", None)
     if head is None:
         head = _made_head(response)
     elif framed:

@@ -15,11 +15,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._tracebacks import shorten
-from ..errors import AsksException, InvalidRequest, clip
+from ..errors import AsksException, InvalidRequest, truncated_repr
 from ..urls import is_relative
 
 if TYPE_CHECKING:
-    from .._client.redirect_pause import Held
+    from .._client.redirect_pause import RedirectPaused
 
 __all__ = ["INVALID_LINE", "Job", "Result", "SessionLike", "base_of", "host_of", "prepare"]
 
@@ -63,7 +63,9 @@ class Job:
         self.method = method
         self.kwargs = kwargs
         self.host = ""  # politeness key, set when there is politeness
-        self.held: Held | None = None  # on its way through redirects, and waits before the next
+        self.held: RedirectPaused | None = (
+            None  # on its way through redirects, and waits before the next
+        )
         self.attempts = 0
         self.started = 0.0  # clock of the first attempt; 0.0 before it
         self.error: Exception | None = None  # set when the item made no sense
@@ -110,7 +112,7 @@ class Result:
 
     def __repr__(self) -> str:
         what = repr(self.error) if self.error is not None else repr(self.response)
-        return f"<Result {clip(str(self.key))} {what}, attempts={self.attempts}>"
+        return f"<Result {truncated_repr(str(self.key))} {what}, attempts={self.attempts}>"
 
 
 def prepare(index: int, item: Any, takes_paths: bool) -> Job:
@@ -143,7 +145,7 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
         return job
     job.error = InvalidRequest(
         "a request in bulk is a URL, a path, a dict of request arguments, or a pair (key, one of "
-        f"these); found {type(item).__name__} {clip(repr(item))}"
+        f"these); found {type(item).__name__} {truncated_repr(repr(item))}"
     )
     return job
 

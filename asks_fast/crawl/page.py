@@ -16,14 +16,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ResponseTooLarge, harmless
+from ..errors import ResponseTooLarge, printable
 from ..http_utils import charset_of
 from .exchanges import Exchange, exchanges_of, header_pairs
 from .options import FetchOptions, matches_status, matches_type
 from .partial_files import PartialFile
 
 if TYPE_CHECKING:
-    from .._client.redirect_pause import Held
+    from .._client.redirect_pause import RedirectPaused
 
 __all__ = ["Fetched", "Page", "PageSession", "file_name", "header_pairs"]
 
@@ -108,10 +108,10 @@ class Fetched:
         """What can be written in its place, where writing the record raised `error`."""
         key = self.key
         if not isinstance(key, (str, int, type(None))):
-            key = harmless(repr(key), 2_000)
+            key = printable(repr(key), 2_000)
         return Fetched(
-            harmless(self.url, 8_000),
-            harmless(key, 2_000) if isinstance(key, str) else key,
+            printable(self.url, 8_000),
+            printable(key, 2_000) if isinstance(key, str) else key,
             None,
             error,
             self.attempts,
@@ -167,9 +167,9 @@ class PageSession:
         response = await self.session.request(method, url, **{**self._fixed, **kwargs}, stream=True)
         return await self._read(response, url)
 
-    async def go_on(self, held: Held, url: str = "") -> Page:
+    async def go_on(self, held: RedirectPaused, url: str = "") -> Page:
         """As `request`, for one that was held before a redirect."""
-        response = await held.conversation.run()
+        response = await held.flow.run()
         return self._whole(response) if self._in_one_go else await self._read(response, url)
 
     def _whole(self, response: Any) -> Page:

@@ -22,7 +22,7 @@ from ..errors import (
     InvalidRequest,
     RobotsDisallowed,
     TooManyRedirects,
-    clip,
+    truncated_repr,
 )
 from ..urls import parse_url
 from .robots_rules import RobotsRules, load_protego
@@ -103,9 +103,9 @@ class RobotsCache:
         if why is not None:
             return RobotsDisallowed(
                 f"robots.txt of {origin} could not be read ({why}), "
-                f"so nothing there may be fetched for now: {clip(url, 500)}"
+                f"so nothing there may be fetched for now: {truncated_repr(url, 500)}"
             )
-        return RobotsDisallowed(f"robots.txt forbids {clip(url, 500)} to {user_agent!r}")
+        return RobotsDisallowed(f"robots.txt forbids {truncated_repr(url, 500)} to {user_agent!r}")
 
     def crawl_delay(self, url: str) -> float | None:
         """Seconds between requests that a known origin asks for: crawl-delay or request-rate."""
@@ -128,7 +128,7 @@ class RobotsCache:
     async def _learn(self, origin: str) -> None:
         arrived = self._coming[origin] = Event()
         try:
-            self._known[origin] = await self._ask(origin)
+            self._known[origin] = await self._send(origin)
             self._known.move_to_end(origin)
             if len(self._known) > MOST_ORIGINS:
                 self._known.popitem(last=False)
@@ -136,7 +136,7 @@ class RobotsCache:
             del self._coming[origin]
             await arrived.set()
 
-    async def _ask(self, origin: str) -> _Answer:
+    async def _send(self, origin: str) -> _Answer:
         now = self._clock()
         try:
             status, body = await self._fetch(origin + "/robots.txt")

@@ -23,7 +23,7 @@ from curio import current_task, sleep
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
-from .._client.redirect_pause import Held, gates
+from .._client.redirect_pause import RedirectPaused, gates
 from .._deadlines import timeout_after
 from ..errors import AsksException, CircuitOpen, ConnectivityError, InvalidRequest, ResponseTooLarge
 from ..http_utils import retry_after as seconds_asked
@@ -270,7 +270,7 @@ class PoliteRun(Run):
         return not self.exhausted
 
     async def attempt(self, job: Job) -> Result:
-        """Send once, or go on where a redirect leads. Raises `Held` before a further redirect."""
+        """Send once, or go on where a redirect leads. Raises `RedirectPaused` before a further redirect."""
         held, job.held = job.held, None
         job.attempts += held is None
         response: Any = None
@@ -281,8 +281,8 @@ class PoliteRun(Run):
             elif self.go_on is not None:
                 response = await self.go_on(held, str(job.kwargs.get("url") or ""))
             else:
-                response = await held.conversation.run()
-        except Held:
+                response = await held.flow.run()
+        except RedirectPaused:
             raise
         except Exception as e:
             error = e
@@ -304,7 +304,7 @@ class PoliteRun(Run):
             try:
                 result = await self.attempt(job)
                 outcome, retry_after = judge(result)
-            except Held as held:
+            except RedirectPaused as held:
                 job.held, outcome = held, FINE
         finally:
             self.under_way -= 1

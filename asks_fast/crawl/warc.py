@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidRequest, harmless
+from ..errors import InvalidRequest, printable
 from ..urls import parse_url
 from .exchanges import Exchange, exchanges_of
 
@@ -162,11 +162,11 @@ def _metadata(fetched: Fetched, is_named: bool) -> list[tuple[str, str]]:
     said = []
     if fetched.error is not None:
         text = f"{type(fetched.error).__name__}: {' '.join(str(fetched.error).split())}"
-        said.append(("fetchError", harmless(text, MAX_VALUE)))
+        said.append(("fetchError", printable(text, MAX_VALUE)))
     if not is_named or fetched.same_as is not None:
-        said.append(("requestedUrl", harmless(fetched.url, MAX_VALUE)))
+        said.append(("requestedUrl", printable(fetched.url, MAX_VALUE)))
     if fetched.same_as is not None:
-        said.append(("sameAs", harmless(fetched.same_as, MAX_VALUE)))
+        said.append(("sameAs", printable(fetched.same_as, MAX_VALUE)))
     if fetched.key is not None:
         said.append(("key", json.dumps(fetched.key, default=str)))
     return said

@@ -265,5 +265,5 @@ class Run:
 
 def retry_delay(policy: Retry, job: Job, result: Result) -> float | None:
     """Return the seconds to wait before the job is tried again, or None if its result is final."""
-    attempt = Attempt.of(job.attempts, job.method, error=result.error, response=result.response)
+    attempt = Attempt.coerce(job.attempts, job.method, error=result.error, response=result.response)
     return policy.delay_before_next(attempt)

@@ -69,7 +69,7 @@ class Cassette(Intercepting):
             raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
         self.path = Path(path)
         self.mode = mode
-        self.exchanges: list[dict[str, Any]] = []
+        self.request_count: list[dict[str, Any]] = []
         """What is recorded: a list of `{"request": …, "response": …}`."""
         self._match_body = match_body
         self._mask = Mask(secrets, secret_names)
@@ -78,14 +78,14 @@ class Cassette(Intercepting):
 
     def __repr__(self) -> str:
         doing = "replaying" if self._replays else "recording"
-        return f"<Cassette {str(self.path)!r} {doing}, {len(self.exchanges)} exchanges>"
+        return f"<Cassette {str(self.path)!r} {doing}, {len(self.request_count)} exchanges>"
 
     def __enter__(self) -> Cassette:
         self._replays = self.mode == "replay" or (self.mode == "once" and self.path.exists())
-        self.exchanges = []
+        self.request_count = []
         if self._replays:
-            self.exchanges = json.loads(self.path.read_text("utf-8"))["exchanges"]
-        self._left = list(self.exchanges)
+            self.request_count = json.loads(self.path.read_text("utf-8"))["exchanges"]
+        self._left = list(self.request_count)
         return super().__enter__()
 
     def __exit__(
@@ -98,7 +98,7 @@ class Cassette(Intercepting):
         if not self._replays:
             self._write()
 
-    async def exchange(self, request: Any, response: Any, forward: Forward, budget: Any) -> None:
+    async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
         """What a session calls in place of a real exchange."""
         what = await seen(request) if _can_be_read_twice(request) else await _without_body(request)
         masked = self._masked_request(what)
@@ -107,7 +107,7 @@ class Cassette(Intercepting):
             return
         await forward()
         given = await _taken_down(response)
-        self.exchanges.append({"request": masked, "response": self._masked_answer(given)})
+        self.request_count.append({"request": masked, "response": self._masked_answer(given)})
 
     # -- replaying
 
@@ -116,7 +116,7 @@ class Cassette(Intercepting):
             if self._fits(exchange["request"], request):
                 del self._left[index]
                 return _answer_of(exchange["response"])
-        same = sum(self._fits(exchange["request"], request) for exchange in self.exchanges)
+        same = sum(self._fits(exchange["request"], request) for exchange in self.request_count)
         why = f"it was recorded {same} times, and asked for once more" if same else "not recorded"
         raise NotRecorded(f"{request['method']} {request['url']}: {why} ({self.path})")
 
@@ -153,7 +153,9 @@ class Cassette(Intercepting):
 
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"version": 1, "exchanges": self.exchanges}, indent=1, ensure_ascii=False)
+        text = json.dumps(
+            {"version": 1, "exchanges": self.request_count}, indent=1, ensure_ascii=False
+        )
         part = self.path.with_name(self.path.name + ".part")
         part.write_text(text + "\n", "utf-8")
         part.replace(self.path)
@@ -161,7 +163,7 @@ class Cassette(Intercepting):
 
 def _can_be_read_twice(request: Any) -> bool:
     body = request.body
-    return body is None or body.buffered is not None or body.replayable
+    return body is None or body.buffered is not None or body.is_replayable
 
 
 async def _without_body(request: Any) -> SeenRequest:
@@ -184,7 +186,7 @@ async def _taken_down(response: Any) -> Answer:
     else:
         data = bytes(body)
     gone = {"transfer-encoding", "connection", "keep-alive", "content-length"}
-    limit = response._option("max_decompressed", DEFAULT_MAX_SIZE)
+    limit = response._get_option("max_decompressed", DEFAULT_MAX_SIZE)
     data, is_plain = _decoded(data, response.headers.getlist("content-encoding"), limit)
     if is_plain:
         gone.add("content-encoding")

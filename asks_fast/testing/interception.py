@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._config import interceptor
-from .._hotpath import HeaderTable
+from .._hotpath import Headers
 from .messages import Answer, SeenRequest
 
 if TYPE_CHECKING:
     from .._request.prepared_request import PreparedRequest
-    from .._transport.transport import Budget
+    from .._transport.transport import Deadline
     from ..response_objects import BaseResponse
 
 __all__ = ["Forward", "Intercepting", "fill", "seen"]
@@ -34,7 +34,7 @@ class Intercepting:
         self._outer: list[Any] = []
 
     async def exchange(
-        self, request: PreparedRequest, response: BaseResponse, forward: Forward, budget: Budget
+        self, request: PreparedRequest, response: BaseResponse, forward: Forward, deadline: Deadline
     ) -> None:
         """Fill in `response`, or let the wire do so by `await forward()`."""
         raise NotImplementedError
@@ -63,7 +63,7 @@ async def seen(request: PreparedRequest) -> SeenRequest:
         data = b"".join([bytes(chunk) async for chunk in body.chunks()])
     head: bytes = request.head().partition(b"\r\n\r\n")[0]
     fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
-    headers = HeaderTable.of((name, value.strip()) for name, _, value in fields)
+    headers = Headers.from_pairs((name, value.strip()) for name, _, value in fields)
     return SeenRequest(request.method, str(request.url).partition("#")[0], headers, data)
 
 
@@ -74,9 +74,9 @@ def fill(request: PreparedRequest, response: BaseResponse, given: Answer) -> Non
 
     has_body = request.method != "HEAD" and given.status not in (204, 304)
     body = given.body if has_body else b""
-    response.assume(
+    response._set_from_parts(
         given.status,
-        HeaderTable.of(given.fields()),
+        Headers.from_pairs(given.fields()),
         body,
         reason=given.phrase.encode("latin-1", "replace"),
         sent_head=request.head().partition(b"\r\n\r\n")[0] + b"\r\n\r\n",

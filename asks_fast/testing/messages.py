@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._hotpath import HeaderTable
+from .._hotpath import Headers
 from .faults import Fault
 
 __all__ = ["Answer", "AnswerLike", "SeenRequest", "answer", "as_answer"]
 
-Headers = Mapping[str, str] | Iterable[tuple[str, str]] | None
+GivenHeaders = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
 
 @dataclass
@@ -30,7 +30,7 @@ class SeenRequest:
 
     method: str
     url: str
-    headers: HeaderTable = field(default_factory=lambda: HeaderTable.of(()))
+    headers: Headers = field(default_factory=lambda: Headers.from_pairs(()))
     body: bytes = b""
     match: dict[str, str] = field(default_factory=dict)
 
@@ -114,7 +114,7 @@ def answer(
     json: Any = _NOTHING,
     text: str | None = None,
     body: bytes | None = None,
-    headers: Headers = None,
+    headers: GivenHeaders = None,
     reason: str | None = None,
     delay: float = 0.0,
     fault: Fault | None = None,

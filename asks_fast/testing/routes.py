@@ -29,7 +29,7 @@ from .messages import Answer, AnswerLike, SeenRequest, answer, as_answer
 
 if TYPE_CHECKING:
     from .._request.prepared_request import PreparedRequest
-    from .._transport.transport import Budget
+    from .._transport.transport import Deadline
 
 __all__ = ["NoRoute", "Route", "Routes"]
 
@@ -180,19 +180,19 @@ class Routes(Intercepting):
         known = ", ".join(f"{route.method} {route.url}" for route in self.routes)
         raise NoRoute(f"no route for {request.method} {request.url}; there are: {known or 'none'}")
 
-    async def exchange(self, request: Any, response: Any, forward: Forward, budget: Any) -> None:
+    async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
         """What a session calls in place of a real exchange."""
         if request.url.origin in self._pass_through:
             await forward()
             return
-        value = await budget.spend(request, self._next_value(request))
+        value = await deadline.run(request, self._next_value(request))
         if isinstance(value, BaseException) or (
             isinstance(value, type) and issubclass(value, BaseException)
         ):
             raise value
         given = _without_fault(as_answer(value))
         if given.delay:
-            await self._delay(request, given.delay, budget)
+            await self._delay(request, given.delay, deadline)
         fill(request, response, given)
 
     async def _next_value(self, request: PreparedRequest) -> Any:
@@ -205,7 +205,7 @@ class Routes(Intercepting):
                 value = await value
         return value
 
-    async def _delay(self, request: PreparedRequest, delay: float, budget: Budget) -> None:
+    async def _delay(self, request: PreparedRequest, delay: float, deadline: Deadline) -> None:
         """Let the delay of an answer pass, or as much of it as the request's limits allow."""
         silence = request.options.read_timeout
         error: RequestTimeout | None = None
@@ -215,11 +215,11 @@ class Routes(Intercepting):
                 f"{request.method} {request.url}: no answer within read_timeout={silence:g} s",
                 silence,
             )
-        if budget.left is not None and budget.left < delay:
-            delay = max(0.0, budget.left)
-            error = budget.exceeded(request)
+        if deadline.remaining is not None and deadline.remaining < delay:
+            delay = max(0.0, deadline.remaining)
+            error = deadline.exceeded(request)
         await self._clock.sleep(delay)
-        budget.charge(delay)
+        deadline.charge(delay)
         if error is not None:
             raise error
 

@@ -21,7 +21,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .._hotpath import HeaderTable
+from .._hotpath import Headers
 from . import faults
 from .messages import Answer, SeenRequest, answer, as_answer
 from .routes import NoRoute, Routes
@@ -236,7 +236,7 @@ class _Conversation:
                 f"{scheme}://{self.header('host') or self.server.url[len(scheme) + 3 :]}{target}"
             )
         method = self.parser.get_method().decode("ascii")
-        request = SeenRequest(method, target, HeaderTable.of(self.headers), bytes(self.body))
+        request = SeenRequest(method, target, Headers.from_pairs(self.headers), bytes(self.body))
         self.waiting.append((request, self.parser.should_keep_alive()))
 
     def header(self, name: str) -> str:

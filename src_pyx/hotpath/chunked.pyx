@@ -23,15 +23,15 @@ cdef enum:
     CHUNKS_ENDED = 10
 
 cdef enum:
-    LAST_CHUNK = 5      # bytes of the shortest one: 0, two line ends
+    LAST_CHUNK_SIZE = 5      # bytes of the shortest one: 0, two line ends
 
-cdef long long LARGEST_CHUNK = 1LL << 58
+cdef long long MAX_CHUNK_SIZE = 1LL << 58
 
 
 cdef struct Chunks:
     int state
-    bint sized          # a digit of the size was seen
-    long long left      # bytes of this chunk that are still to come
+    bint has_size          # a digit of the size was seen
+    long long remaining      # bytes of this chunk that are still to come
 
 
 cdef inline int digit_of(char c) noexcept:
@@ -43,7 +43,7 @@ cdef inline int digit_of(char c) noexcept:
     return -1
 
 
-cdef Py_ssize_t take_chunks(Chunks *chunks, const char *data, Py_ssize_t length, char *out,
+cdef Py_ssize_t decode_chunks(Chunks *chunks, const char *data, Py_ssize_t length, char *out,
                             Py_ssize_t *used) except -1:
     """How many bytes of a body are in `data`; they are moved to `out` unless that is NULL.
 
@@ -58,34 +58,34 @@ cdef Py_ssize_t take_chunks(Chunks *chunks, const char *data, Py_ssize_t length,
     while at < end and state != CHUNKS_ENDED:
         if state == CHUNK_DATA:
             run = end - at
-            if run > chunks.left:
-                run = <Py_ssize_t>chunks.left
+            if run > chunks.remaining:
+                run = <Py_ssize_t>chunks.remaining
             if out is not NULL and out + size != at:
                 memmove(out + size, at, <size_t>run)
             size += run
             at += run
-            chunks.left -= run
-            if chunks.left == 0:
+            chunks.remaining -= run
+            if chunks.remaining == 0:
                 state = CHUNK_CR
         elif state == CHUNK_SIZE:
             digit = digit_of(at[0])
-            if digit >= 0 and chunks.left < LARGEST_CHUNK:
-                chunks.left = chunks.left * 16 + digit
-                chunks.sized = True
-            elif not chunks.sized or digit >= 0:
-                raise bad_chunk(at, end)
+            if digit >= 0 and chunks.remaining < MAX_CHUNK_SIZE:
+                chunks.remaining = chunks.remaining * 16 + digit
+                chunks.has_size = True
+            elif not chunks.has_size or digit >= 0:
+                raise chunk_error(at, end)
             elif at[0] == 13:
                 state = CHUNK_SIZE_LF
             elif at[0] == 59 or at[0] == 32 or at[0] == 9:
                 state = CHUNK_EXTENSION
             else:
-                raise bad_chunk(at, end)
+                raise chunk_error(at, end)
             at += 1
         elif state == CHUNK_EXTENSION or state == TRAILER_LINE:
             line_end = <const char *>memchr(at, 13, <size_t>(end - at))
             run = (line_end if line_end is not NULL else end) - at
             if memchr(at, 10, <size_t>run) is not NULL:
-                raise bad_chunk(at, end)
+                raise chunk_error(at, end)
             at += run
             if line_end is not NULL:
                 at += 1
@@ -95,15 +95,15 @@ cdef Py_ssize_t take_chunks(Chunks *chunks, const char *data, Py_ssize_t length,
             at += state == LAST_LF
         else:
             if at[0] != (13 if state == CHUNK_CR else 10):
-                raise bad_chunk(at, end)
+                raise chunk_error(at, end)
             at += 1
             if state == CHUNK_CR:
                 state = CHUNK_LF
             elif state == CHUNK_LF:
                 state = CHUNK_SIZE
-                chunks.sized = False
+                chunks.has_size = False
             elif state == CHUNK_SIZE_LF:
-                state = CHUNK_DATA if chunks.left else TRAILER_START
+                state = CHUNK_DATA if chunks.remaining else TRAILER_START
             elif state == TRAILER_LF:
                 state = TRAILER_START
             else:
@@ -113,5 +113,5 @@ cdef Py_ssize_t take_chunks(Chunks *chunks, const char *data, Py_ssize_t length,
     return size
 
 
-cdef object bad_chunk(const char *at, const char *end):
-    return errors.BadHttpResponse(f"bad chunk framing: {errors.clip(at[:min(end - at, 80)])}")
+cdef object chunk_error(const char *at, const char *end):
+    return errors.BadHttpResponse(f"bad chunk framing: {errors.truncated_repr(at[:min(end - at, 80)])}")

@@ -9,26 +9,26 @@
 
 cdef enum:
     IDLE = 0
-    LENT = 1
+    IN_USE = 1
     CLOSED = 2
 
 cdef enum:
-    FULL_RECORD = 16384         # bytes in the longest TLS record (RFC 8446 §5.1)
+    MAX_TLS_RECORD = 16384         # bytes in the longest TLS record (RFC 8446 §5.1)
 
 cdef enum:
     # Who cut the wire under a task that is inside an exchange; the task closes it then.
-    NOBODY = 0
-    SILENCE = 1         # the keeper: its patience ran out
-    SESSION = 2         # the session was closed
-    READER = 3          # another task closed the body
-    LIMIT = 4           # the keeper: the time for the whole exchange is over
+    NOT_ABORTED = 0
+    IDLE_TIMEOUT = 1         # the keeper: its patience ran out
+    SESSION_CLOSED = 2         # the session was closed
+    STREAM_CLOSED = 3          # another task closed the body
+    TOTAL_TIMEOUT = 4           # the keeper: the time for the whole exchange is over
 
 cdef object close_socket = Socket.__base__.close     # that of C
 cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, once TLS was met
 cdef object WantWrite = None
 
 
-cdef bint is_want_of_memory(code):
+cdef bint is_enomem(code):
     return code == ENOBUFS or code == ENOMEM
 
 
@@ -43,80 +43,80 @@ cdef class Connection:
     """A connected socket (with TLS done, if any) and the message state on it."""
 
     cdef readonly int fd            # -1 once closed
-    cdef readonly object layer      # the TLS object that reads and writes for us, None without TLS
-    cdef object engine              # OpenSSL's object in an SSLSocket, without its Python; or None
-    cdef object owner               # the socket object that closes the descriptor; None once closed
-    cdef Handle handle
+    cdef readonly object tls      # the TLS object that reads and writes for us, None without TLS
+    cdef object ssl_object              # OpenSSL's object in an SSLSocket, without its Python; or None
+    cdef object sock               # the socket object that closes the descriptor; None once closed
+    cdef FileHandle handle
     cdef Trap readable
-    cdef Reader reader
+    cdef ResponseParser parser
     cdef Pool pool
     cdef OriginPool origin
-    cdef Connection made_before, made_after     # neighbours in the pool's list of the open
-    cdef Connection before, after   # and in that of the idle
-    cdef Connection below           # next in its origin's stack of the idle
-    cdef Connection above
-    cdef readonly int place         # IDLE, LENT, CLOSED
-    cdef readonly int exchanges     # answers read to their end
-    cdef int generation             # of the process it was made in (see _after_fork)
-    cdef double born                # monotonic seconds
-    cdef double expires             # when it is too old to be reused; 0.0 for never
+    cdef Connection open_prev, open_next     # neighbours in the pool's list of the open
+    cdef Connection idle_prev, idle_next   # and in that of the idle
+    cdef Connection stack_next           # next in its origin's stack of the idle
+    cdef Connection stack_prev
+    cdef readonly int state         # IDLE, LENT, CLOSED
+    cdef readonly int request_count     # answers read to their end
+    cdef int fork_generation             # of the process it was made in (see _after_fork)
+    cdef double created_at                # monotonic seconds
+    cdef double expires_at             # when it is too old to be reused; 0.0 for never
     cdef double idle_deadline       # when it may no longer be reused unless it is used before; or 0.0
-    cdef double waiting_since       # the running wait for the peer; 0.0 while there is none
-    cdef double seen_at             # the last look at the clock; one serves all that happens at once
-    cdef public double patience     # seconds of silence granted to the peer; 0.0 for no limit
-    cdef public double write_patience   # seconds granted for it to take bytes; 0.0 for no limit
-    cdef Py_ssize_t wakes_at        # bytes that must be there before we are woken (long_bodies.pyx)
-    cdef int unread                 # of them, those that were there when the keeper last looked
-    cdef Py_ssize_t last_chunked    # bytes of the last long body that came in chunks
-    cdef double limit               # seconds granted to the whole exchange,
-    cdef double until               # and when they are over; 0.0 for no limit
-    cdef int cut_by                 # NOBODY, SILENCE, SESSION, READER, LIMIT
-    cdef bint inside                # a task is in `exchange` or `read_piece`
-    cdef bint sending               # the request is not out yet
-    cdef bint last                  # the request asked for the connection to be closed after it
-    cdef bint cut_short             # the request was not sent to its end: never to be reused
-    cdef bint answered              # a byte of the answer came
+    cdef double blocked_since       # the running wait for the peer; 0.0 while there is none
+    cdef double last_activity             # the last look at the clock; one serves all that happens at once
+    cdef public double read_timeout     # seconds of silence granted to the peer; 0.0 for no limit
+    cdef public double write_timeout   # seconds granted for it to take bytes; 0.0 for no limit
+    cdef Py_ssize_t low_watermark        # bytes that must be there before we are woken (long_bodies.pyx)
+    cdef int unread_bytes_seen                 # of them, those that were there when the keeper last looked
+    cdef Py_ssize_t last_chunked_size    # bytes of the last long body that came in chunks
+    cdef double timeout               # seconds granted to the whole exchange,
+    cdef double deadline               # and when they are over; 0.0 for no limit
+    cdef int abort_reason                 # NOBODY, SILENCE, SESSION, READER, LIMIT
+    cdef bint is_active                # a task is in `exchange` or `read_piece`
+    cdef bint is_sending               # the request is not out yet
+    cdef bint close_after                  # the request asked for the connection to be closed after it
+    cdef bint is_request_incomplete             # the request was not sent to its end: never to be reused
+    cdef bint has_response_bytes              # a byte of the answer came
     cdef Py_ssize_t bytes_out       # of the request, taken by the socket
-    cdef ResponseCore response      # the one being read
+    cdef BaseHttpResponse response      # the one being read
     cdef readonly object peer       # (address, port)
 
     def __cinit__(self, Pool pool not None, OriginPool origin not None, sock not None):
         self.pool = pool
         self.origin = origin
         self.fd = sock.fileno()
-        self.owner = sock
-        self.layer = None
+        self.sock = sock
+        self.tls = None
         if hasattr(sock, "do_handshake"):
-            self.layer = sock
-            self.engine = getattr(sock, "_sslobj", None)
+            self.tls = sock
+            self.ssl_object = getattr(sock, "_sslobj", None)
             if WantRead is None:
                 meet_tls()
-        self.handle = Handle(self.fd)
+        self.handle = FileHandle(self.fd)
         self.readable = read_trap(self.handle)
-        self.reader = Reader(pool.limits, pool.scratch)
-        self.place = LENT
-        self.wakes_at = 1
-        self.generation = generation
-        self.born = self.seen_at = now()
+        self.parser = ResponseParser(pool.limits, pool.receive_buffer)
+        self.state = IN_USE
+        self.low_watermark = 1
+        self.fork_generation = fork_generation
+        self.created_at = self.last_activity = now()
 
     def fileno(self):
         return self.fd
 
     def __repr__(self):
-        cdef str place = ("idle", "lent", "closed")[self.place]
-        return f"<Connection {self.origin.name!r} {place}, {self.exchanges} exchanges>"
+        cdef str place = ("idle", "in use", "closed")[self.state]
+        return f"<Connection {self.origin.name!r} {place}, {self.request_count} requests>"
 
     cdef void close(self):
         """Close the socket; safe to call again. No place in the pool is touched."""
-        if self.place != CLOSED:
+        if self.state != CLOSED:
             self.response = None
-            self.disown()
+            self.detach()
 
-    cdef void disown(self):
+    cdef void detach(self):
         """Close the descriptor, and leave the message to the task that may be at it."""
-        self.place = CLOSED
-        self.pool.strike_off(self)
-        owner, self.owner, self.layer, self.engine = self.owner, None, None, None
+        self.state = CLOSED
+        self.pool.unlink(self)
+        owner, self.sock, self.tls, self.ssl_object = self.sock, None, None, None
         self.fd = -1
         try:
             if type(owner) is Socket:
@@ -128,29 +128,29 @@ cdef class Connection:
         except KeyboardInterrupt:
             PyErr_SetInterrupt()    # once more, when nothing is half done
 
-    cdef void shut(self):
+    cdef void shutdown(self):
         """End both directions: a task that waits on it wakes up and closes it."""
-        if self.fd >= 0 and self.generation == generation:
+        if self.fd >= 0 and self.fork_generation == fork_generation:
             c_shutdown(self.fd, SHUT_RDWR)
 
-    cdef void cut_off(self, int by):
+    cdef void abort_exchange(self, int by):
         """End it under the task that is inside, which then raises what `by` stands for."""
-        if self.cut_by == NOBODY:
-            self.cut_by = by
-        self.shut()
+        if self.abort_reason == NOT_ABORTED:
+            self.abort_reason = by
+        self.shutdown()
 
-    cdef bint is_fresh(self, double clock) noexcept:
+    cdef bint is_reusable(self, double clock) noexcept:
         """Whether it may serve another request: not expired, not forked, open and silent."""
-        if self.generation != generation or (self.idle_deadline and clock >= self.idle_deadline):
+        if self.fork_generation != fork_generation or (self.idle_deadline and clock >= self.idle_deadline):
             return False
-        if self.layer is None:
-            return is_silent(self.fd)
-        return not self.layer.pending() and (is_silent(self.fd) or self.says_nothing())
+        if self.tls is None:
+            return is_open_without_data(self.fd)
+        return not self.tls.pending() and (is_open_without_data(self.fd) or self.has_no_app_data())
 
-    cdef bint says_nothing(self) noexcept:
+    cdef bint has_no_app_data(self) noexcept:
         """Whether what came over TLS is housekeeping (a session ticket), not data, not the end."""
         try:
-            self.layer.recv_into(bytearray(1))
+            self.tls.recv_into(bytearray(1))
         except (WantRead, WantWrite):
             return True
         except OSError:
@@ -159,7 +159,7 @@ cdef class Connection:
 
     # -- sending
 
-    cdef Py_ssize_t push(self, const char *data, Py_ssize_t length) except -2:
+    cdef Py_ssize_t send(self, const char *data, Py_ssize_t length) except -2:
         """Send what the socket takes now; -1 when it takes nothing.
 
         A connection that is gone takes everything, so to say: what the server said before it went
@@ -167,265 +167,265 @@ cdef class Connection:
         that is there, and for which the system has no memory: its peer waits for the rest. TLS has
         one error for both.
         """
-        cdef Py_ssize_t taken
-        if self.layer is not None:
+        cdef Py_ssize_t sent_bytes
+        if self.tls is not None:
             try:
                 view = PyMemoryView_FromMemory(<char *>data, length, 0x100)
-                taken = self.layer.send(view) if self.engine is None else self.engine.write(view)
+                sent_bytes = self.tls.send(view) if self.ssl_object is None else self.ssl_object.write(view)
             except (WantWrite, WantRead):
                 return -1
             except OSError as error:
                 if is_up(self.fd):
-                    raise self.broken(error)
-                self.cut_short = True
+                    raise self.make_error(error)
+                self.is_request_incomplete = True
                 return length
         else:
-            taken = send_bytes(self.fd, data, length)
-            if taken < 0:
+            sent_bytes = send_bytes(self.fd, data, length)
+            if sent_bytes < 0:
                 if errno == EAGAIN:
                     return -1
                 error = OSError(errno, os.strerror(errno))
                 if is_up(self.fd):
-                    raise self.broken(error)
-                self.cut_short = True
+                    raise self.make_error(error)
+                self.is_request_incomplete = True
                 return length
-        self.bytes_out += taken
-        return taken
+        self.bytes_out += sent_bytes
+        return sent_bytes
 
-    async def _push_all(self, const unsigned char[::1] data, Py_ssize_t sent=0):
+    async def _send_all(self, const unsigned char[::1] data, Py_ssize_t sent=0):
         """Send bytes to the last unless the peer starts to answer; says what `receive` found."""
-        cdef Py_ssize_t taken
+        cdef Py_ssize_t sent_bytes
         cdef int found
-        while sent < data.shape[0] and not self.cut_short:
-            taken = self.push(<const char *>&data[sent], data.shape[0] - sent)
-            if taken > 0:
-                sent += taken
+        while sent < data.shape[0] and not self.is_request_incomplete:
+            sent_bytes = self.send(<const char *>&data[sent], data.shape[0] - sent)
+            if sent_bytes > 0:
+                sent += sent_bytes
                 continue
-            self.waiting_since = now()
-            await wait_either(self.handle)
+            self.blocked_since = now()
+            await wait_readable_or_writable(self.handle)
             found = self.receive()
-            if found != MORE:
-                self.cut_short = True
+            if found != NEED_DATA:
+                self.is_request_incomplete = True
                 return found
-        return MORE
+        return NEED_DATA
 
-    async def _upload(self, body):
+    async def _send_body(self, body):
         """Send a body piece by piece; stops when the peer answers before it is all out.
 
         Says what `receive` found. That the pieces add up to the length announced is the body's care.
         """
         cdef bint chunked = body.length is None
-        cdef int found = MORE
+        cdef int found = NEED_DATA
         chunks = body.chunks()
         try:
             async for piece in chunks:
                 if chunked:
                     piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-                found = await self._push_all(memoryview(piece).cast("B"))
-                if found != MORE or self.cut_short:
+                found = await self._send_all(memoryview(piece).cast("B"))
+                if found != NEED_DATA or self.is_request_incomplete:
                     return found
         finally:
             await chunks.close()
         if chunked:
-            found = await self._push_all(b"0\r\n\r\n")
+            found = await self._send_all(b"0\r\n\r\n")
         return found
 
-    async def _first_word(self):
+    async def _wait_for_continue(self):
         """Wait for 100 Continue or the answer itself; says what `receive` found."""
-        cdef int found = MORE
-        while found == MORE:
-            self.waiting_since = now()
+        cdef int found = NEED_DATA
+        while found == NEED_DATA:
+            self.blocked_since = now()
             await self.readable
             found = self.receive()
-            if self.reader.continues:
+            if self.parser.got_100_continue:
                 break
         return found
 
     # -- receiving
 
-    cdef Py_ssize_t pull(self, char *data, Py_ssize_t room, bint many) except -2:
+    cdef Py_ssize_t recv(self, char *data, Py_ssize_t room, bint many) except -2:
         """Receive what is there; 0 at the end of input, -1 when there is nothing yet."""
-        cdef Py_ssize_t came
-        if self.layer is not None:
-            return self.pull_layer(data, room)
-        came = receive_bytes(self.fd, data, room, many)
-        if came < 0 and errno != EAGAIN:
-            raise self.broken(OSError(errno, os.strerror(errno)))
-        return came
+        cdef Py_ssize_t received
+        if self.tls is not None:
+            return self.recv_tls(data, room)
+        received = recv_bytes(self.fd, data, room, many)
+        if received < 0 and errno != EAGAIN:
+            raise self.make_error(OSError(errno, os.strerror(errno)))
+        return received
 
-    cdef Py_ssize_t pull_record(self, char *data, Py_ssize_t room) except -2:
+    cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t room) except -2:
         view = PyMemoryView_FromMemory(data, room, 0x200)
-        if self.engine is None:
-            return self.layer.recv_into(view, room)
-        return self.engine.read(room, view)
+        if self.ssl_object is None:
+            return self.tls.recv_into(view, room)
+        return self.ssl_object.read(room, view)
 
-    cdef Py_ssize_t pull_layer(self, char *data, Py_ssize_t room) except -2:
-        """As `pull`, through TLS: as many records as are there and fit."""
-        cdef Py_ssize_t came = 0, got
+    cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t room) except -2:
+        """As `recv`, through TLS: as many records as are there and fit."""
+        cdef Py_ssize_t received = 0, got
         try:
-            while came < room:
-                got = self.pull_record(data + came, room - came)
-                came += got
-                if got < FULL_RECORD:
-                    return came     # the end, or the last of a burst: more will wake us again
+            while received < room:
+                got = self.recv_record(data + received, room - received)
+                received += got
+                if got < MAX_TLS_RECORD:
+                    return received     # the end, or the last of a burst: more will wake us again
         except (WantRead, WantWrite):
-            return came if came else -1
+            return received if received else -1
         except OSError as error:
-            if came:
-                return came     # what was whole counts; the next call meets the error again
-            raise self.broken(error)
-        return came
+            if received:
+                return received     # what was whole counts; the next call meets the error again
+            raise self.make_error(error)
+        return received
 
     cdef int receive(self) except -1:
         """Read once and parse: MORE, HEAD or END. Errors name what was seen; EOF is judged here."""
-        cdef Scratch scratch = self.pool.scratch
-        cdef Reader reader = self.reader
-        cdef Py_ssize_t came
+        cdef ReceiveBuffer receive_buffer = self.pool.receive_buffer
+        cdef ResponseParser parser = self.parser
+        cdef Py_ssize_t received
         cdef int found
-        self.waiting_since = 0.0
-        self.seen_at = now()
-        came = self.pull(scratch.data, scratch.room, reader.state == IN_BODY)
-        if came < 0:
-            return HEAD if reader.state == IN_BODY else MORE
-        if came == 0:
-            if self.cut_by != NOBODY or not reader.end_of_input():
-                raise self.broken(None)
-            return END
-        self.answered = True
-        if reader.state != EXPECT_HEAD:
-            found = reader.digest(scratch.data, came)
-            return HEAD if reader.is_too_large else found
-        if self.response.clocked and self.response.spoke == 0.0:
-            self.response.spoke = self.seen_at
-        found = reader.digest(scratch.data, came)
-        if found != MORE:
-            self.fill_in()
-        return HEAD if reader.is_too_large else found
+        self.blocked_since = 0.0
+        self.last_activity = now()
+        received = self.recv(receive_buffer.data, receive_buffer.capacity, parser.state == IN_BODY)
+        if received < 0:
+            return HEAD_COMPLETE if parser.state == IN_BODY else NEED_DATA
+        if received == 0:
+            if self.abort_reason != NOT_ABORTED or not parser.feed_eof():
+                raise self.make_error(None)
+            return MESSAGE_COMPLETE
+        self.has_response_bytes = True
+        if parser.state != EXPECT_HEAD:
+            found = parser.feed(receive_buffer.data, received)
+            return HEAD_COMPLETE if parser.is_too_large else found
+        if self.response.is_timed and self.response.first_byte == 0.0:
+            self.response.first_byte = self.last_activity
+        found = parser.feed(receive_buffer.data, received)
+        if found != NEED_DATA:
+            self.set_response_head()
+        return HEAD_COMPLETE if parser.is_too_large else found
 
-    cdef void fill_in(self):
+    cdef void set_response_head(self):
         """The head is there: tell the response."""
-        cdef ResponseCore response = self.response
-        cdef Reader reader = self.reader
-        response.status_code = reader.status
-        response.minor = reader.minor
-        response.header_fields = table_of(reader.head)
-        response.raw_head = reader.head
-        if reader.raw_chunks is not None:
-            response.framed_body = reader.raw_chunks
-        response.interim = reader.interim
-        response.headed = self.seen_at
+        cdef BaseHttpResponse response = self.response
+        cdef ResponseParser parser = self.parser
+        response.status_code = parser.status
+        response.http_minor = parser.minor
+        response.header_fields = headers_of(parser.head)
+        response.response_head = parser.head
+        if parser.raw_chunks is not None:
+            response.framed_body = parser.raw_chunks
+        response.interim = parser.interim
+        response.head_received = self.last_activity
 
-    cdef void wake_for(self, long long rest):
+    cdef void set_low_watermark(self, long long rest):
         """Be woken only when much of the `rest` that must still come is there (see long_bodies.pyx)."""
         cdef Py_ssize_t mark = 1
-        if self.layer is not None:
+        if self.tls is not None:
             # What the layer holds of a record will not come again; other layers are not known.
-            rest = rest - UNDERWAY if self.engine is not None and rest > 2 * UNDERWAY else 1
+            rest = rest - MAX_PARTIAL_RECORD if self.ssl_object is not None and rest > 2 * MAX_PARTIAL_RECORD else 1
         if rest > 1:
-            mark = <Py_ssize_t>min(rest, <long long>BULK)
-        if mark != self.wakes_at:
-            self.unread = 0
-            self.wakes_at = mark if wake_at_bytes(self.fd, <int>mark) == 0 else 1
+            mark = <Py_ssize_t>min(rest, <long long>LOW_WATERMARK)
+        if mark != self.low_watermark:
+            self.unread_bytes_seen = 0
+            self.low_watermark = mark if set_rcvlowat(self.fd, <int>mark) == 0 else 1
 
-    cdef void listen(self, double clock):
+    cdef void check_partial_data(self, double clock):
         """Whether the peer said something below the mark that we are woken at.
 
         Then it is not silent. If it said no more since the last look, its task shall have what there
         is: the mark should not have been missed, and nobody is to hang on it.
         """
         cdef int unread = unread_bytes(self.fd)
-        if unread != self.unread:
-            self.unread = unread
-            self.waiting_since = clock
+        if unread != self.unread_bytes_seen:
+            self.unread_bytes_seen = unread
+            self.blocked_since = clock
         elif unread > 0:
-            self.wake_for(1)
+            self.set_low_watermark(1)
 
     # -- the exchange
 
-    def exchange(self, bytes head not None, ResponseCore response not None, *,
-                 body=None, bint stream=False, bint headless=False, long long max_body=-1,
-                 double expect_seconds=0.0, bint last=False, stops_at=None, bint strict=False):
+    def exchange(self, bytes head not None, BaseHttpResponse response not None, *,
+                 body=None, bint stream=False, bint is_head_request=False, long long max_body=-1,
+                 double expect_seconds=0.0, bint close_after=False, followup_statuses=None, bint strict=False):
         """Send a request, read the answer into `response`, give the connection back: an awaitable.
 
         `head` may end in a small body; `body` is sent behind it, piece by piece, after waiting up to
         `expect_seconds` for 100 Continue. With `stream` the call returns at the head and `read_piece`
-        gives the rest. `headless`: the answer has no body whatever it says (HEAD). `last`: the
-        request says `Connection: close`, so nothing may follow it (RFC 9112 §9.6). `stops_at`: statuses
+        gives the rest. `is_head_request`: the answer has no body whatever it says (HEAD). `last`: the
+        request says `Connection: close`, so nothing may follow it (RFC 9112 §9.6). `followup_statuses`: statuses
         of answers that need a look at their head first; if there is more of such a one the call returns
-        there, and `read_on` gives the rest. `strict`: refuse what browsers forgive. Raises
+        there, and `read_remaining` gives the rest. `strict`: refuse what browsers forgive. Raises
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
-        self.begin(head, response, headless, max_body, last, stops_at, strict, 0.0)
-        return self.carry_out(body, stream, expect_seconds)
+        self.begin(head, response, is_head_request, max_body, close_after, followup_statuses, strict, 0.0)
+        return self.run(body, stream, expect_seconds)
 
-    async def carry_out(self, body, bint stream, double expect_seconds):
+    async def run(self, body, bint stream, double expect_seconds):
         """The exchange that was begun: what `exchange` gives to be awaited."""
-        cdef Reader reader = self.reader
-        cdef ResponseCore response = self.response
+        cdef ResponseParser parser = self.parser
+        cdef BaseHttpResponse response = self.response
         cdef bytes head = response.sent_head
-        cdef Py_ssize_t taken
-        cdef int found = MORE
-        cdef Waiter heir
+        cdef Py_ssize_t sent_bytes
+        cdef int found = NEED_DATA
+        cdef Waiter next_waiter
         try:
-            reader.expect()
-            if self.place != LENT:
-                raise self.broken(None)
-            taken = self.push(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
-            if taken != PyBytes_GET_SIZE(head):
-                found = await self._push_all(head, taken if taken > 0 else 0)
-                self.seen_at = now()
-            if body is not None and found == MORE:
+            parser.reset()
+            if self.state != IN_USE:
+                raise self.make_error(None)
+            sent_bytes = self.send(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+            if sent_bytes != PyBytes_GET_SIZE(head):
+                found = await self._send_all(head, sent_bytes if sent_bytes > 0 else 0)
+                self.last_activity = now()
+            if body is not None and found == NEED_DATA:
                 if expect_seconds > 0.0:
-                    word = await ignore_after(expect_seconds, self._first_word())
-                    self.waiting_since = 0.0
-                    found = MORE if word is None else word
-                    if found != MORE:
-                        self.cut_short = True
-                if found == MORE:
-                    found = await self._upload(body)
-                self.seen_at = now()
-            self.sending = False
-            if response.clocked:
-                response.wrote = now() if found == MORE else self.seen_at
-                if found == MORE:
-                    response.spoke = 0.0    # so far it was 100 Continue
-            while found == MORE or (found == HEAD and not stream):
-                if found == HEAD and reader.status >= 300 and self.must_stop():
+                    word = await ignore_after(expect_seconds, self._wait_for_continue())
+                    self.blocked_since = 0.0
+                    found = NEED_DATA if word is None else word
+                    if found != NEED_DATA:
+                        self.is_request_incomplete = True
+                if found == NEED_DATA:
+                    found = await self._send_body(body)
+                self.last_activity = now()
+            self.is_sending = False
+            if response.is_timed:
+                response.request_sent = now() if found == NEED_DATA else self.last_activity
+                if found == NEED_DATA:
+                    response.first_byte = 0.0    # so far it was 100 Continue
+            while found == NEED_DATA or (found == HEAD_COMPLETE and not stream):
+                if found == HEAD_COMPLETE and parser.status >= 300 and self.needs_followup():
                     break
-                if found == HEAD and reader.length - reader.got >= DIRECT_FROM:
-                    response.body = await _read_directly(self)
-                    found = END
+                if found == HEAD_COMPLETE and parser.length - parser.body_bytes >= DIRECT_FROM:
+                    response.body = await _read_body_into_buffer(self)
+                    found = MESSAGE_COMPLETE
                     break
-                if found == HEAD and reader.length == CHUNKED and reader.got >= CHUNKS_FROM:
-                    response.body = await _read_chunks(self)
-                    found = END
+                if found == HEAD_COMPLETE and parser.length == CHUNKED and parser.body_bytes >= DIRECT_CHUNKED_FROM:
+                    response.body = await _read_chunked_into_buffer(self)
+                    found = MESSAGE_COMPLETE
                     break
-                if self.layer is None or not self.layer.pending():
-                    self.waiting_since = self.seen_at
+                if self.tls is None or not self.tls.pending():
+                    self.blocked_since = self.last_activity
                     await self.readable
                 found = self.receive()
             response.peer = self.peer
-            if found == END:
+            if found == MESSAGE_COMPLETE:
                 if response.body is None:
-                    response.body = reader.take_body()
-                heir = self.finish()
-                if heir is not None:
-                    await heir.wake
+                    response.body = parser.take_body()
+                next_waiter = self.finish()
+                if next_waiter is not None:
+                    await next_waiter.wake
             else:
-                self.inside = False
+                self.is_active = False
             return response
         except GeneratorExit:
-            self.pool.abandon(self)
+            self.pool.close_nowait(self)
             raise
         except BaseException as error:
-            self.explain(error, response)
-            heir = self.pool.give_back(self, False)
-            if heir is not None:
-                await heir.wake
+            self.add_request_context(error, response)
+            next_waiter = self.pool.release(self, False)
+            if next_waiter is not None:
+                await next_waiter.wake
             raise
 
-    def stream_into(self, ResponseCore response not None):
+    def redirect_to(self, BaseHttpResponse response not None):
         """Let the rest of the answer be told to another response object than the one begun with.
 
         The pool knows its lent connections: through them it must not keep alive what a user drops.
@@ -438,35 +438,35 @@ cdef class Connection:
         With the last bytes the connection goes back to the pool. Errors, cancellation included,
         close it and give its place to the next in line.
         """
-        cdef ResponseCore response = self.response
-        cdef int found = HEAD
-        cdef Waiter heir
-        if self.place != LENT:
-            raise self.broken(None)
-        self.inside = True
-        self.seen_at = now()
+        cdef BaseHttpResponse response = self.response
+        cdef int found = HEAD_COMPLETE
+        cdef Waiter next_waiter
+        if self.state != IN_USE:
+            raise self.make_error(None)
+        self.is_active = True
+        self.last_activity = now()
         try:
-            while found == HEAD and not self.reader.has_piece():
-                if self.layer is None or not self.layer.pending():
-                    self.waiting_since = self.seen_at
+            while found == HEAD_COMPLETE and not self.parser.has_piece():
+                if self.tls is None or not self.tls.pending():
+                    self.blocked_since = self.last_activity
                     await self.readable
                 found = self.receive()
-            if found == HEAD:
-                self.inside = False
-                return self.reader.take_body()
-            piece = self.reader.take_body()
-            heir = self.finish()
-            if heir is not None:
-                await heir.wake
+            if found == HEAD_COMPLETE:
+                self.is_active = False
+                return self.parser.take_body()
+            piece = self.parser.take_body()
+            next_waiter = self.finish()
+            if next_waiter is not None:
+                await next_waiter.wake
             return piece
         except GeneratorExit:
-            self.pool.abandon(self)
+            self.pool.close_nowait(self)
             raise
         except BaseException as error:
-            self.explain(error, response)
-            heir = self.pool.give_back(self, False)
-            if heir is not None:
-                await heir.wake
+            self.add_request_context(error, response)
+            next_waiter = self.pool.release(self, False)
+            if next_waiter is not None:
+                await next_waiter.wake
             raise
 
     def apply_body_limit(self):
@@ -475,121 +475,121 @@ cdef class Connection:
         Raises `ResponseTooLarge` if the body is known to be larger.
         """
         try:
-            self.reader.apply_limit()
+            self.parser.apply_limit()
         except errors.ResponseTooLarge as error:
-            self.explain(error, self.response)
+            self.add_request_context(error, self.response)
             raise
 
-    async def discard(self):
+    async def aclose(self):
         """Leave a streamed body unread: close, and give the place to the next in line.
 
         A task that is reading it gets `StreamConsumed`, and closes it.
         """
-        cdef Waiter heir
-        if self.inside:
-            self.cut_off(READER)
+        cdef Waiter next_waiter
+        if self.is_active:
+            self.abort_exchange(STREAM_CLOSED)
             return
-        heir = self.pool.give_back(self, False)
-        if heir is not None:
-            await heir.wake
+        next_waiter = self.pool.release(self, False)
+        if next_waiter is not None:
+            await next_waiter.wake
 
     async def release(self):
         """Give back a connection over which no exchange was begun."""
-        cdef Waiter heir = self.pool.give_back(self, True)
-        if heir is not None:
-            await heir.wake
+        cdef Waiter next_waiter = self.pool.release(self, True)
+        if next_waiter is not None:
+            await next_waiter.wake
 
-    def abandon(self, ResponseCore response=None):
-        """As `discard`, from code that can't await; the next in line is woken by the keeper.
+    def close_nowait(self, BaseHttpResponse response=None):
+        """As `aclose`, from code that can't await; the next in line is woken by the keeper.
 
         With `response`, only if it is still the one being read: else the connection is another's.
         """
         if response is None or self.response is response:
-            self.pool.abandon(self)
+            self.pool.close_nowait(self)
 
-    cdef void begin(self, bytes head, ResponseCore response, bint headless, long long max_body,
-                    bint last, stops_at, bint strict, double clock) noexcept:
+    cdef void begin(self, bytes head, BaseHttpResponse response, bint is_head_request, long long max_body,
+                    bint close_after, followup_statuses, bint strict, double clock) noexcept:
         """Set everything for an exchange. `clock`: the time, if it was just read, or 0.0."""
         self.response = response
-        self.reader.followup_statuses = stops_at
-        self.reader.headless = headless
-        self.reader.max_body = max_body
-        self.reader.strict = response.strict = strict
-        self.reader.keeps_framing = response.keeps_framing
-        self.last = last
+        self.parser.followup_statuses = followup_statuses
+        self.parser.is_head_request = is_head_request
+        self.parser.max_body = max_body
+        self.parser.strict = response.strict = strict
+        self.parser.keeps_framing = response.keeps_framing
+        self.close_after = close_after
         response.sent_head = head
         response.origin = self.origin.name
-        response.reused = self.exchanges > 0
+        response.reused = self.request_count > 0
         response.body = None
-        response.began = self.seen_at = clock if clock else now()
-        self.answered = self.cut_short = False
-        self.cut_by = NOBODY
-        self.until = 0.0
-        self.sending = self.inside = True
+        response.started = self.last_activity = clock if clock else now()
+        self.has_response_bytes = self.is_request_incomplete = False
+        self.abort_reason = NOT_ABORTED
+        self.deadline = 0.0
+        self.is_sending = self.is_active = True
         self.bytes_out = 0
 
-    cdef void end_within(self, double seconds) noexcept:
+    cdef void set_deadline(self, double elapsed_seconds) noexcept:
         """Let the keeper cut the exchange off that long after its beginning."""
-        self.limit = seconds
-        self.until = self.response.began + seconds
+        self.timeout = elapsed_seconds
+        self.deadline = self.response.started + elapsed_seconds
 
-    cdef bint must_stop(self) except -1:
+    cdef bint needs_followup(self) except -1:
         """Whether this answer needs a look at its head before its body is read (on_the_way.pyx)."""
-        cdef Reader reader = self.reader
-        return reader.followup_statuses is not None and reader.status in reader.followup_statuses
+        cdef ResponseParser parser = self.parser
+        return parser.followup_statuses is not None and parser.status in parser.followup_statuses
 
     cdef Waiter finish(self):
         """The answer is complete: back to the pool, or closed if it can't be reused."""
-        cdef Reader reader = self.reader
-        cdef ResponseCore response = self.response
-        cdef bint reusable = (reader.is_reusable() and not self.cut_short
-                              and self.cut_by == NOBODY and not self.last)
-        self.inside = False
-        response.trailers = reader.trailers()
-        response.ended = self.seen_at
-        self.exchanges += 1
+        cdef ResponseParser parser = self.parser
+        cdef BaseHttpResponse response = self.response
+        cdef bint reusable = (parser.is_reusable() and not self.is_request_incomplete
+                              and self.abort_reason == NOT_ABORTED and not self.close_after)
+        self.is_active = False
+        response.trailers = parser.trailers()
+        response.completed = self.last_activity
+        self.request_count += 1
         self.response = None
-        reader.head = None
-        return self.pool.give_back(self, reusable)
+        parser.head = None
+        return self.pool.release(self, reusable)
 
     # -- what went wrong
 
-    cdef object broken(self, error):
+    cdef object make_error(self, error):
         """The exception for a connection that ended too early, or by an error of the system."""
-        if self.cut_by == SESSION or (self.cut_by == NOBODY and self.place == CLOSED):
+        if self.abort_reason == SESSION_CLOSED or (self.abort_reason == NOT_ABORTED and self.state == CLOSED):
             return errors.SessionClosed("the session was closed while the request was under way")
-        if self.cut_by == READER:
+        if self.abort_reason == STREAM_CLOSED:
             return errors.StreamConsumed("the body was closed while it was being read")
-        if self.cut_by == LIMIT:
-            return errors.TotalTimeout(f"not done within timeout={self.limit:g} s", self.limit)
-        if self.cut_by == SILENCE:
-            if self.sending:
+        if self.abort_reason == TOTAL_TIMEOUT:
+            return errors.TotalTimeout(f"not done within timeout={self.timeout:g} s", self.timeout)
+        if self.abort_reason == IDLE_TIMEOUT:
+            if self.is_sending:
                 return errors.WriteTimeout(
-                    f"the server took no bytes for {self.write_patience:g} s", self.write_patience)
+                    f"the server took no bytes for {self.write_timeout:g} s", self.write_timeout)
             return errors.ReadTimeout(
-                f"the server was silent for {self.patience:g} s", self.patience)
-        seen = self.reader.progress()
+                f"the server was silent for {self.read_timeout:g} s", self.read_timeout)
+        seen = self.parser.progress()
         if error is None:
-            what = "the server closed the connection"
-        elif isinstance(error, OSError) and is_want_of_memory(error.errno):
-            what = f"the system gave up the connection ({error})"
+            describe_request = "the server closed the connection"
+        elif isinstance(error, OSError) and is_enomem(error.errno):
+            describe_request = f"the system gave up the connection ({error})"
         else:
-            what = f"the server broke the connection ({error})"
-        failure = errors.ServerClosedConnectionError(f"{what} {seen}")
-        failure.stale = self.exchanges > 0 and not self.answered
-        failure.unsent = self.bytes_out == 0
+            describe_request = f"the server broke the connection ({error})"
+        failure = errors.ServerClosedConnectionError(f"{describe_request} {seen}")
+        failure.is_stale = self.request_count > 0 and not self.has_response_bytes
+        failure.is_unsent = self.bytes_out == 0
         return failure
 
-    cdef void explain(self, error, ResponseCore response):
+    cdef void add_request_context(self, error, BaseHttpResponse response):
         """Put the request in front of what an error of ours says, and how long it took behind."""
         cdef double elapsed
         if response is not None and isinstance(error, errors.AsksException) and error.args:
-            elapsed = now() - response.began
+            elapsed = now() - response.started
             after = f" [{elapsed:.3f} s after sending]" if elapsed >= 0.001 else ""
-            error.args = (f"{response.what()}: {error.args[0]}{after}", *error.args[1:])
+            error.args = (f"{response.describe_request()}: {error.args[0]}{after}", *error.args[1:])
 
 
-async def wait_either(Handle handle):
+async def wait_readable_or_writable(FileHandle handle):
     """Wait until a socket can be written or read, whichever comes first: two waits in one trap.
 
     That takes a descriptor; without one it is the writing alone that is waited for.

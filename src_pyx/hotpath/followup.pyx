@@ -6,45 +6,45 @@
 # Not here: what leads where, and how much of it is worth reading (asks_fast/_client/drain.py).
 
 
-async def read_on(Connection connection not None, ResponseCore response not None, long long most=-1):
+async def read_remaining(Connection connection not None, BaseHttpResponse response not None, long long max_bytes=-1):
     """Read the body of an answer at whose head the exchange stopped, to its end.
 
-    With `most`, only if it ends within so many bytes, and within `max_body`: else the connection is closed, the response has
+    With `max_bytes`, only if it ends within so many bytes, and within `max_body`: else the connection is closed, the response has
     what came of its body, and never is complete. Raises as `exchange` does; then, and when it is
     cancelled at any point, the connection is closed and its place given to the next in line.
     """
-    cdef Reader reader = connection.reader
-    cdef int found = HEAD
-    cdef Waiter heir
+    cdef ResponseParser parser = connection.parser
+    cdef int found = HEAD_COMPLETE
+    cdef Waiter next_waiter
     try:
-        if connection.place != LENT or connection.response is not response:
-            raise connection.broken(None)
-        connection.inside = True
-        connection.seen_at = now()
-        if most < 0:
-            reader.apply_limit()
-        while found == HEAD and not reader.is_too_large and (most < 0 or (reader.got <= most and reader.length <= most)):
-            if most < 0 and reader.length - reader.got >= DIRECT_FROM:
-                response.body = await _read_directly(connection)
-                found = END
+        if connection.state != IN_USE or connection.response is not response:
+            raise connection.make_error(None)
+        connection.is_active = True
+        connection.last_activity = now()
+        if max_bytes < 0:
+            parser.apply_limit()
+        while found == HEAD_COMPLETE and not parser.is_too_large and (max_bytes < 0 or (parser.body_bytes <= max_bytes and parser.length <= max_bytes)):
+            if max_bytes < 0 and parser.length - parser.body_bytes >= DIRECT_FROM:
+                response.body = await _read_body_into_buffer(connection)
+                found = MESSAGE_COMPLETE
                 break
-            if connection.layer is None or not connection.layer.pending():
-                connection.waiting_since = connection.seen_at
+            if connection.tls is None or not connection.tls.pending():
+                connection.blocked_since = connection.last_activity
                 await connection.readable
             found = connection.receive()
         if response.body is None:
-            response.body = reader.take_body()
-        heir = connection.finish() if found == END else connection.pool.give_back(connection, False)
-        if heir is not None:
-            await heir.wake
+            response.body = parser.take_body()
+        next_waiter = connection.finish() if found == MESSAGE_COMPLETE else connection.pool.release(connection, False)
+        if next_waiter is not None:
+            await next_waiter.wake
     except GeneratorExit:
-        connection.pool.abandon(connection)
+        connection.pool.close_nowait(connection)
         raise
     except BaseException as error:
-        connection.explain(error, response)
+        connection.add_request_context(error, response)
         if response.body is None:
-            response.body = reader.take_body()
-        heir = connection.pool.give_back(connection, False)
-        if heir is not None:
-            await heir.wake
+            response.body = parser.take_body()
+        next_waiter = connection.pool.release(connection, False)
+        if next_waiter is not None:
+            await next_waiter.wake
         raise

@@ -16,7 +16,7 @@ cdef enum:
     COMPLETE = 2        # the message ended here
 
 cdef enum:
-    LOOSE_PIECES = 1024     # pieces of a body kept one by one before small ones are joined
+    JOIN_PIECES_AT = 1024     # pieces of a body kept one by one before small ones are joined
     SMALL_PIECE = 256       # bytes of a piece that costs more to keep than to copy
 
 cdef enum:
@@ -43,14 +43,14 @@ cdef struct Head:
     Py_ssize_t end          # behind its empty line; -1 while that is not there
     int lines               # fields, continuation lines counted too
     long long length        # of Content-Length; UNTIL_CLOSE without one
-    int codings             # Transfer-Encoding fields
+    int transfer_encoding_count             # Transfer-Encoding fields
     bint ambiguous          # equal lengths were given more than once, or one beside chunked
-    double keeps_for        # seconds that the server keeps an idle connection; 0.0: unsaid
-    bint bare               # a line ends in a bare LF
-    bint framing_was_last   # while scanning: the line before decides framing
+    double keep_alive_timeout        # seconds that the server keeps an idle connection; 0.0: unsaid
+    bint has_bare_lf               # a line ends in a bare LF
+    bint last_was_framing   # while scanning: the line before decides framing
 
 
-cdef class Sink:
+cdef class ParserCallbacks:
     """What the parser calls back for every message: nothing but that its head is good.
 
     It never owns the parser that holds it, or the two would keep each other alive.
@@ -66,20 +66,20 @@ cdef class Sink:
 
 
 @cython.final
-cdef class ChunkSink(Sink):
+cdef class ChunkedParserCallbacks(ParserCallbacks):
     """What the parser calls back for a chunked message: also its trailers and its end."""
 
     cdef Limits limits
     cdef list trailers          # name, value, …; None without any
-    cdef Py_ssize_t kept        # bytes of the trailers
+    cdef Py_ssize_t trailer_bytes        # bytes of the trailers
     cdef bint ended
 
     def __cinit__(self, Limits limits not None):
         self.limits = limits
 
-    cdef void expect(self):
+    cdef void reset(self):
         self.trailers = None
-        self.kept = 0
+        self.trailer_bytes = 0
         self.ended = self.accepted = False
 
     def on_header(self, bytes name not None, bytes value not None):
@@ -87,11 +87,11 @@ cdef class ChunkSink(Sink):
             return
         if b"\0" in value or name.endswith(b" "):
             # Both pass the lenient parser, the second behind names that it knows.
-            raise errors.BadHttpResponse(f"bad trailer: {errors.clip(name + b': ' + value)}")
+            raise errors.BadHttpResponse(f"bad trailer: {errors.truncated_repr(name + b': ' + value)}")
         if self.trailers is None:
             self.trailers = []
-        self.kept += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
-        if self.kept > self.limits.head:
+        self.trailer_bytes += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
+        if self.trailer_bytes > self.limits.head:
             raise errors.HeadTooLarge(f"more than {self.limits.head} bytes of trailers")
         self.trailers.append(name)
         self.trailers.append(value)
@@ -102,13 +102,13 @@ cdef class ChunkSink(Sink):
         self.ended = True
 
 
-cdef object new_parser(Sink sink, bint strict):
-    """A parser for that sink. A bare LF is forgiven in heads, never between chunks: see `Reader`."""
-    parser = HttpResponseParser(sink)
-    sink.parser = <PyObject *>parser
+cdef object new_parser(ParserCallbacks callbacks, bint strict):
+    """A parser for that sink. A bare LF is forgiven in heads, never between chunks: see `ResponseParser`."""
+    parser = HttpResponseParser(callbacks)
+    callbacks.parser = <PyObject *>parser
     if not strict:
         parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=type(sink) is Sink,
+            lenient_headers=True, lenient_optional_cr_before_lf=type(callbacks) is ParserCallbacks,
             lenient_spaces_after_chunk_size=True,
         )
     return parser
@@ -128,14 +128,14 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
     cdef const char *line_end
     cdef const char *cr
     head.end = -1
-    head.lines = head.codings = 0
+    head.lines = head.transfer_encoding_count = 0
     head.length = UNTIL_CLOSE
-    head.framing_was_last = head.bare = head.ambiguous = False
-    head.keeps_for = 0.0
+    head.last_was_framing = head.has_bare_lf = head.ambiguous = False
+    head.keep_alive_timeout = 0.0
     line_end = <const char *>memchr(at, 10, <size_t>length)
     while line_end is not NULL:
         if line_end == data or (line_end - 1)[0] != 13:
-            head.bare = True
+            head.has_bare_lf = True
         at = line_end + 1
         if at >= end:
             return 0
@@ -145,7 +145,7 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
             elif at + 1 < end and at[1] == 10:
                 head.end = at + 2 - data
             elif at + 1 < end:
-                raise errors.BadHttpResponse(f"bare CR in the head: {errors.clip(data[:length])}")
+                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(data[:length])}")
             return 0
         line_end = <const char *>memchr(at, 10, <size_t>(end - at))
         if line_end is not NULL:
@@ -153,7 +153,7 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
             cr = <const char *>memchr(at, 13, <size_t>(line_end - at))
             if cr is not NULL and cr != line_end - 1:
                 # Behind an empty value the lenient parser takes it for the end of the line.
-                raise errors.BadHttpResponse(f"bare CR in the head: {errors.clip(at[:line_end - at])}")
+                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(at[:line_end - at])}")
             scan_field(at, line_end, head)
     return 0
 
@@ -164,30 +164,30 @@ cdef int scan_field(const char *at, const char *end, Head *head) except -1:
     if at[0] == 32 or at[0] == 9:
         if head.lines == 1:
             raise errors.BadHttpResponse("white space between the status line and the first field")
-        if head.framing_was_last:
+        if head.last_was_framing:
             raise errors.BadHttpResponse("a framing field that is continued on a second line")
         return 0
-    head.framing_was_last = False
+    head.last_was_framing = False
     if size >= 15 and (at[0] == 67 or at[0] == 99):
-        if named(at, b"content-length", 14) and names_framing(at[14]):
-            head.framing_was_last = True
+        if name_equals(at, b"content-length", 14) and ends_framing_name(at[14]):
+            head.last_was_framing = True
             length = content_length(at + 15, end, head)
             if head.length >= 0:
                 if length != head.length:
                     raise errors.BadHttpResponse(
                         f"two different Content-Length values: {head.length} and {length}")
                 head.ambiguous = True
-            if head.codings:
+            if head.transfer_encoding_count:
                 head.ambiguous = True
             head.length = length
     elif size > 11 and (at[0] == 75 or at[0] == 107) and at[10] == 58:
-        if named(at, b"keep-alive", 10):
-            head.keeps_for = keep_alive_seconds(at + 11, end)
+        if name_equals(at, b"keep-alive", 10):
+            head.keep_alive_timeout = parse_keep_alive(at + 11, end)
     elif size >= 18 and (at[0] == 84 or at[0] == 116):
-        if named(at, b"transfer-encoding", 17) and names_framing(at[17]):
-            head.framing_was_last = True
-            head.codings += 1
-            if head.codings > 1:
+        if name_equals(at, b"transfer-encoding", 17) and ends_framing_name(at[17]):
+            head.last_was_framing = True
+            head.transfer_encoding_count += 1
+            if head.transfer_encoding_count > 1:
                 raise errors.BadHttpResponse("Transfer-Encoding came more than once")
             if head.length >= 0:
                 head.ambiguous = True
@@ -195,15 +195,15 @@ cdef int scan_field(const char *at, const char *end, Head *head) except -1:
     return 0
 
 
-cdef bint names_framing(char behind) except -1:
+cdef bint ends_framing_name(char next_byte) except -1:
     """Whether the name of a framing field ends here. White space before its colon passes the lenient
     parser, which then frames by it: an error, not another field (RFC 9112 §5.1)."""
-    if behind == 32 or behind == 9:
+    if next_byte == 32 or next_byte == 9:
         raise errors.BadHttpResponse("white space before the colon of a framing field")
-    return behind == 58
+    return next_byte == 58
 
 
-cdef double keep_alive_seconds(const char *at, const char *end):
+cdef double parse_keep_alive(const char *at, const char *end):
     """How long the server keeps an idle connection (`timeout=5`), short of the time a request takes
     to get there; 0.0 if it doesn't say, or nothing that makes sense."""
     cdef double seconds
@@ -216,7 +216,7 @@ cdef double keep_alive_seconds(const char *at, const char *end):
     return 0.0
 
 
-cdef bint named(const char *at, const char *name, Py_ssize_t length) noexcept:
+cdef bint name_equals(const char *at, const char *name, Py_ssize_t length) noexcept:
     cdef Py_ssize_t i
     for i in range(length):
         if lower(<unsigned char>at[i]) != <unsigned char>name[i]:
@@ -224,7 +224,7 @@ cdef bint named(const char *at, const char *name, Py_ssize_t length) noexcept:
     return True
 
 
-cdef const char *trimmed(const char *at, const char **end) noexcept:
+cdef const char *strip_ows(const char *at, const char **end) noexcept:
     """A value without the white space, and the CR, around it."""
     cdef char last
     while end[0] > at:
@@ -241,7 +241,7 @@ cdef long long content_length(const char *at, const char *end, Head *head) excep
     """Read 1*DIGIT of at most 18 digits, or a list of equal ones (RFC 9110 §8.6); all else is an error."""
     cdef long long length = 0
     cdef const char *digit
-    at = trimmed(at, &end)
+    at = strip_ows(at, &end)
     digit = at
     while digit < end and digit - at < 18 and 48 <= digit[0] <= 57:
         length = length * 10 + (digit[0] - 48)
@@ -259,7 +259,7 @@ cdef long long equal_lengths(bytes value) except -1:
         lengths = set(map(int, members))
         if len(lengths) == 1:
             return lengths.pop()
-    raise errors.BadHttpResponse(f"Content-Length {errors.clip(value)}")
+    raise errors.BadHttpResponse(f"Content-Length {errors.truncated_repr(value)}")
 
 
 cdef bytes with_one_length(bytes head, long long length):
@@ -273,27 +273,27 @@ cdef bytes with_one_length(bytes head, long long length):
 
 cdef int check_coding(const char *at, const char *end) except -1:
     """`chunked` alone is what we have announced to understand (RFC 9112 §6.1)."""
-    at = trimmed(at, &end)
-    if end - at != 7 or not named(at, b"chunked", 7):
+    at = strip_ows(at, &end)
+    if end - at != 7 or not name_equals(at, b"chunked", 7):
         raise errors.BadHttpResponse(
-            f"Transfer-Encoding {errors.clip(at[:end - at])}: only chunked was to be expected"
+            f"Transfer-Encoding {errors.truncated_repr(at[:end - at])}: only chunked was to be expected"
         )
     return 0
 
 
-cdef int check_start(const char *data, Py_ssize_t length) except -1:
+cdef int check_status_line(const char *data, Py_ssize_t length) except -1:
     """A response starts with `HTTP/1.0 ` or `HTTP/1.1 ` and a digit, to the byte; so far as it came."""
     cdef Py_ssize_t seen = length if length < 7 else 7
     if memcmp(data, b"HTTP/1.", <size_t>seen) != 0:
-        raise errors.BadHttpResponse(f"this is no HTTP/1.x: {errors.clip(data[:min(length, 80)])}")
+        raise errors.BadHttpResponse(f"this is no HTTP/1.x: {errors.truncated_repr(data[:min(length, 80)])}")
     if length > 7 and not (data[7] == 48 or data[7] == 49):
-        raise errors.BadHttpResponse(f"unknown version: {errors.clip(data[:min(length, 80)])}")
+        raise errors.BadHttpResponse(f"unknown version: {errors.truncated_repr(data[:min(length, 80)])}")
     if length > 9 and not (data[8] == 32 and 49 <= data[9] <= 57):
-        raise errors.BadHttpResponse(f"bad status line: {errors.clip(data[:min(length, 80)])}")
+        raise errors.BadHttpResponse(f"bad status line: {errors.truncated_repr(data[:min(length, 80)])}")
     return 0
 
 
-cdef bint keeps_alive(HeaderTable headers, bint http11):
+cdef bint allows_keep_alive(Headers headers, bint http11):
     """RFC 9112 §9.3, from all the Connection fields: where the parser can't judge, or is lenient."""
     cdef bint keep = http11
     for value in headers.find(b"connection"):

@@ -12,7 +12,7 @@ cdef inline unsigned char lower(unsigned char c) noexcept nogil:
     return c + 32 if 65 <= c <= 90 else c
 
 
-cdef bint same_name(bytes field, const char *name, Py_ssize_t length) noexcept:
+cdef bint name_equals_lower(bytes field, const char *name, Py_ssize_t length) noexcept:
     """ASCII case-insensitive equality; `name` is in lower case."""
     cdef const unsigned char *own = <const unsigned char *>PyBytes_AS_STRING(field)
     cdef Py_ssize_t i
@@ -31,7 +31,7 @@ cdef str text_of(bytes value):
         return value.decode("latin-1")
 
 
-cdef list take_apart(bytes head):
+cdef list parse_fields(bytes head):
     """The fields of a head that the parser accepted: name, value, name, value …
 
     Lines may end in a bare LF; a line that starts with white space goes on with the value of the one
@@ -41,19 +41,19 @@ cdef list take_apart(bytes head):
     cdef bytes value
     cdef const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head)
     cdef const char *line = next_line(PyBytes_AS_STRING(head), end)
-    cdef const char *behind
+    cdef const char *after
     cdef const char *stop
     cdef const char *colon
     while line < end:
-        behind = next_line(line, end)
-        stop = behind
+        after = next_line(line, end)
+        stop = after
         if (stop - 1)[0] == b"\n":
             stop -= 1
         while stop > line and (stop - 1)[0] == b"\r":
             stop -= 1
         if line[0] == b" " or line[0] == b"\t":
             if fields:
-                value = stripped(line, stop)
+                value = strip_ows_bytes(line, stop)
                 fields.append((<bytes>fields.pop() + b" " + value).strip(b" "))
         elif stop == line:
             break
@@ -62,8 +62,8 @@ cdef list take_apart(bytes head):
             if colon == NULL:
                 colon = stop
             fields.append(PyBytes_FromStringAndSize(line, colon - line))
-            fields.append(stripped(colon + 1, stop) if colon < stop else b"")
-        line = behind
+            fields.append(strip_ows_bytes(colon + 1, stop) if colon < stop else b"")
+        line = after
     return fields
 
 
@@ -73,7 +73,7 @@ cdef inline const char *next_line(const char *text, const char *end) noexcept:
     return end if found == NULL else found + 1
 
 
-cdef bytes stripped(const char *text, const char *end):
+cdef bytes strip_ows_bytes(const char *text, const char *end):
     """The bytes between, without white space around them."""
     while text < end and (text[0] == b" " or text[0] == b"\t"):
         text += 1
@@ -82,7 +82,7 @@ cdef bytes stripped(const char *text, const char *end):
     return PyBytes_FromStringAndSize(text, end - text)
 
 
-cdef bint may_hold(bytes head, bytes name) noexcept:
+cdef bint may_contain(bytes head, bytes name) noexcept:
     """Whether a line of the head begins with the name (in lower case); else it lacks the field."""
     cdef const char *wanted = PyBytes_AS_STRING(name)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(name), i
@@ -99,7 +99,7 @@ cdef bint may_hold(bytes head, bytes name) noexcept:
 
 
 @cython.final
-cdef class HeaderTable:
+cdef class Headers:
     """The fields of one message: a read-only mapping, case-insensitive in its names.
 
     `table["set-cookie"]` is a list of all of them (KeyError when there are none); any other name
@@ -113,39 +113,39 @@ cdef class HeaderTable:
     def __cinit__(self, list fields=None):
         self.fields = fields
 
-    cdef list parts(self):
+    cdef list get_fields(self):
         if self.fields is None:
-            self.fields = [] if self.head is None else take_apart(self.head)
+            self.fields = [] if self.head is None else parse_fields(self.head)
             self.head = None
         return self.fields
 
     @staticmethod
-    def of(pairs):
+    def from_pairs(pairs):
         """A table from pairs of str or bytes (for tests and recorded answers)."""
         cdef list fields = []
         for name, value in pairs:
             fields.append(name.encode("ascii") if isinstance(name, str) else bytes(name))
             fields.append(value.encode("utf-8") if isinstance(value, str) else bytes(value))
-        return HeaderTable(fields)
+        return Headers(fields)
 
     @property
     def raw(self):
         """The fields as they came: a list of `(name, value)` pairs of bytes."""
-        return list(zip(self.parts()[::2], self.parts()[1::2]))
+        return list(zip(self.get_fields()[::2], self.get_fields()[1::2]))
 
-    cdef bint lacks(self, bytes name) noexcept:
+    cdef bint is_absent(self, bytes name) noexcept:
         """Whether a look at the head is enough to say that the field isn't there."""
-        return self.fields is None and self.head is not None and not may_hold(self.head, name)
+        return self.fields is None and self.head is not None and not may_contain(self.head, name)
 
     cdef list find(self, bytes name):
         cdef list found = []
         cdef list fields
         cdef Py_ssize_t i
-        if self.lacks(name):
+        if self.is_absent(name):
             return found
-        fields = self.parts()
+        fields = self.get_fields()
         for i in range(0, len(fields), 2):
-            if same_name(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
+            if name_equals_lower(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
                 found.append(text_of(<bytes>fields[i + 1]))
         return found
 
@@ -153,11 +153,11 @@ cdef class HeaderTable:
         """The first value of a name given in lower case, as bytes; None without one."""
         cdef list fields
         cdef Py_ssize_t i
-        if self.lacks(name):
+        if self.is_absent(name):
             return None
-        fields = self.parts()
+        fields = self.get_fields()
         for i in range(0, len(fields), 2):
-            if same_name(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
+            if name_equals_lower(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
                 return <bytes>fields[i + 1]
         return None
 
@@ -189,7 +189,7 @@ cdef class HeaderTable:
 
     cdef list names(self):
         cdef dict seen = {}
-        cdef list fields = self.parts()
+        cdef list fields = self.get_fields()
         cdef Py_ssize_t i
         for i in range(0, len(fields), 2):
             name = text_of(<bytes>fields[i])
@@ -203,7 +203,7 @@ cdef class HeaderTable:
         return len(self.names())
 
     def __bool__(self):
-        return len(self.parts()) > 0
+        return len(self.get_fields()) > 0
 
     def keys(self):
         return self.names()
@@ -215,10 +215,10 @@ cdef class HeaderTable:
         return [self[name] for name in self.names()]
 
     def copy(self):
-        return HeaderTable(list(self.parts()))
+        return Headers(list(self.get_fields()))
 
     def __eq__(self, other):
-        if isinstance(other, HeaderTable):
+        if isinstance(other, Headers):
             return [
                 (name.lower(), value) for name, value in self.raw
             ] == [(name.lower(), value) for name, value in other.raw]
@@ -231,10 +231,10 @@ cdef class HeaderTable:
     __hash__ = None
 
     def __reduce__(self):
-        return (HeaderTable, (self.parts(),))
+        return (Headers, (self.get_fields(),))
 
     def __repr__(self):
         return f"<HeaderTable {dict(self.items())!r}>"
 
 
-Mapping.register(HeaderTable)
+Mapping.register(Headers)

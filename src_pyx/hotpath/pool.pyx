@@ -12,10 +12,10 @@
 #         overtaken, by at most LOOKAHEAD times as many as there are connections.
 # Not here: the waiting itself (line.pyx), opening connections, retries, time limits.
 
-cdef double LONGEST_SLEEP = 1.0     # of the keeper, in seconds: it misses no limit that is as long
+cdef double MONITOR_INTERVAL = 1.0     # of the keeper, in seconds: it misses no limit that is as long
 
 cdef enum:
-    LOOKAHEAD = 8       # how often the whole pool may turn over before the first in line gets any place
+    MAX_OVERTAKES_PER_CONNECTION = 8       # how often the whole pool may turn over before the first in line gets any place
 
 
 @cython.final
@@ -25,64 +25,64 @@ cdef class OriginPool:
     cdef readonly object route      # what the connector needs to open one more
     cdef readonly str name          # "http://host:port"
     cdef readonly int open          # connections, and places promised
-    cdef int queued                 # its waiters in the pool's line,
-    cdef Waiter foremost, hindmost  # which know each other
-    cdef Connection top             # the idle one used last; the others below it
-    cdef readonly Line line         # waiting because this origin has its share
+    cdef int waiter_count                 # its waiters in the pool's line,
+    cdef Waiter first_waiter, last_waiter  # which know each other
+    cdef Connection idle_stack             # the idle one used last; the others below it
+    cdef readonly WaitQueue queue         # waiting because this origin has its share
     cdef readonly Pool pool
 
     def __cinit__(self, Pool pool not None, route, str name not None):
         self.pool = pool
         self.route = route
         self.name = name
-        self.line = Line()
+        self.queue = WaitQueue()
 
     def __repr__(self):
-        return f"<OriginPool {self.name!r} {self.open} open, {len(self.line)} waiting>"
+        return f"<OriginPool {self.name!r} {self.open} open, {len(self.queue)} waiting>"
 
 
 @cython.final
 cdef class Pool:
-    """The connections of one session: at most `limit` open at any moment, `share` to one origin."""
+    """The connections of one session: at most `limit` open at any moment, `limit_per_origin` to one origin."""
 
     cdef readonly int limit
-    cdef readonly int share             # most connections to one origin; 0 for no such limit
+    cdef readonly int limit_per_origin             # most connections to one origin; 0 for no such limit
     cdef readonly int open              # connections, and places promised
     cdef readonly bint closed
-    cdef public double idle_seconds     # how long an idle connection is kept; 0.0 for ever
-    cdef public double patience         # seconds of silence granted to a peer; 0.0 for no limit
-    cdef public double write_patience   # seconds granted to a peer that takes no bytes
-    cdef public int most_exchanges      # on one connection; 0 for no limit
-    cdef public double most_seconds     # life of one connection; 0.0 for no limit
-    cdef public object kick             # wakes the keeper; None while there is none
+    cdef public double idle_timeout     # how long an idle connection is kept; 0.0 for ever
+    cdef public double read_timeout         # seconds of silence granted to a peer; 0.0 for no limit
+    cdef public double write_timeout   # seconds granted to a peer that takes no bytes
+    cdef public int max_requests      # on one connection; 0 for no limit
+    cdef public double max_age     # life of one connection; 0.0 for no limit
+    cdef public object wake_monitor             # wakes the keeper; None while there is none
     cdef public object kernel           # where the keeper lives; None while there is none
     cdef public unsigned long thread    # where the keeper lives; 0 while there is none
     cdef readonly Limits limits
-    cdef readonly Line line             # waiting because all places are taken
-    cdef readonly long long made        # connections opened so far
-    cdef readonly long long reuses      # exchanges over a connection that had served before
+    cdef readonly WaitQueue queue             # waiting because all places are taken
+    cdef readonly long long created        # connections opened so far
+    cdef readonly long long reused_count      # exchanges over a connection that had served before
     cdef readonly long long evictions
-    cdef long long arrivals
-    cdef bint owing                     # places came free where nobody could be woken
+    cdef long long arrival_counter
+    cdef bint has_pending_wakeups                     # places came free where nobody could be woken
     cdef double acquired_at             # the time of the last look for a connection, if it was read
-    cdef int lent
+    cdef int in_use
     cdef int idle
     cdef Connection oldest, newest      # the idle, by the time they came to rest
-    cdef Connection last_made           # the open, lent or idle, by the time they were made
-    cdef Scratch scratch
+    cdef Connection newest_open           # the open, lent or idle, by the time they were made
+    cdef ReceiveBuffer receive_buffer
     cdef dict origins
     cdef object __weakref__
 
-    def __cinit__(self, int limit, *, int share=0, Limits limits=None, Py_ssize_t buffer=65536):
+    def __cinit__(self, int limit, *, int limit_per_origin=0, Limits limits=None, Py_ssize_t buffer=65536):
         if limit < 1:
             raise ValueError(f"connections must be at least 1, not {limit}")
-        if share < 0:
-            raise ValueError(f"connections_per_host must not be negative: {share}")
+        if limit_per_origin < 0:
+            raise ValueError(f"connections_per_host must not be negative: {limit_per_origin}")
         self.limit = limit
-        self.share = share
+        self.limit_per_origin = limit_per_origin
         self.limits = limits if limits is not None else Limits()
-        self.line = Line()
-        self.scratch = Scratch(buffer)
+        self.queue = WaitQueue()
+        self.receive_buffer = ReceiveBuffer(buffer)
         self.origins = {}
         pools.add(self)
 
@@ -91,20 +91,20 @@ cdef class Pool:
         found = self.origins.get(route)
         if found is None:
             if len(self.origins) > 2 * self.limit + 256:
-                self.forget_origins()
+                self.prune_origins()
             found = self.origins[route] = OriginPool(self, route, name)
         return found
 
-    cdef void forget_origins(self):
+    cdef void prune_origins(self):
         """Drop origins without connections: a crawl must not keep one for each host it ever met."""
         cdef OriginPool origin
         for route, origin in list(self.origins.items()):
-            if origin.open == 0 and origin.queued == 0 and origin.line.length == 0:
+            if origin.open == 0 and origin.waiter_count == 0 and origin.queue.length == 0:
                 del self.origins[route]
 
     # -- taking
 
-    cpdef Connection take(self, OriginPool origin):
+    cpdef Connection get_idle(self, OriginPool origin):
         """An idle connection to the origin, live and lent from now on; None if there is none."""
         cdef Connection connection
         self.acquired_at = 0.0
@@ -114,26 +114,26 @@ cdef class Pool:
             raise errors.WrongThread(
                 "this session is at work in another thread; make a session for each thread"
             )
-        if self.line.length or origin.line.length:
+        if self.queue.length or origin.queue.length:
             return None
-        while origin.top is not None:
-            connection = origin.top
-            self.rest_no_more(connection)
+        while origin.idle_stack is not None:
+            connection = origin.idle_stack
+            self.remove_idle(connection)
             if connection.idle_deadline and self.acquired_at == 0.0:
                 self.acquired_at = now()
-            if connection.is_fresh(self.acquired_at):
-                self.lend(connection)
-                self.reuses += 1
+            if connection.is_reusable(self.acquired_at):
+                self.mark_in_use(connection)
+                self.reused_count += 1
                 return connection
-            self.vacate(connection)
+            self.close_and_free(connection)
         return None
 
-    cdef bint claim(self, OriginPool origin):
+    cdef bint reserve_slot(self, OriginPool origin):
         """A place for one more connection to the origin, evicting an idle one if it must be."""
-        if self.share and origin.open >= self.share:
-            if origin.top is None:
+        if self.limit_per_origin and origin.open >= self.limit_per_origin:
+            if origin.idle_stack is None:
                 return False
-            self.evict(origin.top)      # of no use to one that needs a fresh connection
+            self.evict(origin.idle_stack)      # of no use to one that needs a fresh connection
         if self.open >= self.limit:
             if self.oldest is None:
                 return False
@@ -144,57 +144,57 @@ cdef class Pool:
         return True
 
     cdef void evict(self, Connection connection):
-        self.rest_no_more(connection)
-        self.vacate(connection)
+        self.remove_idle(connection)
+        self.close_and_free(connection)
 
-    async def turn(self, OriginPool origin not None, pool_timeout=None, bint fresh=False):
+    async def acquire(self, OriginPool origin not None, pool_timeout=None, bint force_new_connection=False):
         """Wait in line for a connection; None means: a place is yours, open one.
 
-        Such a place must be used with `adopt` or returned with `forfeit`. For one origin the line is
+        Such a place must be used with `add_connection` or returned with `cancel_reservation`. For one origin the line is
         first come, first served; another may be preferred for a bounded while. `pool_timeout` in
-        seconds, None for no limit: `PoolTimeout`. `fresh` takes no connection that served before. A
+        seconds, None for no limit: `PoolTimeout`. `force_new_connection` takes no connection that served before. A
         task that is cancelled leaves the line.
         """
         cdef Waiter waiter
         cdef Connection connection
-        if not fresh:
-            connection = self.take(origin)
+        if not force_new_connection:
+            connection = self.get_idle(origin)
             if connection is not None:
                 return connection
         elif self.closed:
             raise errors.SessionClosed("the session is closed")
-        if self.owing:
-            await self.settle()
-        waiter = self.line_up(origin)
+        if self.has_pending_wakeups:
+            await self.wake_pending()
+        waiter = self.enqueue(origin)
         if waiter is None:
             return None
         if pool_timeout is None:
             await waiter
-            return self.turn_of(waiter, fresh)
+            return self.granted_connection(waiter, force_new_connection)
         try:
-            await timeout_after(pool_timeout, waited(waiter))
+            await timeout_after(pool_timeout, wait_for(waiter))
         except TaskTimeout:
             raise errors.PoolTimeout(
                 f"{origin.name}: waited {pool_timeout:g} s in line for one of {self.limit} "
                 "connections; more connections=, or a longer pool_timeout=, would help",
                 pool_timeout,
             ) from None
-        return self.turn_of(waiter, fresh)
+        return self.granted_connection(waiter, force_new_connection)
 
-    cdef Waiter line_up(self, OriginPool origin):
+    cdef Waiter enqueue(self, OriginPool origin):
         """Someone in line, to be awaited; None means: a place is yours already, open a connection."""
         cdef Waiter waiter
-        if self.line.length == 0 and origin.line.length == 0 and self.claim(origin):
+        if self.queue.length == 0 and origin.queue.length == 0 and self.reserve_slot(origin):
             return None
-        self.arrivals += 1
-        waiter = Waiter.__new__(Waiter, origin, self.arrivals)
-        if self.share and origin.open + origin.queued >= self.share:
-            origin.line.join(waiter)
+        self.arrival_counter += 1
+        waiter = Waiter.__new__(Waiter, origin, self.arrival_counter)
+        if self.limit_per_origin and origin.open + origin.waiter_count >= self.limit_per_origin:
+            origin.queue.append(waiter)
         else:
-            self.queue(waiter)
+            self.append_waiter(waiter)
         return waiter
 
-    cdef Connection turn_of(self, Waiter waiter, bint fresh):
+    cdef Connection granted_connection(self, Waiter waiter, bint force_new_connection):
         """The connection that a waiter was given; None: a place is yours, open one."""
         cdef Connection connection = waiter.connection
         self.acquired_at = 0.0
@@ -202,399 +202,399 @@ cdef class Pool:
             # It was handed over unseen: the server may have closed it, or said something, since.
             if connection.idle_deadline:
                 self.acquired_at = now()
-            if fresh or not connection.is_fresh(self.acquired_at):
-                self.lend_no_more(connection)
+            if force_new_connection or not connection.is_reusable(self.acquired_at):
+                self.unmark_in_use(connection)
                 connection.close()
                 return None         # its place is still the waiter's
-            self.reuses += 1
+            self.reused_count += 1
         return connection
 
-    cdef void leave_line(self, Waiter waiter):
+    cdef void leave_queue(self, Waiter waiter):
         """Take a waiter out without its turn; somebody of its origin may move up."""
-        if waiter.line is not None:
-            self.unqueue(waiter)
-            self.move_up(waiter.origin)
+        if waiter.queue is not None:
+            self.remove_waiter(waiter)
+            self.promote_waiters(waiter.origin)
 
-    cdef void queue(self, Waiter waiter):
+    cdef void append_waiter(self, Waiter waiter):
         """Into the pool's line, where any place will do."""
         cdef OriginPool origin = waiter.origin
-        self.line.join(waiter)
-        waiter.elder = origin.hindmost
-        if origin.hindmost is None:
-            origin.foremost = waiter
+        self.queue.append(waiter)
+        waiter.prev_of_origin = origin.last_waiter
+        if origin.last_waiter is None:
+            origin.first_waiter = waiter
         else:
-            origin.hindmost.younger = waiter
-        origin.hindmost = waiter
-        origin.queued += 1
+            origin.last_waiter.next_of_origin = waiter
+        origin.last_waiter = waiter
+        origin.waiter_count += 1
 
-    cdef void unqueue(self, Waiter waiter):
+    cdef void remove_waiter(self, Waiter waiter):
         """Out of the line it stands in, the pool's or that of its origin."""
         cdef OriginPool origin = waiter.origin
-        cdef bint anywhere = waiter.line is self.line
-        waiter.line.leave(waiter)
+        cdef bint anywhere = waiter.queue is self.queue
+        waiter.queue.remove(waiter)
         if not anywhere:
             return
-        if waiter.elder is None:
-            origin.foremost = waiter.younger
+        if waiter.prev_of_origin is None:
+            origin.first_waiter = waiter.next_of_origin
         else:
-            waiter.elder.younger = waiter.younger
-        if waiter.younger is None:
-            origin.hindmost = waiter.elder
+            waiter.prev_of_origin.next_of_origin = waiter.next_of_origin
+        if waiter.next_of_origin is None:
+            origin.last_waiter = waiter.prev_of_origin
         else:
-            waiter.younger.elder = waiter.elder
-        waiter.elder = waiter.younger = None
-        origin.queued -= 1
+            waiter.next_of_origin.prev_of_origin = waiter.prev_of_origin
+        waiter.prev_of_origin = waiter.next_of_origin = None
+        origin.waiter_count -= 1
 
-    cdef void move_up(self, OriginPool origin):
+    cdef void promote_waiters(self, OriginPool origin):
         """Who waited for the share of an origin that has room again now waits for any place."""
         cdef Waiter waiter
-        while origin.line.first is not None and origin.open + origin.queued < self.share:
-            waiter = origin.line.first
-            origin.line.leave(waiter)
-            self.queue(waiter)
+        while origin.queue.first is not None and origin.open + origin.waiter_count < self.limit_per_origin:
+            waiter = origin.queue.first
+            origin.queue.remove(waiter)
+            self.append_waiter(waiter)
 
-    cdef void pass_on_later(self, Waiter waiter):
+    cdef void release_grant_nowait(self, Waiter waiter):
         """Hand on what a waiter was given, from where nothing can be awaited."""
         if waiter.connection is not None:
-            self.abandon(waiter.connection)
+            self.close_nowait(waiter.connection)
         else:
-            self.disclaim(waiter.origin)
+            self.cancel_reservation_nowait(waiter.origin)
 
-    def adopt(self, OriginPool origin not None, sock not None, peer=None):
+    def add_connection(self, OriginPool origin not None, sock not None, peer=None):
         """Make a connection, lent to the caller, of a connected socket; the place was claimed before."""
         cdef Connection connection = Connection(self, origin, sock)
         connection.peer = peer
-        if self.most_seconds:
-            connection.expires = connection.born + self.most_seconds
-        self.made += 1
-        connection.made_before = self.last_made
-        if self.last_made is not None:
-            self.last_made.made_after = connection
-        self.last_made = connection
-        self.lend(connection)
+        if self.max_age:
+            connection.expires_at = connection.created_at + self.max_age
+        self.created += 1
+        connection.open_prev = self.newest_open
+        if self.newest_open is not None:
+            self.newest_open.open_next = connection
+        self.newest_open = connection
+        self.mark_in_use(connection)
         return connection
 
-    async def furnish(self, OriginPool origin not None, opener, Turn turn=None):
-        """A connection for a place that was claimed, over the socket that `opener` gives.
+    async def connect(self, OriginPool origin not None, connect_socket, Exchange exchange=None):
+        """A connection for a place that was claimed, over the socket that `connect_socket` gives.
 
-        `opener(origin)` is awaited for `(socket, peer)`. If that fails or is cancelled,
+        `connect_socket(origin)` is awaited for `(socket, peer)`. If that fails or is cancelled,
         the next in line gets the place. No signal is handled between the socket's coming and its
-        adoption, so Ctrl-C at any moment leaves no place taken. `turn` is told that it is in use.
+        adoption, so Ctrl-C at any moment leaves no place taken. `exchange` is told that it is in use.
         """
-        cdef Waiter heir
+        cdef Waiter next_waiter
         try:
-            if turn is not None:
-                turn.unused = False
-            sock, peer = await opener(origin)
-            return self.adopt(origin, sock, peer)
+            if exchange is not None:
+                exchange.owns_slot = False
+            sock, peer = await connect_socket(origin)
+            return self.add_connection(origin, sock, peer)
         except GeneratorExit:
-            self.disclaim(origin)
+            self.cancel_reservation_nowait(origin)
             raise
         except BaseException:
-            heir = self.free_place(origin)
-            if heir is not None:
-                await heir.wake
+            next_waiter = self.release_slot(origin)
+            if next_waiter is not None:
+                await next_waiter.wake
             raise
 
-    cdef void strike_off(self, Connection connection):
+    cdef void unlink(self, Connection connection):
         """A connection is open no more."""
-        if connection.made_after is not None:
-            connection.made_after.made_before = connection.made_before
-        elif self.last_made is connection:
-            self.last_made = connection.made_before
-        if connection.made_before is not None:
-            connection.made_before.made_after = connection.made_after
-        connection.made_before = connection.made_after = None
+        if connection.open_next is not None:
+            connection.open_next.open_prev = connection.open_prev
+        elif self.newest_open is connection:
+            self.newest_open = connection.open_prev
+        if connection.open_prev is not None:
+            connection.open_prev.open_next = connection.open_next
+        connection.open_prev = connection.open_next = None
 
-    async def forfeit(self, OriginPool origin not None):
+    async def cancel_reservation(self, OriginPool origin not None):
         """Return a place that could not be used; the next in line gets it."""
-        cdef Waiter heir = self.free_place(origin)
-        if heir is not None:
-            await heir.wake
+        cdef Waiter next_waiter = self.release_slot(origin)
+        if next_waiter is not None:
+            await next_waiter.wake
 
-    def disclaim(self, OriginPool origin not None):
-        """As `forfeit`, from where nothing can be awaited; the keeper wakes who is next."""
+    def cancel_reservation_nowait(self, OriginPool origin not None):
+        """As `cancel_reservation`, from where nothing can be awaited; the keeper wakes who is next."""
         self.open -= 1
         origin.open -= 1
-        self.owe(origin)
+        self.defer_wakeup(origin)
 
     # -- giving back
 
-    cdef void lend(self, Connection connection):
-        connection.place = LENT
-        connection.waiting_since = 0.0
-        connection.patience = self.patience
-        connection.write_patience = self.write_patience
-        self.lent += 1
+    cdef void mark_in_use(self, Connection connection):
+        connection.state = IN_USE
+        connection.blocked_since = 0.0
+        connection.read_timeout = self.read_timeout
+        connection.write_timeout = self.write_timeout
+        self.in_use += 1
 
-    cdef void lend_no_more(self, Connection connection):
-        connection.waiting_since = 0.0
-        self.lent -= 1
+    cdef void unmark_in_use(self, Connection connection):
+        connection.blocked_since = 0.0
+        self.in_use -= 1
 
-    cdef Waiter give_back(self, Connection connection, bint reusable):
+    cdef Waiter release(self, Connection connection, bint reusable):
         """End a loan. Returns the waiter whose turn it is now, for the caller to wake by a trap."""
-        cdef Waiter heir
+        cdef Waiter next_waiter
         cdef OriginPool origin = connection.origin
-        if connection.place != LENT:
+        if connection.state != IN_USE:
             return None
-        self.lend_no_more(connection)
+        self.unmark_in_use(connection)
         if reusable and self.closed:
             reusable = False
-        if reusable and self.most_exchanges and connection.exchanges >= self.most_exchanges:
+        if reusable and self.max_requests and connection.request_count >= self.max_requests:
             reusable = False
         if not reusable:
             connection.close()
-            return self.free_place(origin)
+            return self.release_slot(origin)
         self.set_idle_deadline(connection)
-        heir = self.next_in_line(origin, LOOKAHEAD * self.limit)
-        if heir is None:
-            self.rest(connection)
+        next_waiter = self.next_waiter_for(origin, MAX_OVERTAKES_PER_CONNECTION * self.limit)
+        if next_waiter is None:
+            self.add_idle(connection)
             return None
-        if heir.origin is origin:
-            self.lend(connection)
-            heir.connection = connection
-            return self.serve(heir)
+        if next_waiter.origin is origin:
+            self.mark_in_use(connection)
+            next_waiter.connection = connection
+            return self.grant(next_waiter)
         connection.close()
         origin.open -= 1
-        heir.origin.open += 1
-        self.serve(heir)
-        self.move_up(origin)
-        return heir
+        next_waiter.origin.open += 1
+        self.grant(next_waiter)
+        self.promote_waiters(origin)
+        return next_waiter
 
-    cdef Waiter free_place(self, OriginPool origin):
+    cdef Waiter release_slot(self, OriginPool origin):
         """A place came free. Returns the waiter that gets it, for the caller to wake by a trap."""
-        cdef Waiter heir
+        cdef Waiter next_waiter
         self.open -= 1
         origin.open -= 1
-        heir = self.next_in_line(origin, 0)
-        if heir is None:
-            if self.closed and self.open == 0 and self.kick is not None:
-                self.kick()         # the keeper has nothing more to look after
+        next_waiter = self.next_waiter_for(origin, 0)
+        if next_waiter is None:
+            if self.closed and self.open == 0 and self.wake_monitor is not None:
+                self.wake_monitor()         # the keeper has nothing more to look after
             return None
         self.open += 1
-        heir.origin.open += 1
-        self.serve(heir)
-        self.move_up(origin)
-        return heir
+        next_waiter.origin.open += 1
+        self.grant(next_waiter)
+        self.promote_waiters(origin)
+        return next_waiter
 
-    cdef Waiter serve(self, Waiter heir):
-        self.unqueue(heir)
-        heir.served = True
-        return heir
+    cdef Waiter grant(self, Waiter next_waiter):
+        self.remove_waiter(next_waiter)
+        next_waiter.is_granted = True
+        return next_waiter
 
-    cdef Waiter next_in_line(self, OriginPool origin, long long lookahead):
+    cdef Waiter next_waiter_for(self, OriginPool origin, long long max_overtakes):
         """Who gets what `origin` gives up: the first in line, or the first for the origin itself.
 
-        That one goes before who came up to `lookahead` arrivals earlier for another origin. An origin
+        That one goes before who came up to `max_overtakes` arrivals earlier for another origin. An origin
         never has more connections and waiters in the pool's line than its share: who stands there
         can use any place.
         """
-        cdef Waiter first = self.line.first, own = origin.line.first
-        if own is None or (origin.foremost is not None and origin.foremost.number < own.number):
-            own = origin.foremost if lookahead else own
-        if own is None or (first is not None and first.number + lookahead < own.number):
+        cdef Waiter first = self.queue.first, own = origin.queue.first
+        if own is None or (origin.first_waiter is not None and origin.first_waiter.arrival < own.arrival):
+            own = origin.first_waiter if max_overtakes else own
+        if own is None or (first is not None and first.arrival + max_overtakes < own.arrival):
             return first
         return own
 
-    def abandon(self, Connection connection not None):
+    def close_nowait(self, Connection connection not None):
         """End a loan from where nothing can be awaited: close; the keeper wakes who is next."""
-        if connection.place != LENT:
+        if connection.state != IN_USE:
             return
-        self.lend_no_more(connection)
-        self.vacate(connection)
-        self.owe(connection.origin)
+        self.unmark_in_use(connection)
+        self.close_and_free(connection)
+        self.defer_wakeup(connection.origin)
 
-    cdef void owe(self, OriginPool origin):
+    cdef void defer_wakeup(self, OriginPool origin):
         """A place came free where nobody can be woken: the keeper, or the next in line, sees to it."""
-        self.move_up(origin)
-        if self.line.length:
-            self.owing = True
-            if self.kick is not None:
-                self.kick()
+        self.promote_waiters(origin)
+        if self.queue.length:
+            self.has_pending_wakeups = True
+            if self.wake_monitor is not None:
+                self.wake_monitor()
 
-    cdef void vacate(self, Connection connection):
+    cdef void close_and_free(self, Connection connection):
         connection.close()
         self.open -= 1
         connection.origin.open -= 1
 
-    async def settle(self):
+    async def wake_pending(self):
         """Wake those who wait for places that came free where nobody could be woken."""
-        cdef Waiter heir
-        self.owing = False
-        while self.line.length:
-            heir = self.line.first
-            if not self.claim(heir.origin):
+        cdef Waiter next_waiter
+        self.has_pending_wakeups = False
+        while self.queue.length:
+            next_waiter = self.queue.first
+            if not self.reserve_slot(next_waiter.origin):
                 return
-            await self.serve(heir).wake
+            await self.grant(next_waiter).wake
 
     # -- the idle
 
     cdef void set_idle_deadline(self, Connection connection) noexcept:
         """The first of the limits of a connection that has just been used: age, idle time, hint."""
-        cdef double deadline = connection.expires
-        cdef double idle = self.idle_seconds
-        cdef double hint = connection.reader.keeps_for
+        cdef double deadline = connection.expires_at
+        cdef double idle = self.idle_timeout
+        cdef double hint = connection.parser.keep_alive_timeout
         if hint and (idle == 0.0 or hint < idle):
             idle = hint
-        if idle and (deadline == 0.0 or connection.seen_at + idle < deadline):
-            deadline = connection.seen_at + idle
+        if idle and (deadline == 0.0 or connection.last_activity + idle < deadline):
+            deadline = connection.last_activity + idle
         connection.idle_deadline = deadline
 
-    cdef void rest(self, Connection connection):
+    cdef void add_idle(self, Connection connection):
         cdef OriginPool origin = connection.origin
-        connection.place = IDLE
-        connection.below = origin.top
-        connection.above = None
-        if origin.top is not None:
-            origin.top.above = connection
-        origin.top = connection
-        connection.before = self.newest
-        connection.after = None
+        connection.state = IDLE
+        connection.stack_next = origin.idle_stack
+        connection.stack_prev = None
+        if origin.idle_stack is not None:
+            origin.idle_stack.stack_prev = connection
+        origin.idle_stack = connection
+        connection.idle_prev = self.newest
+        connection.idle_next = None
         if self.newest is None:
             self.oldest = connection
         else:
-            self.newest.after = connection
+            self.newest.idle_next = connection
         self.newest = connection
         self.idle += 1
 
-    cdef void rest_no_more(self, Connection connection):
-        if connection.above is None:
-            connection.origin.top = connection.below
+    cdef void remove_idle(self, Connection connection):
+        if connection.stack_prev is None:
+            connection.origin.idle_stack = connection.stack_next
         else:
-            connection.above.below = connection.below
-        if connection.below is not None:
-            connection.below.above = connection.above
-        connection.above = connection.below = None
-        if connection.before is None:
-            self.oldest = connection.after
+            connection.stack_prev.stack_next = connection.stack_next
+        if connection.stack_next is not None:
+            connection.stack_next.stack_prev = connection.stack_prev
+        connection.stack_prev = connection.stack_next = None
+        if connection.idle_prev is None:
+            self.oldest = connection.idle_next
         else:
-            connection.before.after = connection.after
-        if connection.after is None:
-            self.newest = connection.before
+            connection.idle_prev.idle_next = connection.idle_next
+        if connection.idle_next is None:
+            self.newest = connection.idle_prev
         else:
-            connection.after.before = connection.before
-        connection.before = connection.after = None
+            connection.idle_next.idle_prev = connection.idle_prev
+        connection.idle_prev = connection.idle_next = None
         self.idle -= 1
 
     # -- the keeper's rounds
 
-    def make_rounds(self):
+    def check_deadlines(self):
         """Close what rested too long, cut off who is silent too long or past the end of its time.
 
         Returns the seconds until the next round is due, or None when there is nothing to watch.
         """
-        cdef double clock = now(), due, granted, soonest = 0.0
-        cdef Connection connection = self.oldest, following
+        cdef double clock = now(), deadline, timeout, next_deadline = 0.0
+        cdef Connection connection = self.oldest, next_connection
         while connection is not None:
-            following = connection.after
-            due = connection.idle_deadline
-            if due and due <= clock:
+            next_connection = connection.idle_next
+            deadline = connection.idle_deadline
+            if deadline and deadline <= clock:
                 self.evict(connection)
-            elif due and (soonest == 0.0 or due < soonest):
-                soonest = due
-            connection = following
-        connection = self.last_made
+            elif deadline and (next_deadline == 0.0 or deadline < next_deadline):
+                next_deadline = deadline
+            connection = next_connection
+        connection = self.newest_open
         while connection is not None:
-            granted = connection.write_patience if connection.sending else connection.patience
-            granted = granted if connection.place == LENT else 0.0
-            due = clock + granted
-            if granted and connection.waiting_since:
-                if connection.wakes_at > 1:
-                    connection.listen(clock)
-                due = connection.waiting_since + granted
-                if due <= clock:
-                    connection.cut_off(SILENCE)
-            if granted and (soonest == 0.0 or due < soonest):
-                soonest = due
-            if connection.until and connection.inside:
-                if connection.until <= clock:
-                    connection.cut_off(LIMIT)
-                elif soonest == 0.0 or connection.until < soonest:
-                    soonest = connection.until
-            connection = connection.made_before
-        if soonest == 0.0:
-            return None if self.open == 0 else LONGEST_SLEEP
-        return min(max(soonest - clock, 0.001), LONGEST_SLEEP)
+            timeout = connection.write_timeout if connection.is_sending else connection.read_timeout
+            timeout = timeout if connection.state == IN_USE else 0.0
+            deadline = clock + timeout
+            if timeout and connection.blocked_since:
+                if connection.low_watermark > 1:
+                    connection.check_partial_data(clock)
+                deadline = connection.blocked_since + timeout
+                if deadline <= clock:
+                    connection.abort_exchange(IDLE_TIMEOUT)
+            if timeout and (next_deadline == 0.0 or deadline < next_deadline):
+                next_deadline = deadline
+            if connection.deadline and connection.is_active:
+                if connection.deadline <= clock:
+                    connection.abort_exchange(TOTAL_TIMEOUT)
+                elif next_deadline == 0.0 or connection.deadline < next_deadline:
+                    next_deadline = connection.deadline
+            connection = connection.open_prev
+        if next_deadline == 0.0:
+            return None if self.open == 0 else MONITOR_INTERVAL
+        return min(max(next_deadline - clock, 0.001), MONITOR_INTERVAL)
 
     def close(self):
         """Close the idle, wake the working to their end, refuse the waiting; safe to call again.
 
         Returns the waiters that the caller must wake, each by `await waiter.wake`.
         """
-        cdef Connection connection, following
-        cdef list refused = []
+        cdef Connection connection, next_connection
+        cdef list rejected = []
         self.closed = True
         while self.oldest is not None:
             self.evict(self.oldest)
-        connection = self.last_made
+        connection = self.newest_open
         while connection is not None:
-            following = connection.made_before
-            connection.cut_off(SESSION)
-            if not connection.inside:
-                self.lend_no_more(connection)
-                self.vacate(connection)
-            connection = following
-        self.refuse(self.line, refused)
+            next_connection = connection.open_prev
+            connection.abort_exchange(SESSION_CLOSED)
+            if not connection.is_active:
+                self.unmark_in_use(connection)
+                self.close_and_free(connection)
+            connection = next_connection
+        self.reject_waiters(self.queue, rejected)
         for origin in self.origins.values():
-            self.refuse((<OriginPool>origin).line, refused)
-        return refused
+            self.reject_waiters((<OriginPool>origin).queue, rejected)
+        return rejected
 
-    cdef void refuse(self, Line line, list refused):
+    cdef void reject_waiters(self, WaitQueue queue, list rejected):
         cdef Waiter waiter
-        while line.first is not None:
-            waiter = line.first
-            self.unqueue(waiter)
-            waiter.refused = True
-            refused.append(waiter)
+        while queue.first is not None:
+            waiter = queue.first
+            self.remove_waiter(waiter)
+            waiter.is_rejected = True
+            rejected.append(waiter)
 
-    cdef void forget_all(self):
+    cdef void reset_after_fork(self):
         """In a forked child: all that was open or waited belongs to the parent; begin anew.
 
         Only this process's copies of the descriptors are closed: the parent notices nothing.
         """
         cdef OriginPool origin
         cdef Connection connection
-        while self.last_made is not None:
-            connection = self.last_made
-            if connection.place == IDLE:
-                self.rest_no_more(connection)
+        while self.newest_open is not None:
+            connection = self.newest_open
+            if connection.state == IDLE:
+                self.remove_idle(connection)
             else:
-                self.lend_no_more(connection)
-            connection.disown()
+                self.unmark_in_use(connection)
+            connection.detach()
         for one in self.origins.values():
             origin = one
-            origin.open = origin.queued = 0
-            origin.foremost = origin.hindmost = None
-            origin.line = Line()
-        self.line = Line()
+            origin.open = origin.waiter_count = 0
+            origin.first_waiter = origin.last_waiter = None
+            origin.queue = WaitQueue()
+        self.queue = WaitQueue()
         self.open = 0
-        self.owing = False
-        self.kick = None
+        self.has_pending_wakeups = False
+        self.wake_monitor = None
         self.thread = 0
 
     def stats(self):
         """Counts of this moment and totals so far, as a dict."""
-        waiting = self.line.length + sum(len(origin.line) for origin in self.origins.values())
+        waiting = self.queue.length + sum(len(origin.queue) for origin in self.origins.values())
         return {
-            "open": self.open, "lent": self.lent, "idle": self.idle, "waiting": waiting,
-            "opening": self.open - self.lent - self.idle,
-            "made": self.made, "reused": self.reuses, "evicted": self.evictions,
+            "open": self.open, "in_use": self.in_use, "idle": self.idle, "waiting": waiting,
+            "opening": self.open - self.in_use - self.idle,
+            "created": self.created, "reused": self.reused_count, "evicted": self.evictions,
             "limit": self.limit,
         }
 
     def __repr__(self):
-        return (f"<Pool {self.open} of {self.limit} open: {self.lent} lent, {self.idle} idle; "
-                f"{self.line.length} waiting{', closed' if self.closed else ''}>")
+        return (f"<Pool {self.open} of {self.limit} open: {self.in_use} in use, {self.idle} idle; "
+                f"{self.queue.length} waiting{', closed' if self.closed else ''}>")
 
 
 pools = WeakSet()       # all of this process: who forks must forget what is the parent's
 
 
 def _after_fork():
-    global generation
-    generation += 1
+    global fork_generation
+    fork_generation += 1
     for pool in pools:
-        (<Pool>pool).forget_all()
+        (<Pool>pool).reset_after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -5,7 +5,7 @@
 #         encoding, so that no encoding can smuggle CR, LF or NUL past the check.
 
 cdef enum:
-    LONGEST_PLAIN = 8192            # characters of a path that needs no second look
+    MAX_PLAIN_PATH = 8192            # characters of a path that needs no second look
 
 cdef unsigned char[256] TOKEN       # RFC 9110 §5.6.2
 cdef unsigned char[256] PLAIN_PATH  # may stand in a path or query as it is, and means only itself
@@ -53,23 +53,23 @@ cdef bint is_target(bytes text) noexcept:
     return PyBytes_GET_SIZE(text) > 0
 
 
-cdef bytes bytes_of(object text, str what):
+cdef bytes to_bytes(object text, str name):
     if isinstance(text, bytes):
         return <bytes>text
     if isinstance(text, str):
         try:
             return (<str>text).encode("utf-8")
         except UnicodeEncodeError as error:
-            raise errors.InvalidHeader(f"{what} can't be encoded: {error.reason}") from None
+            raise errors.InvalidHeader(f"{name} can't be encoded: {error.reason}") from None
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         return str(text).encode("ascii")
     # What it is, but not what it holds: a field's value may be a secret.
-    raise errors.InvalidHeader(f"{what} must be str or bytes, not {type(text).__name__}")
+    raise errors.InvalidHeader(f"{name} must be str or bytes, not {type(text).__name__}")
 
 
 def check_method(method not None):
     """The method in the bytes it is sent in; `InvalidHeader` unless it is a token (RFC 9110 §9.1)."""
-    cdef bytes text = bytes_of(method, "method")
+    cdef bytes text = to_bytes(method, "method")
     if not is_token(text):
         raise errors.InvalidHeader(
             f"{method!r} is no HTTP method: only letters, digits and !#$%&'*+-.^_`|~ may stand in one"
@@ -77,7 +77,7 @@ def check_method(method not None):
     return text
 
 
-def render_fields(pairs not None):
+def encode_headers(pairs not None):
     """Field lines for the wire from pairs of names and values (str, bytes or numbers).
 
     Raises `InvalidHeader`, naming the field, when a name is no token or a value holds CR, LF, NUL or
@@ -86,10 +86,10 @@ def render_fields(pairs not None):
     cdef list lines = []
     cdef bytes name, value
     for given_name, given_value in pairs:
-        name = bytes_of(given_name, "field name")
+        name = to_bytes(given_name, "field name")
         if not is_token(name):
-            raise errors.InvalidHeader(f"{errors.clip(name)} is no field name (RFC 9110 §5.1)")
-        value = bytes_of(given_value, f"value of field {name.decode('ascii')!r}").strip(b" \t")
+            raise errors.InvalidHeader(f"{errors.truncated_repr(name)} is no field name (RFC 9110 §5.1)")
+        value = to_bytes(given_value, f"value of field {name.decode('ascii')!r}").strip(b" \t")
         if not is_field_value(value):
             raise errors.InvalidHeader(
                 f"the value of field {name.decode('ascii')!r} holds CR, LF, NUL or another control "
@@ -102,14 +102,14 @@ def render_fields(pairs not None):
     return b"".join(lines)
 
 
-def render_head(bytes method not None, bytes target not None, bytes fields not None):
+def encode_head(bytes method not None, bytes target not None, bytes fields not None):
     """The whole head: request line, rendered field lines, empty line (RFC 9112 §3)."""
     if not is_target(target):
-        raise errors.InvalidURL(f"{errors.clip(target)} can't stand in a request line")
+        raise errors.InvalidURL(f"{errors.truncated_repr(target)} can't stand in a request line")
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, fields)
 
 
-cdef bint extends_plainly(str path) noexcept:
+cdef bint is_plain_path(str path) noexcept:
     """Whether a path can be put behind another byte for byte: nothing to quote, no dot segments.
 
     The long way, which knows how long a target may be, is for those that are not short.
@@ -121,7 +121,7 @@ cdef bint extends_plainly(str path) noexcept:
         return False
     c = <const unsigned char *>PyUnicode_DATA(path)
     n = PyUnicode_GET_LENGTH(path)
-    if n > LONGEST_PLAIN:
+    if n > MAX_PLAIN_PATH:
         return False
     for i in range(n):
         if PLAIN_PATH[c[i]]:

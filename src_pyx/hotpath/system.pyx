@@ -84,9 +84,9 @@ cdef extern from *:
     # Whether a connection is neither broken nor closed by its peer for good.
     bint is_up "asks_is_up"(int fd) noexcept nogil
     # The same, after giving way to others up to `looks` times while it is less than `enough`.
-    int linger "asks_linger"(int fd, int enough, int looks) noexcept nogil
+    int spin_for_data "asks_linger"(int fd, int enough, int looks) noexcept nogil
     # Report the socket as readable from so many bytes on, or at its end; -1 if that can't be had.
-    int wake_at_bytes "asks_wake_at"(int fd, int bytes) noexcept nogil
+    int set_rcvlowat "asks_wake_at"(int fd, int bytes) noexcept nogil
 
 cdef extern from "Python.h":
     # As raw pointers: a bytes object is filled before anybody sees it.
@@ -98,7 +98,7 @@ cdef extern from "Python.h":
 
 # Sends and receives of at least this many bytes let other threads run meanwhile.
 cdef enum:
-    MANY_BYTES = 32768
+    RELEASE_GIL_FROM = 32768
 
 cdef inline double now() noexcept nogil:
     """Seconds of the monotonic clock: never goes back, is not the time of day."""
@@ -109,60 +109,60 @@ cdef inline double now() noexcept nogil:
 
 cdef inline Py_ssize_t send_bytes(int fd, const char *data, Py_ssize_t length) noexcept:
     """How many bytes the socket took; -1 with errno set otherwise (EINTR was tried again)."""
-    cdef Py_ssize_t taken
+    cdef Py_ssize_t sent
     while True:
-        if length >= MANY_BYTES:
+        if length >= RELEASE_GIL_FROM:
             with nogil:
-                taken = c_send(fd, data, <size_t>length, MSG_NOSIGNAL)
+                sent = c_send(fd, data, <size_t>length, MSG_NOSIGNAL)
         else:
-            taken = c_send(fd, data, <size_t>length, MSG_NOSIGNAL)
-        if taken >= 0 or errno != EINTR:
-            return taken
+            sent = c_send(fd, data, <size_t>length, MSG_NOSIGNAL)
+        if sent >= 0 or errno != EINTR:
+            return sent
 
 
-cdef inline Py_ssize_t receive_bytes(int fd, char *data, Py_ssize_t room, bint many) noexcept:
+cdef inline Py_ssize_t recv_bytes(int fd, char *data, Py_ssize_t capacity, bint release_gil) noexcept:
     """How many bytes came, 0 at the end of input; -1 with errno set otherwise."""
-    cdef Py_ssize_t came
+    cdef Py_ssize_t received
     while True:
-        if many:
+        if release_gil:
             with nogil:
-                came = c_recv(fd, data, <size_t>room, 0)
+                received = c_recv(fd, data, <size_t>capacity, 0)
         else:
-            came = c_recv(fd, data, <size_t>room, 0)
-        if came >= 0 or errno != EINTR:
-            return came
+            received = c_recv(fd, data, <size_t>capacity, 0)
+        if received >= 0 or errno != EINTR:
+            return received
 
 
-cdef inline bint is_silent(int fd) noexcept:
+cdef inline bint is_open_without_data(int fd) noexcept:
     """Whether an idle socket is still open and has said nothing: only such a one may be reused."""
     cdef char byte
-    cdef Py_ssize_t came
+    cdef Py_ssize_t received
     while True:
-        came = c_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
-        if came >= 0:
+        received = c_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
+        if received >= 0:
             return False
         if errno != EINTR:
             return errno == EAGAIN
 
 
 @cython.final
-cdef class Scratch:
+cdef class ReceiveBuffer:
     """The buffer that every connection of a pool receives into, shown to the parser piece by piece.
 
     Between a receive and the end of its parsing there is no await, so one buffer serves them all.
     As a buffer object it is the window (`start`, `length`) of itself, without a copy or a slice.
     """
 
-    cdef char *data             # owned; `room` bytes
-    cdef Py_ssize_t room
+    cdef char *data             # owned; `capacity` bytes
+    cdef Py_ssize_t capacity
     cdef char *start            # the window: inside `data`, or bytes that the caller keeps alive
     cdef Py_ssize_t length
 
-    def __cinit__(self, Py_ssize_t room):
-        self.data = <char *>PyMem_RawMalloc(<size_t>room)
+    def __cinit__(self, Py_ssize_t capacity):
+        self.data = <char *>PyMem_RawMalloc(<size_t>capacity)
         if self.data is NULL:
             raise MemoryError()
-        self.room = room
+        self.capacity = capacity
         self.start = self.data
         self.length = 0
 
@@ -174,8 +174,8 @@ cdef class Scratch:
 
     cdef object writable(self):
         """All of it as a writable memoryview, for a TLS layer to decrypt into."""
-        return PyMemoryView_FromMemory(self.data, self.room, 0x200)  # PyBUF_WRITE
+        return PyMemoryView_FromMemory(self.data, self.capacity, 0x200)  # PyBUF_WRITE
 
 
 # Bumped in a forked child: sockets made before the fork belong to the parent.
-cdef int generation = 0
+cdef int fork_generation = 0

@@ -8,30 +8,30 @@
 cdef class Trap:
     """An awaitable that hands one prepared trap to the kernel, again and again at no cost."""
 
-    cdef tuple request
-    cdef bint asked
+    cdef tuple trap
+    cdef bint is_pending
 
-    def __cinit__(self, tuple request not None):
-        self.request = request
-        self.asked = False
+    def __cinit__(self, tuple trap not None):
+        self.trap = trap
+        self.is_pending = False
 
     def __await__(self):
-        self.asked = False
+        self.is_pending = False
         return self
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        if self.asked:
-            self.asked = False
+        if self.is_pending:
+            self.is_pending = False
             raise StopIteration
-        self.asked = True
-        return self.request
+        self.is_pending = True
+        return self.trap
 
     def send(self, answer):
         if isinstance(answer, BaseException):
-            self.asked = False
+            self.is_pending = False
             if isinstance(answer, OSError):     # no memory for one more, or too many watched
                 raise errors.ServerClosedConnectionError(
                     f"the system can't watch the connection ({answer})") from answer
@@ -39,22 +39,22 @@ cdef class Trap:
         return self.__next__()
 
     def throw(self, kind, value=None, traceback=None):
-        self.asked = False
+        self.is_pending = False
         raise value if value is not None else kind
 
     def close(self):
-        self.asked = False
+        self.is_pending = False
 
 
 @cython.final
-cdef class Handle:
+cdef class FileHandle:
     """What the kernel's selector knows a connection by.
 
     An object of its own and not a number, so that the kernel keeps the registration between two
     waits; never the connection, so that the two don't keep each other alive.
     """
 
-    is_steady_file = True           # one open file all its life: asks_fast.Kernel relies on it
+    has_stable_fd = True           # one open file all its life: asks_fast.Kernel relies on it
 
     cdef readonly int fd
 
@@ -68,5 +68,5 @@ cdef class Handle:
         return f"<Handle fd={self.fd}>"
 
 
-cdef Trap read_trap(Handle handle):
+cdef Trap read_trap(FileHandle handle):
     return Trap(("trap_io", handle, EVENT_READ, "READ_WAIT"))

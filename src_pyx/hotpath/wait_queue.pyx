@@ -9,35 +9,35 @@
 
 
 @cython.final
-cdef class Line:
+cdef class WaitQueue:
     """Waiters in the order they came; leaving from the middle is O(1)."""
 
-    cdef Waiter first, last
+    cdef Waiter first, close_after
     cdef int length
 
     def __len__(self):
         return self.length
 
-    cdef void join(self, Waiter waiter):
-        waiter.line = self
-        waiter.ahead = self.last
-        if self.last is None:
+    cdef void append(self, Waiter waiter):
+        waiter.queue = self
+        waiter.prev = self.close_after
+        if self.close_after is None:
             self.first = waiter
         else:
-            self.last.behind = waiter
-        self.last = waiter
+            self.close_after.next = waiter
+        self.close_after = waiter
         self.length += 1
 
-    cdef void leave(self, Waiter waiter):
-        if waiter.ahead is None:
-            self.first = waiter.behind
+    cdef void remove(self, Waiter waiter):
+        if waiter.prev is None:
+            self.first = waiter.next
         else:
-            waiter.ahead.behind = waiter.behind
-        if waiter.behind is None:
-            self.last = waiter.ahead
+            waiter.prev.next = waiter.next
+        if waiter.next is None:
+            self.close_after = waiter.prev
         else:
-            waiter.behind.ahead = waiter.ahead
-        waiter.ahead = waiter.behind = waiter.line = None
+            waiter.next.prev = waiter.prev
+        waiter.prev = waiter.next = waiter.queue = None
         self.length -= 1
 
 
@@ -46,25 +46,25 @@ cdef class Waiter:
     """One task in line: what it awaits, what curio suspends it on and wakes it from, all in one.
 
     Thousands wait where a program starts a task for each request, and every object of theirs is
-    walked through by the garbage collector. `await` ends when its turn came; `Pool.turn_of` tells
+    walked through by the garbage collector. `await` ends when its turn came; `Pool.granted_connection` tells
     with what. Whatever else ends it takes it out of line, and hands on what it was given.
     """
 
     cdef OriginPool origin
-    cdef Line line                  # None once it left or was given its turn
-    cdef Waiter ahead, behind
-    cdef Waiter elder, younger      # of its origin, in the pool's line
+    cdef WaitQueue queue                  # None once it left or was given its turn
+    cdef Waiter prev, next
+    cdef Waiter prev_of_origin, next_of_origin      # of its origin, in the pool's line
     cdef Connection connection      # given with its turn; None: the right to open one
-    cdef bint served
-    cdef bint refused               # the session was closed
-    cdef bint asked                 # the kernel was asked to suspend
-    cdef long long number           # of its arrival
+    cdef bint is_granted
+    cdef bint is_rejected               # the session was closed
+    cdef bint is_suspended                 # the kernel was asked to suspend
+    cdef long long arrival           # of its arrival
     cdef object task
     cdef object error               # to be raised once the next in line is awake
 
-    def __cinit__(self, OriginPool origin not None, long long number):
+    def __cinit__(self, OriginPool origin not None, long long arrival):
         self.origin = origin
-        self.number = number
+        self.arrival = arrival
 
     # -- to the task
 
@@ -75,44 +75,44 @@ cdef class Waiter:
         return self
 
     def __next__(self):
-        if not self.asked:
-            self.asked = True
+        if not self.is_suspended:
+            self.is_suspended = True
             return ("trap_sched_wait", self, "POOL_WAIT")
         if self.error is not None:
             error, self.error = self.error, None
             raise error
-        if self.refused or self.origin.pool.closed:
-            return self.give_up(errors.SessionClosed(
+        if self.is_rejected or self.origin.pool.closed:
+            return self.abort(errors.SessionClosed(
                 "the session was closed while the request waited in line"))
         raise StopIteration
 
-    def send(self, answer):
-        if isinstance(answer, BaseException):
-            return self.give_up(answer)
+    def send(self, result):
+        if isinstance(result, BaseException):
+            return self.abort(result)
         return self.__next__()
 
     def throw(self, kind, value=None, traceback=None):
-        return self.give_up(value if value is not None else kind)
+        return self.abort(value if value is not None else kind)
 
     def close(self):
-        self.origin.pool.leave_line(self)
-        if self.served:
-            self.origin.pool.pass_on_later(self)
+        self.origin.pool.leave_queue(self)
+        if self.is_granted:
+            self.origin.pool.release_grant_nowait(self)
 
-    cdef tuple give_up(self, error):
+    cdef tuple abort(self, error):
         """Out of line; raises the error, after a trap that wakes who gets what it was given."""
         cdef Pool pool = self.origin.pool
-        cdef Waiter heir = None
-        pool.leave_line(self)
-        if self.served:
+        cdef Waiter next_waiter = None
+        pool.leave_queue(self)
+        if self.is_granted:
             if self.connection is not None:
-                heir = pool.give_back(self.connection, True)
+                next_waiter = pool.release(self.connection, True)
             else:
-                heir = pool.free_place(self.origin)
-        if heir is None:
+                next_waiter = pool.release_slot(self.origin)
+        if next_waiter is None:
             raise error
         self.error = error
-        return ("trap_sched_wake", heir, 1)
+        return ("trap_sched_wake", next_waiter, 1)
 
     # -- to the kernel
 
@@ -127,7 +127,7 @@ cdef class Waiter:
     def __call__(self):
         """The kernel ends the wait before its time."""
         self.task = None
-        self.origin.pool.leave_line(self)
+        self.origin.pool.leave_queue(self)
 
     def _kernel_wake(self, count=1):
         task, self.task = self.task, None
@@ -140,13 +140,13 @@ cdef class Waiter:
         return True
 
 
-async def waited(Waiter waiter):
+async def wait_for(Waiter waiter):
     await waiter
 
 
 @cython.final
-cdef class Turn:
+cdef class Exchange:
     """What a request was given: a connection, or with None the right to open one."""
 
     cdef public Connection connection
-    cdef public bint unused         # given, and nobody has begun to use it
+    cdef public bint owns_slot         # given, and nobody has begun to use it

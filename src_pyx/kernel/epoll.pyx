@@ -10,7 +10,7 @@
 #         by now. Each registration therefore carries a generation, which its events bring back.
 # Rules:  `Watch.armed` may be more than is waited for, never less. An event that nobody waits for
 #         disarms, so a descriptor left behind costs one event, not a busy loop. A registration is
-#         kept beyond its owner only for files whose number can't change under us (`is_steady`).
+#         kept beyond its owner only for files whose number can't change under us (`has_stable_fd_class`).
 # Not here: running tasks.
 
 cdef enum:
@@ -85,15 +85,15 @@ cdef int fd_of(object fileobj) except -1:
     return <int> fd
 
 
-cdef bint is_steady(object fileobj) except -1:
+cdef bint has_stable_fd_class(object fileobj) except -1:
     """Does this object stand for one open file all its life?
 
-    True for curio's `_Fd`, and for a class that says so with `is_steady_file = True`. Not for
+    True for curio's `_Fd`, and for a class that says so with `has_stable_fd = True`. Not for
     numbers, for objects that may reopen behind one `fileno`, nor for those that close their file
     when they are collected: we keep a steady one until its number is taken again.
     """
     cls = type(fileobj)
-    return cls is Fd or getattr(cls, "is_steady_file", False) is True
+    return cls is Fd or getattr(cls, "has_stable_fd", False) is True
 
 
 @cython.final
@@ -103,7 +103,7 @@ cdef class Watch:
     cdef int fd
     cdef uint32_t armed             # what epoll reports, as far as we know; 0: not registered
     cdef uint32_t generation        # rises with each registration of this number
-    cdef bint steady                # see is_steady; of `fileobj`
+    cdef bint has_stable_fd                # see has_stable_fd_class; of `fileobj`
     cdef object fileobj             # who was waited for last
     cdef TaskCore reader            # parked, or woken and still owner
     cdef TaskCore writer
@@ -182,11 +182,11 @@ cdef class Epoll(Poller):
             watch = self.watch_of(fd_of(fileobj))
             if (watch.reader if event == READ else watch.writer) is not None:
                 return busy(fileobj, event)
-            if watch.fileobj is not fileobj or not watch.steady or not watch.armed & bit:
+            if watch.fileobj is not fileobj or not watch.has_stable_fd or not watch.armed & bit:
                 self.arm(watch, watch.wanted() | bit)
                 if watch.fileobj is not fileobj and not watch.wanted():
                     watch.fileobj = fileobj
-                    watch.steady = is_steady(fileobj)
+                    watch.has_stable_fd = has_stable_fd_class(fileobj)
         except (OSError, ValueError) as error:
             return error
         finally:
@@ -216,7 +216,7 @@ cdef class Epoll(Poller):
         watch = self.known(fd)
         if watch is not None and not watch.wanted():
             watch.fileobj = None
-            watch.steady = False
+            watch.has_stable_fd = False
             if watch.armed:
                 self.trim(watch)
         return 0
@@ -319,7 +319,7 @@ cdef class Epoll(Poller):
 
     cdef inline int tidy(self, Watch watch) except -1:
         """After an owner went: keep only what is cheap to keep, readability of a steady file."""
-        if watch.armed & ~(watch.wanted() | (EPOLLIN if watch.steady else 0)):
+        if watch.armed & ~(watch.wanted() | (EPOLLIN if watch.has_stable_fd else 0)):
             self.trim(watch)
         return 0
 
@@ -334,7 +334,7 @@ cdef class Epoll(Poller):
         else:
             watch.armed = 0
             watch.fileobj = None
-            watch.steady = False
+            watch.has_stable_fd = False
             if self.control(EPOLL_CTL_DEL, watch, 0) < 0:
                 return 1
         return 0

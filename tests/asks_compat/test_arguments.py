@@ -357,7 +357,7 @@ async def test_timeouts_say_which_phase(peer: Any) -> None:
             await session.get(pool_timeout=0.05)
         assert pool.value.phase == "pool"
         await task.cancel()
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
 
 
 async def test_waiting_in_line_does_not_count(peer: Any) -> None:

@@ -58,13 +58,13 @@ async def test_events_and_log(app_server: Server, caplog: pytest.LogCaptureFixtu
         with caplog.at_level(logging.DEBUG, logger="asks_fast"):
             await session.get(path="/redirect/1", on_event=lambda event: names.append(event.name))
     assert [name for name in names if name != "resolved"] == [
-        "turn",
+        "connection_acquired",
         "connected",
         "sent",
         "head",
         "body",
-        "again",
-        "turn",
+        "followup",
+        "connection_acquired",
         "sent",
         "head",
         "body",
@@ -81,7 +81,7 @@ async def test_warm_up_and_stats(app_server: Server) -> None:
         assert session.pool_stats()["idle"] == 3
         await session.get()
         stats = session.pool_stats()
-        assert (stats["open"], stats["lent"], stats["waiting"]) == (3, 0, 0)
+        assert (stats["open"], stats["in_use"], stats["waiting"]) == (3, 0, 0)
 
 
 async def test_limits_per_host(peer: MakePeer) -> None:
@@ -210,7 +210,7 @@ async def test_netrc(app_server: Server, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_bytes_as_received(stream: bool, peer: MakePeer) -> None:
-    """`raw_head` and, with `keep_framing`, `framed_body` are what the server sent, to the byte."""
+    """`response_head` and, with `keep_framing`, `framed_body` are what the server sent, to the byte."""
     head = b"HTTP/1.1 200 \xe9\r\nX:  y\r\nTransfer-Encoding: chunked\r\n\r\n"
     framed = b"1;a=b\r\no\r\n2\r\nk!\r\n0\r\nT: u\r\n\r\n"
     parts = [send(head + framed[:9]), send(framed[9:])]
@@ -220,10 +220,10 @@ async def test_bytes_as_received(stream: bool, peer: MakePeer) -> None:
         for keep, expected in ((True, framed), (False, None)):
             response: Any = await session.get(server.url, keep_framing=keep, stream=stream)
             body = await response.body.read() if stream else response.content
-            assert (response.raw_head, body) == (head, b"ok!")
+            assert (response.response_head, body) == (head, b"ok!")
             assert response.framed_body == expected
         response = await session.get(server.url, keep_framing=True)
-        assert (response.raw_head, response.framed_body) == (known, None)
+        assert (response.response_head, response.framed_body) == (known, None)
 
 
 async def test_framing_is_bounded(peer: MakePeer) -> None:

@@ -42,12 +42,12 @@ def run(source: str, folder: Path) -> None:
     file = folder / "program.py"
     file.write_text(source)
     done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=60)
-    unexpected = [
+    unexpected_argument = [
         line
         for line in done.stderr.splitlines()
         if not any(warning in line for warning in EXPECTED_WARNINGS)
     ]
-    assert (done.returncode, done.stdout, unexpected) == (0, "", [])
+    assert (done.returncode, done.stdout, unexpected_argument) == (0, "", [])
 
 
 async def answered(server: Server) -> int:

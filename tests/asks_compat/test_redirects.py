@@ -176,7 +176,7 @@ async def test_places_that_cannot_be_gone_to(location: str, peer: MakePeer) -> N
     async with HSession(server.url) as session:
         with pytest.raises(InvalidURL, match=f"GET {server.url}/.* 302"):
             await session.get()
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
         assert (await session.get(path="/x", follow_redirects=False)).status_code == 200
 
 
@@ -204,7 +204,7 @@ async def test_the_limit(app_server: Server) -> None:
         with pytest.raises(TooManyRedirects):
             await session.get(path="/redirect/1", max_redirects=0)
         assert (await session.get(path="/get", max_redirects=0)).status_code == 200
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
 
 
 async def test_loops(peer: MakePeer) -> None:
@@ -248,7 +248,7 @@ async def test_secrets_stay(doubled: bool, peer: MakePeer) -> None:
             (name.upper(), f"{value} again") for name, value in headers if name != "Authorization"
         ]
     async with DSession(connections=2) as session:
-        await session.get(server.url, headers=headers, secret_headers=["x-api-key"])
+        await session.get(server.url, headers=headers, sensitive_headers=["x-api-key"])
     assert len(other.requests) == 1
     assert leaked(other) == set()
     assert leaked(server) == {name.lower() for name in SECRETS}
@@ -270,7 +270,7 @@ async def test_proxy_credentials_without_an_http_proxy(proxy: str | None, peer: 
             await session.get(headers={"Proxy-Authorization": ["a", "b"]}, proxy=server.url)
         with pytest.raises(InvalidRequest, match="can be sent"):
             await session.get(headers={"Proxy-Authorization": "a\nb"}, proxy=server.url)
-        assert session.pool_stats()["made"] == 0
+        assert session.pool_stats()["created"] == 0
         await session.get(headers={"Proxy-Authorization": None})
     assert len(server.requests) == 1
 
@@ -329,7 +329,7 @@ async def test_secrets_do_not_come_back(peer: MakePeer) -> None:
         response = await session.get(
             server.url,
             headers=SECRETS,
-            secret_headers=["X-Api-Key"],
+            sensitive_headers=["X-Api-Key"],
             cookies={"own": "secret"},
             auth=("user", "secret"),
         )
@@ -344,7 +344,7 @@ async def test_secrets_stay_within_an_origin(peer: MakePeer) -> None:
     """Within one origin everything goes along."""
     server = peer([expect(), to("/next"), FOREVER])
     async with HSession(server.url) as session:
-        await session.get(headers=SECRETS, secret_headers=["x-api-key"])
+        await session.get(headers=SECRETS, sensitive_headers=["x-api-key"])
     second = server.requests[1]
     assert {name: second.header(name) for name in SECRETS} == SECRETS
 
@@ -394,7 +394,7 @@ async def test_from_https_to_http(
         response = await session.get(
             secure.url,
             headers=SECRETS,
-            secret_headers=["X-Api-Key"],
+            sensitive_headers=["X-Api-Key"],
             auth=("user", "pw"),
             cookies={"a": "secret"},
             auth_off_domain=True,
@@ -410,7 +410,7 @@ async def test_headers_of_the_session_stay_too(peer: MakePeer) -> None:
     other = peer(SERVING)
     server = peer([expect(), to(other.url), FOREVER])
     async with HSession(
-        server.url, connections=2, headers=SECRETS, secret_headers=["x-api-key"]
+        server.url, connections=2, headers=SECRETS, sensitive_headers=["x-api-key"]
     ) as session:
         await session.get()
     assert leaked(other) == set()
@@ -444,7 +444,7 @@ async def test_a_body_on_the_way(peer: MakePeer) -> None:
     async with HSession(server.url) as session:
         streamed = await session.get(stream=True)
         assert await streamed.body.read() == b"ok"
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
     assert len(server.connections) == 2
 
 

@@ -196,7 +196,7 @@ async def test_compression_cut_short(coding: str, app_server: Server, peer: Make
             streamed = await session.get(stream=True)
             with pytest.raises(DecodingError, match=f"^GET {server.url}/: "):
                 await streamed.body.read()
-            assert session.pool_stats()["lent"] == 0
+            assert session.pool_stats()["in_use"] == 0
             kept = await session.get(callback=None, decompress=False)
             assert kept.content == bad
 

@@ -48,7 +48,7 @@ async def test_read_to_its_end(app_server: Server) -> None:
             assert len(data) == size
             if "bytes" in path:
                 assert data == pattern(size)
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
         assert (await session.get(path="/get")).reused
         assert session.pool_stats()["open"] == 1
 
@@ -86,7 +86,7 @@ async def test_unread_and_complete(app_server: Server) -> None:
         assert (await session.get(path="/get", timeout=60)).status_code == 200
         empty = await session.get(path="/status/204", stream=True)
         assert await empty.body.read() == b""
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
 
 
 async def test_a_limit_for_each_chunk(peer: MakePeer) -> None:
@@ -161,7 +161,7 @@ async def test_back_pressure(peer: MakePeer) -> None:
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
         await curio.sleep(0.3)
-        assert server.marks == []
+        assert server._marks == []
         total = 0
         async for chunk in response.body:
             total += len(chunk)
@@ -236,7 +236,7 @@ async def test_callback(kind: str, app_server: Server) -> None:
             response = await session.get(path=path, callback=callback)
             assert response.status_code == 200
             assert b"".join(got) == (await session.get(path=path)).content
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
         assert session.pool_stats()["open"] == 1
 
 

@@ -147,6 +147,6 @@ def test_every_error_has_a_status() -> None:
 
 def test_terminal_is_safe(peer: Any) -> None:
     """Control characters that a server puts into its head are shown, not obeyed."""
-    from asks_fast.cli.display import harmless
+    from asks_fast.cli.display import printable
 
-    assert harmless("a\x1b[31mb\r\n") == "a\\x1b[31mb\\x0d\\x0a"
+    assert printable("a\x1b[31mb\r\n") == "a\\x1b[31mb\\x0d\\x0a"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asks_fast._client.redirect_pause import Held
+from asks_fast._client.redirect_pause import RedirectPaused
 from asks_fast.crawl.host_limits import FAILED, FINE, SLOW, Host, Politeness
 from asks_fast.crawl.job import Job, host_of
 from asks_fast.crawl.scheduler import GO, LEFT_ALONE, Scheduler
@@ -179,7 +179,7 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
             return 1
         hops -= 1
         one.host = data.draw(st.sampled_from(hosts))
-        one.held = Held(cast(Any, None), "")
+        one.held = RedirectPaused(cast(Any, None), "")
         scheduler.push(one, now)
         return 0
 

@@ -31,7 +31,7 @@ from support.site import Site
 
 from asks_fast import DSession
 from asks_fast.crawl import Politeness, gather
-from asks_fast.errors import harmless
+from asks_fast.errors import printable
 from asks_fast.scaleout import FetchOptions, fetch_partition
 
 for needed in ("protego", "warcio", "zstandard", "pyarrow", "orjson", "click", "rich"):
@@ -180,7 +180,7 @@ def url_of(request: Any) -> str:
 
 def shown(url: str) -> str:
     """A URL as outputs may show it: as it is, or escaped where it cannot be written."""
-    return harmless(url, 8_000)
+    return printable(url, 8_000)
 
 
 def json_urls(data: bytes) -> list[str]:

@@ -191,7 +191,7 @@ async def test_in_order_and_many(peer: MakePeer) -> None:
         loop.scripts[0] = onward(loop.url)
         (result,) = await gather(session, [loop.url], politeness=Politeness())
         assert "max_redirects=3" in str(result.error)
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
 
 
 async def test_left_and_stopped(peer: MakePeer) -> None:
@@ -204,7 +204,7 @@ async def test_left_and_stopped(peer: MakePeer) -> None:
         async with map_requests(session, items, politeness=options) as results:
             async for _ in results:
                 break
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
         mapped = map_requests(session, items, politeness=options)
         async with mapped as results:
             stopper = await curio.spawn(mapped.stop)

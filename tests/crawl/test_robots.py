@@ -188,7 +188,7 @@ class TestSession:
         class Mine(DSession):
             async def request(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
                 response = await super().request(*args, **kwargs)
-                response.known_content = b""
+                response._content = b""
                 return response
 
         with Site(forbidding) as site:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from asks_fast._hotpath import Connection, Limits, OriginPool, Pool, ResponseCore
+from asks_fast._hotpath import Connection, Limits, OriginPool, Pool, BaseHttpResponse
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -48,8 +48,8 @@ class Wire:
         self.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
         self.pool = Pool(1, limits=Limits(**(limits or {})), buffer=buffer)
         self.origin: OriginPool = self.pool.origin("route", "http://h")
-        assert run(self.pool.turn(self.origin)) is None
-        self.connection: Connection = self.pool.adopt(self.origin, self.ours)
+        assert run(self.pool.acquire(self.origin)) is None
+        self.connection: Connection = self.pool.add_connection(self.origin, self.ours)
 
     def __enter__(self) -> Wire:
         return self
@@ -85,7 +85,7 @@ class Wire:
     ) -> Answer:
         """The answer in `pieces`; raises what the exchange raises."""
         left = list(pieces)
-        response = ResponseCore()
+        response = BaseHttpResponse()
         exchange = self.connection.exchange(GET, response, stream=stream, **options)
         self.drive(exchange, left, closes)
         parts = []
@@ -100,7 +100,7 @@ class Wire:
                     self.theirs.sendall(piece)
                 except BrokenPipeError:
                     break
-        kept = self.pool.take(self.origin) is not None
+        kept = self.pool.get_idle(self.origin) is not None
         return Answer(
             response.status_code,
             response.reason_phrase,
@@ -131,6 +131,6 @@ def answer_of(pieces: Sequence[bytes] | bytes, **options: Any) -> Answer:
         try:
             return wire.read(whole, **options)
         except BaseException:
-            assert wire.pool.stats()["lent"] == 0, "an error must end the loan"
+            assert wire.pool.stats()["in_use"] == 0, "an error must end the loan"
             assert wire.pool.stats()["open"] == 0, "an error must free the place"
             raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import curio
 
-from asks_fast._hotpath import Connection, OriginPool, Pool, ResponseCore
+from asks_fast._hotpath import Connection, OriginPool, Pool, BaseHttpResponse
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -27,22 +27,22 @@ class Ground:
     def origin(self, name: str = "a") -> OriginPool:
         return self.pool.origin(name, f"http://{name}")
 
-    def adopt(self, origin: OriginPool) -> Connection:
+    def add_connection(self, origin: OriginPool) -> Connection:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self.theirs[ours.fileno()] = theirs
         self.ends.append(theirs)
-        return self.pool.adopt(origin, ours)
+        return self.pool.add_connection(origin, ours)
 
     async def get(self, origin: OriginPool, **options: Any) -> Connection:
         """A connection, made if the pool says so."""
-        connection = await self.pool.turn(origin, **options)
-        return self.adopt(origin) if connection is None else connection
+        connection = await self.pool.acquire(origin, **options)
+        return self.add_connection(origin) if connection is None else connection
 
-    async def serve(self, connection: Connection, answer: bytes = ANSWER) -> ResponseCore:
+    async def serve(self, connection: Connection, answer: bytes = ANSWER) -> BaseHttpResponse:
         """One whole exchange over a connection that was lent."""
         self.theirs[connection.fd].send(answer)
-        return await connection.exchange(HEAD, ResponseCore())
+        return await connection.exchange(HEAD, BaseHttpResponse())
 
     async def visit(self, origin: OriginPool, log: list[Any], name: Any) -> None:
         connection = await self.get(origin)
@@ -69,7 +69,7 @@ def ground(limit: int, **options: Any) -> Iterator[Ground]:
 
 def counts(pool: Pool) -> tuple[int, int, int, int]:
     stats = pool.stats()
-    return stats["open"], stats["lent"], stats["idle"], stats["waiting"]
+    return stats["open"], stats["in_use"], stats["idle"], stats["waiting"]
 
 
 async def turns(number: int = 3) -> None:

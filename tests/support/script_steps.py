@@ -142,7 +142,7 @@ def deaf() -> Step:
 
 def mark(name: str) -> Step:
     """Note that the script came here; a test waits for it with `await peer.reached(name)`."""
-    return lambda connection: connection.peer.marks.append(name)
+    return lambda connection: connection.peer._marks.append(name)
 
 
 def repeat(*steps: Step, times: int | None = None) -> Step:

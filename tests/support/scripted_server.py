@@ -162,7 +162,7 @@ class Peer:
         self.tls, self.before_tls = tls, list(before_tls)
         self.connections: list[PeerConnection] = []
         self.errors: list[BaseException] = []
-        self.marks: list[str] = []
+        self._marks: list[str] = []
         self.stopping = False
         self._released = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -226,7 +226,7 @@ class Peer:
 
     async def reached(self, mark_name: str) -> None:
         """Wait until a script has passed `mark(mark_name)`."""
-        await self.until(lambda: mark_name in self.marks)
+        await self.until(lambda: mark_name in self._marks)
 
     async def all_closed(self) -> None:
         """Wait until no connection is held open by the client."""
@@ -247,7 +247,7 @@ class Peer:
             + (f"client closed ({c.client_closed})" if c.client_closed else "open")
             for c in self.connections
         )
-        return f"<Peer {self.url} marks={self.marks} [{seen}]>"
+        return f"<Peer {self.url} marks={self._marks} [{seen}]>"
 
     # -- the threads ---------------------------------------------------------------------------
 

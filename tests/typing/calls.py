@@ -59,7 +59,9 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
     await session.post(json=[1], json_dumps=str, json_loads=lambda text: text)
     await session.post(files={"a": "/path"})
     await session.post(multipart={"a": MultipartData(b"", mime_type="text/plain")})
-    await session.post(unix_socket=Path("/socket"), persist_cookies=False, secret_headers=["X-Key"])
+    await session.post(
+        unix_socket=Path("/socket"), persist_cookies=False, sensitive_headers=["X-Key"]
+    )
     await asks_fast.get("http://h", connection_timeout=1, dns_ttl=5, trust_env=True)
     await session.send(session.prepare("GET", path="/", stream=True))
     await session.get(tiemout=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]

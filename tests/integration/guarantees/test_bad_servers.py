@@ -86,7 +86,7 @@ async def test_garbage_at_every_byte(peer: MakePeer, fault_proxy: MakeProxy) -> 
             else:
                 assert response.status_code == 200
             stats = session.pool_stats()
-            assert (stats["lent"], stats["opening"], stats["waiting"]) == (0, 0, 0)
+            assert (stats["in_use"], stats["opening"], stats["waiting"]) == (0, 0, 0)
 
 
 async def test_closed_before_an_answer(peer: MakePeer) -> None:
@@ -247,7 +247,7 @@ async def test_closed_after_every_few_requests(peer: MakePeer) -> None:
         async with curio.TaskGroup() as group:
             for number in range(100):
                 await group.spawn(ask, number)
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
     assert len(server.connections) <= 40
 
 
@@ -307,7 +307,7 @@ async def test_bytes_behind_an_answer(peer: MakePeer, words: bytes) -> None:
         async with curio.TaskGroup() as group:
             for number in range(20):
                 await group.spawn(ask, number)
-        assert session.pool_stats()["made"] == 2
+        assert session.pool_stats()["created"] == 2
 
 
 async def test_a_server_that_speaks_first(peer: MakePeer) -> None:
@@ -334,7 +334,7 @@ async def test_answers_belong_to_their_questions(peer: MakePeer) -> None:
         async with curio.TaskGroup() as group:
             for number in range(500):
                 await group.spawn(ask, number)
-        assert session.pool_stats()["made"] <= 5
+        assert session.pool_stats()["created"] <= 5
 
 
 async def test_tls_end_without_goodbye(tls_peer: MakePeer, client_context: Any) -> None:
@@ -418,4 +418,4 @@ async def test_many_origins(peer: MakePeer) -> None:
             for number in range(120):
                 await group.spawn(ask, number)
         assert session.pool_stats()["open"] <= 2
-        assert session.pool_stats()["evicted"] + session.pool_stats()["made"] > 6
+        assert session.pool_stats()["evicted"] + session.pool_stats()["created"] > 6

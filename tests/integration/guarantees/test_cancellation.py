@@ -153,7 +153,7 @@ async def test_waiting_in_line(peer: MakePeer) -> None:
         assert session.pool_stats()["waiting"] == 1
         server.release()
         assert (await first.join()).content == (await last.join()).content == b"ok"
-        assert session.pool_stats()["made"] == 1
+        assert session.pool_stats()["created"] == 1
 
 
 async def test_half_of_many_are_cancelled(peer: MakePeer) -> None:

@@ -327,7 +327,7 @@ async def test_a_dropped_stream(peer: MakePeer, keep: str) -> None:
                 del response
             if keep != "nothing":
                 await curio.sleep(0.02)
-                assert session.pool_stats()["lent"] == 1
+                assert session.pool_stats()["in_use"] == 1
             with pytest.warns(ResourceWarning, match="neither read to its end nor closed"):
                 response = body = None  # the last to hold it
             assert (await curio.timeout_after(60, waiter.join)).content == b"ok"

@@ -290,13 +290,13 @@ async def test_told(peer: MakePeer) -> None:
     server = peer(*scripts)
 
     def note(event: Any) -> None:
-        if event.name in ("head", "body", "again"):
-            told.append((event.name, event.facts.get("status") or event.facts.get("size")))
+        if event.name in ("head", "body", "followup"):
+            told.append((event.name, event.data.get("status") or event.data.get("size")))
 
     async with HSession(server.url) as session:
         r = await session.get(on_event=note, timings=True)
     assert told == [
-        ("head", 302), ("body", 4), ("again", 302), ("head", 302), ("again", 302),
+        ("head", 302), ("body", 4), ("followup", 302), ("head", 302), ("followup", 302),
         ("head", 302), ("body", 3),
     ]  # fmt: skip
     assert r.content == b"abc"

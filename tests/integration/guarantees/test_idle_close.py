@@ -62,7 +62,7 @@ async def test_idle_close(peer: Callable[..., Peer]) -> None:
             )
         except ServerClosedConnectionError as error:
             outcomes[f"{method} failed"] += 1
-            if method == "GET" or not error.stale:
+            if method == "GET" or not error.is_stale:
                 wrong.append(f"{number}: {error!r}")
         else:
             outcomes[f"{method} answered"] += 1
@@ -80,6 +80,6 @@ async def test_idle_close(peer: Callable[..., Peer]) -> None:
         stats = session.pool_stats()
     print(ROUNDS, dict(outcomes), stats)
     assert wrong == []
-    assert stats["lent"] == stats["waiting"] == stats["opening"] == 0
+    assert stats["in_use"] == stats["waiting"] == stats["opening"] == 0
     for number in range(ROUNDS):
         assert closing.seen[f"/{number}"] <= (1 if number % 3 == 0 else 2)

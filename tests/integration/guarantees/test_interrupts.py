@@ -87,7 +87,7 @@ async def test_a_claimed_place(peer: Callable[..., Peer]) -> None:
             task = await curio.spawn(strike, session.get(timeout=60), interrupter)
             response = await task.join()
             stats = session.pool_stats()
-            assert stats["open"] == stats["lent"] == stats["opening"] == 0, (strikes, stats)
+            assert stats["open"] == stats["in_use"] == stats["opening"] == 0, (strikes, stats)
             r = await curio.timeout_after(60, session.get)
             assert r.content == b"ok"
             if not interrupter.struck:

@@ -156,7 +156,7 @@ async def main():
 
 class Interrupted(selectors.DefaultSelector):
     def select(self, timeout=None):
-        if timeout != 0 and session.pool_stats()["lent"] == 20:
+        if timeout != 0 and session.pool_stats()["in_use"] == 20:
             signal.raise_signal(signal.SIGINT)
         return super().select(timeout)
 
@@ -192,7 +192,7 @@ def interrupted_program(url: str, kernel: str, send: Callable[[Any], None]) -> t
             process.kill()
         assert process.returncode == 0, noise
     assert out.startswith("interrupted"), (out, noise)
-    assert "'open': 0, 'lent': 0, 'idle': 0, 'waiting': 0" in out, (out, noise)
+    assert "'open': 0, 'in_use': 0, 'idle': 0, 'waiting': 0" in out, (out, noise)
     assert out.rstrip().endswith("[]"), (out, noise)
     return out, noise
 

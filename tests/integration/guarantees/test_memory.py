@@ -110,4 +110,4 @@ async def test_nothing_grows(peer: MakePeer) -> None:
         assert grown < 100_000, f"{grown} bytes more"
         assert sum(open_descriptors().values()) <= sum(descriptors.values()) + 4
         assert failures > EXCHANGES // 5
-        assert session.pool_stats()["lent"] == session.pool_stats()["waiting"] == 0
+        assert session.pool_stats()["in_use"] == session.pool_stats()["waiting"] == 0

@@ -72,7 +72,7 @@ async def test_the_fast_path_is_as_short(peer: MakePeer) -> None:
         await session.get()
         with pytest.raises(AsksException) as caught:
             await session.get()
-    assert frames_of(caught.value) == ["test_the_fast_path_is_as_short", "_ask"]
+    assert frames_of(caught.value) == ["test_the_fast_path_is_as_short", "_send"]
 
 
 async def test_a_stream_is_as_short(peer: MakePeer) -> None:
@@ -104,7 +104,7 @@ async def test_all_frames_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="asks_fast")
     with pytest.raises(ConnectionFailed) as caught:
         await asks_fast.get(URL)
-    assert {"connect_to_any", "_perform"} <= set(frames_of(caught.value))
+    assert {"connect_to_any", "_run_exchange"} <= set(frames_of(caught.value))
 
 
 async def test_the_context_of_the_user_stays() -> None:

@@ -20,7 +20,7 @@ from support.script_steps import FOREVER, OK, SERVING, close, expect, send, stal
 from support.scripted_server import MakePeer, Peer
 
 from asks_fast import DSession, HSession, Retry
-from asks_fast._config.events import Event, teller
+from asks_fast._config.events import Event, get_emitter
 from asks_fast.errors import ServerClosedConnectionError
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -36,8 +36,8 @@ class Listener(list[Event]):
     def names(self) -> list[str]:
         return [event.name for event in self]
 
-    def facts(self, name: str) -> list[dict[str, Any]]:
-        return [event.facts for event in self if event.name == name]
+    def data(self, name: str) -> list[dict[str, Any]]:
+        return [event.data for event in self if event.name == name]
 
 
 @pytest.fixture
@@ -62,15 +62,24 @@ async def test_every_step_of_a_new_connection(
     way = f"http://localhost:{proxy.port}"
     async with HSession(origin.url, proxy=way, ssl_context=client_context) as session:
         await session.get(on_event=told)
-        new = ["turn", "resolved", "connected", "tunnelled", "tls", "sent", "head", "body"]
+        new = [
+            "connection_acquired",
+            "resolved",
+            "connected",
+            "tunnel_established",
+            "tls",
+            "sent",
+            "head",
+            "body",
+        ]
         assert told.names == new
         await session.get(on_event=told)
-        assert told.names == [*new, "turn", "sent", "head", "body"]
-    assert [turn["reused"] for turn in told.facts("turn")] == [False, True]
-    assert told.facts("head")[0] == {"status": 200}
+        assert told.names == [*new, "connection_acquired", "sent", "head", "body"]
+    assert [turn["reused"] for turn in told.data("connection_acquired")] == [False, True]
+    assert told.data("head")[0] == {"status": 200}
     heads = [event.response for event in told if event.name == "head"]
     assert [head.headers["content-length"] for head in heads if head is not None] == ["2", "2"]
-    assert told.facts("body")[0] == {"size": 2}
+    assert told.data("body")[0] == {"size": 2}
     times = [event.at for event in told]
     assert times == sorted(times)
     assert all(event.request.url.origin == origin.url for event in told)
@@ -85,10 +94,10 @@ async def test_resent_on_a_fresh_connection(peer: MakePeer) -> None:
         told.clear()
         assert (await session.get(on_event=told)).status_code == 200
     assert [name for name in told.names if name not in ("resolved", "connected")] == [
-        "turn", "sent", "failed", "retry", "turn", "sent", "head", "body"
+        "connection_acquired", "sent", "failed", "retry", "connection_acquired", "sent", "head", "body"
     ]  # fmt: skip
-    assert isinstance(told.facts("failed")[0]["error"], ServerClosedConnectionError)
-    assert [turn["reused"] for turn in told.facts("turn")] == [True, False]
+    assert isinstance(told.data("failed")[0]["error"], ServerClosedConnectionError)
+    assert [turn["reused"] for turn in told.data("connection_acquired")] == [True, False]
 
 
 async def test_retries_and_redirects(peer: MakePeer) -> None:
@@ -106,11 +115,11 @@ async def test_retries_and_redirects(peer: MakePeer) -> None:
     policy = Retry(attempts=1, backoff=0.001)
     async with HSession(server.url, retries=policy) as session:
         await session.get(on_event=told)
-    once = ["turn", "sent", "head", "body"]
+    once = ["connection_acquired", "sent", "head", "body"]
     seen = [name for name in told.names if name not in ("resolved", "connected")]
-    assert seen == [*once, "retry", *once, "again", *once]
-    assert told.facts("retry")[0].keys() == {"attempt", "pause"}
-    assert told.facts("again")[0] == {"status": 302, "url": f"{server.url}/there"}
+    assert seen == [*once, "retry", *once, "followup", *once]
+    assert told.data("retry")[0].keys() == {"attempt", "delay"}
+    assert told.data("followup")[0] == {"status": 302, "url": f"{server.url}/there"}
 
 
 async def test_a_connection_that_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -119,7 +128,7 @@ async def test_a_connection_that_fails(caplog: pytest.LogCaptureFixture) -> None
     async with DSession() as session:
         with pytest.raises(ConnectionError):
             await session.get("http://127.0.0.1:1/", on_event=told)
-    assert told.names == ["turn", "resolved", "failed"]
+    assert told.names == ["connection_acquired", "resolved", "failed"]
 
 
 async def test_a_listener_that_raises(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
@@ -152,7 +161,16 @@ async def test_the_log_has_a_line_for_each_step(
                 headers={"X-Api-Key": "hidden", "Proxy-Authorization": "Basic hidden"},
             )
     lines = [record.getMessage() for record in caplog.records if record.name == "asks_fast"]
-    steps = ["turn", "resolved", "connected", "tunnelled", "tls", "sent", "head", "body"]
+    steps = [
+        "connection_acquired",
+        "resolved",
+        "connected",
+        "tunnel_established",
+        "tls",
+        "sent",
+        "head",
+        "body",
+    ]
     first = f"GET {origin.url}/?page=1&access_token=***: "
     assert all(line.startswith(first) for line in lines)
     assert [line.removeprefix(first).partition(" ")[0] for line in lines] == steps
@@ -186,7 +204,7 @@ async def test_nobody_listens(peer: MakePeer, caplog: pytest.LogCaptureFixture) 
         for options in ({}, {"headers": {"X": "1"}}):
             response = await session.get(**options)
             assert response.timings is None
-            assert teller(response.request) is None
+            assert get_emitter(response.request) is None
             assert (response.timed, response.sent_at, response.first_byte_at) == (False, 0.0, 0.0)
 
 

@@ -27,8 +27,8 @@ def served(server: Peer) -> list[int]:
 
 def test_thirty_seconds_by_default() -> None:
     """A connection at rest is kept for 30 s; None keeps it for as long as the server does."""
-    assert HSession("http://a")._transport.pool.idle_seconds == 30.0
-    assert HSession("http://a", idle_timeout=None)._transport.pool.idle_seconds == 0.0
+    assert HSession("http://a")._transport.pool.idle_timeout == 30.0
+    assert HSession("http://a", idle_timeout=None)._transport.pool.idle_timeout == 0.0
 
 
 async def test_a_session_left_alone_closes_what_expired(peer: MakePeer) -> None:
@@ -96,7 +96,7 @@ async def test_limits_are_checked_when_a_connection_is_acquired(
         await session.get(path="/2", **more)
         time.sleep(seconds)
         await session.get(path="/3", **more)
-        assert session.pool_stats()["made"] == len(server.connections) >= 2
+        assert session.pool_stats()["created"] == len(server.connections) >= 2
     assert served(server)[-1] == 1
 
 
@@ -111,7 +111,7 @@ async def test_a_host_has_its_share_and_holds_up_no_other(peer: MakePeer) -> Non
             for _ in range(3):
                 assert (await session.get(quick.url)).text == "ok"
             stats = session.pool_stats()
-            assert (stats["lent"], stats["waiting"]) == (2, 3)
+            assert (stats["in_use"], stats["waiting"]) == (2, 3)
             slow.release()
         assert [response.text for response in tasks.results] == ["ok"] * 5
     assert len(slow.connections) == 2
@@ -126,7 +126,7 @@ async def test_warm_up(peer: MakePeer) -> None:
         assert await session.warm_up() == 3
         assert await session.warm_up(10) == 3
         stats = session.pool_stats()
-        assert (stats["open"], stats["idle"], stats["made"]) == (3, 3, 3)
+        assert (stats["open"], stats["idle"], stats["created"]) == (3, 3, 3)
         response = await session.get(timings=True)
         assert response.timings.connect is None
     async with DSession(connections=5) as session:
@@ -153,13 +153,13 @@ async def test_the_figures_of_the_pool(peer: MakePeer) -> None:
             await server.saw_requests()
             await tasks.spawn(session.get, server.url)
             await server.until(lambda: session.pool_stats()["waiting"] == 1)
-            busy = {"open": 1, "lent": 1, "idle": 0, "waiting": 1, "opening": 0, "limit": 1}
-            assert session.pool_stats() == {**busy, "made": 1, "reused": 0, "evicted": 0}
+            busy = {"open": 1, "in_use": 1, "idle": 0, "waiting": 1, "opening": 0, "limit": 1}
+            assert session.pool_stats() == {**busy, "created": 1, "reused": 0, "evicted": 0}
             server.release()
-        rest = {"open": 1, "lent": 0, "idle": 1, "waiting": 0, "opening": 0, "limit": 1}
-        assert session.pool_stats() == {**rest, "made": 1, "reused": 1, "evicted": 0}
+        rest = {"open": 1, "in_use": 0, "idle": 1, "waiting": 0, "opening": 0, "limit": 1}
+        assert session.pool_stats() == {**rest, "created": 1, "reused": 1, "evicted": 0}
         await session.get(other.url)
-        assert session.pool_stats() == {**rest, "made": 2, "reused": 1, "evicted": 1}
+        assert session.pool_stats() == {**rest, "created": 2, "reused": 1, "evicted": 1}
         await server.all_closed()
     assert session.pool_stats()["open"] == 0
 

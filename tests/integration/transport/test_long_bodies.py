@@ -17,7 +17,7 @@ from support.exchange_harness import run
 from support.script_steps import close, drip, expect, send
 
 from asks_fast import HSession
-from asks_fast._hotpath import Connection, Pool, ResponseCore
+from asks_fast._hotpath import Connection, Pool, BaseHttpResponse
 from asks_fast.errors import ReadTimeout, ServerClosedConnectionError
 
 REQUEST = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -46,19 +46,19 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def lent(patience: float) -> Iterator[tuple[Pool, Connection, socket.socket]]:
+def lent(read_timeout: float) -> Iterator[tuple[Pool, Connection, socket.socket]]:
     """A lent connection over loopback, and the server's end of it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ours = socket.create_connection(listener.getsockname())
         theirs, _ = listener.accept()
     ours.setblocking(False)
     pool = Pool(1)
-    pool.patience = patience
+    pool.read_timeout = read_timeout
     origin = pool.origin("a", "http://a")
     with ours, theirs:
         theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        assert run(pool.turn(origin)) is None
-        yield pool, pool.adopt(origin, ours), theirs
+        assert run(pool.acquire(origin)) is None
+        yield pool, pool.add_connection(origin, ours), theirs
         pool.close()
 
 
@@ -72,14 +72,14 @@ async def test_bytes_below_the_mark_are_heard() -> None:
     """A peer that sent something since the last look is not silent, though nobody was woken."""
     with lent(1e-9) as (pool, connection, theirs):
         theirs.sendall(HEAD % SIZE)
-        response = ResponseCore()
+        response = BaseHttpResponse()
         task = await curio.spawn(connection.exchange, REQUEST, response)
         await until(lambda: mark(connection.fd) > 1000)
         for sent in (100, 200, 300):
             theirs.sendall(BODY[sent - 100 : sent])
             await until(lambda sent=sent: unread(connection.fd) == sent)  # type: ignore[misc]
-            pool.make_rounds()
-        connection.patience = 0.0
+            pool.check_deadlines()
+        connection.read_timeout = 0.0
         await curio.run_in_thread(theirs.sendall, BODY[300:])
         await task.join()
         assert response.body == BODY
@@ -91,17 +91,17 @@ async def test_nobody_hangs_on_the_mark() -> None:
     """When no more came between two looks, the task gets what there is; then silence counts."""
     with lent(1e-9) as (pool, connection, theirs):
         theirs.sendall(HEAD % SIZE)
-        task = await curio.spawn(connection.exchange, REQUEST, ResponseCore())
+        task = await curio.spawn(connection.exchange, REQUEST, BaseHttpResponse())
         await until(lambda: mark(connection.fd) > 1000)
         theirs.sendall(BODY[:100])
         await until(lambda: unread(connection.fd) == 100)
-        pool.make_rounds()
+        pool.check_deadlines()
         assert unread(connection.fd) == 100
-        connection.patience = 1000.0
-        pool.make_rounds()
+        connection.read_timeout = 1000.0
+        pool.check_deadlines()
         await until(lambda: unread(connection.fd) == 0 and mark(connection.fd) > 1000)
-        connection.patience = 1e-9
-        pool.make_rounds()
+        connection.read_timeout = 1e-9
+        pool.check_deadlines()
         with pytest.raises(curio.TaskError) as caught:
             await task.join()
         assert isinstance(caught.value.__cause__, ReadTimeout)

@@ -136,12 +136,12 @@ def test_the_predicate_has_its_say() -> None:
 
 def test_a_number_for_short() -> None:
     """`retries=2` repeats connection errors at once, twice, and takes every status as it comes."""
-    retry = Retry.of(2)
+    retry = Retry.coerce(2)
     error = errors.ConnectionFailed("x")
     assert [retry.delay_before_next(failed(error, n)) for n in (1, 2, 3)] == [0.0, 0.0, None]
     assert retry.delay_before_next(answered(503)) is None
-    assert Retry.of(0).delay_before_next(failed(error)) is None
-    assert Retry.of(retry) is retry
+    assert Retry.coerce(0).delay_before_next(failed(error)) is None
+    assert Retry.coerce(retry) is retry
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_policies_are_values() -> None:
 
 def test_limits_by_phase() -> None:
     """A number is the total, None the defaults, a value itself."""
-    assert Timeouts.of(5) == Timeouts(total=5)
-    assert Timeouts.of(None) is DEFAULT_TIMEOUTS
+    assert Timeouts.coerce(5) == Timeouts(total=5)
+    assert Timeouts.coerce(None) is DEFAULT_TIMEOUTS
     some = Timeouts(connect=1, read=None)
-    assert Timeouts.of(some) is some
+    assert Timeouts.coerce(some) is some
     assert (some.pool, some.connect, some.read, some.write, some.total) == (
         None,
         1,
@@ -183,8 +183,8 @@ def test_limits_by_phase() -> None:
         300,
         None,
     )
-    assert some.but(connect=1) is some
-    assert some.but(total=9).total == 9
+    assert some.replace(connect=1) is some
+    assert some.replace(total=9).total == 9
 
 
 @pytest.mark.parametrize("bad", [-1, 0, -0.001, float("nan"), "5", True, [], object()])
@@ -194,4 +194,4 @@ def test_bad_limits(bad: Any, phase: str) -> None:
     with pytest.raises(InvalidRequest, match=phase):
         Timeouts(**{phase: bad})
     with pytest.raises(ValueError, match="total"):
-        Timeouts.of(bad)
+        Timeouts.coerce(bad)

@@ -198,16 +198,16 @@ async def test_a_server_that_goes_away_meanwhile(peer: MakePeer, connector: Conn
 async def test_a_connection_that_was_reset_before_tls(peer: MakePeer, connector: Connector) -> None:
     """A reset between TCP and TLS is a connectivity error, and no socket is lost over it."""
     from asks_fast._transport.route import TlsSettings
-    from asks_fast._transport.tls import Security, Sessions
+    from asks_fast._transport.tls import TlsWrapper, SessionCache
 
     server = peer([stall(), reset()])
     sock = await connector.connect(connector.route_for("http", "localhost", server.port))
     server.release()
     await server.saw_connections()
     await server.until(lambda: server.connections[0].finished)
-    security = Security(TlsSettings(), Sessions())
+    security = TlsWrapper(TlsSettings(), SessionCache())
     with pytest.raises(ConnectionFailed, match="broke off"):
-        await security.secure(sock, "localhost", key=1, peer="the server")
+        await security.wrap(sock, "localhost", key=1, peer="the server")
     assert sock.fileno() == -1
 
 
@@ -501,6 +501,6 @@ async def test_the_trace_hears_of_tls(tls_peer: MakePeer, connector: Connector) 
     heard: list[str] = []
     server = tls_peer([])
     route = connector.route_for("https", "localhost", server.port)
-    sock = await connector.connect(route, trace=lambda step, when: heard.append(step))
+    sock = await connector.connect(route, on_step=lambda step, when: heard.append(step))
     sock.close()
     assert heard == ["resolved", "connected", "tls"]

@@ -33,7 +33,7 @@ if __name__ == "__main__":
     sys.path[0] = str(TESTS)
     sys.path.append(str(TESTS.parent))  # for a copy that is built in place; else the installed one
 
-from chaos.misbehaving import CUT, GOOD, body_of
+from robustness.chaos.misbehaving import CUT, GOOD, body_of
 from support import faults, servers
 from support.kernels import own_kernel, stock_kernel
 from support.leaks import left_open, open_descriptors
@@ -281,7 +281,7 @@ class Chaos:
         gc.collect()
         await curio.sleep(0.05)
         stats = self.report.pool = self.session.pool_stats()
-        if stats["lent"] or stats["waiting"] or stats["opening"]:
+        if stats["in_use"] or stats["waiting"] or stats["opening"]:
             self.report.wrong.append(f"places left behind: {stats}")
         try:
             async with curio.timeout_after(100), curio.TaskGroup() as group:
@@ -321,7 +321,9 @@ def storm(
                     if getattr(task.coro, "__name__", "") not in ("_kernel_task", "_run")
                 ]
                 report.wrong += [f"task left behind: {task!r}" for task in left]
-        report.wrong += [f"descriptor left open: {name}" for name in left_open(before, patience=30)]
+        report.wrong += [
+            f"descriptor left open: {name}" for name in left_open(before, read_timeout=30)
+        ]
     return report
 
 

@@ -9,7 +9,7 @@ import os
 import random
 
 import pytest
-from chaos.chaos import storm
+from robustness.chaos.chaos import storm
 
 SECONDS = float(os.environ.get("ASKS_FAST_CHAOS_SECONDS", "2"))
 

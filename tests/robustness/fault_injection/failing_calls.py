@@ -118,7 +118,7 @@ class Trial:
             return await read_all(await get(f"{url}/bytes/{LONG}", stream=True))
         return bytes(r.content)
 
-    async def learn(self) -> None:
+    async def on_response(self) -> None:
         self.right = [await self.ask(kind) for kind in range(KINDS)]
         assert self.right[5] == self.right[6] == pattern(LONG)
 
@@ -154,7 +154,7 @@ class Trial:
         if self.outcomes["answered"] == 0 or (what in HARMLESS and len(self.outcomes) > 1):
             self.wrong.append(f"{what}: {dict(self.outcomes)}")
         stats = self.session.pool_stats()
-        if stats["lent"] or stats["waiting"] or stats["opening"]:
+        if stats["in_use"] or stats["waiting"] or stats["opening"]:
             self.wrong.append(f"{what}: {stats}")
 
 
@@ -184,11 +184,11 @@ async def main(url: str, more: dict[str, Any], context: ssl.SSLContext | None) -
     )
     async with session:
         trial = Trial(session, url)
-        await trial.learn()
+        await trial.on_response()
         before = len(os.listdir("/proc/self/fd")) - session.pool_stats()["open"]
         for what, faults in {**HARMLESS, **HARMFUL, **more}.items():
             await trial.run(what, faults)
-        await trial.learn()
+        await trial.on_response()
         after = len(os.listdir("/proc/self/fd")) - session.pool_stats()["open"]
     for code in (errno.EINTR, errno.EMFILE, errno.ECONNABORTED, errno.ENOMEM):
         await accepted(trial, code)

@@ -47,7 +47,7 @@ async def main(url: str) -> None:
     assert few["refused"], few
     assert few_uploads["200"], few_uploads
     assert many == {"200": 80}, many
-    assert stats["lent"] == stats["waiting"] == stats["opening"] == 0, stats
+    assert stats["in_use"] == stats["waiting"] == stats["opening"] == 0, stats
     print("fine", dict(few), dict(few_uploads))
 
 

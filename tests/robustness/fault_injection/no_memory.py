@@ -94,7 +94,7 @@ class Trial:
 
     async def check(self, what: str) -> None:
         stats = self.session.pool_stats()
-        if stats["lent"] or stats["waiting"] or stats["opening"] or stats["open"] > 1:
+        if stats["in_use"] or stats["waiting"] or stats["opening"] or stats["open"] > 1:
             self.wrong.append(f"{what}: {stats}")
             self.session = HSession(self.url, connections=1)
             return
@@ -104,8 +104,8 @@ class Trial:
 
     async def sweep(self, kind: str, make: Callable[[], Any], fresh: bool) -> None:
         for step in range(STEPS):
-            allocation = harmless = 0
-            while harmless < SAFE:
+            allocation = printable = 0
+            while printable < SAFE:
                 if fresh:
                     await self.session.close()
                     self.session = HSession(self.url, connections=1)
@@ -114,7 +114,7 @@ class Trial:
                 if outcome == "no such step":
                     return
                 self.outcomes[outcome] += 1
-                harmless = harmless + 1 if outcome == "answered" else 0
+                printable = printable + 1 if outcome == "answered" else 0
                 allocation += 1
 
 

@@ -131,7 +131,7 @@ async def test_names_fail_in_a_burst(peer: Callable[..., Peer]) -> None:
         ]
         * 50
     )
-    assert stats["lent"] == stats["waiting"] == stats["opening"] == 0
+    assert stats["in_use"] == stats["waiting"] == stats["opening"] == 0
 
 
 def raw(data: bytes) -> Step:
@@ -222,5 +222,5 @@ async def test_one_fault_harms_one_request(peer: Callable[..., Peer]) -> None:
         async with curio.TaskGroup() as group:
             for number in range(60):
                 await group.spawn(ask, session, (good.url, worse.url)[number % 2])
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
     assert sorted(outcomes) == ["bad"] * 30 + ["ok"] * 30

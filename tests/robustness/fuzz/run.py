@@ -22,8 +22,8 @@ def fuzz(name: str, options: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["asks_fast", "fuzz"]):
-        from fuzz.targets import TARGETS
-    from fuzz.seeds import SEEDS
+        from robustness.fuzz.targets import TARGETS
+    from robustness.fuzz.seeds import SEEDS
 
     folder = CORPUS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         seconds, arguments = arguments[1], arguments[2:]
     if arguments:
         fuzz(arguments[0], arguments[1:])
-    from fuzz.targets import TARGETS
+    from robustness.fuzz.targets import TARGETS
 
     failed = []
     for name in TARGETS:

@@ -62,7 +62,7 @@ def response(data: bytes) -> None:
     if not data:
         return
     choice, data = data[0], data[1:]
-    options = {"headless": bool(choice & 1), "closed": bool(choice & 2)}
+    options = {"is_head_request": bool(choice & 1), "closed": bool(choice & 2)}
     if choice & 4:
         options["max_body"] = 64
     whole = _read([data], **options)
@@ -87,7 +87,7 @@ def response(data: bytes) -> None:
         for name, value in fields:
             assert b"\0" not in name + value
             assert b"\n" not in name + value
-    assert not options["headless"] or not body
+    assert not options["is_head_request"] or not body
     assert "max_body" not in options or len(body) <= 64
     assert trailers is None or len(trailers) <= LIMITS["fields"]
 
@@ -126,7 +126,7 @@ def set_cookie(data: bytes) -> None:
     tracker.store(url, [data, data[::-1], data + b"; Domain=example.com"])
     field = tracker.header_for(url)
     if field is not None:
-        sent = _hotpath.render_fields([("Cookie", field)])
+        sent = _hotpath.encode_headers([("Cookie", field)])
         assert sent.count(b"\r\n") == 1
         assert len(sent) < 9000
     if cookie is not None:
@@ -175,8 +175,8 @@ def url(data: bytes) -> None:
         assert 0 < made.port < 65536
         again = parse_url(str(made))
         assert (again.origin, again.target) == (made.origin, made.target)
-        head = _hotpath.render_head(
-            b"GET", made.target.encode(), _hotpath.render_fields([("Host", made.authority)])
+        head = _hotpath.encode_head(
+            b"GET", made.target.encode(), _hotpath.encode_headers([("Host", made.authority)])
         )
         assert head.count(b"\r\n") == 3
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fuzz.seeds import SEEDS
-from fuzz.targets import TARGETS
+from robustness.fuzz.seeds import SEEDS
+from robustness.fuzz.targets import TARGETS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -106,7 +106,7 @@ async def test_streamed_bombs(
         r = await session.get(server.url, stream=True, max_decompressed=4 * MIB)
         with pytest.raises(ResponseTooLarge):
             await read_sizes(r.body, sizes)
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
     assert sum(sizes) <= 4 * MIB
     assert max(sizes, default=0) <= 65536
     assert peak() < 8 * MIB + 3 * len(bomb[1])
@@ -262,12 +262,12 @@ async def test_redirects_that_grow(peer: Callable[..., Peer]) -> None:
 
 
 async def test_heads_beyond_the_limits_of_a_session(peer: Callable[..., Peer]) -> None:
-    """`max_head`, `max_fields` and `max_interim` of a session count, each with its own error."""
+    """`max_header_size`, `max_headers` and `max_informational` of a session count, each with its own error."""
     long = b"HTTP/1.1 200 OK\r\nX: " + b"a" * 2000 + b"\r\n\r\n"
     many = b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 20 + b"\r\n"
     early = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 4 + OK
     server = peer([expect(), send(long)], [expect(), send(many)], [expect(), send(early)])
-    async with DSession(max_head=1000, max_fields=10, max_interim=3) as session:
+    async with DSession(max_header_size=1000, max_headers=10, max_informational=3) as session:
         for said in ("1000 bytes", "10 fields", "3 interim"):
             with pytest.raises(HeadTooLarge, match=said):
                 await session.get(server.url)

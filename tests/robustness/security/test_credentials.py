@@ -59,7 +59,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "pair": {"auth": ("user", SECRET)},
     "bearer": {"auth": BearerAuth(SECRET)},
     "own class": {"auth": KeyAuth()},
-    "named by the user": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-MINE"]},
+    "named by the user": {"headers": {"X-Mine": SECRET}, "sensitive_headers": ["x-MINE"]},
     **{name: {"headers": {name: SECRET}} for name in WELL_KNOWN},
 }
 
@@ -108,7 +108,7 @@ OF_A_SESSION: dict[str, dict[str, Any]] = {
     "Authorization": {"headers": {"authorization": BASIC, "X-Other": "yes"}},
     "Cookie": {"headers": {"Cookie": f"sid={SECRET}"}},
     "token": {"headers": {"X-Auth-Token": SECRET}},
-    "listed": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-mine"]},
+    "listed": {"headers": {"X-Mine": SECRET}, "sensitive_headers": ["x-mine"]},
 }
 
 
@@ -192,9 +192,9 @@ async def test_a_session_without_base_tells_every_host(peer: Callable[..., Peer]
 
 
 async def test_one_name_is_no_list_of_names() -> None:
-    """`secret_headers="X-Mine"` would be five names of one letter: refused."""
+    """`sensitive_headers="X-Mine"` would be five names of one letter: refused."""
     with pytest.raises(InvalidRequest, match="list of field names"):
-        DSession(secret_headers="X-Mine")
+        DSession(sensitive_headers="X-Mine")
 
 
 async def test_user_and_password_of_a_url(peer: Callable[..., Peer]) -> None:
@@ -397,7 +397,7 @@ async def test_only_to_http_and_https(peer: Callable[..., Peer], place: str, str
     async with DSession() as session:
         with pytest.raises((InvalidURL, asks.errors.BadHttpResponse)):
             await session.get(server.url, stream=stream)
-        assert session.pool_stats()["lent"] == session.pool_stats()["waiting"] == 0
+        assert session.pool_stats()["in_use"] == session.pool_stats()["waiting"] == 0
     assert len(server.requests) == 1
 
 
@@ -433,9 +433,9 @@ async def test_errors_mask_tokens_in_urls(peer: Callable[..., Peer]) -> None:
                 await session.get(timeout=5, retries=0, **given)
             caught.append(error.value)
     async with DSession() as session:
-        with pytest.raises(TooManyRedirects) as redirected:
+        with pytest.raises(TooManyRedirects) as for_redirect:
             await session.get(second.url + "/?jwt=" + SECRET, max_redirects=0)
-        caught.append(redirected.value)
+        caught.append(for_redirect.value)
         request = session.prepare("GET", second.url + place)
     assert all("=***" in str(error) for error in caught)
     assert "page=1&access_token=***" in str(caught[-1])

@@ -211,7 +211,7 @@ async def test_what_a_server_says_is_shown_harmless(peer: Callable[..., Peer]) -
     ]
     server = peer(*([expect(), send(answer)] for answer in answers))
     for _ in answers:
-        async with DSession(max_head=1 << 20) as session:
+        async with DSession(max_header_size=1 << 20) as session:
             with pytest.raises(AsksException) as caught:
                 await use(session, server.url)
             assert_harmless(str(caught.value))

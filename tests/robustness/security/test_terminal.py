@@ -23,7 +23,7 @@ from support.script_steps import close, expect, send
 import asks_fast
 from asks_fast import errors
 from asks_fast.crawl.formats import json_dumper
-from asks_fast.errors import AsksException, harmless
+from asks_fast.errors import AsksException, printable
 
 ROOT = Path(asks_fast.__file__).parent.parent
 E = b"\x1b]0;owned\x07\x1b[2J\x9b31m\xc2\x9b\x7f\x08"  # what terminals obey
@@ -155,10 +155,10 @@ def test_proxy_reply() -> None:
 
 def test_one_function() -> None:
     """Control characters, line ends, bidi marks and lone surrogates; a limit cuts."""
-    assert harmless("a\x1b[2J\r\n\x9b\u202e\ud800é漢") == (
+    assert printable("a\x1b[2J\r\n\x9b\u202e\ud800é漢") == (
         "a\\x1b[2J\\x0d\\x0a\\x9b\\u202e\\ud800é漢"
     )
-    assert harmless("abc", 2) == "ab…"
+    assert printable("abc", 2) == "ab…"
     assert str(errors.InvalidURL("a\r\nb")) == "a\\x0d\\x0ab"
     assert errors.InvalidURL("a\r\nb").args == ("a\r\nb",)
 

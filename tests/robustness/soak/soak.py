@@ -32,8 +32,8 @@ if __name__ == "__main__":
     sys.path[0] = str(TESTS)
     sys.path.append(str(TESTS.parent))
 
-from chaos.chaos import KERNELS, misbehaving_server, resident
-from chaos.misbehaving import CUT, body_of
+from robustness.chaos.chaos import KERNELS, misbehaving_server, resident
+from robustness.chaos.misbehaving import CUT, body_of
 
 import asks_fast
 from asks_fast.errors import AsksException
@@ -80,7 +80,7 @@ class Soak:
                 outcome = await self.ask(ident, conduct)
         except AsksException as error:
             outcome = "failed as it should"
-            if getattr(error, "stale", False) and not error.unsent:  # type: ignore[attr-defined]
+            if getattr(error, "is_stale", False) and not error.is_unsent:  # type: ignore[attr-defined]
                 outcome = "not sent twice"  # a POST on a connection that was being closed
             elif conduct not in CUT:
                 outcome = "failed"

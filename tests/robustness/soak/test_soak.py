@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from soak.soak import soak
+from robustness.soak.soak import soak
 
 
 @pytest.mark.parametrize("kernel", ["stock", "own"])

@@ -22,13 +22,17 @@ def test_basic_vectors():
     assert curio.run(BasicAuth(("Aladdin", "open sesame")), None) == {
         "Authorization": "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
     }
-    assert BasicAuth(("test", "123£")).preempt() == {"Authorization": "Basic dGVzdDoxMjPCow=="}
-    assert BasicAuth(("ü", ""), encoding="latin-1").preempt() == {"Authorization": "Basic /Do="}
+    assert BasicAuth(("test", "123£")).initial_headers() == {
+        "Authorization": "Basic dGVzdDoxMjPCow=="
+    }
+    assert BasicAuth(("ü", ""), encoding="latin-1").initial_headers() == {
+        "Authorization": "Basic /Do="
+    }
 
 
 def test_basic_for_a_proxy():
     """For a proxy the field is another one."""
-    assert list(BasicAuth(("a", "b"), proxy=True).preempt()) == ["Proxy-Authorization"]
+    assert list(BasicAuth(("a", "b"), proxy=True).initial_headers()) == ["Proxy-Authorization"]
 
 
 @pytest.mark.parametrize("pair", [("a\r\nb", "c"), ("a", "b\x00"), ("a", "\x7f"), ("a\t", "")])

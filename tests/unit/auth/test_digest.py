@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.digest import answer, let_in, params, refusal, request, sums
 
-from asks_fast._auth.digest import ProtectionSpace, strongest
+from asks_fast._auth.digest import ProtectionSpace, select_challenge
 from asks_fast._request.body import make_body
 from asks_fast.auth import Challenge, DigestAuth, parse_challenges
 from asks_fast.errors import UnreplayableBody
@@ -49,7 +49,7 @@ def test_rfc7616_3_9_1(algorithm, expected):
         b"Circle of Life",
         "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
     )
-    response, header = known.answer("GET", "/dir/index.html", "")
+    response, header = known.build_response("GET", "/dir/index.html", "")
     assert response == expected
     assert parse_challenges(header)[0].params == {
         "username": "Mufasa",
@@ -76,7 +76,7 @@ def test_rfc7616_3_9_2():
         b"Secret, or not?",
         "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
     )
-    response, header = known.answer("GET", "/doe.json", "")
+    response, header = known.build_response("GET", "/doe.json", "")
     assert response == "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"
     sent = parse_challenges(header)[0].params
     user_hash = "793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"
@@ -92,14 +92,14 @@ RFC2617 = (
 def test_rfc2617_3_5():
     """RFC 2617 §3.5."""
     known = space(RFC2617 + ', qop="auth,auth-int"', b"Mufasa", b"Circle Of Life", "0a4f113b")
-    response, _ = known.answer("GET", "/dir/index.html", "")
+    response, _ = known.build_response("GET", "/dir/index.html", "")
     assert response == "6629fae49393a05397450978507c4ef1"
 
 
 def test_rfc2069_2_4():
     """RFC 2069 §2.4 (as corrected by its erratum): no qop, so no count and no nonce of ours."""
     known = space(RFC2617, b"Mufasa", b"CircleOfLife", None)
-    response, header = known.answer("GET", "/dir/index.html", "")
+    response, header = known.build_response("GET", "/dir/index.html", "")
     assert response == "1949323746fe6a43ef61f9606e7febea"
     assert not {"nc", "cnonce", "qop", "algorithm"} & set(parse_challenges(header)[0].params)
 
@@ -120,7 +120,7 @@ def test_session_key(name, hash_name, qop):
     auth = DigestAuth(("user", "pass"))
     challenge = f'Digest realm="r", nonce="n", algorithm={name}-sess, qop="{qop}"'
     first = params(let_in(auth, challenge, request(body=b"body")))
-    second = params(auth.preempt(request(body=b"body")))
+    second = params(auth.initial_headers(request(body=b"body")))
     key = h(f"{h('user:r:pass')}:n:{first['cnonce']}")
     what = "GET:/" + (f":{h('body')}" if qop == "auth-int" else "")
     for sent, nc in ((first, "00000001"), (second, "00000002")):
@@ -142,7 +142,7 @@ async def test_against_aiohttp(algorithm, qop):
     header = await theirs._encode("POST", yarl.URL("http://h/a?b=c"), b"body")
     sent = parse_challenges(header)[0].params
     known = ProtectionSpace(challenge, (b"user", b'p"a:s\\s'), "http://h", cnonce=sent["cnonce"])
-    assert known.answer("POST", "/a?b=c", known.hash(b"body"))[0] == sent["response"]
+    assert known.build_response("POST", "/a?b=c", known.hash(b"body"))[0] == sent["response"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_against_httpx(algorithm, qop):
     flow.send(httpx.Response(401, headers={"www-authenticate": asked}, request=req))
     sent = parse_challenges(req.headers["Authorization"])[0].params
     known = ProtectionSpace(challenge, (b"user", b"pass"), "http://h", cnonce=sent.get("cnonce"))
-    assert known.answer("PUT", "/a?b=c", "")[0] == sent["response"]
+    assert known.build_response("PUT", "/a?b=c", "")[0] == sent["response"]
 
 
 # -- which challenge
@@ -195,7 +195,7 @@ def test_against_httpx(algorithm, qop):
 )
 def test_choice(challenges, realm):
     """The strongest that we can do, the first of equals; none is no error."""
-    chosen = strongest(parse_challenges(challenges))
+    chosen = select_challenge(parse_challenges(challenges))
     assert (chosen and chosen.params["realm"]) == realm
     header = curio.run(DigestAuth(("u", "p")), refusal(*challenges), request())
     assert bool(header) == (realm is not None)
@@ -224,9 +224,9 @@ def test_proxy():
     req = request("h:443", "CONNECT")
     req.proxy = "http://one:8080"
     assert list(curio.run(auth, response, req)) == ["Proxy-Authorization"]
-    assert list(auth.preempt(req)) == ["Proxy-Authorization"]
+    assert list(auth.initial_headers(req)) == ["Proxy-Authorization"]
     req.proxy = "http://two:8080"
-    assert auth.preempt(req) == {}
+    assert auth.initial_headers(req) == {}
 
 
 @given(user=st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), min_size=1))
@@ -285,8 +285,8 @@ def test_body_hash_of_a_stream(tmp_path):
         sent = params(let_in(auth, challenge, req))
         key = f"{h('u:r:p')}:n:{sent['nc']}:{sent['cnonce']}:auth-int"
         assert sent["response"] == h(f"{key}:{h('POST:/:' + h('body'))}")
-    assert auth.preempt(streamed) == {}
-    assert auth.preempt(buffered)
+    assert auth.initial_headers(streamed) == {}
+    assert auth.initial_headers(buffered)
 
 
 async def test_body_hash_of_a_one_shot():

@@ -16,9 +16,9 @@ CHALLENGE = 'Digest realm="r", nonce="{}", qop=auth'
 def test_nonce_is_used_again():
     """Following requests to the same origin carry the next count of the same nonce."""
     auth = DigestAuth(("u", "p"))
-    assert auth.preempt(request()) == {}
+    assert auth.initial_headers(request()) == {}
     counts = [params(let_in(auth, CHALLENGE.format("n")))["nc"]]
-    counts += [params(auth.preempt(request("/other")))["nc"] for _ in range(16)]
+    counts += [params(auth.initial_headers(request("/other")))["nc"] for _ in range(16)]
     assert counts == [f"{i:08x}" for i in range(1, 18)]
 
 
@@ -29,8 +29,8 @@ def test_nonce_stays_with_its_origin(other):
     """Nothing of one origin is told to another scheme, host or port."""
     auth = DigestAuth(("u", "p"))
     let_in(auth, CHALLENGE.format("n"))
-    assert auth.preempt(request(url=other)) == {}
-    assert auth.preempt(request(url="http://h:80"))
+    assert auth.initial_headers(request(url=other)) == {}
+    assert auth.initial_headers(request(url="http://h:80"))
 
 
 def test_nonce_is_kept_back_until_accepted():
@@ -38,9 +38,9 @@ def test_nonce_is_kept_back_until_accepted():
     auth = DigestAuth(("u", "p"))
     req = request()
     req.headers = answer(auth, CHALLENGE.format("n"))
-    assert auth.preempt(request()) == {}
-    auth.learn(SimpleNamespace(headers={}), req)
-    assert params(auth.preempt(request()))["nc"] == "00000002"
+    assert auth.initial_headers(request()) == {}
+    auth.on_response(SimpleNamespace(headers={}), req)
+    assert params(auth.initial_headers(request()))["nc"] == "00000002"
 
 
 def test_domain():
@@ -48,10 +48,10 @@ def test_domain():
     auth = DigestAuth(("u", "p"))
     let_in(auth, 'Digest realm=r, nonce=n, domain="/a /b/ http://h/c http://evil/d //evil/e"')
     for path in ("/a", "/a/x", "/a?q", "/b/", "/b/x", "/c/x"):
-        assert auth.preempt(request(path)), path
+        assert auth.initial_headers(request(path)), path
     for path in ("/", "/ab", "/b", "/d", "/e"):
-        assert auth.preempt(request(path)) == {}, path
-    assert auth.preempt(request("/d", url="http://evil")) == {}
+        assert auth.initial_headers(request(path)) == {}, path
+    assert auth.initial_headers(request("/d", url="http://evil")) == {}
 
 
 def test_closest_domain():
@@ -59,8 +59,8 @@ def test_closest_domain():
     auth = DigestAuth(("u", "p"))
     let_in(auth, 'Digest realm=deep, nonce=n, domain="/a/b"')
     let_in(auth, 'Digest realm=wide, nonce=n, domain="/"')
-    assert params(auth.preempt(request("/a/b/c")))["realm"] == "deep"
-    assert params(auth.preempt(request("/a/c")))["realm"] == "wide"
+    assert params(auth.initial_headers(request("/a/b/c")))["realm"] == "deep"
+    assert params(auth.initial_headers(request("/a/c")))["realm"] == "wide"
 
 
 def test_stale():
@@ -79,7 +79,7 @@ def test_wrong_password():
     req = request()
     req.headers = answer(auth, CHALLENGE.format("1"), req)
     assert answer(auth, CHALLENGE.format("2"), req) == {}
-    assert auth.preempt(request()) == {}
+    assert auth.initial_headers(request()) == {}
 
 
 def test_wrong_password_with_a_constant_nonce():
@@ -87,7 +87,7 @@ def test_wrong_password_with_a_constant_nonce():
     auth = DigestAuth(("u", "wrong"))
     let_in(auth, CHALLENGE.format("1"))
     req = request()
-    req.headers = auth.preempt(req)
+    req.headers = auth.initial_headers(req)
     assert answer(auth, CHALLENGE.format("1"), req) == {}
 
 
@@ -96,7 +96,7 @@ def test_nonce_that_ran_out_silently():
     auth = DigestAuth(("u", "p"))
     let_in(auth, CHALLENGE.format("1"))
     req = request()
-    req.headers = auth.preempt(req)
+    req.headers = auth.initial_headers(req)
     req.headers = answer(auth, CHALLENGE.format("2"), req)
     assert params(req.headers)["nonce"] == "2"
     assert answer(auth, CHALLENGE.format("3"), req) == {}
@@ -112,8 +112,8 @@ def test_same_nonce_for_many():
         req.headers = await auth(refusal(CHALLENGE.format("n") + stale), req)
         seen.append(params(req.headers)["nc"])
         await curio.sleep(0)
-        auth.learn(SimpleNamespace(headers={}), req)
-        seen.append(params(auth.preempt(request()))["nc"])
+        auth.on_response(SimpleNamespace(headers={}), req)
+        seen.append(params(auth.initial_headers(request()))["nc"])
 
     async def main():
         async with curio.TaskGroup() as group:
@@ -129,10 +129,10 @@ def test_next_nonce():
     auth = DigestAuth(("u", "p"))
     req = request()
     req.headers = let_in(auth, CHALLENGE.format("1"))
-    auth.learn(SimpleNamespace(headers={"Authentication-Info": 'nextnonce="2"'}), req)
-    sent = params(auth.preempt(request()))
+    auth.on_response(SimpleNamespace(headers={"Authentication-Info": 'nextnonce="2"'}), req)
+    sent = params(auth.initial_headers(request()))
     assert (sent["nonce"], sent["nc"]) == ("2", "00000001")
-    auth.learn(SimpleNamespace(headers={}), req)
+    auth.on_response(SimpleNamespace(headers={}), req)
 
 
 def test_memory_is_bounded():
@@ -144,9 +144,9 @@ def test_memory_is_bounded():
             req = request()
             req.headers = await auth(refusal(f"Digest realm={i}, nonce=n, qop=auth"), req)
             if i % 2:
-                auth.learn(SimpleNamespace(headers={}), req)
+                auth.on_response(SimpleNamespace(headers={}), req)
 
     curio.run(main)
     assert repr(auth) == "<DigestAuth for Authorization, 256 realms known>"
     assert len(auth._answers) <= 1024
-    assert len(auth._tried) <= 1024
+    assert len(auth._pending) <= 1024

@@ -27,7 +27,7 @@ def make(now: float = NOW) -> CookieTracker:
 
 def facts(tracker: CookieTracker) -> list[tuple[Any, ...]]:
     return [
-        (c.name, c.value, c.scope_domain, c.host_only, c.scope_path, bool(c.secure), c.httponly,
+        (c.name, c.value, c.effective_domain, c.host_only, c.scope_path, bool(c.secure), c.httponly,
          c.expires_at)
         for c in tracker
     ]  # fmt: skip

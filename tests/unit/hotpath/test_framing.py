@@ -75,14 +75,14 @@ def test_end_by_close() -> None:
 )
 def test_answer_to_head(sample: bytes) -> None:
     """An answer to HEAD ends with its head, whatever length it tells; the connection is kept."""
-    answer = read(sample, headless=True, closes=False)
+    answer = read(sample, is_head_request=True, closes=False)
     assert answer.body == b""
     assert answer.kept
 
 
 def test_answer_to_head_with_a_body() -> None:
     """A body behind the answer to HEAD is never the next answer: the connection is dropped."""
-    answer = read(FIXED, headless=True)
+    answer = read(FIXED, is_head_request=True)
     assert answer.body == b""
     assert not answer.kept
 
@@ -288,7 +288,7 @@ def test_two_answers_one_after_the_other() -> None:
     kinds: list[tuple[bytes, dict[str, Any], bytes]] = [
         (FIXED, {}, b"hello"),
         (CHUNKED + b"2\r\nhi\r\n0\r\nT: u\r\n\r\n", {}, b"hi"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", {"headless": True}, b""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", {"is_head_request": True}, b""),
         (b"HTTP/1.1 103 E\r\nContent-Length: 3\r\n\r\nHTTP/1.1 204 No\r\n\r\n", {}, b""),
         (b"HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n\r\n", {}, b""),
         (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", {}, b"hi"),

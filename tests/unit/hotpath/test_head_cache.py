@@ -40,7 +40,7 @@ class Told:
 
     data: bytes
     cuts: tuple[int, ...] = ()
-    headless: bool = False  # the request was HEAD
+    is_head_request: bool = False  # the request was HEAD
     stream: bool = False
     max_body: int = -1
 
@@ -56,7 +56,7 @@ class Told:
                 self.pieces(),
                 closes=False,
                 stream=self.stream,
-                headless=self.headless,
+                is_head_request=self.is_head_request,
                 max_body=self.max_body,
             )
         )
@@ -92,7 +92,7 @@ def told(draw: st.DrawFn) -> Told:
 
 @settings(max_examples=400)
 @example([Told(FIRST + b"first"), Told(FIRST + b"again"), Told(FIRST + b"surplus")])
-@example([Told(FIRST + b"first"), Told(FIRST, headless=True), Told(FIRST + b"again")])
+@example([Told(FIRST + b"first"), Told(FIRST, is_head_request=True), Told(FIRST + b"again")])
 @example([Told(FIRST + b"first"), Told(FIRST + b"again"), Told(HEADS[3] + 50 * b"x")])
 @example([Told(FIRST + b"first"), Told(EARLY + FIRST + b"again"), Told(FIRST + b"third")])
 @example([Told(FIRST + b"first"), Told(FIRST + b"again", max_body=4)])

@@ -97,13 +97,17 @@ def test_ambiguous_length(rest: bytes, version: bytes) -> None:
         b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
     ],
 )
-@pytest.mark.parametrize(("status", "headless"), [(b"200", True), (b"204", False), (b"304", False)])
-def test_ambiguous_length_without_a_body(fields: bytes, status: bytes, headless: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "is_head_request"), [(b"200", True), (b"204", False), (b"304", False)]
+)
+def test_ambiguous_length_without_a_body(
+    fields: bytes, status: bytes, is_head_request: bool
+) -> None:
     """A response without a body may be as ambiguous; nothing is read after its head."""
     sample = b"HTTP/1.1 " + status + b" OK\r\n" + fields + b"\r\n"
-    answer = read(sample, headless=headless)
+    answer = read(sample, is_head_request=is_head_request)
     assert (answer.body, answer.kept) == (b"", False)
-    refused(sample, headless=headless, strict=True)
+    refused(sample, is_head_request=is_head_request, strict=True)
 
 
 def test_chunked_in_http_1_0() -> None:

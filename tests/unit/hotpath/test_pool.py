@@ -10,7 +10,7 @@ import pytest
 from support.exchange_harness import run
 from support.pool_harness import ANSWER, HEAD, Ground, counts, ground, turns
 
-from asks_fast._hotpath import Limits, OriginPool, Pool, ResponseCore
+from asks_fast._hotpath import Limits, OriginPool, Pool, BaseHttpResponse
 
 
 @pytest.mark.parametrize("limit", [0, -1])
@@ -24,24 +24,24 @@ def test_repr_and_stats() -> None:
     """The `repr` tells the state, and the numbers add up."""
     with ground(2) as g:
         a = g.origin()
-        assert repr(g.pool) == "<Pool 0 of 2 open: 0 lent, 0 idle; 0 waiting>"
+        assert repr(g.pool) == "<Pool 0 of 2 open: 0 in use, 0 idle; 0 waiting>"
         connection = run(g.get(a))
-        assert repr(connection) == "<Connection 'http://a' lent, 0 exchanges>"
+        assert repr(connection) == "<Connection 'http://a' in use, 0 requests>"
         assert repr(a) == "<OriginPool 'http://a' 1 open, 0 waiting>"
         assert g.pool.stats() == {
             "open": 1,
-            "lent": 1,
+            "in_use": 1,
             "idle": 0,
             "waiting": 0,
             "opening": 0,
-            "made": 1,
+            "created": 1,
             "reused": 0,
             "evicted": 0,
             "limit": 2,
         }
         g.pool.close()
         assert "closed" in repr(g.pool)
-        assert repr(connection) == "<Connection 'http://a' closed, 0 exchanges>"
+        assert repr(connection) == "<Connection 'http://a' closed, 0 requests>"
 
 
 async def test_newest_first() -> None:
@@ -65,8 +65,8 @@ async def test_eviction() -> None:
         await g.serve(first)
         await g.serve(second)
         third = await g.get(c)
-        assert first.place == 2
-        assert second.place == 0
+        assert first.state == 2
+        assert second.state == 0
         assert (a.open, b.open, c.open) == (0, 1, 1)
         assert g.pool.stats()["evicted"] == 1
         assert counts(g.pool) == (2, 1, 1, 0)
@@ -84,7 +84,7 @@ async def test_a_place_for_another_origin() -> None:
         await g.serve(connection)
         await task.join()
         assert log == ["b"]
-        assert connection.place == 2
+        assert connection.state == 2
         assert (a.open, b.open) == (0, 1)
 
 
@@ -97,27 +97,27 @@ async def test_what_is_closed_is_not_lent() -> None:
             theirs = g.theirs[connection.fd]
             await g.serve(connection)
             theirs.send(words) if words else theirs.close()
-            assert g.pool.take(a) is None
+            assert g.pool.get_idle(a) is None
             assert counts(g.pool) == (0, 0, 0, 0)
 
 
 async def test_fresh_takes_nothing_used() -> None:
     """`fresh` gives a new connection, at a limit by closing an idle one."""
-    for options in ({}, {"share": 1}):
+    for options in ({}, {"limit_per_origin": 1}):
         with ground(1 if not options else 5, **options) as g:
             a = g.origin()
             first = await g.get(a)
             await g.serve(first)
-            assert await g.pool.turn(a, fresh=True) is None
-            assert first.place == 2
+            assert await g.pool.acquire(a, force_new_connection=True) is None
+            assert first.state == 2
             assert counts(g.pool) == (1, 0, 0, 0)
-            second = g.adopt(a)
-            waiter = await curio.spawn(g.pool.turn, a, None, True)
+            second = g.add_connection(a)
+            waiter = await curio.spawn(g.pool.acquire, a, None, True)
             await turns()
             await g.serve(second)
             assert await waiter.join() is None
-            assert second.place == 2
-            await g.pool.forfeit(a)
+            assert second.state == 2
+            await g.pool.cancel_reservation(a)
             assert counts(g.pool) == (0, 0, 0, 0)
 
 
@@ -125,24 +125,24 @@ async def test_life_of_a_connection() -> None:
     """Connections are given up after so many exchanges, seconds, or seconds of rest."""
     with ground(1) as g:
         a = g.origin()
-        g.pool.most_exchanges = 2
+        g.pool.max_requests = 2
         connection = await g.get(a)
         await g.serve(connection)
-        assert g.pool.take(a) is connection
+        assert g.pool.get_idle(a) is connection
         await g.serve(connection)
         assert counts(g.pool) == (0, 0, 0, 0)
     with ground(1) as g:
         a = g.origin()
-        g.pool.most_seconds = 1e-9
+        g.pool.max_age = 1e-9
         connection = await g.get(a)
         await g.serve(connection)
-        assert g.pool.take(a) is None
+        assert g.pool.get_idle(a) is None
     with ground(1) as g:
         a = g.origin()
-        g.pool.idle_seconds = 1e-9
+        g.pool.idle_timeout = 1e-9
         await g.serve(await g.get(a))
         assert counts(g.pool) == (1, 0, 1, 0)
-        g.pool.make_rounds()
+        g.pool.check_deadlines()
         assert counts(g.pool) == (0, 0, 0, 0)
 
 
@@ -150,12 +150,12 @@ async def test_an_old_connection_is_not_handed_on() -> None:
     """`max_connection_age` holds for a connection that goes from waiter to waiter too."""
     with ground(1) as g:
         a = g.origin()
-        g.pool.most_seconds = 1e-9
+        g.pool.max_age = 1e-9
         log: list[int] = []
         async with curio.TaskGroup() as tasks:
             for number in range(5):
                 await tasks.spawn(g.visit, a, log, number)
-        assert g.pool.stats()["made"] == 5
+        assert g.pool.stats()["created"] == 5
         assert g.pool.stats()["reused"] == 0
 
 
@@ -172,7 +172,7 @@ async def test_keep_alive_of_the_server() -> None:
             answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: %b\r\nContent-Length: 0\r\n\r\n" % hint
             connection = await g.get(a)
             await g.serve(connection, answer)
-            assert (g.pool.take(a) is connection) is rests
+            assert (g.pool.get_idle(a) is connection) is rests
 
 
 async def test_a_task_that_is_thrown_away() -> None:
@@ -180,17 +180,17 @@ async def test_a_task_that_is_thrown_away() -> None:
     with ground(1) as g:
         a = g.origin()
         connection = await g.get(a)
-        exchange = connection.exchange(HEAD, ResponseCore())
+        exchange = connection.exchange(HEAD, BaseHttpResponse())
         exchange.send(None)
         exchange.close()
         assert counts(g.pool) == (0, 0, 0, 0)
-        assert connection.place == 2
+        assert connection.state == 2
         held = await g.get(a)
-        turn = g.pool.turn(a)
+        turn = g.pool.acquire(a)
         turn.send(None)
         turn.close()
         assert counts(g.pool) == (1, 1, 0, 0)
-        await held.discard()
+        await held.aclose()
 
 
 def test_origins_are_forgotten() -> None:

@@ -37,17 +37,17 @@ class PoolMachine(RuleBasedStateMachine):
     lent: Bundle[Connection] = Bundle("lent")
     promised: Bundle[str] = Bundle("promised")
 
-    @initialize(limit=st.integers(1, 3), share=st.integers(0, 2))
-    def start(self, limit: int, share: int) -> None:
-        self.limit, self.share = limit, share
-        self.pool = Pool(limit, share=share)
+    @initialize(limit=st.integers(1, 3), limit_per_origin=st.integers(0, 2))
+    def start(self, limit: int, limit_per_origin: int) -> None:
+        self.limit, self.share = limit, limit_per_origin
+        self.pool = Pool(limit, limit_per_origin=limit_per_origin)
         self.origins = {name: self.pool.origin(name, f"http://{name}") for name in ORIGINS}
         self.held: dict[Connection, str] = {}  # lent to somebody
         self.places: list[str] = []  # promised, not yet a connection
         self.line: list[Task] = []
         self.arrivals = 0
         self.ends: list[socket.socket] = []
-        self.pool.kick = lambda: None
+        self.pool.wake_monitor = lambda: None
 
     # -- the part of the kernel
 
@@ -92,7 +92,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(ORIGINS), fresh=st.booleans())
     def ask(self, name: str, fresh: bool) -> None:
-        self.step(Task(name, self.pool.turn(self.origins[name], None, fresh)))
+        self.step(Task(name, self.pool.acquire(self.origins[name], None, fresh)))
 
     @rule(data=st.data())
     def open(self, data: Any) -> None:
@@ -102,14 +102,14 @@ class PoolMachine(RuleBasedStateMachine):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self.ends.append(theirs)
-        connection = self.pool.adopt(self.origins[name], ours)
+        connection = self.pool.add_connection(self.origins[name], ours)
         self.held[connection] = name
 
     @rule(data=st.data())
     def fail_to_open(self, data: Any) -> None:
         if self.places:
             name = self.places.pop(data.draw(st.integers(0, len(self.places) - 1)))
-            self.drive(self.pool.forfeit(self.origins[name]))
+            self.drive(self.pool.cancel_reservation(self.origins[name]))
 
     def some_held(self, data: Any) -> Connection | None:
         if not self.held:
@@ -128,15 +128,15 @@ class PoolMachine(RuleBasedStateMachine):
     def fail(self, data: Any) -> None:
         connection = self.some_held(data)
         if connection is not None:
-            self.drive(connection.discard())
-            assert connection.place == 2
+            self.drive(connection.aclose())
+            assert connection.state == 2
 
     @rule(data=st.data())
     def drop(self, data: Any) -> None:
         connection = self.some_held(data)
         if connection is not None:
-            connection.abandon()
-            self.drive(self.pool.settle())
+            connection.close_nowait()
+            self.drive(self.pool.wake_pending())
 
     @rule(data=st.data())
     def run_one(self, data: Any) -> None:
@@ -165,8 +165,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule()
     def rounds(self) -> None:
-        self.pool.make_rounds()
-        self.drive(self.pool.settle())
+        self.pool.check_deadlines()
+        self.drive(self.pool.wake_pending())
 
     # -- what always holds
 
@@ -179,8 +179,8 @@ class PoolMachine(RuleBasedStateMachine):
         waiting = [task for task in self.line if not task.ready]
         assert stats["open"] <= self.limit
         assert stats["waiting"] == len(waiting)
-        assert stats["lent"] + stats["opening"] == len(self.held) + len(self.places) + len(served)
-        assert stats["open"] == stats["lent"] + stats["idle"] + stats["opening"]
+        assert stats["in_use"] + stats["opening"] == len(self.held) + len(self.places) + len(served)
+        assert stats["open"] == stats["in_use"] + stats["idle"] + stats["opening"]
         for origin in self.origins.values():
             if self.share:
                 assert origin.open <= self.share
@@ -217,9 +217,9 @@ class PoolMachine(RuleBasedStateMachine):
         for task in self.line:
             task.coroutine.close()
         for connection in list(self.held):
-            connection.abandon()
+            connection.close_nowait()
         for name in self.places:
-            self.drive(self.pool.forfeit(self.origins[name]))
+            self.drive(self.pool.cancel_reservation(self.origins[name]))
         stats = self.pool.stats()
         assert (stats["open"], stats["waiting"]) == (0, 0), stats
         for end in self.ends:
@@ -238,4 +238,4 @@ TestPoolMachine.settings = settings(max_examples=60, stateful_step_count=60, dea
 def test_a_hand_driven_task_is_a_task() -> None:
     """The machine's way of running tasks is sound: an uncontended turn waits for nothing."""
     pool = Pool(1)
-    assert run(pool.turn(pool.origin("a", "http://a"))) is None
+    assert run(pool.acquire(pool.origin("a", "http://a"))) is None

@@ -121,7 +121,7 @@ async def test_timeout_of_what_goes_swiftly(given: str, peer: Any) -> None:
                 await session.get(path="/p", params={"q": 1}, **of_call)
         for _ in range(3):
             assert (await session.get(path="/p", timeout=None)).status_code == 200
-        assert session.pool_stats()["lent"] == 0
+        assert session.pool_stats()["in_use"] == 0
 
 
 async def test_timeout_from_outside_passes_a_plan(peer: Any) -> None:
@@ -148,15 +148,15 @@ async def test_timeout_covers_a_redirect_after_a_plan(
     server: Peer = peer([repeat(expect(), send(OK), times=2), expect(), send(away), FOREVER])
     left = []
 
-    class Seen(request_flow.Budget):
-        def __init__(self, total: Any, spent: float = 0.0) -> None:
-            super().__init__(total, spent)
-            left.append(self.left)
+    class Seen(request_flow.Deadline):
+        def __init__(self, total: Any, elapsed: float = 0.0) -> None:
+            super().__init__(total, elapsed)
+            left.append(self.remaining)
 
     async with HSession(server.url) as session:
         for _ in range(2):
             await session.get(path="/p", timeout=60)
-        monkeypatch.setattr(request_flow, "Budget", Seen)
+        monkeypatch.setattr(request_flow, "Deadline", Seen)
         response = await session.get(path="/p", timeout=60)
     assert [r.status_code for r in response.history] == [302]
     assert len(left) == 1

@@ -102,7 +102,7 @@ async def test_both_ways_end_alike(peer: MakePeer, script: str, method: str) -> 
                 end = await outcome(session, method, **way)
                 nothing_under_way(session)
                 ends.append((end, seen(server), len(server.connections)))
-                assert bool(session._plans) == (name not in ("predicate", "in line")), name
+                assert bool(session._templates) == (name not in ("predicate", "in line")), name
         assert ends[0] == ends[1], name
 
 
@@ -136,7 +136,7 @@ async def test_a_body_that_breaks_off(peer: MakePeer, head: bytes, way: dict[str
         assert names.count("failed") == 3
 
 
-@pytest.mark.parametrize("at", ["turn", "sent", "head"])
+@pytest.mark.parametrize("at", ["connection_acquired", "sent", "head"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_interrupted_between_two_steps(peer: MakePeer, at: str, stream: bool) -> None:
     """Ctrl-C in what is told of a request leaves no place taken."""
@@ -145,7 +145,7 @@ async def test_interrupted_between_two_steps(peer: MakePeer, at: str, stream: bo
         if event.name == at:
             raise KeyboardInterrupt
 
-    begun = [] if at == "turn" else [[expect(), send(CUT), stall()]]
+    begun = [] if at == "connection_acquired" else [[expect(), send(CUT), stall()]]
     server = peer(*begun, ANSWERING)
     async with HSession(server.url, connections=1) as session:
         with pytest.raises(KeyboardInterrupt):
@@ -172,7 +172,7 @@ async def test_short_silence_goes_the_long_way(peer: MakePeer) -> None:
     server = peer([expect(), send(OK), expect(), stall()])
     async with HSession(server.url, read_timeout=0.1, retries=0) as session:
         await session.get(path="/first")
-        assert not session._plans
+        assert not session._templates
         kind, text, _ = await outcome(session, "GET")
         assert (kind.__name__, "silent for 0.1 s" in text) == ("ReadTimeout", True)
 

@@ -22,7 +22,7 @@ async def test_first_come_first_served() -> None:
             for number in range(20):
                 await tasks.spawn(g.visit, a, log, number)
         assert log == list(range(20))
-        assert g.pool.stats()["made"] == 1
+        assert g.pool.stats()["created"] == 1
         assert counts(g.pool) == (1, 0, 1, 0)
 
 
@@ -60,7 +60,7 @@ async def test_what_is_closed_is_not_handed_to_a_waiter() -> None:
         theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
         await task.join()
         assert log[0] is not connection
-        assert connection.place == 2
+        assert connection.state == 2
         assert counts(g.pool) == (1, 1, 0, 0)
 
 
@@ -76,7 +76,7 @@ async def test_its_own_origin_is_preferred() -> None:
             await turns()
             await g.serve(connection)
         assert log == ["a", "a", "a", "b", "b", "b"]
-        assert g.pool.stats()["made"] == 2
+        assert g.pool.stats()["created"] == 2
 
 
 async def test_nobody_is_overtaken_for_long() -> None:
@@ -97,7 +97,7 @@ async def test_nobody_is_overtaken_for_long() -> None:
 
 async def test_share_of_one_origin() -> None:
     """An origin gets no more than its share; others pass by those who wait for it."""
-    with ground(3, share=1) as g:
+    with ground(3, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         at_a = await g.get(a)
         log: list[str] = []
@@ -113,7 +113,7 @@ async def test_share_of_one_origin() -> None:
 
 async def test_share_leaves_no_waiter_behind() -> None:
     """When one who moved up is cancelled, the next of its origin moves up in its stead."""
-    with ground(1, share=1) as g:
+    with ground(1, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         held = await g.get(a)
         log: list[str] = []
@@ -122,7 +122,7 @@ async def test_share_leaves_no_waiter_behind() -> None:
         third = await curio.spawn(g.visit, a, log, "a2")
         fourth = await curio.spawn(g.visit, b, log, "b2")
         await turns()
-        await held.discard()
+        await held.aclose()
         await second.cancel()
         for task in (first, third, fourth):
             await task.join()
@@ -164,7 +164,7 @@ async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
             try:
                 await curio.sleep(1000)
             finally:
-                await connection.discard()
+                await connection.aclose()
 
         first = await curio.spawn(doomed)
         second = await curio.spawn(g.visit, a, log, "second")
@@ -172,7 +172,7 @@ async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
         if usable:
             await g.serve(held)
         else:
-            await held.discard()
+            await held.aclose()
         await first.cancel()
         await second.join()
         assert log == ["second"]
@@ -185,9 +185,9 @@ async def test_cancellation_swept_over_the_line() -> None:
         a = g.origin()
         held = await g.get(a)
         with pytest.raises(curio.TaskCancelled):
-            await cancelled_at(0, g.pool.turn(a))
+            await cancelled_at(0, g.pool.acquire(a))
         assert counts(g.pool) == (1, 1, 0, 0)
-        await held.discard()
+        await held.aclose()
         assert counts(g.pool) == (0, 0, 0, 0)
 
 
@@ -197,7 +197,7 @@ async def test_time_limit_in_line() -> None:
         a = g.origin()
         held = await g.get(a)
         with pytest.raises(PoolTimeout, match=r"waited 0.01 s .* 1 connections") as caught:
-            await g.pool.turn(a, 0.01)
+            await g.pool.acquire(a, 0.01)
         assert caught.value.limit == 0.01
         assert isinstance(caught.value, TimeoutError)
         assert counts(g.pool) == (1, 1, 0, 0)
@@ -211,23 +211,23 @@ async def test_a_time_limit_from_outside_passes_through() -> None:
         a = g.origin()
         held = await g.get(a)
         with pytest.raises(curio.TaskTimeout):
-            await curio.timeout_after(0.01, g.pool.turn(a))
+            await curio.timeout_after(0.01, g.pool.acquire(a))
         with pytest.raises(curio.TaskTimeout):
-            await curio.timeout_after(0.01, g.pool.turn(a, 1000))
+            await curio.timeout_after(0.01, g.pool.acquire(a, 1000))
         assert counts(g.pool) == (1, 1, 0, 0)
-        await held.discard()
+        await held.aclose()
 
 
 async def test_close_refuses_those_in_line() -> None:
     """Closing wakes every waiter with `SessionClosed`; whoever comes later gets it at once."""
-    with ground(1, share=1) as g:
+    with ground(1, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         await g.get(a)
         outcomes: list[str] = []
 
         async def wait_for(origin: OriginPool) -> None:
             try:
-                await g.pool.turn(origin)
+                await g.pool.acquire(origin)
             except SessionClosed as error:
                 outcomes.append(str(error))
 
@@ -241,7 +241,7 @@ async def test_close_refuses_those_in_line() -> None:
         assert counts(g.pool) == (0, 0, 0, 0)
         for fresh in (False, True):
             with pytest.raises(SessionClosed):
-                await g.pool.turn(a, fresh=fresh)
+                await g.pool.acquire(a, force_new_connection=fresh)
         assert g.pool.close() == []
 
 
@@ -251,7 +251,7 @@ async def test_close_between_a_turn_and_its_use() -> None:
         a = g.origin()
         held = await g.get(a)
         for give in (True, False):
-            task = await curio.spawn(g.pool.turn, a)
+            task = await curio.spawn(g.pool.acquire, a)
             await turns()
             if give:
                 await g.serve(held)
@@ -270,17 +270,17 @@ async def test_dropped_without_waiting() -> None:
     with ground(1) as g:
         a = g.origin()
         held = await g.get(a)
-        rung: list[int] = []
-        g.pool.kick = lambda: rung.append(1)
+        is_set: list[int] = []
+        g.pool.wake_monitor = lambda: is_set.append(1)
         log: list[str] = []
         task = await curio.spawn(g.visit, a, log, "waiter")
         await turns()
-        held.abandon()
-        assert rung == [1]
-        await g.pool.settle()
+        held.close_nowait()
+        assert is_set == [1]
+        await g.pool.wake_pending()
         await task.join()
         assert log == ["waiter"]
-        held.abandon()
+        held.close_nowait()
         assert counts(g.pool) == (1, 0, 1, 0)
 
 
@@ -294,6 +294,6 @@ async def test_ten_thousand_waiters() -> None:
                 await tasks.spawn(g.visit, a, log, number)
         assert sorted(log) == list(range(10_000))
         stats = g.pool.stats()
-        assert stats["made"] == 50
+        assert stats["created"] == 50
         assert stats["waiting"] == 0
         assert counts(g.pool) == (50, 0, 50, 0)

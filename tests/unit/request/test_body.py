@@ -60,7 +60,11 @@ def test_text_that_cannot_be_written():
 def test_bytes(kind):
     """Anything of bytes is sent as it is, text/plain as in asks unless `mimetype` says more."""
     body = made(data=kind(b"\x00\xff"), mimetype="image/png")
-    assert (body.buffered, body.content_type, body.replayable) == (b"\x00\xff", "image/png", True)
+    assert (body.buffered, body.content_type, body.is_replayable) == (
+        b"\x00\xff",
+        "image/png",
+        True,
+    )
     assert made(data=kind(b"x")).content_type == "text/plain"
 
 
@@ -142,7 +146,7 @@ def test_json_type():
 def test_contradicting_announcement():
     """A Content-Length that is known to be wrong fails at the call."""
     with pytest.raises(InvalidRequest, match="7 was given for a body of 2"):
-        made(data="ab").announce(7)
+        made(data="ab").set_length(7)
 
 
 def test_repr():

@@ -14,14 +14,14 @@ import pytest
 from support.bodies import made, read
 
 from asks_fast._request.body import make_body
-from asks_fast._request.body_source import PIECE
+from asks_fast._request.body_source import CHUNK_SIZE
 from asks_fast.errors import BodyLengthMismatch, UnreplayableBody
 
 
 def test_path(tmp_path):
     """A path is streamed from disk with its length known and can be sent again."""
     path = tmp_path / "photo.png"
-    content = os.urandom(3 * PIECE + 17)
+    content = os.urandom(3 * CHUNK_SIZE + 17)
     path.write_bytes(content)
     body = made(data=path)
     assert (body.length, body.content_type, body.buffered) == (len(content), "image/png", None)
@@ -34,18 +34,18 @@ def test_path_in_memory():
     """The same on a file system that cannot say what it has in memory."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         path = Path(directory, "x")
-        content = os.urandom(3 * PIECE + 17)
+        content = os.urandom(3 * CHUNK_SIZE + 17)
         path.write_bytes(content)
         body = made(data=path)
         assert read(body) == read(body) == content
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
-@pytest.mark.parametrize("lag", [0, PIECE, PIECE + 100])
+@pytest.mark.parametrize("lag", [0, CHUNK_SIZE, CHUNK_SIZE + 100])
 def test_path_partly_in_memory(tmp_path, lag):
     """What the cache has is taken from it, the rest is read from the disk, in the right order."""
     path = tmp_path / "x"
-    content = os.urandom(5 * PIECE + 17)
+    content = os.urandom(5 * CHUNK_SIZE + 17)
     path.write_bytes(content)
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -9,7 +9,7 @@ import curio
 import pytest
 from support.bodies import at_once, later, made, read
 
-from asks_fast._request.body_source import PIECE
+from asks_fast._request.body_source import CHUNK_SIZE
 from asks_fast.errors import BodyLengthMismatch, UnreplayableBody
 
 
@@ -48,7 +48,7 @@ def test_iterable(again):
     """An iterable is streamed, empty pieces left out, and sent again by iterating again."""
     body = made(data=again())
     assert (body.length, body.content_type) == (None, "application/octet-stream")
-    assert body.replayable
+    assert body.is_replayable
     assert read(body) == read(body) == b"abcd"
 
 
@@ -73,9 +73,9 @@ def test_one_shot(once):
     """A generator is sent once; asked for a second time, the error says why."""
     body = made(data=once())
     body.chunks()  # nothing was read yet: a connection that could not be made costs nothing
-    assert body.replayable
+    assert body.is_replayable
     assert read(body) == b"abcd"
-    assert not body.replayable
+    assert not body.is_replayable
     with pytest.raises(UnreplayableBody, match="one-shot"):
         body.chunks()
 
@@ -128,7 +128,7 @@ def test_error_of_the_generator():
 def test_announced_length():
     """A stream under a given Content-Length has a length."""
     body = made(data=at_once())
-    body.announce(4)
+    body.set_length(4)
     assert body.length == 4
     assert read(body) == b"abcd"
 
@@ -137,7 +137,7 @@ def test_announced_length():
 def test_wrong_announcement(announced, found):
     """More or fewer bytes than announced is an error, and none beyond is given out."""
     body = made(data=at_once())
-    body.announce(announced)
+    body.set_length(announced)
     with pytest.raises(BodyLengthMismatch, match=found):
         read(body)
 
@@ -160,7 +160,7 @@ def open_files():
 def test_close_in_the_middle(tmp_path):
     """A pass left early leaves no file of ours open."""
     path = tmp_path / "x"
-    path.write_bytes(bytes(3 * PIECE))
+    path.write_bytes(bytes(3 * CHUNK_SIZE))
 
     async def main():
         await curio.run_in_thread(len, b"")  # threads and their descriptors exist from here on

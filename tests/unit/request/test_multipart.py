@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asks_fast._request.body import make_body
-from asks_fast._request.body_source import PIECE
+from asks_fast._request.body_source import CHUNK_SIZE
 from asks_fast.errors import BodyLengthMismatch, InvalidHeader, InvalidRequest, UnreplayableBody
 from asks_fast.multipart import MultipartData, MultipartSource, build_multipart_body
 
@@ -183,7 +183,7 @@ def test_missing_file(tmp_path):
 def test_length_known_ahead(tmp_path):
     """With files, bytes and fields the length is known before anything is read."""
     path = tmp_path / "big"
-    content = os.urandom(2 * PIECE + 1)
+    content = os.urandom(2 * CHUNK_SIZE + 1)
     path.write_bytes(content)
     body = make_body(multipart={"f": path, "b": b"x", "t": "t"})
     assert body.buffered is None
@@ -195,7 +195,7 @@ def test_small_form_is_buffered():
     """Fields and bytes alone are one buffer."""
     body = make_body(multipart={"a": "1", "b": b"2"})
     assert body.buffered == read(body)
-    assert body.replayable
+    assert body.is_replayable
 
 
 def test_part_of_unknown_length():
@@ -206,7 +206,7 @@ def test_part_of_unknown_length():
         yield b"cd"
 
     body = make_body(multipart={"f": MultipartData(later(), basename="x")})
-    assert (body.length, body.replayable) == (None, True)
+    assert (body.length, body.is_replayable) == (None, True)
     assert b"\r\n\r\nabcd\r\n--" in read(body)
     with pytest.raises(UnreplayableBody):
         body.chunks()

@@ -16,7 +16,7 @@ from support.leaks import left_open, open_descriptors
 from support.script_steps import close, deaf, expect, expect_head, mark, repeat, send
 
 from asks_fast import DigestAuth, Session
-from asks_fast._request.body_source import PIECE
+from asks_fast._request.body_source import CHUNK_SIZE
 from asks_fast.errors import BodyLengthMismatch, InvalidRequest, UnreplayableBody
 from asks_fast.multipart import MultipartData
 
@@ -239,7 +239,7 @@ async def test_httpbin_sees_the_form(httpbin, tmp_path):
         assert (seen["json"], seen["data"]) == ({}, "{}")
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, 3 * PIECE + 1])
+@pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, 3 * CHUNK_SIZE + 1])
 async def test_granian_echoes(app_server, tmp_path, size):
     """What is sent from disk, memory or a generator comes back the same."""
     content = bytes(range(256)) * (size // 256 + 1)
@@ -335,7 +335,7 @@ def test_gibibyte(tmp_path):
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(1024**3)
-    (tmp_path / "small").write_bytes(bytes(PIECE))
+    (tmp_path / "small").write_bytes(bytes(CHUNK_SIZE))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=swallow, args=[listener])
         thread.start()
@@ -366,7 +366,7 @@ def _digest_server(connection):
 async def test_cancelled_at_each_wait(peer, tmp_path, kind):
     """Wherever an upload is cancelled, nothing stays open and the next one works."""
     path = tmp_path / "x"
-    path.write_bytes(bytes(3 * PIECE))
+    path.write_bytes(bytes(3 * CHUNK_SIZE))
     server = peer([repeat(expect(), send(_digest_server))])
     ended = []
 
@@ -389,11 +389,11 @@ async def test_cancelled_at_each_wait(peer, tmp_path, kind):
             return await session.put(path="/", data=pieces(), headers={"Authorization": "x"})
 
         async def look():
-            assert " 0 lent" in repr(session._transport.pool)
+            assert " 0 in use" in repr(session._transport.pool)
 
         places, response = await sweep(upload, look)
         assert response.status_code == 200
-        assert int(response.text) > (3 * PIECE if kind == "form" else 3)
+        assert int(response.text) > (3 * CHUNK_SIZE if kind == "form" else 3)
     assert places >= 2  # on loopback a connection is there without a wait
     await server.all_closed()
     assert not left_open(before)

@@ -197,7 +197,7 @@ async def test_the_trace_is_told_each_step(peer: MakePeer) -> None:
     server, heard = peer([]), []
     connector = Connector()
     route = connector.route_for("http", "localhost", server.port)
-    sock = await connector.connect(route, trace=lambda step, when: heard.append((when, step)))
+    sock = await connector.connect(route, on_step=lambda step, when: heard.append((when, step)))
     sock.close()
     assert [step for _, step in heard] == ["resolved", "connected"]
     assert heard == sorted(heard)

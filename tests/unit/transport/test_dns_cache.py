@@ -12,9 +12,9 @@ import pytest
 from support.dns import DnsResolver, DnsServer
 
 from asks_fast._transport.dns_cache import (
-    Names,
+    DnsCache,
     StaticHosts,
-    as_lookup,
+    as_resolver,
     literal_address,
     system_lookup,
 )
@@ -84,7 +84,7 @@ def test_a_zone_that_is_no_interface_is_an_error() -> None:
 async def test_an_answer_is_kept_for_its_time() -> None:
     """Within `ttl` seconds nobody is asked again, after them somebody is."""
     clock, asked = Clock(), await open_gate(Asked(a=["10.0.0.1"]))
-    names = Names(asked, ttl=60, clock=clock)
+    names = DnsCache(asked, ttl=60, clock=clock)
     assert await names.resolve("a") == ("10.0.0.1",)
     clock.now += 59
     assert await names.resolve("a") == ("10.0.0.1",)
@@ -97,7 +97,7 @@ async def test_an_answer_is_kept_for_its_time() -> None:
 async def test_a_failure_is_kept_for_a_moment() -> None:
     """Within `negative_ttl` a dead name fails at once, after it it is asked for again."""
     clock, asked = Clock(), await open_gate(Asked())
-    names = Names(asked, negative_ttl=1, clock=clock)
+    names = DnsCache(asked, negative_ttl=1, clock=clock)
     for _ in range(3):
         with pytest.raises(NameResolutionError, match="'dead': Name or service not known"):
             await names.resolve("dead")
@@ -110,7 +110,7 @@ async def test_a_failure_is_kept_for_a_moment() -> None:
 async def test_ttl_zero_keeps_nothing() -> None:
     """`ttl=0` asks each time."""
     asked = await open_gate(Asked(a=["10.0.0.1"]))
-    names = Names(asked, ttl=0)
+    names = DnsCache(asked, ttl=0)
     await names.resolve("a")
     await names.resolve("a")
     assert asked.log == ["a", "a"]
@@ -120,7 +120,7 @@ async def test_ttl_zero_keeps_nothing() -> None:
 async def test_the_cache_is_bounded() -> None:
     """Beyond `size` names, the one kept longest goes."""
     asked = await open_gate(Asked(**{name: ["10.0.0.1"] for name in "abcd"}))
-    names = Names(asked, size=3)
+    names = DnsCache(asked, size=3)
     for name in "abcd":
         await names.resolve(name)
     assert repr(names) == "<Names 3 kept, 0 under way>"
@@ -132,7 +132,7 @@ async def test_the_cache_is_bounded() -> None:
 async def test_one_look_up_however_many_wait() -> None:
     """Tasks that want one name at once share one look-up."""
     asked = Asked(a=["10.0.0.1", "::2"])
-    names = Names(asked)
+    names = DnsCache(asked)
     tasks = [await curio.spawn(names.resolve, "a") for _ in range(50)]
     await curio.sleep(0)
     await curio.sleep(0)
@@ -145,7 +145,7 @@ async def test_one_look_up_however_many_wait() -> None:
 async def test_a_cancelled_waiter_does_not_end_the_look_up_for_others() -> None:
     """The first waiter goes, the second still gets the answer of the same look-up."""
     asked = Asked(a=["10.0.0.1"])
-    names = Names(asked)
+    names = DnsCache(asked)
     first = await curio.spawn(names.resolve, "a")
     second = await curio.spawn(names.resolve, "a")
     await curio.sleep(0)
@@ -159,7 +159,7 @@ async def test_a_cancelled_waiter_does_not_end_the_look_up_for_others() -> None:
 async def test_the_last_waiter_to_go_ends_the_look_up() -> None:
     """When nobody waits any more the look-up is cancelled, and the next one starts afresh."""
     asked = Asked(a=["10.0.0.1"])
-    names = Names(asked)
+    names = DnsCache(asked)
     for _ in range(2):
         async with curio.ignore_after(0.01):
             await names.resolve("a")
@@ -171,7 +171,7 @@ async def test_the_last_waiter_to_go_ends_the_look_up() -> None:
 def test_a_kernel_that_ended_leaves_no_one_waiting() -> None:
     """A look-up cut off with its kernel is not waited for by the next kernel."""
     asked = Asked(a=["10.0.0.1"])
-    names = Names(asked)
+    names = DnsCache(asked)
 
     async def abandoned() -> None:
         await curio.spawn(names.resolve, "a", daemon=True)
@@ -204,18 +204,18 @@ async def test_a_resolvers_bad_answer_is_an_error(answer: object, message: str) 
         return answer
 
     with pytest.raises(NameResolutionError, match=message):
-        await Names(as_lookup(resolver)).resolve("a")
+        await DnsCache(as_resolver(resolver)).resolve("a")
 
 
 async def test_a_resolver_may_be_a_plain_function() -> None:
     """A function that awaits nothing, and one that returns a single str, do too."""
-    assert await Names(as_lookup(lambda host: "10.0.0.9")).resolve("a") == ("10.0.0.9",)
+    assert await DnsCache(as_resolver(lambda host: "10.0.0.9")).resolve("a") == ("10.0.0.9",)
 
 
 def test_what_is_no_resolver_is_refused() -> None:
     """`resolver=5` fails at once, with a hint."""
     with pytest.raises(InvalidRequest, match="async function"):
-        as_lookup(5)
+        as_resolver(5)
 
 
 def test_static_hosts() -> None:
@@ -243,7 +243,7 @@ def dns() -> Iterator[DnsServer]:
 
 async def test_a_users_resolver_asks_a_real_dns_server(dns: DnsServer) -> None:
     """An object with `resolve` answers with both families, and its failures are ours."""
-    names = Names(as_lookup(DnsResolver(dns.address)))
+    names = DnsCache(as_resolver(DnsResolver(dns.address)))
     assert await names.resolve("good.test") == ("127.0.0.1", "::1")
     with pytest.raises(NameResolutionError, match="NXDOMAIN"):
         await names.resolve("nope.test")
@@ -252,7 +252,7 @@ async def test_a_users_resolver_asks_a_real_dns_server(dns: DnsServer) -> None:
 
 async def test_a_silent_dns_server_can_be_left(dns: DnsServer) -> None:
     """A time-out while resolving leaves no socket open and no look-up under way."""
-    names = Names(as_lookup(DnsResolver(dns.address)))
+    names = DnsCache(as_resolver(DnsResolver(dns.address)))
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.05, names.resolve, "silent.test")
     await curio.sleep(0)
@@ -264,7 +264,7 @@ async def test_a_silent_dns_server_can_be_left(dns: DnsServer) -> None:
 
 async def test_the_system_is_asked_in_a_thread() -> None:
     """`localhost` resolves, through the system, to loopback."""
-    assert set(await Names(system_lookup).resolve("localhost")) <= {"127.0.0.1", "::1"}
+    assert set(await DnsCache(system_lookup).resolve("localhost")) <= {"127.0.0.1", "::1"}
 
 
 async def test_a_burst_of_dead_names_starves_nobody() -> None:
@@ -281,7 +281,7 @@ async def test_a_burst_of_dead_names_starves_nobody() -> None:
         found: list[str] = await threads.run(lambda: slow(host))
         return found
 
-    names, ticks, most = Names(lookup, size=100), 0, 0
+    names, ticks, most = DnsCache(lookup, size=100), 0, 0
 
     async def tick() -> None:
         nonlocal ticks, most

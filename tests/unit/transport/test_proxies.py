@@ -94,7 +94,7 @@ def test_proxy_fields_only_on_forwarded_requests() -> None:
     """A tunnel's requests carry nothing of the proxy's, nor do direct ones."""
     connector = Connector(proxy="http://a:b@p")
     forwarded = connector.route_for("http", "o", 80)
-    assert forwarded.forward
+    assert forwarded.is_forward_proxy
     assert connector.proxy_headers(forwarded, "GET", "http://o/") == forwarded.proxy_headers
     assert [name for name, _ in forwarded.proxy_headers] == ["Proxy-Authorization"]
     for route in (
@@ -102,7 +102,7 @@ def test_proxy_fields_only_on_forwarded_requests() -> None:
         connector.route_for("http", "o", 80, proxy=None),
         connector.route_for("http", "o", 80, proxy="socks5://a:b@p"),
     ):
-        assert not route.forward
+        assert not route.is_forward_proxy
         assert route.proxy_headers == ()
         assert connector.proxy_headers(route, "GET", "http://o/") == ()
 
@@ -110,8 +110,8 @@ def test_proxy_fields_only_on_forwarded_requests() -> None:
 def test_rotation() -> None:
     """A list of proxies is taken in turn, one per request; a request's own proxy takes no turn."""
     connector = Connector(proxy=["http://a", None, make_proxy("http://b")])
-    assert connector.rotates()
-    assert not connector.rotates(proxy="http://c")
+    assert connector.has_proxy_rotation()
+    assert not connector.has_proxy_rotation(proxy="http://c")
 
     def host(**options: str) -> str | None:
         proxy = connector.route_for("http", "o", 80, **options).proxy
@@ -130,8 +130,8 @@ def test_a_list_of_one_request() -> None:
         proxy = connector.route_for("http", "o", 80, proxy=list(proxies)).proxy
         return proxy and proxy.host
 
-    assert connector.rotates(proxy=["http://a"])
-    assert not connector.rotates()
+    assert connector.has_proxy_rotation(proxy=["http://a"])
+    assert not connector.has_proxy_rotation()
     one, other = ("http://a", make_proxy("http://b"), None), ("http://c", "http://d")
     assert [host(*one), host(*other), host(*one), host(*one), host(*one)] == [
         "a", "c", "b", None, "a"
