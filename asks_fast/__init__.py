@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._client import bulk
 from ._version import __version__
 from .base_funcs import delete, get, head, options, patch, post, put, request
 from .compat import init, install_as_asks
@@ -119,6 +120,15 @@ __all__ = [
     "request",
     "run",
 ]
+
+
+def _load_bulk() -> bulk.BulkModule:
+    from .crawl import map
+
+    return map
+
+
+bulk.register(_load_bulk)
 
 # Loaded when first asked for: not every program pays for what few of them use.
 _LAZY = {

@@ -4,22 +4,16 @@ Three families below `AsksException`: you asked for something illegal (`InvalidR
 friends, raised before a byte is sent), they sent something illegal (`BadHttpResponse`), the wire
 broke (`ConnectivityError`). Each new name derives from an asks name, so that old `except`
 clauses go on working, and from the built-in that a person would catch.
-
-Not here: errors that need a module which is not imported before it is used. `TlsError` and
-`CertificateError` (`ssl`) are in `asks_fast._transport.tls`, `JsonDecodeError` (`json`) is in
-`asks_fast._json_errors`; both can be imported from here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import ssl
+from collections.abc import Sequence
+from json import JSONDecodeError
+from typing import Any, Protocol
 
 from ._sensitive import mask_urls
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .response_objects import BaseResponse
 
 __all__ = [
     "AsksException",
@@ -27,6 +21,7 @@ __all__ = [
     "BadHttpResponse",
     "BadStatus",
     "BodyLengthMismatch",
+    "CertificateError",
     "CircuitOpen",
     "ConnectTimeout",
     "ConnectionFailed",
@@ -36,6 +31,7 @@ __all__ = [
     "InvalidHeader",
     "InvalidRequest",
     "InvalidURL",
+    "JsonDecodeError",
     "NameResolutionError",
     "PoolTimeout",
     "ProxyError",
@@ -46,6 +42,7 @@ __all__ = [
     "ServerClosedConnectionError",
     "SessionClosed",
     "StreamConsumed",
+    "TlsError",
     "TooManyRedirects",
     "TotalTimeout",
     "UnknownEncoding",
@@ -53,6 +50,29 @@ __all__ = [
     "WriteTimeout",
     "WrongThread",
 ]
+
+
+class HeadersInfo(Protocol):
+    """The headers of such a response: a mapping that ignores case."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def get(self, name: str, default: Any = None) -> Any: ...
+
+
+class ResponseInfo(Protocol):
+    """What the `response` of an error is known to have; at run time it is a `Response`."""
+
+    status_code: int
+
+    @property
+    def reason_phrase(self) -> str: ...
+
+    @property
+    def headers(self) -> HeadersInfo: ...
+
+    @property
+    def url(self) -> str: ...
 
 
 def truncated_repr(data: bytes | str, limit: int = 80) -> str:
@@ -102,7 +122,7 @@ class AsksException(Exception):
     `history`: the responses received before it for the same request: redirects, challenges.
     """
 
-    history: Sequence[BaseResponse] = ()
+    history: Sequence[ResponseInfo] = ()
 
     def __str__(self) -> str:
         return printable(mask_urls(super().__str__()))
@@ -183,14 +203,24 @@ class DecodingError(BadHttpResponse, ValueError):
     """The body does not decompress: corrupt, cut short, or coded too many times over."""
 
 
+class JsonDecodeError(AsksException, JSONDecodeError):
+    """The body of a response is not JSON.
+
+    `msg`, `doc`, `pos`, `lineno` and `colno` are those of `json.JSONDecodeError`. `response` is the
+    response, None after pickling.
+    """
+
+    response: ResponseInfo | None = None
+
+
 class TooManyRedirects(AsksException):
     """More redirects than `max_redirects`; `response` is the last, `history` all before it."""
 
     def __init__(
         self,
         message: str = "",
-        response: BaseResponse | None = None,
-        history: list[BaseResponse] | None = None,
+        response: ResponseInfo | None = None,
+        history: Sequence[ResponseInfo] | None = None,
     ) -> None:
         super().__init__(message)
         self.response = response
@@ -201,7 +231,7 @@ class BadStatus(AsksException):
     """`raise_for_status()` met a 4xx or 5xx."""
 
     def __init__(
-        self, err: str, response: BaseResponse | None = None, status_code: int = 500
+        self, err: str, response: ResponseInfo | None = None, status_code: int = 500
     ) -> None:
         super().__init__(err)
         self.response = response
@@ -236,6 +266,30 @@ class ProxyError(ConnectionFailed):
     def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
+
+
+class TlsError(ConnectionFailed, ssl.SSLError):
+    """The TLS handshake failed; also an `ssl.SSLError`, with its `library` and `reason`."""
+
+    library: str
+    reason: str
+
+    def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
+        super().__init__(message)
+        self.library = getattr(cause, "library", None) or ""
+        self.reason = getattr(cause, "reason", None) or ""
+
+    def __str__(self) -> str:
+        return mask_urls(str(self.args[0])) if self.args else ""
+
+
+class CertificateError(TlsError, ssl.SSLCertVerificationError):
+    """The server's certificate is not to be trusted; also an `ssl.SSLCertVerificationError`."""
+
+    def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
+        super().__init__(message, cause)
+        self.verify_code: int = getattr(cause, "verify_code", 0)
+        self.verify_message: str = getattr(cause, "verify_message", "") or message
 
 
 class ServerClosedConnectionError(ConnectivityError, ConnectionError):
@@ -291,15 +345,3 @@ class TotalTimeout(RequestTimeout):
     """`timeout` ran out for the exchange as a whole."""
 
     phase = "total"
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("TlsError", "CertificateError"):
-        from ._transport import tls
-
-        return getattr(tls, name)
-    if name == "JsonDecodeError":
-        from ._json_errors import JsonDecodeError
-
-        return JsonDecodeError
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

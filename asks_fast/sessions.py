@@ -20,6 +20,7 @@ from multidict import getversion
 
 from . import _hotpath
 from ._client.credentials import bound_fields, defaults_off_origin
+from ._client.default_headers import default_headers
 from ._client.methods import RequestMethods
 from ._client.request_flow import RequestFlow, tracker_of
 from ._client.settings import SessionSettings
@@ -39,7 +40,7 @@ from ._config.options import (
     unexpected_argument,
 )
 from ._request.headers import HeadersBuilder
-from ._request.prepared_request import PreparedRequest, default_fields, prepare
+from ._request.prepared_request import PreparedRequest, prepare
 from ._tracebacks import shortened
 from ._transport.connector import Connector
 from ._transport.transport import Transport
@@ -202,7 +203,7 @@ class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
         """The fields that every request of this session starts with; not to be changed."""
         version = getversion(self._headers)
         if self._header_defaults is None or version != self._header_defaults_version:
-            self._header_defaults = HeadersBuilder(default_fields())
+            self._header_defaults = HeadersBuilder(default_headers())
             self._header_defaults.update(self._headers)
             self._header_defaults_version = version
         return self._header_defaults

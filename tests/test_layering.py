@@ -7,8 +7,6 @@ Rules:  every import counts, those under `if TYPE_CHECKING:` and those inside fu
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -41,9 +39,9 @@ LAYERS = [
     ("curio's kernel, compiled; private curio API", ["kernel", "_curio"]),
     ("compiled code", ["_hotpath", "_kernel"]),
     ("interception of exchanges", ["_config.interceptor"]),
-    ("errors", ["errors", "_json_errors"]),
-    ("names of credentials", ["_sensitive"]),
     ("readable tracebacks", ["_tracebacks"]),
+    ("errors", ["errors", "_extras"]),
+    ("names of credentials", ["_sensitive"]),
     ("curio: time limits, shutdown", ["_deadlines", "_shutdown"]),
     ("version", ["_version"]),
 ]

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from .bulk import bulk_module
+
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..crawl.job import Result
-    from ..crawl.map import Map
     from ..response_objects import Response, StreamResponse
     from .argument_types import Location, RequestArguments
+    from .bulk import Result, ResultStream
 
 __all__ = ["RequestMethods"]
 
@@ -230,7 +231,7 @@ class RequestMethods:
 
     # -- many requests
 
-    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> Map:
+    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> ResultStream:
         """Results of many requests, as they complete: `async for result in session.map(urls)`.
 
         `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
@@ -238,16 +239,14 @@ class RequestMethods:
         connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
         A failure is a result. Left early, it cancels what is under way.
         """
-        from ..crawl.map import check_arguments, map_requests
-
-        check_arguments("map", options)
-        return map_requests(self, requests, **options)
+        bulk = bulk_module()
+        bulk.check_arguments("map", options)
+        return bulk.map_requests(self, requests, **options)
 
     async def gather(
         self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
     ) -> list[Result]:
         """The results of a few requests, in the order asked; arguments as for `map`."""
-        from ..crawl.map import check_arguments, gather
-
-        check_arguments("gather", options)
-        return await gather(self, requests, **options)
+        bulk = bulk_module()
+        bulk.check_arguments("gather", options)
+        return await bulk.gather(self, requests, **options)

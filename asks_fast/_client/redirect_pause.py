@@ -12,23 +12,29 @@ Not here: when it goes on (`crawl.polite_run`), what is left behind on the way (
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import curio
 
-if TYPE_CHECKING:
-    from ..response_objects import BaseResponse
-    from .request_flow import RequestFlow
+from ..response_objects import BaseResponse
 
 __all__ = ["RedirectPaused", "ask", "gates"]
 
 gates: dict[Any, Callable[[str], bool]] = {}  # task → whether a hop to this URL is held
 
 
+class Resumable(Protocol):
+    """A request flow that goes on when it is run again."""
+
+    _history: list[BaseResponse]
+
+    async def run(self) -> Any: ...
+
+
 class RedirectPaused(Exception):
     """A conversation was stopped before its next hop: `await flow.run()` goes on."""
 
-    def __init__(self, flow: RequestFlow, url: str, delay: float = 0.0) -> None:
+    def __init__(self, flow: Resumable, url: str, delay: float = 0.0) -> None:
         super().__init__(f"held before {url}")
         self.flow = flow
         self.url = url
@@ -40,7 +46,7 @@ class RedirectPaused(Exception):
         return self.flow._history
 
 
-async def ask(flow: RequestFlow, url: str, delay: float = 0.0) -> None:
+async def ask(flow: Resumable, url: str, delay: float = 0.0) -> None:
     """Raise `RedirectPaused` if the gate of this task, where there is one, does not let it go on.
 
     `delay` is the number of seconds that the redirect asks to wait.

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import curio
 
 from .._config import interceptor
+from .._config.deadline import Deadline
 from .._config.events import get_emitter
 from .._hotpath import Connection, Exchange, read_remaining
 from .._request.prepared_request import AuthView, PreparedRequest
 from .._response.stream import StreamBody
-from .._transport.transport import Deadline
 from ..auth import AuthBase, BasicAuth, PostResponseAuth
 from ..errors import (
     AsksException,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._request.prepared_request import IDEMPOTENT_METHODS
 from ..errors import (
     ConnectionFailed,
     ConnectivityError,
@@ -27,10 +28,7 @@ from ..errors import (
     TotalTimeout,
 )
 
-__all__ = ["IDEMPOTENT_METHODS", "Attempt", "Retry"]
-
-IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Methods that may be repeated without harm (RFC 9110 §9.2.2)."""
+__all__ = ["Attempt", "Retry"]
 
 _STATUSES = frozenset({429, 502, 503, 504})
 _CAP_EXPONENT = 60  # 2 ** 60 seconds is beyond any limit; a higher power may not fit a float

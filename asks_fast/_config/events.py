@@ -19,18 +19,49 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .._sensitive import mask_urls
 from ..errors import printable
+from .options import RequestOptions
 
-if TYPE_CHECKING:
-    from .._request.prepared_request import PreparedRequest
-    from ..response_objects import BaseResponse
-
-__all__ = ["Event", "EventEmitter", "get_emitter"]
+__all__ = ["Event", "TimedResponse", "EventEmitter", "get_emitter"]
 
 log = logging.getLogger("asks_fast")
+
+
+class RequestInfo(Protocol):
+    """The request of an event, as a listener may read it: a `PreparedRequest`."""
+
+    method: str
+    options: RequestOptions
+
+    @property
+    def url(self) -> object: ...
+
+
+class TimedResponse(Protocol):
+    """The response that an exchange fills, as far as events and timings read it."""
+
+    timed: bool
+    status_code: int
+    body: Any  # bytes, or the stream that gives them
+    _marks: list[tuple[str, float]]
+
+    @property
+    def sent_at(self) -> float: ...
+
+    @property
+    def first_byte_at(self) -> float: ...
+
+    @property
+    def head_received_at(self) -> float: ...
+
+    @property
+    def completed_at(self) -> float: ...
+
+    @property
+    def is_complete(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +74,9 @@ class Event:
 
     name: str
     at: float
-    request: PreparedRequest
+    request: RequestInfo
     data: dict[str, Any]
-    response: BaseResponse | None = None
+    response: TimedResponse | None = None
 
     def __str__(self) -> str:
         data = " ".join(f"{name}={value!r}" for name, value in self.data.items())
@@ -58,19 +89,19 @@ class EventEmitter:
 
     __slots__ = ("_callback", "_request", "_response", "_marks")
 
-    def __init__(self, request: PreparedRequest, callback: Callable[[Event], Any] | None) -> None:
+    def __init__(self, request: RequestInfo, callback: Callable[[Event], Any] | None) -> None:
         self._request = request
-        self._response: BaseResponse | None = None
+        self._response: TimedResponse | None = None
         self._callback = callback
         self._marks: list[tuple[str, float]] = []  # the steps of this exchange, and when they ended
 
-    def begin(self, response: BaseResponse) -> None:
+    def begin(self, response: TimedResponse) -> None:
         """An exchange begins: from now on the time runs, and `response` notes the finer points."""
         response.timed = True
         self._response = response
         self._marks = [("begun", time.monotonic())]
 
-    def finish(self, response: BaseResponse, stream: bool) -> None:
+    def finish(self, response: TimedResponse, stream: bool) -> None:
         """The answer is there, or with `stream` the head of it."""
         self("sent", at=response.sent_at)
         self("head", at=response.head_received_at, status=response.status_code)
@@ -97,7 +128,7 @@ class EventEmitter:
         self(name, at=at)
 
 
-def get_emitter(request: PreparedRequest) -> EventEmitter | None:
+def get_emitter(request: RequestInfo) -> EventEmitter | None:
     """Who tells of this request; None when nobody listens."""
     options = request.options
     callback = options.on_event

@@ -8,12 +8,7 @@ Not here: anything that stands in (`asks_fast.testing`).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from .._request.prepared_request import PreparedRequest
-    from .._transport.transport import Deadline
-    from ..response_objects import BaseResponse
+from typing import Any, Protocol
 
 __all__ = ["Interceptor", "current"]
 
@@ -23,15 +18,15 @@ class Interceptor(Protocol):
 
     async def exchange(
         self,
-        request: PreparedRequest,
-        response: BaseResponse,
+        request: Any,  # a PreparedRequest; its module is above this one
+        response: Any,  # a BaseResponse, to be filled
         forward: Callable[[], Awaitable[None]],
-        budget: Deadline,
+        deadline: Any,  # a Deadline
     ) -> None:
         """Fill in `response` (`assume`), or let the wire do it by `await forward()`.
 
-        `budget` is what is left of the request's `timeout`: `forward` takes its time from it by
-        itself, and whatever else waits must do so by `budget.spend`. What it raises reaches the
+        `deadline` is what is left of the request's `timeout`: `forward` takes its time from it by
+        itself, and whatever else waits must do so by `deadline.run`. What it raises reaches the
         caller as if the wire had failed so.
         """
 

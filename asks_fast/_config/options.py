@@ -12,9 +12,11 @@ Not here: what any of it does.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
+from .._extras import missing_extra
 from ..errors import InvalidRequest
 from .timeouts import Timeouts
 
@@ -154,9 +156,7 @@ class RequestOptions:
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
         if self.detect_encoding:
-            from .._response.charset import detector
-
-            detector()  # a missing extra shows now, not when the answer is there
+            _check_detection()
 
     def _apply_timeouts(self, limits: Timeouts, given: Mapping[str, Any]) -> None:
         """A `Timeouts` value says all phases at once; a phase given by name overrules it."""
@@ -232,3 +232,11 @@ def _closest(name: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches  # for a mistake only
 
     return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.75)), None)
+
+
+def _check_detection() -> None:
+    """Report the missing extra before a request is sent, not when its response is there."""
+    if find_spec("charset_normalizer") is None:
+        raise ModuleNotFoundError(
+            missing_extra("detect_encoding=True", "charset-normalizer", "charset")
+        )

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..response_objects import BaseResponse
+from .events import TimedResponse
 
 __all__ = ["Timings"]
 
@@ -50,7 +48,7 @@ class Timings:
     total: float | None = None
 
     @classmethod
-    def from_marks(cls, marks: Iterable[tuple[str, float]], response: BaseResponse) -> Timings:
+    def from_marks(cls, marks: Iterable[tuple[str, float]], response: TimedResponse) -> Timings:
         """The distances between an exchange's marks, and those that `response` noted."""
         steps = iter(marks)
         _, begun = next(steps)

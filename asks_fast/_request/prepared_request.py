@@ -8,36 +8,22 @@ Not here: connections, time limits, what an answer leads to.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from .. import _hotpath
-from .._client.retry import IDEMPOTENT_METHODS
 from .._config.options import RequestOptions
 from .._sensitive import mask_urls
-from .._version import __version__
 from ..errors import InvalidHeader, InvalidRequest, printable
 from ..urls import Url, add_params, parse_url
 from .body import Body, make_body
 from .headers import HeadersBuilder
 
-__all__ = ["AuthView", "PreparedRequest", "default_fields", "prepare", "from_head"]
+__all__ = ["AuthView", "PreparedRequest", "prepare", "from_head"]
 
 MAX_INLINE_BODY = 65536  # sent in one piece with the head
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""Methods whose repetition has the same effect as one request (RFC 9110 §9.2.2)."""
 NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNECT"})
-
-
-@lru_cache(maxsize=1)
-def default_fields() -> tuple[tuple[str, str], ...]:
-    """The fields that every request carries unless told otherwise."""
-    from .._response.content_decoder import ACCEPT_ENCODING
-
-    return (
-        ("User-Agent", f"asks_fast/{__version__}"),
-        ("Accept", "*/*"),
-        ("Accept-Encoding", ACCEPT_ENCODING),
-        ("Connection", "keep-alive"),
-    )
 
 
 class PreparedRequest:

@@ -12,7 +12,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curio.errors import TaskTimeout
 
@@ -28,8 +28,8 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from .._hotpath import Connection
-    from ..response_objects import StreamResponse
+    from .._hotpath import Connection, Headers
+    from .charset import TextDecoder
     from .content_decoder import ContentDecoder
 
 __all__ = ["StreamBody"]
@@ -38,6 +38,38 @@ __tracebackhide__ = True  # pytest leaves out frames of this module
 
 DEFAULT_READ_SIZE = 65536
 DEFAULT_MAX_DECOMPRESSED = 1 << 30
+
+
+class StreamedResponse(Protocol):
+    """The response that a stream is the body of: a `StreamResponse`."""
+
+    status_code: int
+    strict: bool
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def encoding(self) -> str: ...
+
+    @property
+    def is_complete(self) -> bool: ...
+
+    def content_codings(self) -> list[str]: ...
+
+    def _get_option(self, name: str, default: Any) -> Any: ...
+
+    def text_decoder(self, decompressed: bool = True) -> TextDecoder: ...
+
+    def _copy_without_body(self) -> Any: ...
+
+    def _update_from(self, copy: Any) -> None: ...
 
 
 class StreamBody:
@@ -49,7 +81,7 @@ class StreamBody:
 
     def __init__(
         self,
-        response: StreamResponse,
+        response: StreamedResponse,
         connection: Connection | None,
         initial: bytes = b"",
         *,

@@ -31,9 +31,10 @@ from .dns_cache import (
 )
 from .happy_eyeballs import DELAY, connect_to_any
 from .proxy_auth import ProxyAuthenticator
-from .route import Route, TlsSettings
+from .route import Route
 from .route_builder import UNSET, RouteBuilder
 from .sockets import SocketSettings, connect_unix
+from .tls_settings import TlsSettings
 
 if TYPE_CHECKING:
     import socket

@@ -22,7 +22,7 @@ from ..errors import ConnectionFailed
 from .sockets import Address, close_socket, finish_connect, raise_connect_error, start_connect
 
 if TYPE_CHECKING:
-    from .route import SocketOption
+    from .sockets import SocketOption
 
 __all__ = ["DELAY", "connect_to_any", "interleave"]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidRequest, InvalidURL, truncated_repr
 
 if TYPE_CHECKING:
-    from .route import TlsSettings
+    from .tls_settings import TlsSettings
 
 __all__ = [
     "EnvironmentProxies",
@@ -143,7 +143,7 @@ def make_proxy(
         raise InvalidURL(f"the credentials for the proxy {shown} have control characters")
     tls = None
     if verify is not None or ssl_context is not None:
-        from .route import make_tls_settings
+        from .tls_settings import make_tls_settings
 
         tls = make_tls_settings(True if verify is None else verify, ssl_context=ssl_context)
     return Proxy(

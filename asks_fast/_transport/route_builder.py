@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidRequest
 from .dns_cache import literal_address
 from .proxies import EnvironmentProxies, Proxy, ProxyRotation, as_proxy, with_credentials
-from .route import SECURE_SCHEMES, Route, TlsSettings, make_tls_settings
+from .route import SECURE_SCHEMES, Route
+from .tls_settings import TlsSettings, make_tls_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,15 +17,14 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import curio
 from curio.traps import _io_release, _write_wait
 
 from ..errors import InvalidRequest
 
-if TYPE_CHECKING:
-    from .route import SocketOption
+SocketOption = tuple[int, int, int | bytes]
 
 __all__ = [
     "Address",

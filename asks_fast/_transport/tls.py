@@ -24,41 +24,23 @@ from typing import Any
 
 from curio.traps import _io_release, _read_wait, _write_wait
 
-from .._sensitive import mask_urls
-from ..errors import ConnectionFailed, ConnectivityError, InvalidRequest, truncated_repr
+from ..errors import (
+    CertificateError,
+    ConnectionFailed,
+    ConnectivityError,
+    InvalidRequest,
+    TlsError,
+    truncated_repr,
+)
 from .dns_cache import literal_address
-from .route import TlsSettings
 from .sockets import Descriptor
 from .tls_in_tls import TlsOverTls
+from .tls_settings import TlsSettings
 
-__all__ = ["CertificateError", "TlsWrapper", "SessionCache", "TlsError", "context_for", "tls_name"]
+__all__ = ["TlsWrapper", "SessionCache", "context_for", "tls_name"]
 
 _PROTOCOL = "http/1.1"
 _MOST_SESSIONS = 2048
-
-
-class TlsError(ConnectionFailed, ssl.SSLError):
-    """The TLS handshake failed; also an `ssl.SSLError`, with its `library` and `reason`."""
-
-    library: str
-    reason: str
-
-    def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
-        super().__init__(message)
-        self.library = getattr(cause, "library", None) or ""
-        self.reason = getattr(cause, "reason", None) or ""
-
-    def __str__(self) -> str:
-        return mask_urls(str(self.args[0])) if self.args else ""
-
-
-class CertificateError(TlsError, ssl.SSLCertVerificationError):
-    """The server's certificate is not to be trusted; also an `ssl.SSLCertVerificationError`."""
-
-    def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
-        super().__init__(message, cause)
-        self.verify_code: int = getattr(cause, "verify_code", 0)
-        self.verify_message: str = getattr(cause, "verify_message", "") or message
 
 
 # -- contexts

@@ -11,7 +11,6 @@ Not here: redirects, challenges, cookies, retries that a user asked for.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,15 +20,15 @@ from curio.errors import CancelledError, TaskTimeout
 from curio.meta import _locals as kernel_locals
 from curio.traps import _cancel_task
 
+from .._config.deadline import Deadline
 from .._config.events import EventEmitter, get_emitter
 from .._deadlines import timeout_after
-from .._hotpath import Connection, Limits, OriginPool, Pool, Exchange
+from .._hotpath import Connection, Exchange, Limits, OriginPool, Pool
 from ..errors import (
     AsksException,
     ConnectTimeout,
     ServerClosedConnectionError,
     SessionClosed,
-    TotalTimeout,
     add_request_context,
 )
 from .pool_monitor import PoolMonitor
@@ -40,45 +39,11 @@ if TYPE_CHECKING:
     from ..response_objects import BaseResponse
     from .connector import Connector
 
-__all__ = ["Deadline", "Transport"]
+__all__ = ["Transport"]
 
 
 class _SessionClosing(CancelledError):  # type: ignore[misc]
     """Stops a task that is connecting for a session that is closed meanwhile."""
-
-
-class Deadline:
-    """What is left of a request's `timeout`; the time in line is not taken from it."""
-
-    __slots__ = ("remaining", "timeout")
-
-    def __init__(self, total: float | None, elapsed: float = 0.0) -> None:
-        self.timeout = total
-        self.remaining = None if total is None else total - elapsed
-
-    async def run(self, request: PreparedRequest, work: Any) -> Any:
-        """Await `work` within what is left. Raises `TotalTimeout`."""
-        if self.remaining is None:
-            return await work
-        started = time.monotonic()
-        try:
-            return await timeout_after(max(self.remaining, 0.0), work)
-        except TaskTimeout:
-            raise self.exceeded(request) from None
-        finally:
-            self.remaining -= time.monotonic() - started
-
-    def charge(self, seconds: float) -> None:
-        """Count time that passed on a virtual clock."""
-        if self.remaining is not None:
-            self.remaining -= seconds
-
-    def exceeded(self, request: PreparedRequest) -> TotalTimeout:
-        """The error for a request that took longer than `timeout`."""
-        return TotalTimeout(
-            f"{request.method} {request.url}: not done within timeout={self.timeout:g} s",
-            self.timeout,
-        )
 
 
 class Transport:

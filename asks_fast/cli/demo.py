@@ -31,9 +31,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from asks_fast._deadlines import ignore_after
+from asks_fast._extras import missing_extra
 from asks_fast._subprocess import python_command
 from asks_fast.base_funcs import get
-from asks_fast.cli.extras import missing_extra
 from asks_fast.sessions import DSession, HSession
 
 ENDPOINT = "/asks/test"

@@ -260,7 +260,7 @@ class Fetch:
     def _note(self, result: Result) -> None:
         """Write and count one result, and report it for the others that it answers too."""
         asked: Asked = result.key
-        page = result.response
+        page: Any = result.response  # a Page: the session is a PageSession
         fetched = Fetched(
             asked.url,
             asked.user_key,

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._tracebacks import shorten
-from ..errors import AsksException, InvalidRequest, truncated_repr
+from .._client.bulk import Result
+from ..errors import InvalidRequest, truncated_repr
 from ..urls import is_relative
 
 if TYPE_CHECKING:
@@ -69,50 +69,6 @@ class Job:
         self.attempts = 0
         self.started = 0.0  # clock of the first attempt; 0.0 before it
         self.error: Exception | None = None  # set when the item made no sense
-
-
-class Result:
-    """What became of one request of a `map` or `gather`.
-
-    `key`: the user's own key, or the request as given. `request`: as given. `response`: the
-    session's response, or None. `error`: the exception that ended the last attempt, or None; a
-    404 is a response, not an error. `attempts`: tries made by the map (0: never sent).
-    `elapsed`: seconds from the first try to the end of the last, pauses between them included.
-    """
-
-    __slots__ = ("attempts", "elapsed", "error", "key", "request", "response")
-
-    def __init__(
-        self,
-        key: Any,
-        request: Any,
-        response: Any,
-        error: Exception | None,
-        attempts: int,
-        elapsed: float,
-    ) -> None:
-        self.key = key
-        self.request = request
-        self.response = response
-        self.error = error
-        self.attempts = attempts
-        self.elapsed = elapsed
-
-    @property
-    def ok(self) -> bool:
-        """There is a response, and its status is below 400."""
-        return self.error is None and self.response.status_code < 400
-
-    def unwrap(self) -> Any:
-        """The response; raises the error instead where there is one."""
-        error = self.error
-        if error is not None:
-            raise shorten(error) if isinstance(error, AsksException) else error
-        return self.response
-
-    def __repr__(self) -> str:
-        what = repr(self.error) if self.error is not None else repr(self.response)
-        return f"<Result {truncated_repr(str(self.key))} {what}, attempts={self.attempts}>"
 
 
 def prepare(index: int, item: Any, takes_paths: bool) -> Job:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .host_limits import Politeness
 
-__all__ = ["Map", "Result", "gather", "map_requests"]
+__all__ = ["Map", "Result", "check_arguments", "gather", "map_requests"]
 
 
 def check_arguments(function: str, given: Mapping[str, Any]) -> None:

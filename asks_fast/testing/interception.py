@@ -17,8 +17,8 @@ from .._hotpath import Headers
 from .messages import Answer, SeenRequest
 
 if TYPE_CHECKING:
+    from .._config.deadline import Deadline
     from .._request.prepared_request import PreparedRequest
-    from .._transport.transport import Deadline
     from ..response_objects import BaseResponse
 
 __all__ = ["Forward", "Intercepting", "fill", "seen"]

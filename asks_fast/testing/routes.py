@@ -28,8 +28,8 @@ from .interception import Forward, Intercepting, fill, seen
 from .messages import Answer, AnswerLike, SeenRequest, answer, as_answer
 
 if TYPE_CHECKING:
+    from .._config.deadline import Deadline
     from .._request.prepared_request import PreparedRequest
-    from .._transport.transport import Deadline
 
 __all__ = ["NoRoute", "Route", "Routes"]
 

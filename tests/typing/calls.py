@@ -27,7 +27,8 @@ from asks_fast import (
     Timeouts,
     errors,
 )
-from asks_fast.crawl import Map, Politeness, Result
+from asks_fast._client.bulk import ResultStream
+from asks_fast.crawl import Politeness, Result
 from asks_fast.multipart import MultipartData
 
 
@@ -73,7 +74,7 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
 async def in_bulk(session: DSession, urls: list[str]) -> None:
     """`map` gives results, one by one; `gather` a list of them."""
     results = session.map(urls, concurrency=5, ordered=True, politeness=Politeness(delay=1))
-    assert_type(results, Map)
+    assert_type(results, ResultStream)
     async for result in results:
         assert_type(result, Result)
     assert_type(await session.gather(urls), list[Result])

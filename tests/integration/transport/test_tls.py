@@ -197,8 +197,8 @@ async def test_a_server_that_goes_away_meanwhile(peer: MakePeer, connector: Conn
 
 async def test_a_connection_that_was_reset_before_tls(peer: MakePeer, connector: Connector) -> None:
     """A reset between TCP and TLS is a connectivity error, and no socket is lost over it."""
-    from asks_fast._transport.route import TlsSettings
-    from asks_fast._transport.tls import TlsWrapper, SessionCache
+    from asks_fast._transport.tls import SessionCache, TlsWrapper
+    from asks_fast._transport.tls_settings import TlsSettings
 
     server = peer([stall(), reset()])
     sock = await connector.connect(connector.route_for("http", "localhost", server.port))

@@ -21,9 +21,10 @@ from support.script_steps import OK, expect, repeat, send
 from support.scripted_server import Peer
 
 from asks_fast import DSession, HSession, MultipartData, PreResponseAuth, Proxy
+from asks_fast._client.default_headers import default_headers
 from asks_fast._config.options import RequestOptions
 from asks_fast._request.headers import HeadersBuilder
-from asks_fast._request.prepared_request import default_fields, prepare
+from asks_fast._request.prepared_request import prepare
 from asks_fast.errors import InvalidRequest
 from asks_fast.urls import parse_url
 
@@ -221,7 +222,7 @@ def test_any_text_at_every_door(
     options = RequestOptions({"headers": headers, "params": params or None})
     try:
         url = parse_url(f"http://h.test/{path}")
-        head = prepare(method, url, HeadersBuilder(default_fields()), options, "utf-8").head()
+        head = prepare(method, url, HeadersBuilder(default_headers()), options, "utf-8").head()
     except InvalidRequest:
         return
     server = h11.Connection(h11.SERVER)

@@ -1,4 +1,4 @@
-"""How the command line says that a package it needs is not installed."""
+"""Messages about optional packages that are not installed."""
 
 from __future__ import annotations
 

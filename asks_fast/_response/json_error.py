@@ -1,34 +1,40 @@
-"""The error of `Response.json` for a body that is not JSON.
-
-Not here: the other exceptions (`errors`). This one needs the standard library's `json`, which is
-not imported before it is used.
-"""
+"""The error of `Response.json` for a body that is not JSON."""
 
 from __future__ import annotations
 
 from json import JSONDecodeError
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from .errors import AsksException, truncated_repr
+from .._hotpath import Headers
+from ..errors import JsonDecodeError, truncated_repr
 
-if TYPE_CHECKING:
-    from .response_objects import Response
-
-__all__ = ["JsonDecodeError", "not_json"]
+__all__ = ["not_json"]
 
 
-class JsonDecodeError(AsksException, JSONDecodeError):
-    """The body of a response is not JSON.
+class JsonResponse(Protocol):
+    """The response whose body was to be parsed."""
 
-    `msg`, `doc`, `pos`, `lineno` and `colno` are those of `json.JSONDecodeError`. `response` is the
-    response, None after pickling.
-    """
+    status_code: int
+    body: bytes
 
-    response: Response | None = None
+    @property
+    def reason_phrase(self) -> str: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def content(self) -> bytes: ...
 
 
 def not_json(
-    response: Response, error: ValueError | RecursionError, missing: str | None
+    response: JsonResponse, error: ValueError | RecursionError, missing: str | None
 ) -> JsonDecodeError:
     """The error for a body that a JSON library refused with `error`.
 
