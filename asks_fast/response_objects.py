@@ -65,9 +65,9 @@ class BaseResponse(BaseHttpResponse):
         "_chosen",
         "_cookies",
         "_encoding",
+        "_marks",
         "_options",
         "_request",
-        "_marks",
     )
 
     history: list[BaseResponse]  # the answers on the way here: redirects, challenges

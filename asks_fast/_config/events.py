@@ -25,7 +25,7 @@ from .._sensitive import mask_urls
 from ..errors import printable
 from .options import RequestOptions
 
-__all__ = ["Event", "TimedResponse", "EventEmitter", "get_emitter"]
+__all__ = ["Event", "EventEmitter", "TimedResponse", "get_emitter"]
 
 log = logging.getLogger("asks_fast")
 
@@ -87,7 +87,7 @@ class Event:
 class EventEmitter:
     """Tells the events of one request to those who listen."""
 
-    __slots__ = ("_callback", "_request", "_response", "_marks")
+    __slots__ = ("_callback", "_marks", "_request", "_response")
 
     def __init__(self, request: RequestInfo, callback: Callable[[Event], Any] | None) -> None:
         self._request = request

@@ -47,12 +47,12 @@ class Cookie:
 
     __slots__ = (
         "__dict__",
-        "expires_at",
-        "host_only",
         "creation_index",
         "effective_domain",
-        "scope_path",
+        "expires_at",
+        "host_only",
         "last_used",
+        "scope_path",
     )
 
     name: str

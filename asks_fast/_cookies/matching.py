@@ -17,12 +17,12 @@ from .._url.host import canonical_host, canonical_ipv6, is_ip
 from .cookie import Cookie
 
 __all__ = [
-    "strip_zone",
     "canonical_domain",
-    "resolve_domain",
     "domain_matches",
     "is_public_suffix",
     "path_matches",
+    "resolve_domain",
+    "strip_zone",
 ]
 
 _public_suffixes: Any = None

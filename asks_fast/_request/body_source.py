@@ -20,14 +20,14 @@ __all__ = [
     "BYTES_TYPE",
     "CHUNK_SIZE",
     "AsyncIterableSource",
+    "Chunk",
     "IterableSource",
     "MemorySource",
-    "Chunk",
-    "SourceReader",
     "Source",
+    "SourceReader",
     "checked_encode",
-    "validate_chunk",
     "guess_media_type",
+    "validate_chunk",
 ]
 
 Chunk = bytes | bytearray | memoryview
@@ -54,7 +54,7 @@ class SourceReader:
 class Source:
     """Some bytes, of known length or not (`None`), that can be read once or again."""
 
-    __slots__ = ("length", "is_replayable")
+    __slots__ = ("is_replayable", "length")
 
     length: int | None
     is_replayable: bool

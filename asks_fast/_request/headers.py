@@ -85,7 +85,7 @@ def field_name(name: Any) -> str:
 class HeadersBuilder:
     """Fields by lower-case name, in the order in which the names first came."""
 
-    __slots__ = ("_fields", "_encoded")
+    __slots__ = ("_encoded", "_fields")
 
     def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
         self._fields: dict[str, list[tuple[str, Any]]] = {

@@ -18,7 +18,7 @@ from ..urls import Url, add_params, parse_url
 from .body import Body, make_body
 from .headers import HeadersBuilder
 
-__all__ = ["AuthView", "PreparedRequest", "prepare", "from_head"]
+__all__ = ["AuthView", "PreparedRequest", "from_head", "prepare"]
 
 MAX_INLINE_BODY = 65536  # sent in one piece with the head
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -36,8 +36,8 @@ class PreparedRequest:
     __slots__ = (
         "_method",
         "body",
-        "hop_headers",
         "fields",
+        "hop_headers",
         "method",
         "options",
         "proxy_credentials",

@@ -66,13 +66,13 @@ class ContentDecoder:
     """
 
     __slots__ = (
-        "_max_output",
         "_layers",
+        "_max_output",
         "_max_ratio",
         "_max_size",
+        "_needs_input",
         "_overflow",
         "_spare_at",
-        "_needs_input",
         "_wire",
         "undecoded",
     )

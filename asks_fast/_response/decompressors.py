@@ -55,8 +55,8 @@ class Layer:
         "_position",
         "_slice",
         "_strict",
-        "bytes_out",
         "bytes_in",
+        "bytes_out",
     )
 
     def __init__(self, strict: bool = False) -> None:

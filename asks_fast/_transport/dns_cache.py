@@ -27,8 +27,8 @@ from .sockets import Address
 
 __all__ = [
     "DEFAULT_TTLS",
-    "Resolver",
     "DnsCache",
+    "Resolver",
     "StaticHosts",
     "as_resolver",
     "literal_address",

@@ -16,10 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .tls_settings import TlsSettings
+
 if TYPE_CHECKING:
     from .dns_cache import DnsCache
     from .proxies import Proxy
-    from .tls_settings import TlsSettings
 
 
 __all__ = ["SECURE_SCHEMES", "Route"]

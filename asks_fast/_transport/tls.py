@@ -37,7 +37,7 @@ from .sockets import Descriptor
 from .tls_in_tls import TlsOverTls
 from .tls_settings import TlsSettings
 
-__all__ = ["TlsWrapper", "SessionCache", "context_for", "tls_name"]
+__all__ = ["SessionCache", "TlsWrapper", "context_for", "tls_name"]
 
 _PROTOCOL = "http/1.1"
 _MOST_SESSIONS = 2048

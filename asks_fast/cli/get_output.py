@@ -217,8 +217,8 @@ class Verbose:
         elif event.name == "head":
             for line in self._response_lines(event.response):
                 say(f"< {line}")
-        elif event.name not in ("turn", "body"):
-            facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())
+        elif event.name not in ("connection_acquired", "body"):
+            facts = ", ".join(f"{name} {value}" for name, value in event.data.items())
             say(
                 printable(
                     f"* {event.name} {self._mask.url(facts) if '://' in facts else facts}".rstrip()

@@ -78,7 +78,7 @@ def _exchange(response: Any, body: bytes | None = None) -> Exchange:
         chunk = b"%x\r\n%b\r\n" % (len(data), bytes(data)) if data else b""
         data = chunk + b"0\r\n\r\n"
     url = str(response.url or "").partition("#")[0]
-    sent, end, rest = (getattr(response, "sent", None) or b"").partition(b"\r\n\r\n")
+    sent, end, rest = (getattr(response, "request_head", None) or b"").partition(b"\r\n\r\n")
     request = _PROXY_LOGIN.sub(b"", sent) + end + rest
     return Exchange(url, request, head, bytes(data), is_complete)
 

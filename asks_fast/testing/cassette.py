@@ -69,7 +69,7 @@ class Cassette(Intercepting):
             raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
         self.path = Path(path)
         self.mode = mode
-        self.request_count: list[dict[str, Any]] = []
+        self.exchanges: list[dict[str, Any]] = []
         """What is recorded: a list of `{"request": …, "response": …}`."""
         self._match_body = match_body
         self._mask = Mask(secrets, secret_names)
@@ -78,14 +78,14 @@ class Cassette(Intercepting):
 
     def __repr__(self) -> str:
         doing = "replaying" if self._replays else "recording"
-        return f"<Cassette {str(self.path)!r} {doing}, {len(self.request_count)} exchanges>"
+        return f"<Cassette {str(self.path)!r} {doing}, {len(self.exchanges)} exchanges>"
 
     def __enter__(self) -> Cassette:
         self._replays = self.mode == "replay" or (self.mode == "once" and self.path.exists())
-        self.request_count = []
+        self.exchanges = []
         if self._replays:
-            self.request_count = json.loads(self.path.read_text("utf-8"))["exchanges"]
-        self._left = list(self.request_count)
+            self.exchanges = json.loads(self.path.read_text("utf-8"))["exchanges"]
+        self._left = list(self.exchanges)
         return super().__enter__()
 
     def __exit__(
@@ -107,7 +107,7 @@ class Cassette(Intercepting):
             return
         await forward()
         given = await _taken_down(response)
-        self.request_count.append({"request": masked, "response": self._masked_answer(given)})
+        self.exchanges.append({"request": masked, "response": self._masked_answer(given)})
 
     # -- replaying
 
@@ -116,7 +116,7 @@ class Cassette(Intercepting):
             if self._fits(exchange["request"], request):
                 del self._left[index]
                 return _answer_of(exchange["response"])
-        same = sum(self._fits(exchange["request"], request) for exchange in self.request_count)
+        same = sum(self._fits(exchange["request"], request) for exchange in self.exchanges)
         why = f"it was recorded {same} times, and asked for once more" if same else "not recorded"
         raise NotRecorded(f"{request['method']} {request['url']}: {why} ({self.path})")
 
@@ -153,9 +153,7 @@ class Cassette(Intercepting):
 
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(
-            {"version": 1, "exchanges": self.request_count}, indent=1, ensure_ascii=False
-        )
+        text = json.dumps({"version": 1, "exchanges": self.exchanges}, indent=1, ensure_ascii=False)
         part = self.path.with_name(self.path.name + ".part")
         part.write_text(text + "\n", "utf-8")
         part.replace(self.path)

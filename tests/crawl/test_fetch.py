@@ -12,7 +12,6 @@ from typing import Any
 
 import curio
 import pytest
-from asks_fast.crawl.request_count import exchanges_of
 from hypothesis import given
 from hypothesis import strategies as st
 from support.costs import thread_seconds
@@ -21,6 +20,7 @@ from support.fake_session import Answer, TableSession
 from asks_fast.crawl.asked import read_request
 from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
 from asks_fast.crawl.checkpoint import Ledger
+from asks_fast.crawl.exchanges import exchanges_of
 from asks_fast.crawl.fetch_config import Plan
 from asks_fast.crawl.formats import FORMATS, as_dict, format_for
 from asks_fast.crawl.inputs import InvalidLine, Lines, check_lines, identity, parse_line
@@ -37,7 +37,7 @@ def page(content: bytes = b"x", kind: str = "text/plain", status: int = 200) -> 
     answer = Answer(status, content, url="http://a/", content_type=kind)
     made = Page(answer)
     made.content = content
-    made.request_count = exchanges_of(answer, body=content)
+    made.exchanges = exchanges_of(answer, body=content)
     made.size = len(content)
     return made
 
@@ -514,7 +514,7 @@ async def test_shares_cover_everything(tmp_path: Path) -> None:
     for which in range(3):
         session = TableSession()
         writer = open_writer(out, resume=True)
-        await Fetch(session, PLAIN, urls(60), writer, limit_per_origin=(which, 3)).run()
+        await Fetch(session, PLAIN, urls(60), writer, share=(which, 3)).run()
         writer.ledger.close()
         hosts.append({url.split("/")[2] for url in session.asked})
         assert all(is_ours(host, (which, 3)) for host in hosts[-1])
