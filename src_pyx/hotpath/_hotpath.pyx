@@ -1,10 +1,10 @@
-"""The compiled half of asks_fast: what runs once per byte or once per request.
+"""The compiled hot path of asks_fast: the code that runs per byte or per request.
 
-One extension made of one file per concern, bound together by `include`, so that the C compiler
-sees calls between them and inlines them, and one import loads them all.
+One extension of one file per concern, combined by `include`, so that the C compiler can inline calls
+between them and one import loads them all.
 
-Compiled code sees bytes, descriptors and counters; never options, URLs or policy.
-Nothing here resolves a name, opens a socket or decides about redirects.
+Compiled code sees bytes, descriptors and counters, never options, URLs or policy. It resolves no
+names, opens no sockets and does not decide about redirects.
 """
 
 cimport cython
