@@ -120,7 +120,8 @@ async def _read_chunked_into_buffer(Connection connection not None):
     cdef bytes initial = parser.take_body()
     cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), received, room, since_last_wait = 0
     cdef int ready = 0, spins = MAX_SPINS if connection.pool.in_use == 1 else 0
-    cdef BytesBuilder builder = BytesBuilder(max(have + CHUNKED_BUFFER_SIZE, connection.last_chunked_size))
+    cdef BytesBuilder builder = BytesBuilder(
+        max(have + CHUNKED_BUFFER_SIZE, connection.last_chunked_size))
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
     initial = None
     while parser.state != COMPLETE:

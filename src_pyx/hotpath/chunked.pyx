@@ -33,7 +33,7 @@ cdef long long MAX_CHUNK_SIZE = 1LL << 58
 cdef struct Chunks:
     int state
     bint has_size       # a digit of the size was seen
-    long long remaining # bytes of this chunk not received yet
+    long long remaining     # bytes of this chunk not received yet
 
 
 cdef inline int digit_of(char c) noexcept:
@@ -116,4 +116,5 @@ cdef Py_ssize_t decode_chunks(Chunks *chunks, const char *data, Py_ssize_t lengt
 
 
 cdef object chunk_error(const char *at, const char *end):
-    return errors.BadHttpResponse(f"invalid chunk framing: {errors.truncated_repr(at[:min(end - at, 80)])}")
+    return errors.BadHttpResponse(
+        f"invalid chunk framing: {errors.truncated_repr(at[:min(end - at, 80)])}")

@@ -146,7 +146,8 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
             elif at + 1 < end and at[1] == 10:
                 head.end = at + 2 - data
             elif at + 1 < end:
-                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(data[:length])}")
+                raise errors.BadHttpResponse(
+                    f"bare CR in the head: {errors.truncated_repr(data[:length])}")
             return 0
         line_end = <const char *>memchr(at, 10, <size_t>(end - at))
         if line_end is not NULL:
@@ -154,7 +155,8 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
             cr = <const char *>memchr(at, 13, <size_t>(line_end - at))
             if cr is not NULL and cr != line_end - 1:
                 # After an empty value the lenient parser reads it as the end of the line.
-                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(at[:line_end - at])}")
+                raise errors.BadHttpResponse(
+                    f"bare CR in the head: {errors.truncated_repr(at[:line_end - at])}")
             scan_field(at, line_end, head)
     return 0
 
@@ -239,7 +241,7 @@ cdef const char *strip_ows(const char *at, const char **end) noexcept:
 
 
 cdef long long content_length(const char *at, const char *end, Head *head) except -1:
-    """Read 1*DIGIT of at most 18 digits, or a list of equal ones (RFC 9110 §8.6); all else is an error."""
+    """Read 1*DIGIT of at most 18 digits, or a list of equal ones (RFC 9110 §8.6)."""
     cdef long long length = 0
     cdef const char *digit
     at = strip_ows(at, &end)
@@ -286,7 +288,8 @@ cdef int check_status_line(const char *data, Py_ssize_t length) except -1:
     """Check that the bytes received so far begin with `HTTP/1.0 ` or `HTTP/1.1 ` and a digit."""
     cdef Py_ssize_t seen = length if length < 7 else 7
     if memcmp(data, b"HTTP/1.", <size_t>seen) != 0:
-        raise errors.BadHttpResponse(f"not an HTTP/1.x response: {errors.truncated_repr(data[:min(length, 80)])}")
+        raise errors.BadHttpResponse(
+            f"not an HTTP/1.x response: {errors.truncated_repr(data[:min(length, 80)])}")
     if length > 7 and not (data[7] == 48 or data[7] == 49):
         raise errors.BadHttpResponse(f"unknown version: {errors.truncated_repr(data[:min(length, 80)])}")
     if length > 9 and not (data[8] == 32 and 49 <= data[9] <= 57):

@@ -88,7 +88,8 @@ def encode_headers(pairs not None):
     for given_name, given_value in pairs:
         name = to_bytes(given_name, "field name")
         if not is_token(name):
-            raise errors.InvalidHeader(f"{errors.truncated_repr(name)} is not a valid field name (RFC 9110 §5.1)")
+            raise errors.InvalidHeader(
+                f"{errors.truncated_repr(name)} is not a valid field name (RFC 9110 §5.1)")
         value = to_bytes(given_value, f"value of field {name.decode('ascii')!r}").strip(b" \t")
         if not is_field_value(value):
             raise errors.InvalidHeader(

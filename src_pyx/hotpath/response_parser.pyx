@@ -69,13 +69,14 @@ cdef class ResponseParser:
         self.parser = new_parser(self.callbacks, False)
 
     cdef int reset(self) except -1:
-        """Prepare for the next response; `is_head_request`, `max_body` and `strict` are set by its request."""
+        """Prepare for the next response. Its request sets `is_head_request`, `max_body` and `strict`."""
         if self.parser_is_dirty:
             self.parser = new_parser(self.callbacks, self.strict)
         if self.strict != self.parsers_are_strict:
             self.change_parsers()
         self.state = EXPECT_HEAD
-        self.parser_is_dirty = self.has_extra_data = self.got_100_continue = self.parser_skipped = self.is_too_large = False
+        self.parser_is_dirty = self.has_extra_data = self.got_100_continue = False
+        self.parser_skipped = self.is_too_large = False
         self.head = self.piece = None
         self.pieces = self.interim = None
         self.partial_head = self.raw_chunks = None
@@ -91,7 +92,7 @@ cdef class ResponseParser:
         return 0
 
     cdef int feed(self, char *data, Py_ssize_t length) except -1:
-        """Parse received bytes: NEED_DATA, HEAD_COMPLETE or MESSAGE_COMPLETE. Raises `BadHttpResponse`."""
+        """Parse received bytes and return the state. Raises `BadHttpResponse`."""
         if self.state == EXPECT_HEAD:
             return self.feed_head(data, length)
         if self.length == CHUNKED:
@@ -103,7 +104,7 @@ cdef class ResponseParser:
     cdef int feed_head(self, char *data, Py_ssize_t length) except -1:
         cdef Head head
         cdef bytearray joined = None
-        cdef bint after_informational = False
+        cdef bint after_informational = False, is_new
         if self.cached_head is not None:
             if self.matches_cached_head(data, length):
                 return self.use_cached_head(data, length)
@@ -124,10 +125,12 @@ cdef class ResponseParser:
             if (head.end if head.end >= 0 else length) > self.limits.head:
                 raise errors.HeadTooLarge(f"the head has more than {self.limits.head} bytes")
             if head.end < 0:
-                self.partial_head = bytearray(data[:length]) if joined is None or after_informational else joined
+                is_new = joined is None or after_informational
+                self.partial_head = bytearray(data[:length]) if is_new else joined
                 return NEED_DATA
             if memchr(data, 0, <size_t>head.end) is not NULL:
-                raise errors.BadHttpResponse(f"NUL in the head: {errors.truncated_repr(data[:head.end])}")
+                raise errors.BadHttpResponse(
+                    f"NUL in the head: {errors.truncated_repr(data[:head.end])}")
             self.minor = data[7] - 48
             self.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
             if data[9] != 49:
@@ -148,7 +151,7 @@ cdef class ResponseParser:
                 and memcmp(data, PyBytes_AS_STRING(self.cached_head), <size_t>size) == 0)
 
     cdef int use_cached_head(self, char *data, Py_ssize_t length) except -1:
-        """Do the work of `feed_head` for such a head: status, length and the other values are unchanged."""
+        """Handle a repeated head: status, length and the other values are unchanged."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.cached_head)
         self.head = self.cached_head
         self.parser_skipped = True
@@ -491,7 +494,8 @@ def read_response(pieces, *, Limits limits=None, bint is_head_request=False, lon
     Returns `(status, minor, headers, body, trailers, complete, reusable)`; `closed` says that the
     other side closed behind the last piece. Raises `BadHttpResponse`.
     """
-    cdef ResponseParser reader = ResponseParser(limits if limits is not None else Limits(), ReceiveBuffer(1))
+    cdef ResponseParser reader = ResponseParser(
+        limits if limits is not None else Limits(), ReceiveBuffer(1))
     cdef int found = NEED_DATA
     cdef bytes piece
     reader.is_head_request, reader.max_body, reader.strict = is_head_request, max_body, strict
