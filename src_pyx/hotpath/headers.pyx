@@ -7,8 +7,6 @@
 # compares the two). Values are decoded at access: UTF-8, else Latin-1. `set-cookie` is a list,
 # because its values cannot be joined (RFC 9110 §5.3); every other value is a str.
 
-from collections.abc import Mapping
-
 cdef inline unsigned char lower(unsigned char c) noexcept nogil:
     return c + 32 if 65 <= c <= 90 else c
 

@@ -3,30 +3,6 @@
 # Invariants: every call is non-blocking. The interpreter lock is released only where many bytes are
 # moved. No code here interprets the bytes.
 
-from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_SetInterrupt
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from cpython.object cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
-from libc.string cimport memchr, memcmp, memcpy, memmove
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-
-import os
-from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
-from socket import socket as Socket
-from weakref import WeakSet
-
-from curio.errors import TaskTimeout
-from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
-from multidict import getversion
-
-from asks_fast import errors
-from asks_fast._config import interceptor
-from asks_fast._deadlines import ignore_after, timeout_after
-from asks_fast._tracebacks import shorten
-
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void *data, size_t length, int flags)
     ssize_t c_recv "recv"(int fd, void *data, size_t length, int flags)
