@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from multidict import getversion
 
 from . import _hotpath
+from ._guest import hosted
 from .conversation import Conversation, tracker_of
 from .errors import InvalidURL
 from .fields import Layers
@@ -161,6 +162,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         target = self._locate(url, given)
         return prepare(method, target, self._fields().copy(), given, self.encoding)
 
+    @hosted
     async def send(self, request: PreparedRequest) -> Response:
         """Send a prepared request, any number of times if its body can be replayed.
 
@@ -217,6 +219,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
     # -- lifetime
 
+    @hosted
     async def close(self) -> None:
         """Close all connections at once. Requests under way and in line get `SessionClosed`.
 
@@ -241,6 +244,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
                 source=self,
             )
 
+    @hosted
     async def warm_up(self, number: int | None = None, url: str | None = None) -> int:
         """Open connections ahead of the first request, `number` or as many as may be.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import curio
 from curio.errors import TaskTimeout
 
+from ._guest import hosted
 from .errors import (
     AsksException,
     InvalidRequest,
@@ -80,6 +81,7 @@ class StreamBody:
     def __aiter__(self) -> StreamBody:
         return self
 
+    @hosted
     async def __anext__(self) -> bytes:
         """The next chunk, never empty. Cancellation closes the connection."""
         if self._ended:
@@ -160,6 +162,7 @@ class StreamBody:
             raise ResponseTooLarge(f"the body has more than max_body={limit} bytes")
         return piece
 
+    @hosted
     async def close(self) -> None:
         """Leave the body; what was not read is lost and the connection with it. Safe to repeat."""
         self._ended = True

@@ -39,6 +39,7 @@ from curio.errors import (
 from curio.io import _Fd as Fd
 from curio.kernel import Activation
 from curio.kernel import log as KERNEL_LOG
+from curio.meta import _locals as here      # `kernel`: the one that runs in this thread
 from curio.sched import SchedBarrier, SchedFIFO
 
 include "kernel_system.pyx"
@@ -56,6 +57,7 @@ include "kernel_timers.pyx"
 include "kernel_poll.pyx"
 include "kernel_selector.pyx"
 include "kernel_traps.pyx"
+include "guest.pyx"
 
 
 @cython.final
@@ -86,6 +88,13 @@ cdef class Runtime:
     cdef object bell
     cdef readonly object bell_heard     # the end that the kernel task waits on
 
+    # A guest kernel has a host: an event loop that calls `turn` (guest.pyx).
+    cdef readonly object host           # None: this kernel has a loop of its own
+    cdef object failure                 # the error that ended a guest kernel
+    cdef bint turning                   # `turn` is on the stack
+    cdef bint turn_due                  # the host was asked to call `turn` soon
+    cdef double alarm_at                # when the host will call `on_alarm`, or infinity
+
     def __init__(self, kernel, task_class, kernel_task):
         self.kernel = kernel
         self.tasks = kernel._tasks
@@ -98,6 +107,7 @@ cdef class Runtime:
         self.room = 64
         self.ring = [None] * self.room
         self.woken = deque()
+        self.alarm_at = INFINITY
         self.make_traps()
         self.activations = []
         kernel._activations = self.activations = [
@@ -129,19 +139,29 @@ cdef class Runtime:
 
     def __call__(self, coro):
         cdef TaskCore main = self.new_task(coro) if coro else None
-        cdef Py_ssize_t _turn
         coro = None
         while True:
-            self.poller.poll(self, self.patience(main is not None))
-            if PyList_GET_SIZE(self.timers.heap):
-                self.ring_alarms(self.now())
-            for _turn in range(self.waiting):
-                self.step(self.dequeue(), main)
+            self.run_once(self.patience(main is not None), main)
             if main is None:
                 return None
             if main.terminated:
                 main.joined = True
                 return main
+
+    cdef int run_once(self, double wait, TaskCore main) except -1:
+        """Poll for `wait` seconds, serve the timers, then let each ready task run once."""
+        cdef TaskCore task
+        cdef Py_ssize_t _turn
+        self.poller.poll(self, wait)
+        if PyList_GET_SIZE(self.timers.heap):
+            self.ring_alarms(self.now())
+        for _turn in range(self.waiting):
+            task = self.dequeue()
+            if task.hosted is None:
+                self.step(task, main)
+            else:
+                task.hosted.resume()
+        return 0
 
     cdef double patience(self, bint until_end) except? -2.0:
         """How long the next poll may wait; negative: for ever."""
@@ -168,7 +188,9 @@ cdef class Runtime:
         task.cycles += 1
         while self.current is not None:
             value = task._trap_result
-            if task.driven is None:
+            if task.thrown is not None:
+                sent, value = throw_into(task)
+            elif task.driven is None:
                 sent, value = self.send(task, value)
             else:
                 sent = PyIter_Send(<PyObject*> task.driven, <PyObject*> value, &result)
@@ -180,7 +202,10 @@ cdef class Runtime:
             if sent == PYGEN_NEXT:
                 trap = value
                 task._trap_result = None
-                self.serve_trap(trap)
+                if task.hosted is not None and type(trap) is not tuple:
+                    self.pass_to_host(task, trap)
+                else:
+                    self.serve_trap(trap)
             elif sent == PYGEN_RETURN:
                 self.end(task, main, value, None)
             else:
@@ -231,6 +256,8 @@ cdef class Runtime:
         if error is None:
             return 0
         task._final_result = None
+        if task.hosted is not None and task.hosted.reports:
+            return 0        # to the host's task, which awaits this one
         if task is not main and not isinstance(error, (CancelledError, SystemExit)):
             KERNEL_LOG.error("Task Crash: %r", task, exc_info=error)
         if not isinstance(error, (Exception, CancelledError)):
@@ -247,7 +274,10 @@ cdef class Runtime:
         self.born += 1
         task.serial = self.born
         self.tasks[task.id] = task
-        self.enqueue(task)
+        if self.host is None or getattr(coro, "cr_code", None) in internal_tasks:
+            self.enqueue(task)
+        else:
+            self.start_in_host(task)
         for act in self.activations:
             act.created(task)
         return task
@@ -267,6 +297,8 @@ cdef class Runtime:
         task.parked = NOT_PARKED
         task.unpark = None
         task.place = None
+        if self.host is not None and not self.turning:
+            self.ask_for_turn()
         return 0
 
     cdef inline TaskCore dequeue(self):
@@ -305,6 +337,17 @@ cdef class Runtime:
             task.unpark()
         return 0
 
+    cdef int interrupt(self, TaskCore task, object error) except -1:
+        """Raise the error in a task: now if it waits, else at its next blocking trap."""
+        if not task.allow_cancel or task.parked == NOT_PARKED:
+            task.cancel_pending = error
+            if task.is_foreign and task.allow_cancel:
+                task.hosted.break_wait()
+            return 0
+        self.leave_wait(task)
+        task._trap_result = error
+        return self.enqueue(task)
+
     cdef bint takes_cancellation(self) except -1:
         """A cancellation that waited for a blocking trap is the answer to this one."""
         cdef TaskCore task = self.current
@@ -342,12 +385,8 @@ cdef class Runtime:
             else:
                 is_valid = deadline(task.timeout) == due
                 self.set_timeout(task, None)
-                if is_valid and task.allow_cancel and task.parked:
-                    self.leave_wait(task)
-                    task._trap_result = TaskTimeout(now)
-                    self.enqueue(task)
-                elif is_valid:
-                    task.cancel_pending = TaskTimeout(now)
+                if is_valid:
+                    self.interrupt(task, TaskTimeout(now))
             task = self.timers.first()
         return 0
 
@@ -377,6 +416,166 @@ cdef class Runtime:
                 task.future = None
                 self.enqueue(task)
 
+    # -- for a host (guest.pyx)
+
+    def turn(self):
+        """Poll without waiting, and let each ready task run once."""
+        if self.host is None:
+            return
+        self.turn_due = False
+        self.turning = True
+        here.kernel = self.kernel
+        try:
+            self.run_once(0.0, None)
+        finally:
+            self.turning = False
+            here.kernel = None
+            if self.host is not None:
+                if self.waiting:
+                    self.ask_for_turn()
+                self.set_alarm()
+
+    def on_alarm(self):
+        """The host's timer has come."""
+        self.alarm_at = INFINITY
+        self.turn()
+
+    cdef int ask_for_turn(self) except -1:
+        if not self.turn_due:
+            self.turn_due = True
+            self.host.call_soon()
+        return 0
+
+    cdef int set_alarm(self) except -1:
+        """Have the host call when the first timer is due. Being called too early does no harm."""
+        cdef double due
+        if PyList_GET_SIZE(self.timers.heap):
+            due = self.timers.first().due
+            if due < self.alarm_at:
+                self.alarm_at = due
+                self.host.call_after(max(due - self.now(), 0.0))
+        return 0
+
+    def attach(self, Host host):
+        """Make this the kernel of a host; None when the host's loop has ended.
+
+        Hosted tasks that are left then are the kernel's own, which ends them at its shutdown.
+        """
+        cdef TaskCore task
+        self.host = host
+        if host is not None:
+            host.runtime = self
+            if self.waiting:
+                self.ask_for_turn()
+            return
+        for task in list(self.tasks.values()):
+            if task.hosted is not None:
+                self.orphan(task)
+
+    cdef TaskCore adopt(self, object coro):
+        """A task for a coroutine that a task of the host will step."""
+        global tasks_made
+        cdef TaskCore task = <TaskCore> self.task_class.__new__(self.task_class)
+        tasks_made += 1
+        task.id = tasks_made
+        task.coro = task.driven = coro
+        task.joined = True
+        task.runtime = self
+        self.born += 1
+        task.serial = self.born
+        self.tasks[task.id] = task
+        for act in self.activations:
+            act.created(task)
+        return task
+
+    cdef int entrust(self, TaskCore task, HostedTask hosted, Host host) except -1:
+        task.hosted = hosted
+        hosted.task = task
+        hosted.host = host
+        return 0
+
+    cdef int start_in_host(self, TaskCore task) except -1:
+        """Let a task that may run user code be stepped by a task of the host."""
+        cdef HostedTask hosted = self.host.hosted_task()
+        self.entrust(task, hosted, self.host)
+        self.host.start_task(hosted, hosted_call(None, (), None, hosted))
+        return 0
+
+    cdef int step_hosted(self, TaskCore task) except -1:
+        """`step` for a task of the host, perhaps inside the step of another one."""
+        cdef TaskCore outer = self.current
+        if self.host is None:
+            raise RuntimeError("the event loop of this request has ended" if self.failure is None
+                               else f"the kernel of this event loop failed: {self.failure!r}")
+        if outer is None and self.turning:
+            return self.step(task, None)
+        if outer is not None and outer.io_state == IO_HELD:
+            self.poller.drop(outer)
+        kernel = getattr(here, "kernel", None)
+        here.kernel = self.kernel
+        try:
+            self.step(task, None)
+        finally:
+            here.kernel = kernel
+            self.current = outer
+            if not self.turning and self.host is not None:
+                self.set_alarm()
+        return 0
+
+    cdef bint is_running_for(self, owner) except -1:
+        """Whether the running kernel task is one that this task of the host steps."""
+        return self.current.hosted is not None and self.current.hosted.owner is owner
+
+    cdef int pass_to_host(self, TaskCore task, object value) except -1:
+        """The running task waits for the host, in code of the user."""
+        task.passed = value
+        task.is_foreign = True
+        task.state = "HOST_WAIT"
+        self.current = None
+        if task.cancel_pending is not None and task.allow_cancel:
+            task.hosted.break_wait()
+        return 0
+
+    cdef int abandon(self, TaskCore task) except -1:
+        """The host's task is gone, or our own code failed: end a hosted task here and now."""
+        if not task.hosted.reports:
+            return self.orphan(task)
+        if task.parked:
+            self.leave_wait(task)
+            task.parked = NOT_PARKED
+        try:
+            task.driven.close()
+        finally:
+            if not task.terminated:
+                self.tasks.pop(task.id, None)
+                self.set_timeout(task, None)
+                task.terminated = True
+                task.runtime = None
+        return 0
+
+    cdef int orphan(self, TaskCore task) except -1:
+        """From now on the kernel steps a hosted task, which gets a cancellation at once."""
+        task.hosted = None
+        if task.parked:
+            return self.interrupt(task, TaskCancelled("TaskCancelled"))
+        task.is_foreign = False
+        task.thrown = TaskCancelled("TaskCancelled")
+        return 0 if task.queued else self.enqueue(task)
+
+    cdef int fail_hosted(self, error) except -1:
+        """A trap failed: raise an error in every hosted task, and leave this kernel."""
+        cdef TaskCore task
+        if self.failure is not None:
+            return 0
+        self.failure = error
+        host, self.host = self.host, None
+        (<Host> host).forget()
+        for task in list(self.tasks.values()):
+            if task.hosted is not None and (task.parked or task.queued):
+                task.parked = NOT_PARKED
+                host.resume_later(task.hosted)
+        return 0
+
     # -- traps
 
     cdef int serve_trap(self, object trap) except -1:
@@ -391,14 +590,16 @@ cdef class Runtime:
                 do_trap(self, <TrapHandler> found, <tuple> trap)
             else:
                 (<object> found)(*(<tuple> trap)[1:])
-        except BaseException:
-            self.give_up()
+        except BaseException as error:
+            self.give_up(error)
             raise
         return 0
 
-    cdef int give_up(self) except -1:
+    cdef int give_up(self, error) except -1:
         """A trap failed, so the kernel's own state may be half changed: no further use of it."""
         cdef TaskCore task
+        if self.host is not None:
+            self.fail_hosted(error)
         self.kernel._shutdown_funcs = None
         for task in self.tasks.values():
             task.runtime = None
@@ -416,6 +617,18 @@ cdef double deadline(object clock) except? -1.0:
         return INFINITY
     point = clock
     return point if point == point else INFINITY
+
+
+cdef tuple throw_into(TaskCore task):
+    """As PyIter_Send, with an exception that is raised where the coroutine waits."""
+    error, task.thrown = task.thrown, None
+    try:
+        thrower = task._throw if task.driven is None else task.driven.throw
+        return (<int> PYGEN_NEXT, thrower(error))
+    except StopIteration as stop:
+        return (<int> PYGEN_RETURN, stop.value)
+    except BaseException as failure:
+        return (<int> PYGEN_ERROR, failure)
 
 
 async def awaited(awaitable):

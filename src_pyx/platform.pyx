@@ -23,7 +23,7 @@ from curio.errors import TaskTimeout
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 from multidict import getversion
 
-from asks_fast import errors, interception
+from asks_fast import _guest, errors, interception
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void *data, size_t length, int flags)

@@ -123,7 +123,13 @@ cdef class Planner:
             self.plans_of = version
         return self._plans.get((method, origin))
 
-    async def _ask(self, method, url, dict options):
+    def _ask(self, method, url, dict options):
+        """The coroutine of a request, to be awaited in curio, asyncio or trio."""
+        if getattr(here, "running", False):
+            return self._make(method, url, options)
+        return _guest.call(self._make, (method, url, options), {})
+
+    async def _make(self, method, url, dict options):
         """Make a request, by a plan if there is one for it, else by `_request`, the long way.
 
         Cancellation at any point closes the connection in use and frees its place.

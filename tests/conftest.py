@@ -1,8 +1,8 @@
 """How this suite runs: async tests in a curio kernel, leak checks, servers, peers.
 
 Rules:  every test is looked at for descriptors left open, every async test also for tasks.
-        `@pytest.mark.leaves_open("reason")` is the only way out. `--kernel=stock|own|both` picks
-        the kernel of async tests; `@pytest.mark.kernels("stock", "own")` fixes it for one test.
+        `@pytest.mark.leaves_open("reason")` is the only way out. `--kernel=stock|own|both|asyncio|
+        uvloop|trio` says where async tests run; `@pytest.mark.kernels("stock", "own")` fixes it for one test.
         Warnings are errors, markers and xfail strict, each test has a time limit
         (all in pyproject.toml).
 Not here: what the fixtures are made of: `tests/support/`.
@@ -25,7 +25,14 @@ from support import servers
 from support.faults import FaultProxy, Plan
 from support.leaks import left_open, open_descriptors
 from support.peer import Peer, Step
-from support.running import own_kernel, run_in, stock_kernel
+from support.running import (
+    asyncio_kernel,
+    own_kernel,
+    run_in,
+    stock_kernel,
+    trio_kernel,
+    uvloop_kernel,
+)
 
 # A busy machine is no failure of a property; pytest-timeout bounds each test as a whole. The suite
 # says the same of the same code every time; what is new is looked for with ASKS_FAST_EXPLORE=1.
@@ -37,15 +44,22 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("suite")
 
-KERNELS: dict[str, Callable[[], Any]] = {"stock": stock_kernel, "own": own_kernel}
+KERNELS: dict[str, Callable[[], Any]] = {
+    "stock": stock_kernel,
+    "own": own_kernel,
+    "asyncio": asyncio_kernel,
+    "uvloop": uvloop_kernel,
+    "trio": trio_kernel,
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kernel",
-        choices=("stock", "own", "both"),
+        choices=(*KERNELS, "both"),
         default=os.environ.get("ASKS_FAST_TEST_KERNEL", "stock"),
-        help="kernel for async tests: curio's own (stock), asks_fast's (own), or both",
+        help="where async tests run: curio's own kernel (stock), asks_fast's (own), both of them, "
+        "or an event loop of another library",
     )
 
 
@@ -107,6 +121,8 @@ def kernel(request: pytest.FixtureRequest) -> Callable[[], Any]:
     name = getattr(request, "param", None) or request.config.getoption("--kernel")
     if name == "both":
         name = "stock"
+    if name in ("uvloop", "trio"):
+        pytest.importorskip(name)
     if name == "own":
         pytest.importorskip("asks_fast.kernel", reason="asks_fast.kernel is not built")
     return KERNELS[name]

@@ -43,6 +43,7 @@ ROOMS = [
         ["digest", "challenges", "body_*", "codings", "coding_*", "charsets"],
     ),
     ("addresses and fields", ["urls", "url_*", "fields"]),
+    ("where a call runs: curio, asyncio, trio", ["_guest"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
     ("who may stand in for the wire", ["interception"]),

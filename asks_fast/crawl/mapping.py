@@ -18,6 +18,7 @@ from curio import spawn
 from curio.errors import TaskCancelled
 from curio.io import Socket
 
+from .._guest import hosted
 from .jobs import Result, SessionLike
 from .run import Run
 
@@ -131,6 +132,7 @@ class Map:
     def __aiter__(self) -> Self:
         return self
 
+    @hosted
     async def __anext__(self) -> Result:
         run = self._run
         if run.group is None:
@@ -147,6 +149,7 @@ class Map:
                 await self.aclose()
             raise
 
+    @hosted
     async def __aenter__(self) -> Self:
         if self._run.group is None:
             await self._run.start()
@@ -157,6 +160,7 @@ class Map:
     ) -> None:
         await self.aclose()
 
+    @hosted
     async def aclose(self) -> None:
         """Cancel what is under way and wait until it is gone. Idempotent, safe when cancelled."""
         try:
@@ -167,6 +171,7 @@ class Map:
                 self._watch = None
                 await self._watcher.cancel()
 
+    @hosted
     async def stop(self) -> None:
         """Take nothing more from the input; what is under way still gives its results."""
         await self._run.stop()

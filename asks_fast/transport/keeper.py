@@ -24,6 +24,7 @@ from typing import Any
 import curio
 from curio.traps import _future_wait, _get_kernel
 
+from .._guest import internal_task
 from .._hotpath import Pool
 
 __all__ = ["Keeper"]
@@ -91,6 +92,7 @@ class Keeper:
         """Make a round now; callable from anywhere."""
         self._alarm.ring()
 
+    @internal_task
     async def _run(self, kernel: Any, number: int) -> None:
         pool = self._pool
         try:

@@ -1,0 +1,108 @@
+"""The guest kernel of a loop of asyncio, uvloop included.
+
+Facts:  asyncio has no hook for the end of a loop, but it closes the async generators that were
+        begun in it: one that is suspended for the whole life of the loop ends the guest kernel.
+Rules:  the loop keeps the host, and the host is found by an attribute of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from .._kernel import AsyncioTask, Host, HostedTask
+from ..kernel import Kernel
+from .ending import end_kernel
+
+__all__ = ["AsyncioHost", "make_host"]
+
+
+class AsyncioHost(Host):
+    """What the guest kernel of one loop needs of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._kernel = Kernel()
+        self._process = os.getpid()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references
+        runtime = self._kernel._runner = self._kernel._make_kernel_runtime()
+        self._descriptor = self._kernel._selector.fileno()
+        loop.add_reader(self._descriptor, runtime.turn)
+        runtime.attach(self)
+        self._guard = self._wait_for_end()
+        with suppress(StopIteration):
+            self._guard.asend(None).send(None)
+
+    async def _wait_for_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """The loop ends: so does the guest kernel, with what is under way in it."""
+        runtime = self.runtime
+        if runtime is not None:
+            self.forget()
+            end_kernel(self._kernel, runtime, self._process)
+
+    def forget(self) -> None:
+        """The guest kernel is at its end: no more calls from the loop, and none to it."""
+        self.runtime = None
+        if self._loop.__dict__.get("_asks_fast_host") is self:
+            del self._loop.__dict__["_asks_fast_host"]
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._loop.is_closed() and self._process == os.getpid():
+            self._loop.remove_reader(self._descriptor)
+
+    def __del__(self) -> None:
+        self.end()
+
+    # -- for the kernel
+
+    def current_task(self) -> asyncio.Task[Any] | None:
+        return asyncio.current_task(self._loop)
+
+    def hosted_task(self) -> AsyncioTask:
+        return AsyncioTask(self._loop)
+
+    def start_task(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            hosted.lost()
+
+        task.add_done_callback(ended)
+
+    def call_soon(self) -> None:
+        if self.runtime is not None:
+            self._loop.call_soon(self.runtime.turn)
+
+    def call_after(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.runtime is not None:
+            self._timer = self._loop.call_later(seconds, self.runtime.on_alarm)
+
+    def resume_later(self, hosted: HostedTask) -> None:
+        self._loop.call_soon(hosted.resume)
+
+    def cancel_again(self, hosted: HostedTask) -> None:
+        task = hosted.owner
+        if hasattr(task, "uncancel"):  # Python 3.11
+            task.uncancel()
+        task.cancel()
+
+
+def make_host(loop: asyncio.AbstractEventLoop) -> AsyncioHost:
+    """The first call in this loop: make its guest kernel."""
+    host = AsyncioHost(loop)
+    loop._asks_fast_host = host  # type: ignore[attr-defined]
+    return host
