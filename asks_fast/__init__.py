@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    raise ImportError("asks_fast does not support Windows: it runs on Linux and macOS")
 
 from . import errors
 from ._version import __version__
@@ -147,7 +151,9 @@ _LAZY = {
     "Timings": "transport.timings",
     "run": "kernel",
 }
-_MODULES = frozenset({"auth", "cookie_utils", "http_utils", "multipart"})  # asks had them
+_MODULES = frozenset(
+    {"auth", "cookie_utils", "http_utils", "multipart", "sync"}  # asks had them, but for `sync`
+)
 
 
 def __getattr__(name: str) -> Any:

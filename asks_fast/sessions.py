@@ -14,6 +14,7 @@ Not here: redirects and challenges (`conversation`), connections (`transport`).
 from __future__ import annotations
 
 import warnings
+from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from multidict import getversion
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
     from .arguments import BaseSessionArguments, Location, PreparedArguments, SessionArguments
     from .cookie_utils import CookieTracker
+    from .crawl.jobs import Result
+    from .crawl.mapping import Map
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session"]
 
@@ -53,7 +56,15 @@ Self = TypeVar("Self", bound="BaseSession")
 MOST_PLANS = 4096
 
 
-class BaseSession(_hotpath.Planner, Settings, Verbs):
+class BaseSession(
+    _hotpath.Planner,
+    Settings,
+    Verbs[
+        "Coroutine[Any, Any, Response]",
+        "Coroutine[Any, Any, StreamResponse]",
+        "Coroutine[Any, Any, Response | StreamResponse]",
+    ],
+):
     """What all sessions have in common.
 
     Keyword arguments beyond those of the kind of session: any argument of a request as a default
@@ -216,6 +227,28 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         plan = make_plan(self._transport, origin, request, target, layers, options)
         if plan is not None:
             self._plans[key] = plan
+
+    # -- many requests
+
+    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> Map:
+        """Results of many requests, as they complete: `async for result in session.map(urls)`.
+
+        `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
+        `(key, one of these)`, endless ones too. `concurrency=` most under way, default all the
+        connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
+        A failure is a result. Left early, it cancels what is under way.
+        """
+        from .crawl.mapping import map_requests
+
+        return map_requests(self, requests, **options)
+
+    async def gather(
+        self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
+    ) -> list[Result]:
+        """The results of a few requests, in the order asked; arguments as for `map`."""
+        from .crawl.mapping import gather
+
+        return await gather(self, requests, **options)
 
     # -- lifetime
 

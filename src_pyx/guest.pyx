@@ -34,13 +34,31 @@ cdef class Host:
     """What a guest kernel needs of the loop that it lives in. Python subclasses do the work."""
 
     cdef public Runtime runtime         # None once the loop has ended
+    cdef readonly object loop           # of asyncio, None in trio
+
+    def __cinit__(self, loop=None):
+        self.loop = loop
+        if not hasattr(here, "running"):
+            here.running = False        # to be looked up at each call
+
+    cdef inline object running_task(self):
+        return self.current_task() if self.loop is None else asyncio_task(self.loop)
+
+    cdef inline HostedTask new_hosted(self):
+        cdef AsyncioTask hosted
+        if self.loop is None:
+            return self.hosted_task()
+        hosted = AsyncioTask.__new__(AsyncioTask)
+        hosted.loop = self.loop
+        hosted._asyncio_future_blocking = True
+        return hosted
 
     def current_task(self):
-        """The host's task that runs now, or None."""
+        """The host's task that runs now. Not asked in asyncio."""
         raise NotImplementedError
 
     def hosted_task(self):
-        """A fresh HostedTask of the right kind."""
+        """A fresh HostedTask of the right kind. Not asked in asyncio."""
         raise NotImplementedError
 
     def start_task(self, hosted, coroutine):
@@ -228,7 +246,7 @@ async def hosted_call(function, tuple args, dict kwargs, HostedTask hosted=None)
     cdef Runtime runtime = None if host is None else host.runtime
     cdef TaskCore task
     if runtime is None or (hosted is None and runtime.current is not None
-                           and runtime.is_running_for(host.current_task())):
+                           and runtime.is_running_for(host.running_task())):
         hosted = None if runtime is None else runtime.current.hosted
         try:
             return await function(*args, **kwargs)
@@ -236,12 +254,12 @@ async def hosted_call(function, tuple args, dict kwargs, HostedTask hosted=None)
             failure = outcome_for_user(hosted, error)
         raise failure
     if hosted is None:
-        hosted = host.hosted_task()
+        hosted = host.new_hosted()
         hosted.reports = True
         task = runtime.adopt(function(*args, **kwargs))
         runtime.entrust(task, hosted, host)
     task = hosted.task
-    hosted.owner = host.current_task()
+    hosted.owner = host.running_task()
     try:
         runtime.step_hosted(task)
         while not task.terminated:
@@ -273,10 +291,6 @@ cdef class AsyncioTask(HostedTask):
     cdef object context
     cdef object message             # of the cancellation
     cdef int cancels                # requests to cancel the host's task, before one of ours
-
-    def __init__(self, loop):
-        self.loop = loop
-        self._asyncio_future_blocking = True
 
     def get_loop(self):
         """The loop that it belongs to."""

@@ -424,12 +424,11 @@ cdef class Runtime:
             return
         self.turn_due = False
         self.turning = True
-        here.kernel = self.kernel
+        self.take_thread()
         try:
             self.run_once(0.0, None)
         finally:
             self.turning = False
-            here.kernel = None
             if self.host is not None:
                 if self.waiting:
                     self.ask_for_turn()
@@ -439,6 +438,12 @@ cdef class Runtime:
         """The host's timer has come."""
         self.alarm_at = INFINITY
         self.turn()
+
+    cdef inline int take_thread(self) except -1:
+        """This is the kernel of the thread, until a kernel runs by itself or another loop does."""
+        if getattr(here, "kernel", None) is not self.kernel:
+            here.kernel = self.kernel
+        return 0
 
     cdef int ask_for_turn(self) except -1:
         if not self.turn_due:
@@ -468,6 +473,8 @@ cdef class Runtime:
             if self.waiting:
                 self.ask_for_turn()
             return
+        if getattr(here, "kernel", None) is self.kernel:
+            here.kernel = None
         for task in list(self.tasks.values()):
             if task.hosted is not None:
                 self.orphan(task)
@@ -475,7 +482,7 @@ cdef class Runtime:
     cdef TaskCore adopt(self, object coro):
         """A task for a coroutine that a task of the host will step."""
         global tasks_made
-        cdef TaskCore task = <TaskCore> self.task_class.__new__(self.task_class)
+        cdef TaskCore task = TaskCore.__new__(TaskCore)     # nobody joins it: no methods needed
         tasks_made += 1
         task.id = tasks_made
         task.coro = task.driven = coro
@@ -496,7 +503,7 @@ cdef class Runtime:
 
     cdef int start_in_host(self, TaskCore task) except -1:
         """Let a task that may run user code be stepped by a task of the host."""
-        cdef HostedTask hosted = self.host.hosted_task()
+        cdef HostedTask hosted = (<Host> self.host).new_hosted()
         self.entrust(task, hosted, self.host)
         self.host.start_task(hosted, hosted_call(None, (), None, hosted))
         return 0
@@ -511,12 +518,10 @@ cdef class Runtime:
             return self.step(task, None)
         if outer is not None and outer.io_state == IO_HELD:
             self.poller.drop(outer)
-        kernel = getattr(here, "kernel", None)
-        here.kernel = self.kernel
+        self.take_thread()
         try:
             self.step(task, None)
         finally:
-            here.kernel = kernel
             self.current = outer
             if not self.turning and self.host is not None:
                 self.set_alarm()

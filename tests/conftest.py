@@ -1,8 +1,9 @@
 """How this suite runs: async tests in a curio kernel, leak checks, servers, peers.
 
 Rules:  every test is looked at for descriptors left open, every async test also for tasks.
-        `@pytest.mark.leaves_open("reason")` is the only way out. `--kernel=stock|own|both|asyncio|
-        uvloop|trio` says where async tests run; `@pytest.mark.kernels("stock", "own")` fixes it for one test.
+        `@pytest.mark.leaves_open("reason")` is the only way out. `--kernel=` says where async tests
+        run: stock, own, both, asyncio, uvloop or trio. `@pytest.mark.kernels("stock", "own")` fixes
+        it for one test.
         Warnings are errors, markers and xfail strict, each test has a time limit
         (all in pyproject.toml).
 Not here: what the fixtures are made of: `tests/support/`.

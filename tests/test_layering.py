@@ -27,6 +27,7 @@ ROOMS = [
         ["cli", "crawl", "scaleout", "testing", "drop_in"],
     ),
     ("how programs start others", ["child"]),
+    ("blocking calls", ["sync"]),
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
     ("who may hold a conversation before a redirect", ["hops"]),
@@ -54,7 +55,7 @@ ROOMS = [
 # Imports that look upwards on purpose, each inside a function that runs when all is loaded.
 ON_PURPOSE = {
     ("response_objects", "request"): "the request of the swift way is made up when asked for",
-    ("session_verbs", "crawl.mapping"): "`session.map` leads into the crawl room",
+    ("sessions", "crawl.mapping"): "`session.map` leads into the crawl room",
     ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
 }
 

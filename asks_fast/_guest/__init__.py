@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["call", "hosted", "internal_tasks", "internal_task"]
+__all__ = ["call", "hosted", "internal_task", "internal_tasks"]
 
 internal_tasks: set[Any] = set()  # code objects of coroutines that run no code of the user
 

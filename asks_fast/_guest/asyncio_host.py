@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from .._kernel import AsyncioTask, Host, HostedTask
-from ..kernel import Kernel
+from .._kernel import Host, HostedTask
+from ..kernel import guest_kernel
 from .ending import end_kernel
 
 __all__ = ["AsyncioHost", "make_host"]
@@ -24,12 +24,10 @@ class AsyncioHost(Host):
     """What the guest kernel of one loop needs of it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._kernel = Kernel()
         self._process = os.getpid()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references
-        runtime = self._kernel._runner = self._kernel._make_kernel_runtime()
+        self._kernel, runtime = guest_kernel()
         self._descriptor = self._kernel._selector.fileno()
         loop.add_reader(self._descriptor, runtime.turn)
         runtime.attach(self)
@@ -53,26 +51,20 @@ class AsyncioHost(Host):
     def forget(self) -> None:
         """The guest kernel is at its end: no more calls from the loop, and none to it."""
         self.runtime = None
-        if self._loop.__dict__.get("_asks_fast_host") is self:
-            del self._loop.__dict__["_asks_fast_host"]
+        if self.loop.__dict__.get("_asks_fast_host") is self:
+            del self.loop.__dict__["_asks_fast_host"]
         if self._timer is not None:
             self._timer.cancel()
-        if not self._loop.is_closed() and self._process == os.getpid():
-            self._loop.remove_reader(self._descriptor)
+        if not self.loop.is_closed() and self._process == os.getpid():
+            self.loop.remove_reader(self._descriptor)
 
     def __del__(self) -> None:
         self.end()
 
     # -- for the kernel
 
-    def current_task(self) -> asyncio.Task[Any] | None:
-        return asyncio.current_task(self._loop)
-
-    def hosted_task(self) -> AsyncioTask:
-        return AsyncioTask(self._loop)
-
     def start_task(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine)
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[Any]) -> None:
@@ -83,16 +75,16 @@ class AsyncioHost(Host):
 
     def call_soon(self) -> None:
         if self.runtime is not None:
-            self._loop.call_soon(self.runtime.turn)
+            self.loop.call_soon(self.runtime.turn)
 
     def call_after(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self.runtime is not None:
-            self._timer = self._loop.call_later(seconds, self.runtime.on_alarm)
+            self._timer = self.loop.call_later(seconds, self.runtime.on_alarm)
 
     def resume_later(self, hosted: HostedTask) -> None:
-        self._loop.call_soon(hosted.resume)
+        self.loop.call_soon(hosted.resume)
 
     def cancel_again(self, hosted: HostedTask) -> None:
         task = hosted.owner

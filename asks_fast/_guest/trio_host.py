@@ -17,7 +17,7 @@ import trio
 from outcome import Error, capture
 
 from .._kernel import Host, HostedTask
-from ..kernel import Kernel
+from ..kernel import guest_kernel
 from .ending import end_kernel
 
 __all__ = ["TrioHost", "find_host"]
@@ -47,10 +47,10 @@ class TrioTask(HostedTask):
         self._scope: trio.CancelScope | None = None
 
     def abort(self, raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
-        """Trio cancels the task in one of our traps. It goes on when our own code has cleaned up."""
+        """Trio cancels the task in one of our traps: it goes on once our code has cleaned up."""
         if self.host_error is None and self.interrupt():
             self.interrupted = False
-            self.host_error = capture(raise_cancel).error  # type: ignore[union-attr]
+            self.host_error = capture(raise_cancel).error
         return trio.lowlevel.Abort.FAILED
 
     def resume(self) -> None:
@@ -85,13 +85,12 @@ class TrioHost(Host):
     """What the guest kernel of one run needs of trio."""
 
     def __init__(self) -> None:
-        self._kernel = Kernel()
         self._process = os.getpid()
         self._deadline = math.inf
         self._is_due = False
         self._scope: trio.CancelScope | None = None
         self._tasks: set[HostedTask] = set()
-        runtime = self._kernel._runner = self._kernel._make_kernel_runtime()
+        self._kernel, runtime = guest_kernel()
         runtime.attach(self)
         trio.lowlevel.spawn_system_task(self._serve)
 
@@ -178,7 +177,7 @@ _hosts: trio.lowlevel.RunVar[TrioHost] = trio.lowlevel.RunVar("asks_fast")
 def find_host() -> TrioHost | None:
     """The host of the trio task that runs; None outside of one."""
     try:
-        host = _hosts.get(None)
+        host: TrioHost | None = _hosts.get(None)
     except RuntimeError:
         return None
     if host is None or host.runtime is None:
