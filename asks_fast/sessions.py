@@ -14,7 +14,7 @@ Not here: redirects and challenges (`conversation`), connections (`transport`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from multidict import getversion
@@ -32,7 +32,7 @@ from .options import (
     unexpected,
 )
 from .request import PreparedRequest, default_fields, prepare
-from .response_objects import Response
+from .response_objects import Response, StreamResponse
 from .session_plans import PLANNED, SETTLED, is_plain, make_plan
 from .session_settings import Settings
 from .session_verbs import Verbs
@@ -60,9 +60,9 @@ class BaseSession(
     _hotpath.Planner,
     Settings,
     Verbs[
-        "Coroutine[Any, Any, Response]",
-        "Coroutine[Any, Any, StreamResponse]",
-        "Coroutine[Any, Any, Response | StreamResponse]",
+        Coroutine[Any, Any, Response],
+        Coroutine[Any, Any, StreamResponse],
+        Coroutine[Any, Any, Response | StreamResponse],
     ],
 ):
     """What all sessions have in common.

@@ -177,7 +177,7 @@ def _blocking(response: Any) -> Any:
 
 
 class _BlockingSession(
-    Verbs["Response", "StreamResponse", "Response | StreamResponse"], Generic[AnySession]
+    Verbs[Response, StreamResponse, Response | StreamResponse], Generic[AnySession]
 ):
     """What the blocking sessions have in common. `session` is the asynchronous one beneath."""
 
@@ -226,7 +226,7 @@ class _BlockingSession(
         return f"<sync {self.session!r}>"
 
 
-class HSession(_BlockingSession["sessions.HSession"]):
+class HSession(_BlockingSession[sessions.HSession]):
     """Many requests to one host. See `asks_fast.HSession`."""
 
     def __init__(
@@ -243,7 +243,7 @@ class HSession(_BlockingSession["sessions.HSession"]):
         )
 
 
-class DSession(_BlockingSession["sessions.DSession"]):
+class DSession(_BlockingSession[sessions.DSession]):
     """Many requests to many hosts. See `asks_fast.DSession`."""
 
     def __init__(
@@ -256,7 +256,7 @@ class DSession(_BlockingSession["sessions.DSession"]):
         self.session = sessions.DSession(encoding, persist_cookies, connections, **options)
 
 
-class Session(_BlockingSession["sessions.Session"]):
+class Session(_BlockingSession[sessions.Session]):
     """With a base location, or with full URLs, or both. See `asks_fast.Session`."""
 
     def __init__(

@@ -256,7 +256,7 @@ async def hosted_call(function, tuple args, dict kwargs, HostedTask hosted=None)
     if hosted is None:
         hosted = host.new_hosted()
         hosted.reports = True
-        task = runtime.adopt(function(*args, **kwargs))
+        task = runtime.adopt(function(*args, **kwargs), TaskCore.__new__(TaskCore))
         runtime.entrust(task, hosted, host)
     task = hosted.task
     hosted.owner = host.running_task()

@@ -418,7 +418,7 @@ cdef class Runtime:
 
     # -- for a host (guest.pyx)
 
-    def turn(self):
+    def turn(self, _guard=None):
         """Poll without waiting, and let each ready task run once."""
         if self.host is None:
             return
@@ -479,10 +479,9 @@ cdef class Runtime:
             if task.hosted is not None:
                 self.orphan(task)
 
-    cdef TaskCore adopt(self, object coro):
-        """A task for a coroutine that a task of the host will step."""
+    cdef TaskCore adopt(self, object coro, TaskCore task):
+        """Make a bare task one of the kernel's, for a coroutine that is not necessarily new."""
         global tasks_made
-        cdef TaskCore task = TaskCore.__new__(TaskCore)     # nobody joins it: no methods needed
         tasks_made += 1
         task.id = tasks_made
         task.coro = task.driven = coro
@@ -552,20 +551,34 @@ cdef class Runtime:
             task.driven.close()
         finally:
             if not task.terminated:
-                self.tasks.pop(task.id, None)
-                self.set_timeout(task, None)
-                task.terminated = True
-                task.runtime = None
+                self.retire(task)
         return 0
 
     cdef int orphan(self, TaskCore task) except -1:
-        """From now on the kernel steps a hosted task, which gets a cancellation at once."""
-        task.hosted = None
+        """Have the kernel itself step a hosted task, which gets a cancellation at once."""
+        cdef TaskCore former = task
         if task.parked:
-            return self.interrupt(task, TaskCancelled("TaskCancelled"))
+            self.leave_wait(task)
+            task.parked = NOT_PARKED
+        if task.hosted.reports:     # bare: the kernel's own tasks have the methods of curio.Task
+            task = self.adopt(former.driven, self.task_class.__new__(self.task_class))
+            task.deadlines = former.deadlines
+            self.retire(former)
+            if former.queued:
+                self.ring[self.ring.index(former)] = task
+                task.queued = True
+        former.hosted = None
         task.is_foreign = False
         task.thrown = TaskCancelled("TaskCancelled")
         return 0 if task.queued else self.enqueue(task)
+
+    cdef int retire(self, TaskCore task) except -1:
+        """Take a hosted task that has not ended out of the kernel."""
+        self.tasks.pop(task.id, None)
+        self.set_timeout(task, None)
+        task.terminated = True
+        task.runtime = None
+        return 0
 
     cdef int fail_hosted(self, error) except -1:
         """A trap failed: raise an error in every hosted task, and leave this kernel."""

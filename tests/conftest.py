@@ -124,6 +124,12 @@ def kernel(request: pytest.FixtureRequest) -> Callable[[], Any]:
         name = "stock"
     if name in ("uvloop", "trio"):
         pytest.importorskip(name)
+    if name == "trio" and request.node.get_closest_marker("in_order") is not None:
+        pytest.skip("trio runs ready tasks in random order")
+    if name == "uvloop":
+        from support.hosts import open_pipe_of_libuv
+
+        open_pipe_of_libuv()
     if name == "own":
         pytest.importorskip("asks_fast.kernel", reason="asks_fast.kernel is not built")
     return KERNELS[name]

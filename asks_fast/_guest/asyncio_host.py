@@ -1,7 +1,8 @@
 """The guest kernel of a loop of asyncio, uvloop included.
 
-Facts:  asyncio has no hook for the end of a loop, but it closes the async generators that were
-        begun in it: one that is suspended for the whole life of the loop ends the guest kernel.
+Facts:  asyncio has no hook for the end of a loop. `asyncio.run` closes the async generators that
+        were begun in the loop: one that is suspended for the whole life of the loop ends the guest
+        kernel. A loop that is only closed drops its readers, and with them a guard that ends it.
 Rules:  the loop keeps the host, and the host is found by an attribute of the loop.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from .._kernel import Host, HostedTask
 from ..kernel import guest_kernel
-from .ending import end_kernel
+from .ending import end_kernel, free_kernel
 
 __all__ = ["AsyncioHost", "make_host"]
 
@@ -29,7 +30,7 @@ class AsyncioHost(Host):
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references
         self._kernel, runtime = guest_kernel()
         self._descriptor = self._kernel._selector.fileno()
-        loop.add_reader(self._descriptor, runtime.turn)
+        loop.add_reader(self._descriptor, runtime.turn, _Guard(self))
         runtime.attach(self)
         self._guard = self._wait_for_end()
         with suppress(StopIteration):
@@ -48,6 +49,12 @@ class AsyncioHost(Host):
             self.forget()
             end_kernel(self._kernel, runtime, self._process)
 
+    def drop(self) -> None:
+        """The loop is collected as garbage, and its tasks with it: only free what we hold."""
+        if self.runtime is not None:
+            self.forget()
+            free_kernel(self._kernel)
+
     def forget(self) -> None:
         """The guest kernel is at its end: no more calls from the loop, and none to it."""
         self.runtime = None
@@ -57,9 +64,6 @@ class AsyncioHost(Host):
             self._timer.cancel()
         if not self.loop.is_closed() and self._process == os.getpid():
             self.loop.remove_reader(self._descriptor)
-
-    def __del__(self) -> None:
-        self.end()
 
     # -- for the kernel
 
@@ -91,6 +95,19 @@ class AsyncioHost(Host):
         if hasattr(task, "uncancel"):  # Python 3.11
             task.uncancel()
         task.cancel()
+
+
+class _Guard:
+    """An object that only the loop's reader of our descriptor holds."""
+
+    def __init__(self, host: AsyncioHost) -> None:
+        self._host = host
+
+    def __del__(self) -> None:
+        if self._host.loop.is_closed():
+            self._host.end()
+        else:
+            self._host.drop()
 
 
 def make_host(loop: asyncio.AbstractEventLoop) -> AsyncioHost:

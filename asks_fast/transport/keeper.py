@@ -19,10 +19,12 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import curio
-from curio.traps import _future_wait, _get_kernel
+from curio.errors import TaskTimeout
+from curio.traps import _clock, _future_wait, _get_kernel, _set_timeout, _unset_timeout
 
 from .._guest import internal_task
 from .._hotpath import Pool
@@ -52,6 +54,18 @@ class _Alarm:
         wake, self._wake = self._wake, None
         if wake is not None:
             wake(self)
+
+
+async def _wait(alarm: _Alarm, seconds: float) -> None:
+    """Wait for the alarm, at most so long.
+
+    Not by `curio.ignore_after`: that awaits as it is left, so that a coroutine in it can't be
+    closed, and a kernel that failed does nothing but close this one.
+    """
+    outer = await _set_timeout(await _clock() + seconds)
+    with suppress(TaskTimeout):
+        await _future_wait(alarm)
+    await _unset_timeout(outer)
 
 
 class Keeper:
@@ -102,7 +116,7 @@ class Keeper:
                 await pool.settle()
                 if wait is None:
                     return
-                await curio.ignore_after(wait, _future_wait(self._alarm))
+                await _wait(self._alarm, wait)
         except BaseException:
             self._ended = weakref.ref(kernel)
             raise

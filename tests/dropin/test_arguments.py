@@ -98,6 +98,7 @@ async def test_unknown_names() -> None:
         DSession(ko=1)
 
 
+@pytest.mark.in_order
 async def test_connections_is_the_most_open_ever(peer: Any) -> None:
     """`connections` bounds what is open; requests beyond it wait in the order they came."""
     server: Peer = peer(SERVING)
