@@ -22,6 +22,8 @@ cdef bint HAS_UNCANCEL = sys.version_info >= (3, 11)
 cdef object make_asyncio_host = None    # (loop) -> Host
 cdef object find_trio_host = None       # () -> Host, or None outside of a trio task
 cdef set internal_tasks = None          # code objects of coroutines that run no user code
+cdef PyObject* last_host = NULL         # of the loop that was found last; borrowed
+cdef Runtime last_taken = None          # the last kernel that said whose thread it is
 
 
 def use_hosts(asyncio_host, trio_host, set internal not None):
@@ -40,6 +42,11 @@ cdef class Host:
         self.loop = loop
         if not hasattr(here, "running"):
             here.running = False        # to be looked up at each call
+
+    def __dealloc__(self):
+        global last_host
+        if last_host == <PyObject*> self:
+            last_host = NULL
 
     cdef inline object running_task(self):
         return self.current_task() if self.loop is None else asyncio_task(self.loop)
@@ -88,17 +95,24 @@ cdef class Host:
 
 cdef Host find_host():
     """The host of the code that runs; None in curio, and where no loop runs."""
-    if getattr(here, "running", False):
-        return None
-    if "trio" in LOADED:
+    global last_host
+    cdef Host found
+    loop = running_loop()
+    if "trio" in LOADED and not getattr(here, "running", False):
         host = find_trio_host()
         if host is not None:
             return <Host> host
-    loop = running_loop()
-    if loop is None:
+    if loop is None or getattr(here, "running", False):
         return None
+    if last_host != NULL:
+        found = <Host> last_host
+        if found.loop is loop and found.runtime is not None:
+            return found
     host = getattr(loop, "_asks_fast_host", None)
-    return <Host> (host if host is not None else make_asyncio_host(loop))
+    if host is None:
+        host = make_asyncio_host(loop)
+    last_host = <PyObject*> host
+    return <Host> host
 
 
 cdef class HostedTask:
@@ -249,14 +263,15 @@ async def hosted_call(function, tuple args, dict kwargs, HostedTask hosted=None)
                            and runtime.is_running_for(host.running_task())):
         hosted = None if runtime is None else runtime.current.hosted
         try:
-            return await function(*args, **kwargs)
+            return await (function(*args) if kwargs is None else function(*args, **kwargs))
         except TaskCancelled as error:
             failure = outcome_for_user(hosted, error)
         raise failure
     if hosted is None:
         hosted = host.new_hosted()
         hosted.reports = True
-        task = runtime.adopt(function(*args, **kwargs), TaskCore.__new__(TaskCore))
+        task = runtime.adopt(function(*args) if kwargs is None else function(*args, **kwargs),
+                             TaskCore.__new__(TaskCore))
         runtime.entrust(task, hosted, host)
     task = hosted.task
     hosted.owner = host.running_task()
@@ -316,7 +331,11 @@ cdef class AsyncioTask(HostedTask):
         context, self.context = self.context, None
         self._asyncio_future_blocking = True
         if callback is not None:
-            context.run(callback, self)
+            PyContext_Enter(context)
+            try:
+                callback(self)
+            finally:
+                PyContext_Exit(context)
 
     cpdef break_wait(self):
         if not self.broken:

@@ -441,6 +441,8 @@ cdef class Runtime:
 
     cdef inline int take_thread(self) except -1:
         """This is the kernel of the thread, until a kernel runs by itself or another loop does."""
+        global last_taken
+        last_taken = self
         if getattr(here, "kernel", None) is not self.kernel:
             here.kernel = self.kernel
         return 0
@@ -466,6 +468,7 @@ cdef class Runtime:
 
         Hosted tasks that are left then are the kernel's own, which ends them at its shutdown.
         """
+        global last_taken
         cdef TaskCore task
         self.host = host
         if host is not None:
@@ -473,6 +476,7 @@ cdef class Runtime:
             if self.waiting:
                 self.ask_for_turn()
             return
+        last_taken = None
         if getattr(here, "kernel", None) is self.kernel:
             here.kernel = None
         for task in list(self.tasks.values()):
@@ -517,7 +521,8 @@ cdef class Runtime:
             return self.step(task, None)
         if outer is not None and outer.io_state == IO_HELD:
             self.poller.drop(outer)
-        self.take_thread()
+        if last_taken is not self:
+            self.take_thread()
         try:
             self.step(task, None)
         finally:

@@ -127,7 +127,7 @@ cdef class Planner:
         """The coroutine of a request, to be awaited in curio, asyncio or trio."""
         if getattr(here, "running", False):
             return self._make(method, url, options)
-        return _guest.call(self._make, (method, url, options), {})
+        return _guest.call(self._make, (method, url, options), None)
 
     async def _make(self, method, url, dict options):
         """Make a request, by a plan if there is one for it, else by `_request`, the long way.

@@ -35,7 +35,9 @@ def internal_task(function: T) -> T:
     return function
 
 
-def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+def call(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+) -> Coroutine[Any, Any, Any]:
     """A coroutine that runs `function(*args, **kwargs)` in whatever library awaits it."""
     from .._kernel import hosted_call, use_hosts
     from .asyncio_host import make_host
@@ -59,7 +61,7 @@ def hosted(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
     def start(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         if curio_running():
             return function(*args, **kwargs)
-        return call(function, args, kwargs)
+        return call(function, args, kwargs or None)
 
     if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
         inspect.markcoroutinefunction(start)

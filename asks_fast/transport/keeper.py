@@ -86,6 +86,8 @@ class Keeper:
         if pool.thread not in (0, threading.get_ident()):
             return  # who asks will hear that the session is at work there
         kernel = await _get_kernel()
+        if pool.kick is not None and pool.kernel is kernel:
+            return
         self._on_duty += 1
         self._leave()
         if self._ended is not None and self._ended() is kernel:
