@@ -162,6 +162,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     return result
 
 
+@pytest.fixture(scope="session")
+def kernel_of_thread() -> None:
+    """Make what `asks_fast.sync` keeps open as long as its thread lives: no test left it open."""
+    from asks_fast import sync
+
+    sync.HSession("http://127.0.0.1:1").close()
+
+
 # -- scripted peers and a bad wire -------------------------------------------------------------
 
 

@@ -20,10 +20,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na\nb\nc"
 ANSWERING = [repeat(expect(), send(OK))]
 
 
-@pytest.fixture(autouse=True)
-def _kernel_of_the_thread() -> None:
-    """The kernel of pytest's own thread is made before what is open is counted."""
-    sync.HSession("http://127.0.0.1:1").close()
+pytestmark = pytest.mark.usefixtures("kernel_of_thread")
 
 
 def test_every_way_to_ask(peer: MakePeer, tmp_path: Path) -> None:
