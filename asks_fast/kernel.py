@@ -104,13 +104,6 @@ class Kernel(CurioKernel):  # type: ignore[misc]
         return Runtime(self, task_class, _kernel_task)
 
 
-def guest_kernel() -> tuple[Kernel, Runtime]:
-    """A kernel for an event loop of another library, and its runtime, which that loop calls."""
-    kernel = Kernel()
-    runtime = kernel._runner = Runtime(kernel, Task, _kernel_task)
-    return kernel, runtime
-
-
 def run(
     corofunc: Any,
     *args: Any,

@@ -19,6 +19,7 @@ from asyncio import current_task as asyncio_task
 
 cdef dict LOADED = sys.modules
 cdef bint HAS_UNCANCEL = sys.version_info >= (3, 11)
+cdef bint HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 cdef object make_asyncio_host = None    # (loop) -> Host
 cdef object find_trio_host = None       # () -> Host, or None outside of a trio task
 cdef set internal_tasks = None          # code objects of coroutines that run no user code
@@ -37,11 +38,13 @@ cdef class Host:
 
     cdef public Runtime runtime         # None once the loop has ended
     cdef readonly object loop           # of asyncio, None in trio
+    cdef dict thread                    # what curio keeps for the thread of the loop
 
     def __cinit__(self, loop=None):
         self.loop = loop
         if not hasattr(here, "running"):
             here.running = False        # to be looked up at each call
+        self.thread = here.__dict__
 
     def __dealloc__(self):
         global last_host
@@ -102,12 +105,12 @@ cdef Host find_host():
         host = find_trio_host()
         if host is not None:
             return <Host> host
-    if loop is None or getattr(here, "running", False):
-        return None
-    if last_host != NULL:
+    if last_host != NULL and loop is not None:
         found = <Host> last_host
         if found.loop is loop and found.runtime is not None:
-            return found
+            return None if found.thread["running"] else found
+    if loop is None or getattr(here, "running", False):
+        return None
     host = getattr(loop, "_asks_fast_host", None)
     if host is None:
         host = make_asyncio_host(loop)
@@ -120,7 +123,7 @@ cdef class HostedTask:
 
     cdef readonly Host host
     cdef readonly TaskCore task
-    cdef readonly object owner          # the host's task, None before its first step
+    cdef readonly object owner          # the host's task, None until it is needed
     cdef readonly bint reports          # the outcome is the awaiting user's, not a joiner's
     cdef public object signal           # what the host's task yields to wait; None: this object
     cdef public bint interrupted        # the host's cancellation took the task out of its wait
@@ -181,6 +184,10 @@ cdef class HostedTask:
     cpdef break_wait(self):
         """End a wait of user code for the host, because of a time limit or cancellation of ours."""
         raise NotImplementedError
+
+    cdef bint is_stepped_by_caller(self) except -1:
+        """Whether the code that runs is in this task's step, not in that of an eager task in it."""
+        return self.owner is None or self.owner is self.host.running_task()
 
     cpdef before_foreign(self):
         """The task is about to wait for the host, in user code."""
@@ -260,7 +267,8 @@ async def hosted_call(function, tuple args, dict kwargs, HostedTask hosted=None)
     cdef Runtime runtime = None if host is None else host.runtime
     cdef TaskCore task
     if runtime is None or (hosted is None and runtime.current is not None
-                           and runtime.is_running_for(host.running_task())):
+                           and (runtime.current.hosted is None
+                                or runtime.current.hosted.is_stepped_by_caller())):
         hosted = None if runtime is None else runtime.current.hosted
         try:
             return await (function(*args) if kwargs is None else function(*args, **kwargs))
@@ -272,9 +280,11 @@ async def hosted_call(function, tuple args, dict kwargs, HostedTask hosted=None)
         hosted.reports = True
         task = runtime.adopt(function(*args) if kwargs is None else function(*args, **kwargs),
                              TaskCore.__new__(TaskCore))
+        function = args = kwargs = None
         runtime.entrust(task, hosted, host)
     task = hosted.task
-    hosted.owner = host.running_task()
+    if HAS_EAGER_TASKS or host.loop is None:
+        hosted.owner = host.running_task()
     try:
         runtime.step_hosted(task)
         while not task.terminated:
@@ -337,7 +347,12 @@ cdef class AsyncioTask(HostedTask):
             finally:
                 PyContext_Exit(context)
 
+    cpdef before_foreign(self):
+        self.owner = asyncio_task(self.loop)
+
     cpdef break_wait(self):
+        if self.owner is None:
+            self.owner = asyncio_task(self.loop)    # it is in its step
         if not self.broken:
             self.broken = True
             self.cancels = self.owner.cancelling() if HAS_UNCANCEL else 0

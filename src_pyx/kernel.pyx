@@ -531,10 +531,6 @@ cdef class Runtime:
                 self.set_alarm()
         return 0
 
-    cdef bint is_running_for(self, owner) except -1:
-        """Whether the running kernel task is one that this task of the host steps."""
-        return self.current.hosted is not None and self.current.hosted.owner is owner
-
     cdef int pass_to_host(self, TaskCore task, object value) except -1:
         """The running task waits for the host, in code of the user."""
         task.passed = value

@@ -9,14 +9,12 @@ Rules:  the loop keeps the host, and the host is found by an attribute of the lo
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from .._kernel import Host, HostedTask
-from ..kernel import guest_kernel
-from .ending import end_kernel, free_kernel
+from .guest_kernel import GuestKernel
 
 __all__ = ["AsyncioHost", "make_host"]
 
@@ -25,10 +23,10 @@ class AsyncioHost(Host):
     """What the guest kernel of one loop needs of it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._process = os.getpid()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references
-        self._kernel, runtime = guest_kernel()
+        self._kernel = GuestKernel()
+        runtime = self._kernel.runtime
         self._descriptor = self._kernel._selector.fileno()
         loop.add_reader(self._descriptor, runtime.turn, _Guard(self))
         runtime.attach(self)
@@ -44,16 +42,15 @@ class AsyncioHost(Host):
 
     def end(self) -> None:
         """The loop ends: so does the guest kernel, with what is under way in it."""
-        runtime = self.runtime
-        if runtime is not None:
+        if self.runtime is not None:
             self.forget()
-            end_kernel(self._kernel, runtime, self._process)
+            self._kernel.end()
 
     def drop(self) -> None:
         """The loop is collected as garbage, and its tasks with it: only free what we hold."""
         if self.runtime is not None:
             self.forget()
-            free_kernel(self._kernel)
+            self._kernel.free()
 
     def forget(self) -> None:
         """The guest kernel is at its end: no more calls from the loop, and none to it."""
@@ -62,7 +59,7 @@ class AsyncioHost(Host):
             del self.loop.__dict__["_asks_fast_host"]
         if self._timer is not None:
             self._timer.cancel()
-        if not self.loop.is_closed() and self._process == os.getpid():
+        if not self.loop.is_closed() and self._kernel.is_of_this_process:
             self.loop.remove_reader(self._descriptor)
 
     # -- for the kernel
@@ -91,7 +88,8 @@ class AsyncioHost(Host):
         self.loop.call_soon(hosted.resume)
 
     def cancel_again(self, hosted: HostedTask) -> None:
-        task = hosted.owner
+        task = asyncio.current_task(self.loop)
+        assert task is not None
         if hasattr(task, "uncancel"):  # Python 3.11
             task.uncancel()
         task.cancel()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import sys
 import threading
 from collections.abc import Coroutine
@@ -16,23 +15,18 @@ from typing import Any, TypeVar
 
 from curio.meta import curio_running
 
-from ..kernel import Kernel
-from .ending import end_kernel
+from .guest_kernel import GuestKernel
 
 __all__ = ["run"]
 
 T = TypeVar("T")
 
 
-class _ThreadKernel:
+class _ThreadKernel(GuestKernel):
     """The kernel of one thread."""
 
-    def __init__(self) -> None:
-        self.kernel = Kernel()
-        self.process = os.getpid()
-
     def __del__(self) -> None:
-        end_kernel(self.kernel, self.kernel._runner, self.process)
+        self.end()
 
 
 _of_thread = threading.local()
@@ -43,12 +37,12 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         _refuse_in_loop()
         found = getattr(_of_thread, "kernel", None)
-        if found is None or found.process != os.getpid():
+        if found is None or not found.is_of_this_process:
             found = _of_thread.kernel = _ThreadKernel()
     except BaseException:
         coroutine.close()
         raise
-    return found.kernel.run(coroutine)  # type: ignore[no-any-return]
+    return found.run(coroutine)  # type: ignore[no-any-return]
 
 
 def _refuse_in_loop() -> None:

@@ -9,7 +9,6 @@ Rules:  a wait in one of our traps refuses to be aborted until our own code has 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,8 +16,7 @@ import trio
 from outcome import Error, capture
 
 from .._kernel import Host, HostedTask
-from ..kernel import guest_kernel
-from .ending import end_kernel
+from .guest_kernel import GuestKernel
 
 __all__ = ["TrioHost", "find_host"]
 
@@ -85,13 +83,12 @@ class TrioHost(Host):
     """What the guest kernel of one run needs of trio."""
 
     def __init__(self) -> None:
-        self._process = os.getpid()
         self._deadline = math.inf
         self._is_due = False
         self._scope: trio.CancelScope | None = None
         self._tasks: set[HostedTask] = set()
-        self._kernel, runtime = guest_kernel()
-        runtime.attach(self)
+        self._kernel = GuestKernel()
+        self._kernel.runtime.attach(self)
         trio.lowlevel.spawn_system_task(self._serve)
 
     async def _serve(self) -> None:
@@ -124,10 +121,9 @@ class TrioHost(Host):
 
     def end(self) -> None:
         """The run ends: so does the guest kernel, with what is under way in it."""
-        runtime = self.runtime
-        if runtime is not None:
+        if self.runtime is not None:
             self.forget()
-            end_kernel(self._kernel, runtime, self._process)
+            self._kernel.end()
 
     def forget(self) -> None:
         """The guest kernel is at its end."""

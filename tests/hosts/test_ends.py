@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -130,6 +131,29 @@ def test_kernels_are_freed(peer: MakePeer) -> None:
         asyncio.run(main())
     gc.collect()
     assert not [o for o in gc.get_objects() if isinstance(o, Runtime) and o.host is not None]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child(peer: MakePeer) -> None:
+    """A child that is forked inside a loop makes a loop of its own; the parent's goes on."""
+    server = peer(ANSWERING, ANSWERING)
+
+    async def main() -> None:
+        async with HSession(server.url) as session:
+            await session.get(path="/")
+            child = os.fork()
+            if not child:
+                status = 1
+                try:
+                    asyncio._set_running_loop(None)
+                    status = 0 if asyncio.run(session.get(path="/")).content == b"ok" else 2
+                finally:
+                    os._exit(status)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert (await session.get(path="/")).content == b"ok"
+            assert session.pool_stats()["made"] == 1
+
+    asyncio.run(main())
 
 
 PROGRAM = """
