@@ -201,20 +201,19 @@ cdef class HostedTask:
 
     def interrupt(self):
         """The host cancels a task that waits in one of our traps; False if it waits no more."""
-        if self.task.parked == NOT_PARKED:
+        cdef Runtime runtime = None if self.task is None else self.task.runtime
+        if runtime is None or self.task.parked == NOT_PARKED:
             return False
         self.interrupted = True
         self.marker = TaskCancelled("TaskCancelled")
-        self.host.runtime.interrupt(self.task, self.marker)
+        runtime.interrupt(self.task, self.marker)
         return True
 
     def lost(self):
         """The host's task has ended, perhaps before it began to step this one."""
-        if self.task is not None and self.task.hosted is self:
-            self.host_runtime().orphan(self.task)
-
-    cdef Runtime host_runtime(self):
-        return self.task.runtime
+        cdef Runtime runtime = None if self.task is None else self.task.runtime
+        if runtime is not None and self.task.hosted is self:
+            runtime.orphan(self.task)
 
 
     cdef int take_error(self, error) except -1:
@@ -227,7 +226,7 @@ cdef class HostedTask:
         if self.task.parked == NOT_PARKED:      # woken already: at the next wait
             self.task.cancel_pending = self.marker
             return 0
-        self.host.runtime.leave_wait(self.task)
+        self.task.runtime.leave_wait(self.task)
         self.task.parked = NOT_PARKED
         self.task._trap_result = self.marker
         return 0
