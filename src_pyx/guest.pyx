@@ -213,7 +213,7 @@ cdef class HostedTask:
         """The host's task has ended, perhaps before it began to step this one."""
         cdef Runtime runtime = None if self.task is None else self.task.runtime
         if runtime is not None and self.task.hosted is self:
-            runtime.orphan(self.task)
+            orphan(runtime, self.task)
 
 
     cdef int take_error(self, error) except -1:
@@ -277,21 +277,21 @@ async def hosted_call(function, tuple args, dict kwargs, HostedTask hosted=None)
     if hosted is None:
         hosted = host.new_hosted()
         hosted.reports = True
-        task = runtime.adopt(function(*args) if kwargs is None else function(*args, **kwargs),
+        task = adopt(runtime, function(*args) if kwargs is None else function(*args, **kwargs),
                              TaskCore.__new__(TaskCore))
         function = args = kwargs = None
-        runtime.entrust(task, hosted, host)
+        entrust(runtime, task, hosted, host)
     task = hosted.task
     if HAS_EAGER_TASKS or host.loop is None:
         hosted.owner = host.running_task()
     try:
-        runtime.step_hosted(task)
+        step_hosted(runtime, task)
         while not task.terminated:
             await hosted
-            runtime.step_hosted(task)
+            step_hosted(runtime, task)
     finally:
         if not task.terminated and task.hosted is not None:
-            runtime.abandon(task)
+            abandon(runtime, task)
         task.hosted = None
         hosted.task = None
     if not hosted.reports:

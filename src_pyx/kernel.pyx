@@ -58,6 +58,7 @@ include "kernel_poll.pyx"
 include "kernel_selector.pyx"
 include "kernel_traps.pyx"
 include "guest.pyx"
+include "hosted_tasks.pyx"
 
 
 @cython.final
@@ -203,7 +204,7 @@ cdef class Runtime:
                 trap = value
                 task._trap_result = None
                 if task.hosted is not None and type(trap) is not tuple:
-                    self.pass_to_host(task, trap)
+                    pass_to_host(self, task, trap)
                 else:
                     self.serve_trap(trap)
             elif sent == PYGEN_RETURN:
@@ -277,7 +278,7 @@ cdef class Runtime:
         if self.host is None or getattr(coro, "cr_code", None) in internal_tasks:
             self.enqueue(task)
         else:
-            self.start_in_host(task)
+            start_in_host(self, task)
         for act in self.activations:
             act.created(task)
         return task
@@ -481,119 +482,7 @@ cdef class Runtime:
             here.kernel = None
         for task in list(self.tasks.values()):
             if task.hosted is not None:
-                self.orphan(task)
-
-    cdef TaskCore adopt(self, object coro, TaskCore task):
-        """Make a bare task one of the kernel's, for a coroutine that is not necessarily new."""
-        global tasks_made
-        tasks_made += 1
-        task.id = tasks_made
-        task.coro = task.driven = coro
-        task.joined = True
-        task.runtime = self
-        self.born += 1
-        task.serial = self.born
-        self.tasks[task.id] = task
-        for act in self.activations:
-            act.created(task)
-        return task
-
-    cdef int entrust(self, TaskCore task, HostedTask hosted, Host host) except -1:
-        task.hosted = hosted
-        hosted.task = task
-        hosted.host = host
-        return 0
-
-    cdef int start_in_host(self, TaskCore task) except -1:
-        """Let a task that may run user code be stepped by a task of the host."""
-        cdef HostedTask hosted = (<Host> self.host).new_hosted()
-        self.entrust(task, hosted, self.host)
-        self.host.start_task(hosted, hosted_call(None, (), None, hosted))
-        return 0
-
-    cdef int step_hosted(self, TaskCore task) except -1:
-        """`step` for a task of the host, perhaps inside the step of another one."""
-        cdef TaskCore outer = self.current
-        if self.host is None:
-            raise RuntimeError("the event loop of this request has ended" if self.failure is None
-                               else f"the kernel of this event loop failed: {self.failure!r}")
-        if outer is None and self.turning:
-            return self.step(task, None)
-        if outer is not None and outer.io_state == IO_HELD:
-            self.poller.drop(outer)
-        if last_taken is not self:
-            self.take_thread()
-        try:
-            self.step(task, None)
-        finally:
-            self.current = outer
-            if not self.turning and self.host is not None:
-                self.set_alarm()
-        return 0
-
-    cdef int pass_to_host(self, TaskCore task, object value) except -1:
-        """The running task waits for the host, in code of the user."""
-        task.passed = value
-        task.is_foreign = True
-        task.state = "HOST_WAIT"
-        self.current = None
-        if task.cancel_pending is not None and task.allow_cancel:
-            task.hosted.break_wait()
-        return 0
-
-    cdef int abandon(self, TaskCore task) except -1:
-        """The host's task is gone, or our own code failed: end a hosted task here and now."""
-        if not task.hosted.reports:
-            return self.orphan(task)
-        if task.parked:
-            self.leave_wait(task)
-            task.parked = NOT_PARKED
-        try:
-            task.driven.close()
-        finally:
-            if not task.terminated:
-                self.retire(task)
-        return 0
-
-    cdef int orphan(self, TaskCore task) except -1:
-        """Have the kernel itself step a hosted task, which gets a cancellation at once."""
-        cdef TaskCore former = task
-        if task.parked:
-            self.leave_wait(task)
-            task.parked = NOT_PARKED
-        if task.hosted.reports:     # bare: the kernel's own tasks have the methods of curio.Task
-            task = self.adopt(former.driven, self.task_class.__new__(self.task_class))
-            task.deadlines = former.deadlines
-            self.retire(former)
-            if former.queued:
-                self.ring[self.ring.index(former)] = task
-                task.queued = True
-        former.hosted = None
-        task.is_foreign = False
-        task.thrown = TaskCancelled("TaskCancelled")
-        return 0 if task.queued else self.enqueue(task)
-
-    cdef int retire(self, TaskCore task) except -1:
-        """Take a hosted task that has not ended out of the kernel."""
-        self.tasks.pop(task.id, None)
-        self.set_timeout(task, None)
-        task.terminated = True
-        task.runtime = None
-        return 0
-
-    cdef int fail_hosted(self, error) except -1:
-        """A trap failed: raise an error in every hosted task, and leave this kernel."""
-        cdef TaskCore task
-        if self.failure is not None:
-            return 0
-        self.failure = error
-        host, self.host = self.host, None
-        (<Host> host).forget()
-        for task in list(self.tasks.values()):
-            if task.hosted is not None and (task.parked or task.queued):
-                task.parked = NOT_PARKED
-                host.resume_later(task.hosted)
-        return 0
+                orphan(self, task)
 
     # -- traps
 
@@ -618,7 +507,7 @@ cdef class Runtime:
         """A trap failed, so the kernel's own state may be half changed: no further use of it."""
         cdef TaskCore task
         if self.host is not None:
-            self.fail_hosted(error)
+            fail_hosted(self, error)
         self.kernel._shutdown_funcs = None
         for task in self.tasks.values():
             task.runtime = None
