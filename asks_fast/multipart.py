@@ -19,11 +19,11 @@ from typing import Any, BinaryIO, NamedTuple
 from ._request.body_file import DiskSource, source_of_file
 from ._request.body_source import (
     AsyncIterableSource,
+    Chunk,
     IterableSource,
     MemorySource,
-    Chunk,
-    SourceReader,
     Source,
+    SourceReader,
     checked_encode,
     guess_media_type,
 )

@@ -14,7 +14,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ._hotpath import Headers, BaseHttpResponse
+from ._hotpath import BaseHttpResponse, Headers
 from ._response.charset import TextDecoder, decode
 from ._response.stream import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 from .errors import (
@@ -23,8 +23,8 @@ from .errors import (
     DecodingError,
     ResponseTooLarge,
     StreamConsumed,
-    printable,
     add_request_context,
+    printable,
 )
 from .http_utils import charset_of, filename_from, parse_links
 

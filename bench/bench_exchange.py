@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from asks_fast._hotpath import Connection, Pool, encode_headers, encode_head
+from asks_fast._hotpath import Connection, Pool, encode_head, encode_headers
 from asks_fast.response_objects import Response
 
 REQUEST = b"GET /small HTTP/1.1\r\nHost: localhost:8000\r\n\r\n"

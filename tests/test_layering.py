@@ -36,6 +36,7 @@ ROOMS = [
         ],
     ),
     ("how programs start others", ["child"]),
+    ("blocking calls", ["sync"]),
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
     ("who may hold a conversation before a redirect", ["hops"]),
@@ -52,6 +53,7 @@ ROOMS = [
         ["digest", "challenges", "body_*", "codings", "coding_*", "charsets"],
     ),
     ("addresses and fields", ["urls", "url_*", "fields"]),
+    ("where a call runs: curio, asyncio, trio", ["_guest"]),
     ("kernel", ["kernel"]),
     ("compiled", ["_hotpath", "_kernel"]),
     ("what curio does not offer", ["deadlines", "shutdown"]),
@@ -63,7 +65,7 @@ ROOMS = [
 # Imports that look upwards on purpose, each inside a function that runs when all is loaded.
 ON_PURPOSE = {
     ("response_objects", "request"): "the request of the swift way is made up when asked for",
-    ("session_verbs", "crawl.mapping"): "`session.map` leads into the crawl room",
+    ("sessions", "crawl.mapping"): "`session.map` leads into the crawl room",
     ("errors", "json_errors"): "it derives from json's, and `json` must not load at import",
     ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
 }

@@ -23,12 +23,12 @@ from .._url.host import is_ip
 from ..errors import InvalidRequest, truncated_repr
 from .cookie import MAX_AGE, Cookie, field_value, octets, parse_set_cookie
 from .matching import (
-    strip_zone,
     canonical_domain,
-    resolve_domain,
     domain_matches,
     is_public_suffix,
     path_matches,
+    resolve_domain,
+    strip_zone,
 )
 from .request_cookies import check_pair
 

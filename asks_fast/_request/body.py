@@ -21,11 +21,11 @@ from .body_file import DiskSource, source_of_file
 from .body_source import (
     BYTES_TYPE,
     AsyncIterableSource,
+    Chunk,
     IterableSource,
     MemorySource,
-    Chunk,
-    SourceReader,
     Source,
+    SourceReader,
     checked_encode,
     guess_media_type,
 )

@@ -19,7 +19,7 @@ import stat
 import threading
 from typing import Any
 
-from .body_source import CHUNK_SIZE, Chunk, SourceReader, Source, validate_chunk
+from .body_source import CHUNK_SIZE, Chunk, Source, SourceReader, validate_chunk
 
 __all__ = ["AsyncFileSource", "DiskSource", "FileSource", "source_of_file"]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProxyError, truncated_repr, printable
+from ..errors import ProxyError, printable, truncated_repr
 from .raw_io import receive, send_all
 
 __all__ = ["ProxyReply", "open_tunnel"]

@@ -23,7 +23,7 @@ from curio.traps import _cancel_task
 
 from .._config.events import EventEmitter, get_emitter
 from .._deadlines import timeout_after
-from .._hotpath import Connection, Limits, OriginPool, Pool, Exchange
+from .._hotpath import Connection, Exchange, Limits, OriginPool, Pool
 from ..errors import (
     AsksException,
     ConnectTimeout,

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..errors import InvalidRequest, truncated_repr, printable
+from ..errors import InvalidRequest, printable, truncated_repr
 from .checkpoint import KeySet, key_of
 from .inputs import identity
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import curio
 import pytest
+from asks_fast.crawl.request_count import exchanges_of
 from hypothesis import given
 from hypothesis import strategies as st
 from support.costs import thread_seconds
@@ -20,7 +21,6 @@ from support.fake_session import Answer, TableSession
 from asks_fast.crawl.asked import read_request
 from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
 from asks_fast.crawl.checkpoint import Ledger
-from asks_fast.crawl.request_count import exchanges_of
 from asks_fast.crawl.fetch_config import Plan
 from asks_fast.crawl.formats import FORMATS, as_dict, format_for
 from asks_fast.crawl.inputs import InvalidLine, Lines, check_lines, identity, parse_line

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asks_fast.crawl.request_count import Exchange
 from support.script_steps import FOREVER, OK, close, expect, repeat, send
 from support.scripted_server import MakePeer, PeerConnection
 
-from asks_fast.crawl.request_count import Exchange
 from asks_fast.crawl.formats import format_for
 from asks_fast.crawl.page import Fetched
 from asks_fast.scaleout import FetchOptions, fetch_partition

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from asks_fast._hotpath import Connection, Limits, OriginPool, Pool, BaseHttpResponse
+from asks_fast._hotpath import BaseHttpResponse, Connection, Limits, OriginPool, Pool
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 

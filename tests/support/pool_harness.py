@@ -9,7 +9,7 @@ from typing import Any
 
 import curio
 
-from asks_fast._hotpath import Connection, OriginPool, Pool, BaseHttpResponse
+from asks_fast._hotpath import BaseHttpResponse, Connection, OriginPool, Pool
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 

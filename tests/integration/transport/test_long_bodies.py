@@ -17,7 +17,7 @@ from support.exchange_harness import run
 from support.script_steps import close, drip, expect, send
 
 from asks_fast import HSession
-from asks_fast._hotpath import Connection, Pool, BaseHttpResponse
+from asks_fast._hotpath import BaseHttpResponse, Connection, Pool
 from asks_fast.errors import ReadTimeout, ServerClosedConnectionError
 
 REQUEST = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"

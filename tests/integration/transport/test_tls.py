@@ -198,7 +198,7 @@ async def test_a_server_that_goes_away_meanwhile(peer: MakePeer, connector: Conn
 async def test_a_connection_that_was_reset_before_tls(peer: MakePeer, connector: Connector) -> None:
     """A reset between TCP and TLS is a connectivity error, and no socket is lost over it."""
     from asks_fast._transport.route import TlsSettings
-    from asks_fast._transport.tls import TlsWrapper, SessionCache
+    from asks_fast._transport.tls import SessionCache, TlsWrapper
 
     server = peer([stall(), reset()])
     sock = await connector.connect(connector.route_for("http", "localhost", server.port))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from robustness.fuzz.seeds import SEEDS
-from robustness.fuzz.targets import TARGETS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from robustness.fuzz.seeds import SEEDS
+from robustness.fuzz.targets import TARGETS
 
 PIECES = [
     b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"=", b'"', b"\\", b"%", b"/",

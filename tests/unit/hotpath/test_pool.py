@@ -10,7 +10,7 @@ import pytest
 from support.exchange_harness import run
 from support.pool_harness import ANSWER, HEAD, Ground, counts, ground, turns
 
-from asks_fast._hotpath import Limits, OriginPool, Pool, BaseHttpResponse
+from asks_fast._hotpath import BaseHttpResponse, Limits, OriginPool, Pool
 
 
 @pytest.mark.parametrize("limit", [0, -1])
