@@ -18,7 +18,7 @@ libraries="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so
 libraries="$libraries:$(gcc -print-file-name=libstdc++.so)"
 cd tests        # away from the package in the tree
 if [ $# -eq 0 ]; then
-    set -- wire pool promises kernel security fuzz faults decoding
+    set -- wire pool promises kernel hosts security fuzz faults decoding
 fi
 exec env LD_PRELOAD="$libraries" "$python" -m pytest -c ../pyproject.toml --timeout 600 -p no:xdist \
     -k "not waiters and not ctrl_c" "$@"

@@ -15,6 +15,7 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import curio
@@ -41,6 +42,13 @@ class Block:
     skip: str | None
 
 
+def missing_library(code: str) -> str | None:
+    """Why a block can't run here, if it needs a library that is not installed."""
+    if re.search(r"^import trio$", code, re.MULTILINE) and find_spec("trio") is None:
+        return "trio is not installed"
+    return None
+
+
 def blocks_of(page: Path) -> Iterator[Block]:
     lines = page.read_text().splitlines()
     number = 0
@@ -57,7 +65,8 @@ def blocks_of(page: Path) -> Iterator[Block]:
             indent = len(fence["indent"])
             code = "\n".join(line[indent:] for line in lines[start:number]) + "\n"
             name = str(page.relative_to(ROOT))
-            yield Block(name, start + 1, code, above["reason"] if above else None)
+            reason = above["reason"] if above else missing_library(code)
+            yield Block(name, start + 1, code, reason)
         number += 1
 
 
@@ -75,6 +84,7 @@ def modules_as_before() -> Iterator[None]:
             del sys.modules[name]
 
 
+@pytest.mark.usefixtures("kernel_of_thread")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
 def test_block_runs(
     block: Block,

@@ -28,7 +28,7 @@ from curio.errors import TaskTimeout
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 from multidict import getversion
 
-from asks_fast import errors
+from asks_fast import _guest, errors
 from asks_fast._config import interceptor
 from asks_fast._deadlines import ignore_after, timeout_after
 from asks_fast._tracebacks import shorten

@@ -13,6 +13,7 @@ from asks_fast._hotpath import OriginPool
 from asks_fast.errors import PoolTimeout, SessionClosed
 
 
+@pytest.mark.in_order
 async def test_first_come_first_served() -> None:
     """Waiters get their turn in the order they came, each with the connection that came free."""
     with ground(1) as g:
@@ -79,6 +80,7 @@ async def test_its_own_origin_is_preferred() -> None:
         assert g.pool.stats()["created"] == 2
 
 
+@pytest.mark.in_order
 async def test_nobody_is_overtaken_for_long() -> None:
     """Of those who come without end for one origin only so many go before one for another."""
     with ground(1) as g:
@@ -149,6 +151,7 @@ async def test_cancelled_in_line() -> None:
         assert counts(g.pool) == (1, 0, 1, 0)
 
 
+@pytest.mark.in_order
 @pytest.mark.parametrize("usable", [True, False])
 async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
     """A turn that comes at the moment of the cancellation goes to the next in line."""
