@@ -386,7 +386,7 @@ cdef class Pool:
         """
         cdef Waiter first = self.line.first, own = origin.line.first
         if own is None or (origin.foremost is not None and origin.foremost.number < own.number):
-            own = origin.foremost if lookahead else own
+            own = origin.foremost
         if own is None or (first is not None and first.number + lookahead < own.number):
             return first
         return own
