@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TOOLS := .ci/tools.txt
 PIP := PIP_CONSTRAINT=$(CURDIR)/$(TOOLS) $(BIN)/python -m pip --disable-pip-version-check -qq
 # An editable installation depends on the compiled sources and the metadata, not on Python files.
-SOURCES := setup.py pyproject.toml $(TOOLS) $(wildcard src_pyx/*)
+SOURCES := setup.py pyproject.toml $(TOOLS) $(wildcard src_pyx/*/*)
 PYTEST := $(BIN)/pytest -n $(JOBS)
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
@@ -104,14 +104,14 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/run.py $(ARGS)
 
 chaos: $(VENV)/.test
-	$(BIN)/python tests/chaos/chaos.py --seconds $(SECONDS) $(ARGS)
+	$(BIN)/python tests/robustness/chaos/chaos.py --seconds $(SECONDS) $(ARGS)
 
 soak: $(VENV)/.test
-	$(BIN)/python tests/soak/soak.py $(ARGS)
+	$(BIN)/python tests/robustness/soak/soak.py $(ARGS)
 
 fuzz: $(VENV)/.test
 	$(PIP) install atheris
-	$(BIN)/python tests/fuzz/run.py $(ARGS)
+	$(BIN)/python tests/robustness/fuzz/run.py $(ARGS)
 	ASKS_FAST_EXPLORE=1 $(BIN)/pytest -n $(JOBS) -m hypothesis
 
 sanitize: $(VENV)/.test
@@ -130,7 +130,7 @@ lint: $(VENV)/.lint build/werror/.made
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/towncrier build --draft --version 0 >/dev/null
 
-build/werror/.made: $(VENV)/.made setup.py $(wildcard src_pyx/*)
+build/werror/.made: $(VENV)/.made setup.py $(wildcard src_pyx/*/*)
 	@mkdir -p build/werror
 	ASKS_FAST_WERROR=1 $(BIN)/python setup.py --quiet build_ext --force \
 		--build-lib build/werror --build-temp build/werror-objects

@@ -1,6 +1,7 @@
 """Build the compiled extensions of asks_fast. All other metadata is in pyproject.toml."""
 
 import os
+from glob import glob
 
 from Cython.Build import cythonize
 from Cython.Compiler import Options
@@ -29,14 +30,14 @@ WARNINGS = [
     "-Wno-cast-function-type",
     *(["-Werror"] if STRICT else []),
 ]
-MODULES = {"_hotpath": "_hotpath.pyx", "_kernel": "kernel.pyx"}
+MODULES = {"_hotpath": "hotpath/_hotpath.pyx", "_kernel": "kernel/_kernel.pyx"}
 
 
 def extension(name: str, *sources: str) -> Extension:
     return Extension(
         f"asks_fast.{name}",
         [f"src_pyx/{source}" for source in sources],
-        depends=[f"src_pyx/{entry}" for entry in sorted(os.listdir("src_pyx"))],
+        depends=sorted(glob("src_pyx/*/*.p[yx]*")),
         define_macros=[("CYTHON_TRACE", "1")] if DEBUG else [],
         extra_compile_args=(["-O0", "-g"] if DEBUG else ["-O3", "-g0"]) + WARNINGS,
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._client import bulk
 from ._version import __version__
 from .base_funcs import delete, get, head, options, patch, post, put, request
-from .drop_in import init, install_as_asks
+from .compat import init, install_as_asks
 from .errors import (
     AsksException,
     BadCookieFile,
@@ -43,23 +44,16 @@ from .response_objects import Response, StreamResponse
 from .sessions import DSession, HSession, Session
 
 if TYPE_CHECKING:
-    from .auth import (
-        AuthBase,
-        BasicAuth,
-        BearerAuth,
-        DigestAuth,
-        PostResponseAuth,
-        PreResponseAuth,
-    )
+    from ._auth.netrc import NetrcAuth
+    from ._client.retry import Retry
+    from ._config.events import Event
+    from ._config.timeouts import Timeouts
+    from ._config.timings import Timings
+    from ._transport.proxies import Proxy
+    from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
     from .cookie_utils import Cookie, CookieTracker
     from .kernel import Kernel, run
     from .multipart import MultipartData
-    from .netrc_auth import NetrcAuth
-    from .transport.events import Event
-    from .transport.proxies import Proxy
-    from .transport.retry import Retry
-    from .transport.timeouts import Timeouts
-    from .transport.timings import Timings
 
 __all__ = [
     "AsksException",
@@ -127,6 +121,15 @@ __all__ = [
     "run",
 ]
 
+
+def _load_bulk() -> bulk.BulkModule:
+    from .crawl import map
+
+    return map
+
+
+bulk.register(_load_bulk)
+
 # Loaded when first asked for: not every program pays for what few of them use.
 _LAZY = {
     "AuthBase": "auth",
@@ -135,19 +138,22 @@ _LAZY = {
     "Cookie": "cookie_utils",
     "CookieTracker": "cookie_utils",
     "DigestAuth": "auth",
-    "Event": "transport.events",
+    "Event": "_config.events",
     "Kernel": "kernel",
     "MultipartData": "multipart",
-    "NetrcAuth": "netrc_auth",
+    "NetrcAuth": "_auth.netrc",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
-    "Proxy": "transport.proxies",
-    "Retry": "transport.retry",
-    "Timeouts": "transport.timeouts",
-    "Timings": "transport.timings",
+    "Proxy": "_transport.proxies",
+    "Retry": "_client.retry",
+    "Timeouts": "_config.timeouts",
+    "Timings": "_config.timings",
     "run": "kernel",
 }
-_MODULES = frozenset({"auth", "cookie_utils", "http_utils", "multipart"})  # asks had them
+# asks had them
+_MODULES = frozenset(
+    {"auth", "cookie_utils", "http_utils", "multipart", "req_structs", "request_object"}
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,11 @@ from typing import Any, ClassVar, TypeVar, final
 
 from typing_extensions import Self, disjoint_base
 
-_R = TypeVar("_R", bound=ResponseCore)
+_R = TypeVar("_R", bound=BaseHttpResponse)
 
 @final
 class Trap:
-    def __new__(cls, request: tuple[Any, ...]) -> Trap: ...
+    def __new__(cls, trap: tuple[Any, ...]) -> Trap: ...
     def __await__(self) -> Iterator[Any]: ...
     def __iter__(self) -> Trap: ...
     def __next__(self) -> tuple[Any, ...]: ...
@@ -16,18 +16,18 @@ class Trap:
     def close(self) -> None: ...
 
 @final
-class Handle:
-    is_steady_file: bool
+class FileHandle:
+    has_stable_fd: bool
     fd: int
-    def __new__(cls, fd: int) -> Handle: ...
+    def __new__(cls, fd: int) -> FileHandle: ...
     def fileno(self) -> int: ...
 
 @final
-class HeaderTable:
+class Headers:
     __hash__: ClassVar[None]  # type: ignore[assignment]
-    def __new__(cls, fields: list[bytes] | None = None) -> HeaderTable: ...
+    def __new__(cls, fields: list[bytes] | None = None) -> Headers: ...
     @staticmethod
-    def of(pairs: Iterable[tuple[str | bytes, str | bytes]]) -> HeaderTable: ...
+    def from_pairs(pairs: Iterable[tuple[str | bytes, str | bytes]]) -> Headers: ...
     @property
     def raw(self) -> list[tuple[bytes, bytes]]: ...
     def getlist(self, name: str) -> list[str]: ...
@@ -41,55 +41,82 @@ class HeaderTable:
     def keys(self) -> list[str]: ...
     def items(self) -> list[tuple[str, Any]]: ...
     def values(self) -> list[Any]: ...
-    def copy(self) -> HeaderTable: ...
+    def copy(self) -> Headers: ...
 
 def check_method(method: str | bytes) -> bytes: ...
-def render_fields(pairs: Iterable[tuple[Any, Any]]) -> bytes: ...
-def render_head(method: bytes, target: bytes, fields: bytes) -> bytes: ...
+def encode_headers(pairs: Iterable[tuple[Any, Any]]) -> bytes: ...
+def encode_head(method: bytes, target: bytes, fields: bytes) -> bytes: ...
+
+_GivenFields = (
+    Headers | Mapping[str, str | list[str]] | Iterable[tuple[str | bytes, str | bytes | list[str]]]
+)
 
 @disjoint_base
-class ResponseCore:
+class BaseHttpResponse:
     status_code: int
-    headers: HeaderTable
-    trailers: HeaderTable | None
-    interim: list[tuple[int, HeaderTable]] | None
+    trailers: Headers | None
+    interim: list[tuple[int, Headers]] | None
     body: Any
-    known_content: bytes | None
+    _content: bytes | None
     history: Any
     peer: Any
     attempts: int
     reused: bool
+    strict: bool
     url: str
     timed: bool
-    def is_plain(self) -> bool: ...
+    keeps_framing: bool
+    @property
+    def response_head(self) -> bytes | None: ...
+    @property
+    def framed_body(self) -> bytearray | None: ...
+    method: str
+    def __init__(
+        self,
+        encoding: str | None = None,
+        http_version: str | bytes | None = None,
+        status_code: int | None = None,
+        reason_phrase: str | bytes | None = None,
+        headers: _GivenFields | None = None,
+        body: Any = None,
+        method: str | None = None,
+        url: str | None = None,
+    ) -> None: ...
+    def _is_identity_encoded(self) -> bool: ...
+    @property
+    def headers(self) -> Headers: ...
+    @headers.setter
+    def headers(self, headers: _GivenFields | None) -> None: ...
     @property
     def reason_phrase(self) -> str: ...
+    @reason_phrase.setter
+    def reason_phrase(self, reason: str | bytes | None) -> None: ...
     @property
     def http_version(self) -> str: ...
+    @http_version.setter
+    def http_version(self, version: str | bytes) -> None: ...
     @property
-    def method(self) -> str: ...
+    def request_head(self) -> bytes | None: ...
     @property
-    def sent(self) -> bytes | None: ...
+    def elapsed_seconds(self) -> float: ...
     @property
-    def seconds(self) -> float: ...
+    def time_to_head(self) -> float: ...
     @property
-    def seconds_to_head(self) -> float: ...
+    def head_received_at(self) -> float: ...
     @property
-    def head_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float: ...
+    def completed_at(self) -> float: ...
     @property
     def sent_at(self) -> float: ...
     @property
     def first_byte_at(self) -> float: ...
     @property
     def is_complete(self) -> bool: ...
-    def twin(self: _R) -> _R: ...
-    def follow(self, twin: ResponseCore) -> None: ...
-    def assume(
+    def _copy_head(self: _R) -> _R: ...
+    def _update_from(self, _copy_head: BaseHttpResponse) -> None: ...
+    def _set_from_parts(
         self,
         status_code: int,
-        headers: HeaderTable,
+        headers: Headers,
         body: Any = b"",
         *,
         reason: bytes | None = None,
@@ -104,24 +131,22 @@ class Limits:
     head: int
     fields: int
     interim: int
-    strict: bool
     def __init__(
         self,
         *,
         head: int = 65536,
         fields: int = 256,
         interim: int = 16,
-        strict: bool = False,
     ) -> None: ...
 
 @final
 class Connection:
     fd: int
-    layer: Any
-    place: int
-    exchanges: int
-    patience: float
-    write_patience: float
+    tls: Any
+    state: int
+    request_count: int
+    read_timeout: float
+    write_timeout: float
     peer: Any
     def __new__(cls, pool: Pool, origin: OriginPool, sock: Any) -> Connection: ...
     def fileno(self) -> int: ...
@@ -132,26 +157,28 @@ class Connection:
         *,
         body: Any = None,
         stream: bool = False,
-        headless: bool = False,
+        is_head_request: bool = False,
         max_body: int = -1,
         expect_seconds: float = 0.0,
-        last: bool = False,
-        stops_at: Container[int] | None = None,
+        close_after: bool = False,
+        followup_statuses: Container[int] | None = None,
+        strict: bool = False,
     ) -> Coroutine[Any, Any, _R]: ...
-    async def carry_out(self, body: Any, stream: bool, expect_seconds: float) -> Any: ...
-    def stream_into(self, response: ResponseCore) -> None: ...
+    async def run(self, body: Any, stream: bool, expect_seconds: float) -> Any: ...
+    def redirect_to(self, response: BaseHttpResponse) -> None: ...
     async def read_piece(self) -> bytes: ...
-    async def discard(self) -> None: ...
+    def apply_body_limit(self) -> None: ...
+    async def aclose(self) -> None: ...
     async def release(self) -> None: ...
-    def abandon(self, response: ResponseCore | None = None) -> None: ...
+    def close_nowait(self, response: BaseHttpResponse | None = None) -> None: ...
 
 @final
-class Line:
+class WaitQueue:
     def __len__(self) -> int: ...
 
 @final
 class Waiter:
-    def __new__(cls, origin: OriginPool, number: int) -> Waiter: ...
+    def __new__(cls, origin: OriginPool, arrival: int) -> Waiter: ...
     def __await__(self) -> Waiter: ...
     def __iter__(self) -> Waiter: ...
     def __next__(self) -> tuple[Any, ...]: ...
@@ -169,98 +196,112 @@ class OriginPool:
     route: Any
     name: str
     open: int
-    line: Line
+    queue: WaitQueue
     pool: Pool
     def __new__(cls, pool: Pool, route: Any, name: str) -> OriginPool: ...
 
 @final
-class Turn:
+class Exchange:
     connection: Connection | None
-    unused: bool
+    owns_slot: bool
 
 @final
 class Pool:
     limit: int
-    share: int
+    limit_per_origin: int
     open: int
     closed: bool
-    idle_seconds: float
-    patience: float
-    write_patience: float
-    most_exchanges: int
-    most_seconds: float
-    kick: Callable[[], None] | None
+    idle_timeout: float
+    read_timeout: float
+    write_timeout: float
+    max_requests: int
+    max_age: float
+    wake_monitor: Callable[[], None] | None
     kernel: Any
     thread: int
     limits: Limits
-    line: Line
-    made: int
-    reuses: int
+    queue: WaitQueue
+    created: int
+    reused_count: int
     evictions: int
     def __new__(
-        cls, limit: int, *, share: int = 0, limits: Limits | None = None, buffer: int = 65536
+        cls,
+        limit: int,
+        *,
+        limit_per_origin: int = 0,
+        limits: Limits | None = None,
+        buffer: int = 65536,
     ) -> Pool: ...
     def origin(self, route: Any, name: str) -> OriginPool: ...
-    def take(self, origin: OriginPool) -> Connection | None: ...
-    async def turn(
-        self, origin: OriginPool, pool_timeout: float | None = None, fresh: bool = False
-    ) -> Connection | None: ...
-    def adopt(self, origin: OriginPool, sock: Any, peer: Any = None) -> Connection: ...
-    async def furnish(
+    def get_idle(self, origin: OriginPool) -> Connection | None: ...
+    async def acquire(
         self,
         origin: OriginPool,
-        opener: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
-        turn: Turn | None = None,
+        pool_timeout: float | None = None,
+        force_new_connection: bool = False,
+    ) -> Connection | None: ...
+    def add_connection(self, origin: OriginPool, sock: Any, peer: Any = None) -> Connection: ...
+    async def connect(
+        self,
+        origin: OriginPool,
+        connect_socket: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
+        exchange: Exchange | None = None,
     ) -> Connection: ...
-    async def forfeit(self, origin: OriginPool) -> None: ...
-    def disclaim(self, origin: OriginPool) -> None: ...
-    def abandon(self, connection: Connection) -> None: ...
-    async def settle(self) -> None: ...
-    def make_rounds(self) -> float | None: ...
+    async def cancel_reservation(self, origin: OriginPool) -> None: ...
+    def cancel_reservation_nowait(self, origin: OriginPool) -> None: ...
+    def close_nowait(self, connection: Connection) -> None: ...
+    async def wake_pending(self) -> None: ...
+    def check_deadlines(self) -> float | None: ...
     def close(self) -> list[Waiter]: ...
     def stats(self) -> dict[str, int]: ...
 
-def extend_target(front: str, path: str) -> str | None: ...
+def append_path(front: str, path: str) -> str | None: ...
 
 @final
-class Plan:
+class RequestTemplate:
     origin: OriginPool
-    names: frozenset[str]
-    takes_body: bool
+    header_names: frozenset[str]
+    allows_body: bool
     def __new__(
         cls,
         origin: OriginPool,
         method: bytes,
         target: bytes,
         fields: bytes,
-        names: frozenset[str],
-        response_class: type[ResponseCore],
-        dress: Callable[[Plan, Mapping[str, Any]], tuple[Any, bytes, float] | None],
-        opener: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
-        watch: Callable[[], Awaitable[None]],
+        header_names: frozenset[str],
+        response_class: type[BaseHttpResponse],
+        encode_options: Callable[
+            [RequestTemplate, Mapping[str, Any]], tuple[Any, bytes, float] | None
+        ],
+        connect_socket: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
+        ensure_monitor: Callable[[], Awaitable[bool]],
         *,
-        takes_body: bool,
-        idempotent: bool,
-        stops_at: Container[int],
-        resends: bool = True,
-        persistent: bool = False,
-        limit: float = 0.0,
-    ) -> Plan: ...
-    def what(self, path: str, query: bytes | None = None) -> str: ...
+        allows_body: bool,
+        is_idempotent: bool,
+        followup_statuses: Container[int],
+        retry_stale: bool = True,
+        has_retry_policy: bool = False,
+        timeout: float = 0.0,
+        strict: bool = False,
+    ) -> RequestTemplate: ...
+    def describe_request(self, path: str, query: bytes | None = None) -> str: ...
 
 @disjoint_base
-class Planner:
-    _plans: dict[tuple[str, str], Plan]
+class TemplateCache:
+    _templates: dict[tuple[str, str], RequestTemplate]
     _headers: Any
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
-    async def _ask(self, method: Any, url: Any, options: dict[str, Any]) -> Any: ...
+    async def _send(self, method: Any, url: Any, options: dict[str, Any]) -> Any: ...
 
-async def read_on(connection: Connection, response: ResponseCore, most: int = -1) -> None: ...
+async def read_remaining(
+    connection: Connection, response: BaseHttpResponse, max_bytes: int = -1
+) -> None: ...
 def read_response(
     pieces: Iterable[bytes],
     *,
     limits: Limits | None = None,
-    headless: bool = False,
+    is_head_request: bool = False,
     max_body: int = -1,
     closed: bool = False,
-) -> tuple[int, int, HeaderTable | None, bytes, HeaderTable | None, bool, bool]: ...
+    strict: bool = False,
+) -> tuple[int, int, Headers | None, bytes, Headers | None, bool, bool]: ...

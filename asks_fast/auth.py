@@ -15,8 +15,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from .challenges import Challenge, parse_challenges, parse_parameters
-from .digest import ProtectionSpace, known_charset, strongest
+from ._auth.challenges import Challenge, parse_challenges, parse_parameters
+from ._auth.digest import ProtectionSpace, known_charset, select_challenge
 from .errors import InvalidRequest, UnreplayableBody
 
 __all__ = [
@@ -38,6 +38,10 @@ class AuthBase(ABC):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A coroutine that gives the headers to add."""
 
+    def for_user(self, userinfo: tuple[str, str]) -> AuthBase:
+        """The auth for a URL with this user and password: by default `auth=` overrules the URL."""
+        return self
+
 
 class PreResponseAuth(AuthBase):
     """Auth that needs nothing from the server.
@@ -53,11 +57,11 @@ class PostResponseAuth(AuthBase):
     A subclass defines `async def __call__(self, response, request)`, called with the 401 and the
     request that it answers, and returns a dict of headers with which the request is sent once
     more; an empty one gives the 401 to the caller. One that needs no more of the 401 than its
-    fields sets `reads_body` to False, and is not kept waiting for a body.
+    fields sets `requires_body` to False, and is not kept waiting for a body.
     """
 
     auth_attempted = False
-    reads_body = True
+    requires_body = True
 
     def __init__(self) -> None:
         self.auth_attempted = False
@@ -81,9 +85,9 @@ class BasicAuth(PreResponseAuth):
         self._field = "Proxy-Authorization" if proxy else "Authorization"
 
     async def __call__(self, request: Any = None) -> dict[str, str]:
-        return self.preempt(request)
+        return self.initial_headers(request)
 
-    def preempt(self, request: Any = None) -> dict[str, str]:
+    def initial_headers(self, request: Any = None) -> dict[str, str]:
         """The header, the same for each request."""
         from binascii import b2a_base64
 
@@ -104,9 +108,9 @@ class BearerAuth(PreResponseAuth):
         self._field = "Proxy-Authorization" if proxy else "Authorization"
 
     async def __call__(self, request: Any = None) -> dict[str, str]:
-        return self.preempt(request)
+        return self.initial_headers(request)
 
-    def preempt(self, request: Any = None) -> dict[str, str]:
+    def initial_headers(self, request: Any = None) -> dict[str, str]:
         """The header, the same for each request."""
         return {self._field: f"Bearer {self._token}"}
 
@@ -129,7 +133,7 @@ class DigestAuth(PostResponseAuth):
     Raises `InvalidRequest` for control characters in user or password.
     """
 
-    reads_body = False
+    requires_body = False
 
     def __init__(
         self, auth_info: tuple[str, str], encoding: str = "utf-8", *, proxy: bool = False
@@ -141,12 +145,14 @@ class DigestAuth(PostResponseAuth):
         self._proxy = proxy
         self._asked = "proxy-authenticate" if proxy else "www-authenticate"
         self._field = "Proxy-Authorization" if proxy else "Authorization"
-        self._spaces: dict[tuple[str, str], ProtectionSpace] = {}  # (origin, realm), latest last
-        self._tried: dict[tuple[str, str, str], ProtectionSpace] = {}  # and nonce: not accepted yet
+        self._sessions: dict[tuple[str, str], ProtectionSpace] = {}  # (origin, realm), latest last
+        self._pending: dict[
+            tuple[str, str, str], ProtectionSpace
+        ] = {}  # and nonce: not accepted yet
         self._answers: dict[str, None] = {}  # answers given to a challenge, not ahead of one
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} for {self._field}, {len(self._spaces)} realms known>"
+        return f"<{type(self).__name__} for {self._field}, {len(self._sessions)} realms known>"
 
     async def __call__(self, response: Any, request: Any) -> dict[str, str]:
         """The answer to the challenges of `response`, {} if there is none to be given.
@@ -154,22 +160,22 @@ class DigestAuth(PostResponseAuth):
         None is given when the request carried an answer to a challenge already and the server
         does not say that only the nonce was stale: then user or password are wrong.
         """
-        challenge = strongest(parse_challenges(_values(response.headers, self._asked)))
+        challenge = select_challenge(parse_challenges(_values(response.headers, self._asked)))
         if challenge is None or self._was_refused(request, challenge):
             return {}
         space = self._space_for(challenge, request)
         body_hash = ""
         if space.qop == "auth-int":
             body_hash = await _body_hash(request, space)
-        answer, header = space.answer(request.method, request.path, body_hash)
-        _keep(self._answers, answer, None, _MOST_ANSWERS)
-        return {self._field: _sendable(header)}
+        build_response, header = space.build_response(request.method, request.path, body_hash)
+        _remember(self._answers, build_response, None, _MOST_ANSWERS)
+        return {self._field: _encode_header(header)}
 
-    def preempt(self, request: Any) -> dict[str, str]:
+    def initial_headers(self, request: Any) -> dict[str, str]:
         """The header from a nonce known for this request's origin and path, {} if there is none."""
-        if not self._spaces:
+        if not self._sessions:
             return {}
-        space = self._covering(request)
+        space = self._find_space(request)
         if space is None:
             return {}
         body_hash = ""
@@ -177,19 +183,19 @@ class DigestAuth(PostResponseAuth):
             if request.body is None and getattr(request, "body_source", None) is not None:
                 return {}  # it would have to be read to be hashed: let the server ask for it
             body_hash = space.hash(request.body or b"")
-        _, header = space.answer(request.method, request.path, body_hash)
-        return {self._field: _sendable(header)}
+        _, header = space.build_response(request.method, request.path, body_hash)
+        return {self._field: _encode_header(header)}
 
-    def _covering(self, request: Any) -> ProtectionSpace | None:
+    def _find_space(self, request: Any) -> ProtectionSpace | None:
         """The space with the closest domain, the latest among equals."""
         origin = _origin(request, self._proxy)
         best, closest = None, -1
-        for (place, _), space in self._spaces.items():
-            if place == origin and (close := space.covers(request.path)) >= max(closest, 0):
+        for (place, _), space in self._sessions.items():
+            if place == origin and (close := space.match_length(request.path)) >= max(closest, 0):
                 best, closest = space, close
         return best
 
-    def learn(self, response: Any, request: Any) -> None:
+    def on_response(self, response: Any, request: Any) -> None:
         """Say that an answer was accepted: from now on its nonce serves all requests.
 
         Not before: a request that overtook the first one of a nonce would make a server that
@@ -198,19 +204,19 @@ class DigestAuth(PostResponseAuth):
         """
         name = "proxy-authentication-info" if self._proxy else "authentication-info"
         info = _values(response.headers, name)
-        if not self._tried and not info:
+        if not self._pending and not info:
             return
         sent = self._sent(request)
         key = (_origin(request, self._proxy), sent.get("realm", ""))
-        space = self._tried.pop((*key, sent.get("nonce", "")), None) or self._spaces.get(key)
+        space = self._pending.pop((*key, sent.get("nonce", "")), None) or self._sessions.get(key)
         if space is None:
             return
         nonce = parse_parameters(info[0]).get("nextnonce") if info else None
         if nonce:
             challenge = Challenge("digest", {**space.challenge.params, "nonce": nonce})
             space = ProtectionSpace(challenge, self._pair_for(challenge), key[0], space)
-        self._spaces.pop(key, None)
-        _keep(self._spaces, key, space, _MOST_SPACES)
+        self._sessions.pop(key, None)
+        _remember(self._sessions, key, space, _MOST_SPACES)
 
     def _sent(self, request: Any) -> dict[str, str]:
         """The parameters of the answer that the request carried."""
@@ -227,33 +233,33 @@ class DigestAuth(PostResponseAuth):
         if not answered and sent.get("nonce") != challenge.params["nonce"]:
             return False
         key = (_origin(request, self._proxy), sent.get("realm", ""))
-        self._tried.pop((*key, sent.get("nonce", "")), None)
-        known = self._spaces.get(key)
+        self._pending.pop((*key, sent.get("nonce", "")), None)
+        known = self._sessions.get(key)
         if known is not None and known.challenge.params["nonce"] == sent.get("nonce"):
-            del self._spaces[key]
+            del self._sessions[key]
         return True
 
     def _space_for(self, challenge: Challenge, request: Any) -> ProtectionSpace:
         """The space to answer from; the count goes on where the server repeats a nonce."""
         key = (_origin(request, self._proxy), challenge.params["realm"])
         nonce = challenge.params["nonce"]
-        known = self._spaces.get(key)
+        known = self._sessions.get(key)
         is_shared = self._proxy or (known is not None and known.challenge.params["nonce"] == nonce)
-        known = known if is_shared else self._tried.get((*key, nonce))
+        known = known if is_shared else self._pending.get((*key, nonce))
         if known is None or known.challenge != challenge:
             known = ProtectionSpace(challenge, self._pair_for(challenge), key[0], known)
         if is_shared:
-            self._spaces.pop(key, None)
-            _keep(self._spaces, key, known, _MOST_SPACES)
+            self._sessions.pop(key, None)
+            _remember(self._sessions, key, known, _MOST_SPACES)
         else:
-            _keep(self._tried, (*key, nonce), known, _MOST_ANSWERS)
+            _remember(self._pending, (*key, nonce), known, _MOST_ANSWERS)
         return known
 
     def _pair_for(self, challenge: Challenge) -> tuple[bytes, bytes]:
         return _pair(self.auth_info, known_charset(challenge) or self.encoding)
 
 
-def _keep(memory: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+def _remember(memory: dict[Any, Any], key: Any, value: Any, most: int) -> None:
     """Put something into a memory that forgets the oldest beyond `most`."""
     memory[key] = value
     if len(memory) > most:
@@ -265,7 +271,7 @@ async def _body_hash(request: Any, space: ProtectionSpace) -> str:
     source = getattr(request, "body_source", None)
     if request.body is not None or source is None:
         return space.hash(request.body or b"")
-    if not source.replayable:
+    if not source.is_replayable:
         raise UnreplayableBody(
             "the server wants the body hashed (Digest with qop=auth-int), but it is a one-shot "
             "stream; give bytes, a path or a seekable file"
@@ -315,7 +321,7 @@ def _values(headers: Any, name: str) -> list[bytes]:
     return found
 
 
-def _sendable(octets: str) -> Any:
+def _encode_header(octets: str) -> Any:
     """A header value of one character per byte as the text that is sent as these bytes.
 
     Bytes that are no UTF-8 (a user name in latin-1) stay bytes.

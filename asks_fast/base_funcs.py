@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .options import CONNECTOR_OPTIONS
+from ._config.options import CONNECTOR_OPTIONS
+from ._response.stream import StreamBody
+from ._tracebacks import shortened
 from .sessions import DSession
-from .stream_body import StreamBody
-from .tracebacks import shortened
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .arguments import Location, OneShotArguments
+    from ._client.argument_types import Location, OneShotArguments
     from .response_objects import Response, StreamResponse
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
@@ -78,7 +78,7 @@ async def request(method: str, url: Location = None, *, uri: Location = None, **
         response = await session.request(method, url, **kwargs)
         body = response.body
         if isinstance(body, StreamBody) and not response.is_complete:
-            body.on_end = session.close
+            body._on_close = session.close
             streamed = True
         return response
     finally:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .cookie_given import cookie_header
-from .cookie_jar import CookieTracker
-from .cookie_parse import Cookie, parse_date, parse_set_cookie
+from ._cookies.cookie import Cookie, parse_date, parse_set_cookie
+from ._cookies.jar import CookieTracker
+from ._cookies.request_cookies import cookie_header
 
 __all__ = [
     "Cookie",

@@ -4,17 +4,16 @@ Three families below `AsksException`: you asked for something illegal (`InvalidR
 friends, raised before a byte is sent), they sent something illegal (`BadHttpResponse`), the wire
 broke (`ConnectivityError`). Each new name derives from an asks name, so that old `except`
 clauses go on working, and from the built-in that a person would catch.
-
-Not here: TLS failures, which need `ssl`; `TlsError` lives in `asks_fast.transport.tls` and is
-reachable from here by name without importing `ssl` beforehand.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import ssl
+from collections.abc import Sequence
+from json import JSONDecodeError
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .response_objects import BaseResponse
+from ._sensitive import mask_urls
 
 __all__ = [
     "AsksException",
@@ -22,6 +21,7 @@ __all__ = [
     "BadHttpResponse",
     "BadStatus",
     "BodyLengthMismatch",
+    "CertificateError",
     "CircuitOpen",
     "ConnectTimeout",
     "ConnectionFailed",
@@ -31,6 +31,7 @@ __all__ = [
     "InvalidHeader",
     "InvalidRequest",
     "InvalidURL",
+    "JsonDecodeError",
     "NameResolutionError",
     "PoolTimeout",
     "ProxyError",
@@ -41,34 +42,93 @@ __all__ = [
     "ServerClosedConnectionError",
     "SessionClosed",
     "StreamConsumed",
+    "TlsError",
     "TooManyRedirects",
     "TotalTimeout",
+    "UnknownEncoding",
     "UnreplayableBody",
     "WriteTimeout",
     "WrongThread",
 ]
 
 
-def clip(data: bytes | str, limit: int = 80) -> str:
+class HeadersInfo(Protocol):
+    """The headers of such a response: a mapping that ignores case."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def get(self, name: str, default: Any = None) -> Any: ...
+
+
+class ResponseInfo(Protocol):
+    """What the `response` of an error is known to have; at run time it is a `Response`."""
+
+    status_code: int
+
+    @property
+    def reason_phrase(self) -> str: ...
+
+    @property
+    def headers(self) -> HeadersInfo: ...
+
+    @property
+    def url(self) -> str: ...
+
+
+def truncated_repr(data: bytes | str, limit: int = 80) -> str:
     """The repr of something a peer sent, cut short: safe in a log, a terminal and an error."""
     return repr(data) if len(data) <= limit else f"{data[:limit]!r}…"
 
 
-def harmless(text: str, limit: int = 80) -> str:
-    """Text that a peer sent, for the middle of a line: unprintable escaped, cut short."""
-    cut = text if len(text) <= limit else f"{text[:limit]}…"
-    return cut if cut.isprintable() else repr(cut)[1:-1]
+def printable(text: str, limit: int | None = None) -> str:
+    """Escape what a terminal would obey or a log would break at; cut to `limit` letters.
+
+    All text from the net and from input files goes through here on its way to a terminal, a log
+    line, an error's text or a repr: control characters, line ends, bidi marks, lone surrogates.
+    """
+    cut = text if limit is None or len(text) <= limit else f"{text[:limit]}…"
+    return cut if cut.isprintable() else "".join(map(_escaped, cut))
 
 
-def name_request(error: AsksException, what: str) -> None:
-    """Put `what`, such as `GET http://host/path`, in front of an error that names neither."""
-    method = what[: what.find(" ") + 1]
-    if error.args and isinstance(error.args[0], str) and not error.args[0].startswith(method):
-        error.args = (f"{what}: {error.args[0]}", *error.args[1:])
+def _escaped(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def add_request_context(error: AsksException, what: str) -> None:
+    """Put `what`, such as `GET http://host/path`, in front of an error that does not name it.
+
+    The origin is left out of the text where it would be there twice.
+    """
+    method, _, url = what.partition(" ")
+    if not error.args or not isinstance(error.args[0], str):
+        return
+    text = error.args[0]
+    if text.startswith(f"{method} "):
+        return
+    scheme, _, rest = url.partition("://")
+    origin = f"{scheme}://{rest.partition('/')[0]}"
+    text = text.removeprefix(f"{origin}: ").replace(f"connect to {origin} (", "connect (", 1)
+    error.args = (f"{what}: {text}", *error.args[1:])
 
 
 class AsksException(Exception):
-    """The root: whatever asks_fast raises by itself is one of these."""
+    """The root: whatever asks_fast raises by itself is one of these.
+
+    Its text can be printed and logged, whatever a server sent: control characters are escaped and
+    sensitive values in the queries of URLs are masked. `args` hold it as it was made.
+    `history`: the responses received before it for the same request: redirects, challenges.
+    """
+
+    history: Sequence[ResponseInfo] = ()
+
+    def __str__(self) -> str:
+        return printable(mask_urls(super().__str__()))
+
+    def __repr__(self) -> str:
+        return mask_urls(super().__repr__())
 
 
 # -- you asked for something illegal
@@ -84,6 +144,10 @@ class InvalidURL(InvalidRequest):
 
 class InvalidHeader(InvalidRequest):
     """A method, field name or field value holds characters that HTTP forbids (RFC 9110 §5)."""
+
+
+class UnknownEncoding(InvalidRequest, LookupError):
+    """The encoding given for a text is not a text codec of Python."""
 
 
 class BadCookieFile(AsksException, ValueError):
@@ -126,11 +190,27 @@ class HeadTooLarge(BadHttpResponse):
 
 
 class ResponseTooLarge(BadHttpResponse):
-    """The body, as sent or as decompressed, grew beyond the limit set for it."""
+    """The body, as sent or as decompressed, grew beyond the limit set for it.
+
+    `status_code` and `headers` are those of the response, None where `max_body` was not the limit.
+    """
+
+    status_code: int | None = None
+    headers: Any = None
 
 
 class DecodingError(BadHttpResponse, ValueError):
     """The body does not decompress: corrupt, cut short, or coded too many times over."""
+
+
+class JsonDecodeError(AsksException, JSONDecodeError):
+    """The body of a response is not JSON.
+
+    `msg`, `doc`, `pos`, `lineno` and `colno` are those of `json.JSONDecodeError`. `response` is the
+    response, None after pickling.
+    """
+
+    response: ResponseInfo | None = None
 
 
 class TooManyRedirects(AsksException):
@@ -139,8 +219,8 @@ class TooManyRedirects(AsksException):
     def __init__(
         self,
         message: str = "",
-        response: BaseResponse | None = None,
-        history: list[BaseResponse] | None = None,
+        response: ResponseInfo | None = None,
+        history: Sequence[ResponseInfo] | None = None,
     ) -> None:
         super().__init__(message)
         self.response = response
@@ -151,7 +231,7 @@ class BadStatus(AsksException):
     """`raise_for_status()` met a 4xx or 5xx."""
 
     def __init__(
-        self, err: str, response: BaseResponse | None = None, status_code: int = 500
+        self, err: str, response: ResponseInfo | None = None, status_code: int = 500
     ) -> None:
         super().__init__(err)
         self.response = response
@@ -165,9 +245,11 @@ class ConnectivityError(AsksException):
     """No exchange with the server could be made or finished.
 
     `attempts`: how many exchanges were begun for the request, retries and redirects included.
+    `is_replayable`: whether the request, body included, can be sent again as it was given.
     """
 
     attempts = 1
+    is_replayable = True
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):
@@ -186,6 +268,30 @@ class ProxyError(ConnectionFailed):
         self.response = response
 
 
+class TlsError(ConnectionFailed, ssl.SSLError):
+    """The TLS handshake failed; also an `ssl.SSLError`, with its `library` and `reason`."""
+
+    library: str
+    reason: str
+
+    def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
+        super().__init__(message)
+        self.library = getattr(cause, "library", None) or ""
+        self.reason = getattr(cause, "reason", None) or ""
+
+    def __str__(self) -> str:
+        return mask_urls(str(self.args[0])) if self.args else ""
+
+
+class CertificateError(TlsError, ssl.SSLCertVerificationError):
+    """The server's certificate is not to be trusted; also an `ssl.SSLCertVerificationError`."""
+
+    def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
+        super().__init__(message, cause)
+        self.verify_code: int = getattr(cause, "verify_code", 0)
+        self.verify_message: str = getattr(cause, "verify_message", "") or message
+
+
 class ServerClosedConnectionError(ConnectivityError, ConnectionError):
     """The server closed or reset the connection before its answer was complete, or the system did.
 
@@ -193,8 +299,8 @@ class ServerClosedConnectionError(ConnectivityError, ConnectionError):
     one byte of the request went out.
     """
 
-    stale = False
-    unsent = False
+    is_stale = False
+    is_unsent = False
 
 
 class CircuitOpen(ConnectivityError, ConnectionError):
@@ -239,11 +345,3 @@ class TotalTimeout(RequestTimeout):
     """`timeout` ran out for the exchange as a whole."""
 
     phase = "total"
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("TlsError", "CertificateError"):
-        from .transport import tls
-
-        return getattr(tls, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

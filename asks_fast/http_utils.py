@@ -5,17 +5,18 @@ function raises for what a server sent, and each takes time in proportion to its
 
 Rules:  a charset is what codec_for makes of it, never a name handed to Python as it came. A file
         name that leaves here has no path in it and names nothing special.
-Not here: charsets that no field names (charsets.py), decompression (decoding.py; the generators
+Not here: the decoding of text (charsets.py), decompression (decoding.py; the generators
         that asks had in this module are below, built on it), URLs, cookies and their dates.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .charsets import charset_of_mark, codec_for, detect_text
+from ._response.charset import TextDecoder, codec_for, decode
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -124,16 +125,10 @@ def decode_text(
     Undecodable bytes become U+FFFD, a byte order mark is left out.
 
     Raises:
-        LookupError: `fallback` is no encoding.
+        UnknownEncoding: `fallback` is not a text encoding.
         ModuleNotFoundError: `detect` without the extra.
     """
-    charset = charset_of(content_type) or charset_of_mark(data)
-    if charset is None:
-        if detect:
-            return detect_text(data, fallback)
-        charset = fallback
-    text = data.decode(charset, "replace")
-    return text[1:] if text.startswith("\ufeff") else text
+    return decode(data, charset_of(content_type), fallback, detect=detect)
 
 
 # -- links (RFC 8288)
@@ -142,8 +137,9 @@ def decode_text(
 def parse_links(value: str | None) -> dict[str, dict[str, str]]:
     """A Link field by relation: `{"next": {"url": "/2", "rel": "next", …}}`, as in requests.
 
-    A link with several relations is found under each; one without any, under its URL. Of two
-    links with the same relation the last counts. URLs are as they came, relative ones included.
+    A link with several relations is found under each; one without any, under its URL. Relations
+    are in lower case, since case does not distinguish them. Of two links with the same relation the
+    last counts. URLs are as they came, relative ones included.
     """
     links: dict[str, dict[str, str]] = {}
     at = (value or "").find("<")
@@ -157,7 +153,7 @@ def parse_links(value: str | None) -> dict[str, dict[str, str]]:
             name, parameter, at = _parameter(value, at + 1, ";,")
             if name and name != "url":
                 link.setdefault(name, parameter or "")
-        for relation in link.get("rel", "").split() or [link["url"]]:
+        for relation in link.get("rel", "").lower().split() or [link["url"]]:
             links[relation] = link
         at = value.find("<", at)
     return links
@@ -198,7 +194,7 @@ def _extended(value: str) -> str | None:
         return None
     from urllib.parse import unquote_to_bytes
 
-    return unquote_to_bytes(encoded).decode(codec, "replace")
+    return decode(unquote_to_bytes(encoded), codec)
 
 
 _FORBIDDEN_IN_NAMES = '<>:"|?*'
@@ -234,7 +230,7 @@ def _safe_name(name: str) -> str | None:
 
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_UTC_NAMES = frozenset(["gmt", "utc", "ut", "z"])
+_UTC_NAMES = frozenset(["gmt", "utc", "ut", "z", "+0000"])
 
 
 def parse_http_date(text: str) -> float | None:
@@ -277,17 +273,29 @@ def _number(digits: str) -> int:
     return int(digits)
 
 
+_MAX_RETRY_AFTER = 10_000  # characters of the field that are parsed
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+
+
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait that a Retry-After asks for, 0 at least; None if it says nothing readable.
+    """Return the seconds that a Retry-After field asks to wait, or None if it cannot be parsed.
+
+    Seconds may have a fraction (`2.0`). If the field was sent several times, the longest wait
+    counts. A date in the past gives 0.0.
 
     Args:
-        now: seconds since 1970, by the clock that the date is compared with.
+        value: the field value; repeated fields joined by commas.
+        now: seconds since 1970, by the clock that a date is compared with.
     """
-    value = (value or "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:12])  # more digits than that: beyond any cap
-    date = parse_http_date(value)
-    return None if date is None else max(0.0, date - now)
+    waits: list[float] = []
+    # A date is cut at its comma too: its weekday alone says nothing, the rest is a date by itself.
+    for part in (value or "")[:_MAX_RETRY_AFTER].split(","):
+        text = part.strip()
+        if _SECONDS.fullmatch(text):
+            waits.append(float(text[:12]))  # more digits than that exceed every limit
+        elif (date := parse_http_date(text)) is not None:
+            waits.append(max(0.0, date - now))
+    return max(waits, default=None)
 
 
 # -- what asks had in this module
@@ -315,12 +323,10 @@ def decompress_one(compression: str) -> Generator[bytes | str, bytes, None]:
 def _decompress(
     compressions: list[str], encoding: str | None
 ) -> Generator[bytes | str, bytes, None]:
-    import codecs
-
-    from .decoding import ContentDecoder
+    from ._response.content_decoder import ContentDecoder
 
     decoder = ContentDecoder(compressions)
-    to_text = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
+    to_text = TextDecoder(encoding) if encoding else None
     plain: bytes | str = b""
     while True:
         data = yield plain

@@ -7,13 +7,14 @@ Facts:  a kernel's tasks are objects of a class made from the one asked for (`ta
         `curio.Task`) and from `TaskCore`, whose C fields hold what the loop needs.
 Rules:  a subclass of `curio.Kernel` that replaces the selector and what `_make_kernel_runtime`
         builds. Whatever it can't compile runs on curio's own loop, never differently.
-Not here: the loop (src_pyx/kernel.pyx).
+Not here: the loop (src_pyx/kernel/_kernel.pyx).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -109,19 +110,22 @@ class Kernel(CurioKernel):  # type: ignore[misc]
 def run(
     corofunc: Any,
     *args: Any,
+    wait_for_tasks: bool = False,
     with_monitor: bool = False,
     selector: BaseSelector | None = None,
     debug: Any = None,
     activations: list[Any] | None = None,
     **kernel_extra: Any,
 ) -> Any:
-    """Run a coroutine function (or coroutine) in a kernel of its own until it and its tasks end.
+    """Run a coroutine function (or coroutine) in a kernel of its own, then shut the kernel down.
 
-    As `curio.run`: tasks that are left when the first one ends are cancelled, the kernel is shut
-    down.
+    As `curio.run`: tasks that are left when `corofunc` returns are cancelled.
 
     Args:
         corofunc: `async def` function, called with `args`; or a coroutine, then without `args`.
+        wait_for_tasks: when `corofunc` has returned, wait for every task that is not a daemon,
+            as `curio.run` did before curio 0.9. A task that crashes is logged and ends no other
+            task. An exception of `corofunc`, and Ctrl-C, cancel what is left.
         with_monitor: start curio's monitor (telnet, port 48802) beside it; `CURIOMONITOR` in the
             environment does the same.
         selector: and the others: see `Kernel`.
@@ -139,4 +143,16 @@ def run(
         else:
             monitor.start()
     with kernel:
-        return kernel.run(corofunc, *args)
+        result = kernel.run(corofunc, *args)
+        if wait_for_tasks:
+            kernel.run(_join_tasks, kernel)
+        return result
+
+
+async def _join_tasks(kernel: Kernel) -> None:
+    """Wait until no task is left but the caller and the daemons."""
+    this = await curio.current_task()
+    while tasks := [task for task in kernel._tasks.values() if not (task.daemon or task is this)]:
+        for task in tasks:
+            with suppress(curio.TaskError):  # the kernel has logged it
+                await task.join()

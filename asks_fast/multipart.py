@@ -11,20 +11,21 @@ Not here: opening and reading (`body_files`), the Content-Length check (`body`).
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+import re
+from collections.abc import AsyncIterable, Awaitable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from .body_files import DiskSource, source_of_file
-from .body_sources import (
+from ._request.body_file import DiskSource, source_of_file
+from ._request.body_source import (
     AsyncIterableSource,
+    Chunk,
     IterableSource,
     MemorySource,
-    Piece,
-    Reader,
     Source,
+    SourceReader,
     checked_encode,
-    media_type_of,
+    guess_media_type,
 )
 from .errors import BodyLengthMismatch, InvalidHeader, InvalidRequest
 
@@ -34,6 +35,8 @@ _RAW_BYTES_MIMETYPE = "application/octet-stream"
 _FORM_DATA = "multipart/form-data"
 
 _ESCAPES = {byte: b"%%%02X" % byte for byte in (*range(32), 0x22, 0x7F)}
+_BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]*)"|([^;\s]*))', re.IGNORECASE)
+_LEGAL_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -59,48 +62,47 @@ class MultipartSource(Source):
     """All parts, one after another, as one source.
 
     `values` is a dict or a list of pairs (for a name that repeats). A `Path`, bytes or a binary
-    file becomes a file part, a `MultipartData` what it says, anything else a field with its
-    `str()`. With `paths`, as for `files=`, a str that names an existing file is that file.
+    file becomes a file part, a `MultipartData` or a tuple `(name, content[, type[, headers]])`
+    what it says, None nothing, and a str, number or other single value a field with its `str()`.
+    With `is_files`, as for `files=`, a str that names an existing file is that file, and a file
+    part without a name is named after its field. `media_type` names another multipart type, or a
+    boundary.
 
-    Raises `TypeError` for names that are no str, `InvalidHeader` for a media type or part header
-    that may not be sent, `InvalidRequest` for text that `encoding` cannot write, and what opening
-    a file raises.
+    Raises `TypeError` for names that are no str and for collections that are no part,
+    `InvalidHeader` for a media type or part header that may not be sent, `InvalidRequest` for
+    text that `encoding` cannot write, and what opening a file raises.
     """
 
-    __slots__ = ("_pieces", "boundary", "is_in_memory")
+    __slots__ = ("_pieces", "content_type", "is_in_memory")
 
     def __init__(
         self,
         values: Mapping[str, Any] | Iterable[tuple[str, Any]],
         encoding: str = "utf-8",
-        paths: bool = False,
-        boundary: str | None = None,
+        is_files: bool = False,
+        media_type: str | None = None,
     ) -> None:
         if checked_encode('\r\n"-', encoding, "multipart") != b'\r\n"-':
             raise InvalidRequest(f"multipart bodies cannot be written in {encoding!r}")
-        self.boundary = os.urandom(16).hex() if boundary is None else boundary
-        dashes = b"--" + self.boundary.encode("ascii")
+        self.content_type, boundary = _with_boundary(media_type or _FORM_DATA)
+        dashes = b"--" + boundary.encode("ascii")
         pieces: list[Source] = []
         head = dashes
         for name, value in _pairs(values):
-            part = _part(value, encoding, paths)
+            if value is None:
+                continue
+            part = _part(name, value, encoding, is_files)
             pieces.append(MemorySource(head + b"\r\n" + _head(name, part, encoding) + b"\r\n"))
             pieces.append(_source_of(part.binary_source))
             head = b"\r\n" + dashes
         pieces.append(MemorySource(head + b"--\r\n"))
         self._pieces = pieces
         self.is_in_memory = all(isinstance(piece, MemorySource) for piece in pieces)
-        self.replayable = all(piece.replayable for piece in pieces)
+        self.is_replayable = all(piece.is_replayable for piece in pieces)
         lengths = [piece.length for piece in pieces if piece.length is not None]
         self.length = sum(lengths) if len(lengths) == len(pieces) else None
 
-    def content_type(self, mimetype: str | None = None) -> str:
-        """The Content-Type with the boundary; `mimetype` may name another multipart type."""
-        if mimetype is not None and not mimetype.lower().startswith("multipart/"):
-            raise InvalidRequest(f"a multipart body cannot have the type {mimetype!r}")
-        return f"{mimetype or _FORM_DATA}; boundary={self.boundary}"
-
-    def open(self) -> Reader:
+    def open(self) -> SourceReader:
         return _MultipartReader(self._pieces)
 
     def whole(self) -> bytes:
@@ -108,7 +110,7 @@ class MultipartSource(Source):
         return b"".join(p.whole() for p in self._pieces if isinstance(p, MemorySource))
 
 
-class _MultipartReader(Reader):
+class _MultipartReader(SourceReader):
     """Reads piece after piece; one of known length must be exactly as long as it said."""
 
     __slots__ = ("_at", "_given", "_pieces", "_reader")
@@ -119,7 +121,7 @@ class _MultipartReader(Reader):
         self._given = 0
         self._reader = pieces[0].open()
 
-    async def read(self) -> Piece:
+    async def read(self) -> Chunk:
         while True:
             data = await self._reader.read()
             if data:
@@ -146,6 +148,22 @@ class _MultipartReader(Reader):
         await self._reader.close()
 
 
+def _with_boundary(media_type: str) -> tuple[str, str]:
+    """The Content-Type with a boundary, and that boundary (RFC 2046 §5.1.1)."""
+    if not media_type.lower().startswith("multipart/"):
+        raise InvalidRequest(
+            f"a multipart body cannot have the type {media_type!r}; leave Content-Type out"
+        )
+    found = _BOUNDARY.search(media_type)
+    if found is None:
+        boundary = os.urandom(16).hex()
+        return f"{media_type}; boundary={boundary}", boundary
+    boundary = found[2] if found[1] is None else found[1]
+    if not _LEGAL_BOUNDARY.fullmatch(boundary):
+        raise InvalidRequest(f"{boundary!r} is not a multipart boundary (RFC 2046 §5.1.1)")
+    return media_type, boundary
+
+
 # -- one part
 
 
@@ -157,22 +175,56 @@ def _pairs(values: Any) -> list[tuple[str, Any]]:
     return [(str(name), value) for name, value in pairs]
 
 
-def _part(value: Any, encoding: str, paths: bool) -> MultipartData:
+def _part(name: str, value: Any, encoding: str, is_files: bool) -> MultipartData:
     if isinstance(value, MultipartData):
         return value
-    if paths and isinstance(value, str) and _is_file(value):
+    if isinstance(value, tuple):
+        return _part_of_tuple(name, value, encoding)
+    if is_files and isinstance(value, str) and _is_file(value):
         value = Path(value)
+    part = _file_part(value)
+    if part is not None:
+        return part._replace(basename=name) if is_files and part.basename is None else part
+    if not isinstance(value, str) and isinstance(
+        value, Collection | Iterator | AsyncIterable | Awaitable
+    ):
+        raise TypeError(
+            f"the part {name!r} cannot be made from {type(value).__name__}: give a str, a number, "
+            "bytes, a Path, a binary file, MultipartData or (name, content[, type[, headers]])"
+        )
+    return MultipartData(checked_encode(str(value), encoding, "a form value"), None)
+
+
+def _part_of_tuple(name: str, value: tuple[Any, ...], encoding: str) -> MultipartData:
+    """The part that requests, httpx and aiohttp write as a tuple."""
+    if not 2 <= len(value) <= 4 or not isinstance(value[0], str | None):
+        raise TypeError(
+            f"the part {name!r} must be (name, content[, type[, headers]]), "
+            f"not a tuple of {len(value)} that begins with {type(value[0] if value else None)!r}"
+        )
+    basename, content = value[:2]
+    if isinstance(content, str):
+        content = checked_encode(content, encoding, f"the part {name!r}")
+    if len(value) > 2:
+        media_type = value[2]
+    else:
+        media_type = None if basename is None else guess_media_type(basename)
+    return MultipartData(content, media_type, basename, value[3] if len(value) > 3 else None)
+
+
+def _file_part(value: Any) -> MultipartData | None:
+    """A part for a path, bytes or a binary file; None for another value."""
     if isinstance(value, os.PathLike):
         name = os.path.basename(os.fsdecode(value))
-        return MultipartData(value, media_type_of(name), name)
+        return MultipartData(value, guess_media_type(name), name)
     if isinstance(value, bytes | bytearray | memoryview):
         return MultipartData(bytes(value))
     if hasattr(value, "read"):
         path = getattr(value, "name", None)
         if not isinstance(path, str):  # an int for a file made from a descriptor
             return MultipartData(value)
-        return MultipartData(value, media_type_of(path), os.path.basename(path))
-    return MultipartData(checked_encode(str(value), encoding, "a form value"), None)
+        return MultipartData(value, guess_media_type(path), os.path.basename(path))
+    return None
 
 
 def _is_file(path: str) -> bool:
@@ -205,6 +257,8 @@ def _head(name: str, part: MultipartData, encoding: str) -> bytes:
         lines += b'; filename="%b"' % _quoted(part.basename, encoding)
     lines += b"\r\n"
     fields: dict[str, str] = dict(part.headers or {})
+    if len({field.lower() for field in fields}) < len(fields):
+        raise InvalidHeader(f"the part {name!r} has a header twice, in two spellings")
     if part.mime_type is not None and not any(f.lower() == "content-type" for f in fields):
         fields = {"Content-Type": part.mime_type, **fields}
     for field, value in fields.items():
@@ -228,7 +282,7 @@ def _field(name: str, value: str) -> bytes:
     return f"{name}: {value}\r\n".encode()
 
 
-async def _read_all(reader: Reader) -> bytes:
+async def _read_all(reader: SourceReader) -> bytes:
     whole = bytearray()
     try:
         while piece := await reader.read():
@@ -242,4 +296,5 @@ async def build_multipart_body(
     values: Mapping[str, Any], encoding: str, boundary_data: str
 ) -> bytes:
     """The whole multipart body in memory, under a boundary of the caller's choice."""
-    return await _read_all(MultipartSource(values, encoding, boundary=boundary_data).open())
+    media_type = f'{_FORM_DATA}; boundary="{boundary_data}"'
+    return await _read_all(MultipartSource(values, encoding, media_type=media_type).open())

@@ -9,31 +9,33 @@ Not here: reading from the connection (the hot path), streams of a body (`stream
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ._hotpath import HeaderTable, ResponseCore
+from ._hotpath import BaseHttpResponse, Headers
+from ._response.charset import TextDecoder, decode
+from ._response.stream import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
 from .errors import (
     AsksException,
     BadStatus,
+    DecodingError,
     ResponseTooLarge,
     StreamConsumed,
-    harmless,
-    name_request,
+    add_request_context,
+    printable,
 )
-from .stream_body import DEFAULT_MAX_DECOMPRESSED, StreamBody
+from .http_utils import charset_of, filename_from, parse_links
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ._config.options import RequestOptions
+    from ._config.timings import Timings
     from ._hotpath import Connection
+    from ._request.prepared_request import PreparedRequest
     from .cookie_utils import Cookie
-    from .options import RequestOptions
-    from .request import PreparedRequest
-    from .transport.timings import Timings
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
 
@@ -46,28 +48,33 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class BaseResponse(ResponseCore):
+class BaseResponse(BaseHttpResponse):
     """What every response has, whether its body was read or is a stream.
 
+    `response_head` is the head as received, `framed_body` a chunked body with its framing, as received
+    (None without `keep_framing=True`, empty if it takes more than twice `max_body` and 64 KiB).
     `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`,
-    `url`, `peer` and `reused` come from the compiled base.
+    `url`, `peer` and `reused` come from the compiled base. They can be assigned to, and so can
+    names of your own. Made by hand, for a test say, it takes the arguments of asks:
+    `Response(encoding, http_version, status_code, reason_phrase, headers, body, method, url)`.
     """
 
     __slots__ = (
+        "__dict__",  # for what a program notes on a response
         "__weakref__",
         "_chosen",
         "_cookies",
         "_encoding",
+        "_marks",
         "_options",
         "_request",
-        "marks",
     )
 
     history: list[BaseResponse]  # the answers on the way here: redirects, challenges
-    marks: list[tuple[str, float]]  # the steps of the exchange; set where timings were asked for
+    _marks: list[tuple[str, float]]  # the steps of the exchange; set where timings were asked for
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status_code} {harmless(self.reason_phrase)}>"
+        return f"<{type(self).__name__} {self.status_code} {printable(self.reason_phrase, 80)}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,9 +92,9 @@ class BaseResponse(ResponseCore):
         try:
             return self._request
         except AttributeError:
-            from .request import request_of_head
+            from ._request.prepared_request import from_head
 
-            self._request: PreparedRequest = request_of_head(self.sent or b"", self.url)
+            self._request: PreparedRequest = from_head(self.request_head or b"", self.url)
             return self._request
 
     @request.setter
@@ -105,14 +112,17 @@ class BaseResponse(ResponseCore):
 
         What is set here goes before whatever the server says.
         """
-        from .http_utils import charset_of
-
-        chosen: str | None = getattr(self, "_chosen", None)
-        return chosen or charset_of(self.headers.get("content-type")) or self._fallback
+        return self._charset or self._fallback
 
     @encoding.setter
     def encoding(self, encoding: str | None) -> None:
         self._chosen = encoding
+
+    @property
+    def _charset(self) -> str | None:
+        """The encoding set here, else that of Content-Type; None if there is neither."""
+        chosen: str | None = getattr(self, "_chosen", None)
+        return chosen or charset_of(self.headers.get("content-type"))
 
     @property
     def _fallback(self) -> str:
@@ -121,7 +131,7 @@ class BaseResponse(ResponseCore):
     @property
     def elapsed(self) -> timedelta:
         """From before the first byte was sent until the body was read (streamed: the head)."""
-        return timedelta(seconds=self.seconds)
+        return timedelta(seconds=self.elapsed_seconds)
 
     @property
     def timings(self) -> Timings | None:
@@ -129,12 +139,12 @@ class BaseResponse(ResponseCore):
 
         Of a stream, `body` and `total` are there when its last byte was read.
         """
-        marks = getattr(self, "marks", None)
+        marks = getattr(self, "_marks", None)
         if marks is None:
             return None
-        from .transport.timings import Timings
+        from ._config.timings import Timings
 
-        return Timings.of(marks, self)
+        return Timings.from_marks(marks, self)
 
     @property
     def cookies(self) -> list[Cookie]:
@@ -149,8 +159,7 @@ class BaseResponse(ResponseCore):
 
             url = parse_url(self.url)
             found = (
-                parse_set_cookie(value, url.host, url.path, time.time())
-                for value in self.headers["set-cookie"]
+                parse_set_cookie(value, url.host, url.path) for value in self.headers["set-cookie"]
             )
             self._cookies = [cookie for cookie in found if cookie is not None]
         return self._cookies
@@ -162,19 +171,15 @@ class BaseResponse(ResponseCore):
     @property
     def links(self) -> dict[str, dict[str, str]]:
         """The Link fields, by relation or else by URL (RFC 8288)."""
-        from .http_utils import parse_links
-
         return parse_links(self.headers.get("link", ""))
 
     @property
     def filename(self) -> str | None:
         """The file name that Content-Disposition or the URL suggests, safe to create; or None."""
-        from .http_utils import filename_from
-
         return filename_from(self.headers.get("content-disposition"), self.url)
 
     @property
-    def early_hints(self) -> list[HeaderTable]:
+    def early_hints(self) -> list[Headers]:
         """The fields of the 103 answers that came before this one (RFC 8297)."""
         return [fields for status, fields in self.interim or () if status == 103]
 
@@ -188,25 +193,65 @@ class BaseResponse(ResponseCore):
         if self.status_code < 400:
             return
         whose = "Client" if self.status_code < 500 else "Server"
-        reason = harmless(self.reason_phrase) or _standard_reason(self.status_code)
+        reason = printable(self.reason_phrase, 80) or _standard_reason(self.status_code)
         raise BadStatus(
             f"{self.status_code} {whose} Error: {reason} for url: {self.url}",
             self,
             self.status_code,
         )
 
-    def equip(self, options: RequestOptions, encoding: str) -> None:
+    def _set_options(self, options: RequestOptions, encoding: str) -> None:
         """Hand over what the request said about reading the body."""
         self._options = options
+        self.strict = options.strict
         self._encoding = options.encoding or encoding
+        self.keeps_framing = options.keep_framing
 
-    def _option(self, name: str, default: Any) -> Any:
+    def _get_option(self, name: str, default: Any) -> Any:
         options = getattr(self, "_options", None)
         return default if options is None else getattr(options, name)
 
     def content_codings(self) -> list[str]:
         """The values of the Content-Encoding fields, in order."""
         return self.headers.getlist("content-encoding")
+
+    def _missing_library(self) -> str | None:
+        """What to install for a content coding that is still on the decompressed body, or None."""
+        codings = self.content_codings()
+        if not codings:
+            return None
+        from ._response.content_decoder import missing_library
+
+        return missing_library(codings)
+
+    def _check_decompressed(self) -> None:
+        """Raise `DecodingError` if the body is not text because a library is missing."""
+        missing = self._missing_library()
+        if missing is not None:
+            raise DecodingError(f"{self.method} {self.url}: {missing}")
+
+    def text_decoder(self, decompressed: bool = True) -> TextDecoder:
+        """Make the decoder for the text of a streamed body, by the same rules as `Response.text`.
+
+        Raises:
+            UnknownEncoding: the encoding that the caller chose is not a text encoding.
+            DecodingError: `decompressed` is wanted, and the library for it is missing.
+        """
+        if decompressed:
+            self._check_decompressed()
+        return TextDecoder(self._charset, self._fallback)
+
+
+_UNREAD: Any = object()
+
+
+def _in_utf8(source: bytes | str) -> bytes | str:
+    """The source of JSON for libraries that read UTF-8 without byte order mark, or text."""
+    if isinstance(source, bytes) and (source[:1] in (b"\xef", b"\xfe", b"\xff") or 0 in source[:2]):
+        from json import detect_encoding
+
+        return decode(source, detect_encoding(source))
+    return source
 
 
 def _stdlib_loads() -> Callable[..., Any]:
@@ -225,9 +270,23 @@ def _standard_reason(status: int) -> str:
 class Response(BaseResponse):
     """An answer with its whole body in memory."""
 
-    __slots__ = ("_json", "_text")
+    __slots__ = ("_decompress", "_json", "_text")
 
     body: bytes
+
+    @property
+    def decompress_data(self) -> bool:
+        """Whether `content`, `text` and `json()` decompress the body; False gives it as it came."""
+        decompress: bool = getattr(self, "_decompress", True)
+        return decompress and bool(self._get_option("decompress", True))
+
+    @decompress_data.setter
+    def decompress_data(self, decompress: bool) -> None:
+        self._decompress = bool(decompress)
+        self._content = None
+        for name in ("_json", "_text"):
+            if hasattr(self, name):
+                delattr(self, name)
 
     @property
     def raw(self) -> bytes:
@@ -242,14 +301,14 @@ class Response(BaseResponse):
         `max_decompressed`. A coding that is unknown here is left on. In a `history`, also if the
         body was left unread there.
         """
-        content = self.known_content
+        content = self._content
         if content is None:
-            content = self.known_content = self._decoded()
+            content = self._content = self._decoded()
         return content
 
     def _decoded(self) -> bytes:
         """The body without the content codings that its fields name."""
-        if self.is_plain():
+        if self._is_identity_encoded():
             return self.body
         if not self.is_complete:
             raise ResponseTooLarge(
@@ -258,19 +317,20 @@ class Response(BaseResponse):
                 "follow_redirects=False a redirect is read whole"
             )
         codings = self.content_codings()
-        if not codings or not self.body or not self._option("decompress", True):
+        if not codings or not self.body or not self.decompress_data:
             return self.body
-        from .decoding import decode_body
+        from ._response.content_decoder import decode_body
 
         try:
             return decode_body(
                 self.body,
                 ", ".join(codings),
-                max_size=self._option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
-                max_ratio=self._option("max_ratio", None),
+                max_size=self._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+                max_ratio=self._get_option("max_ratio", None),
+                strict=self.strict,
             )
         except AsksException as error:
-            name_request(error, f"{self.method} {self.url}")
+            add_request_context(error, f"{self.method} {self.url}")
             raise
 
     @property
@@ -278,39 +338,50 @@ class Response(BaseResponse):
         """The body as text: by the charset of Content-Type, else a byte order mark, else the
         `encoding=` of the request or session. An `encoding` set on the response goes before all.
 
-        Bytes that are none in that encoding become U+FFFD. Raises LookupError for no encoding.
+        Bytes that are none in that encoding become U+FFFD. Raises `UnknownEncoding`, and
+        `DecodingError` if the library for the body's content coding is not installed.
         """
         chosen: str | None = getattr(self, "_chosen", None)
         cached = getattr(self, "_text", None)
         if cached is not None and cached[0] == chosen:
             return str(cached[1])
-        if chosen:
-            text = self.content.decode(chosen, "replace").removeprefix("\ufeff")
-        else:
-            from .http_utils import decode_text
-
-            text = decode_text(
-                self.content,
-                self.headers.get("content-type"),
-                self._fallback,
-                self._option("detect_encoding", False),
-            )
+        content = self.content
+        if not self._is_identity_encoded() and self._get_option("decompress", True):
+            self._check_decompressed()
+        charset = chosen or charset_of(self.headers.get("content-type"))
+        detect = self._get_option("detect_encoding", False)
+        text = decode(content, charset, self._fallback, detect=detect)
         self._text = (chosen, text)
         return text
 
     def json(self, **kwargs: Any) -> Any:
-        """The body as JSON; keyword arguments go to `json.loads`. Raises ValueError if it is none.
+        """Parse the body as JSON; keyword arguments go to `json.loads`.
 
-        Without arguments it is parsed once and the same object is given again.
+        Without arguments it is parsed once and the same object is returned again.
+
+        Raises:
+            JsonDecodeError: the body is not JSON; also a `json.JSONDecodeError`.
+            DecodingError: the body cannot be decompressed.
         """
-        loads: Callable[..., Any] = self._option("json_loads", None) or _stdlib_loads()
-        if kwargs:
-            return loads(self._json_source(), **kwargs)
+        if not kwargs:
+            cached = getattr(self, "_json", _UNREAD)
+            if cached is not _UNREAD:
+                return cached
+        loads: Callable[..., Any] | None = self._get_option("json_loads", None)
         try:
-            return self._json
-        except AttributeError:
-            self._json: Any = loads(self._json_source())
-            return self._json
+            if loads is None:
+                found = _stdlib_loads()(self._json_source(), **kwargs)
+            else:
+                found = loads(_in_utf8(self._json_source()), **kwargs)
+        except AsksException:
+            raise
+        except (ValueError, RecursionError) as error:
+            from ._response.json_error import not_json
+
+            raise not_json(self, error, self._missing_library()) from error
+        if not kwargs:
+            self._json: Any = found
+        return found
 
     def _json_source(self) -> bytes | str:
         """JSON is UTF-8, UTF-16 or UTF-32, which can be told (RFC 8259); else what is declared.
@@ -320,30 +391,35 @@ class Response(BaseResponse):
         """
         if "charset" in self.headers.get("content-type", "").lower():
             return self.text
-        content: bytes | None = self.known_content
+        content: bytes | None = self._content
         return self._decoded() if content is None else content
 
     def __reduce__(self) -> Any:
         """Pickled without the request's head, which may hold credentials, but for its method."""
         state = (self.reason_phrase, self.method, self.url, self.http_version)
-        return _thawed, (
-            self.status_code,
-            self.headers,
-            bytes(self.body),
-            state,
-            self.history,
-            (self._fallback, getattr(self, "_chosen", None)),
-            self.is_complete,
+        return (
+            _unpickle,
+            (
+                self.status_code,
+                self.headers,
+                bytes(self.body),
+                state,
+                self.history,
+                (self._fallback, getattr(self, "_chosen", None)),
+                self.is_complete,
+            ),
+            self.__dict__ or None,
         )
 
     def iter_lines(self) -> list[str]:
-        """The lines of `text`, without their ends."""
-        return self.text.splitlines()
+        """The lines of `text`, without their ends: the same as those of `body.lines()`."""
+        lines = split_lines(self.text)
+        return lines if lines[-1] else lines[:-1]
 
 
-def _thawed(
+def _unpickle(
     status: int,
-    headers: HeaderTable,
+    headers: Headers,
     body: bytes,
     state: tuple[str, str, str, str],
     history: list[Any],
@@ -354,7 +430,7 @@ def _thawed(
     response = Response()
     reason, method, url, version = state
     head = f"{method} / HTTP/{version}\r\n\r\n".encode()
-    response.assume(
+    response._set_from_parts(
         status,
         headers,
         body,
@@ -376,23 +452,32 @@ class StreamResponse(BaseResponse):
 
     body: StreamBody
 
-    def attach(self, connection: Connection) -> None:
+    @property
+    def decompress_data(self) -> bool:
+        """Whether the stream decompresses the body: `body.decompress_data`."""
+        return self.body.decompress_data
+
+    @decompress_data.setter
+    def decompress_data(self, decompress: bool) -> None:
+        self.body.decompress_data = decompress
+
+    def _attach_connection(self, connection: Connection) -> None:
         """Make the body a stream: over the connection, or of what came with the head."""
         whole: Any = self.body
         self.body = StreamBody(
             self,
             None if self.is_complete else connection,
             whole if self.is_complete else b"",
-            decompress_data=self._option("decompress", True),
+            decompress_data=self._get_option("decompress", True),
         )
 
-    def without_body(self) -> StreamResponse:
+    def _copy_without_body(self) -> StreamResponse:
         """Another one that says the same, for the body to know of: so that no circle is closed."""
-        twin = self.twin()
+        _copy_head = self._copy_head()
         options = getattr(self, "_options", None)
         if options is not None:
-            twin.equip(options, self._encoding)
-        return twin
+            _copy_head._set_options(options, self._encoding)
+        return _copy_head
 
     @property
     def content(self) -> bytes:

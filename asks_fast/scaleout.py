@@ -13,19 +13,21 @@ Not here: fetching itself (`crawl`), clusters.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .crawl.fetching import Fetch
+from .crawl import parquet
+from .crawl.asked import url_of
+from .crawl.bulk_fetch import Fetch
+from .crawl.checkpoint import KeySet
+from .crawl.fetch_config import Plan, make_session, run_in_kernel
 from .crawl.formats import as_dict
-from .crawl.jobs import host_of
+from .crawl.job import host_of
 from .crawl.options import FetchOptions
-from .crawl.pages import Fetched
-from .crawl.plan import Plan, make_session, run_in_kernel
+from .crawl.page import Fetched
 
 __all__ = [
     "FetchOptions",
@@ -41,8 +43,7 @@ Options = FetchOptions | Mapping[str, Any] | None
 
 def partition_of(request: Any, partitions: int) -> int:
     """Which of so many partitions a request belongs to: the same for all requests of a host."""
-    url = request if isinstance(request, str) else str(request.get("url") or "")
-    return zlib.crc32(host_of(url).encode("utf-8", "surrogatepass")) % partitions
+    return zlib.crc32(host_of(url_of(request)).encode("utf-8", "surrogatepass")) % partitions
 
 
 def partition_by_host(requests: Iterable[Any], partitions: int) -> list[list[Any]]:
@@ -67,11 +68,12 @@ def fetch_partition(
         requests: URLs, or dicts of request arguments with an optional `key`.
         options: a `FetchOptions`, or a dict of its fields.
         shard: where to write: a name ending in .jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz
-            or .parquet (needs pyarrow). Run again with the same name, it goes on.
+            or .parquet (needs pyarrow). Another call with the same name fetches what is missing.
         body, headers: what records hold, as for `asks-fast fetch`.
 
     Returns: a list of records (dicts, see docs/guide/command-line.md); with `shard`, one dict
         with `shard`, `done`, `failed`, `bytes` of this run and `total`, the requests in it.
+        `not_written` of the failed ones met a local error; another call fetches them again.
     Raises: OSError or OutputError when the shard cannot be written.
     """
     made = _as_options(options)
@@ -82,7 +84,7 @@ def fetch_partition(
     path = Path(shard)
     if path.suffix == ".parquet":
         return _fetch_parquet(list(requests), made, path, body, headers)
-    return _fetch_shard(list(requests), made, path, body, headers)
+    return _fetch_shard(list(requests), made, path, body, headers)[0]
 
 
 def fetch_bag(
@@ -175,6 +177,8 @@ def fetch_distributed(
 class _Records:
     """A writer that keeps records in memory."""
 
+    can_resume = False
+
     seconds = 1.0
 
     def __init__(self, body: str, headers: bool) -> None:
@@ -206,84 +210,51 @@ async def _fetch(requests: list[Any], options: FetchOptions, writer: Any) -> Non
 
 
 def _fetch_shard(
-    requests: list[Any], options: FetchOptions, path: Path, body: str, headers: bool
-) -> dict[str, Any]:
+    requests: list[Any],
+    options: FetchOptions,
+    path: Path,
+    body: str,
+    headers: bool,
+    known: Iterable[int] = (),
+) -> tuple[dict[str, Any], KeySet]:
+    """Fetch into a shard; `known` are keys of requests to leave out. Returns all its keys too."""
     plan = Plan("-", str(path), options, body=body, headers=headers)
     plan.prepare_output(resume=True, overwrite=False)
 
-    async def main() -> dict[str, Any]:
+    async def main() -> tuple[dict[str, Any], KeySet]:
         async with make_session(options) as session:
             fetch, ledger = plan.fetch(session, requests)
             assert ledger is not None
             with ledger:
+                for key in known:
+                    ledger.done.add(key)
                 tally = await fetch.run()
-                return {
+                summary = {
                     "shard": str(path),
                     "done": tally.done,
                     "failed": tally.failed,
+                    "not_written": tally.not_written,
                     "bytes": tally.bytes,
                     "total": len(ledger.done),
                 }
+                return summary, ledger.done
 
-    made: dict[str, Any] = run_in_kernel(main)
+    made: tuple[dict[str, Any], KeySet] = run_in_kernel(main)
     return made
 
 
 def _fetch_parquet(
     requests: list[Any], options: FetchOptions, path: Path, body: str, headers: bool
 ) -> dict[str, Any]:
-    """By way of a JSON Lines shard, which is what can be gone on with."""
-    try:
-        import pyarrow.parquet
-    except ImportError as e:
-        raise ImportError("Parquet shards need pyarrow: pip install pyarrow") from e
-    rows = path.with_name(path.name + ".jsonl")
-    ledger = rows.with_name(rows.name + ".ledger")
-    if not path.exists():
-        summary = _fetch_shard(requests, options, rows, body, headers)
-        try:
-            table = _table(rows)
-        except FileNotFoundError:  # another run of this partition was quicker
-            table = None
-        if table is not None:
-            being = path.with_name(f"{path.name}.{os.getpid()}.part")
-            pyarrow.parquet.write_table(table, being, compression="zstd")
-            being.replace(path)
-    else:
-        total = pyarrow.parquet.read_metadata(path).num_rows
-        summary = {"done": 0, "failed": 0, "bytes": 0, "total": total}
-    for leftover in (rows, ledger):
-        leftover.unlink(missing_ok=True)
+    """Fetch what the shard lacks into a JSON Lines shard, and merge that into it."""
+    parquet.import_parquet()
+    with parquet.shard_lock(path):
+        known = parquet.read_keys(path)
+        parquet.remove_merged(path, known)
+        rows = parquet.rows_of(path)
+        summary, keys = _fetch_shard(requests, options, rows, body, headers, known)
+        parquet.merge(path, keys)
     return {**summary, "shard": str(path)}
-
-
-def _table(rows: Path) -> Any:
-    """The records as a table whose columns are the same in every shard."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        [
-            ("url", pa.string()),
-            ("key", pa.string()),
-            ("status", pa.int32()),
-            ("final_url", pa.string()),
-            ("type", pa.string()),
-            ("size", pa.int64()),
-            ("headers", pa.list_(pa.list_(pa.string()))),
-            ("body", pa.string()),
-            ("body_base64", pa.string()),
-            ("error", pa.struct([("kind", pa.string()), ("message", pa.string())])),
-            ("attempts", pa.int32()),
-            ("elapsed", pa.float64()),
-            ("fetched_at", pa.string()),
-        ]
-    )
-    with rows.open("rb") as file:
-        records = [json.loads(line) for line in file]
-    for record in records:
-        if "key" in record and not isinstance(record["key"], str):
-            record["key"] = json.dumps(record["key"])
-    return pa.Table.from_pylist(records, schema=schema)
 
 
 def _import_dask() -> tuple[Any, Any]:

@@ -4,11 +4,11 @@
 generation of asks that does either. They differ in how they are made and where a URL comes from.
 
 Facts:  most requests of a program differ from the last in their path alone. A session keeps a plan
-        of each kind of request (`_hotpath.Plan`) and sends by it what needs nothing else.
+        of each kind of request (`_hotpath.RequestTemplate`) and sends by it what needs nothing else.
 Rules:  a session can be made outside a running kernel and used in several, one after another, by
         any number of tasks. What is assigned or changed later counts from the next request on.
         A plan and the long way give the same bytes and the same answer.
-Not here: redirects and challenges (`conversation`), connections (`transport`).
+Not here: redirects and challenges (`flow`), connections (`transport`).
 """
 
 from __future__ import annotations
@@ -19,43 +19,58 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from multidict import getversion
 
 from . import _hotpath
-from .conversation import Conversation, tracker_of
-from .errors import InvalidURL
-from .fields import Layers
-from .options import (
+from ._client.credentials import bound_fields, defaults_off_origin
+from ._client.default_headers import default_headers
+from ._client.methods import RequestMethods
+from ._client.request_flow import RequestFlow, tracker_of
+from ._client.settings import SessionSettings
+from ._client.template_builder import (
+    TEMPLATE_CALL_OPTIONS,
+    TEMPLATE_SESSION_OPTIONS,
+    is_templatable,
+    make_template,
+)
+from ._config.events import get_emitter
+from ._config.options import (
+    CONNECTION_OPTIONS,
     CONNECTOR_OPTIONS,
     POOL_OPTIONS,
     SESSION_DEFAULTS,
     RequestOptions,
-    unexpected,
+    unexpected_argument,
 )
-from .request import PreparedRequest, default_fields, prepare
+from ._request.headers import HeadersBuilder
+from ._request.prepared_request import PreparedRequest, prepare
+from ._tracebacks import shortened
+from ._transport.connector import Connector
+from ._transport.transport import Transport
+from .errors import InvalidURL, truncated_repr
 from .response_objects import Response
-from .session_plans import PLANNED, SETTLED, is_plain, make_plan
-from .session_settings import Settings
-from .session_verbs import Verbs
-from .tracebacks import shortened
-from .transport.connect import Connector
-from .transport.dispatch import Transport
-from .transport.events import teller
-from .urls import Url, join_path, parse_url
+from .urls import Url, is_relative, join_path, parse_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Unpack
 
-    from .arguments import BaseSessionArguments, Location, PreparedArguments, SessionArguments
+    from ._client.argument_types import (
+        BaseSessionArguments,
+        Location,
+        PreparedArguments,
+        SessionArguments,
+    )
     from .cookie_utils import CookieTracker
 
-__all__ = ["BaseSession", "DSession", "HSession", "Session"]
+__all__ = ["BaseSession", "DSession", "HSession", "Session", "bare_session"]
 
 __tracebackhide__ = True  # pytest leaves out frames of this module
 
 Self = TypeVar("Self", bound="BaseSession")
 
-MOST_PLANS = 4096
+MAX_TEMPLATES = 4096
 
 
-class BaseSession(_hotpath.Planner, Settings, Verbs):
+class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
     """What all sessions have in common.
 
     Keyword arguments beyond those of the kind of session: any argument of a request as a default
@@ -81,18 +96,18 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         pool = {name: options.pop(name, value) for name, value in POOL_OPTIONS.items()}
         connector = {name: options.pop(name) for name in CONNECTOR_OPTIONS & options.keys()}
         if options.keys() - SESSION_DEFAULTS:
-            raise unexpected(type(self).__name__, options.keys() - SESSION_DEFAULTS)
-        settled = RequestOptions(options, type(self).__name__)  # what is wrong shows here
+            raise unexpected_argument(type(self).__name__, options.keys() - SESSION_DEFAULTS)
+        options_given = RequestOptions(options, type(self).__name__)  # what is wrong shows here
         super().__init__(base, endpoint, headers, encoding, options)
         self._ssl_context = connector.get("ssl_context")
         self._source_address = connector.get("source_address")
-        self._layers_of = -1
+        self._header_defaults_version = -1
         self._cookie_tracker = tracker_of(persist_cookies)
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
         # What every request gets that says nothing else, those by a plan included.
-        self._transport.pool.patience = settled.read_timeout or 0.0
-        self._transport.pool.write_patience = settled.write_timeout or 0.0
+        self._transport.pool.read_timeout = options_given.read_timeout or 0.0
+        self._transport.pool.write_timeout = options_given.write_timeout or 0.0
 
     @property
     def cookie_tracker_obj(self) -> Any:
@@ -106,51 +121,50 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
     # -- requests
 
-    async def _request(
+    async def _send_general(
         self,
         method: str,
         url: Any,
         given: Any,
-        tried: Any = None,
-        fresh: bool = False,
-        spent: float = 0.0,
-        stopped: Any = None,
+        previous_outcome: Any = None,
+        force_new_connection: bool = False,
+        elapsed: float = 0.0,
+        pending_connection: Any = None,
     ) -> Response:
         """The long way; after a plan's exchange with how it ended, or that it needs to go again.
 
-        `tried`: its answer, or the error for the session's `retries` to see. `spent`: the seconds
-        that this took of the request's `timeout`. `stopped`: the connection, if the answer is not
+        `previous_outcome`: its answer, or the error for the session's `retries` to see. `elapsed`: the seconds
+        that this took of the request's `timeout`. `pending_connection`: the connection, if the answer is not
         complete.
         """
-        options = RequestOptions({**self._defaults, **given} if self._defaults else given)
-        target = self._locate(url, options)
-        layers = self._fields()
-        request = prepare(method, target, layers, options, self.encoding)
-        if given.keys() <= PLANNED:
-            self._learn(request, url, layers)
-        return await self._converse(request, tried, fresh, spent, stopped)
+        request, builder = self._prepare(method, url, given)
+        if given.keys() <= TEMPLATE_CALL_OPTIONS:
+            self._cache_template(request, url, builder)
+        return await self._run_flow(
+            request, previous_outcome, force_new_connection, elapsed, pending_connection
+        )
 
-    async def _converse(
+    async def _run_flow(
         self,
         request: PreparedRequest,
-        tried: Any = None,
-        fresh: bool = False,
-        spent: float = 0.0,
-        stopped: Any = None,
+        previous_outcome: Any = None,
+        force_new_connection: bool = False,
+        elapsed: float = 0.0,
+        pending_connection: Any = None,
     ) -> Response:
         tracker = self._cookie_tracker
         if request.options.persist_cookies is not None:
             tracker = tracker_of(request.options.persist_cookies)
-        conversation = Conversation(
+        flow = RequestFlow(
             self._transport,
             request,
             encoding=self.encoding,
             cookies=tracker,
-            fresh=fresh,
-            spent=spent,
-            stopped=stopped,
+            force_new_connection=force_new_connection,
+            elapsed=elapsed,
+            pending_connection=pending_connection,
         )
-        return await conversation.run(tried)  # type: ignore[return-value]
+        return await flow.run(previous_outcome)  # type: ignore[return-value]
 
     def prepare(
         self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
@@ -160,9 +174,22 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         Cookies and credentials are added when it is sent. Raises what `request` raises before it
         sends anything.
         """
-        given = RequestOptions({**self._defaults, **options} if self._defaults else options)
-        target = self._locate(url, given)
-        return prepare(method, target, self._fields().copy(), given, self.encoding)
+        return self._prepare(method, url, options, "prepare")[0].copy()
+
+    def _prepare(
+        self, method: str, url: Any, given: Mapping[str, Any], function: str = "request"
+    ) -> tuple[PreparedRequest, HeadersBuilder]:
+        """The request, and the fields of it that come from the session."""
+        merged = {**self._defaults, **given} if self._defaults else given
+        options = RequestOptions(merged, function)
+        target = self._resolve_url(url, options)
+        builder = self._default_headers()
+        if self._base is not None and not target.same_origin(self._base):
+            defaults = defaults_off_origin(self._defaults, options, self._base, target)
+            options = RequestOptions({**defaults, **given})
+            builder = builder.copy()
+            builder.remove(bound_fields(builder, options))
+        return prepare(method, target, builder, options, self.encoding), builder
 
     @shortened
     async def send(self, request: PreparedRequest) -> Response:
@@ -170,54 +197,67 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
         As `request` in all else. One prepared with `stream=True` gives a `StreamResponse`.
         """
-        return await self._converse(request.copy())
+        return await self._run_flow(request.copy())
 
-    def _fields(self) -> Layers:
+    def _default_headers(self) -> HeadersBuilder:
         """The fields that every request of this session starts with; not to be changed."""
         version = getversion(self._headers)
-        if self._layers is None or version != self._layers_of:
-            self._layers = Layers(default_fields())
-            self._layers.lay(self._headers)
-            self._layers_of = version
-        return self._layers
+        if self._header_defaults is None or version != self._header_defaults_version:
+            self._header_defaults = HeadersBuilder(default_headers())
+            self._header_defaults.update(self._headers)
+            self._header_defaults_version = version
+        return self._header_defaults
 
-    def _locate(self, url: Any, options: RequestOptions) -> Url:
+    def _resolve_url(self, url: Any, options: RequestOptions) -> Url:
         """The URL of a request: the one given, or base, endpoint and path."""
-        if url is not None and url != "":
+        if not self._is_below_base(url):
             return parse_url(url, raw=options.raw_url)
         if self._base is None:
             raise InvalidURL(f"{type(self).__name__} was given no URL: pass one to the request")
-        if self._front is None:
-            self._front = join_path(self._base, self._endpoint, "")
-        target = _hotpath.extend_target(self._front, options.path) if options.path else self._front
+        if url and options.path:
+            raise InvalidURL(
+                f"{truncated_repr(url)} and path={truncated_repr(options.path)} exclude each other"
+            )
+        path = url or options.path
+        if self._base_target is None:
+            self._base_target = join_path(self._base, self._endpoint, "")
+        target = _hotpath.append_path(self._base_target, path) if path else self._base_target
         if target is None:
-            target = join_path(self._base, self._endpoint, options.path)
+            target = join_path(self._base, self._endpoint, path)
         return self._base.with_target(target)
 
-    def _learn(self, request: PreparedRequest, url: Any, layers: Layers) -> None:
+    def _is_below_base(self, url: Any) -> bool:
+        """Whether a request is for base and endpoint: without URL, or with a relative one."""
+        return url is None or url == "" or (self._base is not None and is_relative(url))
+
+    def _cache_template(self, request: PreparedRequest, url: Any, builder: HeadersBuilder) -> None:
         """Keep a plan for requests like this one, if they need nothing that a plan can't do."""
         if (
-            self._defaults.keys() - SETTLED
+            self._defaults.keys() - TEMPLATE_SESSION_OPTIONS
             or self._cookie_tracker is not None
             or self.encoding != "utf-8"
-            or not is_plain(request, layers)
+            or not is_templatable(request, builder)
         ):
             return
         origin = self._transport.origin(request)
-        if origin.route.forward or self._connector.rotates() or teller(request) is not None:
+        if (
+            origin.route.is_forward_proxy
+            or self._connector.has_proxy_rotation()
+            or get_emitter(request) is not None
+        ):
             return
-        if url is None or url == "":
+        if self._is_below_base(url):
             if self._base is None or self._base.userinfo is not None:
                 return
             key, target = (request.method, ""), join_path(self._base, self._endpoint, "")
         else:
             key, target = (request.method, request.url.origin), "/"
-        if len(self._plans) >= MOST_PLANS:
-            self._plans.clear()
+        if len(self._templates) >= MAX_TEMPLATES:
+            self._templates.clear()
         options = RequestOptions(self._defaults)
-        plan = make_plan(self._transport, origin, request, target, layers, options)
-        if plan is not None:
-            self._plans[key] = plan
+        template = make_template(self._transport, origin, request, target, builder, options)
+        if template is not None:
+            self._templates[key] = template
 
     # -- lifetime
 
@@ -226,7 +266,7 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
 
         Waits for nothing; safe to call again.
         """
-        await self._transport.end()
+        await self._transport.aclose()
 
     async def __aenter__(self: Self) -> Self:
         return self
@@ -251,14 +291,16 @@ class BaseSession(_hotpath.Planner, Settings, Verbs):
         `url` names the origin for a session without a base. Returns how many there are.
         """
         options = RequestOptions(self._defaults)
-        request = prepare("GET", self._locate(url, options), Layers(), options, self.encoding)
+        request = prepare(
+            "GET", self._resolve_url(url, options), HeadersBuilder(), options, self.encoding
+        )
         wanted = self.connections if number is None else number
         return await self._transport.warm_up(
             self._transport.origin(request), wanted, options.connection_timeout
         )
 
     def pool_stats(self) -> dict[str, int]:
-        """Connections at this moment (`open`, `lent`, `idle`, `opening`, `waiting`) and totals."""
+        """Connections at this moment (`open`, `in_use`, `idle`, `opening`, `waiting`) and totals."""
         return dict(self._transport.pool.stats())
 
     def __repr__(self) -> str:
@@ -365,3 +407,17 @@ class Session(BaseSession):
     @base_location.setter
     def base_location(self, base_location: str) -> None:
         self._set_base(base_location)
+
+
+def bare_session(session: BaseSession, connections: int) -> DSession:
+    """A session that reaches servers as `session` does: same names, proxies and TLS settings.
+
+    It has none of its fields, credentials, cookies, limits and connections. The caller closes it.
+    """
+    defaults = session._defaults
+    given: Any = {name: defaults[name] for name in CONNECTION_OPTIONS & defaults.keys()}
+    bare = DSession(connections=connections)
+    bare._defaults = given
+    bare._connector = session._connector
+    bare._transport = Transport(session._connector, connections, POOL_OPTIONS)
+    return bare

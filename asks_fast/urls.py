@@ -2,9 +2,10 @@
 
 Facts:  an origin is scheme, host and port (RFC 6454); the request line carries path and query
         only (RFC 9112 §3.2.1), never the fragment, never the user.
-Rules:  read as browsers read where that can be turned against nobody, else refuse: control
-        characters inside, a backslash before the path, a host or port that two programs could
-        read differently. Spaces and line ends around a URL are cut off, as browsers do.
+Rules:  read as browsers read where that can be turned against nobody (a backslash in a path is a
+        slash, a port may begin with zeros), else refuse: control characters inside, a backslash
+        before the path, a host or port that two programs could read differently. Spaces and line
+        ends around a URL are cut off, as browsers do.
         Escapes are kept as they came, `.` and `..` segments resolved in linear time.
         No message and no repr shows the user or password.
         The plain URL (ASCII, nothing to encode, origin seen before) takes a short way: one
@@ -18,9 +19,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .errors import InvalidURL, clip
-from .url_host import canonical_host, canonical_ipv6
-from .url_quote import (
+from ._url.host import canonical_host, canonical_ipv6
+from ._url.quoting import (
     MAX_URL_LENGTH,
     TARGET_SAFE,
     Params,
@@ -31,6 +31,7 @@ from .url_quote import (
     has_stray_percent,
     quote_target,
 )
+from .errors import InvalidURL, truncated_repr
 
 __all__ = [
     "MAX_URL_LENGTH",
@@ -39,6 +40,7 @@ __all__ = [
     "add_params",
     "encode_params",
     "form_encode",
+    "is_relative",
     "join_path",
     "join_url",
     "parse_url",
@@ -179,7 +181,7 @@ def _refuse(text: str, why: str) -> InvalidURL:
     if at:
         scheme, slashes, _ = front.partition("//")
         text = f"{scheme}//***@{rest}" if slashes else f"***@{rest}"
-    return InvalidURL(f"{clip(text, 120)}: {why}")
+    return InvalidURL(f"{truncated_repr(text, 120)}: {why}")
 
 
 def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> Url:
@@ -215,12 +217,20 @@ def _make_target(text: str, front: str, raw: bool) -> str:
     """Path and query as they go on the request line, from path and query as written."""
     if not front.startswith("/"):
         front = "/" + front
-    target = quote_target(front)
     if not raw:
-        return _resolve_dots(target)
+        return _resolve_dots(quote_target(_with_slashes(front)))
+    target = quote_target(front)
     if target != front:
         raise _refuse(text, "raw=True, but the URL holds characters that cannot be sent")
     return target
+
+
+def _with_slashes(front: str) -> str:
+    """Path and query with each backslash of the path turned into a slash (WHATWG URL §4.4)."""
+    if "\\" not in front:
+        return front
+    path, mark, query = front.partition("?")
+    return path.replace("\\", "/") + mark + query
 
 
 def _parse_authority(
@@ -250,9 +260,10 @@ def _parse_port(text: str, port: str, scheme: str) -> int:
         if scheme not in DEFAULT_PORTS:
             raise _refuse(text, f"a port is needed: {scheme!r} has no default one")
         return DEFAULT_PORTS[scheme]
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535):
+    digits = port.lstrip("0")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
         raise _refuse(text, "the port must be a number from 1 to 65535")
-    return int(port)
+    return int(digits)
 
 
 def _parse_userinfo(user: str) -> tuple[str, str] | None:
@@ -298,6 +309,11 @@ def _resolve_dots(target: str) -> str:
     return "/" + "/".join(kept) + mark + query
 
 
+def is_relative(text: object) -> bool:
+    """Tell whether a URL is a text without a scheme: a relative reference (RFC 3986 §4.2)."""
+    return isinstance(text, str) and _SCHEME.match(text.lstrip(_AROUND)) is None
+
+
 def join_url(base: Url, location: str | bytes, *, max_length: int = MAX_URL_LENGTH) -> Url:
     """What `location` (a Location field, a link) means when met at `base` (RFC 3986 §5.2).
 
@@ -325,6 +341,7 @@ def _join_relative(base: Url, location: str, max_length: int) -> Url:
     if len(location) > max_length:
         raise _refuse(location, f"the URL is longer than {max_length} characters")
     front, hash_mark, fragment = location.partition("#")
+    front = _with_slashes(front)
     if not front:
         target = base.target
     elif front.startswith("/"):
@@ -350,9 +367,9 @@ def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> st
     """The target of `base + endpoint + path`, for sessions bound to one host.
 
     One slash joins the pieces, however many stand there; a slash at the very end is kept as
-    given. Pieces are joined as text: neither `//evil` nor `http://evil/` in a path can change
-    the host. A piece beginning with `?` is a query and takes no slash; a fragment is cut off.
-    Raises `InvalidURL` for a base with query or fragment, and for text behind a query.
+    given. Pieces are joined as text, so `//evil` in a path cannot change the host. A piece
+    beginning with `?` is a query and takes no slash; a fragment is cut off. Raises `InvalidURL`
+    for an absolute URL, for a base with query or fragment, and for text behind a query.
     """
     if base.fragment is not None or "?" in base.target:
         raise _refuse(str(base), "the base of a session may have neither query nor fragment")
@@ -361,12 +378,17 @@ def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> st
         if not piece:
             continue
         if has_control(piece):
-            raise InvalidURL(f"{clip(piece)}: a path may not hold a control character")
-        piece = piece.partition("#")[0]
+            raise InvalidURL(f"{truncated_repr(piece)}: a path may not hold a control character")
+        found = _SCHEME.match(piece)
+        if found is not None and piece.startswith("://", found.end()):
+            raise _refuse(piece, "an absolute URL is not a path; give it as url=")
+        piece = _with_slashes(piece.partition("#")[0])
         if not piece:
             continue
         if "?" in target:
-            raise InvalidURL(f"{clip(piece)} would stand behind the query of {clip(target)}")
+            raise InvalidURL(
+                f"{truncated_repr(piece)} would stand behind the query of {truncated_repr(target)}"
+            )
         if piece.startswith("?"):
             target += quote_target(piece)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from asks_fast._hotpath import Connection, Pool, render_fields, render_head
+from asks_fast._hotpath import Connection, Pool, encode_head, encode_headers
 from asks_fast.response_objects import Response
 
 REQUEST = b"GET /small HTTP/1.1\r\nHost: localhost:8000\r\n\r\n"
@@ -76,9 +76,9 @@ def exchanger(reply: bytes) -> tuple[Callable[[], Response], Callable[[], None]]
     connections: list[Connection] = []
 
     async def once() -> Response:
-        connection = await pool.turn(origin)
+        connection = await pool.acquire(origin)
         if connection is None:
-            connection = pool.adopt(origin, near)
+            connection = pool.add_connection(origin, near)
             connections.append(connection)
         return await connection.exchange(REQUEST, Response())
 
@@ -130,13 +130,13 @@ def bench_render_fields(benchmark: Any) -> None:
     """How long to check and render ten fields?"""
     pairs = [(name.decode(), "a value of no great length") for name in NAMES]
     pairs.append(("Host", "localhost:8000"))
-    assert render_fields(pairs).count(b"\r\n") == 10
-    benchmark(render_fields, pairs)
+    assert encode_headers(pairs).count(b"\r\n") == 10
+    benchmark(encode_headers, pairs)
 
 
 @pytest.mark.benchmark(group="request head")
 def bench_render_head(benchmark: Any) -> None:
     """How long to put a head together from fields rendered before?"""
-    fields = render_fields([("Host", "localhost:8000"), ("Accept", "*/*")])
-    assert render_head(b"GET", b"/small", fields).endswith(b"\r\n\r\n")
-    benchmark(render_head, b"GET", b"/small", fields)
+    fields = encode_headers([("Host", "localhost:8000"), ("Accept", "*/*")])
+    assert encode_head(b"GET", b"/small", fields).endswith(b"\r\n\r\n")
+    benchmark(encode_head, b"GET", b"/small", fields)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from curio import Semaphore, TaskGroup, sleep
 
-from asks_fast.crawl.mapping import map_requests
-from asks_fast.crawl.politeness import Politeness
+from asks_fast.crawl.host_limits import Politeness
+from asks_fast.crawl.map import map_requests
 from asks_fast.kernel import run
 
 REQUESTS = 2000
@@ -28,7 +28,7 @@ class Answer:
     status_code = 200
 
 
-class Turn:
+class Exchange:
     """A session whose every request takes one turn of the kernel."""
 
     connections = AT_ONCE
@@ -41,7 +41,7 @@ class Turn:
 
 async def plain_tasks() -> int:
     """A task per request, so many at a time, as a person writes it."""
-    session, places, done = Turn(), Semaphore(AT_ONCE), 0
+    session, places, done = Exchange(), Semaphore(AT_ONCE), 0
 
     async def one(url: str) -> None:
         nonlocal done
@@ -59,7 +59,9 @@ async def plain_tasks() -> int:
 async def mapped(**options: Any) -> int:
     """The same through `map`."""
     done = 0
-    async for result in map_requests(Turn(), (f"http://a/{n}" for n in range(REQUESTS)), **options):
+    async for result in map_requests(
+        Exchange(), (f"http://a/{n}" for n in range(REQUESTS)), **options
+    ):
         done += result.ok
     return done
 

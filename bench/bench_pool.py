@@ -53,10 +53,10 @@ def line_of(waiters: int) -> tuple[Callable[[], None], Callable[[], None]]:
     origin = pool.origin("route", "http://localhost:8000")
 
     async def stand() -> None:
-        assert await pool.turn(origin) is None
+        assert await pool.acquire(origin) is None
 
     async def leave() -> None:
-        await pool.forfeit(origin)
+        await pool.cancel_reservation(origin)
 
     def hand_over() -> None:
         step(stand())
@@ -116,7 +116,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def claim(pool: Pool, origin: OriginPool) -> None:
     """Take a free place; nobody is in line, so there is nothing to wait for."""
     with pytest.raises(StopIteration) as done:
-        pool.turn(origin).send(None)
+        pool.acquire(origin).send(None)
     assert done.value.value is None
 
 
@@ -139,7 +139,7 @@ def rest(pool: Pool, origin: OriginPool, count: int) -> list[socket.socket]:
         claim(pool, origin)
         near, far = pair()
         far_ends.append(far)
-        lent.append(pool.adopt(origin, near))
+        lent.append(pool.add_connection(origin, near))
     for connection, far in zip(lent, far_ends, strict=True):
         serve(connection, far)
     return far_ends
@@ -154,7 +154,7 @@ def bench_take(benchmark: Any, idle: int) -> None:
     far_ends = rest(pool, origin, idle)
 
     def call() -> None:
-        serve(pool.take(origin), far_ends[-1])  # the last one to come to rest
+        serve(pool.get_idle(origin), far_ends[-1])  # the last one to come to rest
 
     benchmark(call)
     pool.close()

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from asks_fast._response.content_decoder import decode_body
 from asks_fast.cookie_utils import CookieTracker
-from asks_fast.decoding import decode_body
 from asks_fast.urls import join_url, parse_url
 
 PAGE = "http://www.example.com:8080/a/b/c?x=1&y=%20#top"

@@ -24,9 +24,9 @@ import hypothesis
 import pytest
 from support import servers
 from support.faults import FaultProxy, Plan
+from support.kernels import own_kernel, run_in, stock_kernel
 from support.leaks import left_open, open_descriptors
-from support.peer import Peer, Step
-from support.running import own_kernel, run_in, stock_kernel
+from support.scripted_server import Peer, Step
 
 # A busy machine is no failure of a property; pytest-timeout bounds each test as a whole. The suite
 # says the same of the same code every time; what is new is looked for with ASKS_FAST_EXPLORE=1.

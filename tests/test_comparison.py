@@ -6,7 +6,6 @@ Not here: figures; a test run is no place to measure.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,12 +57,3 @@ def test_a_short_run_leaves_figures_and_a_page(tmp_path: Path) -> None:
     page = (tmp_path / "README.md").read_text()
     assert "bare socket loop" in page
     assert "| 1 connection, sequential | asks_fast on curio.run / bare socket loop |" in page
-
-
-def test_what_is_cut_out_to_weigh_the_hooks(tmp_path: Path) -> None:
-    """`bench.hook_cost` weighs the tree against one without its hooks: they are where it says."""
-    for part in ("asks_fast", "src_pyx"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("*.so"))
-    program = "import sys, pathlib; from bench.hook_cost import cut; cut(pathlib.Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True)
-    assert "clocked" not in (tmp_path / "src_pyx" / "connection.pyx").read_text()

@@ -23,7 +23,7 @@ from support.servers import Server
 
 import asks_fast
 import asks_fast.testing
-from asks_fast.options import CONNECTOR_OPTIONS, POOL_OPTIONS, RequestOptions
+from asks_fast._config.options import CONNECTOR_OPTIONS, POOL_OPTIONS, RequestOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER = "localhost:8000"

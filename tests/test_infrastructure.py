@@ -15,12 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import faults
-from support.feeding import feed_all_ways
+from support.kernels import run_in, stock_kernel
 from support.leaks import left_open, open_descriptors
-from support.peer import MakePeer, Peer
-from support.running import run_in, stock_kernel
-from support.servers import Server
-from support.steps import (
+from support.script_steps import (
     OK,
     SERVING,
     close,
@@ -35,6 +32,9 @@ from support.steps import (
     stall,
     tls_close,
 )
+from support.scripted_server import MakePeer, Peer
+from support.servers import Server
+from support.split_input import feed_all_ways
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -73,7 +73,7 @@ def test_leftover_descriptor_is_seen() -> None:
     """A socket that stays open is reported, one that is closed is not."""
     before = open_descriptors()
     with socket.socket():
-        assert len(left_open(before, patience=0.01)) == 1
+        assert len(left_open(before, read_timeout=0.01)) == 1
     assert left_open(before) == []
 
 
@@ -134,7 +134,7 @@ def test_peer_stalls_until_released(peer: MakePeer) -> None:
     server = peer([expect(), mark("there"), stall(), send(OK), close()])
     with connect(server) as sock:
         sock.sendall(GET)
-        server.wait(lambda: "there" in server.marks)
+        server.wait(lambda: "there" in server._marks)
         server.release()
         assert read_all(sock) == OK
 

@@ -1,16 +1,12 @@
-"""Imports point downwards: the rooms of docs/architecture.md, held by reading every import.
+"""Imports point downwards: each module imports its own layer and the layers below it.
 
-Rules:  a module imports from its own room or from lower ones, wherever the import stands;
-        `if TYPE_CHECKING:` is free, since nothing is imported then. No two modules need each
-        other in order to load. A module that stands in no room fails the test.
+Rules:  every import counts, those under `if TYPE_CHECKING:` and those inside functions included.
+        There is no list of exceptions. A module that stands in no layer fails the test.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -18,44 +14,37 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "asks_fast"
 
-# From the top of the house to its foundation. A name is a module or a
-# package of asks_fast, `name_*` the family of modules that share a prefix.
-ROOMS = [
-    ("the names a user imports", ["__init__"]),
+# From the top to the bottom. A name is a module or a package of asks_fast, or a pattern.
+LAYERS = [
+    ("the names that users import", ["__init__"]),
     (
-        "programs and helpers above sessions",
-        ["__main__", "cli", "crawl", "scaleout", "testing", "drop_in"],
+        "commands, adapters, stand-ins for asks",
+        ["cli", "contrib", "compat", "__main__", "request_object", "req_structs"],
     ),
-    ("how programs start others", ["child"]),
+    ("test kit, distributed runs", ["testing", "scaleout"]),
+    ("many requests, politeness, output files", ["crawl"]),
+    ("how a program starts another one of this package", ["_subprocess"]),
+    ("blocking calls", ["sync"]),
     ("one-shot functions", ["base_funcs"]),
-    ("sessions: defaults, lifetime, conversation", ["sessions", "session_*", "conversation"]),
-    ("who may hold a conversation before a redirect", ["hops"]),
-    ("what is read of an answer that leads on", ["passing_over"]),
-    ("one prepared request", ["request", "options", "arguments"]),
-    ("what an answer is", ["response_objects", "stream_body"]),
-    ("connections", ["transport"]),
-    (
-        "one concern each",
-        ["multipart", "auth", "netrc_auth", "cookie_*", "body", "decoding", "http_utils"],
-    ),
-    (
-        "their parts",
-        ["digest", "challenges", "body_*", "codings", "coding_*", "charsets"],
-    ),
-    ("addresses and fields", ["urls", "url_*", "fields"]),
-    ("kernel", ["kernel"]),
-    ("compiled", ["_hotpath", "_kernel"]),
-    ("who may stand in for the wire", ["interception"]),
-    ("errors", ["errors", "tracebacks"]),
-    ("the version", ["_version"]),
+    ("sessions: defaults, lifetime", ["sessions"]),
+    ("host event loops: asyncio, trio, threads", ["_guest"]),
+    ("what one call leads to", ["_client"]),
+    ("from a route to a connected socket", ["_transport"]),
+    ("what comes back", ["response_objects", "_response", "http_utils"]),
+    ("what is sent", ["_request", "multipart"]),
+    ("authentication", ["auth", "_auth"]),
+    ("cookies", ["cookie_utils", "_cookies"]),
+    ("URLs", ["urls", "_url"]),
+    ("options, time limits, events: value types", ["_config"]),
+    ("curio's kernel, compiled; private curio API", ["kernel", "_curio"]),
+    ("compiled code", ["_hotpath", "_kernel"]),
+    ("interception of exchanges", ["_config.interceptor"]),
+    ("readable tracebacks", ["_tracebacks"]),
+    ("errors", ["errors", "_extras"]),
+    ("names of credentials", ["_sensitive"]),
+    ("curio: time limits, shutdown", ["_deadlines", "_shutdown"]),
+    ("version", ["_version"]),
 ]
-
-# Imports that look upwards on purpose, each inside a function that runs when all is loaded.
-ON_PURPOSE = {
-    ("response_objects", "request"): "the request of the swift way is made up when asked for",
-    ("session_verbs", "crawl.mapping"): "`session.map` leads into the crawl room",
-    ("errors", "transport.tls"): "TLS errors derive from ssl's, and `ssl` must not load at import",
-}
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
@@ -64,29 +53,22 @@ MODULES = {
 
 
 def level(module: str) -> int:
-    """How far down the module's room is; the top is 0."""
-    name = module.split(".")[0]
-    for number, (_, names) in enumerate(ROOMS):
-        if any(fnmatch(name, pattern) for pattern in names):
-            return number
-    pytest.fail(f"asks_fast/{name} stands in no room: say in which in ROOMS")
+    """The number of the module's layer; the top is 0."""
+    found = [
+        (len(pattern), number)
+        for number, (_, patterns) in enumerate(LAYERS)
+        for pattern in patterns
+        if module == pattern or module.startswith(f"{pattern}.")
+    ]
+    if not found:
+        pytest.fail(f"asks_fast/{module} stands in no layer: add it to LAYERS")
+    return max(found)[1]
 
 
-def runtime_nodes(tree: ast.AST, in_functions: bool) -> Iterator[ast.AST]:
-    """Every node but those under `if TYPE_CHECKING:`, and maybe those in functions."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not in_functions:
-            continue
-        yield node
-        yield from runtime_nodes(node, in_functions)
-
-
-def imports_of(module: str, in_functions: bool = True) -> set[str]:
-    """The modules of asks_fast that `module` imports: anywhere in it, or when it is loaded."""
+def imports_of(module: str) -> set[str]:
+    """The modules of asks_fast that `module` imports anywhere in its source."""
     found: set[str] = set()
-    for node in runtime_nodes(ast.parse(MODULES[module].read_text()), in_functions):
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -98,8 +80,7 @@ def imports_of(module: str, in_functions: bool = True) -> set[str]:
                 f"{base}.{alias.name}" if is_module(f"{base}.{alias.name}") else base
                 for alias in node.names
             )
-    inside = {local(name) for name in found if name.split(".")[0] == "asks_fast"}
-    return {name for name in inside if (module, name) not in ON_PURPOSE}
+    return {local(name) for name in found if name.split(".")[0] == "asks_fast"}
 
 
 def local(name: str) -> str:
@@ -118,34 +99,22 @@ def is_module(name: str) -> bool:
 @pytest.mark.smoke
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_downwards(module: str) -> None:
-    """A module imports its own room and the rooms below, and nothing above or beside."""
+    """A module imports its own layer and lower layers only, typing imports included."""
     for imported in imports_of(module):
-        assert level(imported) >= level(module), f"{module} imports {imported}, a room above it"
+        assert level(imported) >= level(module), f"{module} imports {imported}, a higher layer"
 
 
-def test_the_page_of_rooms() -> None:
-    """The table in docs/architecture.md has these rooms in this order, the files of src_pyx each
-    stand in theirs, and whoever adds a module finds its room there."""
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    table = page.split("## The rooms")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
-    assert [re.findall(r"`(.+?)/?`", row) for row in rows] == [names for _, names in ROOMS]
-    assert all(level(module) >= 0 for module in MODULES)
-    files = set(re.findall(r"^\| `(\w+)` \|", page.split("## The compiled half")[1], re.MULTILINE))
-    there = {path.stem for path in (ROOT / "src_pyx").glob("*.pyx")} - {"_hotpath", "kernel"}
-    assert files == there
-
-
-def test_no_circles() -> None:
-    """No module, while it loads, comes back to itself by way of what it imports."""
-    graph = {module: imports_of(module, in_functions=False) & MODULES.keys() for module in MODULES}
+def test_no_cycles() -> None:
+    """No module reaches itself through its imports, typing imports included."""
+    graph = {module: (imports_of(module) & MODULES.keys()) - {module} for module in MODULES}
     done: set[str] = set()
 
-    def walk(module: str, way: list[str]) -> None:
-        assert module not in way, f"circle: {' > '.join([*way[way.index(module) :], module])}"
+    def walk(module: str, path: list[str]) -> None:
+        if module in path:
+            pytest.fail(f"import cycle: {' > '.join([*path[path.index(module) :], module])}")
         if module not in done:
-            for imported in graph[module] - {module}:
-                walk(imported, [*way, module])
+            for imported in sorted(graph[module]):
+                walk(imported, [*path, module])
             done.add(module)
 
     for module in graph:

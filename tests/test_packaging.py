@@ -17,7 +17,7 @@ EXTRA = re.compile(r"asks-fast\[([\w,]+)\]")
 
 # Imported only by the function that needs it: `import asks_fast` must not pay for it.
 NOT_AT_IMPORT = {
-    *("ssl", "json", "email", "zipfile", "concurrent.futures", "asyncio", "idna"),
+    *("email", "zipfile", "concurrent.futures", "asyncio", "idna"),
     *("brotli", "zstandard", "isal", "orjson", "publicsuffixlist", "python_socks", "dask"),
     *("rich", "click", "charset_normalizer", "truststore", "warcio", "protego"),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from asks_fast.cli.extras import missing_extra
+from asks_fast._extras import missing_extra
 
 __all__ = ["main"]
 

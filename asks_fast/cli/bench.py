@@ -24,7 +24,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from asks_fast.child import python_command
+from asks_fast._subprocess import python_command
 from asks_fast.cli.bench_client import CLIENTS
 from asks_fast.cli.bench_server import on_core, running
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from asks_fast.child import python_command
+from asks_fast._subprocess import python_command
 
 DOCUMENT = (
     '{"id": 1234567, "name": "asks", "tags": ["curio", "cython", "http"], "ok": true, '

@@ -30,9 +30,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from asks_fast._deadlines import ignore_after
+from asks_fast._extras import missing_extra
+from asks_fast._subprocess import python_command
 from asks_fast.base_funcs import get
-from asks_fast.child import python_command
-from asks_fast.cli.extras import missing_extra
 from asks_fast.sessions import DSession, HSession
 
 ENDPOINT = "/asks/test"
@@ -161,8 +162,7 @@ async def watched(job: Job, tally: Tally, progress: Progress) -> None:
     try:
         runner = await curio.spawn(all_requests, job, tally)
         while not runner.terminated:
-            async with curio.ignore_after(REFRESH):
-                await runner.wait()
+            await ignore_after(REFRESH, runner.wait())
             progress.update(bar, completed=tally.done, refresh=True)
             if interrupted and not tally.stopped:
                 tally.stopped = True

@@ -2,7 +2,7 @@
 
 All of it goes to standard error; standard output belongs to results.
 Rules:  what servers sent is never markup, and control characters in it are shown, not obeyed.
-Not here: the numbers (`asks_fast.crawl.tally`).
+Not here: the numbers (`asks_fast.crawl.stats`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asks_fast.crawl.tally import Tally
+from asks_fast.crawl.stats import Tally
+from asks_fast.errors import printable
 
-__all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View", "harmless"]
+__all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View", "printable"]
 
 HOSTS_SHOWN = 10
 ERRORS_SHOWN = 5
@@ -75,11 +76,11 @@ class Display:
         """One request got no answer."""
         if len(self.failures) < FAILURES_SHOWN:
             text = message if len(message) <= MESSAGE_SHOWN else f"{message[:MESSAGE_SHOWN]}…"
-            self.failures.append(f"{harmless(url)}: {error}: {harmless(text)}")
+            self.failures.append(f"{printable(url)}: {printable(error)}: {printable(text)}")
 
     def note(self, text: str) -> None:
         """Something that a person should know at once."""
-        print(f"asks-fast: {text}", file=sys.stderr, flush=True)
+        print(f"asks-fast: {printable(text)}", file=sys.stderr, flush=True)
 
     def finish(self, view: View, state: str) -> None:
         """The run ended: 'done', 'stopped', 'cancelled' or 'broken'."""
@@ -95,7 +96,7 @@ class JsonLog(Display):
     every = 1.0
 
     def _say(self, **event: Any) -> None:
-        print(json.dumps(event), file=sys.stderr, flush=True)
+        print(json.dumps(event).replace("\x7f", "\\u007f"), file=sys.stderr, flush=True)
 
     def update(self, view: View) -> None:
         """A `progress` line."""
@@ -199,12 +200,12 @@ def picture(view: View, now: float, notes: list[str]) -> RenderableType:
             f"about {left} left" if left else "",
         )
         parts.append(line)
-    parts += [Text(harmless(note), style="yellow") for note in notes]
+    parts += [Text(printable(note), style="yellow") for note in notes]
     if tally.hosts:
         parts.append(host_table(tally))
     if tally.kinds:
         kinds = ", ".join(f"{name} {n:,}" for name, n in tally.kinds.most_common(ERRORS_SHOWN))
-        parts.append(Text(f"errors: {harmless(kinds)}", style="red"))
+        parts.append(Text(f"errors: {printable(kinds)}", style="red"))
     return Group(*parts)
 
 
@@ -223,11 +224,11 @@ def host_table(tally: Tally) -> Table:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for host, (done, failed, size) in tally.busiest(HOSTS_SHOWN):
         table.add_row(
-            Text(harmless(host or "(no host)")),
+            Text(printable(host or "(no host)")),
             f"{done:,}",
             f"{failed:,}",
             f"{size / 1e6:,.1f}",
-            *([Text(harmless(tally.slow.get(host, "")), style="yellow")] if tally.slow else []),
+            *([Text(printable(tally.slow.get(host, "")), style="yellow")] if tally.slow else []),
         )
     if len(tally.hosts) > HOSTS_SHOWN:
         table.add_row(Text(f"… and {len(tally.hosts) - HOSTS_SHOWN:,} more", style="dim"))
@@ -261,17 +262,12 @@ def summary(tally: Tally, state: str, failures: list[str]) -> list[str]:
         lines.append("  status: " + ", ".join(f"{status} ({n:,})" for status, n in counts))
     if tally.kinds:
         kinds = ", ".join(f"{name} ({n:,})" for name, n in tally.kinds.most_common())
-        lines.append(f"  errors: {harmless(kinds)}")
+        lines.append(f"  errors: {printable(kinds)}")
     lines += [f"  failed: {failure}" for failure in failures]
     if tally.failed > len(failures) > 0:
         lines.append(f"  … and {tally.failed - len(failures):,} more; the output has each of them")
     shown = list(tally.slow.items())[:HOSTS_SHOWN]
-    lines += [f"  slow: {harmless(host)}: {harmless(reason)}" for host, reason in shown]
+    lines += [f"  slow: {printable(host)}: {printable(reason)}" for host, reason in shown]
     if len(tally.slow) > len(shown):
         lines.append(f"  … and {len(tally.slow) - len(shown):,} more slow hosts")
     return lines
-
-
-def harmless(text: str) -> str:
-    """The text with control characters shown instead of obeyed by the terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -1,7 +1,7 @@
 """`asks-fast fetch`: many URLs into one file, to be gone on with whenever it was ended.
 
 Rules:  Ctrl-C: what is under way is finished and written; a second one cancels it. Exit status:
-        0 all were fetched, 1 some failed, 2 asked wrongly, 23 the output took no more,
+        0 all were fetched, 1 some failed, 2 asked wrongly, 23 not all could be written,
         130 or 143 ended by a signal.
 Not here: how it is done (`asks_fast.crawl`), what it looks like (`display`).
 """
@@ -14,26 +14,19 @@ from typing import Any
 import click
 import curio
 
-from asks_fast.cli.display import (
-    Display,
-    JsonLog,
-    LiveDisplay,
-    QuietDisplay,
-    Summary,
-    harmless,
-)
+from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, printable
 from asks_fast.cli.values import check_source, pairs, rate, size
-from asks_fast.crawl.fetching import OutputError
+from asks_fast.crawl.bulk_fetch import OutputError
+from asks_fast.crawl.checkpoint import LedgerError
+from asks_fast.crawl.fetch_config import Plan, make_session, run_in_kernel
 from asks_fast.crawl.formats import FORMATS
 from asks_fast.crawl.inputs import Lines, check_lines
-from asks_fast.crawl.interrupts import Interrupts
-from asks_fast.crawl.ledger import LedgerError
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.pages import Fetched
-from asks_fast.crawl.plan import Plan, make_session, run_in_kernel
-from asks_fast.crawl.robots import load_protego
-from asks_fast.crawl.worker import CANNOT_WRITE, outcome_of
-from asks_fast.crawl.workers import Workers
+from asks_fast.crawl.page import Fetched
+from asks_fast.crawl.process_pool import Workers
+from asks_fast.crawl.robots_rules import load_protego
+from asks_fast.crawl.signals import Interrupts
+from asks_fast.crawl.worker_process import CANNOT_WRITE, outcome_of
 
 __all__ = ["command"]
 
@@ -116,6 +109,13 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
     help="Limit for the server's silence; 0: no limit.",
 )
 @click.option(
+    "--burst",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Requests that --rate and --host-rate let start at once.",
+)
+@click.option(
     "--failures",
     default=10,
     show_default=True,
@@ -181,13 +181,13 @@ def command(source: str, **given: Any) -> None:
     try:
         wrong = check_lines(source)
         if wrong:
-            raise ValueError("\n".join(["the input has invalid lines:", *map(harmless, wrong)]))
+            raise ValueError("\n".join(["the input has invalid lines:", *map(printable, wrong)]))
         plan = make_plan(source, given)
         held = plan.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
     except (ValueError, LedgerError, ImportError) as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        click.echo(f"asks-fast: cannot open the output: {error}", err=True)
+        click.echo(f"asks-fast: cannot open the output: {printable(str(error))}", err=True)
         sys.exit(CANNOT_WRITE)
     display = make_display(given["quiet"], given["log"])
     if held and not given["quiet"]:
@@ -210,6 +210,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         host_connections=given["per_host"] or None,
         rate=given["rate"],
         host_rate=given["host_rate"],
+        burst=given["burst"],
         delay=given["delay"],
         retries=given["retries"],
         failures=given["failures"],
@@ -325,12 +326,21 @@ async def _watched(running: Any, display: Display) -> int:
         elif error is not None:
             display.finish(running, "broken")
             raise error
+        elif running.tally.not_written:
+            code = CANNOT_WRITE
+            message = not_written_text(running.tally.not_written)
         elif running.tally.failed:
             code = SOME_FAILED
     display.finish(running, state)
     if message is not None:
         QuietDisplay().note(message)
     return code
+
+
+def not_written_text(count: int) -> str:
+    """Return the message about results that local errors kept out of the output."""
+    results = "1 result" if count == 1 else f"{count:,} results"
+    return f"{results} could not be written on this machine; --resume fetches them again"
 
 
 async def _heed(interrupts: Interrupts, running: Any, task: Any, display: Display) -> None:

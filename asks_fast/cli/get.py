@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import click
 
-from asks_fast.cli.display import harmless
+from asks_fast.cli.display import printable
 from asks_fast.cli.exit_codes import HTTP_ERROR, INTERRUPTED, exit_status
 from asks_fast.cli.get_output import Output, Verbose, head_lines, say, timing_lines, write_out
 from asks_fast.cli.get_request import Options, hosts_of, request_of
-from asks_fast.crawl.plan import run_in_kernel
+from asks_fast.crawl.fetch_config import run_in_kernel
 
 __all__ = ["command"]
 
@@ -153,11 +153,11 @@ def run(url: str, given: Options) -> int:
     except click.ClickException:
         raise
     except Exception as error:
-        message = harmless(str(error)) or type(error).__name__
+        message = printable(str(error)) or type(error).__name__
         status = exit_status(error)
     else:
         if status == HTTP_ERROR:
-            reason = harmless(str(exchange.response.reason_phrase or ""))
+            reason = printable(str(exchange.response.reason_phrase or ""))
             message = f"the server answered {exchange.response.status_code} {reason}".rstrip()
     if message and not given["quiet"]:
         say(f"asks-fast: {message}")

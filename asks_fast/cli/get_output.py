@@ -24,10 +24,10 @@ from rich.progress import (
 )
 
 from asks_fast import errors
-from asks_fast.cli.display import harmless
+from asks_fast.cli.display import printable
 from asks_fast.cli.exit_codes import CannotResume, CannotWrite
 from asks_fast.cli.get_request import Options, read_file
-from asks_fast.crawl.pages import header_pairs
+from asks_fast.crawl.page import header_pairs
 
 __all__ = ["Output", "Verbose", "head_lines", "say", "timing_lines", "write_out"]
 
@@ -87,7 +87,7 @@ class Output:
             if told.replace(" ", "") == f"bytes*/{self.offset}":
                 return False
             raise CannotResume(
-                f"the server has nothing from byte {self.offset} on: it says {harmless(told)!r}"
+                f"the server has nothing from byte {self.offset} on: it says {printable(told)!r}"
             )
         found = re.match(r"bytes\s+(\d+)-", told)
         if response.status_code != 206 or found is None or int(found[1]) != self.offset:
@@ -195,7 +195,7 @@ def head_lines(response: Any) -> list[str]:
     """Return the head of the response, a line each, control characters escaped."""
     first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
     pairs = header_pairs(response.headers)
-    return [harmless(line) for line in [first.rstrip(), *(f"{n}: {v}" for n, v in pairs)]]
+    return [printable(line) for line in [first.rstrip(), *(f"{n}: {v}" for n, v in pairs)]]
 
 
 class Verbose:
@@ -217,10 +217,10 @@ class Verbose:
         elif event.name == "head":
             for line in self._response_lines(event.response):
                 say(f"< {line}")
-        elif event.name not in ("turn", "body"):
-            facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())
+        elif event.name not in ("connection_acquired", "body"):
+            facts = ", ".join(f"{name} {value}" for name, value in event.data.items())
             say(
-                harmless(
+                printable(
                     f"* {event.name} {self._mask.url(facts) if '://' in facts else facts}".rstrip()
                 )
             )
@@ -236,13 +236,13 @@ class Verbose:
             *(f"{n}: {v}" for n, v in pairs),
             "",
         ]
-        return [harmless(line) for line in lines]
+        return [printable(line) for line in lines]
 
     def _response_lines(self, response: Any) -> list[str]:
         first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
         pairs = self._mask.fields(header_pairs(response.headers))
         lines = [first.rstrip(), *(f"{name}: {value}" for name, value in pairs), ""]
-        return [harmless(line) for line in lines]
+        return [printable(line) for line in lines]
 
 
 # -- times
@@ -255,7 +255,7 @@ def timing_lines(response: Any, size: int) -> list[str]:
     spent = [hop.timings.total for hop in hops]
     if None not in spent:
         lines.append(f"all {sum(spent):.6f} s; {size} bytes, {len(response.history)} redirects")
-    return [harmless(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 # -- -w
@@ -278,7 +278,7 @@ def write_out(form: str, response: Any, output: Output | None, url: str, error: 
                 stream.flush()
                 stream = sys.stderr if name == "stderr" else sys.stdout
             elif name in values:
-                stream.write(harmless(values[name]))
+                stream.write(printable(values[name]))
             else:
                 say(f"asks-fast: unknown variable {name!r} in -w; known: {', '.join(values)}")
         else:

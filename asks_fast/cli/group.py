@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 import click
 
-from asks_fast.cli.extras import missing_extra
+from asks_fast._extras import missing_extra
 
 COMMANDS = {
     "get": "Make one request and print the response.",

@@ -15,19 +15,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .mapping import Map, Result, gather, map_requests
-    from .politeness import Politeness
+    from .host_limits import Politeness
+    from .map import Map, Result, gather, map_requests
 
 __all__ = ["Map", "Politeness", "Result", "gather", "map_requests"]
 
 
 def __getattr__(name: str) -> Any:
     if name in ("Map", "Result", "gather", "map_requests"):
-        from . import mapping
+        from . import map
 
-        return getattr(mapping, name)
+        return getattr(map, name)
     if name == "Politeness":
-        from .politeness import Politeness
+        from .host_limits import Politeness
 
         return Politeness
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,19 +3,23 @@
 A format turns a page into the bytes of one record, and a batch of records into bytes that may
 stand behind any other batch: plain JSON Lines, one gzip member, one zstd frame, WARC records.
 
-Rules:  a record is decided by its page alone. A record may be empty: nothing to keep.
-Not here: when a batch is written and how it survives (`ledger`); WARC itself is warcio's.
+Rules:  a record is decided by its page alone. A record may be empty: nothing to keep. JSON is
+        UTF-8 that every reader accepts: half a surrogate pair is written as its escape.
+Not here: when a batch is written and how it survives (`ledger`); records of WARC (`warc`).
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Sequence
-from io import BytesIO
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-from .pages import Fetched
+from .._response.charset import decode
+from .page import Fetched
+from .warc import WarcWriter
 
 __all__ = ["FORMATS", "Form", "format_for"]
 
@@ -56,7 +60,7 @@ def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, found {name!r}")
     if name.startswith("warc"):
-        warc = _Warc(name.endswith(".gz"))
+        warc = WarcWriter(name.endswith(".gz"))
         return Form(name, warc.record, warc.batch)
     dump = json_dumper()
 
@@ -91,9 +95,11 @@ def _format_of(output: str) -> str:
 
 def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict[str, Any]:
     """The fields of a JSON record; which there are, docs/guide/command-line.md lists."""
-    made: dict[str, Any] = {"url": fetched.url}
+    made: dict[str, Any] = {"url": encodable(fetched.url)}
     if fetched.key is not None:
-        made["key"] = fetched.key
+        made["key"] = encodable(fetched.key)
+    if fetched.same_as is not None:
+        made["same_as"] = encodable(fetched.same_as)
     page = fetched.page
     if page is not None:
         made["status"] = page.status_code
@@ -108,7 +114,8 @@ def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict
         elif body != "none":
             made.update(_body_fields(page.content, page.content_type, page.charset, body))
     if fetched.error is not None:
-        made["error"] = {"kind": type(fetched.error).__name__, "message": str(fetched.error)}
+        message = encodable(str(fetched.error))
+        made["error"] = {"kind": type(fetched.error).__name__, "message": message}
     made["attempts"] = fetched.attempts
     made["elapsed"] = round(fetched.elapsed, 4)
     made["fetched_at"] = fetched.at
@@ -118,13 +125,25 @@ def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict
 def _body_fields(content: bytes, kind: str, charset: str | None, how: str) -> dict[str, str]:
     is_text = not kind or kind.startswith(_TEXT_TYPES) or kind.endswith(("+json", "+xml"))
     if how == "auto" and is_text:
-        for name in (charset, "utf-8"):
-            if name:
-                try:
-                    return {"body": content.decode(name)}
-                except (LookupError, ValueError):
-                    pass
+        for name in (charset, None):
+            with suppress(UnicodeError):
+                return {"body": encodable(decode(content, name, errors="strict"))}
     return {"body_base64": base64.b64encode(content).decode("ascii")}
+
+
+def encodable(value: Any) -> Any:
+    """The value, with its texts such that UTF-8 can hold them: half a surrogate pair is escaped."""
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return value
+    if isinstance(value, dict):
+        return {encodable(name): encodable(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encodable(one) for one in value]
+    return value
 
 
 def json_dumper() -> Callable[[Any], bytes]:
@@ -132,8 +151,14 @@ def json_dumper() -> Callable[[Any], bytes]:
     import json
 
     def slow(value: Any) -> bytes:
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str).encode()
+        try:
+            text = json.dumps(value, **how, allow_nan=False)
+        except ValueError:  # NaN and infinities are not JSON
+            plain = json.dumps(value, **how)
+            text = json.dumps(json.loads(plain, parse_constant=lambda name: None), **how)
+        return text.replace("\x7f", "\\u007f").encode()
 
+    how: dict[str, Any] = {"ensure_ascii": True, "separators": (",", ":"), "default": str}
     try:
         import orjson
     except ImportError:
@@ -141,11 +166,22 @@ def json_dumper() -> Callable[[Any], bytes]:
 
     def quick(value: Any) -> bytes:
         try:
-            return bytes(orjson.dumps(value))
-        except TypeError:  # lone surrogates, huge integers
+            data = bytes(orjson.dumps(value))
+        except TypeError:  # huge integers, objects of no JSON type
             return slow(value)
+        if b"\x7f" in data or b"\xc2" in data:
+            data = _CONTROLS.sub(_json_escape, data)
+        return data
 
     return quick
+
+
+# DEL and C1 controls, which JSON allows in a string and a terminal obeys.
+_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+
+
+def _json_escape(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 def _plain(records: Sequence[bytes], is_first: bool) -> bytes:
@@ -172,75 +208,3 @@ def _zstd_batch() -> Callable[[Sequence[bytes], bool], bytes]:
         return bytes(compressor.compress(b"".join(records)))
 
     return batch
-
-
-class _Warc:
-    """WARC 1.1 through warcio: a response record for an answer, a metadata record for a failure."""
-
-    def __init__(self, gzipped: bool) -> None:
-        try:
-            from warcio.statusandheaders import StatusAndHeaders
-            from warcio.warcwriter import WARCWriter
-        except ImportError as e:
-            raise ImportError('WARC output needs warcio: pip install "asks-fast[cli]"') from e
-        self._headers: Any = StatusAndHeaders
-        self._writer: Any = WARCWriter
-        self._gzipped = gzipped
-
-    def record(self, fetched: Fetched) -> bytes:
-        """One record; its body is as it came over the wire, still compressed."""
-        out = BytesIO()
-        writer = self._writer(out, gzip=self._gzipped, warc_version="1.1")
-        extra = {"WARC-Date": fetched.at}
-        page = fetched.page
-        if page is None:
-            text = " ".join(str(fetched.error).split())
-            said = f"fetchError: {type(fetched.error).__name__}: {text}\r\n".encode(
-                "utf-8", "replace"
-            )
-            made = writer.create_warc_record(
-                fetched.url,
-                "metadata",
-                payload=BytesIO(said),
-                length=len(said),
-                warc_content_type="application/warc-fields",
-                warc_headers_dict=extra,
-            )
-        else:
-            head = self._headers(
-                f"{page.status_code} {page.reason}".rstrip(),
-                [_stored(pair) for pair in page.pairs],
-                protocol=f"HTTP/{page.http_version}",
-            )
-            made = writer.create_warc_record(
-                page.url or fetched.url,
-                "response",
-                payload=BytesIO(page.raw),
-                length=len(page.raw),
-                http_headers=head,
-                warc_headers_dict=extra,
-            )
-        writer.write_record(made)
-        return out.getvalue()
-
-    def batch(self, records: Sequence[bytes], is_first: bool) -> bytes:
-        """The records, behind a warcinfo record where the file begins."""
-        if not is_first:
-            return b"".join(records)
-        out = BytesIO()
-        writer = self._writer(out, gzip=self._gzipped, warc_version="1.1")
-        info = writer.create_warcinfo_record(
-            None, {"software": "asks-fast", "format": "WARC File Format 1.1"}
-        )
-        writer.write_record(info)
-        return out.getvalue() + b"".join(records)
-
-
-def _stored(pair: tuple[str, str]) -> tuple[str, str]:
-    """Chunks are taken apart before the body is stored: the field that says so is renamed."""
-    name, value = pair
-    return (
-        ("X-Archive-Orig-Transfer-Encoding", value)
-        if (name.lower() == "transfer-encoding")
-        else (name, value)
-    )

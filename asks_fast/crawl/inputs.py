@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from curio.traps import _io_release, _read_wait
 
-from ..errors import InvalidRequest, clip
-from ..options import CONNECTION_OPTIONS, ONE_REQUEST_ONLY, SESSION_DEFAULTS, RequestOptions
-from .jobs import INVALID_LINE
+from .._config.options import CONNECTION_OPTIONS, ONE_REQUEST_ONLY, SESSION_DEFAULTS, RequestOptions
+from ..errors import InvalidRequest, truncated_repr
+from .job import INVALID_LINE
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -72,13 +72,15 @@ def _check_arguments(request: dict[str, Any]) -> None:
         if name not in known:
             close = get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InvalidLine(f"unknown key {clip(name)}{hint}")
+            raise InvalidLine(f"unknown key {truncated_repr(name)}{hint}")
     url = request.get("url")
     if not isinstance(url, str) or not url.strip():
-        found = "no url" if "url" not in request else f"the url {clip(repr(url))}"
+        found = "no url" if "url" not in request else f"the url {truncated_repr(repr(url))}"
         raise InvalidLine(f"a request needs a url that is a string, found {found}")
     if not isinstance(request.get("method", "GET"), str):
-        raise InvalidLine(f"method must be a string, found {clip(repr(request['method']))}")
+        raise InvalidLine(
+            f"method must be a string, found {truncated_repr(repr(request['method']))}"
+        )
     try:
         RequestOptions({k: v for k, v in request.items() if k not in ("url", "method", "key")})
     except (InvalidRequest, TypeError) as error:

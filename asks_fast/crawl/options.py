@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .politeness import Politeness
+from .host_limits import Politeness
+from .rate_limit import RateLimit
 
 __all__ = ["FetchOptions", "matches_status", "matches_type"]
 
@@ -26,7 +27,8 @@ class FetchOptions:
     """How to fetch many URLs; times in seconds, sizes in bytes.
 
     `connections`: most requests under way. `host_connections`: most per host. `rate`: requests
-    per second in all; `host_rate`: per host. `delay`: least pause between two to a host.
+    per second in all; `host_rate`: per host. `burst`: how many of either may come at
+    once. `delay`: least pause between two to a host.
     `retries`: further tries after connection errors, 429, 502, 503 and 504. `failures`: failures
     in a row after which a host is left alone. `timeout`, `connection_timeout`, `read_timeout`:
     as for a request. `headers`, `cookies`, `user_agent`, `proxy`: sent with, or used by, each
@@ -39,6 +41,7 @@ class FetchOptions:
     host_connections: int | None = 8
     rate: float | None = None
     host_rate: float | None = None
+    burst: int = 1
     delay: float = 0.0
     retries: int = 2
     failures: int = 10
@@ -78,26 +81,30 @@ class FetchOptions:
         """The User-Agent that is sent."""
         return self.user_agent or default_user_agent()
 
-    def politeness(self) -> Politeness:
-        """The part that concerns whose turn it is."""
-        product = self.agent.split("/")[0].split(" ")[0]
+    def politeness(self, rate_limit: RateLimit | None = None) -> Politeness:
+        """The part that concerns whose turn it is.
+
+        `rate_limit`: keeps `rate` for several processes.
+        """
         return Politeness(
             rate=self.rate,
+            burst=self.burst,
             host_rate=self.host_rate,
+            host_burst=self.burst,
+            rate_limit=rate_limit,
             host_concurrency=self.host_connections,
             delay=self.delay,
             failures=self.failures,
             robots=self.robots,
-            user_agent=product or "asks-fast",
+            user_agent=self.agent,
         )
 
     def share(self, workers: int) -> FetchOptions:
-        """The options of one of so many processes that share the hosts among them."""
-        return dataclasses.replace(
-            self,
-            connections=max(1, self.connections // workers),
-            rate=self.rate / workers if self.rate else None,
-        )
+        """The options of one of so many processes that share the hosts among them.
+
+        `rate` stays as it is: they share one `RateLimit`.
+        """
+        return dataclasses.replace(self, connections=max(1, self.connections // workers))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `from_dict` takes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from .politeness import Host
+from .host_limits import Host
 
 __all__ = ["MAX_SLOW_HOSTS", "slow_hosts"]
 

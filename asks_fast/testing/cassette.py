@@ -4,9 +4,11 @@
         ...            # the first run talks to the servers, all later ones to the file
 
 Facts:  the file is JSON, made to be read and committed: texts as text, other bodies in base64,
-        bodies stored decompressed so that what is secret in them can be found.
+        bodies stored decompressed so that what is secret in them can be found. A body that cannot
+        be decompressed, or grows beyond `max_decompressed`, is stored as it came.
 Rules:  secrets never reach the file: credential fields, cookie values, secret query and form and
-        JSON members, and every string given as `secrets=`, wherever it stands. Each recorded
+        JSON members, and every string given as `secrets=`, wherever it stands. Names are
+        secret by their parts, and what is below a secret name is masked whole. Each recorded
         exchange answers once, the first that fits; one that was not recorded is an error.
 Not here: streaming at the pace of the recording; a body is whole when it is replayed.
 """
@@ -21,7 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import AsksException, DecodingError
+from .._response.content_decoder import DEFAULT_MAX_SIZE, decode_body
+from ..errors import AsksException, DecodingError, ResponseTooLarge
 from .interception import Forward, Intercepting, fill, seen
 from .masking import Mask
 from .messages import Answer, SeenRequest
@@ -44,7 +47,7 @@ class Cassette(Intercepting):
             the wire; `"record"` writes the file anew.
         secrets: strings to be masked wherever they appear.
         secret_names: names of fields, query and form and JSON members whose values are masked,
-            beyond the usual ones (`masking.SECRET_NAMES`).
+            beyond the usual ones (`sensitive.is_sensitive`).
         match_body: whether a request must have the recorded body to get the recorded answer.
 
     Raises:
@@ -95,7 +98,7 @@ class Cassette(Intercepting):
         if not self._replays:
             self._write()
 
-    async def exchange(self, request: Any, response: Any, forward: Forward) -> None:
+    async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
         """What a session calls in place of a real exchange."""
         what = await seen(request) if _can_be_read_twice(request) else await _without_body(request)
         masked = self._masked_request(what)
@@ -125,18 +128,25 @@ class Cassette(Intercepting):
 
     def _masked_request(self, request: SeenRequest) -> dict[str, Any]:
         mask = self._mask
+        codings = request.headers.getlist("content-encoding")
+        body, is_plain = _decoded(request.body, codings, DEFAULT_MAX_SIZE)
+        gone = {"content-encoding"} if is_plain else set()
+        raw = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw
+        ]
+        fields = [pair for pair in raw if pair[0].lower() not in gone]
         return {
             "method": request.method,
             "url": mask.url(request.url),
-            "headers": mask.fields(request.headers),
-            "body": _written(mask.body(request.body, request.header("content-type"))),
+            "headers": mask.fields(fields),
+            "body": _written(mask.body(body, request.header("content-type"))),
         }
 
     def _masked_answer(self, given: Answer) -> dict[str, Any]:
         kind = next((v for name, v in given.headers if name.lower() == "content-type"), None)
         return {
             "status": given.status,
-            "reason": given.phrase,
+            "reason": self._mask.text(given.phrase),
             "headers": self._mask.fields(given.headers),
             "body": _written(self._mask.body(given.body, kind)),
         }
@@ -151,7 +161,7 @@ class Cassette(Intercepting):
 
 def _can_be_read_twice(request: Any) -> bool:
     body = request.body
-    return body is None or body.buffered is not None or body.replayable
+    return body is None or body.buffered is not None or body.is_replayable
 
 
 async def _without_body(request: Any) -> SeenRequest:
@@ -164,8 +174,7 @@ async def _without_body(request: Any) -> SeenRequest:
 
 async def _taken_down(response: Any) -> Answer:
     """The answer as it is recorded: whole, decompressed, without the fields of its transfer."""
-    from ..decoding import decode_body
-    from ..stream_body import StreamBody
+    from .._response.stream import StreamBody
 
     body = response.body
     if isinstance(body, StreamBody):
@@ -175,15 +184,25 @@ async def _taken_down(response: Any) -> Answer:
     else:
         data = bytes(body)
     gone = {"transfer-encoding", "connection", "keep-alive", "content-length"}
-    try:
-        data = decode_body(data, response.headers.getlist("content-encoding"))
+    limit = response._get_option("max_decompressed", DEFAULT_MAX_SIZE)
+    data, is_plain = _decoded(data, response.headers.getlist("content-encoding"), limit)
+    if is_plain:
         gone.add("content-encoding")
-    except DecodingError:
-        pass  # recorded as it came
     headers = [(name.decode("latin-1"), value.decode("utf-8", "replace"))
                for name, value in response.headers.raw]  # fmt: skip
     kept = [(name, value) for name, value in headers if name.lower() not in gone]
     return Answer(response.status_code, kept, data, response.reason_phrase)
+
+
+def _decoded(data: bytes, codings: list[str], limit: int | None) -> tuple[bytes, bool]:
+    """Take the content codings off, within the limit; False if the data stays as it came.
+
+    A body that cannot be decoded, or only beyond the limit, fails in the same way when replayed.
+    """
+    try:
+        return decode_body(data, codings, max_size=limit), True
+    except (DecodingError, ResponseTooLarge):
+        return data, False
 
 
 def _written(data: bytes) -> dict[str, str]:

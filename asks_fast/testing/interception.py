@@ -1,6 +1,6 @@
 """Taking the place of the wire for every session: what `Routes` and `Cassette` have in common.
 
-Facts:  a session asks `asks_fast.interception.current` before each exchange, below redirects,
+Facts:  a session asks `asks_fast._config.interceptor.current` before each exchange, below redirects,
         cookies, auth and retries, so that these work on answers that came over no socket.
 Rules:  `with` blocks nest: the inner one answers, the outer one is back afterwards.
 Not here: what is answered.
@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import interception
+from .._config import interceptor
+from .._hotpath import Headers
 from .messages import Answer, SeenRequest
 
 if TYPE_CHECKING:
-    from ..request import PreparedRequest
+    from .._config.deadline import Deadline
+    from .._request.prepared_request import PreparedRequest
     from ..response_objects import BaseResponse
 
 __all__ = ["Forward", "Intercepting", "fill", "seen"]
@@ -32,14 +34,14 @@ class Intercepting:
         self._outer: list[Any] = []
 
     async def exchange(
-        self, request: PreparedRequest, response: BaseResponse, forward: Forward
+        self, request: PreparedRequest, response: BaseResponse, forward: Forward, deadline: Deadline
     ) -> None:
         """Fill in `response`, or let the wire do so by `await forward()`."""
         raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
-        self._outer.append(interception.current)
-        interception.current = self
+        self._outer.append(interceptor.current)
+        interceptor.current = self
         return self
 
     def __exit__(
@@ -48,7 +50,7 @@ class Intercepting:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        interception.current = self._outer.pop()
+        interceptor.current = self._outer.pop()
 
 
 async def seen(request: PreparedRequest) -> SeenRequest:
@@ -60,22 +62,21 @@ async def seen(request: PreparedRequest) -> SeenRequest:
     elif body is not None:
         data = b"".join([bytes(chunk) async for chunk in body.chunks()])
     head: bytes = request.head().partition(b"\r\n\r\n")[0]
-    lines = head.decode("latin-1").split("\r\n")[1:]
-    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
+    headers = Headers.from_pairs((name, value.strip()) for name, _, value in fields)
     return SeenRequest(request.method, str(request.url).partition("#")[0], headers, data)
 
 
 def fill(request: PreparedRequest, response: BaseResponse, given: Answer) -> None:
     """Make a session's response of an answer, as if it had come over a connection."""
-    from .._hotpath import HeaderTable
+    from .._response.stream import StreamBody
     from ..response_objects import StreamResponse
-    from ..stream_body import StreamBody
 
     has_body = request.method != "HEAD" and given.status not in (204, 304)
     body = given.body if has_body else b""
-    response.assume(
+    response._set_from_parts(
         given.status,
-        HeaderTable.of(given.fields()),
+        Headers.from_pairs(given.fields()),
         body,
         reason=given.phrase.encode("latin-1", "replace"),
         sent_head=request.head().partition(b"\r\n\r\n")[0] + b"\r\n\r\n",

@@ -1,34 +1,28 @@
 """What must not be written into a recording, and how it is masked.
 
-Rules:  names decide (fields, query and form pairs, members of JSON at any depth), and literal
-        strings, as they are and percent-encoded. A cookie keeps its name and attributes, for a
-        replayed session needs them; its value goes. When in doubt, more is masked.
-Not here: files, requests.
+Rules:  names decide, by `sensitive.is_sensitive`: of fields, query and form pairs, parts of a
+        multipart body, members of JSON. What is below a secret name is masked whole. Literal
+        strings are masked wherever they stand, percent-encoded too. A cookie keeps its name and
+        attributes, for a replayed session needs them. When in doubt, more is masked.
+Not here: how names and values are found in running text (`masking_text`); files, requests.
 """
 
 from __future__ import annotations
 
-import json
+import codecs
+import re
 from collections.abc import Iterable
-from typing import Any
-from urllib.parse import quote, quote_plus, unquote_plus, urlsplit
+from urllib.parse import quote, quote_plus
 
-__all__ = ["MASK", "SECRET_NAMES", "Mask"]
+from .._sensitive import MASK, is_sensitive
+from . import masking_text
 
-MASK = "***"
+__all__ = ["MASK", "Mask"]
 
-SECRET_NAMES = frozenset(
-    [
-        "access_key", "access_token", "api_key", "apikey", "auth", "auth_token", "authorization",
-        "client_secret", "code", "cookie", "csrf_token", "id_token", "jwt", "key", "pass",
-        "passwd", "password", "private_key", "proxy_authorization", "pwd", "refresh_token",
-        "secret", "session", "session_id", "sessionid", "sid", "sig", "signature", "token",
-        "x_amz_security_token", "x_amz_signature", "x_api_key", "x_auth_token", "x_csrf_token",
-    ]
-)  # fmt: skip
-"""Names, `-` written as `_`, whose values are masked."""
+MAX_DEPTH = 5  # multipart bodies within each other that are taken apart
 
-_CREDENTIAL_FIELDS = frozenset(
+# Their values are challenges, not credentials.
+_CHALLENGE_FIELDS = frozenset(
     ["www-authenticate", "proxy-authenticate", "authentication-info", "proxy-authentication-info"]
 )
 
@@ -39,7 +33,7 @@ class Mask:
     def __init__(self, secrets: Iterable[str] = (), names: Iterable[str] = ()) -> None:
         if isinstance(secrets, str) or isinstance(names, str):
             raise TypeError("secrets and secret_names are lists of strings")
-        self._names = SECRET_NAMES | {_plain(name) for name in names}
+        self._names = {_squeezed(name) for name in names}
         literal = {
             form for one in secrets if one for form in (one, quote(one, ""), quote_plus(one))
         }
@@ -47,7 +41,7 @@ class Mask:
 
     def is_secret(self, name: str) -> bool:
         """Whether the value of that name is to be masked."""
-        return _plain(name) in self._names
+        return is_sensitive(name) or _squeezed(name) in self._names
 
     def text(self, text: str) -> str:
         """The literal secrets taken out."""
@@ -57,75 +51,96 @@ class Mask:
 
     def url(self, url: str) -> str:
         """A URL without userinfo, secret pairs of the query and the fragment masked."""
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        masked = parts._replace(
-            netloc=host, query=self._pairs(parts.query), fragment=self._pairs(parts.fragment)
-        )
-        return self.text(masked.geturl())
+        return self.text(masking_text.mask_urls(url, self.is_secret))
 
     def fields(self, pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
         """Header fields, their order kept."""
         return [[name, self._field(name, value)] for name, value in pairs]
 
-    def body(self, data: bytes, content_type: str | None) -> bytes:
-        """A body: members of JSON, pairs of a form, literal secrets of any text."""
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
+    def body(self, data: bytes, content_type: str | None, depth: int = 0) -> bytes:
+        """A body: parts, pairs, members and URLs by their names, literal secrets of any text."""
+        kind = (content_type or "").partition(";")[0].strip().lower()
+        if kind.startswith("multipart/") and depth < MAX_DEPTH:
+            return self._multipart(data, content_type or "", depth + 1)
+        encoding = _text_encoding(data, kind)
+        if encoding is None:
             for secret in self._literal:
                 data = data.replace(secret.encode(), MASK.encode())
             return data
-        kind = (content_type or "").partition(";")[0].strip().lower()
-        if kind == "application/x-www-form-urlencoded":
-            text = self._pairs(text)
-        elif kind.endswith("json") or text[:1] in ("{", "["):
-            text = self._json(text)
-        return self.text(text).encode()
+        text = data.decode(encoding)
+        return self._text_of(text, kind).encode(encoding, "backslashreplace")
 
     # -- inside
 
+    def _text_of(self, text: str, kind: str) -> str:
+        if kind == "application/x-www-form-urlencoded":
+            text = masking_text.mask_pairs(text, self.is_secret)
+        else:
+            text = masking_text.mask_json(text, self.is_secret)
+            text = masking_text.mask_members(text, self.is_secret)
+            text = masking_text.mask_tags(text, self.is_secret, is_xml=kind.endswith("xml"))
+            text = masking_text.mask_urls(text, self.is_secret)
+        return self.text(text)
+
+    def _multipart(self, data: bytes, content_type: str, depth: int) -> bytes:
+        """Mask parts by their names, and each other part as a body of its own type."""
+        found = re.search(r'boundary=(?:"([^"]+)"|([^\s;]+))', content_type, re.IGNORECASE)
+        if found:
+            boundary = b"--" + (found[1] or found[2]).encode("latin-1", "replace")
+        else:
+            boundary = data.lstrip().partition(b"\n")[0].rstrip()
+        if not boundary.startswith(b"--"):
+            return self.body(data, "text/plain")
+        return boundary.join(self._part(part, depth) for part in data.split(boundary))
+
+    def _part(self, part: bytes, depth: int) -> bytes:
+        found = re.search(rb"\r?\n\r?\n", part)
+        if found is None:
+            return part
+        head, content = part[: found.end()], part[found.end() :]
+        end = re.search(rb"\r?\n?\Z", content)
+        assert end is not None
+        content, rest = content[: end.start()], content[end.start() :]
+        names = re.findall(rb'\bname\*?=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', head, re.IGNORECASE)
+        if any(self.is_secret((one or other).decode("latin-1")) for one, other in names):
+            content = MASK.encode()
+        else:
+            kind = re.search(rb"content-type:[ \t]*([^\r\n]+)", head, re.IGNORECASE)
+            content = self.body(content, kind[1].decode("latin-1") if kind else None, depth)
+        return head + content + rest
+
     def _field(self, name: str, value: str) -> str:
         lower = name.lower()
-        if lower == "set-cookie":
+        if lower in ("set-cookie", "set-cookie2"):
             pair, semicolon, attributes = value.partition(";")
             cookie, equals, _ = pair.partition("=")
             value = f"{cookie}{equals}{MASK if equals else ''}{semicolon}{attributes}"
-        elif lower in ("location", "content-location", "referer", "refresh", "link"):
-            value = self.url(value) if lower != "link" else self.text(value)
-        elif lower not in _CREDENTIAL_FIELDS and self.is_secret(name):
+        elif lower in _CHALLENGE_FIELDS:
+            pass
+        elif self.is_secret(name):
             value = MASK
+        else:
+            value = masking_text.mask_json(value, self.is_secret)
+            value = masking_text.mask_urls(value, self.is_secret)
         return self.text(value)
 
-    def _pairs(self, text: str) -> str:
-        """`a=1&token=x` as `a=1&token=***`; what is no secret stays as it was written."""
-        pieces = []
-        for piece in text.split("&"):
-            name, equals, _ = piece.partition("=")
-            is_secret = equals and self.is_secret(unquote_plus(name))
-            pieces.append(f"{name}={MASK}" if is_secret else piece)
-        return "&".join(pieces)
 
-    def _json(self, text: str) -> str:
+def _text_encoding(data: bytes, kind: str) -> str | None:
+    """Return the encoding of a text that gives the same bytes again, None for other data."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16-le" if data.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"]
+    else:
+        encodings = ["utf-8"]
+    if kind.startswith("text/") or kind.endswith(("json", "xml", "urlencoded", "javascript")):
+        encodings.append("latin-1")
+    for encoding in encodings:
         try:
-            value = json.loads(text)
-        except ValueError:
-            return text
-        masked = self._member(value)
-        return text if masked == value else json.dumps(masked, ensure_ascii=False)
-
-    def _member(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {
-                name: MASK
-                if self.is_secret(name) and isinstance(inner, (str, int, float))
-                else self._member(inner)
-                for name, inner in value.items()
-            }
-        if isinstance(value, list):
-            return [self._member(inner) for inner in value]
-        return value
+            data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return None
 
 
-def _plain(name: str) -> str:
-    return name.strip().lower().replace("-", "_")
+def _squeezed(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())

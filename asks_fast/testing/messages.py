@@ -12,26 +12,31 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._hotpath import Headers
 from .faults import Fault
 
 __all__ = ["Answer", "AnswerLike", "SeenRequest", "answer", "as_answer"]
 
-Headers = Mapping[str, str] | Iterable[tuple[str, str]] | None
+GivenHeaders = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
 
 @dataclass
 class SeenRequest:
-    """A request that was made. `match` holds what the route's `{names}` stood for."""
+    """A request that was made.
+
+    `headers` is a mapping as responses have it: case-insensitive, repeats joined by `", "`, with
+    `getlist` and `raw`. `match` holds what the route's `{names}` stood for.
+    """
 
     method: str
     url: str
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: Headers = field(default_factory=lambda: Headers.from_pairs(()))
     body: bytes = b""
     match: dict[str, str] = field(default_factory=dict)
 
     def header(self, name: str) -> str | None:
         """The value of a field, repeats joined by `", "`; None without one."""
-        found = [value for key, value in self.headers if key.lower() == name.lower()]
+        found = self.headers.getlist(name)
         return ", ".join(found) if found else None
 
     @property
@@ -109,7 +114,7 @@ def answer(
     json: Any = _NOTHING,
     text: str | None = None,
     body: bytes | None = None,
-    headers: Headers = None,
+    headers: GivenHeaders = None,
     reason: str | None = None,
     delay: float = 0.0,
     fault: Fault | None = None,

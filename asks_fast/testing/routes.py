@@ -6,9 +6,11 @@
     with routes:
         ...                                          # no session opens a socket in here
 
-Rules:  the first route that fits answers, in the order they were added. A request that fits none
-        is an error that lists the routes, never a socket (unless `pass_through`). Redirects,
-        cookies, auth and retries are the session's, as with a real server.
+Rules:  of the routes that fit, the most specific answers: fewer `*`, fewer `{names}`, a longer URL,
+        a method instead of `*`, more pairs of the query; of equal ones the first that was added.
+        Delays pass on a virtual clock, and time limits apply to it. A request that fits none is an
+        error that lists the routes, never a socket (unless `pass_through`). Redirects, cookies,
+        auth and retries are the session's, as with a real server.
 Not here: the server that serves the same table over sockets (server.py).
 """
 
@@ -17,14 +19,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import curio
-
-from ..errors import AsksException, ReadTimeout, RequestTimeout, TotalTimeout
+from ..errors import AsksException, ReadTimeout, RequestTimeout
+from .clock import VirtualClock
 from .interception import Forward, Intercepting, fill, seen
 from .messages import Answer, AnswerLike, SeenRequest, answer, as_answer
+
+if TYPE_CHECKING:
+    from .._config.deadline import Deadline
+    from .._request.prepared_request import PreparedRequest
 
 __all__ = ["NoRoute", "Route", "Routes"]
 
@@ -50,6 +55,14 @@ class Route:
         if not self._of_any_origin and not urlsplit(place).path:
             place += "/"
         self._pattern = _compiled(place)
+        self.specificity = (
+            -place.count("*"),
+            -place.count("{"),
+            len(place),
+            self.method != "*",
+            len(self._params),
+        )
+        """Of several routes that fit a request, the one with the greatest value answers."""
 
     def __repr__(self) -> str:
         return f"<Route {self.method} {self.url} answered {len(self.requests)}>"
@@ -86,6 +99,7 @@ class Routes(Intercepting):
         self.routes: list[Route] = []
         self.requests: list[SeenRequest] = []
         self._pass_through = pass_through
+        self._clock = VirtualClock()
 
     def add(
         self,
@@ -158,49 +172,56 @@ class Routes(Intercepting):
             NoRoute: no route fits.
         """
         self.requests.append(request)
-        for route in self.routes:
-            match = route.fits(request)
-            if match is not None:
-                request.match = match
-                return route.next_answer(request)
+        fitting = [(route, route.fits(request)) for route in self.routes]
+        found = [(route, match) for route, match in fitting if match is not None]
+        if found:
+            route, request.match = max(found, key=lambda one: one[0].specificity)
+            return route.next_answer(request)
         known = ", ".join(f"{route.method} {route.url}" for route in self.routes)
         raise NoRoute(f"no route for {request.method} {request.url}; there are: {known or 'none'}")
 
-    async def exchange(self, request: Any, response: Any, forward: Forward) -> None:
+    async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
         """What a session calls in place of a real exchange."""
         if request.url.origin in self._pass_through:
             await forward()
             return
-        what = await seen(request)
-        value = self.choose(what)
-        if callable(value) and not isinstance(value, type):
-            value = value(what)
-            if inspect.isawaitable(value):
-                value = await value
+        value = await deadline.run(request, self._next_value(request))
         if isinstance(value, BaseException) or (
             isinstance(value, type) and issubclass(value, BaseException)
         ):
             raise value
         given = _without_fault(as_answer(value))
         if given.delay:
-            await _wait(request, given.delay)
+            await self._delay(request, given.delay, deadline)
         fill(request, response, given)
 
+    async def _next_value(self, request: PreparedRequest) -> Any:
+        """What the route of a request gives, its function called."""
+        what = await seen(request)
+        value = self.choose(what)
+        if callable(value) and not isinstance(value, type):
+            value = value(what)
+            if inspect.isawaitable(value):
+                value = await value
+        return value
 
-async def _wait(request: Any, delay: float) -> None:
-    """Let the answer's delay pass, or as much of it as the request's time limits allow."""
-    options = request.options
-    url = f"{request.method} {request.url}"
-    limits: list[tuple[float, type[RequestTimeout], str]] = []
-    if options.timeout is not None:
-        limits.append((options.timeout, TotalTimeout, "timeout"))
-    if options.read_timeout is not None:
-        limits.append((options.read_timeout, ReadTimeout, "read_timeout"))
-    for limit, kind, name in sorted(limits, key=lambda one: one[0]):
-        if limit < delay:
-            await curio.sleep(limit)
-            raise kind(f"{url}: no answer within {name}={limit:g} s", limit)
-    await curio.sleep(delay)
+    async def _delay(self, request: PreparedRequest, delay: float, deadline: Deadline) -> None:
+        """Let the delay of an answer pass, or as much of it as the request's limits allow."""
+        silence = request.options.read_timeout
+        error: RequestTimeout | None = None
+        if silence is not None and silence < delay:
+            delay = silence
+            error = ReadTimeout(
+                f"{request.method} {request.url}: no answer within read_timeout={silence:g} s",
+                silence,
+            )
+        if deadline.remaining is not None and deadline.remaining < delay:
+            delay = max(0.0, deadline.remaining)
+            error = deadline.exceeded(request)
+        await self._clock.sleep(delay)
+        deadline.charge(delay)
+        if error is not None:
+            raise error
 
 
 def _without_fault(given: Answer) -> Answer:

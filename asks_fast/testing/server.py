@@ -21,6 +21,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .._hotpath import Headers
 from . import faults
 from .messages import Answer, SeenRequest, answer, as_answer
 from .routes import NoRoute, Routes
@@ -211,14 +212,14 @@ class _Conversation:
 
     def on_message_begin(self) -> None:
         self.target = b""
-        self.headers: list[tuple[str, str]] = []
+        self.headers: list[tuple[bytes, bytes]] = []
         self.body = bytearray()
 
     def on_url(self, part: bytes) -> None:
         self.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self.header("expect").lower() == "100-continue":
@@ -235,11 +236,12 @@ class _Conversation:
                 f"{scheme}://{self.header('host') or self.server.url[len(scheme) + 3 :]}{target}"
             )
         method = self.parser.get_method().decode("ascii")
-        request = SeenRequest(method, target, self.headers, bytes(self.body))
+        request = SeenRequest(method, target, Headers.from_pairs(self.headers), bytes(self.body))
         self.waiting.append((request, self.parser.should_keep_alive()))
 
     def header(self, name: str) -> str:
-        return next((value for key, value in self.headers if key.lower() == name), "")
+        found = (value for key, value in self.headers if key.lower() == name.encode())
+        return next(found, b"").decode("latin-1")
 
     # -- answers
 

@@ -55,7 +55,7 @@ class Loop:
         """libcurl wants to be called after that time (-1: never)."""
         self.deadline = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
-    def turn(self) -> None:
+    def acquire(self) -> None:
         """Wait for something to happen and let libcurl deal with it."""
         wait = -1.0 if self.deadline is None else max(0.0, self.deadline - time.monotonic())
         events = self.epoll.poll(wait)
@@ -78,7 +78,7 @@ class ShortLoop:
         self.multi = pycurl.CurlMulti()
         self.started = False
 
-    def turn(self) -> None:
+    def acquire(self) -> None:
         """Wait for something to happen and let libcurl deal with it."""
         if self.started:
             self.multi.select(1.0)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.peer import MakePeer
+from support.script_steps import expect, stall
+from support.scripted_server import MakePeer
 from support.servers import Server
-from support.steps import expect, stall
 
 import asks_fast
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peer import MakePeer
+from support.script_steps import OK, close, expect, send
+from support.scripted_server import MakePeer
 from support.servers import Server
-from support.steps import OK, close, expect, send
 
 pytest.importorskip("click", reason="the extra cli is not installed")
 pytest.importorskip("rich", reason="the extra cli is not installed")

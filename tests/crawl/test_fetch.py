@@ -14,24 +14,30 @@ import curio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tables import Answer, TableSession
+from support.costs import thread_seconds
+from support.fake_session import Answer, TableSession
 
-from asks_fast.crawl.fetching import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
+from asks_fast.crawl.asked import read_request
+from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
+from asks_fast.crawl.checkpoint import Ledger
+from asks_fast.crawl.exchanges import exchanges_of
+from asks_fast.crawl.fetch_config import Plan
 from asks_fast.crawl.formats import FORMATS, as_dict, format_for
 from asks_fast.crawl.inputs import InvalidLine, Lines, check_lines, identity, parse_line
-from asks_fast.crawl.jobs import prepare
-from asks_fast.crawl.ledger import Ledger
+from asks_fast.crawl.job import prepare
 from asks_fast.crawl.options import FetchOptions, matches_status, matches_type
-from asks_fast.crawl.pages import Fetched, Page, PageSession, file_name
-from asks_fast.crawl.tally import Tally
+from asks_fast.crawl.page import Fetched, Page, PageSession, file_name
+from asks_fast.crawl.stats import Tally
 from asks_fast.errors import ConnectionFailed, ResponseTooLarge
 
 PLAIN = FetchOptions(robots=False, retries=0, connections=10)
 
 
 def page(content: bytes = b"x", kind: str = "text/plain", status: int = 200) -> Page:
-    made = Page(Answer(status, content, url="http://a/", content_type=kind))
-    made.content = made.raw = content
+    answer = Answer(status, content, url="http://a/", content_type=kind)
+    made = Page(answer)
+    made.content = content
+    made.exchanges = exchanges_of(answer, body=content)
     made.size = len(content)
     return made
 
@@ -180,7 +186,7 @@ def test_options_travel() -> None:
     assert pickle.loads(pickle.dumps(options)) == options
     assert FetchOptions.from_dict(json.loads(json.dumps(options.as_dict()))) == options
     share = options.share(4)
-    assert (share.rate, share.connections, share.host_connections) == (2.5, 2, 8)
+    assert (share.rate, share.connections, share.host_connections) == (10.0, 2, 8)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +242,35 @@ def test_json_record() -> None:
         "kind": "ConnectionFailed",
         "message": "no",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "fields"),
+    [
+        (b"gr\xfc\xdfe", "text/plain; charset=latin-1", {"body": "grüße"}),
+        (b"\xef\xbb\xbfgr\xc3\xbc\xc3\x9fe", "text/plain", {"body": "grüße"}),
+        ("grüße".encode("utf-16"), "text/html", {"body": "grüße"}),
+        ("grüße".encode("utf-16-le"), "text/html; charset=utf-16", {"body": "grüße"}),
+        ("grüße".encode("gb18030"), "text/html; charset=gb2312", {"body": "grüße"}),
+        ("grüße".encode(), "text/html; charset=punycode", {"body": "grüße"}),
+        ("grüße".encode(), "text/html; charset=utf-7", {"body": "grüße"}),
+        ("grüße".encode(), "text/html; charset=ascii", {"body": "grüße"}),
+        (b"+AOk-", "text/html; charset=utf-7", {"body": "+AOk-"}),
+        (b"\xff\xff", "text/html; charset=rot13", {"body_base64": "//8="}),
+        (b"gr\xfc\xdfe", "text/plain; charset=utf-8", {"body_base64": "Z3L832U="}),
+    ],
+)
+def test_text_of_a_record(content: bytes, kind: str, fields: dict[str, str]) -> None:
+    """Records use the decoder of responses; a body that it does not fit is in base64."""
+    made = as_dict(fetched(page(content, kind)))
+    assert {name: made[name] for name in made if name.startswith("body")} == fields
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "utf-8", "iso2022_jp"])
+def test_no_charset_stalls_a_record(charset: str) -> None:
+    """2 MB in whatever encoding the server names are a record in less than a second."""
+    one = fetched(page(b"a-" * 1_000_000 + b"+AGE-", f"text/html; charset={charset}"))
+    assert thread_seconds(as_dict, one, tries=1) < 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -552,3 +587,117 @@ def test_tally() -> None:
     assert (merged.done, merged.failed, merged.bytes) == (20, 2, 20_000)
     assert merged.kinds == {"ReadTimeout": 2}
     assert tally.busiest(1) == [("h0", [5, 1, 5000])]
+
+
+# -- what is asked for
+
+
+def test_what_identifies_a_request() -> None:
+    """Fragments are part of what was asked, not of what is fetched; nothing raises."""
+    first, plain = (read_request(f"http://a/b{end}")[0] for end in ("#x", ""))
+    assert (first.fetch_key, first.key == plain.key) == (plain.fetch_key, False)
+    posted = read_request({"url": "http://a/b#x", "method": "POST"})[0]
+    assert posted.fetch_key not in (first.fetch_key, posted.key)
+    keyed = read_request({"url": "http://a/b#x", "key": 1})[0]
+    assert (keyed.fetch_key, keyed.user_key) == (keyed.key, 1)
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        return "\x1b[31m\ud800"
+
+
+JUNK = [
+    None,
+    7,
+    b"http://a/",
+    ("k", "http://a/"),
+    [],
+    {},
+    {"url": ""},
+    {"key": {1j: 2}},
+    Unprintable(),
+]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=ascii)
+async def test_junk_is_a_failed_result(junk: Any, tmp_path: Path) -> None:
+    """What cannot be a request fails alone, and can be written in every format."""
+    for name in FORMATS:
+        if name.startswith("warc"):
+            pytest.importorskip("warcio", reason="warcio is not installed")
+        writer = open_writer(tmp_path / f"o.{name}")
+        session = TableSession(lambda url: Answer(url=url, content=b"ok") if url else ValueError())
+        options = FetchOptions(robots=False, retries=0, failures=0)
+        tally = await Fetch(session, options, ["http://a/", junk, "http://b/"], writer).run()
+        writer.ledger.close()
+        assert (tally.done, tally.failed, writer.written) == (2, 1, 3)
+
+
+async def test_fragments_under_way(tmp_path: Path) -> None:
+    """URLs that share a fetch under way get all of its result."""
+    out = tmp_path / "o.jsonl"
+    session = TableSession()
+    writer = open_writer(out)
+    asked = ["http://a/b#x", "http://a/b", "http://a/b#y", "http://a/b#x"]
+    tally = await Fetch(session, PLAIN, asked, writer).run()
+    writer.ledger.close()
+    assert session.asked == ["http://a/b#x"]
+    assert (tally.done, tally.skipped) == (3, 1)
+    rows = read(out)
+    assert [row["url"] for row in rows] == asked[:3]
+    assert [row.get("same_as") for row in rows] == [None, "http://a/b", "http://a/b"]
+    assert {(row["status"], row["body"]) for row in rows} == {(200, "http://a/b#x")}
+
+
+@pytest.mark.parametrize("outcome", ["fetched", "dropped", "failed"])
+async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
+    """Those that come later refer to a fetch that succeeded, and try again where it failed."""
+    done = curio.Event()
+
+    async def answer(url: str) -> Any:
+        return ConnectionFailed("no") if outcome == "failed" else Answer(url=url)
+
+    async def source() -> Any:
+        yield "http://a/b#x"
+        await done.wait()
+        yield "http://a/b#y"
+
+    out = tmp_path / "o.jsonl"
+    session = TableSession(answer)
+    writer = open_writer(out)
+    options = FetchOptions(
+        robots=False, retries=0, failures=0, only_status=("404",) if outcome == "dropped" else ()
+    )
+    fetch = Fetch(session, options, source(), writer)
+    task = await curio.spawn(fetch.run)
+    while not fetch.tally.done + fetch.tally.failed:
+        await curio.sleep(0)
+    await done.set()
+    await task.join()
+    writer.ledger.close()
+    assert session.asked == ["http://a/b#x", "http://a/b#y"][: 1 + (outcome == "failed")]
+    rows = read(out)
+    assert [row.get("same_as") for row in rows] == {
+        "fetched": [None, "http://a/b"],
+        "dropped": [],
+        "failed": [None, None],
+    }[outcome]
+    assert len(writer.ledger.done) == 2
+
+
+def test_json_for_all_readers() -> None:
+    """Records are UTF-8 JSON without halves of surrogate pairs, NaN or infinities."""
+    form = format_for("o.jsonl", None, "auto", False)
+    nan = float("nan")
+    made = fetched(None, ConnectionFailed("\ud800"), key=["\udfff", {"\ud83d": 2**70}, nan])
+    row = json.loads(form.record(made), parse_constant=pytest.fail)
+    assert row["error"]["message"] == "\\ud800"
+    assert row["key"] == ["\\udfff", {"\\ud83d": 2**70}, None]
+
+
+def test_warc_is_no_index_of_files(tmp_path: Path) -> None:
+    """`--output-dir` and WARC are refused together: the archive would have no bodies."""
+    plan = Plan("-", str(tmp_path / "o.warc"), directory=str(tmp_path / "files"))
+    with pytest.raises(ValueError, match="WARC"):
+        plan.prepare_output(resume=False, overwrite=False)

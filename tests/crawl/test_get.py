@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peer import MakePeer
+from support.script_steps import OK, expect, send
+from support.scripted_server import MakePeer
 from support.servers import Server
-from support.steps import OK, expect, send
 
 import asks_fast
 from asks_fast import errors
@@ -147,6 +147,6 @@ def test_every_error_has_a_status() -> None:
 
 def test_terminal_is_safe(peer: Any) -> None:
     """Control characters that a server puts into its head are shown, not obeyed."""
-    from asks_fast.cli.display import harmless
+    from asks_fast.cli.display import printable
 
-    assert harmless("a\x1b[31mb\r\n") == "a\\x1b[31mb\\x0d\\x0a"
+    assert printable("a\x1b[31mb\r\n") == "a\\x1b[31mb\\x0d\\x0a"

@@ -26,8 +26,8 @@ async def test_paths(app_server: Server, kind: Any) -> None:
         assert sorted(int(r.response.text) for r in results) == list(range(60))
         assert all(r.response.text == r.key.rpartition("/")[2] for r in results)
         stats = session.pool_stats()
-        assert (stats["lent"], stats["waiting"]) == (0, 0)
-        assert stats["made"] <= 5
+        assert (stats["in_use"], stats["waiting"]) == (0, 0)
+        assert stats["created"] <= 5
 
 
 async def test_gather_everything(app_server: Server) -> None:
@@ -59,10 +59,10 @@ async def test_leaving_early_leaves_the_pool_clean(app_server: Server, closing: 
         else:
             async for _ in session.map(paths):
                 break
-            while session.pool_stats()["lent"]:
+            while session.pool_stats()["in_use"]:
                 await curio.sleep(0)
         stats = session.pool_stats()
-        assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0)
+        assert (stats["in_use"], stats["waiting"], stats["opening"]) == (0, 0, 0)
         assert (await session.get(path="/asks/test/7")).text == "7"
 
 
@@ -79,7 +79,7 @@ async def test_cancelled(app_server: Server) -> None:
             await curio.sleep(0)
         await task.cancel()
         await curio.sleep(0)
-        while session.pool_stats()["lent"]:
+        while session.pool_stats()["in_use"]:
             await curio.sleep(0)
         assert session.pool_stats()["waiting"] == 0
 

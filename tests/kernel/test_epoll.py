@@ -158,12 +158,12 @@ def test_unsteady_files_are_not_kept(own: asks_fast.Kernel, pair: Pair, kind: st
     own.run(main)
 
 
-def test_class_that_says_it_is_steady(own: asks_fast.Kernel, pair: Pair) -> None:
-    """`is_steady_file = True` on a class keeps the registration of its objects."""
+def test_class_that_says_it_has_stable_fd_class(own: asks_fast.Kernel, pair: Pair) -> None:
+    """`has_stable_fd = True` on a class keeps the registration of its objects."""
     near, far = pair
 
     class Steady:
-        is_steady_file = True
+        has_stable_fd = True
 
         def fileno(self) -> int:
             return near.fileno()
@@ -266,7 +266,7 @@ def test_closed_file_that_lives_on_elsewhere(own: asks_fast.Kernel) -> None:
 
     async def main() -> None:
         near, far = socket.socketpair()
-        twin = near.dup()  # as good as a forked process: the open file outlives our number
+        _copy_head = near.dup()  # as good as a forked process: the open file outlives our number
         number = near.fileno()
         far.send(b"x")
         await _read_wait(_Fd(number))
@@ -283,7 +283,7 @@ def test_closed_file_that_lives_on_elsewhere(own: asks_fast.Kernel) -> None:
         assert waiter.state == "READ_WAIT"
         new_far.send(b"y")
         await curio.timeout_after(60, waiter.join)
-        for sock in (near, far, twin, new_far):
+        for sock in (near, far, _copy_head, new_far):
             sock.close()
 
     own.run(main)

@@ -55,7 +55,8 @@ def test_signatures_are_curios() -> None:
         (asks_fast.Kernel.__init__, curio.Kernel.__init__),
         (asks_fast.run, curio.run),
     ):
-        mine, other = (inspect.signature(f).parameters for f in (ours, theirs))
+        mine, other = (dict(inspect.signature(f).parameters) for f in (ours, theirs))
+        mine.pop("wait_for_tasks", None)
         assert list(mine) == list(other)
         assert [p.kind for p in mine.values()] == [p.kind for p in other.values()]
         assert [p.default for p in mine.values()] == [p.default for p in other.values()]

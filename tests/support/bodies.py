@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import curio
 
-from asks_fast.body import Body, make_body
+from asks_fast._request.body import Body, make_body
 
 
 def read(body: Body) -> bytes:

@@ -35,7 +35,7 @@ def let_in(auth, challenge, req=None):
     """The answer to a challenge, which the server then accepts."""
     req = req or request()
     req.headers = answer(auth, challenge, req)
-    auth.learn(SimpleNamespace(headers={}), req)
+    auth.on_response(SimpleNamespace(headers={}), req)
     return req.headers
 
 

@@ -154,7 +154,7 @@ class _Pipe:
     struck: set[int] = field(default_factory=set)
 
 
-class _Ended(Exception):
+class _SessionClosing(Exception):
     """This connection is over."""
 
 
@@ -250,7 +250,7 @@ class FaultProxy:
                     return
                 if not pipe.stalled:
                     self._apply(pipe, both, data)
-        except (_Ended, OSError):
+        except (_SessionClosing, OSError):
             for sock in both:  # wakes the other direction; closing is left to the owner
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
@@ -296,9 +296,9 @@ class FaultProxy:
             for sock in both:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.close()
-            raise _Ended
+            raise _SessionClosing
         elif isinstance(fault, CutAfter):
-            raise _Ended
+            raise _SessionClosing
         return data
 
     def _send(self, pipe: _Pipe, data: bytes) -> None:

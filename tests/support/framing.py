@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
-from support.feeding import feed_all_ways
-from support.wire import Answer, answer_of
+from support.exchange_harness import Answer, answer_of
+from support.split_input import feed_all_ways
 
 
 def read(sample: bytes, **options: Any) -> Answer:

@@ -36,13 +36,13 @@ def open_descriptors() -> Counter[str]:
     return Counter(n for n in names if n and n not in _disregarded and LIBFFI not in n)
 
 
-def left_open(before: Counter[str], patience: float = 2.0) -> list[str]:
-    """Names of what was opened since `before` and does not close within `patience` seconds.
+def left_open(before: Counter[str], read_timeout: float = 2.0) -> list[str]:
+    """Names of what was opened since `before` and does not close within `read_timeout` seconds.
 
     The patience is for scaffolding threads that are just closing; garbage is collected once, so
     that what only the collector would close is reported by its own ResourceWarning.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + read_timeout
     collected = False
     while True:
         extra = open_descriptors() - before
@@ -66,5 +66,5 @@ def _name(fd: int) -> str | None:
 def nothing_under_way(session: Any) -> None:
     """Assert that no request of a session holds a connection or a place, or waits for one."""
     stats = session.pool_stats()
-    assert (stats["lent"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
+    assert (stats["in_use"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
     assert stats["open"] == stats["idle"], stats

@@ -3,8 +3,9 @@
     with Site(page, hosts=3) as site: ...
 
 Facts:  each host is a port of 127.0.0.1; the server is asyncio in a thread of this process.
-Rules:  `page(host, path)` gives (status, headers, body); `host` is the number of the port. What
-        was asked for is in `site.asked` as "METHOD host path".
+Rules:  `page(host, path)` gives (status, headers, body), or bytes that are sent as they are before
+        the connection is closed; `host` is the number of the port. What was asked for is in
+        `site.asked` as "METHOD host path".
 Not here: anything beyond GET and HEAD with keep-alive.
 """
 
@@ -26,7 +27,7 @@ class Site:
     """See the module. `urls` are the bases, one per host; `delay` is waited before each answer."""
 
     def __init__(
-        self, page: Callable[[int, str], Answer], hosts: int = 1, delay: float = 0.0
+        self, page: Callable[[int, str], Answer | bytes], hosts: int = 1, delay: float = 0.0
     ) -> None:
         self.page = page
         self.delay = delay
@@ -95,7 +96,12 @@ class Site:
             self.headers.append(fields)
             if self.delay:
                 await asyncio.sleep(self.delay)
-            status, extra, body = self.page(host, path)
+            answer = self.page(host, path)
+            if isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+                return
+            status, extra, body = answer
             lines = [
                 f"HTTP/1.1 {status} X",
                 f"Content-Length: {len(body)}",

@@ -10,6 +10,7 @@ import pytest
 
 import asks_fast
 from asks_fast import DSession
+from asks_fast.errors import ResponseTooLarge
 from asks_fast.testing import Cassette, NotRecorded, Routes, answer, serve
 
 
@@ -117,3 +118,53 @@ async def test_recording_survives_a_failing_test(tmp_path: Path) -> None:
     with serve(api()) as server, pytest.raises(ZeroDivisionError), Cassette(path):
         len((await asks_fast.get(server.url + "/count")).text) // 0
     assert len(json.loads(path.read_text())["exchanges"]) == 1
+
+
+async def test_secrets_of_every_kind(tmp_path: Path) -> None:
+    """Uploads, compressed requests, links and camelCase members: no secret is in the file."""
+    path = tmp_path / "api.json"
+    routes = Routes()
+    routes.post(
+        "/",
+        answer(
+            json={"accessToken": "hunter2", "session": {"ids": ["hunter2"]}},
+            headers=[("Link", "</?token=hunter2>; rel=next"), ("X-Access-Token", "hunter2")],
+        ),
+    )
+    zipped = gzip.compress(b'{"password": "hunter2"}')
+
+    async def talk_to(url: str) -> None:
+        fields = {"Content-Type": "application/json"}
+        await asks_fast.post(url, multipart={"password": "hunter2"})
+        await asks_fast.post(url, json={"userPassword": ["hunter2"]})
+        await asks_fast.post(url, data=zipped, headers={**fields, "Content-Encoding": "gzip"})
+        await asks_fast.post(url, data="[1]", headers={**fields, "Private-Token": "hunter2"})
+
+    with serve(routes) as server, Cassette(path):
+        await talk_to(server.url)
+    text = path.read_text("utf-8")
+    assert "hunter2" not in text
+    for exchange in json.loads(text)["exchanges"]:
+        for body in (exchange["request"]["body"], exchange["response"]["body"]):
+            assert "text" in body, "not readable, so nobody can tell"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_max_decompressed(tmp_path: Path, stream: bool) -> None:
+    """A body that grows beyond `max_decompressed` is recorded as it came and fails again."""
+    path = tmp_path / "api.json"
+    routes = Routes()
+    bomb = gzip.compress(bytes(50_000_000))
+    routes.get("/", answer(body=bomb, headers={"Content-Encoding": "gzip"}))
+
+    async def get(url: str) -> None:
+        response = await asks_fast.get(url, stream=stream, max_decompressed=1_000_000)
+        with pytest.raises(ResponseTooLarge):
+            _ = await response.body.read() if stream else response.content
+
+    with serve(routes) as server:
+        with Cassette(path):
+            await get(server.url)
+        assert path.stat().st_size < 3 * len(bomb)
+        with Cassette(path, mode="replay"):
+            await get(server.url)

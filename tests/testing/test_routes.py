@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import curio
 import pytest
 
 import asks_fast
-from asks_fast import DSession, HSession, interception
+from asks_fast import DSession, HSession, Retry
+from asks_fast._config import interceptor
 from asks_fast.errors import (
     BadStatus,
     ConnectionFailed,
@@ -179,4 +182,138 @@ async def test_nesting() -> None:
             inner.get("http://h/", "inner")
             assert (await asks_fast.get("http://h/")).text == "inner"
         assert (await asks_fast.get("http://h/")).text == "outer"
-    assert interception.current is None
+    assert interceptor.current is None
+
+
+async def test_delays_are_virtual() -> None:
+    """A delay is not waited for; it counts towards `timeout`, over redirects and retries too."""
+    began = time.monotonic()
+    with Routes() as routes:
+        routes.get("http://h/", answer(204, delay=1000))
+        routes.get("http://h/a", answer(302, headers={"Location": "/b"}, delay=40))
+        routes.get("http://h/b", answer(204, delay=40))
+        routes.get("http://h/c", answer(503, delay=40), answer(204, delay=40))
+        assert (await asks_fast.get("http://h/", read_timeout=2000)).status_code == 204
+        assert (await asks_fast.get("http://h/a", timeout=100)).status_code == 204
+        again = Retry(attempts=1, backoff=0.0)
+        for path in "ac":
+            with pytest.raises(TotalTimeout, match=r"timeout=60 s"):
+                await asks_fast.get(f"http://h/{path}", timeout=60, retries=again)
+        with pytest.raises(ReadTimeout, match=r"read_timeout=300 s"):
+            await asks_fast.get("http://h/")
+    assert time.monotonic() - began < 10
+
+
+async def test_delayed_answers_come_in_order() -> None:
+    """The shorter delay ends first, whichever request was made first."""
+    ended = []
+
+    async def ask(session: DSession, delay: str) -> None:
+        await session.get(f"http://h/{delay}")
+        ended.append(delay)
+
+    with Routes() as routes:
+        routes.get("/{delay}", lambda r: answer(204, delay=float(r.match["delay"])))
+        async with DSession() as session, curio.TaskGroup() as tasks:
+            for delay in ("30", "10", "20"):
+                await tasks.spawn(ask, session, delay)
+    assert ended == ["10", "20", "30"]
+
+
+async def walk(session: DSession) -> None:
+    """Follow pages that have no end."""
+    page = 0
+    while True:
+        page = (await session.get(f"http://h/{page}", read_timeout=None)).json()
+
+
+@pytest.mark.parametrize("delay", [0, 3600])
+async def test_the_callers_own_time_out(delay: float) -> None:
+    """`curio.timeout_after` ends a loop over routed answers, and a delay that is longer."""
+    with Routes() as routes:
+        routes.get("/{page}", lambda r: answer(json=int(r.match["page"]) + 1, delay=delay))
+        async with DSession() as session:
+            with pytest.raises(curio.TaskTimeout):
+                await curio.timeout_after(0.1, walk, session)
+
+
+async def test_other_tasks_have_their_turn() -> None:
+    """Every routed answer yields to the kernel at least once."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await curio.sleep(0)
+
+    with Routes() as routes:
+        routes.get("http://h/", 204)
+        async with HSession("http://h") as session:
+            task = await curio.spawn(count)
+            for _ in range(20):
+                await session.get()
+            await task.cancel()
+    assert turns >= 20
+
+
+async def test_time_limits_of_what_a_route_does() -> None:
+    """`timeout` ends a chain of delayed redirects, and a route's own function."""
+
+    async def slow(request: Any) -> int:
+        await curio.sleep(60)
+        return 204
+
+    with Routes() as routes:
+        routes.get("http://h/loop", answer(302, headers={"Location": "/loop"}, delay=0.01))
+        routes.get("http://h/slow", slow)
+        for path in ("loop", "slow"):
+            with pytest.raises(TotalTimeout):
+                await asks_fast.get(f"http://h/{path}", timeout=0.1, max_redirects=10**9)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("general", "special", "url"),
+    [
+        ("/items", "/items?page=2", "http://h/items?page=2"),
+        ("/items?page=2", "/items?page=2&size=9", "http://h/items?page=2&size=9"),
+        ("/items/{id}", "/items/7", "http://h/items/7"),
+        ("/items/*", "/items/{id}", "http://h/items/7"),
+        ("/*", "/items/*", "http://h/items/7"),
+        ("/items", "http://h/items", "http://h/items"),
+        ("http://h/*", "/items", "http://h/items"),
+        ("/{kind}/{id}", "/items/{id}", "http://h/items/7"),
+    ],
+)
+async def test_the_most_specific_route(general: str, special: str, url: str, reverse: bool) -> None:
+    """Whichever route was added first, the more specific one answers."""
+    with Routes() as routes:
+        pairs = [(general, "general"), (special, "special")]
+        for place, text in reversed(pairs) if reverse else pairs:
+            routes.get(place, text)
+        assert (await asks_fast.get(url)).text == "special"
+
+
+async def test_a_method_is_more_specific_than_any() -> None:
+    """Of equal routes, one for the method wins; then the first that was added."""
+    with Routes() as routes:
+        routes.any("/", "any")
+        routes.get("/", "first")
+        routes.get("/", "second")
+        assert (await asks_fast.get("http://h/")).text == "first"
+        assert (await asks_fast.post("http://h/")).text == "any"
+
+
+async def test_headers_of_a_request() -> None:
+    """`SeenRequest.headers` is a mapping like that of responses."""
+    with Routes() as routes:
+        routes.get("http://h/", 204)
+        fields = [("X-One", "1"), ("x-two", "a"), ("X-Two", "b")]
+        await asks_fast.get("http://h/", headers=fields)
+        headers = routes.requests[0].headers
+    assert (headers["x-one"], headers.get("X-TWO"), headers.get("x-three")) == ("1", "a, b", None)
+    assert headers.getlist("x-two") == ["a", "b"]
+    assert "HOST" in headers
+    assert isinstance(headers, Mapping)
+    assert dict(headers)["X-One"] == "1"

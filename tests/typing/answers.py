@@ -12,7 +12,7 @@ from typing_extensions import assert_type
 
 import asks_fast
 from asks_fast import DSession, HSession, Response, Session, StreamResponse
-from asks_fast.stream_body import StreamBody
+from asks_fast._response.stream import StreamBody
 
 
 async def of_a_session(session: HSession, is_streamed: bool) -> None:

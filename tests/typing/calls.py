@@ -27,7 +27,8 @@ from asks_fast import (
     Timeouts,
     errors,
 )
-from asks_fast.crawl import Map, Politeness, Result
+from asks_fast._client.bulk import ResultStream
+from asks_fast.crawl import Politeness, Result
 from asks_fast.multipart import MultipartData
 
 
@@ -59,7 +60,9 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
     await session.post(json=[1], json_dumps=str, json_loads=lambda text: text)
     await session.post(files={"a": "/path"})
     await session.post(multipart={"a": MultipartData(b"", mime_type="text/plain")})
-    await session.post(unix_socket=Path("/socket"), persist_cookies=False, secret_headers=["X-Key"])
+    await session.post(
+        unix_socket=Path("/socket"), persist_cookies=False, sensitive_headers=["X-Key"]
+    )
     await asks_fast.get("http://h", connection_timeout=1, dns_ttl=5, trust_env=True)
     await session.send(session.prepare("GET", path="/", stream=True))
     await session.get(tiemout=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
@@ -71,7 +74,7 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
 async def in_bulk(session: DSession, urls: list[str]) -> None:
     """`map` gives results, one by one; `gather` a list of them."""
     results = session.map(urls, concurrency=5, ordered=True, politeness=Politeness(delay=1))
-    assert_type(results, Map)
+    assert_type(results, ResultStream)
     async for result in results:
         assert_type(result, Result)
     assert_type(await session.gather(urls), list[Result])

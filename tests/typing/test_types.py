@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
-import asks_fast.arguments as arguments
-from asks_fast.options import CONNECTOR_OPTIONS, POOL_OPTIONS, SESSION_DEFAULTS, RequestOptions
+import asks_fast._client.argument_types as arguments
+from asks_fast._config.options import (
+    CONNECTOR_OPTIONS,
+    POOL_OPTIONS,
+    SESSION_DEFAULTS,
+    RequestOptions,
+)
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

@@ -1,0 +1,1 @@
+"""What one call does, from its arguments to the final response."""

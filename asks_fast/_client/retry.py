@@ -1,0 +1,178 @@
+"""When a request that failed is tried again, and after how long.
+
+Facts:  waiting times that double, with full jitter, keep a crowd of clients from coming back at
+        the same moment. A server may name its own time (RFC 9110 §10.2.3).
+Rules:  decides and awaits nothing; clock and dice are passed in. A method that may have effects is
+        repeated only if nothing of the request was sent, whatever the policy allows in number.
+        A wait that the server asks for is never longer than its cap.
+Not here: the one resend on a connection that had gone stale, which needs no policy; sleeping;
+        whether a body can be sent twice.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._request.prepared_request import IDEMPOTENT_METHODS
+from ..errors import (
+    ConnectionFailed,
+    ConnectivityError,
+    ConnectTimeout,
+    InvalidRequest,
+    PoolTimeout,
+    ResponseTooLarge,
+    TotalTimeout,
+)
+
+__all__ = ["Attempt", "Retry"]
+
+_STATUSES = frozenset({429, 502, 503, 504})
+_CAP_EXPONENT = 60  # 2 ** 60 seconds is beyond any limit; a higher power may not fit a float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one try of a request ended: with a `response` or with an `error`.
+
+    `number` counts from 1. `was_sent` says whether any byte of the request may have reached the
+    server, `is_replayable` whether its body can be sent again. This is what the user's `predicate`
+    gets to see.
+    """
+
+    number: int
+    method: str
+    was_sent: bool
+    error: BaseException | None = None
+    response: Any = None
+    status: int | None = None
+    retry_after: str | None = None
+    is_replayable: bool = True
+
+    @classmethod
+    def coerce(
+        cls, number: int, method: str, *, error: BaseException | None = None, response: Any = None
+    ) -> Attempt:
+        """Describe the outcome of attempt `number`: its response or its error."""
+        # An error may have a response: of a proxy, or one whose body is too large to be given.
+        source = response if response is not None else getattr(error, "response", None) or error
+        headers = getattr(source, "headers", None)
+        if isinstance(headers, tuple):  # of a proxy that refused a tunnel
+            values = [value for name, value in headers if name.lower() == "retry-after"]
+            retry_after = ", ".join(values) or None
+        else:
+            retry_after = headers.get("retry-after") if headers else None
+        return cls(
+            number,
+            method.upper(),
+            was_sent=not getattr(error, "is_unsent", False),
+            error=error,
+            response=response,
+            status=getattr(source, "status_code", None),
+            retry_after=retry_after,
+            is_replayable=_can_replay(response if error is None else error),
+        )
+
+
+def _can_replay(outcome: Any) -> bool:
+    """Whether every request that led to this response or error has a body that can be resent."""
+    if isinstance(outcome, ConnectivityError):
+        return outcome.is_replayable
+    responses = (*(getattr(outcome, "history", None) or ()), outcome)
+    requests = [getattr(response, "request", None) for response in responses]
+    return all(getattr(request, "is_replayable", True) for request in requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A retry policy, as a value.
+
+    `attempts` is the number of *further* tries; `methods` and `statuses` say which answers are not
+    taken for an answer; `connection_errors` whether failures without an answer are repeated.
+    The n-th wait is random between 0 and `backoff * 2**(n-1)` seconds, at most `max_delay`.
+    `Retry-After` comes before that, at most `max_retry_after` seconds; a redirect with this field
+    is followed after that time. `predicate`, a function of
+    an `Attempt`, may say True (again), False (not again) or None (as the policy says); it cannot
+    exceed `attempts`. Raises `InvalidRequest` for numbers below 0.
+    """
+
+    attempts: int = 3
+    methods: frozenset[str] = IDEMPOTENT_METHODS
+    statuses: frozenset[int] = _STATUSES
+    connection_errors: bool = True
+    backoff: float = 0.5
+    max_delay: float = 30.0
+    max_retry_after: float = 120.0
+    respect_retry_after: bool = True
+    predicate: Callable[[Attempt], bool | None] | None = None
+    uniform: Callable[[float, float], float] = field(default=random.uniform, compare=False)
+    clock: Callable[[], float] = field(default=time.time, compare=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            raise InvalidRequest(f"retries are a whole number, not {self.attempts!r}")
+        for name in ("attempts", "backoff", "max_delay", "max_retry_after"):
+            if not getattr(self, name) >= 0:
+                raise InvalidRequest(f"{name} of a Retry is 0 or more, not {getattr(self, name)!r}")
+        methods: Iterable[str] = self.methods
+        object.__setattr__(self, "methods", frozenset(method.upper() for method in methods))
+        object.__setattr__(self, "statuses", frozenset(self.statuses))
+
+    @classmethod
+    def coerce(cls, value: Retry | int) -> Retry:
+        """The policy itself; a number for short means that many tries after connection errors,
+        at once and whatever the status, as in asks."""
+        if isinstance(value, Retry):
+            return value
+        return cls(attempts=value, statuses=frozenset(), backoff=0.0)
+
+    def delay_before_next(self, attempt: Attempt) -> float | None:
+        """Seconds to wait before another try, or None: what `attempt` brought is the outcome."""
+        if attempt.number > self.attempts or not attempt.is_replayable or not self._wants(attempt):
+            return None
+        requested = self.requested_delay(attempt.retry_after)
+        if requested is not None:
+            return requested
+        longest = self.backoff * 2.0 ** min(attempt.number - 1, _CAP_EXPONENT)
+        return self.uniform(0.0, min(longest, self.max_delay))
+
+    def requested_delay(self, retry_after: str | None) -> float | None:
+        """Return the seconds that a `Retry-After` field asks to wait, at most `max_retry_after`.
+
+        None if there is no such field, if it cannot be parsed, or if the policy ignores it.
+        """
+        if not self.respect_retry_after or retry_after is None:
+            return None
+        from ..http_utils import retry_after as parse_retry_after
+
+        requested = parse_retry_after(retry_after, self.clock())
+        return None if requested is None else min(requested, self.max_retry_after)
+
+    def _wants(self, attempt: Attempt) -> bool:
+        if self.predicate is not None:
+            verdict = self.predicate(attempt)
+            if verdict is not None:
+                return verdict
+        if attempt.error is not None and not isinstance(attempt.error, ResponseTooLarge):
+            return self.connection_errors and self._is_worth_repeating(attempt)
+        return attempt.status in self.statuses and attempt.method in self.methods
+
+    def _is_worth_repeating(self, attempt: Attempt) -> bool:
+        error = attempt.error
+        if not isinstance(error, ConnectivityError) or isinstance(
+            error, (PoolTimeout, TotalTimeout)
+        ):
+            return False  # our own limit, or an answer that broke the rules: the same again
+        if _is_certificate_error(error):
+            return False
+        if not attempt.was_sent or isinstance(error, (ConnectionFailed, ConnectTimeout)):
+            return True
+        return attempt.method in self.methods
+
+
+def _is_certificate_error(error: BaseException) -> bool:
+    # By a name that only a TLS error has: this module does not import ssl.
+    return getattr(error, "verify_code", None) is not None

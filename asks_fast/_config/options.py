@@ -1,0 +1,242 @@
+"""The keyword arguments of a request: their names, defaults and checks, in one place.
+
+A session takes the same names as its own defaults, so that one table serves both. What belongs to
+connections (`CONNECTION_OPTIONS`) goes to the connector, what belongs to the pool (`POOL_OPTIONS`)
+is for sessions alone.
+
+Rules:  unknown names are a TypeError at the call; values that can't be right are an
+        `InvalidRequest` (a ValueError) at the call, before a byte is sent.
+Not here: what any of it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Any
+
+from .._extras import missing_extra
+from ..errors import InvalidRequest
+from .timeouts import Timeouts
+
+__all__ = [
+    "CONNECTION_OPTIONS",
+    "CONNECTOR_OPTIONS",
+    "POOL_OPTIONS",
+    "RequestOptions",
+    "unexpected_argument",
+]
+
+DEFAULT_READ_TIMEOUT = 300.0
+DEFAULT_CONNECT_TIMEOUT = 60.0
+
+# Options of a connection that a single request may choose for itself.
+CONNECTION_OPTIONS = frozenset(
+    {
+        "cert",
+        "fingerprint",
+        "proxy",
+        "resolver",
+        "server_hostname",
+        "source_address",
+        "ssl_context",
+        "unix_socket",
+        "verify",
+    }
+)
+
+# Options of a session's connections.
+CONNECTOR_OPTIONS = CONNECTION_OPTIONS | {
+    "dns_negative_ttl",
+    "dns_ttl",
+    "happy_eyeballs_delay",
+    "hosts",
+    "keepalive",
+    "socket_options",
+    "trust_env",
+}
+
+# Options of a session's pool and parser: name → default.
+POOL_OPTIONS: dict[str, Any] = {
+    "connections_per_host": 0,
+    "idle_timeout": 30.0,
+    "max_requests_per_connection": 0,
+    "max_connection_age": 0.0,
+    "max_header_size": 65536,
+    "max_headers": 256,
+    "max_informational": 16,
+    "buffer_size": 65536,
+}
+
+
+class RequestOptions:
+    """What one request was asked to do; the defaults where nothing was said.
+
+    `explicit` holds the names that were given, by the session or the call.
+    """
+
+    auth: Any = None
+    auth_off_domain: bool = False
+    callback: Callable[[bytes], Any] | None = None
+    connection: Mapping[str, Any] = MappingProxyType({})
+    connection_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
+    cookies: Mapping[str, Any] | None = None
+    data: Any = None
+    decompress: bool = True
+    detect_encoding: bool = False
+    encoding: str | None = None
+    expect_continue: bool | float = False
+    explicit: Collection[str] = frozenset()
+    files: Any = None
+    follow_redirects: bool | None = None
+    headers: Any = None
+    json: Any = None
+    json_dumps: Callable[[Any], str | bytes] | None = None
+    json_loads: Callable[[Any], Any] | None = None
+    keep_framing: bool = False
+    max_body: int | None = None
+    max_decompressed: int | None = 1 << 30
+    max_ratio: float | None = None
+    max_redirects: int = 20
+    mimetype: str | None = None
+    multipart: Any = None
+    on_event: Callable[..., Any] | None = None
+    params: Any = None
+    path: str = ""
+    persist_cookies: Any = None
+    pool_timeout: float | None = None
+    raw_url: bool = False
+    read_timeout: float | None = DEFAULT_READ_TIMEOUT
+    retries: Any = 1
+    sensitive_headers: Iterable[str] = ()
+    stream: bool = False
+    strict: bool = False
+    timeout: Any = None
+    timings: bool = False
+    write_timeout: float | None = DEFAULT_READ_TIMEOUT
+
+    def __init__(self, given: Mapping[str, Any], function: str = "request") -> None:
+        if not given:
+            return
+        unknown = given.keys() - _NAMES
+        self.__dict__.update(given)
+        if unknown:
+            if unknown - CONNECTION_OPTIONS:
+                raise unexpected_argument(function, unknown - CONNECTION_OPTIONS)
+            self.connection = {name: self.__dict__.pop(name) for name in unknown}
+        self.explicit = given.keys()
+        self._check(given)
+
+    def _check(self, given: Mapping[str, Any]) -> None:
+        for name in _DURATION_OPTIONS & given.keys():
+            value = given[name]
+            if value is None:
+                continue
+            if name == "timeout" and isinstance(value, Timeouts):
+                self._apply_timeouts(value, given)
+            elif isinstance(value, bool) or not isinstance(value, (int, float)):
+                hint = "; for limits by phase give asks_fast.Timeouts(connect=…, read=…)"
+                raise InvalidRequest(
+                    f"{name} must be a number of seconds or None, not {value!r}"
+                    + (hint if name == "timeout" else "")
+                )
+            elif not value > 0:
+                raise InvalidRequest(f"{name} must be more than 0 seconds, not {value!r}")
+        for name in _COUNT_OPTIONS & given.keys():
+            value = given[name]
+            if value is not None and (not isinstance(value, int) or value < 0):
+                raise InvalidRequest(f"{name} must be 0 or more, not {value!r}")
+        if self.cookies is not None and not isinstance(self.cookies, Mapping):
+            raise InvalidRequest(f"cookies must be a mapping, not {type(self.cookies).__name__}")
+        if isinstance(self.retries, int) and self.retries < 0:
+            raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
+        if isinstance(self.sensitive_headers, (str, bytes)):
+            raise InvalidRequest("secret_headers must be a list of field names, not one name")
+        if self.stream and self.callback is not None:
+            raise TypeError("stream and callback exclude each other")
+        if self.detect_encoding:
+            _check_detection()
+
+    def _apply_timeouts(self, limits: Timeouts, given: Mapping[str, Any]) -> None:
+        """A `Timeouts` value says all phases at once; a phase given by name overrules it."""
+        self.timeout = limits.total
+        for name, value in (
+            ("pool_timeout", limits.pool),
+            ("connection_timeout", limits.connect),
+            ("read_timeout", limits.read),
+            ("write_timeout", limits.write),
+        ):
+            if name not in given:
+                setattr(self, name, value)
+
+
+_DURATION_OPTIONS = frozenset(
+    {"timeout", "connection_timeout", "pool_timeout", "read_timeout", "write_timeout"}
+)
+_COUNT_OPTIONS = frozenset({"max_redirects", "max_body", "max_decompressed"})
+_NAMES = frozenset(RequestOptions.__annotations__) - {"connection", "explicit"}
+
+# What makes sense for one request only, never as the default of a session.
+ONE_REQUEST_ONLY = frozenset({"data", "json", "files", "headers", "multipart", "path", "callback"})
+SESSION_DEFAULTS = _NAMES - ONE_REQUEST_ONLY
+
+
+_SESSION_NAMES = (
+    SESSION_DEFAULTS
+    | CONNECTOR_OPTIONS
+    | POOL_OPTIONS.keys()
+    | {"connections", "encoding", "endpoint", "headers", "persist_cookies"}
+)
+_REQUEST_NAMES = _NAMES | CONNECTION_OPTIONS | {"url"}
+
+# What other libraries call an argument → what it is called here.
+_ELSEWHERE = {
+    "allow_redirects": "follow_redirects",
+    "base_url": "host",
+    "body": "data",
+    "ca_certs": "verify",
+    "client_cert": "cert",
+    "connect_timeout": "connection_timeout",
+    "content": "data",
+    "cookiejar": "persist_cookies",
+    "form": "data",
+    "limits": "connections",
+    "max_connections": "connections",
+    "max_retries": "retries",
+    "proxies": "proxy",
+    "query": "params",
+    "raise_for_status": "response.raise_for_status()",
+    "ssl": "ssl_context",
+    "verify_ssl": "verify",
+}
+
+
+def unexpected_argument(function: str, names: Iterable[str]) -> TypeError:
+    """The error for unknown keyword arguments, in the words of asks, with what may be meant."""
+    is_session = function[:1].isupper()
+    known, others = (
+        (_SESSION_NAMES, _REQUEST_NAMES) if is_session else (_REQUEST_NAMES, _SESSION_NAMES)
+    )
+    text = f"{function}() got unexpected keyword arguments "
+    text += ", ".join(repr(name) for name in sorted(names))
+    for name in sorted(names):
+        if name in others:
+            text += f"; {name!r} is an argument of {'requests' if is_session else 'sessions'}"
+        elif meant := _ELSEWHERE.get(name) or _closest(name, known):
+            text += f"; did you mean {meant!r}?"
+    return TypeError(text)
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches  # for a mistake only
+
+    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.75)), None)
+
+
+def _check_detection() -> None:
+    """Report the missing extra before a request is sent, not when its response is there."""
+    if find_spec("charset_normalizer") is None:
+        raise ModuleNotFoundError(
+            missing_extra("detect_encoding=True", "charset-normalizer", "charset")
+        )

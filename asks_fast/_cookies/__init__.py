@@ -1,0 +1,1 @@
+"""Cookies: parsing, matching, the jar, cookie files (RFC 6265)."""

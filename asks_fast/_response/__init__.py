@@ -1,0 +1,1 @@
+"""What comes back: streams, decompression, text."""

@@ -1,0 +1,56 @@
+"""The error of `Response.json` for a body that is not JSON."""
+
+from __future__ import annotations
+
+from json import JSONDecodeError
+from typing import Protocol
+
+from .._hotpath import Headers
+from ..errors import JsonDecodeError, truncated_repr
+
+__all__ = ["not_json"]
+
+
+class JsonResponse(Protocol):
+    """The response whose body was to be parsed."""
+
+    status_code: int
+    body: bytes
+
+    @property
+    def reason_phrase(self) -> str: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
+def not_json(
+    response: JsonResponse, error: ValueError | RecursionError, missing: str | None
+) -> JsonDecodeError:
+    """The error for a body that a JSON library refused with `error`.
+
+    `missing` says which library would decompress it, where that is why.
+    """
+    kind = response.headers.get("content-type") or "no content type"
+    begin = truncated_repr(response.content).removeprefix("b") if response.body else "nothing"
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    document, position = "", 0
+    if isinstance(error, JSONDecodeError):
+        reason, document, position = error.msg, error.doc, error.pos
+    refused = JsonDecodeError(
+        f"{response.method} {response.url}: the body of this {response.status_code} response"
+        f" ({truncated_repr(kind)}) is not JSON, it begins with {begin}: {missing or reason}",
+        document if isinstance(document, str) else "",
+        position,
+    )
+    refused.response = response
+    return refused

@@ -1,0 +1,363 @@
+"""The body of a streamed response: chunks as they come, back-pressure by not reading.
+
+Rules:  read to its end, the connection goes back to the pool; left early, however that comes
+        about, the connection is closed and its place is free at once. A body cut short, on the
+        wire or in its compression, raises. One task reads at a time.
+Not here: parsing (hot path), decompression itself (`decoding`).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from curio.errors import TaskTimeout
+
+from .._deadlines import timeout_after
+from .._tracebacks import shorten
+from ..errors import (
+    AsksException,
+    InvalidRequest,
+    ReadTimeout,
+    ResponseTooLarge,
+    StreamConsumed,
+    add_request_context,
+)
+
+if TYPE_CHECKING:
+    from .._hotpath import Connection, Headers
+    from .charset import TextDecoder
+    from .content_decoder import ContentDecoder
+
+__all__ = ["StreamBody"]
+
+__tracebackhide__ = True  # pytest leaves out frames of this module
+
+DEFAULT_READ_SIZE = 65536
+DEFAULT_MAX_DECOMPRESSED = 1 << 30
+
+
+class StreamedResponse(Protocol):
+    """The response that a stream is the body of: a `StreamResponse`."""
+
+    status_code: int
+    strict: bool
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def encoding(self) -> str: ...
+
+    @property
+    def is_complete(self) -> bool: ...
+
+    def content_codings(self) -> list[str]: ...
+
+    def _get_option(self, name: str, default: Any) -> Any: ...
+
+    def text_decoder(self, decompressed: bool = True) -> TextDecoder: ...
+
+    def _copy_without_body(self) -> Any: ...
+
+    def _update_from(self, copy: Any) -> None: ...
+
+
+class StreamBody:
+    """`async for chunk in body`: bytes, decompressed unless `decompress_data` is off.
+
+    `body(timeout=5)` sets a limit in seconds for each chunk; `read_size` is the most bytes that a
+    decompressed chunk has. `async with body` closes it at the end.
+    """
+
+    def __init__(
+        self,
+        response: StreamedResponse,
+        connection: Connection | None,
+        initial: bytes = b"",
+        *,
+        decompress_data: bool = True,
+    ) -> None:
+        self._response_ref = weakref.ref(response)
+        self._response = response._copy_without_body()
+        if connection is not None:
+            connection.redirect_to(self._response)
+        self._connection = connection
+        self._initial = initial
+        self._raw_bytes = 0
+        self._decoder: ContentDecoder | None = None
+        self._ended = False
+        self._reading = False
+        self.decompress_data = decompress_data
+        self.read_size = DEFAULT_READ_SIZE
+        self.timeout: float | None = None
+        self._on_close: Callable[[], Any] | None = None
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "open"
+        return f"<StreamBody {state}, {self._raw_bytes} bytes read>"
+
+    def __call__(self, timeout: float | None = None) -> StreamBody:
+        """Set the limit for each chunk, in seconds; None for none."""
+        self.timeout = timeout
+        return self
+
+    def __aiter__(self) -> StreamBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next chunk, never empty. Cancellation closes the connection."""
+        if self._ended:
+            raise StopAsyncIteration
+        if self._reading:
+            raise StreamConsumed("two tasks read one body")
+        self._reading = True
+        try:
+            if self.timeout is None:
+                chunk = await self._next()
+            else:
+                chunk = await self._next_within(self.timeout)
+        except BaseException as error:
+            if isinstance(error, AsksException):
+                add_request_context(error, f"{self._response.method} {self._response.url}")
+            await self.close()
+            if isinstance(error, AsksException):
+                raise shorten(error)  # noqa: B904 (it is the same one)
+            raise
+        finally:
+            self._reading = False
+        if not chunk:
+            await self.close()
+            raise StopAsyncIteration
+        return chunk
+
+    async def _next_within(self, limit: float) -> bytes:
+        try:
+            return bytes(await timeout_after(limit, self._next()))
+        except TaskTimeout:
+            raise ReadTimeout(
+                f"{self._response.method} {self._response.url}: no chunk within {limit:g} s", limit
+            ) from None
+
+    async def _next(self) -> bytes:
+        if not self.decompress_data:
+            return await self._pull()
+        if self._decoder is None:
+            self._decoder = self._make_decoder()
+        decoder = self._decoder
+        if decoder.is_identity:
+            return await self._pull()
+        while True:
+            if not decoder.needs_input:
+                chunk = decoder.decode(b"", self.read_size)
+                if chunk:
+                    return chunk
+            piece = await self._pull()
+            if not piece:
+                return decoder.finish() if self._raw_bytes else b""
+            chunk = decoder.decode(piece, self.read_size)
+            if chunk:
+                return chunk
+
+    def _make_decoder(self) -> ContentDecoder:
+        from .content_decoder import ContentDecoder
+
+        return ContentDecoder(
+            self._response.content_codings(),
+            max_size=self._response._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+            max_ratio=self._response._get_option("max_ratio", None),
+            strict=self._response.strict,
+        )
+
+    async def _pull(self) -> bytes:
+        """The next bytes off the wire, b"" at the end."""
+        if self._initial:
+            piece, self._initial = self._initial, b""
+        elif self._connection is not None:
+            piece = await self._connection.read_piece()
+            if self._response.is_complete:
+                self._connection = None  # it serves others already
+                response = self._response_ref()
+                if response is not None:
+                    response._update_from(self._response)
+        else:
+            return b""
+        self._raw_bytes += len(piece)
+        limit = self._response._get_option("max_body", None)
+        if limit is not None and self._raw_bytes > limit:
+            error = ResponseTooLarge(f"the body has more than max_body={limit} bytes")
+            error.status_code = self._response.status_code
+            error.headers = self._response.headers
+            raise error
+        return piece
+
+    async def close(self) -> None:
+        """Leave the body; what was not read is lost and the connection with it. Safe to repeat."""
+        self._ended = True
+        connection, self._connection = self._connection, None
+        self._initial = b""
+        try:
+            if connection is not None and not self._response.is_complete:
+                await connection.aclose()
+        finally:
+            _on_close, self._on_close = self._on_close, None
+            if _on_close is not None:
+                await _on_close()
+
+    async def __aenter__(self) -> StreamBody:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None and not self._response.is_complete:
+            connection.close_nowait()
+            warnings.warn(
+                f"the body of {self._response.method} {self._response.url} was neither read to "
+                "its end nor closed; use `async with response.body`",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+    # -- other ways to read
+
+    async def read(self) -> bytes:
+        """All that is left, as one bytes object."""
+        return b"".join([chunk async for chunk in self])
+
+    def chunks(self, size: int) -> ChunkedStream:
+        """Chunks of exactly `size` bytes, but for the last: `async for c in body.chunks(4096)`."""
+        return ChunkedStream(self, size)
+
+    def text(self) -> TextStream:
+        """The chunks as str: `async for text in body.text()`."""
+        return TextStream(self)
+
+    def lines(self) -> LineStream:
+        """The lines as str, without their ends: `async for line in body.lines()`."""
+        return LineStream(self)
+
+    async def save(self, path: str | os.PathLike[str], *, chunk_size: int = 1 << 20) -> int:
+        """Write the body to a file without holding it in memory; returns the bytes written.
+
+        The file appears under its name when it is whole: until then it is `<path>.part`, which is
+        removed when anything goes wrong, cancellation included.
+        """
+        target = os.fspath(path)
+        part = f"{target}.part"
+        written = 0
+        file = open(part, "wb", buffering=chunk_size)  # noqa: SIM115
+        try:
+            try:
+                async for chunk in self:
+                    written += file.write(chunk)
+            finally:
+                file.close()
+            os.replace(part, target)
+        except BaseException:
+            os.unlink(part)
+            raise
+        return written
+
+
+class ChunkedStream:
+    """A body in chunks of one size."""
+
+    def __init__(self, body: StreamBody, size: int) -> None:
+        if size < 1:
+            raise InvalidRequest(f"the size of a chunk must be 1 or more, not {size!r}")
+        self._body = body
+        self._size = size
+        self._held = bytearray()
+
+    def __aiter__(self) -> ChunkedStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while len(self._held) < self._size:
+            try:
+                self._held += await self._body.__anext__()
+            except StopAsyncIteration:
+                if not self._held:
+                    raise
+                break
+        chunk = bytes(self._held[: self._size])
+        del self._held[: self._size]
+        return chunk
+
+
+class TextStream:
+    """The text of a body, chunk by chunk, no character cut in two."""
+
+    def __init__(self, body: StreamBody) -> None:
+        self._decoder = (body._response_ref() or body._response).text_decoder(body.decompress_data)
+        self._body = body
+        self._ended = False
+
+    def __aiter__(self) -> TextStream:
+        return self
+
+    async def __anext__(self) -> str:
+        while not self._ended:
+            try:
+                text = self._decoder.decode(await self._body.__anext__())
+            except StopAsyncIteration:
+                self._ended = True
+                text = self._decoder.decode(b"", True)
+            if text:
+                return text
+        raise StopAsyncIteration
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, and what follows the last end; ends are `\\n`, `\\r\\n` and `\\r`."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+class LineStream:
+    """The lines of a body; ends are `\\n`, `\\r\\n` or `\\r`, and not part of the line."""
+
+    def __init__(self, body: StreamBody) -> None:
+        self._text = TextStream(body)
+        self._ready: list[str] = []
+        self._rest: list[str] = []
+        self._after_cr = False
+
+    def __aiter__(self) -> LineStream:
+        return self
+
+    async def __anext__(self) -> str:
+        while not self._ready:
+            try:
+                self._split(await self._text.__anext__())
+            except StopAsyncIteration:
+                if not self._rest:
+                    raise
+                line = "".join(self._rest)
+                self._rest = []
+                return line
+        return self._ready.pop()
+
+    def _split(self, text: str) -> None:
+        if self._after_cr and text[0] == "\n":
+            text = text[1:]
+        self._after_cr = text.endswith("\r")
+        pieces = split_lines(text)
+        if len(pieces) > 1:
+            pieces[0] = "".join([*self._rest, pieces[0]])
+            self._rest = []
+        last = pieces.pop()
+        if last:
+            self._rest.append(last)
+        self._ready = pieces[::-1]

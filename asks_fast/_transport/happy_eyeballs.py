@@ -1,0 +1,168 @@
+"""Several addresses, one connection: Happy Eyeballs (RFC 8305).
+
+Facts:  a non-blocking connect goes on by itself; only its end must be waited for. A selector is
+        itself a descriptor that can be waited on, so one task watches any number of connects.
+Rules:  families take turns, the resolver's first choice leads. The next attempt starts when one
+        fails, or after `delay` seconds. The first to arrive wins, all others are closed, and so is
+        everything on any `BaseException`. A single address costs no timer.
+Not here: names, and what is then spoken on the connection.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from curio.traps import _io_release, _read_wait
+
+from .._deadlines import ignore_after
+from ..errors import ConnectionFailed
+from .sockets import Address, close_socket, finish_connect, raise_connect_error, start_connect
+
+if TYPE_CHECKING:
+    from .sockets import SocketOption
+
+__all__ = ["DELAY", "connect_to_any", "interleave"]
+
+DELAY = 0.25
+
+
+def interleave(addresses: Iterable[Address]) -> list[Address]:
+    """The addresses with families taking turns, beginning with the first one's (RFC 8305 §4)."""
+    families: dict[int, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    if len(families) == 1:
+        return families.popitem()[1]
+    queues = [list(reversed(queue)) for queue in families.values()]
+    mixed = []
+    while queues:
+        for queue in queues:
+            mixed.append(queue.pop())
+        queues = [queue for queue in queues if queue]
+    return mixed
+
+
+async def connect_to_any(
+    addresses: Sequence[Address],
+    *,
+    options: Sequence[SocketOption] = (),
+    source_address: tuple[str, int] | None = None,
+    delay: float = DELAY,
+    target: str = "",
+) -> socket.socket:
+    """A socket connected to the first of `addresses` (numeric, at least one) that answers.
+
+    `delay` is in seconds, `target` names the aim in errors. Raises `ConnectionFailed`, which lists
+    each address and its reason. Cancelled, it leaves nothing open.
+    """
+    race = _ConnectRace(options, source_address, target)
+    try:
+        return await race.run(interleave(addresses), delay)
+    finally:
+        await race.end()
+
+
+class _ConnectRace:
+    """The attempts under way towards one target."""
+
+    def __init__(
+        self,
+        options: Sequence[SocketOption],
+        source_address: tuple[str, int] | None,
+        target: str,
+    ) -> None:
+        self._options = options
+        self._source_address = source_address
+        self._target = target
+        self._running: dict[socket.socket, Address] = {}
+        self._failures: list[tuple[Address, OSError]] = []
+        self._selector: selectors.BaseSelector | None = None  # from the second attempt on
+
+    async def run(self, addresses: list[Address], delay: float) -> socket.socket:
+        for place, address in enumerate(addresses):
+            winner = self._start(address)
+            if winner is None and self._running:
+                is_last = place == len(addresses) - 1
+                winner = await self._wait(None if is_last else delay)
+            if winner is not None:
+                return winner
+        while self._running:
+            winner = await self._wait(None)
+            if winner is not None:
+                return winner
+        raise ConnectionFailed(self._describe_failures()) from self._failures[-1][1]
+
+    def _start(self, address: Address) -> socket.socket | None:
+        try:
+            sock, has_arrived = start_connect(address, self._options, self._source_address)
+        except OSError as error:
+            self._failures.append((address, error))
+            return None
+        if has_arrived:
+            return sock
+        self._running[sock] = address
+        if self._selector is not None:
+            self._selector.register(sock, selectors.EVENT_WRITE)
+        return None
+
+    async def _wait(self, seconds: float | None) -> socket.socket | None:
+        """Until an attempt arrives (returned), one fails, or the time is up."""
+        return await ignore_after(seconds, self._next_outcome())
+
+    async def _next_outcome(self) -> socket.socket | None:
+        if len(self._running) == 1:
+            (sock,) = self._running
+            try:
+                await finish_connect(sock)
+            except OSError as error:
+                await self._fail(sock, error)
+                return None
+            return self._win(sock)
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+            for sock in self._running:
+                self._selector.register(sock, selectors.EVENT_WRITE)
+        await _read_wait(self._selector)
+        for key, _ in self._selector.select(0):
+            ready: Any = key.fileobj
+            try:
+                raise_connect_error(ready)
+            except OSError as error:
+                await self._fail(ready, error)
+            else:
+                return self._win(ready)
+        return None
+
+    def _win(self, sock: socket.socket) -> socket.socket:
+        del self._running[sock]
+        if self._selector is not None:
+            self._selector.unregister(sock)
+        return sock
+
+    async def _fail(self, sock: socket.socket, error: OSError) -> None:
+        self._failures.append((self._running.pop(sock), error))
+        if self._selector is not None:
+            self._selector.unregister(sock)
+        await close_socket(sock)
+
+    async def end(self) -> None:
+        """Close whatever did not win."""
+        if self._selector is not None:
+            await _io_release(self._selector)
+            self._selector.close()
+        while self._running:
+            await close_socket(self._running.popitem()[0])
+
+    def _describe_failures(self) -> str:
+        tried = "; ".join(
+            f"{_show(address)}: {error.strerror or error}" for address, error in self._failures
+        )
+        return f"could not connect to {self._target or 'any address'} ({tried})"
+
+
+def _show(address: Address) -> str:
+    host, port = address[1][:2]
+    return f"[{host}]:{port}" if address[0] == socket.AF_INET6 else f"{host}:{port}"

@@ -1,0 +1,243 @@
+"""From options to routes: what the session said, what this request says, what the environment says.
+
+Facts:  most requests say nothing of their own, so a route is looked up, not made.
+Rules:  the request's word goes before the session's, a proxy that was named before one from the
+        environment. Of a list of proxies, the session's or a request's own, each request takes the
+        next one; equal lists are one list, whose turn goes on.
+        What a request says about TLS goes for that request alone. Nothing is opened here.
+Not here: sockets, `ssl`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidRequest
+from .dns_cache import literal_address
+from .proxies import EnvironmentProxies, Proxy, ProxyRotation, as_proxy, with_credentials
+from .route import SECURE_SCHEMES, Route
+from .tls_settings import TlsSettings, make_tls_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .dns_cache import DnsCache
+
+__all__ = ["UNSET", "RouteBuilder"]
+
+
+class _Unset:
+    """The value of an option that was not given, where None is a value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET: Any = _Unset()
+
+_MOST_ROUTES = 4096
+_MOST_ROTATIONS = 64
+_TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint")
+_OVERRIDES = frozenset(
+    {*_TLS_OPTIONS, "proxy", "resolver", "server_hostname", "source_address", "unix_socket"}
+)
+
+
+class RouteBuilder:
+    """Makes the routes of one session, and keeps them.
+
+    `dns_cache_for` turns a request's own `resolver` into the `DnsCache` that stand for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        dns_cache_for: Callable[[Any], DnsCache],
+        verify: bool | str | os.PathLike[str] = True,
+        cert: Any = None,
+        ssl_context: Any = None,
+        fingerprint: str | bytes | Iterable[str | bytes] | None = None,
+        server_hostname: str | None = None,
+        proxy: Any = None,
+        trust_env: bool = False,
+        source_address: str | tuple[str, int] | None = None,
+        unix_socket: str | bytes | os.PathLike[str] | None = None,
+    ) -> None:
+        self._names_for = dns_cache_for
+        self._own = {
+            "verify": verify,
+            "cert": cert,
+            "ssl_context": ssl_context,
+            "fingerprint": fingerprint,
+        }
+        self._tls = make_tls_settings(verify, cert, ssl_context, fingerprint)
+        self._server_hostname = server_hostname
+        self._source_address = _as_source(source_address)
+        self._unix_socket = _as_path(unix_socket)
+        self._rotation: ProxyRotation | None = None
+        self._proxy: Proxy | None = None
+        if isinstance(proxy, ProxyRotation):
+            self._rotation = proxy
+        elif isinstance(proxy, (list, tuple)):
+            self._rotation = ProxyRotation(proxy)
+        else:
+            self._proxy = as_proxy(proxy)
+        if proxy is not None and unix_socket is not None:
+            raise InvalidRequest("unix_socket= and proxy= exclude each other")
+        self._environment = EnvironmentProxies() if trust_env and proxy is None else None
+        self._kept: dict[Any, Route] = {}
+        self._rotations: dict[tuple[Any, ...], ProxyRotation] = {}  # those of requests
+
+    def __repr__(self) -> str:
+        return f"<Routing {len(self._kept)} kept, {self._rotation or self._proxy or 'no proxy'}>"
+
+    def has_proxy_rotation(self, proxy: Any = UNSET) -> bool:
+        """Whether one origin's route differs from request to request, given its `proxy=`."""
+        if proxy is UNSET:
+            return self._rotation is not None
+        return isinstance(proxy, (list, tuple, ProxyRotation))
+
+    def _rotation_of(self, proxies: Sequence[Any]) -> ProxyRotation:
+        """A list of proxies that a request named: where its turn stands."""
+        key = tuple(proxies)
+        rotation = ProxyRotation(key)  # what is wrong with it shows here
+        found = self._rotations.get(key)
+        if found is None:
+            found = rotation
+            if len(self._rotations) >= _MOST_ROTATIONS:
+                del self._rotations[next(iter(self._rotations))]
+            self._rotations[key] = found
+        return found
+
+    def with_proxy_credentials(self, route: Route, credentials: str) -> Route:
+        """The route for a request that brings its own `Proxy-Authorization`."""
+        proxy = route.proxy
+        if proxy is None or proxy.is_socks:
+            raise InvalidRequest(
+                f"Proxy-Authorization is for an HTTP proxy, and {route.origin} is not asked "
+                "through one: it would go to the server; give the request its proxy="
+            )
+        key = (route, credentials)
+        made = self._kept.get(key)
+        if made is None:
+            made = replace(route, proxy=with_credentials(proxy, credentials))
+            self._keep(key, made)
+        return made
+
+    def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
+        """See `Connector.route_for`."""
+        key: Any = (scheme, host, port)
+        given = overrides.get("proxy", UNSET)
+        if isinstance(given, (list, tuple)):
+            overrides["proxy"] = self._rotation_of(given).next()
+        elif isinstance(given, ProxyRotation):
+            overrides["proxy"] = given.next()
+        elif self._rotation is not None and given is UNSET:
+            overrides["proxy"] = self._rotation.next()
+        if overrides:
+            overrides = {name: value for name, value in overrides.items() if value is not UNSET}
+            unknown = overrides.keys() - _OVERRIDES
+            if unknown:
+                raise TypeError(f"unknown connection options: {', '.join(sorted(unknown))}")
+            key = (*key, *sorted(overrides.items(), key=_name_of))
+        try:
+            route = self._kept.get(key)
+        except TypeError:  # an unhashable value, such as a list of fingerprints
+            return self._make(scheme, host, port, overrides)
+        if route is None:
+            route = self._make(scheme, host, port, overrides)
+            self._keep(key, route)
+        return route
+
+    def _keep(self, key: Any, route: Route) -> None:
+        if len(self._kept) >= _MOST_ROUTES:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = route
+
+    def _make(self, scheme: str, host: str, port: int, overrides: dict[str, Any]) -> Route:
+        tls = self._tls_for(overrides)
+        unix_socket = self._unix_socket
+        if "unix_socket" in overrides:
+            unix_socket = _as_path(overrides["unix_socket"])
+        proxy = None
+        if "proxy" in overrides:
+            proxy = as_proxy(overrides["proxy"])
+            if proxy is not None and unix_socket is not None:
+                raise InvalidRequest("unix_socket= and proxy= exclude each other")
+        elif unix_socket is None:
+            proxy = self._proxy
+            if self._environment is not None:
+                proxy = self._environment.proxy_for(scheme, host, port)
+        source = self._source_address
+        if "source_address" in overrides:
+            source = _as_source(overrides["source_address"])
+        name = resolver = None
+        if scheme in SECURE_SCHEMES:
+            name = overrides.get("server_hostname", self._server_hostname)
+        if overrides.get("resolver") is not None:
+            resolver = self._names_for(overrides["resolver"])
+        return Route(
+            scheme,
+            host,
+            port,
+            proxy=proxy,
+            proxy_tls=_tls_with(proxy, tls),
+            tls=tls if scheme in SECURE_SCHEMES else None,
+            server_hostname=name,
+            source_address=source,
+            unix_socket=unix_socket,
+            resolver=resolver,
+        )
+
+    def _tls_for(self, overrides: dict[str, Any]) -> TlsSettings:
+        given = {name: overrides[name] for name in _TLS_OPTIONS if name in overrides}
+        if not given:
+            return self._tls
+        wanted = self._own | given
+        # What a request says itself stands against the session's statement of another kind.
+        if given.get("ssl_context") is not None:
+            wanted["verify"] = given.get("verify", True)
+            wanted["cert"] = given.get("cert")
+        elif "verify" in given or "cert" in given:
+            wanted["ssl_context"] = None
+        return make_tls_settings(**wanted)
+
+
+def _tls_with(proxy: Proxy | None, tls: TlsSettings) -> TlsSettings | None:
+    """How to verify an https proxy: its own settings, else the origin's without what is the
+    origin's alone (the client certificate and the pinned one)."""
+    if proxy is None or proxy.scheme != "https":
+        return None
+    return proxy.tls or TlsSettings(verify=tls.verify, context=tls.context)
+
+
+def _name_of(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def _as_path(path: str | bytes | os.PathLike[str] | None) -> str | bytes | None:
+    if path is None:
+        return None
+    if not isinstance(path, (str, bytes, os.PathLike)) or not path:
+        raise InvalidRequest(f"unix_socket= takes the path of a socket, not {path!r}")
+    return os.fspath(path)
+
+
+def _as_source(source: str | tuple[str, int] | None) -> tuple[str, int] | None:
+    if source is None:
+        return None
+    host, port = (source, 0) if isinstance(source, str) else source
+    if literal_address(host, 0) is None or not 0 <= port <= 65535:
+        raise InvalidRequest(
+            f"source_address= takes an IP address of this machine, or (address, port); "
+            f"not {source!r}"
+        )
+    return (host, port)

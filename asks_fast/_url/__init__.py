@@ -1,0 +1,1 @@
+"""Parts of URL handling: hosts and percent-encoding."""

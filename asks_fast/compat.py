@@ -1,0 +1,43 @@
+"""Standing in for asks: `init` for programs of asks 1.x, `install_as_asks` for libraries."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+
+__all__ = ["init", "install_as_asks"]
+
+MODULES = (
+    "auth",
+    "base_funcs",
+    "cookie_utils",
+    "errors",
+    "http_utils",
+    "multipart",
+    "req_structs",
+    "request_object",
+    "response_objects",
+    "sessions",
+)
+
+
+def init(library: object = "curio") -> None:
+    """Choose the event loop, as asks 1.x wanted: only curio is there, so this only warns.
+
+    Raises ValueError for any other library.
+    """
+    name = library if isinstance(library, str) else getattr(library, "__name__", repr(library))
+    if name != "curio":
+        raise ValueError(f"asks_fast runs on curio only, not on {name!r}: use curio.run()")
+    warnings.warn(
+        "asks_fast.init() is not needed: asks_fast runs on curio", DeprecationWarning, stacklevel=2
+    )
+
+
+def install_as_asks() -> None:
+    """Make `import asks` find this package, for libraries written for asks."""
+    package = sys.modules[__name__.rpartition(".")[0]]
+    sys.modules["asks"] = package
+    for name in MODULES:
+        sys.modules[f"asks.{name}"] = import_module(f"{package.__name__}.{name}")

@@ -1,0 +1,116 @@
+"""What was asked for: how a request of the input is identified, and which requests share a fetch.
+
+Two requests with the same identity are one: named twice, reported once. Two whose URLs differ in
+the fragment alone have different identities, and are fetched once: a fragment is never sent.
+
+Invariants: no input raises: what cannot be a request becomes one that fails. Memory per request
+        fetched is that of a `KeySet`, for those not finished that of a dict entry.
+Not here: reading the input (`inputs`), sending (`mapping`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..errors import InvalidRequest, printable, truncated_repr
+from .checkpoint import KeySet, key_of
+from .inputs import identity
+
+__all__ = ["Asked", "SharedFetches", "read_request", "url_of"]
+
+MAX_SHOWN = 2_000  # characters of what cannot be a request
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+class Asked(NamedTuple):
+    """One request of the input: what it is known by, and what is reported of it."""
+
+    key: int  # of the request, in the ledger
+    fetch_key: int  # of what is sent: the same for URLs that differ in the fragment alone
+    user_key: Any
+    url: str
+
+
+def url_of(request: Any) -> str:
+    """The URL of a request as given; an empty text where there is none."""
+    if isinstance(request, str):
+        return request
+    return str(request.get("url") or "") if isinstance(request, Mapping) else ""
+
+
+def read_request(request: Any) -> tuple[Asked, Any]:
+    """What identifies a request, and the request for `map`, or the error that it ends in."""
+    try:
+        return _read(request)
+    except Exception as e:
+        shown = printable(repr(request), MAX_SHOWN)
+        error = e if isinstance(e, InvalidRequest) else InvalidRequest(f"no request: {e}")
+        key = key_of(f"unusable {request!r}")
+        return Asked(key, key, None, shown), error
+
+
+def _read(request: Any) -> tuple[Asked, Any]:
+    if not isinstance(request, (str, Mapping)):
+        raise InvalidRequest(
+            "a request of a fetch is a URL or a dict of request arguments, found "
+            f"{type(request).__name__} {truncated_repr(repr(request))}"
+        )
+    url, user_key = url_of(request), None
+    key = fetch_key = key_of(identity(request))
+    if isinstance(request, Mapping):
+        user_key = request.get("key")
+        request = {name: value for name, value in request.items() if name != "key"}
+    if "#" in url and user_key is None:
+        sent = url.partition("#")[0]
+        fetch_key = key_of(identity(sent if isinstance(request, str) else {**request, "url": sent}))
+    asked = Asked(key, fetch_key, user_key, url or str(user_key))
+    for name, value in (("url", url), ("key", user_key)):
+        if value is not None and _NO_TEXT.search(_text(value)):
+            problem = (
+                f"the {name} has a NUL character or half a surrogate pair: {truncated_repr(value)}"
+            )
+            return asked, InvalidRequest(problem)
+    return asked, request
+
+
+def _text(value: Any) -> str:
+    """A text with the characters of the value, itself a text or some JSON."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str).replace("\\u0000", "\0")
+
+
+class SharedFetches:
+    """Which fetches were begun and ended, so that what can share one does."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, list[Asked]] = {}  # fetch under way → who waits for its end
+        self._fetched = KeySet()
+        self._dropped = KeySet()  # by a filter
+
+    def begin(self, asked: Asked) -> str:
+        """ "fetch" to fetch it, "wait" where a fetch under way serves it too, else how an earlier
+        fetch ended: "fetched" or "dropped".
+        """
+        key = asked.fetch_key
+        if key in self._fetched:
+            return "fetched"
+        if key in self._dropped:
+            return "dropped"
+        waiting = self._waiting.setdefault(key, [])
+        if not waiting:
+            waiting.append(asked)
+            return "fetch"
+        waiting.append(asked)
+        return "wait"
+
+    def end(self, asked: Asked, outcome: str) -> list[Asked]:
+        """A fetch ended: "fetched", "dropped" or "failed". Returns the others that it serves."""
+        if outcome == "fetched":
+            self._fetched.add(asked.fetch_key)
+        elif outcome == "dropped":
+            self._dropped.add(asked.fetch_key)
+        return self._waiting.pop(asked.fetch_key, [asked])[1:]

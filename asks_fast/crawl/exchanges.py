@@ -1,0 +1,116 @@
+"""The exchanges of one request as bytes: what was sent and received, hop by hop.
+
+An archive keeps each exchange as it went over the wire. `exchanges_of` collects them from a
+response or an error: redirects and challenges first, the final response last.
+
+Invariants: heads are bytes as sent and received, but for credentials of a proxy. Where a response
+        came over no socket (routes and recordings of tests), its head is made from its fields, on
+        one line each.
+Not here: how they are written (`warc`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = ["Exchange", "exchanges_of", "header_pairs"]
+
+_LINE_BREAKS = re.compile(r"[\r\n\0]")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+_PROXY_LOGIN = re.compile(rb"\r\nproxy-authorization:[^\r\n]*", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
+
+
+class Exchange:
+    """One request and its response, as bytes.
+
+    `request`: the head, and a body that was sent together with it. `head`: of the response, with
+    its empty line. `body`: as received, in its content coding and transfer coding.
+    `is_complete`: all of the body is there. `is_request_complete`: all of the request is there.
+    """
+
+    __slots__ = ("body", "head", "is_complete", "is_request_complete", "request", "url")
+
+    def __init__(
+        self, url: str, request: bytes, head: bytes, body: bytes, is_complete: bool = True
+    ) -> None:
+        self.url = url  # without fragment
+        self.request = request
+        self.head = head
+        self.body = body
+        self.is_complete = is_complete
+        self.is_request_complete = _is_whole_message(request)
+
+
+def exchanges_of(
+    response: Any, error: BaseException | None = None, body: bytes | None = None
+) -> list[Exchange]:
+    """All exchanges of a request that ended in `response`, or in `error`.
+
+    `body` replaces that of the response, where it was a stream: all of it, without framing.
+    """
+    if response is None:
+        response = getattr(error, "response", None)
+        found = list(getattr(error, "history", ()))
+    else:
+        found = list(getattr(response, "history", ()))
+    made = [_exchange(one) for one in found]
+    if response is not None:
+        made.append(_exchange(response, body))
+    return made
+
+
+def _exchange(response: Any, body: bytes | None = None) -> Exchange:
+    is_complete = body is not None or bool(getattr(response, "is_complete", True))
+    data: bytes | bytearray = b""
+    if body is not None:
+        data = body
+    elif isinstance(response.body, (bytes, bytearray)):
+        data = response.body
+    framed = getattr(response, "framed_body", None)
+    head = getattr(response, "response_head", None)
+    if head is None:
+        head = _made_head(response)
+    elif framed:
+        data = framed
+    elif is_complete and _CHUNKED.search(head):  # there was too much framing to keep
+        chunk = b"%x\r\n%b\r\n" % (len(data), bytes(data)) if data else b""
+        data = chunk + b"0\r\n\r\n"
+    url = str(response.url or "").partition("#")[0]
+    sent, end, rest = (getattr(response, "request_head", None) or b"").partition(b"\r\n\r\n")
+    request = _PROXY_LOGIN.sub(b"", sent) + end + rest
+    return Exchange(url, request, head, bytes(data), is_complete)
+
+
+def _made_head(response: Any) -> bytes:
+    """A head for a response that came over no socket; its transfer coding is gone."""
+    lines = [f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"]
+    lines += [
+        f"{name}: {value}"
+        for name, value in header_pairs(response.headers)
+        if name.lower() != "transfer-encoding"
+    ]
+    safe = [_LINE_BREAKS.sub(" ", line) for line in lines]
+    return "\r\n".join([*safe, "", ""]).encode("utf-8", "backslashreplace")
+
+
+def header_pairs(headers: Any) -> list[tuple[str, str]]:
+    """Name and value of each field, in order; a field with several values comes several times."""
+    raw = getattr(headers, "raw", None)
+    if raw is not None:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+    pairs: list[tuple[str, str]] = []
+    for name, value in headers.items():
+        for one in value if isinstance(value, list) else [value]:
+            pairs.append((str(name), str(one)))
+    return pairs
+
+
+def _is_whole_message(message: bytes) -> bool:
+    """Whether a request, as far as it is at hand, includes its body."""
+    head, _, body = message.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    if length is not None:
+        return int(length[1]) == len(body)
+    return _CHUNKED.search(head) is None

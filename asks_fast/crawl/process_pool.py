@@ -1,0 +1,223 @@
+"""A bulk run shared among processes, seen from the parent.
+
+Each worker fetches the hosts that fall to it (a hash of the host's name), so politeness towards
+a host holds without any word between them; all write to one output under its ledger's lock.
+
+Facts:  a file is read by every worker for itself. Standard input is read here and dealt out; a
+        worker that is far behind then holds up the others (up to `AHEAD` requests in line).
+Rules:  a worker that dies is started again and goes on from the ledger, at most `MOST_LIVES`
+        times. However `run` ends, no worker outlives it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from curio import Queue, TaskGroup, run_in_thread, sleep
+from curio.io import FileStream
+
+from asks_fast._subprocess import python_command
+
+from .bulk_fetch import OutputError
+from .fetch_config import Plan
+from .inputs import Lines
+from .job import host_of
+from .stats import Tally
+from .worker_process import CANNOT_WRITE
+
+__all__ = ["Workers"]
+
+MOST_LIVES = 5
+AHEAD = 2000  # requests waiting for one worker, when they are dealt out
+
+
+class Workers:
+    """`await run()` carries out a plan over several processes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        count: int,
+        *,
+        failures: bool = False,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """`failures`: have each failure reported to `on_event`, not only the sums."""
+        self.count = count
+        self.plan = dataclasses.replace(plan, options=plan.options.share(count))
+        self.failures = failures
+        self.on_event = on_event or (lambda event: None)
+        self.started = monotonic()
+        self.notes: list[str] = []  # what a person should know: deaths and restarts
+        self._past: list[dict[str, Any]] = []  # last reports of workers that died
+        self._reports: list[dict[str, Any]] = [{} for _ in range(count)]
+        self._processes: list[subprocess.Popen[bytes] | None] = [None] * count
+        self._dealt: Lines | None = None  # standard input, which is read here
+        self._queues = [Queue(AHEAD) for _ in range(count)] if plan.source == "-" else []
+        # The state of the `SharedRateLimit` of all workers; removed with its last descriptor.
+        self._rate_file = tempfile.TemporaryFile() if plan.options.rate else None  # noqa: SIM115
+        self._stopping = False
+        self._broken: str | None = None
+
+    @property
+    def tally(self) -> Tally:
+        """The sum of what the workers reported last."""
+        return Tally.merge(self._past + self._reports, self.started)
+
+    @property
+    def under_way(self) -> int:
+        """Requests under way in all workers."""
+        return sum(report.get("under_way", 0) for report in self._reports)
+
+    @property
+    def total(self) -> int | None:
+        """Number of requests in the input, estimated unless `is_total_known`."""
+        if self._dealt is not None:
+            return self._dealt.total
+        known = [report["total"] for report in self._reports if report.get("total") is not None]
+        exact = [report["total"] for report in self._reports if report.get("is_at_end")]
+        return max(exact or known, default=None)
+
+    @property
+    def is_total_known(self) -> bool:
+        """The input was read to its end: by us, or by a worker, each of which reads all of it."""
+        if self._dealt is not None:
+            return self._dealt.is_at_end
+        return any(report.get("is_at_end") for report in self._reports)
+
+    async def run(self) -> Tally:
+        """Start the workers and wait for their end.
+
+        Raises OutputError when the output took no more. Cancelled, the workers are told to
+        cancel, and waited for.
+        """
+        try:
+            async with TaskGroup() as group:
+                for which in range(self.count):
+                    await group.spawn(self._live, which)
+                if self._queues:
+                    await group.spawn(self._deal, daemon=True)
+        finally:
+            await self._end()
+        if self._broken is not None:
+            raise OutputError(self._broken)
+        return self.tally
+
+    async def stop(self) -> None:
+        """Begin nothing more; `run` returns when what is under way has ended."""
+        self._stopping = True
+        self._signal(signal.SIGINT)
+
+    def _signal(self, number: int) -> None:
+        for process in self._processes:
+            if process is not None and process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(number)
+
+    async def _end(self) -> None:
+        """Have every worker gone: cancelled first, killed if that takes too long."""
+        for _ in range(2):
+            self._signal(signal.SIGINT)
+            await sleep(0.05) if self._alive() else None
+        deadline = monotonic() + 10
+        while self._alive() and monotonic() < deadline:
+            await sleep(0.05)
+        self._signal(signal.SIGKILL)
+        for process in self._processes:
+            if process is not None:
+                await run_in_thread(process.wait)
+        if self._rate_file is not None:
+            self._rate_file.close()
+
+    def _alive(self) -> bool:
+        return any(p is not None and p.poll() is None for p in self._processes)
+
+    async def _live(self, which: int) -> None:
+        """One worker, and its successors should it die."""
+        for life in range(1, MOST_LIVES + 1):
+            code = await self._one_life(which)
+            if code == 0:
+                return
+            if code == CANNOT_WRITE or self._stopping:
+                break
+            self._past.append(self._reports[which])
+            self._reports[which] = {}
+            how = f"signal {-code}" if code < 0 else f"status {code}"
+            self.notes.append(
+                f"worker {which} ended with {how}"
+                + ("; started again" if life < MOST_LIVES and not self._queues else "")
+            )
+            if self._queues:
+                self._broken = self._broken or (
+                    f"worker {which} ended with {how}, and what it was given from standard input "
+                    "is not known any more; begin again with --resume and the same input"
+                )
+                break
+        else:
+            self._broken = self._broken or (
+                f"worker {which} ended {MOST_LIVES} times; what was "
+                "written is whole, and --resume goes on from there"
+            )
+        await self.stop()
+
+    async def _one_life(self, which: int) -> int:
+        process = self._processes[which] = subprocess.Popen(
+            python_command("asks_fast.crawl.worker_process"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=() if self._rate_file is None else (self._rate_file.fileno(),),
+            start_new_session=True,
+        )
+        plan = dataclasses.replace(self.plan, share=(which, self.count))
+        stdin, stdout = FileStream(process.stdin), FileStream(process.stdout)
+        try:
+            async with TaskGroup() as group:
+                await group.spawn(self._send, stdin, plan, which, daemon=True)
+                async for line in stdout:
+                    self._heard(which, json.loads(line))
+            return int(await run_in_thread(process.wait))
+        finally:
+            await stdout.close()
+            with contextlib.suppress(OSError):
+                await stdin.close()
+
+    async def _send(self, stdin: Any, plan: Plan, which: int) -> None:
+        """The plan, and where they are dealt out, requests."""
+        with contextlib.suppress(OSError):
+            fd = None if self._rate_file is None else self._rate_file.fileno()
+            config = {"plan": plan.as_dict(), "failures": self.failures, "rate_fd": fd}
+            await stdin.write(json.dumps(config).encode() + b"\n")
+            if self._queues:
+                while (request := await self._queues[which].get()) is not None:
+                    await stdin.write(json.dumps(request).encode() + b"\n")
+                await stdin.close()
+
+    async def _deal(self) -> None:
+        """Standard input, each request to the worker that has its host."""
+        import zlib
+
+        async with Lines("-") as lines:
+            self._dealt = lines
+            async for request in lines:
+                url = request if isinstance(request, str) else str(request.get("url") or "")
+                host = host_of(url).encode("utf-8", "surrogatepass")
+                await self._queues[zlib.crc32(host) % self.count].put(request)
+        for queue in self._queues:
+            await queue.put(None)
+
+    def _heard(self, which: int, event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            self._reports[which] = event
+        elif event["event"] == "broken":
+            self._broken = event["message"]
+        else:
+            self.on_event(event)

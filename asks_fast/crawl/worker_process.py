@@ -1,0 +1,163 @@
+"""One of several processes that share a bulk run: `python -m asks_fast.crawl.worker_process`.
+
+The first line of standard input is the plan as JSON, with the descriptor of a file that holds the
+rate limit of all processes; where the plan's source is `-`, requests
+follow, one JSON value a line. Events go to standard output, one JSON object a line.
+
+Facts:  the parent's end shows as a broken pipe when the next event is written: at most a second
+        later the run is cancelled, and what came in is written.
+Rules:  SIGINT and SIGTERM stop, the second one cancels; the parent sends them.
+        Exit status: 0 done or stopped, 23 the output took no more (the last event says why).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import Any
+
+from curio import sleep, spawn
+from curio.io import FileStream
+
+from .bulk_fetch import Fetch, OutputError
+from .fetch_config import Plan, make_session, run_in_kernel
+from .inputs import Lines
+from .page import Fetched
+from .rate_limit import SharedRateLimit
+from .signals import Interrupts
+
+__all__ = ["main"]
+
+EVERY = 0.5  # seconds between two reports
+CANNOT_WRITE = 23  # the exit status of a worker, and of the whole command
+
+
+class _Requests:
+    """Requests as JSON values, one a line, until the parent closes the pipe."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> _Requests:
+        return self
+
+    async def __anext__(self) -> Any:
+        line = await self._stream.readline()
+        if not line:
+            raise StopAsyncIteration
+        return json.loads(line)
+
+
+def _say(event: dict[str, Any]) -> None:
+    """One event to the parent; OSError when it is gone."""
+    data = memoryview(json.dumps(event).encode() + b"\n")
+    while data:
+        data = data[os.write(1, data) :]
+
+
+async def _report(fetch: Fetch, source: Any, running: Any) -> None:
+    """Tell the parent how it goes; when it is gone, cancel."""
+    while True:
+        hosts = dict(fetch.tally.busiest(50))
+        try:
+            _say(
+                {
+                    "event": "progress",
+                    **fetch.tally.as_dict(),
+                    "hosts": hosts,
+                    "under_way": fetch.under_way,
+                    "total": getattr(source, "total", None),
+                    "is_at_end": getattr(source, "is_at_end", False),
+                }
+            )
+        except OSError:
+            await running.cancel(blocking=False)
+            return
+        await sleep(EVERY)
+
+
+async def outcome_of(running: Any) -> Exception | None:
+    """Let it run; the error that ended it, if one did."""
+    try:
+        await running.run()
+    except Exception as error:
+        return error
+    return None
+
+
+async def _heed(interrupts: Interrupts, fetch: Fetch, running: Any) -> None:
+    """First signal: begin nothing more. Second: cancel."""
+    await interrupts.wait()
+    await fetch.stop()
+    await interrupts.wait()
+    await running.cancel(blocking=False)
+
+
+async def _main() -> int:
+    control = FileStream(sys.stdin.buffer)
+    config = json.loads(await control.readline())
+    plan = Plan.from_dict(config["plan"])
+    tells_failures = config["failures"]
+
+    def on_result(one: Fetched) -> None:
+        if one.error is not None and tells_failures:
+            with contextlib.suppress(OSError):  # the next report notices
+                _say(
+                    {
+                        "event": "failed",
+                        "url": one.url,
+                        "error": type(one.error).__name__,
+                        "message": str(one.error),
+                    }
+                )
+
+    rate, fd = plan.options.rate, config["rate_fd"]
+    rate_limit = SharedRateLimit(fd, rate, plan.options.burst) if rate and fd is not None else None
+    source = _Requests(control) if plan.source == "-" else Lines(plan.source)
+    code = 0
+    async with make_session(plan.options) as session:
+        fetch, ledger = plan.fetch(session, source, on_result, rate_limit)
+        with Interrupts() as interrupts:
+            running = await spawn(outcome_of, fetch)
+            helpers = [
+                await spawn(_report, fetch, source, running, daemon=True),
+                await spawn(_heed, interrupts, fetch, running, daemon=True),
+            ]
+            await running.wait()
+            for helper in [*helpers, running]:
+                await helper.cancel()
+        error = None if running.exception is not None else running.result
+        if isinstance(error, OutputError):
+            _say({"event": "broken", "message": str(error)})
+            code = CANNOT_WRITE
+        elif isinstance(error, Exception):
+            _say({"event": "broken", "message": f"{type(error).__name__}: {error}"})
+            code = 1
+        if ledger is not None:
+            ledger.close()
+    _say(
+        {
+            "event": "progress",
+            **fetch.tally.as_dict(),
+            "hosts": dict(fetch.tally.busiest(50)),
+            "under_way": 0,
+            "total": getattr(source, "total", None),
+            "is_at_end": getattr(source, "is_at_end", False),
+        }
+    )
+    return code
+
+
+def main() -> None:
+    """Carry out the plan that comes on standard input."""
+    try:
+        code = run_in_kernel(_main)
+    except BrokenPipeError:
+        code = 1
+    os._exit(int(code))  # a thread that waits for a name must not keep us
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+# From bytes received to a response: httptools judges the grammar, this file fills what it leaves open.
+#
+# Facts:  httptools has no end of input, no way to say "this answers HEAD", no size limits, accepts
+#         RTSP, ICE, HTTP/0.9 and 2.0, and hands blank lines to nobody. Its parser reads a head in a
+#         quarter of the time that calling back for each field costs: so it is not asked to call, the
+#         head is kept as it came (fields.pyx), and what decides framing is read here in the one pass
+#         that looks for its end.
+# Rules:  the parser gets a head only when all of it is there, and never a byte behind the end of a
+#         message whose length is known. Framing fields are judged here and by the parser, and must
+#         please both (RFC 9112 §6). All sizes are counted before anything is kept.
+# Not here: sockets, waiting, whose turn it is.
+
+cdef enum:
+    EXPECT_HEAD = 0     # nothing, or part of a head
+    IN_BODY = 1         # the head is known, the body is not complete
+    COMPLETE = 2        # the message ended here
+
+cdef enum:
+    JOIN_PIECES_AT = 1024     # pieces of a body kept one by one before small ones are joined
+    SMALL_PIECE = 256       # bytes of a piece that costs more to keep than to copy
+
+cdef enum:
+    UNTIL_CLOSE = -1    # lengths: the body ends with the connection
+    CHUNKED = -2
+
+
+@cython.final
+cdef class Limits:
+    """What a peer may make us hold, beside the body: that is each request's own. Sizes in bytes."""
+
+    cdef public Py_ssize_t head         # one head; all 1xx heads; the trailers of a message
+    cdef public int fields              # fields in a head, in trailers
+    cdef public int interim             # 1xx answers before the final one
+
+    def __init__(self, *, head=65536, fields=256, interim=16):
+        self.head = head
+        self.fields = fields
+        self.interim = interim
+
+
+cdef struct Head:
+    # What one pass over a head finds out.
+    Py_ssize_t end          # behind its empty line; -1 while that is not there
+    int lines               # fields, continuation lines counted too
+    long long length        # of Content-Length; UNTIL_CLOSE without one
+    int transfer_encoding_count             # Transfer-Encoding fields
+    bint ambiguous          # equal lengths were given more than once, or one beside chunked
+    double keep_alive_timeout        # seconds that the server keeps an idle connection; 0.0: unsaid
+    bint has_bare_lf               # a line ends in a bare LF
+    bint last_was_framing   # while scanning: the line before decides framing
+
+
+cdef class ParserCallbacks:
+    """What the parser calls back for every message: nothing but that its head is good.
+
+    It never owns the parser that holds it, or the two would keep each other alive.
+    """
+
+    cdef PyObject *parser       # borrowed from the connection; valid while it feeds
+    cdef bint accepted          # the parser came to the end of the head
+    cdef bint keep_alive
+
+    def on_headers_complete(self):
+        self.accepted = True
+        self.keep_alive = (<object>self.parser).should_keep_alive()
+
+
+@cython.final
+cdef class ChunkedParserCallbacks(ParserCallbacks):
+    """What the parser calls back for a chunked message: also its trailers and its end."""
+
+    cdef Limits limits
+    cdef list trailers          # name, value, …; None without any
+    cdef Py_ssize_t trailer_bytes        # bytes of the trailers
+    cdef bint ended
+
+    def __cinit__(self, Limits limits not None):
+        self.limits = limits
+
+    cdef void reset(self):
+        self.trailers = None
+        self.trailer_bytes = 0
+        self.ended = self.accepted = False
+
+    def on_header(self, bytes name not None, bytes value not None):
+        if not self.accepted:
+            return
+        if b"\0" in value or name.endswith(b" "):
+            # Both pass the lenient parser, the second behind names that it knows.
+            raise errors.BadHttpResponse(f"bad trailer: {errors.truncated_repr(name + b': ' + value)}")
+        if self.trailers is None:
+            self.trailers = []
+        self.trailer_bytes += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
+        if self.trailer_bytes > self.limits.head:
+            raise errors.HeadTooLarge(f"more than {self.limits.head} bytes of trailers")
+        self.trailers.append(name)
+        self.trailers.append(value)
+        if len(self.trailers) > 2 * self.limits.fields:
+            raise errors.HeadTooLarge(f"more than {self.limits.fields} trailers")
+
+    def on_message_complete(self):
+        self.ended = True
+
+
+cdef object new_parser(ParserCallbacks callbacks, bint strict):
+    """A parser for that sink. A bare LF is forgiven in heads, never between chunks: see `ResponseParser`."""
+    parser = HttpResponseParser(callbacks)
+    callbacks.parser = <PyObject *>parser
+    if not strict:
+        parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=type(callbacks) is ParserCallbacks,
+            lenient_spaces_after_chunk_size=True,
+        )
+    return parser
+
+
+# -- one pass over a head
+
+cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
+    """Find the end of a head and, on the way, what frames the body (RFC 9112 §6.3).
+
+    Leaves `end` at -1 while the empty line is not there. Lines may end in a bare LF (RFC 9112 §2.2);
+    the parser refuses them if strict. Raises `BadHttpResponse` for framing fields that can be read
+    in two ways.
+    """
+    cdef const char *end = data + length
+    cdef const char *at = data
+    cdef const char *line_end
+    cdef const char *cr
+    head.end = -1
+    head.lines = head.transfer_encoding_count = 0
+    head.length = UNTIL_CLOSE
+    head.last_was_framing = head.has_bare_lf = head.ambiguous = False
+    head.keep_alive_timeout = 0.0
+    line_end = <const char *>memchr(at, 10, <size_t>length)
+    while line_end is not NULL:
+        if line_end == data or (line_end - 1)[0] != 13:
+            head.has_bare_lf = True
+        at = line_end + 1
+        if at >= end:
+            return 0
+        if at[0] == 10 or at[0] == 13:
+            if at[0] == 10:
+                head.end = at + 1 - data
+            elif at + 1 < end and at[1] == 10:
+                head.end = at + 2 - data
+            elif at + 1 < end:
+                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(data[:length])}")
+            return 0
+        line_end = <const char *>memchr(at, 10, <size_t>(end - at))
+        if line_end is not NULL:
+            head.lines += 1
+            cr = <const char *>memchr(at, 13, <size_t>(line_end - at))
+            if cr is not NULL and cr != line_end - 1:
+                # Behind an empty value the lenient parser takes it for the end of the line.
+                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(at[:line_end - at])}")
+            scan_field(at, line_end, head)
+    return 0
+
+
+cdef int scan_field(const char *at, const char *end, Head *head) except -1:
+    cdef Py_ssize_t size = end - at
+    cdef long long length
+    if at[0] == 32 or at[0] == 9:
+        if head.lines == 1:
+            raise errors.BadHttpResponse("white space between the status line and the first field")
+        if head.last_was_framing:
+            raise errors.BadHttpResponse("a framing field that is continued on a second line")
+        return 0
+    head.last_was_framing = False
+    if size >= 15 and (at[0] == 67 or at[0] == 99):
+        if name_equals(at, b"content-length", 14) and ends_framing_name(at[14]):
+            head.last_was_framing = True
+            length = content_length(at + 15, end, head)
+            if head.length >= 0:
+                if length != head.length:
+                    raise errors.BadHttpResponse(
+                        f"two different Content-Length values: {head.length} and {length}")
+                head.ambiguous = True
+            if head.transfer_encoding_count:
+                head.ambiguous = True
+            head.length = length
+    elif size > 11 and (at[0] == 75 or at[0] == 107) and at[10] == 58:
+        if name_equals(at, b"keep-alive", 10):
+            head.keep_alive_timeout = parse_keep_alive(at + 11, end)
+    elif size >= 18 and (at[0] == 84 or at[0] == 116):
+        if name_equals(at, b"transfer-encoding", 17) and ends_framing_name(at[17]):
+            head.last_was_framing = True
+            head.transfer_encoding_count += 1
+            if head.transfer_encoding_count > 1:
+                raise errors.BadHttpResponse("Transfer-Encoding came more than once")
+            if head.length >= 0:
+                head.ambiguous = True
+            check_coding(at + 18, end)
+    return 0
+
+
+cdef bint ends_framing_name(char next_byte) except -1:
+    """Whether the name of a framing field ends here. White space before its colon passes the lenient
+    parser, which then frames by it: an error, not another field (RFC 9112 §5.1)."""
+    if next_byte == 32 or next_byte == 9:
+        raise errors.BadHttpResponse("white space before the colon of a framing field")
+    return next_byte == 58
+
+
+cdef double parse_keep_alive(const char *at, const char *end):
+    """How long the server keeps an idle connection (`timeout=5`), short of the time a request takes
+    to get there; 0.0 if it doesn't say, or nothing that makes sense."""
+    cdef double seconds
+    for part in at[:end - at].split(b","):
+        name, _, number = part.partition(b"=")
+        number = number.strip()
+        if name.strip().lower() == b"timeout" and number.isdigit() and len(number) < 9:
+            seconds = int(number)
+            return seconds - 1.0 if seconds >= 2.0 else seconds / 2.0
+    return 0.0
+
+
+cdef bint name_equals(const char *at, const char *name, Py_ssize_t length) noexcept:
+    cdef Py_ssize_t i
+    for i in range(length):
+        if lower(<unsigned char>at[i]) != <unsigned char>name[i]:
+            return False
+    return True
+
+
+cdef const char *strip_ows(const char *at, const char **end) noexcept:
+    """A value without the white space, and the CR, around it."""
+    cdef char last
+    while end[0] > at:
+        last = (end[0] - 1)[0]
+        if last != 13 and last != 32 and last != 9:
+            break
+        end[0] -= 1
+    while at < end[0] and (at[0] == 32 or at[0] == 9):
+        at += 1
+    return at
+
+
+cdef long long content_length(const char *at, const char *end, Head *head) except -1:
+    """Read 1*DIGIT of at most 18 digits, or a list of equal ones (RFC 9110 §8.6); all else is an error."""
+    cdef long long length = 0
+    cdef const char *digit
+    at = strip_ows(at, &end)
+    digit = at
+    while digit < end and digit - at < 18 and 48 <= digit[0] <= 57:
+        length = length * 10 + (digit[0] - 48)
+        digit += 1
+    if digit != end or digit == at:
+        head.ambiguous = True
+        return equal_lengths(at[:end - at])
+    return length
+
+
+cdef long long equal_lengths(bytes value) except -1:
+    """The length in a list of equal ones, as a proxy makes of repeated fields."""
+    cdef list members = [member.strip(b" \t") for member in value.split(b",")]
+    if len(members) > 1 and all([member.isdigit() and len(member) <= 18 for member in members]):
+        lengths = set(map(int, members))
+        if len(lengths) == 1:
+            return lengths.pop()
+    raise errors.BadHttpResponse(f"Content-Length {errors.truncated_repr(value)}")
+
+
+cdef bytes with_one_length(bytes head, long long length):
+    """The head with a single Content-Length field, or with none if `length` is negative."""
+    cdef list lines = [line for line in head.split(b"\n")
+                       if (<bytes>line)[:15].lower() != b"content-length:"]
+    if length >= 0:
+        lines.insert(1, b"Content-Length: %d\r" % length)
+    return b"\n".join(lines)
+
+
+cdef int check_coding(const char *at, const char *end) except -1:
+    """`chunked` alone is what we have announced to understand (RFC 9112 §6.1)."""
+    at = strip_ows(at, &end)
+    if end - at != 7 or not name_equals(at, b"chunked", 7):
+        raise errors.BadHttpResponse(
+            f"Transfer-Encoding {errors.truncated_repr(at[:end - at])}: only chunked was to be expected"
+        )
+    return 0
+
+
+cdef int check_status_line(const char *data, Py_ssize_t length) except -1:
+    """A response starts with `HTTP/1.0 ` or `HTTP/1.1 ` and a digit, to the byte; so far as it came."""
+    cdef Py_ssize_t seen = length if length < 7 else 7
+    if memcmp(data, b"HTTP/1.", <size_t>seen) != 0:
+        raise errors.BadHttpResponse(f"this is no HTTP/1.x: {errors.truncated_repr(data[:min(length, 80)])}")
+    if length > 7 and not (data[7] == 48 or data[7] == 49):
+        raise errors.BadHttpResponse(f"unknown version: {errors.truncated_repr(data[:min(length, 80)])}")
+    if length > 9 and not (data[8] == 32 and 49 <= data[9] <= 57):
+        raise errors.BadHttpResponse(f"bad status line: {errors.truncated_repr(data[:min(length, 80)])}")
+    return 0
+
+
+cdef bint allows_keep_alive(Headers headers, bint http11):
+    """RFC 9112 §9.3, from all the Connection fields: where the parser can't judge, or is lenient."""
+    cdef bint keep = http11
+    for value in headers.find(b"connection"):
+        for token in value.lower().split(","):
+            token = token.strip()
+            if token == "close":
+                return False
+            if token == "keep-alive":
+                keep = True
+    return keep

@@ -1,0 +1,240 @@
+# The header table of a response: fields as they came, found whatever the case of the name.
+#
+# Facts:  a program looks at one or two of ten fields, or at none. A table keeps the head as it came, and
+#         takes it apart at the first look; ten fields are then scanned faster than a dictionary is made.
+# Rules:  only heads that the parser accepted are taken apart here, in the same way (a test compares
+#         the two). Bytes are decoded when asked for: UTF-8, else Latin-1. `set-cookie` is a list, for
+#         its values can't be joined (RFC 9110 §5.3); all else is a str.
+
+from collections.abc import Mapping
+
+cdef inline unsigned char lower(unsigned char c) noexcept nogil:
+    return c + 32 if 65 <= c <= 90 else c
+
+
+cdef bint name_equals_lower(bytes field, const char *name, Py_ssize_t length) noexcept:
+    """ASCII case-insensitive equality; `name` is in lower case."""
+    cdef const unsigned char *own = <const unsigned char *>PyBytes_AS_STRING(field)
+    cdef Py_ssize_t i
+    if PyBytes_GET_SIZE(field) != length:
+        return False
+    for i in range(length):
+        if lower(own[i]) != <unsigned char>name[i]:
+            return False
+    return True
+
+
+cdef str text_of(bytes value):
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+cdef list parse_fields(bytes head):
+    """The fields of a head that the parser accepted: name, value, name, value …
+
+    Lines may end in a bare LF; a line that starts with white space goes on with the value of the one
+    before it, joined by a space (RFC 9112 §5.2); white space around a value is not part of it.
+    """
+    cdef list fields = []
+    cdef bytes value
+    cdef const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head)
+    cdef const char *line = next_line(PyBytes_AS_STRING(head), end)
+    cdef const char *after
+    cdef const char *stop
+    cdef const char *colon
+    while line < end:
+        after = next_line(line, end)
+        stop = after
+        if (stop - 1)[0] == b"\n":
+            stop -= 1
+        while stop > line and (stop - 1)[0] == b"\r":
+            stop -= 1
+        if line[0] == b" " or line[0] == b"\t":
+            if fields:
+                value = strip_ows_bytes(line, stop)
+                fields.append((<bytes>fields.pop() + b" " + value).strip(b" "))
+        elif stop == line:
+            break
+        else:
+            colon = <const char *>memchr(line, b":", <size_t>(stop - line))
+            if colon == NULL:
+                colon = stop
+            fields.append(PyBytes_FromStringAndSize(line, colon - line))
+            fields.append(strip_ows_bytes(colon + 1, stop) if colon < stop else b"")
+        line = after
+    return fields
+
+
+cdef inline const char *next_line(const char *text, const char *end) noexcept:
+    """Where the line behind this one begins; `end` if there is none."""
+    cdef const char *found = <const char *>memchr(text, b"\n", <size_t>(end - text))
+    return end if found == NULL else found + 1
+
+
+cdef bytes strip_ows_bytes(const char *text, const char *end):
+    """The bytes between, without white space around them."""
+    while text < end and (text[0] == b" " or text[0] == b"\t"):
+        text += 1
+    while text < end and ((end - 1)[0] == b" " or (end - 1)[0] == b"\t"):
+        end -= 1
+    return PyBytes_FromStringAndSize(text, end - text)
+
+
+cdef bint may_contain(bytes head, bytes name) noexcept:
+    """Whether a line of the head begins with the name (in lower case); else it lacks the field."""
+    cdef const char *wanted = PyBytes_AS_STRING(name)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(name), i
+    cdef const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head)
+    cdef const char *line = next_line(PyBytes_AS_STRING(head), end)
+    while line + length < end:
+        i = 0
+        while i < length and lower(<unsigned char>line[i]) == <unsigned char>wanted[i]:
+            i += 1
+        if i == length:
+            return True
+        line = next_line(line, end)
+    return False
+
+
+@cython.final
+cdef class Headers:
+    """The fields of one message: a read-only mapping, case-insensitive in its names.
+
+    `table["set-cookie"]` is a list of all of them (KeyError when there are none); any other name
+    gives one str, repeats joined by `", "` (RFC 9110 §5.2). Iteration gives each name once, as first
+    spelt. `raw` is the list of `(name, value)` pairs of bytes, in the order they came.
+    """
+
+    cdef bytes head             # as it came, status line included; None once taken apart
+    cdef list fields            # name, value, name, value …: bytes; None before
+
+    def __cinit__(self, list fields=None):
+        self.fields = fields
+
+    cdef list get_fields(self):
+        if self.fields is None:
+            self.fields = [] if self.head is None else parse_fields(self.head)
+            self.head = None
+        return self.fields
+
+    @staticmethod
+    def from_pairs(pairs):
+        """A table from pairs of str or bytes (for tests and recorded answers)."""
+        cdef list fields = []
+        for name, value in pairs:
+            fields.append(name.encode("ascii") if isinstance(name, str) else bytes(name))
+            fields.append(value.encode("utf-8") if isinstance(value, str) else bytes(value))
+        return Headers(fields)
+
+    @property
+    def raw(self):
+        """The fields as they came: a list of `(name, value)` pairs of bytes."""
+        return list(zip(self.get_fields()[::2], self.get_fields()[1::2]))
+
+    cdef bint is_absent(self, bytes name) noexcept:
+        """Whether a look at the head is enough to say that the field isn't there."""
+        return self.fields is None and self.head is not None and not may_contain(self.head, name)
+
+    cdef list find(self, bytes name):
+        cdef list found = []
+        cdef list fields
+        cdef Py_ssize_t i
+        if self.is_absent(name):
+            return found
+        fields = self.get_fields()
+        for i in range(0, len(fields), 2):
+            if name_equals_lower(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
+                found.append(text_of(<bytes>fields[i + 1]))
+        return found
+
+    cdef bytes first(self, bytes name):
+        """The first value of a name given in lower case, as bytes; None without one."""
+        cdef list fields
+        cdef Py_ssize_t i
+        if self.is_absent(name):
+            return None
+        fields = self.get_fields()
+        for i in range(0, len(fields), 2):
+            if name_equals_lower(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
+                return <bytes>fields[i + 1]
+        return None
+
+    def getlist(self, str name not None):
+        """All values of a field, in order, as a list of str; empty without one."""
+        return self.find(name.lower().encode("utf-8"))
+
+    get_list = getlist
+
+    def __getitem__(self, name):
+        if not isinstance(name, str):
+            raise KeyError(name)
+        cdef str wanted = (<str>name).lower()
+        cdef list found = self.find(wanted.encode("utf-8"))
+        if not found:
+            raise KeyError(name)
+        if wanted == "set-cookie":
+            return found
+        return found[0] if len(found) == 1 else ", ".join(found)
+
+    def get(self, name, default=None):
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def __contains__(self, name):
+        return isinstance(name, str) and self.first((<str>name).lower().encode("utf-8")) is not None
+
+    cdef list names(self):
+        cdef dict seen = {}
+        cdef list fields = self.get_fields()
+        cdef Py_ssize_t i
+        for i in range(0, len(fields), 2):
+            name = text_of(<bytes>fields[i])
+            seen.setdefault(name.lower(), name)
+        return list(seen.values())
+
+    def __iter__(self):
+        return iter(self.names())
+
+    def __len__(self):
+        return len(self.names())
+
+    def __bool__(self):
+        return len(self.get_fields()) > 0
+
+    def keys(self):
+        return self.names()
+
+    def items(self):
+        return [(name, self[name]) for name in self.names()]
+
+    def values(self):
+        return [self[name] for name in self.names()]
+
+    def copy(self):
+        return Headers(list(self.get_fields()))
+
+    def __eq__(self, other):
+        if isinstance(other, Headers):
+            return [
+                (name.lower(), value) for name, value in self.raw
+            ] == [(name.lower(), value) for name, value in other.raw]
+        if isinstance(other, Mapping):
+            return {name.lower(): value for name, value in self.items()} == {
+                str(name).lower(): value for name, value in other.items()
+            }
+        return NotImplemented
+
+    __hash__ = None
+
+    def __reduce__(self):
+        return (Headers, (self.get_fields(),))
+
+    def __repr__(self):
+        return f"<HeaderTable {dict(self.items())!r}>"
+
+
+Mapping.register(Headers)

@@ -1,0 +1,137 @@
+# The head of a request: the bytes before the body, and the one place that lets nothing illegal out.
+#
+# Rules:  a method is a token; a field name is a token; a field value holds no control characters but
+#         HTAB (RFC 9110 §5.5); a target is visible ASCII. Checked on the bytes that will be sent, after
+#         encoding, so that no encoding can smuggle CR, LF or NUL past the check.
+
+cdef enum:
+    MAX_PLAIN_PATH = 8192            # characters of a path that needs no second look
+
+cdef unsigned char[256] TOKEN       # RFC 9110 §5.6.2
+cdef unsigned char[256] PLAIN_PATH  # may stand in a path or query as it is, and means only itself
+
+
+cdef void make_tables() noexcept:
+    cdef int i
+    cdef const char *marks = b"!#$%&'*+-.^_`|~"
+    cdef const char *path_marks = b"-_~/?&=:@!$'()*+,;"
+    for i in range(256):
+        TOKEN[i] = PLAIN_PATH[i] = 48 <= i <= 57 or 65 <= i <= 90 or 97 <= i <= 122
+    for i in range(15):
+        TOKEN[<unsigned char>marks[i]] = 1
+    for i in range(18):
+        PLAIN_PATH[<unsigned char>path_marks[i]] = 1
+
+
+make_tables()
+
+
+cdef bint is_token(bytes text) noexcept:
+    cdef const unsigned char *c = <const unsigned char *>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t i
+    for i in range(PyBytes_GET_SIZE(text)):
+        if not TOKEN[c[i]]:
+            return False
+    return PyBytes_GET_SIZE(text) > 0
+
+
+cdef bint is_field_value(bytes text) noexcept:
+    cdef const unsigned char *c = <const unsigned char *>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t i
+    for i in range(PyBytes_GET_SIZE(text)):
+        if (c[i] < 32 and c[i] != 9) or c[i] == 127:
+            return False
+    return True
+
+
+cdef bint is_target(bytes text) noexcept:
+    cdef const unsigned char *c = <const unsigned char *>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t i
+    for i in range(PyBytes_GET_SIZE(text)):
+        if c[i] <= 32 or c[i] >= 127:
+            return False
+    return PyBytes_GET_SIZE(text) > 0
+
+
+cdef bytes to_bytes(object text, str name):
+    if isinstance(text, bytes):
+        return <bytes>text
+    if isinstance(text, str):
+        try:
+            return (<str>text).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise errors.InvalidHeader(f"{name} can't be encoded: {error.reason}") from None
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        return str(text).encode("ascii")
+    # What it is, but not what it holds: a field's value may be a secret.
+    raise errors.InvalidHeader(f"{name} must be str or bytes, not {type(text).__name__}")
+
+
+def check_method(method not None):
+    """The method in the bytes it is sent in; `InvalidHeader` unless it is a token (RFC 9110 §9.1)."""
+    cdef bytes text = to_bytes(method, "method")
+    if not is_token(text):
+        raise errors.InvalidHeader(
+            f"{method!r} is no HTTP method: only letters, digits and !#$%&'*+-.^_`|~ may stand in one"
+        )
+    return text
+
+
+def encode_headers(pairs not None):
+    """Field lines for the wire from pairs of names and values (str, bytes or numbers).
+
+    Raises `InvalidHeader`, naming the field, when a name is no token or a value holds CR, LF, NUL or
+    another control character; secrets are not shown. White space around a value is dropped.
+    """
+    cdef list lines = []
+    cdef bytes name, value
+    for given_name, given_value in pairs:
+        name = to_bytes(given_name, "field name")
+        if not is_token(name):
+            raise errors.InvalidHeader(f"{errors.truncated_repr(name)} is no field name (RFC 9110 §5.1)")
+        value = to_bytes(given_value, f"value of field {name.decode('ascii')!r}").strip(b" \t")
+        if not is_field_value(value):
+            raise errors.InvalidHeader(
+                f"the value of field {name.decode('ascii')!r} holds CR, LF, NUL or another control "
+                "character; nothing was sent"
+            )
+        lines.append(name)
+        lines.append(b": ")
+        lines.append(value)
+        lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def encode_head(bytes method not None, bytes target not None, bytes fields not None):
+    """The whole head: request line, rendered field lines, empty line (RFC 9112 §3)."""
+    if not is_target(target):
+        raise errors.InvalidURL(f"{errors.truncated_repr(target)} can't stand in a request line")
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, fields)
+
+
+cdef bint is_plain_path(str path) noexcept:
+    """Whether a path can be put behind another byte for byte: nothing to quote, no dot segments.
+
+    The long way, which knows how long a target may be, is for those that are not short.
+    """
+    cdef Py_ssize_t i, n
+    cdef const unsigned char *c
+    cdef bint after_slash = True
+    if not PyUnicode_IS_COMPACT_ASCII(path):
+        return False
+    c = <const unsigned char *>PyUnicode_DATA(path)
+    n = PyUnicode_GET_LENGTH(path)
+    if n > MAX_PLAIN_PATH:
+        return False
+    for i in range(n):
+        if PLAIN_PATH[c[i]]:
+            after_slash = c[i] == 47
+        elif c[i] != 46 or after_slash:     # a dot that starts no segment is as good as a letter
+            return False
+    return True
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void *PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept

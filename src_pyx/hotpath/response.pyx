@@ -1,0 +1,256 @@
+# What every response object is made of: filled by the exchange, dressed by Python.
+#
+# Rules:  nothing is decoded before it is asked for; the request head that was sent stands for the
+#         request until someone wants it taken apart.
+# Not here: text, JSON, cookies, decompression: `asks_fast/response_objects.py`.
+
+cdef class BaseHttpResponse:
+    """The compiled base of `Response`: status, fields, body and what was asked."""
+
+    cdef public int status_code
+    cdef Headers header_fields
+    cdef readonly Headers trailers      # of a chunked body; None without any
+    cdef readonly list interim              # the 1xx answers before this one: (status, HeaderTable)
+    cdef public object body                 # bytes as they came, or the stream that gives them
+    cdef public object _content        # the body decoded; None until it is asked for
+    cdef list _history                      # the responses before this one; None while there are none
+    cdef public object peer                 # (address, port) of the other side, None if unknown
+    cdef public int attempts                # exchanges that were begun for this answer
+    cdef public bint strict                 # it is refused where browsers would forgive it
+    cdef public bint reused                 # came over a connection that had served before
+    cdef readonly bytes response_head            # as received, with its empty line; None if over no socket
+    cdef public bint keeps_framing          # whether to keep `framed_body`
+    cdef readonly bytearray framed_body     # a chunked body as received, chunk framing and trailers
+                                            # included; None without `keeps_framing`, empty if
+                                            # there was too much of it (Reader.keep_chunks)
+    cdef bytes reason                       # where there is no raw head
+    cdef int http_minor                          # HTTP/1.<minor>
+    cdef bytes sent_head                    # the request head as sent
+    cdef str origin                         # "http://host:port" as in a URL
+    cdef str fixed_url                      # set where origin + target isn't the URL
+    cdef str fixed_method                   # set where the request head has another, or there is none
+    cdef double started                       # monotonic seconds: before the first byte was sent,
+    cdef double head_received                      # when the head was there,
+    cdef double completed                       # when all was there; 0.0 while it is not
+    cdef bint is_timed                       # the two below are wanted
+    cdef double request_sent                       # when the last of the request was out; else 0.0
+    cdef double first_byte                       # when the first byte of the answer came; else 0.0
+
+    def __cinit__(self):
+        self.header_fields = NO_HEADERS
+        self.body = b""
+        self.http_minor = 1
+        self.attempts = 1
+
+    def __init__(self, encoding=None, http_version=None, status_code=None, reason_phrase=None,
+                 headers=None, body=None, method=None, url=None):
+        """An exchange makes a response without arguments and fills it in; these are for programs."""
+        if (encoding is None and http_version is None and status_code is None
+                and reason_phrase is None and headers is None and body is None
+                and method is None and url is None):
+            return
+        self._set_from_parts(200 if status_code is None else status_code, fields_of(headers),
+                    b"" if body is None else body)
+        self.http_version = "1.1" if http_version is None else http_version
+        self.reason_phrase = reason_phrase
+        self.method = "GET" if method is None else method
+        self.url = "" if url is None else url
+        if encoding is not None:
+            (<object>self)._encoding = encoding
+
+    @property
+    def headers(self):
+        """The fields of the response. Assign a mapping, or pairs, to replace them."""
+        return self.header_fields
+
+    @headers.setter
+    def headers(self, headers):
+        self.header_fields = fields_of(headers)
+        self._content = None       # its codings may be others
+
+    def _is_identity_encoded(self):
+        """Whether a look at the head is enough to say that the body is the content: whole, not coded."""
+        return self.completed != 0.0 and self.header_fields.is_absent(b"content-encoding")
+
+    @property
+    def reason_phrase(self):
+        """The words behind the status code, as sent; empty when the server sent none."""
+        if self.response_head is not None and self.reason is None:
+            self.reason = self.response_head.partition(b"\n")[0][13:].strip(b" \t\r")
+        return "" if self.reason is None else text_of(self.reason)
+
+    @reason_phrase.setter
+    def reason_phrase(self, reason):
+        self.reason = b"" if reason is None else encode_value(reason)
+
+    @property
+    def http_version(self):
+        """`"1.1"` or `"1.0"`."""
+        return "1.1" if self.http_minor else "1.0"
+
+    @http_version.setter
+    def http_version(self, version):
+        text = version.decode("latin-1") if isinstance(version, bytes) else version
+        if text not in ("1.1", "1.0"):
+            raise ValueError(f"http_version is '1.1' or '1.0', not {version!r}")
+        self.http_minor = 1 if text == "1.1" else 0
+
+    cdef bytes _request_line_part(self, int which):
+        """Method (0) or target (1) of the request as sent."""
+        if self.sent_head is None:
+            return b""
+        cdef list parts = self.sent_head.split(b" ", 2)
+        return <bytes>parts[which]
+
+    @property
+    def method(self):
+        """The method of the request that this answers, e.g. `"GET"`."""
+        if self.fixed_method is not None:
+            return self.fixed_method
+        return self._request_line_part(0).decode("ascii")
+
+    @method.setter
+    def method(self, str method not None):
+        self.fixed_method = method
+
+    @property
+    def url(self):
+        """The URL that this is the answer of: after redirects, the final one."""
+        if self.fixed_url is not None:
+            return self.fixed_url
+        cdef str target = self._request_line_part(1).decode("ascii")
+        return (self.origin or "") + target if target.startswith("/") else target
+
+    @url.setter
+    def url(self, str url not None):
+        self.fixed_url = url
+
+    @property
+    def history(self):
+        """The responses that led to this one: redirects followed, challenges answered. A list."""
+        if self._history is None:
+            self._history = []
+        return self._history
+
+    @history.setter
+    def history(self, list history):
+        self._history = history
+
+    @property
+    def request_head(self):
+        """The head of the request as it went over the wire: bytes."""
+        return self.sent_head
+
+    @property
+    def elapsed_seconds(self):
+        """Seconds from before the first byte sent to the last byte read (so far: to the head)."""
+        cdef double end = self.completed if self.completed else self.head_received
+        return end - self.started if end else 0.0
+
+    @property
+    def time_to_head(self):
+        """Seconds from before the first byte sent until the head was read."""
+        return self.head_received - self.started if self.head_received else 0.0
+
+    @property
+    def head_received_at(self):
+        """Monotonic seconds at which the head was there; 0.0 while it is not."""
+        return self.head_received
+
+    @property
+    def completed_at(self):
+        """Monotonic seconds at which all was read; 0.0 while it is not."""
+        return self.completed
+
+    @property
+    def timed(self):
+        """Whether to note `sent_at` and `first_byte_at`; setting it forgets what was noted."""
+        return self.is_timed
+
+    @timed.setter
+    def timed(self, bint timed):
+        self.is_timed = timed
+        self.request_sent = self.first_byte = 0.0
+
+    @property
+    def sent_at(self):
+        """Monotonic seconds at which the request was out; 0.0 until then, or if not `timed`."""
+        return self.request_sent
+
+    @property
+    def first_byte_at(self):
+        """Monotonic seconds of the answer's first byte; 0.0 until then, or if not `timed`."""
+        return self.first_byte
+
+    @property
+    def is_complete(self):
+        """Whether all of the answer was read."""
+        return self.completed != 0.0
+
+    def _set_from_parts(self, int status_code, Headers headers, body=b"", *, reason=None,
+               bytes sent_head=None, str origin=None, int minor=1, bint complete=True):
+        """Fill in an answer that came over no socket (recorded, pickled, or made by a test)."""
+        self.started = self.head_received = now()
+        self.completed = self.head_received if complete else 0.0
+        self.status_code = status_code
+        self.header_fields = headers
+        self.body = body
+        self.reason = reason
+        self.sent_head = sent_head
+        self.origin = origin
+        self.http_minor = minor
+
+    cdef void copy(self, BaseHttpResponse other):
+        self.status_code = other.status_code
+        self.header_fields = other.header_fields
+        self.interim = other.interim
+        self.peer = other.peer
+        self.reused = other.reused
+        self.response_head = other.response_head
+        self.keeps_framing = other.keeps_framing
+        self.framed_body = other.framed_body
+        self.reason = other.reason
+        self.http_minor = other.http_minor
+        self.sent_head = other.sent_head
+        self.origin = other.origin
+        self.fixed_url = other.fixed_url
+        self.fixed_method = other.fixed_method
+        self.started = other.started
+        self.head_received = other.head_received
+
+    def _copy_head(self):
+        """Another one that says the same and holds no body: for a stream to be told the rest."""
+        cdef BaseHttpResponse other = type(self)()
+        other.copy(self)
+        return other
+
+    def _update_from(self, BaseHttpResponse other not None):
+        """Take over what the twin was told since: that the answer is complete, and its trailers."""
+        self.completed = other.completed
+        self.trailers = other.trailers
+
+    cdef str describe_request(self):
+        """`GET http://host/path`, for errors."""
+        return f"{self.method} {self.url}"
+
+
+cdef Headers NO_HEADERS = Headers([])
+
+
+cdef bytes encode_value(value):
+    """A part of a head that a program gives: bytes as they are, anything else as text."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+
+
+cdef Headers fields_of(headers):
+    """The fields that a program gives: a mapping or pairs; a list is a field for each item."""
+    cdef list fields = []
+    if headers is None:
+        return NO_HEADERS
+    if isinstance(headers, Headers):
+        return headers
+    for name, value in (headers.items() if hasattr(headers, "items") else headers):
+        for one in (value if isinstance(value, (list, tuple)) else (value,)):
+            fields.append(encode_value(name))
+            fields.append(encode_value(one))
+    return Headers(fields)

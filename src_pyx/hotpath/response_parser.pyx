@@ -1,0 +1,508 @@
+# One response being read: bytes in, state out. No socket, no waiting.
+#
+# Facts:  servers repeat themselves: the head of one answer is often that of the one before it, byte for
+#         byte, until the date changes or a length does. To judge a head is two fifths of what an answer
+#         costs us in instructions (7,500 of 18,700); to see that it is the same one is 30.
+# Rules:  heads are parsed whole, bodies as they come. A head that was judged good is judged once: the
+#         same bytes behind each other mean the same. What follows a message is surplus: it is never
+#         parsed as an answer, and the connection it came over is of no further use.
+# Not here: where the bytes come from, what an end of input means for the connection.
+
+cdef enum:
+    # What `feed` found.
+    NEED_DATA = 0            # more bytes are needed for the head
+    HEAD_COMPLETE = 1            # the head is complete, the body is not
+    MESSAGE_COMPLETE = 2             # the message is complete
+
+cdef enum:
+    MAX_FRAMING_OVERHEAD = 65536    # bytes of chunk framing granted beyond 16 times the body
+
+
+@cython.final
+cdef class ResponseParser:
+    """The state of the message being read on one connection, and its parsers."""
+
+    cdef Limits limits
+    cdef ParserCallbacks callbacks
+    cdef object parser              # for messages without chunks
+    cdef ChunkedParserCallbacks chunk_callbacks       # and for those with chunks, once one came
+    cdef object chunk_parser
+    cdef ReceiveBuffer window             # through which the parsers see the bytes
+    cdef int state
+    cdef int status
+    cdef int minor                  # HTTP/1.<minor>
+    cdef bint is_head_request              # the answer to HEAD: ends with its head
+    cdef bint strict                # refuse what browsers forgive; of this message
+    cdef bint parsers_are_strict    # how the parsers were made
+    cdef bint parser_is_dirty                 # the parser waits for a body that will not come
+    cdef long long length           # of the body, or UNTIL_CLOSE, CHUNKED
+    cdef long long body_bytes              # bytes of the body so far
+    cdef long long max_body
+    cdef object followup_statuses   # of responses whose body has no limit until `apply_limit`; or None
+    cdef bint is_too_large          # such a body exceeds `max_body`
+    cdef long long raw_body_bytes           # bytes of a chunked body as fed, chunk framing and all
+    cdef long long framing_bytes          # of them, those since the last byte of the body
+    cdef Chunks chunks              # where in the framing of a chunked body we are
+    cdef bint keeps_framing         # whether to keep `raw_chunks`
+    cdef bytearray raw_chunks       # the chunked body as received; shared with the response
+    cdef double keep_alive_timeout           # seconds that the server keeps an idle connection; 0.0: unsaid
+    cdef bint keep_alive
+    cdef bint has_extra_data               # bytes came behind the end of the message
+    cdef bint got_100_continue             # 100 Continue came
+    cdef bytes head                 # of the final answer, as it came
+    cdef bytes cached_head                # the head judged last, which all that was read from it still holds
+    cdef bint parser_skipped               # the parser doesn't see this message: its head is `known`
+    cdef list interim               # (status, HeaderTable) of the 1xx answers; None without any
+    cdef bytes piece                # of the body; further ones in `pieces`
+    cdef list pieces
+    cdef Py_ssize_t small_pieces           # how many of `pieces` were kept since the last joining,
+    cdef Py_ssize_t small_bytes     # and their bytes
+    cdef bytearray partial_head             # the part of a head that came so far; None without any
+
+    def __cinit__(self, Limits limits not None, ReceiveBuffer window not None):
+        self.limits = limits
+        self.window = window
+        self.callbacks = ParserCallbacks()
+        self.parser = new_parser(self.callbacks, False)
+
+    cdef int reset(self) except -1:
+        """Get ready for the answer to the next request: `is_head_request`, `max_body` and `strict` are its own."""
+        if self.parser_is_dirty:
+            self.parser = new_parser(self.callbacks, self.strict)
+        if self.strict != self.parsers_are_strict:
+            self.change_parsers()
+        self.state = EXPECT_HEAD
+        self.parser_is_dirty = self.has_extra_data = self.got_100_continue = self.parser_skipped = self.is_too_large = False
+        self.head = self.piece = None
+        self.pieces = self.interim = None
+        self.partial_head = self.raw_chunks = None
+        self.body_bytes = self.raw_body_bytes = self.framing_bytes = 0
+        return 0
+
+    cdef int change_parsers(self) except -1:
+        """Make parsers that are as strict as the next message is to be read."""
+        self.parser = new_parser(self.callbacks, self.strict)
+        self.chunk_callbacks = self.chunk_parser = None
+        self.cached_head = None       # it was judged by other rules
+        self.parsers_are_strict = self.strict
+        return 0
+
+    cdef int feed(self, char *data, Py_ssize_t length) except -1:
+        """Take in received bytes: MORE, HEAD or END. Raises `BadHttpResponse`."""
+        if self.state == EXPECT_HEAD:
+            return self.feed_head(data, length)
+        if self.length == CHUNKED:
+            return self.feed_chunked(data, length)
+        return self.feed_body(data, length)
+
+    # -- heads
+
+    cdef int feed_head(self, char *data, Py_ssize_t length) except -1:
+        cdef Head head
+        cdef bytearray joined = None
+        cdef bint after_informational = False
+        if self.cached_head is not None:
+            if self.matches_cached_head(data, length):
+                return self.use_cached_head(data, length)
+            self.cached_head = None
+        while True:
+            if self.partial_head is not None:
+                joined, self.partial_head = self.partial_head, None
+                joined += data[:length]
+                if memchr(data, 10, <size_t>length) is NULL and len(joined) <= self.limits.head:
+                    check_status_line(joined, len(joined))
+                    self.partial_head = joined      # without a line end, no head ended
+                    return NEED_DATA
+                data, length = joined, len(joined)
+            check_status_line(data, length)
+            scan_head(data, length, &head)
+            if head.lines > self.limits.fields:
+                raise errors.HeadTooLarge(f"the head has more than {self.limits.fields} fields")
+            if (head.end if head.end >= 0 else length) > self.limits.head:
+                raise errors.HeadTooLarge(f"the head has more than {self.limits.head} bytes")
+            if head.end < 0:
+                self.partial_head = bytearray(data[:length]) if joined is None or after_informational else joined
+                return NEED_DATA
+            if memchr(data, 0, <size_t>head.end) is not NULL:
+                raise errors.BadHttpResponse(f"NUL in the head: {errors.truncated_repr(data[:head.end])}")
+            self.minor = data[7] - 48
+            self.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
+            if data[9] != 49:
+                return self.begin_body(&head, data, length)
+            if head.length >= 0 or head.transfer_encoding_count:
+                self.refuse_if_strict("framing fields in an interim response")
+            self.feed_informational(data, head.end)
+            data += head.end
+            length -= head.end
+            after_informational = True
+            if length == 0:
+                return NEED_DATA
+
+    cdef bint matches_cached_head(self, const char *data, Py_ssize_t length) noexcept:
+        """Whether these bytes begin with the very head that the answer before began with."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.cached_head)
+        return (length >= size and not self.is_head_request
+                and memcmp(data, PyBytes_AS_STRING(self.cached_head), <size_t>size) == 0)
+
+    cdef int use_cached_head(self, char *data, Py_ssize_t length) except -1:
+        """`feed_head` for such a head: status, length and all the rest are as they were."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.cached_head)
+        self.head = self.cached_head
+        self.parser_skipped = True
+        self.state = IN_BODY
+        self.check_size(self.length)
+        return self.keep(data + size, self.clip_to_body(length - size))
+
+    cdef Py_ssize_t clip_to_body(self, Py_ssize_t length) noexcept:
+        """How many of these bytes belong to the body, whose length is known; others are surplus."""
+        if length > self.length - self.body_bytes:
+            length = <Py_ssize_t>(self.length - self.body_bytes)
+            self.has_extra_data = True
+        return length
+
+    cdef int parse(self, char *start, Py_ssize_t length) except -1:
+        """Show bytes to the parser for messages without chunks; it must accept them."""
+        self.window.start, self.window.length = start, length
+        try:
+            self.parser.feed_data(self.window)
+        except HttpParserError as error:
+            raise errors.BadHttpResponse(
+                f"{error}, in {errors.truncated_repr(start[:min(length, 200)])}"
+            ) from None
+        return 0
+
+    cdef int parse_head(self, char *data, Py_ssize_t length, Py_ssize_t end) except -1:
+        self.callbacks.accepted = False
+        self.parse(data, length)
+        if not self.callbacks.accepted:
+            raise errors.BadHttpResponse(f"no head can be read in {errors.truncated_repr(data[:end])}")
+        self.keep_alive = self.callbacks.keep_alive
+        return 0
+
+    cdef int feed_informational(self, char *data, Py_ssize_t end) except -1:
+        """A 1xx answer: kept for those who ask, counted, never the answer (RFC 9110 §15.2)."""
+        cdef Py_ssize_t total = 0
+        if self.status == 101:
+            raise errors.BadHttpResponse("101 Switching Protocols, which was not asked for")
+        self.parse_head(data, end, end)
+        if not (self.keep_alive and (self.status == 100 or self.status == 102 or self.status == 103)):
+            # The parser waits for the body of other ones, or after `close` for nothing at all.
+            self.parser = new_parser(self.callbacks, self.strict)
+        if self.interim is None:
+            self.interim = []
+        self.interim.append((self.status, headers_of(data[:end])))
+        if self.status == 100:
+            self.got_100_continue = True
+        if len(self.interim) > self.limits.interim:
+            raise errors.HeadTooLarge(f"more than {self.limits.interim} interim answers")
+        for _, table in self.interim:
+            total += PyBytes_GET_SIZE((<Headers>table).head)
+        if total > self.limits.head:
+            raise errors.HeadTooLarge(f"the interim answers have more than {self.limits.head} bytes")
+        return 0
+
+    cdef int begin_body(self, Head *head, char *data, Py_ssize_t length) except -1:
+        cdef Py_ssize_t remaining = length - head.end
+        if head.ambiguous:
+            return self.begin_ambiguous(head, data, length)
+        self.head = data[:head.end]
+        self.length = head.length
+        self.keep_alive_timeout = head.keep_alive_timeout
+        if self.is_head_request or self.status == 204 or self.status == 304:
+            self.parse_head(data, head.end, head.end)
+            if self.is_head_request:
+                self.parser_is_dirty = True
+                self.keep_alive = allows_keep_alive(headers_of(self.head), self.minor == 1)
+            self.has_extra_data = remaining > 0
+            self.length = 0
+            self.state = COMPLETE
+            return MESSAGE_COMPLETE
+        self.state = IN_BODY
+        if head.transfer_encoding_count:
+            self.length = CHUNKED
+            return self.begin_chunks(head, data, length)
+        if self.length < 0:
+            self.parse_head(data, head.end, head.end)
+            return self.keep(data + head.end, remaining)
+        self.check_size(self.length)
+        remaining = self.clip_to_body(remaining)
+        self.parse_head(data, head.end + remaining, head.end)
+        self.cached_head = self.head
+        return self.keep(data + head.end, remaining)
+
+    cdef int refuse_if_strict(self, str describe_request) except -1:
+        if self.strict:
+            raise errors.BadHttpResponse(f"{describe_request} (strict=True)")
+        return 0
+
+    cdef int begin_ambiguous(self, Head *head, char *data, Py_ssize_t length) except -1:
+        """As `begin_body`, for a head that gives equal lengths twice, or a length beside chunked.
+
+        Chunked overrides the length (RFC 9112 §6.3). The parser refuses such a head, so it is given one
+        with a single framing field. The connection closes after the message, so nothing can follow it.
+        """
+        cdef bytes received = data[:head.end]
+        cdef bytearray repaired
+        cdef int found
+        self.refuse_if_strict("Content-Length beside Transfer-Encoding" if head.transfer_encoding_count
+                              else "repeated Content-Length")
+        if head.transfer_encoding_count:
+            head.length = UNTIL_CLOSE
+        head.ambiguous = False
+        repaired = bytearray(with_one_length(received, head.length))
+        repaired += data[head.end:length]
+        head.end += len(repaired) - length
+        found = self.begin_body(head, repaired, len(repaired))
+        self.head = received
+        self.cached_head = None
+        self.keep_alive = False
+        return found
+
+    # -- bodies
+
+    cdef int check_size(self, long long size) except -1:
+        if 0 <= self.max_body < size:
+            if self.followup_statuses is None or self.status not in self.followup_statuses:
+                raise self.too_large(size)
+            self.is_too_large = True
+        return 0
+
+    cdef object too_large(self, long long size):
+        error = errors.ResponseTooLarge(
+            f"the body has {'at least ' if self.length < 0 else ''}{size} bytes, "
+            f"max_body is {self.max_body}"
+        )
+        error.status_code, error.headers = self.status, headers_of(self.head)
+        return error
+
+    cdef int apply_limit(self) except -1:
+        """Apply `max_body` to this response after all: no other request follows it."""
+        self.followup_statuses = None
+        if self.is_too_large:
+            raise self.too_large(self.length if self.length >= 0 else self.body_bytes)
+        return 0
+
+    cdef int feed_body(self, char *data, Py_ssize_t length) except -1:
+        if self.length >= 0:
+            length = self.clip_to_body(length)
+            self.feed_parser(data, length)
+        return self.keep(data, length)
+
+    cdef int feed_parser(self, char *data, Py_ssize_t length) except -1:
+        """Let the parser count these bytes of a body too, if it saw the head."""
+        if not self.parser_skipped:
+            self.parse(data, length)
+        return 0
+
+    cdef int keep(self, char *data, Py_ssize_t length) except -1:
+        """Keep bytes of a body without chunks; says whether it is complete."""
+        self.body_bytes += length
+        if length:
+            self.add_piece(data[:length])
+        if self.body_bytes == self.length:
+            self.state = COMPLETE
+            return MESSAGE_COMPLETE
+        if self.length < 0:
+            self.check_size(self.body_bytes)
+        return HEAD_COMPLETE
+
+    cdef void add_piece(self, bytes piece):
+        if self.piece is None:
+            self.piece = piece
+            return
+        if self.pieces is None:
+            self.pieces = [self.piece]
+            self.small_pieces = self.small_bytes = 0
+        self.pieces.append(piece)
+        self.small_pieces += 1
+        self.small_bytes += PyBytes_GET_SIZE(piece)
+        if self.small_pieces == JOIN_PIECES_AT:
+            # Small ones cost forty times their size to keep: each byte is copied once more instead.
+            if self.small_bytes < JOIN_PIECES_AT * SMALL_PIECE:
+                self.pieces[len(self.pieces) - JOIN_PIECES_AT:] = [
+                    b"".join(self.pieces[len(self.pieces) - JOIN_PIECES_AT:])]
+            self.small_pieces = self.small_bytes = 0
+
+    # -- chunks
+
+    cdef int begin_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
+        if self.minor == 0:
+            self.refuse_if_strict("Transfer-Encoding in HTTP/1.0")
+        if self.chunk_callbacks is None:
+            self.chunk_callbacks = ChunkedParserCallbacks(self.limits)
+            self.chunk_parser = new_parser(self.chunk_callbacks, self.strict)
+        self.chunk_callbacks.reset()
+        self.chunks.state = CHUNK_SIZE
+        self.chunks.has_size = False
+        self.chunks.remaining = 0
+        if self.keeps_framing:
+            self.raw_chunks = bytearray()
+        return self.feed_chunked(data + head.end, length - head.end, head)
+
+    cdef int feed_chunked(self, char *data, Py_ssize_t length, Head *head=NULL) except -1:
+        """Keep the body in these bytes, which may stand behind their head: counted, then copied."""
+        cdef Chunks chunks = self.chunks
+        cdef Py_ssize_t used = 0, size = decode_chunks(&self.chunks, data, length, NULL, &used)
+        cdef bytes piece
+        if self.raw_chunks is not None:
+            self.keep_chunks(data, used)
+        self.validate_chunks(head, data, used)
+        self.count_chunks(size, used, length)
+        if size:
+            piece = PyBytes_FromStringAndSize(NULL, size)
+            decode_chunks(&chunks, data, used, PyBytes_AS_STRING(piece), &used)
+            self.add_piece(piece)
+        return MESSAGE_COMPLETE if self.state == COMPLETE else HEAD_COMPLETE
+
+    cdef Py_ssize_t feed_in_place(self, char *data, Py_ssize_t length) except -1:
+        """Leave what there is of the body at the beginning of `data`, and say how much that is."""
+        cdef Chunks chunks = self.chunks
+        cdef Py_ssize_t used = 0, size = decode_chunks(&self.chunks, data, length, NULL, &used)
+        if self.raw_chunks is not None:
+            self.keep_chunks(data, used)
+        self.validate_chunks(NULL, data, used)
+        self.count_chunks(size, used, length)
+        return decode_chunks(&chunks, data, used, data, &used)
+
+    cdef int keep_chunks(self, char *data, Py_ssize_t length) except -1:
+        """Keep a part of a chunked body as received, or nothing of it beyond twice `max_body`."""
+        self.raw_chunks += data[:length]
+        if 0 <= self.max_body and len(self.raw_chunks) > 2 * self.max_body + MAX_FRAMING_OVERHEAD:
+            self.raw_chunks.clear()
+            self.raw_chunks = None
+        return 0
+
+    cdef int validate_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
+        """What belongs to the message must please the parser too; nothing behind it is shown."""
+        if head is NULL:
+            return self.parse_chunks(data, length)
+        if not head.has_bare_lf or self.strict:
+            self.parse_chunks(data - head.end, head.end + length)
+        else:
+            self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+            self.parse_chunks(data - head.end, head.end)
+            self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
+            self.parse_chunks(data, length)
+        self.keep_alive = self.chunk_callbacks.keep_alive
+        return 0
+
+    cdef int parse_chunks(self, char *data, Py_ssize_t length) except -1:
+        """Show bytes to the parser for messages with chunks; it must accept them."""
+        if length == 0:
+            return 0
+        self.window.start, self.window.length = data, length
+        try:
+            self.chunk_parser.feed_data(self.window)
+        except HttpParserCallbackError as error:
+            if error.__context__ is not None:
+                raise error.__context__ from None
+            raise
+        except HttpParserError as error:
+            raise errors.BadHttpResponse(
+                f"{error}, in {errors.truncated_repr(data[:min(length, 200)])}"
+            ) from None
+        if not self.chunk_callbacks.accepted:
+            raise errors.BadHttpResponse(f"no head can be read in {errors.truncated_repr(data[:length])}")
+        return 0
+
+    cdef int count_chunks(self, Py_ssize_t size, Py_ssize_t used, Py_ssize_t length) except -1:
+        """Judge `length` bytes as fed: `used` of them this message's, `size` of them its body's."""
+        cdef bint ended = self.chunks.state == CHUNKS_ENDED
+        self.body_bytes += size
+        self.raw_body_bytes += length
+        self.check_size(self.body_bytes)
+        self.framing_bytes = 0 if size else self.framing_bytes + length
+        if (self.raw_body_bytes > 16 * self.body_bytes + MAX_FRAMING_OVERHEAD + length
+                or self.framing_bytes > self.limits.head + MAX_FRAMING_OVERHEAD + length):
+            raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
+        if ended != self.chunk_callbacks.ended:
+            raise errors.BadHttpResponse("the end of the chunks can be read in two ways")
+        if ended:
+            self.has_extra_data = used < length
+            self.state = COMPLETE
+        return 0
+
+    cdef long long min_remaining(self) noexcept:
+        """Bytes that must still come, framing and all, unless the peer breaks off."""
+        if self.length != CHUNKED:
+            return self.length - self.body_bytes
+        return self.chunks.remaining + 2 + LAST_CHUNK_SIZE if self.chunks.state == CHUNK_DATA else 1
+
+    cdef bint is_reusable(self):
+        """Whether the connection may serve another request, now that this message is complete."""
+        if not self.keep_alive or self.has_extra_data:
+            return False
+        if self.minor == 0:
+            # Chunked in HTTP/1.0 is faulty framing (RFC 9112 §6.1); `close` wins over `keep-alive`.
+            return self.length != CHUNKED and allows_keep_alive(headers_of(self.head), False)
+        return True
+
+    cdef Headers trailers(self):
+        if self.length != CHUNKED or self.chunk_callbacks.trailers is None:
+            return None
+        return Headers(self.chunk_callbacks.trailers)
+
+    cdef bint has_piece(self):
+        return self.piece is not None
+
+    cdef bytes take_body(self):
+        """What came of the body since the last call."""
+        cdef bytes body
+        if self.pieces is not None:
+            body = b"".join(self.pieces)
+            self.pieces = None
+        else:
+            body = self.piece if self.piece is not None else b""
+        self.piece = None
+        return body
+
+    cdef bint feed_eof(self):
+        """The other side has nothing more to say: whether that ends the message rightly."""
+        if self.state == IN_BODY and self.length == UNTIL_CLOSE:
+            self.state = COMPLETE
+            self.keep_alive = False
+            return True
+        return False
+
+    cdef str progress(self):
+        """How far the message came, for an error."""
+        if self.state == IN_BODY:
+            if self.length >= 0:
+                return f"after {self.body_bytes} of {self.length} bytes of the body"
+            return f"after {self.body_bytes} bytes of the body, before its last chunk"
+        if self.partial_head is not None:
+            return f"in the middle of the head: {errors.truncated_repr(bytes(self.partial_head))}"
+        return "before it answered"
+
+
+cdef Headers headers_of(bytes head):
+    cdef Headers table = Headers.__new__(Headers)
+    table.head = head
+    return table
+
+
+def read_response(pieces, *, Limits limits=None, bint is_head_request=False, long long max_body=-1,
+                  bint closed=False, bint strict=False):
+    """Read one response from received pieces without a connection: for tests and recordings.
+
+    Returns `(status, minor, headers, body, trailers, complete, reusable)`; `closed` says that the
+    other side closed behind the last piece. Raises `BadHttpResponse`.
+    """
+    cdef ResponseParser reader = ResponseParser(limits if limits is not None else Limits(), ReceiveBuffer(1))
+    cdef int found = NEED_DATA
+    cdef bytes piece
+    reader.is_head_request, reader.max_body, reader.strict = is_head_request, max_body, strict
+    reader.reset()
+    for given in pieces:
+        piece = bytes(given)
+        if found == MESSAGE_COMPLETE:
+            reader.has_extra_data = reader.has_extra_data or len(piece) > 0
+        elif piece:
+            found = reader.feed(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+    if found != MESSAGE_COMPLETE and closed and reader.feed_eof():
+        found = MESSAGE_COMPLETE
+    headers = None if reader.head is None else headers_of(reader.head)
+    body = b"" if reader.head is None else reader.take_body()
+    return (reader.status, reader.minor, headers, body,
+            reader.trailers() if reader.head is not None else None,
+            found == MESSAGE_COMPLETE, found == MESSAGE_COMPLETE and reader.is_reusable())

@@ -1,0 +1,206 @@
+"""Text and JSON of a response: whole and streamed text alike, and what is raised for neither."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+import pickle
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.script_steps import drip, expect, repeat, send
+from support.scripted_server import MakePeer
+
+from asks_fast import HSession
+from asks_fast._response import compression_backends, content_decoder
+from asks_fast.errors import AsksException, DecodingError, JsonDecodeError, UnknownEncoding
+
+TEXT = "Grüße\nzweite €\r\ndritte\rvierte 𝄞"
+
+
+def answer(body: bytes, kind: str = "text/plain", more: str = "") -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (codecs.BOM_UTF8 + TEXT.encode(), "text/plain"),
+        (codecs.BOM_UTF8 + TEXT.encode(), "text/plain; charset=utf-8"),
+        (TEXT.encode("utf-16"), "text/plain"),
+        (TEXT.encode("utf-16"), "text/plain; charset=utf-16"),
+        (TEXT.encode("utf-16-le"), "text/plain; charset=utf-16"),
+        (codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), "text/plain; charset=UTF-16"),
+        (TEXT.encode("utf-32"), "text/plain"),
+        (codecs.BOM_UTF32_BE + TEXT.encode("utf-32-be"), "text/plain"),
+        (TEXT.encode("utf-32-le"), "text/plain; charset=utf-32"),
+        (TEXT.encode("gb18030"), "text/plain; charset=gb2312"),
+        (TEXT.encode(), "text/plain; charset=utf-7"),
+        (TEXT.encode(), "text/plain; charset=punycode"),
+    ],
+)
+async def test_whole_and_streamed(peer: MakePeer, body: bytes, kind: str) -> None:
+    """`text`, `body.text()` and `body.lines()` give the same text, without a byte order mark."""
+    server = peer([repeat(expect(), drip(answer(body, kind), 1, 0.0))])
+    async with HSession(server.url) as session:
+        assert (await session.get()).text == TEXT
+        response: Any = await session.get(stream=True)
+        assert "".join([piece async for piece in response.body.text()]) == TEXT
+        response = await session.get(stream=True)
+        lines = [line async for line in response.body.lines()]
+        assert lines == ["Grüße", "zweite €", "dritte", "vierte 𝄞"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a\n", "a\r\n\r\nb", "\n\n", "a\rb\r", "1\u20282\x0b3\x854\n"]
+)
+async def test_lines(peer: MakePeer, text: str) -> None:
+    """Lines end in CR, LF or both, whole and streamed; other separators are characters."""
+    server = peer([repeat(expect(), send(answer(text.encode())))])
+    async with HSession(server.url) as session:
+        whole = (await session.get()).iter_lines()
+        response: Any = await session.get(stream=True)
+        assert [line async for line in response.body.lines()] == whole
+        assert whole == [line.rstrip("\r\n") for line in io.StringIO(text, newline=None)]
+
+
+async def test_an_encoding_that_is_none(peer: MakePeer) -> None:
+    """An `encoding` that Python does not know raises the same error for whole and streamed text."""
+    server = peer([repeat(expect(), send(answer(b"x")))])
+    async with HSession(server.url) as session:
+        with pytest.raises(UnknownEncoding, match="no such thing"):
+            (await session.get(encoding="no such thing")).text  # noqa: B018
+        response: Any = await session.get(stream=True)
+        response.encoding = "rot13"
+        with pytest.raises(UnknownEncoding, match="rot13"):
+            response.body.text()
+        await response.body.close()
+
+
+NOT_JSON = {
+    "html": (b"<!doctype html><title>Log in</title>", "text/html", r"'<!doctype html>.*Expecting"),
+    "empty": (b"", "application/json", "begins with nothing: Expecting value"),
+    "cut": (b'{"a": ', "application/json", "Expecting value: line 1 column 7"),
+    "bytes": (b"\x80\x81", "application/json", r"'\\x80\\x81': 'utf-8' codec"),
+    "deep": (b"[" * 100_000, "application/json", r"nested too deeply"),
+    "digits": (b"1" * 10_000, "application/json", "4300"),
+    "utf-16": ("{".encode("utf-16"), "application/json", "Expecting property name"),
+    "latin": (b'{"a": \xe9', "application/json; charset=latin-1", "Expecting value"),
+    "escapes": (b"\x1b[2J\x1b]0;x\x07", "text/\x1b[2J", r"text/\\x1b\[2J"),
+}
+
+
+@pytest.mark.parametrize(("body", "kind", "words"), NOT_JSON.values(), ids=NOT_JSON)
+async def test_not_json(peer: MakePeer, body: bytes, kind: str, words: str) -> None:
+    """What is not JSON is an `AsksException` and a `JSONDecodeError` that says what came."""
+    server = peer([repeat(expect(), send(answer(body, kind)))])
+    async with HSession(server.url) as session:
+        for options in ({}, {"raw_url": False}):
+            response = await session.get(path="/x", **options)
+            with pytest.raises(JsonDecodeError, match=words) as caught:
+                response.json()
+            error = caught.value
+            assert isinstance(error, AsksException)
+            assert isinstance(error, json.JSONDecodeError)
+            assert str(error).startswith(f"GET {server.url}/x: the body of this 200 response ('")
+            assert str(error).isprintable()
+            assert len(str(error)) < 600
+            assert error.response is response
+            with pytest.raises(JsonDecodeError):
+                response.json(parse_float=str)
+
+
+async def test_not_json_says_where(peer: MakePeer) -> None:
+    """The error has what json's own has, and can be pickled."""
+    server = peer([repeat(expect(), send(answer(b'{\n"a": x}')))])
+    async with HSession(server.url) as session:
+        with pytest.raises(JsonDecodeError) as caught:
+            (await session.get()).json()
+    error = caught.value
+    assert (error.lineno, error.colno, error.pos, error.doc) == (2, 6, 7, '{\n"a": x}')
+    copied = pickle.loads(pickle.dumps(error))
+    assert (str(copied), copied.pos) == (str(error), 7)
+
+
+async def test_another_json_library(peer: MakePeer) -> None:
+    """The errors of `json_loads` are turned into ours; it is given bytes in UTF-8, or text."""
+    orjson = pytest.importorskip("orjson")
+    others = [codecs.BOM_UTF8 + b"[1]", "[1]".encode("utf-16"), "[1]".encode("utf-16-be")]
+    bodies = [b"<p>", *others, b"[1]"]
+    server = peer([step for body in bodies for step in (expect(), send(answer(body)))])
+    async with HSession(server.url, json_loads=orjson.loads) as session:
+        with pytest.raises(JsonDecodeError, match="'<p>'"):
+            (await session.get()).json()
+        for _ in bodies[1:]:
+            assert (await session.get()).json() == [1]
+
+
+async def test_json_with_bytes_that_do_not_fit(peer: MakePeer) -> None:
+    """With a charset bytes that do not fit become U+FFFD; without one the body is not JSON."""
+    body = b'["\xff"]'
+    with_charset = answer(body, "application/json; charset=utf-8")
+    server = peer([expect(), send(with_charset), expect(), send(answer(body))])
+    async with HSession(server.url) as session:
+        assert (await session.get()).json() == ["\ufffd"]
+        with pytest.raises(JsonDecodeError, match="codec can't decode"):
+            (await session.get()).json()
+
+
+async def test_corrupt_bodies_are_another_error(peer: MakePeer) -> None:
+    """A body that does not decompress raises `DecodingError` from `json()` too."""
+    body = gzip.compress(b"[1]")[:-4]
+    server = peer([repeat(expect(), send(answer(body, more="Content-Encoding: gzip\r\n")))])
+    async with HSession(server.url) as session:
+        with pytest.raises(DecodingError, match="cut short"):
+            (await session.get()).json()
+
+
+@pytest.fixture
+def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No library for br and zstd is installed."""
+    caches = (compression_backends._module, compression_backends.installed, content_decoder._known)
+    for name in ("brotli", "zstandard", "backports.zstd", "compression.zstd", "_zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for cache in caches:
+        cache.cache_clear()
+    monkeypatch.setattr(compression_backends._per_thread, "zstd", None, raising=False)
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.usefixtures("without_libraries")
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+async def test_a_missing_library(peer: MakePeer, coding: str) -> None:
+    """Text and JSON of a body that could not be decompressed name what to install."""
+    body = b"\x0b\x02\x80[1, 2]\xff\xfe"
+    sample = answer(body, "application/json", f"Content-Encoding: {coding}\r\n")
+    server = peer([repeat(expect(), send(sample))])
+    words = rf'coded with {coding}.*not installed: pip install "asks-fast\[speed\]"'
+    async with HSession(server.url) as session:
+        response = await session.get(path="/x")
+        assert response.content == body
+        with pytest.raises(JsonDecodeError, match=words) as caught:
+            response.json()
+        assert str(caught.value).startswith(f"GET {server.url}/x: ")
+        with pytest.raises(DecodingError, match=words):
+            response.text  # noqa: B018
+        streamed: Any = await session.get(stream=True)
+        with pytest.raises(DecodingError, match=words):
+            streamed.body.text()
+        streamed.body.decompress_data = False
+        assert len([piece async for piece in streamed.body.text()]) > 0
+        assert "[1, 2]" in (await session.get(decompress=False)).text
+
+
+async def test_an_unknown_coding_is_left_alone(peer: MakePeer) -> None:
+    """Servers name codings that are none; their text is text."""
+    server = peer([repeat(expect(), send(answer(b"[1]", more="Content-Encoding: utf-8\r\n")))])
+    async with HSession(server.url) as session:
+        response = await session.get()
+        assert (response.text, response.json()) == ("[1]", [1])

@@ -1,0 +1,209 @@
+"""Rate limits: the average, the most within a second, late wake-ups, several processes."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support.fake_session import Answer, TableSession
+from support.site import Site
+
+from asks_fast.crawl import Politeness, map_requests
+from asks_fast.crawl.fetch_config import Plan
+from asks_fast.crawl.options import FetchOptions
+from asks_fast.crawl.process_pool import Workers
+from asks_fast.crawl.rate_limit import RateLimit, SharedRateLimit
+
+Make = Callable[[float, int], RateLimit]
+
+
+@pytest.fixture(params=["own", "shared"])
+def make(request: Any) -> Iterator[Make]:
+    """Makes a rate limit of this process, or one that several processes share."""
+    if request.param == "own":
+        yield RateLimit
+        return
+    with tempfile.TemporaryFile() as file:
+
+        def shared(rate: float, burst: int) -> RateLimit:
+            os.ftruncate(file.fileno(), 0)
+            return SharedRateLimit(file.fileno(), rate, burst)
+
+        yield shared
+
+
+def most_within_a_second(starts: list[float]) -> int:
+    """The most starts in any half-open window of one second."""
+    return max(bisect_left(starts, at + 1.0) - n for n, at in enumerate(starts))
+
+
+def test_burst_then_rate(make: Make) -> None:
+    """`burst` starts at once, then one every 1/rate seconds."""
+    limit = make(2.0, 3)
+    assert [limit.take(10.0) for _ in range(4)] == [True, True, True, False]
+    assert limit.ready_at(10.0) == pytest.approx(10.5)
+    assert limit.take(10.5)
+    assert not limit.take(10.5)
+
+
+def test_give_back(make: Make) -> None:
+    """A start that was given back can be taken again."""
+    limit = make(1.0, 1)
+    assert limit.take(5.0)
+    limit.give_back()
+    assert limit.is_full(5.0)
+    assert limit.take(5.0)
+    assert not limit.is_full(5.0)
+    assert not limit.take(5.0)
+
+
+@pytest.mark.parametrize("rate", [0.5, 3, 50, 500, 2000, 10_000])
+@pytest.mark.parametrize("late", [0.0, 0.0003, 0.001, 0.01])
+def test_average_with_late_wake_ups(rate: float, late: float) -> None:
+    """If each wake-up is late, the average is still within 2 %, and no second has too many."""
+    limit = RateLimit(rate, 1)
+    now, starts = 100.0, []
+    while now < 100.0 + max(5.0, 20 / rate):
+        if limit.take(now):
+            starts.append(now)
+        else:
+            now = limit.ready_at(now) + late
+    assert (len(starts) - 1) / (starts[-1] - starts[0]) == pytest.approx(rate, rel=0.02)
+    assert most_within_a_second(starts) <= rate + 1
+
+
+def test_a_long_stall_is_made_up_for() -> None:
+    """After half a second in which nothing ran, the average recovers, within the limit."""
+    limit = RateLimit(100, 1)
+    now, starts = 0.0, []
+    while now < 10.0:
+        if limit.take(now):
+            starts.append(now)
+        else:
+            now = limit.ready_at(now) + 0.001
+            now += 0.5 if 3.0 < now < 3.4 else 0.0
+    assert len(starts) == pytest.approx(1000, rel=0.02)
+    assert most_within_a_second(starts) <= 101
+
+
+def test_idle_time_gives_no_more_than_a_burst(make: Make) -> None:
+    """Time in which nothing was asked for is not made up for."""
+    limit = make(100, 5)
+    for now in (0.0, 1000.0, 2000.0):
+        assert sum(limit.take(now) for _ in range(50)) == 5
+
+
+@given(
+    rate=st.floats(0.1, 1000),
+    burst=st.integers(1, 20),
+    start=st.floats(0, 1e6),
+    gaps=st.lists(st.floats(0, 3), max_size=60),
+)
+@example(rate=10, burst=1, start=0.0, gaps=[0.0, 0.5, 0.0, 0.0, 0.0, 0.0])
+def test_no_second_has_too_many(rate: float, burst: int, start: float, gaps: list[float]) -> None:
+    """However callers come and wait, no second has more than rate + burst starts."""
+    limit = RateLimit(rate, burst)
+    now, starts = start, []
+    for gap in gaps:
+        now = max(now, limit.ready_at(now)) + gap
+        while limit.take(now):
+            starts.append(now)
+    if starts:
+        assert most_within_a_second(starts) <= math.floor(rate + burst)
+
+
+def test_two_processes_share_one_limit() -> None:
+    """Starts of both count; one that takes nothing costs the other nothing."""
+    with tempfile.TemporaryFile() as file:
+        first, second = (SharedRateLimit(file.fileno(), 100, 1) for _ in range(2))
+        now, starts = 0.0, []
+        while now < 4.0:
+            alone = now > 2.0
+            if first.take(now) or (not alone and second.take(now)):
+                starts.append(now)
+            else:
+                now = min(first.ready_at(now), second.ready_at(now) if not alone else math.inf)
+        assert len(starts) == pytest.approx(400, rel=0.02)
+        assert most_within_a_second(starts) <= 101
+
+
+# -- whole runs
+
+
+class Clock:
+    """Notes when requests started or came."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def note(self) -> None:
+        """A request starts, or comes."""
+        self.times.append(time.monotonic())
+
+    def average(self, burst: int) -> float:
+        """Requests a second, after the first `burst`, which come at once."""
+        steady = sorted(self.times)[burst:]
+        return (len(steady) - 1) / (steady[-1] - steady[0])
+
+
+ATTEMPTS = 4  # a machine that is busy with other things may stall us for longer than can be made up
+
+
+@pytest.mark.parametrize("per_host", [False, True])
+@pytest.mark.parametrize(("rate", "burst"), [(100, 1), (500, 1), (500, 20)])
+async def test_map(rate: float, burst: int, per_host: bool) -> None:
+    """`session.map` keeps `rate` and `host_rate`: on average, and in each second."""
+    options = Politeness(rate=rate, burst=burst)
+    if per_host:
+        options = Politeness(host_rate=rate, host_burst=burst)
+    averages = []
+    for _ in range(ATTEMPTS):
+        clock = Clock()
+
+        def answer(url: str, clock: Clock = clock) -> Answer:
+            clock.note()
+            return Answer()
+
+        urls = (f"http://h/{n}" for n in range(int(2.5 * rate)))
+        async for result in map_requests(TableSession(answer), urls, politeness=options):
+            assert result.ok
+        assert most_within_a_second(clock.times) <= rate + burst
+        averages.append(clock.average(burst))
+        if averages[-1] == pytest.approx(rate, rel=0.02):
+            return
+    raise AssertionError(averages)
+
+
+@pytest.mark.parametrize("hosts", [1, 8])
+@pytest.mark.parametrize("burst", [1, 10])
+async def test_workers(tmp_path: Path, hosts: int, burst: int) -> None:
+    """Two workers keep one rate, also if one of them has nothing to do.
+
+    Measured at the server, where a loaded machine lets requests bunch.
+    """
+    clock = Clock()
+
+    def page(host: int, path: str) -> tuple[int, dict[str, str], bytes]:
+        clock.note()
+        return 200, {}, b"x"
+
+    rate = 200
+    with Site(page, hosts=hosts) as site:
+        source = tmp_path / "urls"
+        source.write_text("".join(f"{site.urls[n % hosts]}/{n}\n" for n in range(600)))
+        options = FetchOptions(rate=rate, burst=burst, robots=False, host_connections=None)
+        plan = Plan(str(source), str(tmp_path / "out.jsonl"), options)
+        plan.prepare_output(resume=False, overwrite=False)
+        tally = await Workers(plan, 2).run()
+    assert tally.statuses == {200: 600}
+    assert clock.average(burst) == pytest.approx(rate, rel=0.1)
+    assert most_within_a_second(clock.times) <= 1.2 * (rate + burst)

@@ -1,0 +1,200 @@
+"""How long a session's connections live, and what it may be asked about them.
+
+Rules:  over real sockets; what the server saw is waited for, never slept for.
+Not here: the pool's decisions one by one (tests/unit/hotpath), `close()` at every point
+        (tests/integration/guarantees/test_closing.py).
+"""
+
+from __future__ import annotations
+
+import time
+import types
+from typing import Any
+
+import curio
+import pytest
+from support.script_steps import FOREVER, OK, SERVING, expect, repeat, send, stall
+from support.scripted_server import MakePeer, Peer
+
+from asks_fast import DSession, HSession
+from asks_fast.errors import ConnectionFailed
+
+
+def served(server: Peer) -> list[int]:
+    """How many requests came over each connection."""
+    return [len(connection.requests) for connection in server.connections]
+
+
+def test_thirty_seconds_by_default() -> None:
+    """A connection at rest is kept for 30 s; None keeps it for as long as the server does."""
+    assert HSession("http://a")._transport.pool.idle_timeout == 30.0
+    assert HSession("http://a", idle_timeout=None)._transport.pool.idle_timeout == 0.0
+
+
+async def test_a_session_left_alone_closes_what_expired(peer: MakePeer) -> None:
+    """Idle connections are closed when their time is over, without another request coming by."""
+    servers = [peer(SERVING) for _ in range(3)]
+    async with DSession(idle_timeout=0.05) as session:
+        for server in servers:
+            await session.get(server.url)
+        for server in servers:
+            await server.all_closed()
+        assert session.pool_stats()["open"] == 0
+        assert (await session.get(servers[0].url)).text == "ok"
+
+
+async def test_the_servers_own_limit(peer: MakePeer) -> None:
+    """`Keep-Alive: timeout=1` ends the rest of a connection that we would have kept for ever."""
+    answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok"
+    server = peer([repeat(expect(), send(answer))])
+    async with HSession(server.url, idle_timeout=None) as session:
+        await session.get()
+        await server.all_closed()
+        assert session.pool_stats()["open"] == 0
+
+
+@pytest.mark.parametrize("swift", [True, False])
+async def test_most_requests_of_a_connection(swift: bool, peer: MakePeer) -> None:
+    """`max_requests_per_connection` gives a connection up after so many."""
+    server = peer(SERVING)
+    async with HSession(server.url, max_requests_per_connection=2) as session:
+        for number in range(5):
+            await session.get(path=f"/{number}", **({} if swift else {"params": {"a": "1"}}))
+    assert served(server) == [2, 2, 1]
+
+
+async def test_most_seconds_of_a_connection(peer: MakePeer) -> None:
+    """`max_connection_age` reuses no connection that is older, and closes it when it rests."""
+    server = peer(SERVING)
+    async with HSession(server.url, max_connection_age=1e-6, idle_timeout=None) as session:
+        for _ in range(3):
+            await session.get()
+        await server.all_closed()
+        assert session.pool_stats()["open"] == 0
+    assert served(server) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("swift", [True, False])
+@pytest.mark.parametrize(
+    ("options", "hint", "seconds"),
+    [
+        ({"idle_timeout": 0.02}, b"", 0.03),
+        ({"max_connection_age": 0.02, "idle_timeout": None}, b"", 0.03),
+        ({"idle_timeout": None}, b"Keep-Alive: timeout=1\r\n", 1.01),
+    ],
+    ids=["idle_timeout", "max_connection_age", "keep-alive hint"],
+)
+async def test_limits_are_checked_when_a_connection_is_acquired(
+    options: dict[str, Any], hint: bytes, seconds: float, swift: bool, peer: MakePeer
+) -> None:
+    """A connection past a limit is not reused, though the kernel had no turn to close it."""
+    answer = b"HTTP/1.1 200 OK\r\n" + hint + b"Content-Length: 2\r\n\r\nok"
+    server = peer([repeat(expect(), send(answer))])
+    more = {} if swift else {"timings": True}
+    async with HSession(server.url, **options) as session:
+        await session.get(path="/1", **more)
+        await session.get(path="/2", **more)
+        time.sleep(seconds)
+        await session.get(path="/3", **more)
+        assert session.pool_stats()["created"] == len(server.connections) >= 2
+    assert served(server)[-1] == 1
+
+
+async def test_a_host_has_its_share_and_holds_up_no_other(peer: MakePeer) -> None:
+    """`connections_per_host`: a slow host fills its own share, the rest serves the others."""
+    slow, quick = peer([expect(), stall(), send(OK), FOREVER]), peer(SERVING)
+    async with DSession(connections=4, connections_per_host=2) as session:
+        async with curio.TaskGroup() as tasks:
+            for _ in range(5):
+                await tasks.spawn(session.get, slow.url)
+            await slow.saw_requests(2)
+            for _ in range(3):
+                assert (await session.get(quick.url)).text == "ok"
+            stats = session.pool_stats()
+            assert (stats["in_use"], stats["waiting"]) == (2, 3)
+            slow.release()
+        assert [response.text for response in tasks.results] == ["ok"] * 5
+    assert len(slow.connections) == 2
+    assert len(quick.connections) == 1
+
+
+async def test_warm_up(peer: MakePeer) -> None:
+    """As many connections as there are places, ready and unused; `url` where there is no base."""
+    server = peer(SERVING)
+    async with HSession(server.url, connections=3) as session:
+        assert await session.warm_up(2) == 2
+        assert await session.warm_up() == 3
+        assert await session.warm_up(10) == 3
+        stats = session.pool_stats()
+        assert (stats["open"], stats["idle"], stats["created"]) == (3, 3, 3)
+        response = await session.get(timings=True)
+        assert response.timings.connect is None
+    async with DSession(connections=5) as session:
+        assert await session.warm_up(2, server.url) == 2
+    await server.all_closed()
+
+
+async def test_warm_up_of_a_dead_server() -> None:
+    """It raises as a request would, and leaves no place taken."""
+    async with HSession("http://127.0.0.1:1", connections=3) as session:
+        with pytest.raises(ConnectionFailed):
+            await session.warm_up()
+        assert session.pool_stats()["open"] == 0
+
+
+async def test_the_figures_of_the_pool(peer: MakePeer) -> None:
+    """`pool_stats` at each turn of events: lent, waiting, idle, and the totals."""
+    server = peer([expect(), stall(), send(OK), FOREVER])
+    other = peer(SERVING)
+    async with DSession(connections=1) as session:
+        assert set(session.pool_stats().values()) == {0, 1}  # the limit is 1
+        async with curio.TaskGroup() as tasks:
+            await tasks.spawn(session.get, server.url)
+            await server.saw_requests()
+            await tasks.spawn(session.get, server.url)
+            await server.until(lambda: session.pool_stats()["waiting"] == 1)
+            busy = {"open": 1, "in_use": 1, "idle": 0, "waiting": 1, "opening": 0, "limit": 1}
+            assert session.pool_stats() == {**busy, "created": 1, "reused": 0, "evicted": 0}
+            server.release()
+        rest = {"open": 1, "in_use": 0, "idle": 1, "waiting": 0, "opening": 0, "limit": 1}
+        assert session.pool_stats() == {**rest, "created": 1, "reused": 1, "evicted": 0}
+        await session.get(other.url)
+        assert session.pool_stats() == {**rest, "created": 2, "reused": 1, "evicted": 1}
+        await server.all_closed()
+    assert session.pool_stats()["open"] == 0
+
+
+@types.coroutine
+def traps_of(coroutine: Any, seen: list[str]) -> Any:
+    """Await `coroutine`, and note what it asks the kernel for."""
+    answer: Any = None
+    while True:
+        try:
+            trap = coroutine.send(answer)
+        except StopIteration as done:
+            return done.value
+        seen.append(trap[0])
+        answer = yield trap
+
+
+@pytest.mark.parametrize(
+    ("way", "limit"), [({}, 0.9), ({"max_redirects": 5}, 20.0)], ids=["plan", "long"]
+)
+async def test_no_timer_where_no_limit_was_asked_for(
+    way: dict[str, Any], limit: float, peer: MakePeer
+) -> None:
+    """Over a connection that is there no timer is armed; with `timeout=` there is one, but by plan
+    from a second on: that is left to the keeper (promises/test_whole_time.py)."""
+    server = peer(SERVING)
+    async with HSession(server.url) as session:
+        await session.get()
+        seen: list[str] = []
+        for _ in range(3):
+            await traps_of(session.get(**way), seen)
+        assert "trap_io" in seen
+        assert not {"trap_set_timeout", "trap_sleep", "trap_spawn"} & set(seen)
+        if not way:
+            await traps_of(session.get(timeout=1.0), seen)
+            assert "trap_set_timeout" not in seen
+        await traps_of(session.get(**way, timeout=limit), seen)
+        assert "trap_set_timeout" in seen

@@ -1,0 +1,152 @@
+"""Long bodies over real TCP: the mark that wakes us late, and that nobody hangs on it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import curio
+import pytest
+from support.exchange_harness import run
+from support.script_steps import close, drip, expect, send
+
+from asks_fast import HSession
+from asks_fast._hotpath import BaseHttpResponse, Connection, Pool
+from asks_fast.errors import ReadTimeout, ServerClosedConnectionError
+
+REQUEST = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
+SIZE = 3_000_000
+BODY = (bytes(range(251)) * (SIZE // 251 + 1))[:SIZE]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+PATIENCE = 20.0
+
+
+def unread(fd: int) -> int:
+    """Bytes that the system holds for this socket."""
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
+
+
+def mark(fd: int) -> int:
+    """From how many bytes on the socket counts as readable."""
+    with socket.socket(fileno=os.dup(fd)) as again:
+        return again.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Give way until it is so; the test fails if it never is."""
+    async with curio.timeout_after(PATIENCE):
+        while not condition():
+            await curio.sleep(0.001)
+
+
+@contextmanager
+def lent(read_timeout: float) -> Iterator[tuple[Pool, Connection, socket.socket]]:
+    """A lent connection over loopback, and the server's end of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    ours.setblocking(False)
+    pool = Pool(1)
+    pool.read_timeout = read_timeout
+    origin = pool.origin("a", "http://a")
+    with ours, theirs:
+        theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert run(pool.acquire(origin)) is None
+        yield pool, pool.add_connection(origin, ours), theirs
+        pool.close()
+
+
+linux_only = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="the mark is set on Linux alone"
+)
+
+
+@linux_only
+async def test_bytes_below_the_mark_are_heard() -> None:
+    """A peer that sent something since the last look is not silent, though nobody was woken."""
+    with lent(1e-9) as (pool, connection, theirs):
+        theirs.sendall(HEAD % SIZE)
+        response = BaseHttpResponse()
+        task = await curio.spawn(connection.exchange, REQUEST, response)
+        await until(lambda: mark(connection.fd) > 1000)
+        for sent in (100, 200, 300):
+            theirs.sendall(BODY[sent - 100 : sent])
+            await until(lambda sent=sent: unread(connection.fd) == sent)  # type: ignore[misc]
+            pool.check_deadlines()
+        connection.read_timeout = 0.0
+        await curio.run_in_thread(theirs.sendall, BODY[300:])
+        await task.join()
+        assert response.body == BODY
+        assert mark(connection.fd) == 1
+
+
+@linux_only
+async def test_nobody_hangs_on_the_mark() -> None:
+    """When no more came between two looks, the task gets what there is; then silence counts."""
+    with lent(1e-9) as (pool, connection, theirs):
+        theirs.sendall(HEAD % SIZE)
+        task = await curio.spawn(connection.exchange, REQUEST, BaseHttpResponse())
+        await until(lambda: mark(connection.fd) > 1000)
+        theirs.sendall(BODY[:100])
+        await until(lambda: unread(connection.fd) == 100)
+        pool.check_deadlines()
+        assert unread(connection.fd) == 100
+        connection.read_timeout = 1000.0
+        pool.check_deadlines()
+        await until(lambda: unread(connection.fd) == 0 and mark(connection.fd) > 1000)
+        connection.read_timeout = 1e-9
+        pool.check_deadlines()
+        with pytest.raises(curio.TaskError) as caught:
+            await task.join()
+        assert isinstance(caught.value.__cause__, ReadTimeout)
+        assert pool.stats()["open"] == 0
+
+
+@pytest.mark.parametrize("size", [70_000, 600_000, SIZE])
+async def test_body_after_body(peer: Callable[..., Any], size: int) -> None:
+    """A connection that received a long body serves the next request, long or short."""
+    long, short = send(HEAD % size + BODY[:size]), send(HEAD % 2 + b"ok")
+    server = peer([expect(), long, expect(), short, expect(), long, expect(), short])
+    async with HSession(server.url) as session:
+        for wanted in (BODY[:size], b"ok") * 2:
+            assert (await session.get(path="/")).content == wanted
+    assert len({request.connection for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("sent", [60_000, 70_000, 2_999_999])
+async def test_end_below_the_mark(peer: Callable[..., Any], sent: int) -> None:
+    """The end of input wakes us whatever the mark is."""
+    server = peer([expect(), send(HEAD % SIZE + BODY[:sent]), close()])
+    async with HSession(server.url) as session:
+        with pytest.raises(ServerClosedConnectionError, match=f"after {sent} of {SIZE} bytes"):
+            await session.get(path="/")
+
+
+async def test_cancelled_at_the_mark(peer: Callable[..., Any]) -> None:
+    """A task that waits for many bytes is cancelled like any other; its connection is closed."""
+    server = peer([expect(), send(HEAD % SIZE + BODY[:70_000])])
+    async with HSession(server.url) as session:
+        task = await curio.spawn(session.get)
+        await server.saw_requests()
+        await task.cancel()
+        assert session.pool_stats()["open"] == 0
+    await server.all_closed()
+
+
+@pytest.mark.parametrize("rest", [1, 16_384, 40_000])
+async def test_tls_record_by_record(
+    tls_peer: Callable[..., Any], client_context: Any, rest: int
+) -> None:
+    """Over TLS the rest of a body may lie in the layer already, in part: never wait for it."""
+    size = 150_000
+    step = drip(BODY[size - rest : size], 1000)
+    server = tls_peer([expect(), send(HEAD % size + BODY[: size - rest]), step] * 2)
+    async with HSession(server.url, ssl_context=client_context) as session:
+        for _ in range(2):
+            assert (await session.get(path="/")).content == BODY[:size]

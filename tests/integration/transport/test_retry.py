@@ -1,0 +1,197 @@
+"""Time limits and retries as values: decisions without clocks, dice or sockets of their own."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asks_fast import errors
+from asks_fast._client.retry import Attempt, Retry
+from asks_fast._config.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from asks_fast.errors import InvalidRequest
+
+NOW = 1_800_000_000.0
+
+
+def highest(low: float, high: float) -> float:
+    """Dice that always show the most, so that the bound itself is seen."""
+    assert low == 0.0
+    return high
+
+
+def policy(**options: Any) -> Retry:
+    return Retry(uniform=highest, clock=lambda: NOW, **options)
+
+
+def answered(status: int, number: int = 1, method: str = "GET", **more: Any) -> Attempt:
+    return Attempt(number, method, was_sent=True, status=status, **more)
+
+
+def failed(error: Exception, number: int = 1, method: str = "GET", sent: bool = True) -> Attempt:
+    return Attempt(number, method, was_sent=sent, error=error)
+
+
+# -- retries ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_statuses_that_pass(status: int) -> None:
+    """Overload and gateway errors of an idempotent method are repeated, of others they are not."""
+    assert policy().delay_before_next(answered(status)) == 0.5
+    assert policy().delay_before_next(answered(status, method="POST")) is None
+    assert policy(methods={"post"}).delay_before_next(answered(status, method="POST")) == 0.5
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 404, 500, 501])
+def test_statuses_that_are_answers(status: int) -> None:
+    """Everything else is an answer."""
+    assert policy().delay_before_next(answered(status)) is None
+
+
+def test_waits_double_up_to_a_limit_and_end() -> None:
+    """The n-th wait is at most `backoff * 2**(n-1)`, never above `max_delay`; then it is over."""
+    retry = policy(attempts=5, backoff=1.0, max_delay=6.0)
+    waits = [retry.delay_before_next(answered(503, number)) for number in range(1, 7)]
+    assert waits == [1.0, 2.0, 4.0, 6.0, 6.0, None]
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_any_wait_is_within_bounds(number: int, backoff: float, most: float) -> None:
+    """Whatever the numbers, a wait is finite, not negative, and at most `max_delay`."""
+    retry = Retry(attempts=10_000, backoff=backoff, max_delay=most)
+    wait = retry.delay_before_next(answered(503, number))
+    assert wait is not None
+    assert 0.0 <= wait <= most
+
+
+@pytest.mark.parametrize(
+    ("error", "method", "sent", "again"),
+    [
+        (errors.ConnectionFailed("x"), "GET", True, True),
+        (errors.ConnectionFailed("x"), "POST", True, True),  # nothing can have been sent
+        (errors.NameResolutionError("x"), "POST", False, True),
+        (errors.ProxyError("x"), "POST", False, True),
+        (errors.ConnectTimeout("x"), "POST", False, True),
+        (errors.ServerClosedConnectionError("x"), "GET", True, True),
+        (errors.ServerClosedConnectionError("x"), "POST", True, False),
+        (errors.ServerClosedConnectionError("x"), "POST", False, True),
+        (errors.ReadTimeout("x"), "GET", True, True),
+        (errors.ReadTimeout("x"), "POST", True, False),
+        (errors.WriteTimeout("x"), "PATCH", True, False),
+        (errors.PoolTimeout("x"), "GET", False, False),
+        (errors.TotalTimeout("x"), "GET", True, False),
+        (errors.BadHttpResponse("x"), "GET", True, False),
+        (errors.InvalidURL("x"), "GET", False, False),
+        (errors.SessionClosed("x"), "GET", False, False),
+        (errors.TlsError("x"), "GET", False, True),  # type: ignore[attr-defined]
+        (errors.CertificateError("x"), "GET", False, False),  # type: ignore[attr-defined]
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_errors(error: Exception, method: str, sent: bool, again: bool) -> None:
+    """What may have had effects is not repeated, nor what would end in the same way again."""
+    assert (policy().delay_before_next(failed(error, 1, method, sent)) is not None) == again
+    never = policy(connection_errors=False)
+    assert never.delay_before_next(failed(error, 1, method, sent)) is None
+
+
+def test_retry_after_goes_before_backoff_and_has_a_cap() -> None:
+    """Seconds and dates are respected, up to the cap; nonsense is not."""
+    retry = policy(max_retry_after=100.0)
+
+    def wait(value: str) -> float | None:
+        return retry.delay_before_next(answered(429, retry_after=value))
+
+    assert wait("7") == 7.0
+    assert wait("0") == 0.0
+    assert wait(formatdate(NOW + 30, usegmt=True)) == 30.0
+    assert wait(formatdate(NOW - 30, usegmt=True)) == 0.0
+    assert wait("315360000") == 100.0
+    assert wait("9" * 5000) == 100.0
+    assert wait("soon") == 0.5
+    assert wait("-5") == 0.5
+    ignoring = policy(respect_retry_after=False)
+    assert ignoring.delay_before_next(answered(429, retry_after="7")) == 0.5
+
+
+def test_the_predicate_has_its_say() -> None:
+    """True repeats, False does not, None leaves it to the policy; the number of tries stands."""
+    seen: list[Attempt] = []
+
+    def by_number(attempt: Attempt) -> bool | None:
+        seen.append(attempt)
+        return {1: True, 2: None, 3: False}[attempt.number]
+
+    retry = policy(attempts=3, predicate=by_number)
+    assert retry.delay_before_next(answered(200, 1)) is not None
+    assert retry.delay_before_next(answered(200, 2)) is None
+    assert retry.delay_before_next(answered(503, 3)) is None
+    assert retry.delay_before_next(answered(503, 4)) is None
+    assert [attempt.number for attempt in seen] == [1, 2, 3]
+
+
+def test_a_number_for_short() -> None:
+    """`retries=2` repeats connection errors at once, twice, and takes every status as it comes."""
+    retry = Retry.coerce(2)
+    error = errors.ConnectionFailed("x")
+    assert [retry.delay_before_next(failed(error, n)) for n in (1, 2, 3)] == [0.0, 0.0, None]
+    assert retry.delay_before_next(answered(503)) is None
+    assert Retry.coerce(0).delay_before_next(failed(error)) is None
+    assert Retry.coerce(retry) is retry
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attempts": -1},
+        {"attempts": 1.5},
+        {"attempts": True},
+        {"backoff": -0.1},
+        {"max_delay": float("nan")},
+        {"max_retry_after": -1},
+    ],
+)
+def test_bad_policies(options: dict[str, Any]) -> None:
+    """Numbers that make no sense are refused when the policy is made."""
+    with pytest.raises(InvalidRequest):
+        Retry(**options)
+
+
+def test_policies_are_values() -> None:
+    """Equal policies are equal and usable as keys."""
+    assert Retry(methods={"get"}, statuses={503}) == Retry(methods=["GET"], statuses=(503,))
+    assert len({Retry(), Retry()}) == 1
+
+
+# -- time limits -----------------------------------------------------------------------------------
+
+
+def test_limits_by_phase() -> None:
+    """A number is the total, None the defaults, a value itself."""
+    assert Timeouts.coerce(5) == Timeouts(total=5)
+    assert Timeouts.coerce(None) is DEFAULT_TIMEOUTS
+    some = Timeouts(connect=1, read=None)
+    assert Timeouts.coerce(some) is some
+    assert (some.pool, some.connect, some.read, some.write, some.total) == (
+        None,
+        1,
+        None,
+        300,
+        None,
+    )
+    assert some.replace(connect=1) is some
+    assert some.replace(total=9).total == 9
+
+
+@pytest.mark.parametrize("bad", [-1, 0, -0.001, float("nan"), "5", True, [], object()])
+@pytest.mark.parametrize("phase", ["pool", "connect", "read", "write", "total"])
+def test_bad_limits(bad: Any, phase: str) -> None:
+    """A limit that is not above 0 or no number is refused, and the error says which."""
+    with pytest.raises(InvalidRequest, match=phase):
+        Timeouts(**{phase: bad})
+    with pytest.raises(ValueError, match="total"):
+        Timeouts.coerce(bad)

@@ -1,0 +1,29 @@
+"""A little chaos in every test run, one seed that stays and one that is fresh each time.
+
+Not here: the minute of it in continuous integration (`.ci/run`), `make chaos`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from robustness.chaos.chaos import storm
+
+SECONDS = float(os.environ.get("ASKS_FAST_CHAOS_SECONDS", "2"))
+
+pytest.importorskip("granian", reason="granian is not installed")
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("kernel", ["stock", "own"])
+@pytest.mark.parametrize("seed", [20170525, None], ids=["fixed", "fresh"])
+def test_chaos(seed: int | None, kernel: str) -> None:
+    """Every answer belongs to its question, and nothing is left behind."""
+    if seed is None:
+        seed = random.SystemRandom().randrange(1 << 32)
+    report = storm(seed, SECONDS, tasks=100, kernel=kernel)
+    print(report)
+    assert not report.wrong, str(report)
+    assert report.outcomes

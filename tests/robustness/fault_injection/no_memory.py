@@ -1,0 +1,158 @@
+"""A program whose n-th allocation fails, for every n: `python no_memory.py URL`, for test_faults.
+
+Facts:  `_testcapi.set_nomemory` fails allocations of Python's three domains, the interpreter's
+        own and ours, in Cython and in httptools' wrapper alike; malloc within OpenSSL goes on.
+        From 3.12 on CPython itself crashes where a function (a lambda, a generator expression) is
+        made without memory: there only the ways that make none are tried.
+Rules:  memory fails only while the request runs, never while curio does: what that does then is not
+        ours. One allocation fails, then there is memory again: what tidies up may use it. After
+        each blow the request ended, no place is taken, no descriptor open beyond those of idle
+        connections, and the next request is answered.
+"""
+
+from __future__ import annotations
+
+import _testcapi
+import gc
+import os
+import sys
+import types
+import warnings
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import curio
+
+from asks_fast import HSession
+from asks_fast.errors import AsksException
+
+STEPS = 12  # of one request, from wait to wait, that are tried: a long body has many alike
+INTERPRETERS = (TypeError, SystemError)  # what CPython now and then makes of a MemoryError
+MAKES_FUNCTIONS = {"long way", "upload", "connect"}
+SAFE = 60  # so many allocations in a row that harm nobody: the step had no more of them
+
+
+@types.coroutine
+def starved(coroutine: Coroutine[Any, Any, Any], step: int, allocation: int) -> Any:
+    """Await `coroutine`; in its step number `step` (from 0) one allocation fails.
+
+    Returns whether there was such a step. Raises what comes out of the coroutine.
+    """
+    send, throw, steps = coroutine.send, coroutine.throw, 0
+    raised: BaseException | None = None
+    answer: Any = None
+    starve, feed = _testcapi.set_nomemory, _testcapi.remove_mem_hooks
+    try:
+        while True:
+            if steps == step:
+                starve(allocation, allocation + 1)
+            try:
+                trap = send(answer) if raised is None else throw(raised)
+            except StopIteration:
+                return steps >= step
+            finally:
+                feed()
+            steps += 1
+            raised = None
+            try:
+                answer = yield trap
+            except BaseException as error:
+                raised = error
+    finally:
+        feed()
+        coroutine.close()
+
+
+class Trial:
+    """One session of one connection, and what became of its requests."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.outcomes: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.session: Any = None
+
+    async def blow(self, kind: str, make: Callable[[], Any], step: int, allocation: int) -> str:
+        """One request that meets one failure; how it ended."""
+
+        async def request() -> Any:
+            return await starved(make(), step, allocation)
+
+        task = await curio.spawn(request)
+        await task.wait()
+        task.joined = True
+        error = task.exception
+        if error is None:
+            return "answered" if task.result else "no such step"
+        del task
+        if kind == "stream":
+            error.__traceback__ = None  # it holds the body that the program itself had then
+        if not isinstance(error, (MemoryError, AsksException, *INTERPRETERS)):
+            self.wrong.append(f"{kind} step {step} allocation {allocation}: {error!r}")
+        return type(error).__name__
+
+    async def check(self, what: str) -> None:
+        stats = self.session.pool_stats()
+        if stats["in_use"] or stats["waiting"] or stats["opening"] or stats["open"] > 1:
+            self.wrong.append(f"{what}: {stats}")
+            self.session = HSession(self.url, connections=1)
+            return
+        response = await curio.timeout_after(60, self.session.get)
+        if response.content != b"*" * 10:
+            self.wrong.append(f"{what}: the next request was answered {response.content!r}")
+
+    async def sweep(self, kind: str, make: Callable[[], Any], fresh: bool) -> None:
+        for step in range(STEPS):
+            allocation = printable = 0
+            while printable < SAFE:
+                if fresh:
+                    await self.session.close()
+                    self.session = HSession(self.url, connections=1)
+                outcome = await self.blow(kind, make, step, allocation)
+                await self.check(f"{kind} step {step} allocation {allocation}: {outcome}")
+                if outcome == "no such step":
+                    return
+                self.outcomes[outcome] += 1
+                printable = printable + 1 if outcome == "answered" else 0
+                allocation += 1
+
+
+async def streamed(session: Any) -> None:
+    response = await session.get(path="/long", stream=True)
+    async with response.body as body:
+        async for _ in body:
+            pass
+
+
+async def main(url: str) -> None:
+    trial = Trial(url)
+    trial.session = HSession(url, connections=1)
+    await trial.check("at first")
+    ways: dict[str, Callable[[], Any]] = {
+        "swift": lambda: trial.session.get(),
+        "long way": lambda: trial.session.get(path="/", headers={"A": "b"}, timeout=60),
+        "upload": lambda: trial.session.post(path="/", data=b"x" * 100_000),
+        "long": lambda: trial.session.get(path="/long"),
+        "chunked": lambda: trial.session.get(path="/chunked"),
+        "stream": lambda: streamed(trial.session),
+    }
+    ways["connect"] = ways["swift"]
+    if sys.version_info >= (3, 12):
+        ways = {kind: make for kind, make in ways.items() if kind not in MAKES_FUNCTIONS}
+    before = len(os.listdir("/proc/self/fd"))
+    for kind, make in ways.items():
+        await trial.sweep(kind, make, fresh=kind == "connect")
+    gc.collect()
+    after = len(os.listdir("/proc/self/fd"))
+    await trial.session.close()
+    for one in trial.wrong[:40]:
+        print("WRONG", one)
+    if after > before:
+        print(f"WRONG: {before} descriptors before, {after} after")
+    print("fine" if not trial.wrong and after <= before else "bad", dict(trial.outcomes))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", ResourceWarning)
+    curio.run(main, sys.argv[1])

@@ -1,0 +1,474 @@
+"""Credentials go to the origin they were given for, and nowhere else: on the wire, by redirects.
+
+Facts:  an origin is scheme, host and port. What a redirect may carry on is decided in one place
+        (`conversation`), so each kind of secret is sent along each kind of change of origin.
+Not here: Digest's own state (tests/unit/auth), tunnels (tests/integration/transport/test_tunnel.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.script_steps import OK, expect, repeat, send
+from support.scripted_server import Peer, SeenRequest
+
+import asks_fast as asks
+from asks_fast import BasicAuth, BearerAuth, DigestAuth, DSession, HSession, PreResponseAuth
+from asks_fast.errors import InvalidRequest, InvalidURL, TooManyRedirects
+
+SECRET = "s3cret"
+BASIC = "Basic " + base64.b64encode(f"user:{SECRET}".encode()).decode()
+TRACES = (SECRET.encode(), BASIC[6:].encode())
+
+
+def moved(location: str, status: int = 302, more: str = "") -> bytes:
+    return (
+        f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\n{more}Content-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def carries_secret(request: SeenRequest) -> bool:
+    return any(trace in request.raw for trace in TRACES)
+
+
+class KeyAuth(PreResponseAuth):
+    """A user's own class, with a field name that nobody knows to be a secret."""
+
+    def __init__(self) -> None:
+        """No credentials but those below."""
+
+    async def __call__(self, request: Any) -> dict[str, str]:
+        return {"X-Own-Key": SECRET}
+
+
+WELL_KNOWN = ("X-Api-Key", "x-auth-token", "Private-Token", "X-Vault-Token", "X-Goog-Api-Key")
+
+GIVEN: dict[str, dict[str, Any]] = {
+    "Authorization": {"headers": {"Authorization": BASIC}},
+    "lower case": {"headers": {"authorization": BASIC, "cookie": f"sid={SECRET}"}},
+    "shouted": {"headers": {"AUTHORIZATION": BASIC, "COOKIE": f"sid={SECRET}"}},
+    "twice": {"headers": [("X-Api-Key", SECRET), ("x-api-key", f"Bearer {SECRET}")]},
+    "list of cookies": {"headers": {"Cookie": [f"a={SECRET}", f"b={SECRET}"]}},
+    "bytes": {"headers": [(b"Authorization", BASIC.encode())]},
+    "cookies": {"cookies": {"sid": SECRET}},
+    "basic": {"auth": BasicAuth(("user", SECRET))},
+    "pair": {"auth": ("user", SECRET)},
+    "bearer": {"auth": BearerAuth(SECRET)},
+    "own class": {"auth": KeyAuth()},
+    "named by the user": {"headers": {"X-Mine": SECRET}, "sensitive_headers": ["x-MINE"]},
+    **{name: {"headers": {name: SECRET}} for name in WELL_KNOWN},
+}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN.keys())
+@pytest.mark.parametrize("status", [301, 307])
+async def test_secrets_stay_at_their_origin(
+    peer: Callable[..., Peer], given: dict[str, Any], status: int
+) -> None:
+    """To another port of the same host no credential follows, however it was given or spelt."""
+    other = peer([expect(), send(OK)])
+    first = peer(
+        [
+            expect(),
+            send(moved("/here", status)),
+            expect(),
+            send(moved(f"{other.url}/there", status)),
+        ]
+    )
+    async with DSession() as session:
+        r = await session.get(first.url, **given)
+    assert r.status_code == 200
+    assert [carries_secret(request) for request in first.requests] == [True, True]
+    assert not carries_secret(other.requests[0])
+    assert other.requests[0].header("host") == f"127.0.0.1:{other.port}"
+
+
+async def test_session_defaults_stay_too(peer: Callable[..., Peer]) -> None:
+    """What a session adds to each request by itself is left behind by a redirect all the same."""
+    other = peer([expect(), send(OK)])
+    first = peer([expect(), send(moved(other.url))])
+    headers = {"Authorization": BASIC}
+    async with HSession(first.url, headers=headers, cookies={"sid": SECRET}) as session:
+        await session.get()
+    assert carries_secret(first.requests[0])
+    assert not carries_secret(other.requests[0])
+
+
+OF_A_SESSION: dict[str, dict[str, Any]] = {
+    "auth": {"auth": ("user", SECRET)},
+    "netrc style": {"auth": KeyAuth()},
+    "cookies": {"cookies": {"sid": SECRET}},
+    "params": {"params": {"api_key": SECRET, "page": 1}},
+    "pairs": {"params": [("access_token", SECRET), ("page", 1)]},
+    "text": {"params": f"page=1&sig={SECRET}"},
+    "Authorization": {"headers": {"authorization": BASIC, "X-Other": "yes"}},
+    "Cookie": {"headers": {"Cookie": f"sid={SECRET}"}},
+    "token": {"headers": {"X-Auth-Token": SECRET}},
+    "listed": {"headers": {"X-Mine": SECRET}, "sensitive_headers": ["x-mine"]},
+}
+
+
+@pytest.mark.parametrize("given", OF_A_SESSION.values(), ids=OF_A_SESSION.keys())
+@pytest.mark.parametrize("more", [{}, {"timeout": 30}, {"persist_cookies": True}])
+async def test_an_absolute_url_gets_nothing_of_the_base(
+    peer: Callable[..., Peer], given: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """Credentials of a session with a base stay there, also the second time and in `map`."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    async with HSession(base.url, connections=4, **given, **more) as session:
+        for _ in range(2):
+            await session.get(path="/a")
+            await session.get(f"{base.url}/b")
+            await session.get(f"{other.url}/c")
+            await session.gather([f"{other.url}/d", f"{base.url}/e"])
+            await session.send(session.prepare("GET", f"{other.url}/f"))
+    assert [request.target[:2] for request in other.requests] == ["/c", "/d", "/f"] * 2
+    assert not any(carries_secret(request) for request in other.requests)
+    assert len(base.requests) == 6
+    assert all(carries_secret(request) for request in base.requests)
+    if "params" in given:
+        assert all(request.target.endswith("?page=1") for request in other.requests)
+    if "X-Other" in given.get("headers", {}):
+        assert all(request.header("x-other") == "yes" for request in other.requests)
+
+
+async def test_what_a_call_gives_goes_to_its_url(peer: Callable[..., Peer]) -> None:
+    """Credentials given with an absolute URL are for that URL, whatever the base."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    given = [{"auth": ("user", SECRET)}, {"headers": {"X-Api-Key": SECRET}}]
+    async with HSession(base.url, auth=("own", "pw"), headers={"X-Api-Key": "own"}) as session:
+        for one in given:
+            await session.get(other.url, **one)
+    assert all(carries_secret(request) for request in other.requests)
+    assert [q.header("x-api-key") for q in other.requests] == [None, SECRET]
+    assert other.requests[1].header("authorization") is None
+
+
+@pytest.mark.parametrize("of_the_call", [False, True])
+async def test_auth_off_domain_of_a_session(peer: Callable[..., Peer], of_the_call: bool) -> None:
+    """`auth_off_domain=True` lets `auth` of the session go to any URL, and nothing else."""
+    base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
+    allowed = {"auth_off_domain": True}
+    more = {} if of_the_call else allowed
+    headers = {"X-Api-Key": "k"}
+    async with HSession(base.url, auth=("user", SECRET), headers=headers, **more) as session:
+        await session.get(other.url, **(allowed if of_the_call else {}))
+    assert other.requests[0].header("authorization") == BASIC
+    assert other.requests[0].header("x-api-key") is None
+
+
+async def test_from_an_https_base_down_to_http(peer: Callable[..., Peer]) -> None:
+    """`auth_off_domain=True` does not let `auth` go from https down to http."""
+    other = peer([expect(), send(OK)])
+    async with HSession(
+        "https://localhost", auth=("user", SECRET), auth_off_domain=True
+    ) as session:
+        await session.get(other.url)
+    assert not carries_secret(other.requests[0])
+
+
+async def test_host_and_proxy_credentials_stay_too(peer: Callable[..., Peer]) -> None:
+    """A `Host` of a session with a base, and its credentials for a proxy, stay with the base."""
+    proxy = peer([repeat(expect(), send(OK))])
+    headers = {"Host": "virtual.test", "Proxy-Authorization": BASIC}
+    async with HSession("http://a.test", proxy=proxy.url, headers=headers) as session:
+        await session.get("/")
+        await session.get("http://b.test/")
+    assert [q.header("host") for q in proxy.requests] == ["virtual.test", "b.test"]
+    assert [q.header("proxy-authorization") for q in proxy.requests] == [BASIC, None]
+
+
+async def test_a_session_without_base_tells_every_host(peer: Callable[..., Peer]) -> None:
+    """`DSession(auth=…)` means every host: it has no origin that the credentials belong to."""
+    servers = [peer([expect(), send(OK)]) for _ in range(2)]
+    async with DSession(auth=("user", SECRET)) as session:
+        for server in servers:
+            await session.get(server.url)
+    assert all(carries_secret(server.requests[0]) for server in servers)
+
+
+async def test_one_name_is_no_list_of_names() -> None:
+    """`sensitive_headers="X-Mine"` would be five names of one letter: refused."""
+    with pytest.raises(InvalidRequest, match="list of field names"):
+        DSession(sensitive_headers="X-Mine")
+
+
+async def test_user_and_password_of_a_url(peer: Callable[..., Peer]) -> None:
+    """They go to their origin as Basic, and no further."""
+    other = peer([expect(), send(OK)])
+    first = peer([expect(), send(moved(other.url))])
+    async with DSession() as session:
+        r = await session.get(first.url.replace("//", f"//user:{SECRET}@"))
+    assert first.requests[0].header("authorization") == BASIC
+    assert not carries_secret(other.requests[0])
+    assert SECRET not in r.url + repr(r.history) + str(r.history[0].url)
+
+
+async def test_what_was_left_behind_does_not_come_back(peer: Callable[..., Peer]) -> None:
+    """First origin, second, first again: stripped for good (CVE-2024-45336)."""
+    second = peer([])
+    first = peer([expect(), send(moved(f"{second.url}/b")), expect(), send(OK)])
+    second.scripts[0][:] = [expect(), send(moved(f"{first.url}/a"))]
+    async with DSession(connections=4) as session:
+        r = await session.get(
+            first.url,
+            headers={"Authorization": BASIC, "Cookie": "sid=" + SECRET},
+            auth=BasicAuth(("user", SECRET)),
+            cookies={"a": SECRET},
+        )
+    assert r.status_code == 200
+    seen = [carries_secret(request) for request in (*first.requests, *second.requests)]
+    assert seen == [True, False, False]
+
+
+async def test_down_to_http(
+    peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+) -> None:
+    """From https to http nothing is told, not even if `auth_off_domain` allows other origins."""
+    other = peer([expect(), send(OK)])
+    first = tls_peer([expect(), send(moved(other.url))])
+    async with DSession(ssl_context=client_context) as session:
+        await session.get(first.url, auth=("user", SECRET), auth_off_domain=True)
+    assert carries_secret(first.requests[0])
+    assert not carries_secret(other.requests[0])
+
+
+async def test_another_host(peer: Callable[..., Peer]) -> None:
+    """Another name for the same address and port is another origin."""
+    server = peer([])
+    server.scripts[0][:] = [expect(), send(moved(f"http://b.test:{server.port}/"))]
+    server.scripts.append([expect(), send(OK)])
+    async with DSession(connections=2, hosts={"a.test": "127.0.0.1", "b.test": "127.0.0.1"}) as s:
+        r = await s.get(f"http://a.test:{server.port}/", auth=("user", SECRET))
+    assert r.status_code == 200
+    assert [carries_secret(request) for request in server.requests] == [True, False]
+
+
+async def test_auth_off_domain_is_for_auth_alone(peer: Callable[..., Peer]) -> None:
+    """`auth_off_domain=True` lets `auth` follow; cookies and fields stay behind even then."""
+    other = peer([expect(), send(OK)])
+    first = peer([expect(), send(moved(other.url))])
+    async with DSession() as session:
+        await session.get(
+            first.url, auth=("user", SECRET), auth_off_domain=True, cookies={"sid": "c00kie"}
+        )
+    assert other.requests[0].header("authorization") == BASIC
+    assert other.requests[0].header("cookie") is None
+
+
+@pytest.mark.parametrize("name", ["Proxy-Authorization", "proxy-authorization"])
+async def test_proxy_credentials_as_a_field(peer: Callable[..., Peer], name: str) -> None:
+    """A proxy's credentials among the headers would go to the server: refused, and why."""
+    server = peer([expect(), send(OK)])
+    async with DSession() as session:
+        with pytest.raises(InvalidRequest, match="would go to the server") as caught:
+            await session.get(server.url, headers={name: BASIC})
+    assert not any(trace.decode() in str(caught.value) for trace in TRACES)
+    assert server.connections == []
+
+
+async def test_proxy_credentials_by_redirects(peer: Callable[..., Peer]) -> None:
+    """Through a forward proxy each hop is told to the proxy, with its credentials; to no origin."""
+    proxy = peer([expect(), send(moved("http://b.test/"))], [expect(), send(OK)])
+    url = proxy.url.replace("//", f"//user:{SECRET}@")
+    async with DSession(proxy=url) as session:
+        r = await session.get("http://a.test/", auth=("other", "pw"))
+    assert r.status_code == 200
+    assert [q.target for q in proxy.requests] == ["http://a.test/", "http://b.test/"]
+    assert [q.header("proxy-authorization") for q in proxy.requests] == [BASIC, BASIC]
+    assert proxy.requests[1].header("authorization") is None
+
+
+async def test_from_a_proxy_to_a_direct_request(peer: Callable[..., Peer]) -> None:
+    """The proxy's credentials belong to the hop by the proxy (CVE-2026-44486)."""
+    proxy = peer([expect(), send(OK)])
+    server = peer([expect(), send(OK)])
+    async with DSession() as session:
+        await session.get(server.url, proxy=proxy.url.replace("//", f"//user:{SECRET}@"))
+        await session.get(server.url)
+    assert carries_secret(proxy.requests[0])
+    assert not carries_secret(server.requests[0])
+
+
+async def test_one_request_leaves_nothing_to_the_next(peer: Callable[..., Peer]) -> None:
+    """Credentials, cookies and fields of a request are that request's (CVE-2026-9079)."""
+    server = peer([repeat(expect(), send(OK))])
+    async with DSession() as session:
+        given = {"auth": ("user", SECRET), "cookies": {"a": SECRET}, "headers": {"X-A": SECRET}}
+        await session.get(server.url + "/", **given)
+        await session.get(server.url + "/")
+        await session.get(server.url + "/")
+    assert [carries_secret(request) for request in server.requests] == [True, False, False]
+
+
+async def test_cookies_belong_to_the_hop_that_set_them(peer: Callable[..., Peer]) -> None:
+    """A Set-Cookie beside a redirect is kept for the host that sent it (CVE-2015-2296)."""
+    server = peer([])
+    port = server.port
+    server.scripts[0][:] = [
+        expect(),
+        send(moved(f"http://b.test:{port}/", more=f"Set-Cookie: sid={SECRET}\r\n")),
+    ]
+    server.scripts.append([expect(), send(OK)])
+    names = {"a.test": "127.0.0.1", "b.test": "127.0.0.1"}
+    async with DSession(persist_cookies=True, connections=2, hosts=names) as session:
+        await session.get(f"http://a.test:{port}/")
+        assert list(session.cookie_tracker_obj.domain_dict) == ["a.test"]
+    assert [request.header("cookie") for request in server.requests] == [None, None]
+
+
+async def test_a_cookie_that_a_challenge_deletes(peer: Callable[..., Peer]) -> None:
+    """The answer to a challenge carries the cookies of that moment, not those of the first try."""
+    head = b"HTTP/1.1 %b\r\nSet-Cookie: sid=%b\r\nContent-Length: 0\r\n\r\n"
+    challenge = b"401 No\r\nWWW-Authenticate: Digest realm=a, nonce=b, qop=auth"
+    server = peer(
+        [
+            *(expect(), send(head % (b"200 OK", b"one"))),
+            *(expect(), send(head % (challenge, b"; Max-Age=0"))),
+            *(expect(), send(head % (b"200 OK", b"two"))),
+            *(expect(), send(head % (challenge, b"three"))),
+            *(expect(), send(OK)),
+        ]
+    )
+    async with DSession(persist_cookies=True) as session:
+        await session.get(server.url)
+        for _ in range(2):
+            await session.get(server.url, auth=DigestAuth(("user", SECRET)))
+    sent = [request.header("cookie") for request in server.requests]
+    assert sent == [None, "sid=one", None, "sid=two", "sid=three"]
+
+
+async def test_a_host_field_opens_no_jar(peer: Callable[..., Peer]) -> None:
+    """The jar goes by the URL, not by a Host field; a Host field stays behind (CVE-2026-6276)."""
+    server = peer([])
+    port = server.port
+    server.scripts[0][:] = [
+        expect(),
+        send(OK.replace(b"\r\n\r\n", f"\r\nSet-Cookie: sid={SECRET}\r\n\r\n".encode())),
+    ]
+    server.scripts.append([expect(), send(moved(f"http://c.test:{port}/"))])
+    server.scripts.append([expect(), send(OK)])
+    names = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
+    async with DSession(persist_cookies=True, connections=3, hosts=names) as session:
+        await session.get(f"http://a.test:{port}/")
+        await session.get(f"http://b.test:{port}/", headers={"Host": f"a.test:{port}"})
+    assert [q.header("cookie") for q in server.requests] == [None, None, None]
+    assert server.requests[2].header("host") == f"c.test:{port}"
+
+
+async def test_a_server_chooses_no_credentials(peer: Callable[..., Peer]) -> None:
+    """User and password in a Location are not sent (and not shown)."""
+    server = peer([expect(), send(b""), repeat(expect(), send(OK))])
+    server.scripts[0][1] = send(moved(server.url.replace("//", "//evil:plan@") + "/x"))
+    async with DSession() as session:
+        r = await session.get(server.url)
+    assert server.requests[1].header("authorization") is None
+    assert "evil" not in r.url
+
+
+PLACES = [
+    "file:///etc/passwd",
+    "ftp://127.0.0.1/x",
+    "javascript:alert(1)",
+    "data:text/plain,hello",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "FILE:/etc/passwd",
+    "https+unix://x/",
+    "ws://127.0.0.1/",
+    "//",
+    "http://",
+    "http:///x",
+    "http://[::1",
+    "http://a b/",
+    "http://exa\x01mple/",
+    "\\\\evil.test\\x",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_only_to_http_and_https(peer: Callable[..., Peer], place: str, stream: bool) -> None:
+    """A redirect elsewhere is an error that names the place; nothing is opened (CVE-2009-0037)."""
+    server = peer([repeat(expect(), send(moved(place)))])
+    async with DSession() as session:
+        with pytest.raises((InvalidURL, asks.errors.BadHttpResponse)):
+            await session.get(server.url, stream=stream)
+        assert session.pool_stats()["in_use"] == session.pool_stats()["waiting"] == 0
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+@pytest.mark.parametrize("of_the_session", [False, True])
+async def test_the_redirect_limit_is_exact(
+    peer: Callable[..., Peer], limit: int, of_the_session: bool
+) -> None:
+    """`max_redirects` are followed and not one more, wherever it was set (CVE-2025-50181)."""
+    server = peer([repeat(expect(), send(moved("/again")))])
+    given = {"max_redirects": limit}
+    async with DSession(**(given if of_the_session else {})) as session:
+        with pytest.raises(TooManyRedirects) as caught:
+            await session.get(server.url, **({} if of_the_session else given))
+    assert len(server.requests) == limit + 1
+    assert len(caught.value.history) == limit
+
+
+async def test_errors_mask_tokens_in_urls(peer: Callable[..., Peer]) -> None:
+    """No text of an error shows the token in a query, by a template or not, nor does a repr."""
+    nonsense = send(b"nonsense\r\n\r\n")
+    server = peer([expect(), send(OK), expect(), nonsense], [expect(), nonsense])
+    place = f"/there?page=1&access_token={SECRET}"
+    second = peer([expect(), send(moved(place))], [expect(), send(OK)])
+    caught: list[BaseException] = []
+    async with HSession(server.url) as session:
+        await session.get("/")
+        for given in (
+            {"params": {"sig": SECRET, "n": 1}},
+            {"params": {"sig": SECRET}, "path": "x"},
+        ):
+            with pytest.raises(asks.AsksException) as error:
+                await session.get(timeout=5, retries=0, **given)
+            caught.append(error.value)
+    async with DSession() as session:
+        with pytest.raises(TooManyRedirects) as for_redirect:
+            await session.get(second.url + "/?jwt=" + SECRET, max_redirects=0)
+        caught.append(for_redirect.value)
+        request = session.prepare("GET", second.url + place)
+    assert all("=***" in str(error) for error in caught)
+    assert "page=1&access_token=***" in str(caught[-1])
+    for text in (repr(request), *map(str, caught), *map(repr, caught)):
+        assert SECRET not in text
+
+
+async def test_no_referer(peer: Callable[..., Peer]) -> None:
+    """`Referer` is never made up, by no redirect; a given one goes as it was given."""
+    other = peer([repeat(expect(), send(OK))])
+    first = peer([repeat(expect(), send(moved(f"{other.url}/x")))])
+    async with DSession() as session:
+        await session.get(first.url.replace("//", f"//user:{SECRET}@") + "/p?token=1#part")
+        await session.get(first.url, headers={"Referer": "http://given/"})
+    seen = [request.header("referer") for request in (*first.requests, *other.requests)]
+    assert seen == [None, "http://given/", None, "http://given/"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//evil.test/x", "/http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
+)
+async def test_a_path_changes_no_host(peer: Callable[..., Peer], path: str) -> None:
+    """A path changes no host, whatever it looks like, also as a relative URL (CVE-2022-35949)."""
+    server = peer([repeat(expect(), send(OK))])
+    async with HSession(server.url) as session:
+        await session.get()
+        await session.get(path=path)
+        await session.get(path="/" + path)
+        await session.get(path)
+        await session.get("/" + path)
+    assert len(server.requests) == 5
+    for request in server.requests:
+        assert request.header("host") == f"127.0.0.1:{server.port}"
+        assert request.target.startswith("/")
+        assert not request.target.startswith("//")

@@ -1,0 +1,94 @@
+"""A connection made under one set of conditions never serves a request made under another.
+
+Not here: that a route holds all of them (tests/unit/transport/test_connect.py).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.script_steps import OK, expect, repeat, send
+from support.scripted_server import Peer
+
+from asks_fast import DSession, Proxy
+
+SERVING = [repeat(expect(), send(OK))]
+
+
+async def test_verified_and_not(
+    tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+) -> None:
+    """A connection that one request may trust is not there for one that may not."""
+    server = tls_peer(SERVING)
+    async with DSession(connections=4) as session:
+        assert (await session.get(server.url, ssl_context=client_context)).status_code == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await session.get(server.url, retries=0)
+        assert (await session.get(server.url, ssl_context=client_context)).reused
+    assert len(server.requests) == 2
+
+
+async def test_not_verified_and_verified(tls_peer: Callable[..., Peer]) -> None:
+    """`verify=False` of one request is of that request (CVE-2024-35195)."""
+    server = tls_peer(SERVING)
+    async with DSession(connections=4) as session:
+        with pytest.warns(Warning, match="verif"):
+            assert (await session.get(server.url, verify=False)).status_code == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await session.get(server.url, retries=0)
+    assert len(server.requests) == 1
+
+
+async def test_another_name_to_verify(
+    tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
+) -> None:
+    """`server_hostname` is part of what a connection was made for."""
+    server = tls_peer(SERVING)
+    async with DSession(ssl_context=client_context, connections=4) as session:
+        assert (await session.get(server.url, server_hostname="example.test")).status_code == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await session.get(server.url, server_hostname="other.test", retries=0)
+    assert len(server.requests) == 1
+
+
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "source address": ({"source_address": "127.0.0.2"}, {"source_address": "127.0.0.3"}),
+    "resolver": ({"resolver": lambda host: ["127.0.0.1"]}, {"resolver": lambda host: "127.0.0.1"}),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), OTHERS.values(), ids=OTHERS.keys())
+async def test_other_conditions(
+    peer: Callable[..., Peer], one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """Requests that differ in how they connect share no connection; those alike do."""
+    server = peer(SERVING)
+    url = f"http://name.test:{server.port}/"
+    given = {"hosts": {"name.test": "127.0.0.1"}} if "resolver" not in one else {}
+    async with DSession(connections=4, **given) as session:
+        for options in (one, other, one, other):
+            await session.get(url, **options)
+    assert len(server.connections) == 2
+
+
+async def test_proxies(peer: Callable[..., Peer]) -> None:
+    """Another password, or another field, for the proxy is another proxy (CVE-2026-3784)."""
+    proxy = peer(SERVING)
+    at = f"127.0.0.1:{proxy.port}"
+    ways: list[Any] = [
+        f"http://{at}",
+        f"http://u:one@{at}",
+        f"http://u:two@{at}",
+        Proxy.from_url(f"http://u:two@{at}", headers={"X-Group": "7"}),
+    ]
+    async with DSession(connections=8) as session:
+        for _ in range(2):
+            for way in ways:
+                await session.get("http://origin.test/", proxy=way)
+        await session.get(f"http://{at}/", proxy=None)
+    assert len(proxy.connections) == 5
+    for connection in proxy.connections:
+        assert len({q.header("proxy-authorization") for q in connection.requests}) == 1

@@ -1,0 +1,91 @@
+"""Basic and Bearer: vectors of the RFCs, what is refused, and that no secret shows."""
+
+from __future__ import annotations
+
+import curio
+import pytest
+from support.digest import answer
+
+from asks_fast.auth import (
+    AuthBase,
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    PostResponseAuth,
+    PreResponseAuth,
+)
+from asks_fast.errors import InvalidRequest
+
+
+def test_basic_vectors():
+    """The examples of RFC 7617 §2 and §2.1."""
+    assert curio.run(BasicAuth(("Aladdin", "open sesame")), None) == {
+        "Authorization": "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    }
+    assert BasicAuth(("test", "123£")).initial_headers() == {
+        "Authorization": "Basic dGVzdDoxMjPCow=="
+    }
+    assert BasicAuth(("ü", ""), encoding="latin-1").initial_headers() == {
+        "Authorization": "Basic /Do="
+    }
+
+
+def test_basic_for_a_proxy():
+    """For a proxy the field is another one."""
+    assert list(BasicAuth(("a", "b"), proxy=True).initial_headers()) == ["Proxy-Authorization"]
+
+
+@pytest.mark.parametrize("pair", [("a\r\nb", "c"), ("a", "b\x00"), ("a", "\x7f"), ("a\t", "")])
+@pytest.mark.parametrize("kind", [BasicAuth, DigestAuth])
+def test_control_characters(kind, pair):
+    """Control characters in user or password are refused at once (RFC 7617 §2)."""
+    with pytest.raises(InvalidRequest, match="control characters"):
+        kind(pair)
+
+
+@pytest.mark.parametrize("pair", [None, "ab c", ("a",), ("a", None), ("a", "b", "c")])
+@pytest.mark.parametrize("kind", [BasicAuth, DigestAuth])
+def test_no_pair(kind, pair):
+    """Anything but a pair of texts is refused at once."""
+    with pytest.raises(InvalidRequest):
+        kind(pair)
+
+
+def test_colon_in_basic_user():
+    """A user name with a colon would give its rest to the password."""
+    with pytest.raises(InvalidRequest, match="colon"):
+        BasicAuth(("a:b", "c"))
+
+
+def test_bearer():
+    """A bearer token is sent as it is; what no header can carry is refused."""
+    assert curio.run(BearerAuth("abc.def="), None) == {"Authorization": "Bearer abc.def="}
+    for token in ("", "a b", "a\r\nX: y", "ä"):
+        with pytest.raises(InvalidRequest):
+            BearerAuth(token)
+
+
+def test_no_secret_shows():
+    """No repr and no error holds user, password or token."""
+    auths = [BasicAuth(("root", "hunter2")), DigestAuth(("root", "hunter2")), BearerAuth("hunter2")]
+    answer(auths[1], 'Digest realm="r", nonce="n"')
+    for auth in auths:
+        assert "hunter2" not in repr(auth)
+        assert "root" not in repr(auth)
+    with pytest.raises(InvalidRequest) as caught:
+        BasicAuth(("root", "hunter€"), encoding="latin-1")
+    assert "hunter" not in str(caught.value)
+    assert "€" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_family():
+    """The classes that asks exported, with the same lines of descent."""
+    assert issubclass(BasicAuth, PreResponseAuth)
+    assert issubclass(BearerAuth, PreResponseAuth)
+    assert issubclass(DigestAuth, PostResponseAuth)
+    assert issubclass(PreResponseAuth, AuthBase)
+    assert PostResponseAuth.auth_attempted is False
+    with pytest.raises(TypeError):
+        PreResponseAuth()

@@ -1,0 +1,152 @@
+"""Digest: what is kept between requests, for whom, and how often a nonce is answered."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import curio
+import pytest
+from support.digest import answer, let_in, params, refusal, request
+
+from asks_fast.auth import DigestAuth
+
+CHALLENGE = 'Digest realm="r", nonce="{}", qop=auth'
+
+
+def test_nonce_is_used_again():
+    """Following requests to the same origin carry the next count of the same nonce."""
+    auth = DigestAuth(("u", "p"))
+    assert auth.initial_headers(request()) == {}
+    counts = [params(let_in(auth, CHALLENGE.format("n")))["nc"]]
+    counts += [params(auth.initial_headers(request("/other")))["nc"] for _ in range(16)]
+    assert counts == [f"{i:08x}" for i in range(1, 18)]
+
+
+@pytest.mark.parametrize(
+    "other", ["http://h:8080", "https://h", "http://g", "http://h.g", "http://gh"]
+)
+def test_nonce_stays_with_its_origin(other):
+    """Nothing of one origin is told to another scheme, host or port."""
+    auth = DigestAuth(("u", "p"))
+    let_in(auth, CHALLENGE.format("n"))
+    assert auth.initial_headers(request(url=other)) == {}
+    assert auth.initial_headers(request(url="http://h:80"))
+
+
+def test_nonce_is_kept_back_until_accepted():
+    """No request may overtake the first one of a nonce."""
+    auth = DigestAuth(("u", "p"))
+    req = request()
+    req.headers = answer(auth, CHALLENGE.format("n"))
+    assert auth.initial_headers(request()) == {}
+    auth.on_response(SimpleNamespace(headers={}), req)
+    assert params(auth.initial_headers(request()))["nc"] == "00000002"
+
+
+def test_domain():
+    """`domain` limits where the nonce is sent unasked, and other servers in it do not count."""
+    auth = DigestAuth(("u", "p"))
+    let_in(auth, 'Digest realm=r, nonce=n, domain="/a /b/ http://h/c http://evil/d //evil/e"')
+    for path in ("/a", "/a/x", "/a?q", "/b/", "/b/x", "/c/x"):
+        assert auth.initial_headers(request(path)), path
+    for path in ("/", "/ab", "/b", "/d", "/e"):
+        assert auth.initial_headers(request(path)) == {}, path
+    assert auth.initial_headers(request("/d", url="http://evil")) == {}
+
+
+def test_closest_domain():
+    """Of several realms the one whose domain is closest is used."""
+    auth = DigestAuth(("u", "p"))
+    let_in(auth, 'Digest realm=deep, nonce=n, domain="/a/b"')
+    let_in(auth, 'Digest realm=wide, nonce=n, domain="/"')
+    assert params(auth.initial_headers(request("/a/b/c")))["realm"] == "deep"
+    assert params(auth.initial_headers(request("/a/c")))["realm"] == "wide"
+
+
+def test_stale():
+    """A stale nonce is answered with the new one, as often as the server says so."""
+    auth = DigestAuth(("u", "p"))
+    req = request()
+    for nonce in ("1", "2", "3"):
+        req.headers = answer(auth, CHALLENGE.format(nonce) + ", stale=TRUE", req)
+        assert params(req.headers)["nonce"] == nonce
+        assert params(req.headers)["nc"] == "00000001"
+
+
+def test_wrong_password():
+    """An answer that was refused is not given again, neither to that request nor to the next."""
+    auth = DigestAuth(("u", "wrong"))
+    req = request()
+    req.headers = answer(auth, CHALLENGE.format("1"), req)
+    assert answer(auth, CHALLENGE.format("2"), req) == {}
+    assert auth.initial_headers(request()) == {}
+
+
+def test_wrong_password_with_a_constant_nonce():
+    """The same with a server that has one nonce for all."""
+    auth = DigestAuth(("u", "wrong"))
+    let_in(auth, CHALLENGE.format("1"))
+    req = request()
+    req.headers = auth.initial_headers(req)
+    assert answer(auth, CHALLENGE.format("1"), req) == {}
+
+
+def test_nonce_that_ran_out_silently():
+    """A nonce sent unasked and refused without `stale` is worth one answer to the new one."""
+    auth = DigestAuth(("u", "p"))
+    let_in(auth, CHALLENGE.format("1"))
+    req = request()
+    req.headers = auth.initial_headers(req)
+    req.headers = answer(auth, CHALLENGE.format("2"), req)
+    assert params(req.headers)["nonce"] == "2"
+    assert answer(auth, CHALLENGE.format("3"), req) == {}
+
+
+def test_same_nonce_for_many():
+    """Tasks that are challenged with the same nonce at once never share a count."""
+    auth = DigestAuth(("u", "p"))
+    seen = []
+
+    async def one(stale):
+        req = request()
+        req.headers = await auth(refusal(CHALLENGE.format("n") + stale), req)
+        seen.append(params(req.headers)["nc"])
+        await curio.sleep(0)
+        auth.on_response(SimpleNamespace(headers={}), req)
+        seen.append(params(auth.initial_headers(request()))["nc"])
+
+    async def main():
+        async with curio.TaskGroup() as group:
+            for i in range(50):
+                await group.spawn(one, ", stale=true" if i % 2 else "")
+
+    curio.run(main)
+    assert sorted(seen) == [f"{i:08x}" for i in range(1, 101)]
+
+
+def test_next_nonce():
+    """Authentication-Info may name the next nonce; its count starts again."""
+    auth = DigestAuth(("u", "p"))
+    req = request()
+    req.headers = let_in(auth, CHALLENGE.format("1"))
+    auth.on_response(SimpleNamespace(headers={"Authentication-Info": 'nextnonce="2"'}), req)
+    sent = params(auth.initial_headers(request()))
+    assert (sent["nonce"], sent["nc"]) == ("2", "00000001")
+    auth.on_response(SimpleNamespace(headers={}), req)
+
+
+def test_memory_is_bounded():
+    """A server that names a new realm each time does not fill the memory."""
+    auth = DigestAuth(("u", "p"))
+
+    async def main():
+        for i in range(4000):
+            req = request()
+            req.headers = await auth(refusal(f"Digest realm={i}, nonce=n, qop=auth"), req)
+            if i % 2:
+                auth.on_response(SimpleNamespace(headers={}), req)
+
+    curio.run(main)
+    assert repr(auth) == "<DigestAuth for Authorization, 256 realms known>"
+    assert len(auth._answers) <= 1024
+    assert len(auth._pending) <= 1024

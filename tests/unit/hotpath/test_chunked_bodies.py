@@ -1,0 +1,115 @@
+"""Long chunked bodies, which are taken apart in the buffer that becomes the body."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.exchange_harness import Wire, answer_of
+
+from asks_fast.errors import BadHttpResponse, ResponseTooLarge, ServerClosedConnectionError
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+PATTERN = bytes(range(251)) * 4000
+
+
+def sample(sizes: list[int], behind: bytes = b"0\r\n\r\n", extension: bytes = b"") -> bytes:
+    """An answer in chunks of these sizes."""
+    parts, at = [CHUNKED], 0
+    for size in sizes:
+        parts.append(b"%x%b\r\n%b\r\n" % (size, extension, PATTERN[at : at + size]))
+        at += size
+    return b"".join(parts) + behind
+
+
+def cut(whole: bytes, places: list[int]) -> list[bytes]:
+    """`whole` in pieces, cut at these places."""
+    edges = sorted({0, len(whole), *(place % len(whole) for place in places)})
+    return [whole[a:b] for a, b in pairwise(edges)]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 90_000), min_size=1, max_size=8),
+    places=st.lists(st.integers(0, 1 << 20), max_size=12),
+    extension=st.sampled_from([b"", b";a=b", b' ;q="x"']),
+    trailer=st.sampled_from([b"", b"A: b\r\n"]),
+)
+def test_any_split(sizes: list[int], places: list[int], extension: bytes, trailer: bytes) -> None:
+    """However a long body is chunked and cut, it is the same, and the connection is kept."""
+    whole = sample(sizes, b"0\r\n" + trailer + b"\r\n", extension)
+    answer = answer_of(cut(whole, places))
+    assert answer.body == PATTERN[: sum(sizes)]
+    assert answer.trailers == ([(b"A", b"b")] if trailer else [])
+    assert answer.kept
+    assert answer_of(cut(whole, places), stream=True).body == answer.body
+
+
+@pytest.mark.parametrize("back", range(12))
+def test_cut_in_the_last_framing(back: int) -> None:
+    """The end may come in two at any place of the framing."""
+    whole = sample([30_000] * 5)
+    answer = answer_of([whole[: len(whole) - back], whole[len(whole) - back :]])
+    assert answer.body == PATTERN[:150_000]
+    assert answer.kept
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_surplus(behind: bytes, at_once: bool) -> None:
+    """What stands behind a long chunked body is not its part and drops the connection."""
+    whole = sample([30_000] * 5)
+    pieces = [whole + behind] if at_once else [whole[:100_000], whole[100_000:] + behind]
+    answer = answer_of(pieces)
+    assert answer.body == PATTERN[:150_000]
+    assert not answer.kept
+
+
+def test_cut_short() -> None:
+    """A long chunked body without its last chunk is no body."""
+    whole = sample([30_000] * 5, b"")
+    with pytest.raises(ServerClosedConnectionError, match="after 150000 bytes of the body"):
+        answer_of([whole[:60_000], whole[60_000:]])
+
+
+def test_max_body() -> None:
+    """`max_body` holds for a body whose length nobody announced."""
+    whole = sample([30_000] * 5)
+    assert answer_of([whole], max_body=150_000).body == PATTERN[:150_000]
+    with pytest.raises(ResponseTooLarge, match="max_body is 149999"):
+        answer_of([whole], max_body=149_999)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"\r\n",
+        b"g\r\n",
+        b"5\n",
+        b"5;a\nb\r\n",
+        b"-5\r\n",
+        b"0x5\r\n",
+        b"5\r\nhelloX\n",
+        b"5\r\nhello\rX",
+        b"ffffffffffffffff1\r\n",
+        b"0\r\nA: b\nC: d\r\n\r\n",
+        b"0\r\nA: b\rC: d\r\n\r\n",
+        b"0\r\n\rX",
+    ],
+)
+def test_bad_framing_far_into_the_body(bad: bytes) -> None:
+    """The framing is judged to the last chunk."""
+    whole = sample([30_000] * 3, bad)
+    for pieces in ([whole], [whole[:60_000], whole[60_000:]], [whole[:-1], whole[-1:]]):
+        with pytest.raises(BadHttpResponse):
+            answer_of(pieces, closes=False)
+
+
+def test_a_wrong_guess() -> None:
+    """The last body is a guess at the length of the next one, no more."""
+    with Wire() as wire:
+        for sizes in ([90_000] * 3, [90_000] * 9, [50_000], [1], [90_000] * 4, [90_000] * 4):
+            answer = wire.read([sample(sizes)[:70_000], sample(sizes)[70_000:]])
+            assert answer.body == PATTERN[: sum(sizes)]
+            assert answer.kept

@@ -1,0 +1,132 @@
+"""A head that equals the one before it is not judged again: nobody may be able to tell.
+
+Every sequence of answers over one connection is read as each of them is read on a fresh one,
+whatever stands in front of it and however the bytes are cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.exchange_harness import Answer, NeverEnds, Wire, answer_of
+
+from asks_fast.errors import AsksException
+
+HEADS = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-More: 1\r\n\r\n",
+    b"HTTP/1.1 200 OK\nContent-Length: 5\n\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nKeep-Alive: timeout=60\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+]
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </s>\r\n\r\n"
+FIRST = HEADS[0]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a server says to one request."""
+
+    data: bytes
+    cuts: tuple[int, ...] = ()
+    is_head_request: bool = False  # the request was HEAD
+    stream: bool = False
+    max_body: int = -1
+
+    def pieces(self) -> list[bytes]:
+        """The bytes as they come."""
+        marks = [0, *sorted({cut % len(self.data) for cut in self.cuts} - {0}), len(self.data)]
+        return [self.data[a:b] for a, b in itertools.pairwise(marks)]
+
+    def read(self, wire: Wire) -> Answer | str:
+        """What the exchange makes of it, or how it refused."""
+        return outcome(
+            lambda: wire.read(
+                self.pieces(),
+                closes=False,
+                stream=self.stream,
+                is_head_request=self.is_head_request,
+                max_body=self.max_body,
+            )
+        )
+
+
+def outcome(read: Callable[[], Answer]) -> Answer | str:
+    """The answer, or what kept it from being one."""
+    try:
+        return read()
+    except NeverEnds:
+        return "never ends"
+    except AsksException as error:
+        return f"{type(error).__name__}: {error}".partition(" [")[0]
+
+
+@st.composite
+def told(draw: st.DrawFn) -> Told:
+    head = draw(st.sampled_from(HEADS[:4]) | st.sampled_from(HEADS))
+    length = draw(st.sampled_from([5, 5, 5, 5, 0, 4, 6, 50]))
+    body = draw(st.binary(min_size=length, max_size=length))
+    if b"chunked" in head:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+    early = draw(st.sampled_from([b"", b"", b"", EARLY]))
+    data = early + head + body
+    return Told(
+        data,
+        tuple(draw(st.lists(st.integers(1, len(data)), max_size=3))),
+        draw(st.sampled_from([False, False, False, True])),
+        draw(st.booleans()),
+        draw(st.sampled_from([-1, -1, 4])),
+    )
+
+
+@settings(max_examples=400)
+@example([Told(FIRST + b"first"), Told(FIRST + b"again"), Told(FIRST + b"surplus")])
+@example([Told(FIRST + b"first"), Told(FIRST, is_head_request=True), Told(FIRST + b"again")])
+@example([Told(FIRST + b"first"), Told(FIRST + b"again"), Told(HEADS[3] + 50 * b"x")])
+@example([Told(FIRST + b"first"), Told(EARLY + FIRST + b"again"), Told(FIRST + b"third")])
+@example([Told(FIRST + b"first"), Told(FIRST + b"again", max_body=4)])
+@example([Told(HEADS[4])] * 3)
+@given(st.lists(told(), min_size=2, max_size=6))
+def test_each_answer_is_read_as_if_it_were_the_first(answers: list[Told]) -> None:
+    """What stood in front of an answer on its connection changes nothing about it."""
+    with Wire() as wire:
+        for one in answers:
+            with Wire() as fresh:
+                alone = one.read(fresh)
+            assert one.read(wire) == alone
+            if isinstance(alone, str) or not alone.kept:
+                break
+
+
+def test_a_long_body_behind_a_repeated_head() -> None:
+    """It goes past the parser straight into its buffer, and the next answer is read as ever."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
+    with Wire() as wire:
+        for letter in (b"a", b"b", b"c"):
+            body = letter * 300_000
+            answer = wire.read([head + body[:70_000], body[70_000:200_000], body[200_000:]])
+            assert answer.body == body
+            assert answer.kept
+        assert wire.read([HEADS[7] + b"3\r\nabc\r\n0\r\n\r\n"]).body == b"abc"
+
+
+@pytest.mark.parametrize("cut", [1, len(FIRST) - 1, len(FIRST), len(FIRST) + 2])
+def test_a_repeated_head_cut_anywhere(cut: int) -> None:
+    """Whole or in pieces, alone or with its body: the same answer."""
+    with Wire() as wire:
+        for body in (b"first", b"again", b"third"):
+            data = FIRST + body
+            answer = wire.read([data[:cut], data[cut:]])
+            assert answer == answer_of(data)
+            assert answer.body == body

@@ -1,0 +1,155 @@
+"""One `Body` from the arguments of a request: what is sent, under which type and length."""
+
+from __future__ import annotations
+
+import array
+import json
+
+import pytest
+from support.bodies import at_once, made, read
+
+from asks_fast._request.body import make_body
+from asks_fast.errors import InvalidHeader, InvalidRequest
+
+# -- which argument
+
+
+def test_nothing():
+    """No argument, and what asks took for none, is no body."""
+    assert make_body() is None
+    assert make_body(files={}) is None
+    for empty in ("", b"", {}, []):
+        assert make_body(data=empty) is None
+
+
+@pytest.mark.parametrize(
+    "pair", [("data", "json"), ("data", "files"), ("json", "multipart"), ("files", "multipart")]
+)
+def test_exclusive(pair):
+    """Two of the four are a TypeError that names both."""
+    with pytest.raises(TypeError, match=f"{pair[0]} and {pair[1]} exclude"):
+        make_body(**{pair[0]: {"a": "b"}, pair[1]: {"c": "d"}})
+
+
+@pytest.mark.parametrize("wrong", [7, 2.5, object(), True])
+def test_wrong_type(wrong):
+    """Data that is no body is refused at the call and named."""
+    with pytest.raises(TypeError, match=type(wrong).__name__):
+        make_body(data=wrong)
+
+
+# -- text, bytes
+
+
+def test_text():
+    """A str is sent in `encoding`, its length counted in bytes, as text/plain."""
+    body = made(data="grüß")
+    assert (body.buffered, body.length, body.content_type) == ("grüß".encode(), 6, "text/plain")
+    assert made(data="ü", encoding="latin-1").buffered == b"\xfc"
+
+
+def test_text_that_cannot_be_written():
+    """Characters that the encoding lacks, and unknown encodings, fail before anything is sent."""
+    with pytest.raises(InvalidRequest, match="'€'"):
+        make_body(data="10 €", encoding="latin-1")
+    with pytest.raises(InvalidRequest, match="klingon"):
+        make_body(data="x", encoding="klingon")
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes(kind):
+    """Anything of bytes is sent as it is, text/plain as in asks unless `mimetype` says more."""
+    body = made(data=kind(b"\x00\xff"), mimetype="image/png")
+    assert (body.buffered, body.content_type, body.is_replayable) == (
+        b"\x00\xff",
+        "image/png",
+        True,
+    )
+    assert made(data=kind(b"x")).content_type == "text/plain"
+
+
+def test_later_change_of_a_bytearray():
+    """What is sent, and sent again, is what was given at the call."""
+    data = bytearray(b"before")
+    body = made(data=data)
+    data[:] = b"after"
+    assert read(body) == b"before"
+
+
+def test_lent_memory():
+    """An array is sent as its bytes, counted in bytes."""
+    numbers = array.array("I", [1, 2])
+    body = made(data=numbers)
+    assert body.length == 2 * numbers.itemsize
+    assert read(body) == numbers.tobytes()
+
+
+@pytest.mark.parametrize("mimetype", ["text/plain\r\nX: y", "a\nb", "täxt/plain", "a\x00"])
+def test_mimetype_cannot_forge_headers(mimetype):
+    """Control and non-ASCII characters in `mimetype` are refused."""
+    with pytest.raises(InvalidHeader):
+        make_body(data="x", mimetype=mimetype)
+
+
+# -- forms
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": ["1", 2], "b": "& = + % #", "none": None, "zero": 0, "empty": ""},
+        [("a", "1"), ("a", 2), ("b", "& = + % #"), ("zero", 0), ("empty", "")],
+        {"a": ["1", 2], "b": "& = + % #", "zero": 0, "empty": ""}.items(),
+    ],
+    ids=["dict", "pairs", "items"],
+)
+def test_form(data):
+    """Dicts and pairs are forms: names repeat, delimiters are quoted, None is left out."""
+    body = made(data=data)
+    assert body.content_type == "application/x-www-form-urlencoded"
+    assert body.buffered == b"a=1&a=2&b=%26+%3D+%2B+%25+%23&zero=0&empty="
+
+
+def test_form_encoding():
+    """Text of a form is quoted in `encoding`."""
+    assert made(data={"ä": "ö"}, encoding="latin-1").buffered == b"%E4=%F6"
+
+
+# -- json
+
+
+@pytest.mark.parametrize("value", [{}, [], 0, False, "", {"a": [1, None, "ü"]}, 1.5])
+def test_json(value):
+    """Whatever `json.dumps` takes is sent, falsy values included."""
+    body = made(json=value)
+    assert body.content_type == "application/json"
+    assert json.loads(body.buffered) == value
+
+
+def test_json_encoder():
+    """Another encoder, of str or bytes, takes the place of `json.dumps`."""
+    assert made(json=1, json_dumps=lambda value: b"bytes").buffered == b"bytes"
+    assert made(json=1, json_dumps=lambda value: "ü").buffered == "ü".encode()
+
+
+def test_json_of_what_json_lacks():
+    """The encoder's own error comes at the call."""
+    with pytest.raises(TypeError, match="set"):
+        make_body(json={1, 2})
+
+
+def test_json_type():
+    """`mimetype` names a type derived from JSON."""
+    assert made(json=1, mimetype="application/vnd.api+json").content_type.endswith("api+json")
+
+
+def test_contradicting_announcement():
+    """A Content-Length that is known to be wrong fails at the call."""
+    with pytest.raises(InvalidRequest, match="7 was given for a body of 2"):
+        made(data="ab").set_length(7)
+
+
+def test_repr():
+    """The repr tells type and length, never content."""
+    assert repr(made(data="secret")) == "<Body text/plain, 6 bytes>"
+    assert repr(made(data=at_once())) == "<Body application/octet-stream, unknown length>"
