@@ -16,8 +16,8 @@ from base64 import b64encode
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from support.scripted_server import PeerConnection, PeerStopped, Step
 from support.relay import carry, open_outer
+from support.scripted_server import PeerConnection, PeerStopped, Step
 
 NO_LOGIN, PASSWORD_LOGIN, NO_METHOD = 0, 2, 0xFF
 IPV4, NAME, IPV6 = 1, 3, 4
