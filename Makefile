@@ -79,9 +79,10 @@ build: $(VENV)/.made
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
 annotate: $(VENV)/.made
+	@rm -rf build/annotate
 	ASKS_FAST_ANNOTATE=1 $(BIN)/python setup.py --quiet build_ext --force \
 		--build-lib build/annotate/lib --build-temp build/annotate/objects
-	@ls build/annotate/*.html build/annotate/*/*.html
+	@find build/annotate -name '*.html'
 
 test: $(VENV)/.test
 	$(PYTEST) $(ARGS)
