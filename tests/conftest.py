@@ -17,6 +17,7 @@ import os
 import signal
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -297,4 +298,4 @@ def nginx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S
 @pytest.fixture(scope="session")
 def start_nginx() -> Callable[[Path, str], Any]:
     """`with start_nginx(directory, "location = /x { return 200; }") as server:` an own nginx."""
-    return servers.nginx
+    return contextmanager(lambda directory, locations: _server(servers.nginx(directory, locations)))

@@ -97,6 +97,27 @@ async def test_nobody_is_overtaken_for_long() -> None:
         assert len(log) == 51
 
 
+async def test_places_that_come_free_go_by_arrival_within_an_origin() -> None:
+    """A waiter that moved from its origin's line into the pool's line keeps its turn."""
+    with ground(1, limit_per_origin=2) as g:
+        a, b = g.origin("a"), g.origin("b")
+        log: list[str] = []
+
+        async def fail_to_open(origin: OriginPool, name: str) -> None:
+            assert await g.pool.acquire(origin) is None
+            log.append(name)
+            await g.pool.cancel_reservation(origin)
+
+        assert await g.pool.acquire(a) is None
+        async with curio.TaskGroup() as tasks:
+            for origin, name in ((a, "a1"), (a, "a2"), (a, "a3"), (b, "b")):
+                await tasks.spawn(fail_to_open, origin, name)
+            await turns()
+            await g.pool.cancel_reservation(a)
+        assert log == ["a1", "a2", "a3", "b"]
+        assert counts(g.pool) == (0, 0, 0, 0)
+
+
 async def test_share_of_one_origin() -> None:
     """An origin gets no more than its share; others pass by those who wait for it."""
     with ground(3, limit_per_origin=1) as g:
