@@ -16,7 +16,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from .._deadlines import ignore_after
-from .._hotpath import Connection, read_remaining
+from .._hotpath import Exchange, read_remaining
 from .._response.stream import StreamBody
 from ..auth import PostResponseAuth
 from ..errors import ConnectivityError, ResponseTooLarge
@@ -46,17 +46,14 @@ def get_followup_statuses(
     return statuses if retry is None else statuses | retry.statuses
 
 
-async def drain(response: BaseResponse, pending_connection: Connection | None) -> None:
-    """Free the connection of an answer, reading to its end if that is near.
+async def drain(response: BaseResponse, exchange: Exchange | None) -> None:
+    """Free the connection of a response, reading to its end if that is near.
 
-    `pending_connection` is the connection if the exchange stopped at the head. Raises `BadHttpResponse`.
-    Cancelled, it leaves the connection closed.
+    `exchange` holds the connection if `Pool.run` stopped at the head of the response. Raises `BadHttpResponse`. Cancelled, it leaves the connection closed.
     """
     try:
-        if pending_connection is not None:
-            await ignore_after(
-                MAX_DRAIN_SECONDS, read_remaining(pending_connection, response, MAX_DRAIN_BYTES)
-            )
+        if exchange is not None and exchange.connection is not None:
+            await ignore_after(MAX_DRAIN_SECONDS, read_remaining(exchange, MAX_DRAIN_BYTES))
         elif isinstance(response.body, StreamBody):
             await ignore_after(MAX_DRAIN_SECONDS, _drain(response, response.body))
     except ConnectivityError:

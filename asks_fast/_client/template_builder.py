@@ -1,159 +1,233 @@
-"""Plans: what a session keeps of a request so as to send the next of its kind in one go.
+"""Request templates: what a session keeps of a request, to send the next of its kind quickly.
 
-Facts:  the long way through Python costs several times what an exchange does; a query, a few fields
-        or a small body are added to a plan for a fraction of it.
-Rules:  by a plan go the same bytes as by the long way (a test compares them). What is not surely
-        simple is left to the long way, which also finds what is wrong with it.
-Not here: the sending (`src_pyx/hotpath/request_template.pyx`), which plan serves which request (`sessions`).
+Facts:  preparing a request in full costs several times what an exchange does; a query, a few header
+        fields, cookies or a small body are added to a template for a fraction of it.
+Rules:  a template gives the same bytes as the general path (a test compares them). Every option
+        can be part of a template. Those in `VARIABLE_OPTIONS` may differ from call to
+        call; each combination of the others has a template of its own.
+Implemented elsewhere: sending (`src_pyx/hotpath/request_template.pyx`), the table of templates (`sessions`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
+from .._cookies.request_cookies import cookie_header
 from .._request.body import Body, make_body
 from .._request.headers import HeadersBuilder
 from .._request.prepared_request import MAX_INLINE_BODY, PreparedRequest
 from .._transport.transport import Transport
-from ..response_objects import Response
+from ..auth import AuthBase, BasicAuth, BearerAuth
+from ..response_objects import Response, StreamResponse
 from ..urls import encode_params
 from .drain import get_followup_statuses
 from .retry import Retry
 
 if TYPE_CHECKING:
     from .._config.options import RequestOptions
+    from ..cookie_utils import CookieTracker
+    from ..urls import Url
 
-__all__ = ["TEMPLATE_CALL_OPTIONS", "TEMPLATE_SESSION_OPTIONS", "is_templatable", "make_template"]
-
-# The options that a request sent by a plan may have.
-TEMPLATE_CALL_OPTIONS = frozenset({"path", "params", "headers", "data", "json", "timeout"})
-
-# The defaults that a session may have whose requests go by a plan.
-TEMPLATE_SESSION_OPTIONS = frozenset(
-    {
-        "connection_timeout",
-        "follow_redirects",
-        "max_redirects",
-        "read_timeout",
-        "retries",
-        "strict",
-        "timeout",
-        "write_timeout",
-    }
-)
+__all__ = ["is_templatable", "make_template"]
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
-# Fields that mean something to the exchange itself.
+# Header fields that affect the exchange itself.
 FRAMING = frozenset({"content-length", "transfer-encoding", "expect"})
 SPECIAL = FRAMING | {"connection", "host", "proxy-authorization"}
 
 
-def is_templatable(request: PreparedRequest, builder: HeadersBuilder) -> bool:
-    """Whether neither the request itself nor the session's fields ask for the long way."""
-    return (
-        request.url.userinfo is None
-        and request.url.scheme in ("http", "https")
-        and request.method in WITH_BODY | WITHOUT_BODY
-        and not any(builder.is_mentioned(name) for name in FRAMING)
-        and not request.has_connection_close
-        and request.proxy_credentials is None
+def is_templatable(
+    request: PreparedRequest, builder: HeadersBuilder, options: RequestOptions
+) -> bool:
+    """Tell whether requests of this kind can be sent from a template.
+
+    `options` are those of the session and of the call, without the variable ones of the call.
+    """
+    if (
+        request.url.userinfo is not None
+        or request.url.scheme not in ("http", "https")
+        or request.method not in WITH_BODY | WITHOUT_BODY
+        or any(builder.is_mentioned(name) for name in FRAMING)
+        or request.proxy_credentials is not None
+        or request.route.is_forward_proxy
+    ):
+        return False
+    if isinstance(options.retries, Retry) and options.retries.predicate is not None:
+        return False  # it judges every response
+    if options.auth is not None and (
+        _constant_auth(options.auth) is None or builder.is_mentioned("authorization")
+    ):
+        return False
+    return not (
+        options.callback is not None
+        or options.on_event is not None
+        or options.timings
+        or options.expect_continue
+        or options.files is not None
+        or options.multipart is not None
+        or options.persist_cookies is not None
+        or options.raw_url
+        or as_timeout(options.timeout) is None
     )
+
+
+def _constant_auth(auth: object) -> AuthBase | None:
+    """The object for an `auth=` whose header field is the same for each request; else None."""
+    if type(auth) is tuple and len(auth) == 2:
+        auth = BasicAuth(auth)
+    if type(auth) in (BasicAuth, BearerAuth) and auth._field == "Authorization":  # type: ignore[attr-defined]
+        return auth  # type: ignore[return-value]
+    return None
 
 
 def make_template(
     transport: Transport,
-    origin: _hotpath.OriginPool,
     request: PreparedRequest,
     target: str,
     builder: HeadersBuilder,
     options: RequestOptions,
-) -> _hotpath.RequestTemplate | None:
-    """The plan for requests like this one, with a path behind `target`; `builder` are its fields.
+    *,
+    encoding: str,
+    cookie_jar: CookieTracker | None,
+) -> _hotpath.RequestTemplate:
+    """The template for requests like this one, with a path that follows `target`.
 
-    `options` are the session's own. None where a plan can't keep to them.
+    `builder` has the header fields of the session. `request` is the first of its kind: its own
+    header fields, query and body are not part of the template. `options` as in `is_templatable`.
     """
-    limit = as_timeout(options.timeout)
+    pairs = builder.items() if "host" in builder else [("Host", request.url.authority), *builder.items()]
+    names, final_lines, auth_state = set(builder.names()), b"", None
+    auth = _constant_auth(options.auth)
+    if auth is not None:
+        final_lines = _hotpath.encode_headers(auth.initial_headers().items())  # type: ignore[attr-defined]
+        names.add("authorization")
+        auth_state = (vars(auth), dict(vars(auth)))
+    if cookie_jar is not None:
+        names.add("cookie")
     retry = Retry.coerce(options.retries) if "retries" in options.explicit else None
-    followup_statuses = get_followup_statuses(options, None, retry)
-    if limit is None or options.pool_timeout is not None:
-        return None
-    if retry is not None and retry.predicate is not None:
-        return None  # it judges every response
-    if min(options.read_timeout or 1.0, options.write_timeout or 1.0) < 1.0:
-        return None  # the keeper would have to be told
-    fields = _hotpath.encode_headers([("Host", request.url.authority), *builder.items()])
     return _hotpath.RequestTemplate(
-        origin,
+        transport.exchange_options(
+            transport.origin(request),
+            request,
+            options,
+            encoding=encoding,
+            followup_statuses=get_followup_statuses(options, None, retry),
+            has_retry_policy=retry is not None,
+            stores_cookies=cookie_jar is not None,
+        ),
         request.method.encode("ascii"),
         target.encode("ascii"),
-        fields,
-        builder.names(),
-        Response,
-        encode_options,
-        partial(transport.open, limit=options.connection_timeout),
-        transport.ensure_monitor,
+        _hotpath.encode_headers(pairs),
+        frozenset(names),
+        StreamResponse if options.stream else Response,
+        OptionEncoder(request.url, target, builder, options, encoding, cookie_jar),
         allows_body=request.method in WITH_BODY,
-        is_idempotent=request.is_idempotent,
-        followup_statuses=followup_statuses,
-        retry_stale=options.retries != 0,
-        has_retry_policy=retry is not None,
-        timeout=limit,
-        strict=options.strict,
+        final_lines=final_lines,
+        timeout=as_timeout(options.timeout) or 0.0,
+        cookie_jar=None if builder.is_mentioned("cookie") else cookie_jar,
+        auth_state=auth_state,
     )
 
 
 def as_timeout(timeout: Any) -> float | None:
-    """A limit as a plan holds it, negative for none; None where it needs a second look."""
+    """A limit in seconds as a template has it, negative for none; None if it needs a check."""
     if timeout is None:
         return -1.0
     return float(timeout) if type(timeout) in (int, float) and timeout > 0 else None
 
 
-def encode_options(
-    template: _hotpath.RequestTemplate, options: Mapping[str, Any]
-) -> tuple[Any, bytes, float] | None:
-    """What `options` add to a plan: a query or None, all behind its own fields, and a time limit.
+class OptionEncoder:
+    """Renders what the variable options of a call, and cookies, add to a template."""
 
-    The limit is in seconds, negative for none, 0.0 for the session's own. None where `options` ask
-    for more than a plan can do.
-    """
-    if not options.keys() <= TEMPLATE_CALL_OPTIONS:
-        return None
-    limit = as_timeout(options["timeout"]) if "timeout" in options else 0.0
-    if limit is None:
-        return None
-    query, fields, typed = None, b"", "content-type" in template.header_names
-    params = options.get("params")
-    if params is not None:
-        if type(params) is not dict:
+    def __init__(
+        self,
+        url: Url,
+        target: str,
+        builder: HeadersBuilder,
+        options: RequestOptions,
+        encoding: str,
+        cookie_jar: CookieTracker | None,
+    ) -> None:
+        self._url = url
+        self._target = target
+        self._own_cookie = builder.get("cookie")
+        self._has_own_cookie = builder.is_mentioned("cookie")
+        self._params = options.params
+        self._cookies = options.cookies
+        self._mimetype = options.mimetype
+        self._json_dumps = options.json_dumps
+        self._encoding = options.encoding or encoding
+        self._cookie_jar = None if self._has_own_cookie else cookie_jar
+
+    def __call__(
+        self, template: _hotpath.RequestTemplate, options: Mapping[str, Any], path: str
+    ) -> tuple[bytes | None, bytes, float] | None:
+        """The query, all that follows the header lines of the template, and the time limit.
+
+        The limit is in seconds, negative for none, 0.0 for the default. Returns None if the
+        options need more than a template can do.
+        """
+        limit, query, lines, names = 0.0, None, b"", template.header_names
+        if "timeout" in options:
+            found = as_timeout(options["timeout"])
+            if found is None:
+                return None
+            limit = found
+        params = options.get("params", self._params)
+        if params is not None:
+            if type(params) is not dict:
+                return None
+            text = encode_params(params)
+            query = f"?{text}".encode("ascii") if text else None
+        headers = options.get("headers")
+        typed = "content-type" in names
+        if headers is not None:
+            if not are_new_headers(headers, names):
+                return None
+            lines = _hotpath.encode_headers(headers.items())
+            typed = typed or any(name.lower() == "content-type" for name in headers)
+        cookies = options.get("cookies", self._cookies)
+        if cookies or self._cookie_jar:
+            if self._has_own_cookie or (headers and any(n.lower() == "cookie" for n in headers)):
+                return None
+            line = self._cookie_line(cookies, path)
+            if line is None:
+                return None
+            lines += line
+        lines += template.final_lines
+        data, json = options.get("data"), options.get("json")
+        if data is None and json is None:
+            end = b"Content-Length: 0\r\n\r\n" if template.allows_body else b"\r\n"
+            return query, lines + end, limit
+        if not template.allows_body or (data is not None and type(data) not in (bytes, str, dict)):
             return None
-        text = encode_params(params)
-        query = f"?{text}".encode("ascii") if text else None
-    headers = options.get("headers")
-    if headers is not None:
-        if not are_new_headers(headers, template.header_names):
+        body = make_body(
+            data, json, None, None, self._encoding, self._mimetype, json_dumps=self._json_dumps
+        )
+        if body is None or body.buffered is None or len(body.buffered) > MAX_INLINE_BODY:
             return None
-        fields = _hotpath.encode_headers(headers.items())
-        typed = typed or any(name.lower() == "content-type" for name in headers)
-    data, json = options.get("data"), options.get("json")
-    if data is None and json is None:
-        end = b"Content-Length: 0\r\n\r\n" if template.allows_body else b"\r\n"
-        return query, fields + end, limit
-    if not template.allows_body or (data is not None and type(data) not in (bytes, str, dict)):
-        return None
-    body = make_body(data, json)
-    if body is None or body.buffered is None or len(body.buffered) > MAX_INLINE_BODY:
-        return None
-    return query, fields + encode_body(body, typed), limit
+        return query, lines + encode_body(body, typed), limit
+
+    def _cookie_line(self, cookies: Any, path: str) -> bytes | None:
+        """The Cookie field of a request, empty without cookies; None if `path` is not plain."""
+        if cookies is not None and not isinstance(cookies, Mapping):
+            return None
+        kept = None
+        if self._cookie_jar:
+            target = _hotpath.append_path(self._target, path) if path else self._target
+            if target is None:
+                return None
+            kept = self._cookie_jar.header_for(self._url.with_target(target))
+        value = cookie_header(cookies, kept)
+        return b"" if not value else _hotpath.encode_headers((("Cookie", value),))
 
 
 def are_new_headers(headers: Any, header_names: frozenset[str]) -> bool:
-    """Whether these fields can stand behind those of a plan as they are."""
+    """Tell whether these fields can follow those of a template as they are."""
     if type(headers) is not dict or not all(
         type(name) is str and type(value) is str for name, value in headers.items()
     ):
@@ -165,6 +239,7 @@ def are_new_headers(headers: Any, header_names: frozenset[str]) -> bool:
 
 
 def encode_body(body: Body, typed: bool) -> bytes:
+    """The framing fields, the end of the head, and the body."""
     data = body.buffered or b""
     if typed or not body.content_type:
         return b"Content-Length: %d\r\n\r\n%b" % (len(data), data)

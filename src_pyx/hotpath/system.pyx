@@ -14,6 +14,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
+from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import socket as Socket
 from weakref import WeakSet
