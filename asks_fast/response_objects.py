@@ -471,8 +471,7 @@ class StreamResponse(BaseResponse):
 
     def _copy_without_body(self) -> StreamResponse:
         """Another one that says the same, for the body to know of: so that no circle is closed."""
-        _copy_head = self._copy_head()
-        return _copy_head
+        return self._copy_head()
 
     @property
     def content(self) -> bytes:

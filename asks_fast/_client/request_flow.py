@@ -146,7 +146,8 @@ class RequestFlow:
             return None
         self._attempts = self._tries = 1
         if exchange.error is not None:
-            return exchange.error
+            error: ConnectivityError = exchange.error
+            return error
         if exchange.options.stream:
             exchange.attach_stream()
         return exchange.response  # type: ignore[return-value]
@@ -235,7 +236,10 @@ class RequestFlow:
             encoding=self._encoding,
             followup_statuses=get_followup_statuses(self._options, self._auth, self._retry),
         )
-        exchange.force_new_connection, self._force_new_connection = self._force_new_connection, False
+        exchange.force_new_connection, self._force_new_connection = (
+            self._force_new_connection,
+            False,
+        )
         self._exchange = exchange
         deadline = self._deadline
         if deadline.timeout is not None and deadline.remaining is not None:

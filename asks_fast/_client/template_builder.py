@@ -99,7 +99,11 @@ def make_template(
     `builder` has the header fields of the session. `request` is the first of its kind: its own
     header fields, query and body are not part of the template. `options` as in `is_templatable`.
     """
-    pairs = builder.items() if "host" in builder else [("Host", request.url.authority), *builder.items()]
+    pairs = (
+        builder.items()
+        if "host" in builder
+        else [("Host", request.url.authority), *builder.items()]
+    )
     names, final_lines, auth_state = set(builder.names()), b"", None
     auth = _constant_auth(options.auth)
     if auth is not None:

@@ -150,7 +150,7 @@ class Transport:
         expect = 0.0
         if request.stream is not None and "expect" in request.fields:
             expect = 1.0 if options.expect_continue in (True, False) else options.expect_continue
-        uses_defaults = options.explicit.isdisjoint(_RESPONSE_OPTIONS)
+        uses_defaults = _RESPONSE_OPTIONS.isdisjoint(options.explicit)
         encoding = options.encoding or encoding
         is_slow_enough = min(options.read_timeout or 1.0, options.write_timeout or 1.0) >= 1.0
         is_default = (
@@ -202,7 +202,6 @@ class Transport:
             followup_statuses=followup_statuses,
         )
         exchange = Exchange(options, request.head(), response, request.stream)
-        exchange.is_replayable = request.is_replayable
         exchange.emit = get_emitter(request)
         return exchange
 

@@ -71,7 +71,6 @@ cdef class Exchange:
     cdef bint owns_slot                     # a slot is ours and no connection uses it yet
     cdef bint is_begun                      # the request was given to a connection
     cdef public bint force_new_connection   # use no connection that served before, and do not resend
-    cdef public bint is_replayable          # the body can be sent again
     cdef public object emit                 # takes the events of the exchange; None without a listener
     cdef public object error                # what ended it, for a retry policy; else None
     cdef double timeout                     # seconds for the whole request, as the user said; 0.0: no limit
@@ -83,7 +82,6 @@ cdef class Exchange:
         self.head = head
         self.body = body
         self.response = response
-        self.is_replayable = True
 
     @property
     def time_left(self):
@@ -144,8 +142,9 @@ cdef class Exchange:
     cdef bint may_resend(self, error) except -1:
         """Whether a failure is a stale connection, after which the request may be sent once more."""
         return (isinstance(error, errors.ServerClosedConnectionError) and error.is_stale
-                and self.options.retry_stale and not self.force_new_connection and self.is_replayable
-                and (self.options.is_idempotent or error.is_unsent))
+                and self.options.retry_stale and not self.force_new_connection
+                and (self.options.is_idempotent or error.is_unsent)
+                and (self.body is None or self.body.buffered is not None or self.body.is_replayable))
 
     cdef Waiter release(self):
         """Give up what the exchange holds. Returns the waiter that gets the slot, to be woken."""
