@@ -325,6 +325,7 @@ class Pool:
     def stats(self) -> dict[str, int]: ...
 
 def append_path(base: str, path: str) -> str | None: ...
+def encode_plain_pairs(pairs: dict[Any, Any]) -> bytes | None: ...
 def split_options(options: dict[str, Any]) -> dict[str, Any]: ...
 def template_key(method: str, origin: str, options: dict[str, Any]) -> tuple[Any, ...] | None: ...
 
@@ -344,13 +345,13 @@ class RequestTemplate:
         header_lines: bytes,
         header_names: frozenset[str],
         response_class: type[BaseHttpResponse],
-        encode_options: Callable[
-            [RequestTemplate, Mapping[str, Any], str], tuple[bytes | None, bytes, float] | None
-        ],
+        encoder: Any,
         *,
         allows_body: bool,
         final_lines: bytes = b"",
         timeout: float = 0.0,
+        params: Any = None,
+        cookies: Any = None,
         cookie_jar: Any = None,
         auth_state: tuple[dict[str, Any], dict[str, Any]] | None = None,
     ) -> RequestTemplate: ...

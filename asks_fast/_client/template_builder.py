@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
 from .._cookies.request_cookies import cookie_header
-from .._request.body import Body, make_body
+from .._request.body import make_body
 from .._request.headers import HeadersBuilder
 from .._request.prepared_request import MAX_INLINE_BODY, PreparedRequest
 from .._transport.transport import Transport
@@ -37,7 +37,6 @@ WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 # Header fields that affect the exchange itself.
 FRAMING = frozenset({"content-length", "transfer-encoding", "expect"})
-SPECIAL = FRAMING | {"connection", "host", "proxy-authorization"}
 
 
 def is_templatable(
@@ -110,8 +109,6 @@ def make_template(
         final_lines = _hotpath.encode_headers(auth.initial_headers().items())  # type: ignore[attr-defined]
         names.add("authorization")
         auth_state = (vars(auth), dict(vars(auth)))
-    if cookie_jar is not None:
-        names.add("cookie")
     retry = Retry.coerce(options.retries) if "retries" in options.explicit else None
     return _hotpath.RequestTemplate(
         transport.exchange_options(
@@ -128,11 +125,13 @@ def make_template(
         _hotpath.encode_headers(pairs),
         frozenset(names),
         StreamResponse if options.stream else Response,
-        OptionEncoder(request.url, target, builder, options, encoding, cookie_jar),
+        OptionEncoder(request.url, target, options, encoding),
         allows_body=request.method in WITH_BODY,
         final_lines=final_lines,
         timeout=as_timeout(options.timeout) or 0.0,
-        cookie_jar=None if builder.is_mentioned("cookie") else cookie_jar,
+        params=options.params,
+        cookies=options.cookies,
+        cookie_jar=cookie_jar,
         auth_state=auth_state,
     )
 
@@ -145,107 +144,47 @@ def as_timeout(timeout: Any) -> float | None:
 
 
 class OptionEncoder:
-    """Renders what the variable options of a call, and cookies, add to a template."""
+    """Renders the parts of a request that a call adds to a template, where they are not plain."""
 
-    def __init__(
-        self,
-        url: Url,
-        target: str,
-        builder: HeadersBuilder,
-        options: RequestOptions,
-        encoding: str,
-        cookie_jar: CookieTracker | None,
-    ) -> None:
+    def __init__(self, url: Url, target: str, options: RequestOptions, encoding: str) -> None:
         self._url = url
         self._target = target
-        self._own_cookie = builder.get("cookie")
-        self._has_own_cookie = builder.is_mentioned("cookie")
-        self._params = options.params
-        self._cookies = options.cookies
         self._mimetype = options.mimetype
         self._json_dumps = options.json_dumps
         self._encoding = options.encoding or encoding
-        self._cookie_jar = None if self._has_own_cookie else cookie_jar
+        self._has_plain_forms = self._mimetype is None and self._encoding == "utf-8"
 
-    def __call__(
-        self, template: _hotpath.RequestTemplate, options: Mapping[str, Any], path: str
-    ) -> tuple[bytes | None, bytes, float] | None:
-        """The query, all that follows the header lines of the template, and the time limit.
+    def encode_params(self, params: dict[Any, Any]) -> bytes:
+        """The query for a dict."""
+        return encode_params(params).encode("ascii")
 
-        The limit is in seconds, negative for none, 0.0 for the default. Returns None if the
-        options need more than a template can do.
-        """
-        limit, query, lines, names = 0.0, None, b"", template.header_names
-        if "timeout" in options:
-            found = as_timeout(options["timeout"])
-            if found is None:
-                return None
-            limit = found
-        params = options.get("params", self._params)
-        if params is not None:
-            if type(params) is not dict:
-                return None
-            text = encode_params(params)
-            query = f"?{text}".encode("ascii") if text else None
-        headers = options.get("headers")
-        typed = "content-type" in names
-        if headers is not None:
-            if not are_new_headers(headers, names):
-                return None
-            lines = _hotpath.encode_headers(headers.items())
-            typed = typed or any(name.lower() == "content-type" for name in headers)
-        cookies = options.get("cookies", self._cookies)
-        if cookies or self._cookie_jar:
-            if self._has_own_cookie or (headers and any(n.lower() == "cookie" for n in headers)):
-                return None
-            line = self._cookie_line(cookies, path)
-            if line is None:
-                return None
-            lines += line
-        lines += template.final_lines
-        data, json = options.get("data"), options.get("json")
-        if data is None and json is None:
-            end = b"Content-Length: 0\r\n\r\n" if template.allows_body else b"\r\n"
-            return query, lines + end, limit
-        if not template.allows_body or (data is not None and type(data) not in (bytes, str, dict)):
+    def cookie_line(
+        self, cookies: Any, path: str, cookie_jar: CookieTracker | None
+    ) -> bytes | None:
+        """The Cookie field of a request, empty without cookies; None if `path` is not plain."""
+        if cookies is not None and not isinstance(cookies, Mapping):
             return None
+        kept = None
+        if cookie_jar:
+            target = _hotpath.append_path(self._target, path) if path else self._target
+            if target is None:
+                return None
+            kept = cookie_jar.header_for(self._url.with_target(target))
+        value = cookie_header(cookies, kept)
+        return b"" if not value else _hotpath.encode_headers((("Cookie", value),))
+
+    def encode_body(self, data: Any, json: Any) -> tuple[bytes, bytes | None] | None:
+        """A small body and its type; None if it must be streamed or needs a check."""
+        if data is not None and type(data) not in (bytes, str, dict):
+            return None
+        if type(data) is dict and data and json is None and self._has_plain_forms:
+            form = _hotpath.encode_plain_pairs(data)
+            if form is not None and len(form) <= MAX_INLINE_BODY:
+                return form, b"application/x-www-form-urlencoded"
         body = make_body(
             data, json, None, None, self._encoding, self._mimetype, json_dumps=self._json_dumps
         )
         if body is None or body.buffered is None or len(body.buffered) > MAX_INLINE_BODY:
             return None
-        return query, lines + encode_body(body, typed), limit
-
-    def _cookie_line(self, cookies: Any, path: str) -> bytes | None:
-        """The Cookie field of a request, empty without cookies; None if `path` is not plain."""
-        if cookies is not None and not isinstance(cookies, Mapping):
-            return None
-        kept = None
-        if self._cookie_jar:
-            target = _hotpath.append_path(self._target, path) if path else self._target
-            if target is None:
-                return None
-            kept = self._cookie_jar.header_for(self._url.with_target(target))
-        value = cookie_header(cookies, kept)
-        return b"" if not value else _hotpath.encode_headers((("Cookie", value),))
-
-
-def are_new_headers(headers: Any, header_names: frozenset[str]) -> bool:
-    """Tell whether these fields can follow those of a template as they are."""
-    if type(headers) is not dict or not all(
-        type(name) is str and type(value) is str for name, value in headers.items()
-    ):
-        return False
-    given = {name.lower() for name in headers}
-    return (
-        len(given) == len(headers) and given.isdisjoint(header_names) and given.isdisjoint(SPECIAL)
-    )
-
-
-def encode_body(body: Body, typed: bool) -> bytes:
-    """The framing fields, the end of the head, and the body."""
-    data = body.buffered or b""
-    if typed or not body.content_type:
-        return b"Content-Length: %d\r\n\r\n%b" % (len(data), data)
-    kind = body.content_type.encode("ascii")
-    return b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (kind, len(data), data)
+        content_type = body.content_type
+        return body.buffered, content_type.encode("ascii") if content_type else None

@@ -33,6 +33,47 @@ def append_path(str base not None, str path not None):
 cdef frozenset VARIABLE_OPTIONS = frozenset(["path", "params", "headers", "cookies", "data", "json", "timeout"])
 """Options that differ from call to call. Every other one is part of the key of a template."""
 
+# Header fields that affect the exchange itself.
+cdef frozenset SPECIAL_HEADERS = frozenset([
+    "connection", "content-length", "expect", "host", "proxy-authorization", "transfer-encoding"])
+
+
+cdef double timeout_of(value) except? -2.0:
+    """A time limit in seconds; -1.0 for none, 0.0 for one that needs a check."""
+    if value is None:
+        return -1.0
+    if (type(value) is int or type(value) is float) and value > 0:
+        return value
+    return 0.0
+
+
+def encode_plain_pairs(dict pairs not None):
+    """`name=value&…` for texts and integers without a character to quote; None if there is one."""
+    cdef list parts = []
+    for name, value in pairs.items():
+        if value is None:
+            continue
+        if type(value) is int:
+            value = str(value)
+        if type(name) is not str or type(value) is not str or not is_unreserved(name) or not is_unreserved(value):
+            return None
+        parts.append(f"{name}={value}")
+    return "&".join(parts).encode("ascii")
+
+
+cdef bint is_unreserved(str text) noexcept:
+    """Whether a text has only the unreserved characters of RFC 3986 §2.3."""
+    cdef const unsigned char *c
+    cdef Py_ssize_t i
+    if not PyUnicode_IS_COMPACT_ASCII(text):
+        return False
+    c = <const unsigned char *>PyUnicode_DATA(text)
+    for i in range(PyUnicode_GET_LENGTH(text)):
+        if not (48 <= c[i] <= 57 or 65 <= c[i] <= 90 or 97 <= c[i] <= 122
+                or c[i] == 45 or c[i] == 46 or c[i] == 95 or c[i] == 126):
+            return False
+    return True
+
 
 @cython.final
 cdef class RequestTemplate:
@@ -48,19 +89,23 @@ cdef class RequestTemplate:
     cdef bint has_root_target       # nothing but "/" precedes the path
     cdef readonly double timeout    # the default in seconds; 0.0 for none
     cdef type response_class        # a subclass of BaseHttpResponse
-    cdef object encode_options      # (template, options, path) -> (query, rest of head and body, timeout) or None
+    cdef object encoder             # OptionEncoder: renders what is not plain
+    cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one
+    cdef object params              # defaults of the session that are added to each request
+    cdef object cookies
     cdef readonly object cookie_jar # CookieTracker or None
     cdef object auth_state          # (__dict__ of the auth object, what it was); or None
 
     def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
-                  bytes header_lines not None, header_names, type response_class not None, encode_options, *, bint allows_body, bytes final_lines=b"", double timeout=0.0,
+                  bytes header_lines not None, header_names, type response_class not None, encoder, *,
+                  bint allows_body, bytes final_lines=b"", double timeout=0.0, params=None, cookies=None,
                   cookie_jar=None, auth_state=None):
         if not issubclass(response_class, BaseHttpResponse):
             raise TypeError(f"{response_class!r} is not a subclass of BaseHttpResponse")
         self.options = options
         self.header_names = header_names
         self.allows_body = allows_body
-        self.encode_options = encode_options
+        self.encoder = encoder
         self.has_root_target = target == b"/"
         self.prefix = method + b" " + (b"" if self.has_root_target else target)
         self.header_lines = b" HTTP/1.1\r\n" + header_lines
@@ -68,32 +113,95 @@ cdef class RequestTemplate:
         self.suffix = self.header_lines + final_lines + (b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
         self.timeout = timeout
         self.response_class = response_class
-        self.cookie_jar = cookie_jar
+        self.params = params
+        self.cookies = cookies
+        self.has_own_cookie = "cookie" in header_names
+        self.cookie_jar = None if self.has_own_cookie else cookie_jar
         self.auth_state = auth_state
 
     cdef Exchange make_exchange(self, str path, dict options, bint has_options):
         """An exchange for a request of this kind; None if it needs more than a template can do."""
         cdef bytes head
-        cdef double timeout = 0.0
+        cdef double timeout = self.timeout
         cdef Exchange exchange
         if self.auth_state is not None and self.auth_state[0] != self.auth_state[1]:
             return None
-        if has_options or (self.cookie_jar is not None and self.cookie_jar):
-            encoded = self.encode_options(self, options, path)
-            if encoded is None:
+        if has_options and "timeout" in options:
+            timeout = timeout_of(options["timeout"])
+            if timeout == 0.0:
                 return None
-            head = self.render(path, encoded[0], encoded[1])
-            timeout = encoded[2]
+            has_options = len(options) > 1
+        if (has_options or self.params is not None or self.cookies is not None
+                or (self.cookie_jar is not None and self.cookie_jar)):
+            head = self.render_options(path, options)
         else:
             head = self.render(path, None, None)
         if head is None:
             return None
         # `__init__` of a response has nothing to do without arguments.
         exchange = Exchange.__new__(Exchange, self.options, head, new_instance(self.response_class, NO_ARGUMENTS))
-        timeout = self.timeout if timeout == 0.0 else timeout
         if timeout > 0.0:
             exchange.timeout = exchange.time_remaining = timeout
         return exchange
+
+    cdef bytes render_options(self, str path, dict options):
+        """The head, and the body, with what the options of a call add; None as `render`."""
+        cdef bytes query = None, lines = b"", body = None, content_type = None
+        cdef bint has_content_type = "content-type" in self.header_names
+        cdef bint has_cookie = self.has_own_cookie
+        params = options.get("params", self.params)
+        if params is not None:
+            if type(params) is not dict:
+                return None
+            query = encode_plain_pairs(<dict>params)
+            if query is None:
+                query = self.encoder.encode_params(params)
+            query = b"?" + query if query else None
+        headers = options.get("headers")
+        if headers is not None:
+            if type(headers) is not dict or not self.are_new_headers(<dict>headers, &has_content_type, &has_cookie):
+                return None
+            lines = encode_headers((<dict>headers).items())
+        cookies = options.get("cookies", self.cookies)
+        if cookies or (self.cookie_jar is not None and self.cookie_jar):
+            if has_cookie:
+                return None
+            cookie_line = self.encoder.cookie_line(cookies, path, self.cookie_jar)
+            if cookie_line is None:
+                return None
+            lines += <bytes>cookie_line
+        lines += self.final_lines
+        data, json = options.get("data"), options.get("json")
+        if data is None and json is None:
+            return self.render(path, query, lines + (b"Content-Length: 0\r\n\r\n" if self.allows_body else b"\r\n"))
+        if not self.allows_body:
+            return None
+        encoded = self.encoder.encode_body(data, json)
+        if encoded is None:
+            return None
+        body, content_type = encoded
+        if content_type is None or has_content_type:
+            lines += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        else:
+            lines += b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (content_type, len(body), body)
+        return self.render(path, query, lines)
+
+    cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1:
+        """Whether these header fields can follow those of the template as they are."""
+        cdef set names = set()
+        for name, value in headers.items():
+            if type(name) is not str or type(value) is not str:
+                return False
+            name = (<str>name).lower()
+            if name in self.header_names or name in SPECIAL_HEADERS or name in names:
+                return False
+            if name == "content-type":
+                has_content_type[0] = True
+            elif name == "cookie":
+                has_cookie[0] = True
+            if len(headers) > 1:
+                names.add(name)
+        return True
 
     cdef bytes render(self, str path, bytes query, bytes rest):
         """The head for a path that follows the template's target; None unless it is plain.
