@@ -214,6 +214,7 @@ class ExchangeOptions:
     retry_stale: bool
     has_retry_policy: bool
     stores_cookies: bool
+    max_redirects: int
     close_after: bool
     stream: bool
     strict: bool
@@ -236,6 +237,7 @@ class ExchangeOptions:
         retry_stale: bool = True,
         has_retry_policy: bool = False,
         stores_cookies: bool = False,
+        max_redirects: int = 0,
         close_after: bool = False,
         stream: bool = False,
         strict: bool = False,
@@ -255,6 +257,7 @@ class Exchange:
     force_new_connection: bool
     emit: Any
     error: Any
+    history: list[BaseHttpResponse] | None
     def __new__(
         cls,
         options: ExchangeOptions,
@@ -267,6 +270,7 @@ class Exchange:
     @property
     def elapsed(self) -> float: ...
     def set_time_limit(self, timeout: float, time_left: float) -> None: ...
+    def follow(self, location: str) -> Exchange | None: ...
     def attach_stream(self) -> None: ...
     def abort(self) -> None: ...
 

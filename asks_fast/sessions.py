@@ -24,7 +24,7 @@ from ._client.default_headers import default_headers
 from ._client.methods import RequestMethods
 from ._client.request_flow import RequestFlow, tracker_of
 from ._client.settings import SessionSettings
-from ._client.template_builder import is_templatable, make_template
+from ._client.template_builder import is_templatable, make_template, next_exchange
 from ._config import interceptor
 from ._config.options import (
     CONNECTION_OPTIONS,
@@ -128,6 +128,9 @@ class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
         request, builder, defaults = self._prepare(method, url, given)
         if exchange is None and interceptor.current is None:
             self._cache_template(method, request, url, given, builder, defaults)
+        if exchange is not None and exchange.history:
+            url = parse_url(exchange.response.url)  # redirects were followed already
+            request = request.for_redirect("GET", url, None, frozenset())
         return await self._run_flow(request, exchange)
 
     async def _run_flow(
@@ -140,6 +143,8 @@ class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
             self._transport, request, encoding=self.encoding, cookies=tracker, exchange=exchange
         )
         return await flow.run()  # type: ignore[return-value]
+
+    _next_exchange = staticmethod(next_exchange)
 
     def _store_cookies(self, response: Response) -> None:
         """Give the cookies of a response to the jar."""

@@ -100,8 +100,8 @@ class RequestFlow:
 
         If the first exchange was made before, its outcome is used. Returns the final response: a
         `Response`, or a `StreamResponse` with `stream=True`. An error or a cancellation leaves no
-        connection behind. Raises `RedirectPaused` before a redirect is followed where a gate says so
-        (`redirect_pause`); called again, it goes on from there.
+        connection behind. Raises `RedirectPaused` before a redirect is followed where a gate says
+        so (`redirect_pause`); called again, it goes on from there.
         """
         response: BaseResponse | None = None
         previous_outcome = self._take_first_outcome()
@@ -144,7 +144,9 @@ class RequestFlow:
         exchange = self._exchange
         if exchange is None or self._attempts:
             return None
-        self._attempts = self._tries = 1
+        self._history = list(exchange.history or ())  # type: ignore[arg-type]
+        self._attempts = 1 + len(self._history)
+        self._tries = 1
         if exchange.error is not None:
             error: ConnectivityError = exchange.error
             return error
@@ -377,8 +379,8 @@ class RequestFlow:
         redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECTS)
         if redirects >= self._options.max_redirects:
             raise TooManyRedirects(
-                f"{request.method} {request.url}: {status} to {truncated_repr(location)} would be one more "
-                f"than max_redirects={self._options.max_redirects}",
+                f"{request.method} {request.url}: {status} to {truncated_repr(location)} would be "
+                f"one more than max_redirects={self._options.max_redirects}",
                 response,
                 self._history,
             )

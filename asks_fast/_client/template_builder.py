@@ -5,7 +5,8 @@ Facts:  preparing a request in full costs several times what an exchange does; a
 Rules:  a template gives the same bytes as the general path (a test compares them). Every option
         can be part of a template. Those in `VARIABLE_OPTIONS` may differ from call to
         call; each combination of the others has a template of its own.
-Implemented elsewhere: sending (`src_pyx/hotpath/request_template.pyx`), the table of templates (`sessions`).
+Implemented elsewhere: sending (`src_pyx/hotpath/request_template.pyx`), the table of templates
+        (`sessions`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from .._transport.transport import Transport
 from ..auth import AuthBase, BasicAuth, BearerAuth
 from ..response_objects import Response, StreamResponse
 from ..urls import encode_params
-from .drain import get_followup_statuses
+from . import redirect_pause
+from .drain import REDIRECTS, get_followup_statuses
 from .retry import Retry
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from ..cookie_utils import CookieTracker
     from ..urls import Url
 
-__all__ = ["is_templatable", "make_template"]
+__all__ = ["is_templatable", "make_template", "next_exchange"]
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
@@ -83,6 +85,35 @@ def _constant_auth(auth: object) -> AuthBase | None:
     return None
 
 
+def _quick_redirects(
+    request: PreparedRequest, options: RequestOptions, cookie_jar: CookieTracker | None
+) -> int:
+    """How many redirects may be followed by changing only the target in the head."""
+    if (
+        request.method != "GET"
+        or options.follow_redirects is False
+        or options.stream
+        or cookie_jar is not None
+    ):
+        return 0
+    return options.max_redirects
+
+
+def next_exchange(exchange: _hotpath.Exchange) -> _hotpath.Exchange | None:
+    """The exchange that a response of a GET leads to, if only its target differs.
+
+    That is a redirect to the same origin whose body was read. `RequestFlow` handles the others.
+    """
+    response = exchange.response
+    if response.status_code not in REDIRECTS or redirect_pause.gates:
+        return None
+    headers = response.headers
+    location = headers.get("location")
+    if type(location) is not str or "retry-after" in headers:
+        return None
+    return exchange.follow(location)
+
+
 def make_template(
     transport: Transport,
     request: PreparedRequest,
@@ -119,6 +150,7 @@ def make_template(
             followup_statuses=get_followup_statuses(options, None, retry),
             has_retry_policy=retry is not None,
             stores_cookies=cookie_jar is not None,
+            max_redirects=_quick_redirects(request, options, cookie_jar),
         ),
         request.method.encode("ascii"),
         target.encode("ascii"),

@@ -145,6 +145,7 @@ class Transport:
         followup_statuses: Container[int],
         has_retry_policy: bool = False,
         stores_cookies: bool = False,
+        max_redirects: int = 0,
     ) -> ExchangeOptions:
         """What the exchanges of requests like this one have in common."""
         expect = 0.0
@@ -169,6 +170,7 @@ class Transport:
             retry_stale=not isinstance(options.retries, int) or options.retries != 0,
             has_retry_policy=has_retry_policy,
             stores_cookies=stores_cookies,
+            max_redirects=max_redirects,
             close_after=request.has_connection_close,
             stream=options.stream or options.callback is not None,
             strict=options.strict,

@@ -22,6 +22,7 @@ cdef class ExchangeOptions:
     cdef readonly bint close_after          # the request says `Connection: close`
     cdef readonly bint has_retry_policy     # the caller's `retries` decides after an error
     cdef readonly bint stores_cookies       # a cookie jar takes the `Set-Cookie` fields of the response
+    cdef readonly int max_redirects         # that `Exchange.follow` may follow; 0 for none
     cdef readonly bint stream               # stop at the head of the response
     cdef readonly bint strict               # refuse what browsers tolerate
     cdef readonly bint keeps_framing        # keep chunked bodies as received, too
@@ -34,7 +35,7 @@ cdef class ExchangeOptions:
     def __cinit__(self, OriginPool origin not None, *, connect_socket=None, followup_statuses=None,
                   response_options=None, str encoding=None, bint is_head_request=False,
                   bint is_idempotent=False, bint retry_stale=True, bint has_retry_policy=False,
-                  bint stores_cookies=False, bint close_after=False, bint stream=False,
+                  bint stores_cookies=False, int max_redirects=0, bint close_after=False, bint stream=False,
                   bint strict=False, bint keeps_framing=False, long long max_body=-1, double pool_timeout=0.0,
                   double read_timeout=-1.0, double write_timeout=-1.0, double expect_seconds=0.0):
         self.origin = origin
@@ -48,6 +49,7 @@ cdef class ExchangeOptions:
         self.close_after = close_after
         self.has_retry_policy = has_retry_policy
         self.stores_cookies = stores_cookies
+        self.max_redirects = max_redirects
         self.stream = stream
         self.strict = strict
         self.keeps_framing = keeps_framing
@@ -73,6 +75,7 @@ cdef class Exchange:
     cdef public bint force_new_connection   # use no connection that served before, and do not resend
     cdef public object emit                 # takes the events of the exchange; None without a listener
     cdef public object error                # what ended it, for a retry policy; else None
+    cdef readonly list history              # the responses before this one; None without any
     cdef double timeout                     # seconds for the whole request, as the user said; 0.0: no limit
     cdef double time_remaining                # of them, when the clock does not run
     cdef double clock_started               # monotonic seconds; 0.0 while the clock does not run
@@ -99,6 +102,33 @@ cdef class Exchange:
         """Limit the exchange to `time_left` seconds, of a limit of `timeout` for the whole request."""
         self.timeout = timeout
         self.time_remaining = max(time_left, 0.0)
+
+    def follow(self, str location not None):
+        """The exchange that follows a redirect of a GET to the same origin; None if it needs more.
+
+        `location` must be a plain path, or such a path after the very origin of this exchange. All
+        header fields are kept, and what is left of the time limit.
+        """
+        cdef Exchange following
+        cdef BaseHttpResponse response
+        cdef str origin = self.options.origin.name
+        cdef bytes head = self.head
+        cdef list history = self.history if self.history is not None else []
+        if len(history) >= self.options.max_redirects or self.connection is not None:
+            return None
+        if location.startswith(origin):
+            location = location[len(origin):]
+        if not location.startswith("/") or location.startswith("//") or not is_plain_path(location):
+            return None
+        response = <BaseHttpResponse>new_instance(type(self.response), NO_ARGUMENTS)
+        head = b"GET " + location.encode("ascii") + head[head.index(b" ", 4):]
+        following = Exchange.__new__(Exchange, self.options, head, response)
+        self.response._history = None
+        following.history = response._history = [*history, self.response]
+        response.attempts = self.response.attempts + 1
+        following.timeout = self.timeout
+        following.time_remaining = self.time_left if self.timeout else 0.0
+        return following
 
     cpdef object attach_stream(self):
         """Give the connection to the body of the response, which is a stream."""

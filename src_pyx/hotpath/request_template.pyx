@@ -318,6 +318,12 @@ cdef class TemplateCache:
                 return await self._send_general(method, url, options)   # the kernel is shutting down
             try:
                 response = await pool.run(exchange)
+                while kind.max_redirects and response.status_code in kind.followup_statuses:
+                    following = self._next_exchange(exchange)
+                    if following is None:
+                        break
+                    exchange = following
+                    response = await pool.run(exchange)
                 if response.status_code not in kind.followup_statuses:
                     if kind.stores_cookies and not response.header_fields.is_absent(b"set-cookie"):
                         self._store_cookies(response)
@@ -332,6 +338,8 @@ cdef class TemplateCache:
                 exchange.error = error
             return await self._send_general(method, url, options, exchange)
         except errors.AsksException as error:
+            if exchange is not None and exchange.history is not None and not error.history:
+                error.history = exchange.history
             raise shorten(error)
         finally:
             if exchange is not None:
