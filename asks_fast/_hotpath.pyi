@@ -266,6 +266,8 @@ class Exchange:
         body: Any = None,
     ) -> Exchange: ...
     @property
+    def target(self) -> str: ...
+    @property
     def time_left(self) -> float | None: ...
     @property
     def elapsed(self) -> float: ...
@@ -353,7 +355,9 @@ class RequestTemplate:
         *,
         allows_body: bool,
         final_lines: bytes = b"",
+        authority: bytes = b"",
         timeout: float = 0.0,
+        emits_events: bool = False,
         params: Any = None,
         cookies: Any = None,
         cookie_jar: Any = None,

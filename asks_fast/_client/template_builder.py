@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
+from .._config.events import EventEmitter
 from .._cookies.request_cookies import cookie_header
 from .._request.body import make_body
 from .._request.headers import HeadersBuilder
@@ -30,7 +31,6 @@ from .retry import Retry
 if TYPE_CHECKING:
     from .._config.options import RequestOptions
     from ..cookie_utils import CookieTracker
-    from ..urls import Url
 
 __all__ = ["is_templatable", "make_template", "next_exchange"]
 
@@ -54,7 +54,7 @@ def is_templatable(
         or request.method not in WITH_BODY | WITHOUT_BODY
         or any(builder.is_mentioned(name) for name in FRAMING)
         or request.proxy_credentials is not None
-        or request.route.is_forward_proxy
+        or (request.route.is_forward_proxy and request.route.proxy.digest)
     ):
         return False
     if isinstance(options.retries, Retry) and options.retries.predicate is not None:
@@ -65,8 +65,6 @@ def is_templatable(
         return False
     return not (
         options.callback is not None
-        or options.on_event is not None
-        or options.timings
         or options.expect_continue
         or options.files is not None
         or options.multipart is not None
@@ -91,6 +89,7 @@ def _quick_redirects(
     """How many redirects may be followed by changing only the target in the head."""
     if (
         request.method != "GET"
+        or request.route.is_forward_proxy
         or options.follow_redirects is False
         or options.stream
         or cookie_jar is not None
@@ -140,6 +139,12 @@ def make_template(
         final_lines = _hotpath.encode_headers(auth.initial_headers().items())  # type: ignore[attr-defined]
         names.add("authorization")
         auth_state = (vars(auth), dict(vars(auth)))
+    authority = b""
+    if request.route.is_forward_proxy:
+        authority = request.url.origin.encode("ascii")
+        final_lines += _hotpath.encode_headers(
+            transport.connector.proxy_headers(request.route, request.method, request.url.origin)
+        )
     retry = Retry.coerce(options.retries) if "retries" in options.explicit else None
     return _hotpath.RequestTemplate(
         transport.exchange_options(
@@ -157,9 +162,11 @@ def make_template(
         _hotpath.encode_headers(pairs),
         frozenset(names),
         StreamResponse if options.stream else Response,
-        OptionEncoder(request.url, target, options, encoding),
+        OptionEncoder(request, target, builder, options, encoding),
         allows_body=request.method in WITH_BODY,
         final_lines=final_lines,
+        authority=authority,
+        emits_events=options.on_event is not None or options.timings,
         timeout=as_timeout(options.timeout) or 0.0,
         params=options.params,
         cookies=options.cookies,
@@ -178,13 +185,32 @@ def as_timeout(timeout: Any) -> float | None:
 class OptionEncoder:
     """Renders the parts of a request that a call adds to a template, where they are not plain."""
 
-    def __init__(self, url: Url, target: str, options: RequestOptions, encoding: str) -> None:
-        self._url = url
+    def __init__(
+        self,
+        request: PreparedRequest,
+        target: str,
+        builder: HeadersBuilder,
+        options: RequestOptions,
+        encoding: str,
+    ) -> None:
+        self._url = request.url
+        self._method = request.method
         self._target = target
+        self._builder = builder
+        self._options = options
         self._mimetype = options.mimetype
         self._json_dumps = options.json_dumps
         self._encoding = options.encoding or encoding
         self._has_plain_forms = self._mimetype is None and self._encoding == "utf-8"
+
+    def make_emitter(self, exchange: _hotpath.Exchange) -> EventEmitter:
+        """What reports the events of an exchange without header fields, cookies and body."""
+        response: Any = exchange.response
+        target = exchange.target
+        url = self._url.with_target(target[len(self._url.origin) :] if target[0] != "/" else target)
+        request = PreparedRequest(self._method, url, self._builder, None, self._options)
+        response.request = request
+        return EventEmitter(request, self._options.on_event)
 
     def encode_params(self, params: dict[Any, Any]) -> bytes:
         """The query for a dict."""

@@ -87,6 +87,11 @@ cdef class Exchange:
         self.response = response
 
     @property
+    def target(self):
+        """The target in the request line, as text."""
+        return self.head[self.head.index(b" ") + 1:self.head.index(b" HTTP/1.1\r\n")].decode("ascii")
+
+    @property
     def time_left(self):
         """Seconds left of the time limit; None without a limit."""
         self.stop_clock()

@@ -74,6 +74,8 @@ cdef bint is_unreserved(str text) noexcept:
             return False
     return True
 
+cdef frozenset SHOWN_OPTIONS = frozenset(["headers", "cookies", "data", "json"])    # in `Event.request`
+
 
 @cython.final
 cdef class RequestTemplate:
@@ -90,6 +92,7 @@ cdef class RequestTemplate:
     cdef readonly double timeout    # the default in seconds; 0.0 for none
     cdef type response_class        # a subclass of BaseHttpResponse
     cdef object encoder             # OptionEncoder: renders what is not plain
+    cdef bint emits_events          # `on_event=` or `timings=` was given
     cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one
     cdef object params              # defaults of the session that are added to each request
     cdef object cookies
@@ -98,8 +101,8 @@ cdef class RequestTemplate:
 
     def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
                   bytes header_lines not None, header_names, type response_class not None, encoder, *,
-                  bint allows_body, bytes final_lines=b"", double timeout=0.0, params=None, cookies=None,
-                  cookie_jar=None, auth_state=None):
+                  bint allows_body, bytes final_lines=b"", bytes authority=b"", double timeout=0.0,
+                  bint emits_events=False, params=None, cookies=None, cookie_jar=None, auth_state=None):
         if not issubclass(response_class, BaseHttpResponse):
             raise TypeError(f"{response_class!r} is not a subclass of BaseHttpResponse")
         self.options = options
@@ -107,12 +110,13 @@ cdef class RequestTemplate:
         self.allows_body = allows_body
         self.encoder = encoder
         self.has_root_target = target == b"/"
-        self.prefix = method + b" " + (b"" if self.has_root_target else target)
+        self.prefix = method + b" " + authority + (b"" if self.has_root_target else target)
         self.header_lines = b" HTTP/1.1\r\n" + header_lines
         self.final_lines = final_lines
         self.suffix = self.header_lines + final_lines + (b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
         self.timeout = timeout
         self.response_class = response_class
+        self.emits_events = emits_events
         self.params = params
         self.cookies = cookies
         self.has_own_cookie = "cookie" in header_names
@@ -123,6 +127,7 @@ cdef class RequestTemplate:
         """An exchange for a request of this kind; None if it needs more than a template can do."""
         cdef bytes head
         cdef double timeout = self.timeout
+        cdef bint is_listened_to = self.emits_events or is_debug_logged()
         cdef Exchange exchange
         if self.auth_state is not None and self.auth_state[0] != self.auth_state[1]:
             return None
@@ -130,7 +135,7 @@ cdef class RequestTemplate:
             timeout = timeout_of(options["timeout"])
             if timeout == 0.0:
                 return None
-            has_options = len(options) > 1
+            has_options = len(options) > 1 + ("path" in options)
         if (has_options or self.params is not None or self.cookies is not None
                 or (self.cookie_jar is not None and self.cookie_jar)):
             head = self.render_options(path, options)
@@ -142,6 +147,10 @@ cdef class RequestTemplate:
         exchange = Exchange.__new__(Exchange, self.options, head, new_instance(self.response_class, NO_ARGUMENTS))
         if timeout > 0.0:
             exchange.timeout = exchange.time_remaining = timeout
+        if is_listened_to:
+            if (has_options and not options.keys().isdisjoint(SHOWN_OPTIONS)) or self.cookies is not None:
+                return None     # events show the request whole
+            exchange.emit = self.encoder.make_emitter(exchange)
         return exchange
 
     cdef bytes render_options(self, str path, dict options):
@@ -273,8 +282,8 @@ cdef class TemplateCache:
         cdef bint has_options = False
         cdef str path
         cdef Py_ssize_t end
-        if interceptor.current is not None or is_debug_logged():
-            return None         # the request is to be seen whole
+        if interceptor.current is not None:
+            return None         # it sees the request whole
         given_path = ""
         if options:
             given_path = options.get("path", "")
@@ -318,7 +327,7 @@ cdef class TemplateCache:
                 return await self._send_general(method, url, options)   # the kernel is shutting down
             try:
                 response = await pool.run(exchange)
-                while kind.max_redirects and response.status_code in kind.followup_statuses:
+                while kind.max_redirects and exchange.emit is None and response.status_code in kind.followup_statuses:
                     following = self._next_exchange(exchange)
                     if following is None:
                         break

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.cancel_at_each_await import sweep
 from support.leaks import nothing_under_way
-from support.script_steps import OK, close, expect, repeat, send
+from support.script_steps import OK, close, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
 from asks_fast import BasicAuth, BearerAuth, DSession, HSession, Retry
@@ -17,6 +17,7 @@ from asks_fast.errors import (
     ResponseTooLarge,
     ServerClosedConnectionError,
     TooManyRedirects,
+    TotalTimeout,
 )
 
 GENERAL = {"sensitive_headers": []}  # a list cannot be part of a template key
@@ -203,6 +204,39 @@ async def test_an_error_after_a_redirect(peer: MakePeer, more: dict[str, Any]) -
             await session.get(path="/x", **more)
         nothing_under_way(session)
     assert [r.status_code for r in caught.value.history] == [302]
+
+
+@pytest.mark.parametrize("more", [{}, GENERAL], ids=["template", "general"])
+async def test_a_time_limit_after_a_redirect(peer: MakePeer, more: dict[str, Any]) -> None:
+    """`timeout` limits the request that follows a redirect."""
+    server = peer([expect(), send(OK), expect(), send(ELSEWHERE), expect(), stall()])
+    async with HSession(server.url, timeout=0.3) as session:
+        await session.get(path="/first", **more)
+        with pytest.raises(TotalTimeout, match="/there: not done within timeout=0.3 s"):
+            await session.get(path="/x", **more)
+        nothing_under_way(session)
+
+
+@pytest.mark.parametrize("more", [{}, GENERAL], ids=["template", "general"])
+async def test_events(peer: MakePeer, more: dict[str, Any]) -> None:
+    """Events are the same with and without a template, and name the request."""
+    server = peer([expect(), send(OK), repeat(expect(), send(ELSEWHERE), expect(), send(OK))])
+    seen: list[tuple[str, str]] = []
+
+    def note(event: Any) -> None:
+        seen.append((event.name, str(event.request.url).removeprefix(server.url)))
+
+    async with HSession(server.url, on_event=note, timings=True) as session:
+        await session.get(path="/first", **more)
+        for _ in range(2):
+            seen.clear()
+            response = await session.get(path="/x", params={"q": 1}, timeout=60, **more)
+            assert response.timings is not None
+            assert seen == [
+                *((name, "/x?q=1") for name in ("connection_acquired", "sent", "head", "body")),
+                ("followup", "/x?q=1"),
+                *((name, "/there") for name in ("connection_acquired", "sent", "head", "body")),
+            ]
 
 
 @pytest.mark.parametrize("more", [{}, GENERAL], ids=["template", "general"])
