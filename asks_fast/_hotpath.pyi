@@ -58,6 +58,8 @@ class BaseHttpResponse:
     interim: list[tuple[int, Headers]] | None
     body: Any
     _content: bytes | None
+    _options: Any
+    _encoding: str | None
     history: Any
     peer: Any
     attempts: int
@@ -164,7 +166,7 @@ class Connection:
         followup_statuses: Container[int] | None = None,
         strict: bool = False,
     ) -> Coroutine[Any, Any, _R]: ...
-    async def run(self, body: Any, stream: bool, expect_seconds: float) -> Any: ...
+    async def send_body(self, exchange: Exchange) -> int: ...
     def redirect_to(self, response: BaseHttpResponse) -> None: ...
     async def read_piece(self) -> bytes: ...
     def apply_body_limit(self) -> None: ...
@@ -201,9 +203,78 @@ class OriginPool:
     def __new__(cls, pool: Pool, route: Any, name: str) -> OriginPool: ...
 
 @final
+class ExchangeOptions:
+    origin: OriginPool
+    connect_socket: Any
+    followup_statuses: Container[int] | None
+    response_options: Any
+    encoding: str | None
+    is_head_request: bool
+    is_idempotent: bool
+    retry_stale: bool
+    has_retry_policy: bool
+    stores_cookies: bool
+    max_redirects: int
+    close_after: bool
+    stream: bool
+    strict: bool
+    keeps_framing: bool
+    max_body: int
+    pool_timeout: float
+    read_timeout: float
+    write_timeout: float
+    expect_seconds: float
+    def __new__(
+        cls,
+        origin: OriginPool,
+        *,
+        connect_socket: Callable[..., Awaitable[tuple[Any, Any]]] | None = None,
+        followup_statuses: Container[int] | None = None,
+        response_options: Any = None,
+        encoding: str | None = None,
+        is_head_request: bool = False,
+        is_idempotent: bool = False,
+        retry_stale: bool = True,
+        has_retry_policy: bool = False,
+        stores_cookies: bool = False,
+        max_redirects: int = 0,
+        close_after: bool = False,
+        stream: bool = False,
+        strict: bool = False,
+        keeps_framing: bool = False,
+        max_body: int = -1,
+        pool_timeout: float = 0.0,
+        read_timeout: float = -1.0,
+        write_timeout: float = -1.0,
+        expect_seconds: float = 0.0,
+    ) -> ExchangeOptions: ...
+
+@final
 class Exchange:
+    options: ExchangeOptions
+    response: BaseHttpResponse
     connection: Connection | None
-    owns_slot: bool
+    force_new_connection: bool
+    emit: Any
+    error: Any
+    history: list[BaseHttpResponse] | None
+    def __new__(
+        cls,
+        options: ExchangeOptions,
+        head: bytes,
+        response: BaseHttpResponse,
+        body: Any = None,
+    ) -> Exchange: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def time_left(self) -> float | None: ...
+    @property
+    def elapsed(self) -> float: ...
+    def set_time_limit(self, timeout: float, time_left: float) -> None: ...
+    def follow(self, location: str) -> Exchange | None: ...
+    def attach_stream(self) -> None: ...
+    def abort(self) -> None: ...
 
 @final
 class Pool:
@@ -247,6 +318,10 @@ class Pool:
         connect_socket: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
         exchange: Exchange | None = None,
     ) -> Connection: ...
+    async def run(self, exchange: Exchange) -> BaseHttpResponse: ...
+    async def wait_within(self, waiter: Waiter, pool_timeout: float) -> None: ...
+    async def connect_exchange(self, exchange: Exchange) -> None: ...
+    async def send_body(self, exchange: Exchange) -> int: ...
     async def cancel_reservation(self, origin: OriginPool) -> None: ...
     def cancel_reservation_nowait(self, origin: OriginPool) -> None: ...
     def close_nowait(self, connection: Connection) -> None: ...
@@ -255,48 +330,49 @@ class Pool:
     def close(self) -> list[Waiter]: ...
     def stats(self) -> dict[str, int]: ...
 
-def append_path(front: str, path: str) -> str | None: ...
+def append_path(base: str, path: str) -> str | None: ...
+def encode_plain_pairs(pairs: dict[Any, Any]) -> bytes | None: ...
+def split_options(options: dict[str, Any]) -> dict[str, Any]: ...
+def template_key(method: str, origin: str, options: dict[str, Any]) -> tuple[Any, ...] | None: ...
 
 @final
 class RequestTemplate:
-    origin: OriginPool
+    options: ExchangeOptions
     header_names: frozenset[str]
+    final_lines: bytes
     allows_body: bool
+    timeout: float
+    cookie_jar: Any
     def __new__(
         cls,
-        origin: OriginPool,
+        options: ExchangeOptions,
         method: bytes,
         target: bytes,
-        fields: bytes,
+        header_lines: bytes,
         header_names: frozenset[str],
         response_class: type[BaseHttpResponse],
-        encode_options: Callable[
-            [RequestTemplate, Mapping[str, Any]], tuple[Any, bytes, float] | None
-        ],
-        connect_socket: Callable[[OriginPool], Awaitable[tuple[Any, Any]]],
-        ensure_monitor: Callable[[], Awaitable[bool]],
+        encoder: Any,
         *,
         allows_body: bool,
-        is_idempotent: bool,
-        followup_statuses: Container[int],
-        retry_stale: bool = True,
-        has_retry_policy: bool = False,
+        final_lines: bytes = b"",
+        authority: bytes = b"",
         timeout: float = 0.0,
-        strict: bool = False,
+        emits_events: bool = False,
+        params: Any = None,
+        cookies: Any = None,
+        cookie_jar: Any = None,
+        auth_state: tuple[dict[str, Any], dict[str, Any]] | None = None,
     ) -> RequestTemplate: ...
-    def describe_request(self, path: str, query: bytes | None = None) -> str: ...
 
 @disjoint_base
 class TemplateCache:
-    _templates: dict[tuple[str, str], RequestTemplate]
+    _templates: dict[tuple[Any, ...], RequestTemplate]
     _headers: Any
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def _send(self, method: Any, url: Any, options: dict[str, Any]) -> Any: ...
     async def _make(self, method: Any, url: Any, options: dict[str, Any]) -> Any: ...
 
-async def read_remaining(
-    connection: Connection, response: BaseHttpResponse, max_bytes: int = -1
-) -> None: ...
+async def read_remaining(exchange: Exchange, max_bytes: int = -1) -> None: ...
 def read_response(
     pieces: Iterable[bytes],
     *,

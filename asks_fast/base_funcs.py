@@ -1,23 +1,22 @@
-"""One request, no session to look after: `await get(url)` and its siblings.
+"""One request without a session: `await get(url)` and the like.
 
-Rules:  each makes a session of its own and closes it whatever happens; a streamed body keeps its
-        connection until it is read or closed, and takes the session with it.
+Rules:  each call makes a session and closes it. A streamed body keeps its connection until it is
+        read or closed, and then closes the session.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
+from ._client.verbs import request as typed_request
+from ._client.verbs import verb
 from ._config.options import CONNECTOR_OPTIONS
 from ._response.stream import StreamBody
 from ._tracebacks import shortened
 from .sessions import DSession
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ._client.argument_types import Location, OneShotArguments
-    from .response_objects import Response, StreamResponse
+    from ._client.argument_types import Location
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
 
@@ -26,39 +25,7 @@ __tracebackhide__ = True  # pytest leaves out frames of this module
 SESSION_OPTIONS = CONNECTOR_OPTIONS | {"persist_cookies"}
 
 
-@overload
-async def request(
-    method: str,
-    url: Location = None,
-    *,
-    uri: Location = None,
-    stream: Literal[True],
-    **more: Unpack[OneShotArguments],
-) -> StreamResponse: ...
-
-
-@overload
-async def request(
-    method: str,
-    url: Location = None,
-    *,
-    uri: Location = None,
-    stream: Literal[False] = ...,
-    **more: Unpack[OneShotArguments],
-) -> Response: ...
-
-
-@overload
-async def request(
-    method: str,
-    url: Location = None,
-    *,
-    uri: Location = None,
-    stream: bool,
-    **more: Unpack[OneShotArguments],
-) -> Response | StreamResponse: ...
-
-
+@typed_request
 @shortened
 async def request(method: str, url: Location = None, *, uri: Location = None, **kwargs: Any) -> Any:
     """Make one request; arguments as for `Session.request`, and those of its connections.
@@ -86,169 +53,50 @@ async def request(method: str, url: Location = None, *, uri: Location = None, **
             await session.close()
 
 
-@overload
-async def get(
-    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
-) -> StreamResponse: ...
-
-
-@overload
-async def get(
-    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
-) -> Response: ...
-
-
-@overload
-async def get(
-    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
-) -> Response | StreamResponse: ...
-
-
+@verb
 @shortened
 async def get(url: Location = None, **kwargs: Any) -> Any:
-    """GET once."""
+    """Send one GET request; arguments as for `request`."""
     return await request("GET", url, **kwargs)
 
 
-@overload
-async def head(
-    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
-) -> StreamResponse: ...
-
-
-@overload
-async def head(
-    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
-) -> Response: ...
-
-
-@overload
-async def head(
-    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
-) -> Response | StreamResponse: ...
-
-
+@verb
 @shortened
 async def head(url: Location = None, **kwargs: Any) -> Any:
-    """HEAD once."""
+    """Send one HEAD request; arguments as for `request`."""
     return await request("HEAD", url, **kwargs)
 
 
-@overload
-async def post(
-    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
-) -> StreamResponse: ...
-
-
-@overload
-async def post(
-    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
-) -> Response: ...
-
-
-@overload
-async def post(
-    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
-) -> Response | StreamResponse: ...
-
-
+@verb
 @shortened
 async def post(url: Location = None, **kwargs: Any) -> Any:
-    """POST once."""
+    """Send one POST request; arguments as for `request`."""
     return await request("POST", url, **kwargs)
 
 
-@overload
-async def put(
-    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
-) -> StreamResponse: ...
-
-
-@overload
-async def put(
-    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
-) -> Response: ...
-
-
-@overload
-async def put(
-    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
-) -> Response | StreamResponse: ...
-
-
+@verb
 @shortened
 async def put(url: Location = None, **kwargs: Any) -> Any:
-    """PUT once."""
+    """Send one PUT request; arguments as for `request`."""
     return await request("PUT", url, **kwargs)
 
 
-@overload
-async def delete(
-    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
-) -> StreamResponse: ...
-
-
-@overload
-async def delete(
-    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
-) -> Response: ...
-
-
-@overload
-async def delete(
-    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
-) -> Response | StreamResponse: ...
-
-
+@verb
 @shortened
 async def delete(url: Location = None, **kwargs: Any) -> Any:
-    """DELETE once."""
+    """Send one DELETE request; arguments as for `request`."""
     return await request("DELETE", url, **kwargs)
 
 
-@overload
-async def options(
-    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
-) -> StreamResponse: ...
-
-
-@overload
-async def options(
-    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
-) -> Response: ...
-
-
-@overload
-async def options(
-    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
-) -> Response | StreamResponse: ...
-
-
+@verb
 @shortened
 async def options(url: Location = None, **kwargs: Any) -> Any:
-    """OPTIONS once."""
+    """Send one OPTIONS request; arguments as for `request`."""
     return await request("OPTIONS", url, **kwargs)
 
 
-@overload
-async def patch(
-    url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
-) -> StreamResponse: ...
-
-
-@overload
-async def patch(
-    url: Location = None, *, stream: Literal[False] = ..., **more: Unpack[OneShotArguments]
-) -> Response: ...
-
-
-@overload
-async def patch(
-    url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
-) -> Response | StreamResponse: ...
-
-
+@verb
 @shortened
 async def patch(url: Location = None, **kwargs: Any) -> Any:
-    """PATCH once."""
+    """Send one PATCH request; arguments as for `request`."""
     return await request("PATCH", url, **kwargs)

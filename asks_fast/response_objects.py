@@ -64,9 +64,7 @@ class BaseResponse(BaseHttpResponse):
         "__weakref__",
         "_chosen",
         "_cookies",
-        "_encoding",
         "_marks",
-        "_options",
         "_request",
     )
 
@@ -126,7 +124,7 @@ class BaseResponse(BaseHttpResponse):
 
     @property
     def _fallback(self) -> str:
-        return getattr(self, "_encoding", None) or "utf-8"
+        return self._encoding or "utf-8"
 
     @property
     def elapsed(self) -> timedelta:
@@ -208,7 +206,7 @@ class BaseResponse(BaseHttpResponse):
         self.keeps_framing = options.keep_framing
 
     def _get_option(self, name: str, default: Any) -> Any:
-        options = getattr(self, "_options", None)
+        options = self._options
         return default if options is None else getattr(options, name)
 
     def content_codings(self) -> list[str]:
@@ -473,11 +471,7 @@ class StreamResponse(BaseResponse):
 
     def _copy_without_body(self) -> StreamResponse:
         """Another one that says the same, for the body to know of: so that no circle is closed."""
-        _copy_head = self._copy_head()
-        options = getattr(self, "_options", None)
-        if options is not None:
-            _copy_head._set_options(options, self._encoding)
-        return _copy_head
+        return self._copy_head()
 
     @property
     def content(self) -> bytes:

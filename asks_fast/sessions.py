@@ -26,13 +26,8 @@ from ._client.default_headers import default_headers
 from ._client.methods import RequestMethods
 from ._client.request_flow import RequestFlow, tracker_of
 from ._client.settings import SessionSettings
-from ._client.template_builder import (
-    TEMPLATE_CALL_OPTIONS,
-    TEMPLATE_SESSION_OPTIONS,
-    is_templatable,
-    make_template,
-)
-from ._config.events import get_emitter
+from ._client.template_builder import is_templatable, make_template, next_exchange
+from ._config import interceptor
 from ._config.options import (
     CONNECTION_OPTIONS,
     CONNECTOR_OPTIONS,
@@ -42,6 +37,7 @@ from ._config.options import (
     unexpected_argument,
 )
 from ._guest import hosted
+from ._hotpath import Exchange
 from ._request.headers import HeadersBuilder
 from ._request.prepared_request import PreparedRequest, prepare
 from ._tracebacks import shortened
@@ -134,49 +130,38 @@ class BaseSession(
     # -- requests
 
     async def _send_general(
-        self,
-        method: str,
-        url: Any,
-        given: Any,
-        previous_outcome: Any = None,
-        force_new_connection: bool = False,
-        elapsed: float = 0.0,
-        pending_connection: Any = None,
+        self, method: str, url: Any, given: Any, exchange: Exchange | None = None
     ) -> Response:
-        """The long way; after a plan's exchange with how it ended, or that it needs to go again.
+        """Prepare a request in full, and do all that it leads to.
 
-        `previous_outcome`: its answer, or the error for the session's `retries` to see. `elapsed`: the seconds
-        that this took of the request's `timeout`. `pending_connection`: the connection, if the answer is not
-        complete.
+        `exchange` is the first one if it was made from a template: it failed in a way that a
+        retry policy handles, or its response leads to another request.
         """
-        request, builder = self._prepare(method, url, given)
-        if given.keys() <= TEMPLATE_CALL_OPTIONS:
-            self._cache_template(request, url, builder)
-        return await self._run_flow(
-            request, previous_outcome, force_new_connection, elapsed, pending_connection
-        )
+        request, builder, defaults = self._prepare(method, url, given)
+        if exchange is None and interceptor.current is None:
+            self._cache_template(method, request, url, given, builder, defaults)
+        if exchange is not None and exchange.history:
+            url = parse_url(exchange.response.url)  # redirects were followed already
+            request = request.for_redirect("GET", url, None, frozenset())
+        return await self._run_flow(request, exchange)
 
     async def _run_flow(
-        self,
-        request: PreparedRequest,
-        previous_outcome: Any = None,
-        force_new_connection: bool = False,
-        elapsed: float = 0.0,
-        pending_connection: Any = None,
+        self, request: PreparedRequest, exchange: Exchange | None = None
     ) -> Response:
         tracker = self._cookie_tracker
         if request.options.persist_cookies is not None:
             tracker = tracker_of(request.options.persist_cookies)
         flow = RequestFlow(
-            self._transport,
-            request,
-            encoding=self.encoding,
-            cookies=tracker,
-            force_new_connection=force_new_connection,
-            elapsed=elapsed,
-            pending_connection=pending_connection,
+            self._transport, request, encoding=self.encoding, cookies=tracker, exchange=exchange
         )
-        return await flow.run(previous_outcome)  # type: ignore[return-value]
+        return await flow.run()  # type: ignore[return-value]
+
+    _next_exchange = staticmethod(next_exchange)
+
+    def _store_cookies(self, response: Response) -> None:
+        """Give the cookies of a response to the jar."""
+        values = [value for name, value in response.headers.raw if name.lower() == b"set-cookie"]
+        self._cookie_tracker.store(parse_url(response.url), values)
 
     def prepare(
         self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
@@ -190,9 +175,10 @@ class BaseSession(
 
     def _prepare(
         self, method: str, url: Any, given: Mapping[str, Any], function: str = "request"
-    ) -> tuple[PreparedRequest, HeadersBuilder]:
-        """The request, and the fields of it that come from the session."""
-        merged = {**self._defaults, **given} if self._defaults else given
+    ) -> tuple[PreparedRequest, HeadersBuilder, dict[str, Any]]:
+        """The request; the fields and the options of it that come from the session."""
+        defaults = self._defaults
+        merged = {**defaults, **given} if defaults else given
         options = RequestOptions(merged, function)
         target = self._resolve_url(url, options)
         builder = self._default_headers()
@@ -201,7 +187,7 @@ class BaseSession(
             options = RequestOptions({**defaults, **given})
             builder = builder.copy()
             builder.remove(bound_fields(builder, options))
-        return prepare(method, target, builder, options, self.encoding), builder
+        return prepare(method, target, builder, options, self.encoding), builder, defaults
 
     @hosted
     @shortened
@@ -243,34 +229,44 @@ class BaseSession(
         """Whether a request is for base and endpoint: without URL, or with a relative one."""
         return url is None or url == "" or (self._base is not None and is_relative(url))
 
-    def _cache_template(self, request: PreparedRequest, url: Any, builder: HeadersBuilder) -> None:
-        """Keep a plan for requests like this one, if they need nothing that a plan can't do."""
-        if (
-            self._defaults.keys() - TEMPLATE_SESSION_OPTIONS
-            or self._cookie_tracker is not None
-            or self.encoding != "utf-8"
-            or not is_templatable(request, builder)
-        ):
-            return
-        origin = self._transport.origin(request)
-        if (
-            origin.route.is_forward_proxy
-            or self._connector.has_proxy_rotation()
-            or get_emitter(request) is not None
-        ):
+    def _cache_template(
+        self,
+        method: str,
+        request: PreparedRequest,
+        url: Any,
+        given: dict[str, Any],
+        builder: HeadersBuilder,
+        defaults: dict[str, Any],
+    ) -> None:
+        """Keep a template for requests like this one, if it can have one.
+
+        `builder` and `defaults` are what the request got from the session.
+        """
+        constants = _hotpath.split_options(given)
+        if constants.keys() & CONNECTION_OPTIONS or self._connector.has_proxy_rotation():
             return
         if self._is_below_base(url):
             if self._base is None or self._base.userinfo is not None:
                 return
-            key, target = (request.method, ""), join_path(self._base, self._endpoint, "")
+            origin, target = "", join_path(self._base, self._endpoint, "")
         else:
-            key, target = (request.method, request.url.origin), "/"
+            origin, target = request.url.origin, "/"
+        key = _hotpath.template_key(method, origin, given)
+        self._transport.origin(request)  # sets the route
+        options = RequestOptions({**defaults, **constants})
+        if key is None or not is_templatable(request, builder, options):
+            return
         if len(self._templates) >= MAX_TEMPLATES:
             self._templates.clear()
-        options = RequestOptions(self._defaults)
-        template = make_template(self._transport, origin, request, target, builder, options)
-        if template is not None:
-            self._templates[key] = template
+        self._templates[key] = make_template(
+            self._transport,
+            request,
+            target,
+            builder,
+            options,
+            encoding=self.encoding,
+            cookie_jar=self._cookie_tracker,
+        )
 
     # -- many requests
 

@@ -1,6 +1,6 @@
-"""`make bench`: the parts (pytest-benchmark), then the comparison; arguments go to the latter.
+"""`make bench`: the parts (pytest-benchmark), the kinds of request, then the comparison.
 
-`bench/run.py --parts` runs the parts only.
+Arguments go to the comparison. `bench/run.py --parts` runs the parts only.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ def main() -> int:
     ]
     status = subprocess.run(parts, cwd=ROOT).returncode
     if parts_only or status:
+        return status
+    kinds = [sys.executable, "-m", "bench.request_kinds"]
+    status = subprocess.run(kinds, cwd=ROOT).returncode
+    if status:
         return status
     comparison = [sys.executable, "-m", "bench.compare", *arguments]
     return subprocess.run(comparison, cwd=ROOT).returncode

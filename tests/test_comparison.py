@@ -6,9 +6,12 @@ Not here: figures; a test run is no place to measure.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,3 +62,22 @@ def test_a_short_run_leaves_figures_and_a_page(tmp_path: Path) -> None:
     page = (tmp_path / "README.md").read_text()
     assert "bare socket loop" in page
     assert "| 1 connection, sequential | asks_fast on curio.run / bare socket loop |" in page
+
+
+def test_every_kind_of_request_is_measured() -> None:
+    """`bench.request_kinds` sends each kind of request and prints its row."""
+    from bench.request_kinds import KINDS
+
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.request_kinds", "--rounds", "1", "--requests", "60"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    for kind in KINDS:
+        assert f"| {kind.name} | " in done.stdout

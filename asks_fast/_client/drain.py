@@ -1,13 +1,14 @@
-"""What is read of an answer that only leads to the next one.
+"""Drain the body of a response that is followed by another request.
 
-Facts:  the connection of such an answer is worth something, its body is not: to read a short rest
-        costs less than to connect again, a long one more, and an endless one never ends.
-Rules:  at most `MAX_DRAIN_BYTES`, `MAX_DRAIN_SECONDS` and `max_body`, then the connection is closed. A rest
-        that breaks off or does not come is left as well; one that breaks the rules of HTTP is an
-        error here too, or it would depend on what comes together with the head. `max_body` is an
-        error only in a response that no other request follows. The `content` of what was left
-        raises. Code that must see bodies to decide gets them whole, unless they exceed `max_body`.
-Not here: what an answer leads to (`flow`); the reading itself (`src_pyx/hotpath/followup.pyx`).
+Facts:  the connection of such a response is worth keeping, its body is not. Reading a short rest
+        costs less than connecting again, a long one costs more, and an endless one never ends.
+Rules:  at most `MAX_DRAIN_BYTES`, `MAX_DRAIN_SECONDS` and `max_body` are read, then the connection
+        is closed. A body that breaks off or does not come is left, too. One that violates HTTP is
+        an error, as it would be if it had come with the head. `max_body` is an error only in a
+        response that no other request follows. The `content` of a body that was left raises. Code
+        that must see bodies to decide gets them whole, unless they exceed `max_body`.
+Implemented elsewhere: what follows a response (`request_flow`), reading
+        (`src_pyx/hotpath/followup.pyx`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from .._deadlines import ignore_after
-from .._hotpath import Connection, read_remaining
+from .._hotpath import Exchange, read_remaining
 from .._response.stream import StreamBody
 from ..auth import PostResponseAuth
 from ..errors import ConnectivityError, ResponseTooLarge
@@ -39,24 +40,26 @@ _FOLLOWUPS = REDIRECTS | {407, 408, 417}
 def get_followup_statuses(
     options: RequestOptions, auth: AuthBase | None, retry: Retry | None
 ) -> Container[int]:
-    """Of which answers the head is to be looked at before the body is read."""
+    """The statuses of responses whose head is needed before their body is read."""
     statuses = _FOLLOWUPS if options.follow_redirects is not False else _FOLLOWUPS - REDIRECTS
     if isinstance(auth, PostResponseAuth):
         statuses |= {401}
     return statuses if retry is None else statuses | retry.statuses
 
 
-async def drain(response: BaseResponse, pending_connection: Connection | None) -> None:
-    """Free the connection of an answer, reading to its end if that is near.
+async def drain(response: BaseResponse, exchange: Exchange | None) -> None:
+    """Free the connection of a response, reading to its end if that is near.
 
-    `pending_connection` is the connection if the exchange stopped at the head. Raises `BadHttpResponse`.
+    `exchange` holds the connection if `Pool.run` stopped at the head of the response.
+
+    Raises:
+        BadHttpResponse: the body violates HTTP.
+
     Cancelled, it leaves the connection closed.
     """
     try:
-        if pending_connection is not None:
-            await ignore_after(
-                MAX_DRAIN_SECONDS, read_remaining(pending_connection, response, MAX_DRAIN_BYTES)
-            )
+        if exchange is not None and exchange.connection is not None:
+            await ignore_after(MAX_DRAIN_SECONDS, read_remaining(exchange, MAX_DRAIN_BYTES))
         elif isinstance(response.body, StreamBody):
             await ignore_after(MAX_DRAIN_SECONDS, _drain(response, response.body))
     except ConnectivityError:

@@ -19,7 +19,7 @@ import curio
 from .._config import interceptor
 from .._config.deadline import Deadline
 from .._config.events import get_emitter
-from .._hotpath import Connection, Exchange, read_remaining
+from .._hotpath import Exchange, read_remaining
 from .._request.prepared_request import AuthView, PreparedRequest
 from .._response.stream import StreamBody
 from ..auth import AuthBase, BasicAuth, PostResponseAuth
@@ -58,17 +58,11 @@ class RequestFlow:
         *,
         encoding: str,
         cookies: CookieTracker | None,
-        force_new_connection: bool = False,
-        elapsed: float = 0.0,
-        pending_connection: Connection | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         self._transport = transport
-        self._pending_connection = (
-            pending_connection  # lent, at the head of the answer that is being looked at
-        )
-        self._exchange = Exchange()  # what the exchange under way, or the last one, was given
-        self._response: BaseResponse | None = None  # that it fills
-        self._force_new_connection = force_new_connection
+        self._exchange = exchange  # the one under way, or the last one
+        self._force_new_connection = False
         self._request = request
         self._options = request.options
         self._encoding = encoding
@@ -78,7 +72,9 @@ class RequestFlow:
         self._auth = self._find_auth()
         self._history: list[BaseResponse] = []
         self._original = request
-        self._deadline = Deadline(self._options.timeout, elapsed)
+        self._deadline = Deadline(
+            self._options.timeout, 0.0 if exchange is None else exchange.elapsed
+        )
         self._attempts = 0
         self._tries = 0  # of them, those of this hop
         asked = "retries" in self._options.explicit
@@ -99,18 +95,16 @@ class RequestFlow:
             raise TypeError(f"auth must be an auth object or (user, password), not {auth!r}")
         return auth  # type: ignore[no-any-return]
 
-    async def run(
-        self, previous_outcome: BaseResponse | ConnectivityError | None = None
-    ) -> BaseResponse:
-        """Hold the conversation; `previous_outcome` is how the first exchange ended if there was one.
+    async def run(self) -> BaseResponse:
+        """Send the request, and those that its responses lead to.
 
-        Returns the final answer: a `Response`, or a `StreamResponse` with `stream=True`. Whatever
-        ends it early leaves no connection behind. Raises `RedirectPaused` before a redirect is followed where
-        a gate says so (`hops`); called again, it goes on from there.
+        If the first exchange was made before, its outcome is used. Returns the final response: a
+        `Response`, or a `StreamResponse` with `stream=True`. An error or a cancellation leaves no
+        connection behind. Raises `RedirectPaused` before a redirect is followed where a gate says
+        so (`redirect_pause`); called again, it goes on from there.
         """
-        response = None
-        if previous_outcome is not None:
-            self._attempts = self._tries = 1
+        response: BaseResponse | None = None
+        previous_outcome = self._take_first_outcome()
         try:
             while True:
                 response = await self._send_with_retries(previous_outcome)
@@ -144,6 +138,21 @@ class RequestFlow:
                 if received:
                     error.history = received
             raise
+
+    def _take_first_outcome(self) -> BaseResponse | ConnectivityError | None:
+        """The outcome of an exchange that was made before this flow began, once; else None."""
+        exchange = self._exchange
+        if exchange is None or self._attempts:
+            return None
+        self._history = list(exchange.history or ())  # type: ignore[arg-type]
+        self._attempts = 1 + len(self._history)
+        self._tries = 1
+        if exchange.error is not None:
+            error: ConnectivityError = exchange.error
+            return error
+        if exchange.options.stream:
+            exchange.attach_stream()
+        return exchange.response  # type: ignore[return-value]
 
     # -- one exchange
 
@@ -211,7 +220,6 @@ class RequestFlow:
         stream = self._options.stream or self._options.callback is not None
         response: BaseResponse = StreamResponse() if stream else Response()
         response._set_options(self._options, self._encoding)
-        self._response = response
         send_on_network = partial(self._send_on_network, request, response, stream)
         if interceptor.current is None:
             await send_on_network()
@@ -224,23 +232,29 @@ class RequestFlow:
     async def _send_on_network(
         self, request: PreparedRequest, response: BaseResponse, stream: bool
     ) -> None:
-        force_new_connection, self._force_new_connection = self._force_new_connection, False
-        connection_used = await self._transport.send(
+        exchange = self._transport.make_exchange(
             request,
             response,
-            self._deadline,
-            exchange=self._exchange,
-            stream=stream,
-            force_new_connection=force_new_connection,
+            encoding=self._encoding,
             followup_statuses=get_followup_statuses(self._options, self._auth, self._retry),
         )
-        if not stream:
-            self._pending_connection = None if response.is_complete else connection_used
-            if self._pending_connection is not None and self._needs_body(response):
-                most = self._options.max_body
-                await self._read_remaining(response, -1 if most is None else most)
-        elif isinstance(response, StreamResponse):
-            response._attach_connection(connection_used)
+        exchange.force_new_connection, self._force_new_connection = (
+            self._force_new_connection,
+            False,
+        )
+        self._exchange = exchange
+        deadline = self._deadline
+        if deadline.timeout is not None and deadline.remaining is not None:
+            exchange.set_time_limit(deadline.timeout, deadline.remaining)
+        try:
+            await self._transport.send(exchange)
+        finally:
+            deadline.remaining = exchange.time_left
+        if stream:
+            exchange.attach_stream()
+        elif exchange.connection is not None and self._needs_body(response):
+            most = self._options.max_body
+            await self._read_remaining(response, -1 if most is None else most)
 
     def _needs_body(self, response: BaseResponse) -> bool:
         """Whether other code must see the body before it is known what follows the response."""
@@ -365,8 +379,8 @@ class RequestFlow:
         redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECTS)
         if redirects >= self._options.max_redirects:
             raise TooManyRedirects(
-                f"{request.method} {request.url}: {status} to {truncated_repr(location)} would be one more "
-                f"than max_redirects={self._options.max_redirects}",
+                f"{request.method} {request.url}: {status} to {truncated_repr(location)} would be "
+                f"one more than max_redirects={self._options.max_redirects}",
                 response,
                 self._history,
             )
@@ -409,17 +423,20 @@ class RequestFlow:
         self._history.append(response)
 
     async def _drain_redirect(self, response: BaseResponse) -> None:
-        if self._pending_connection is not None or isinstance(response.body, StreamBody):
-            await self._deadline.run(self._request, drain(response, self._pending_connection))
-            self._on_body_complete(response)
+        exchange = self._exchange
+        is_pending = exchange is not None and exchange.connection is not None
+        if is_pending or isinstance(response.body, StreamBody):
+            await self._deadline.run(self._request, drain(response, exchange))
+            self._on_body_complete(response, is_pending)
 
     def _check_size(self, response: BaseResponse) -> None:
         """Raise `ResponseTooLarge` if the body of the final response exceeds `max_body`."""
         if response.is_complete:
             return
         if isinstance(response, StreamResponse):
-            if self._exchange.connection is not None:
-                self._exchange.connection.apply_body_limit()
+            connection = response.body._connection
+            if connection is not None:
+                connection.apply_body_limit()
             return
         error = ResponseTooLarge(
             f"{response.method} {response.url}: the body has more than "
@@ -429,37 +446,33 @@ class RequestFlow:
         raise error
 
     async def _read_remaining(self, response: BaseResponse, most: int = -1) -> None:
-        """Read what is left of an answer that leads nowhere else, or at most `most` bytes."""
-        if self._pending_connection is not None:
-            try:
-                await self._deadline.run(
-                    self._request, read_remaining(self._pending_connection, response, most)
-                )
-            except ConnectivityError as error:
-                await self._abort(response)
-                emit = get_emitter(self._request)
-                if emit is not None:
-                    emit("failed", error=error)
-                raise
-            self._on_body_complete(response)
+        """Read the rest of a response that no other request follows, or at most `most` bytes."""
+        exchange = self._exchange
+        if exchange is None or exchange.connection is None:
+            return
+        try:
+            await self._deadline.run(self._request, read_remaining(exchange, most))
+        except ConnectivityError as error:
+            await self._abort(response)
+            emit = get_emitter(self._request)
+            if emit is not None:
+                emit("failed", error=error)
+            raise
+        self._on_body_complete(response, True)
 
-    def _on_body_complete(self, response: BaseResponse) -> None:
-        """The connection that stopped is free."""
-        if self._pending_connection is not None and response.is_complete:
+    def _on_body_complete(self, response: BaseResponse, was_pending: bool) -> None:
+        """Report the end of a body that was read after a look at the head."""
+        if was_pending and response.is_complete:
             emit = get_emitter(self._request)
             if emit is not None:
                 emit("body", at=response.completed_at, size=len(response.body))
-        self._pending_connection = None
 
     async def _abort(self, response: BaseResponse | None) -> None:
-        """Leave the body of an answer that nobody will get."""
-        pending_connection, self._pending_connection = self._pending_connection, None
-        if pending_connection is not None:
-            pending_connection.close_nowait(response)
-        elif response is not None and isinstance(response.body, StreamBody):
+        """Close the body of a response that will not be returned, and what the exchange holds."""
+        if self._exchange is not None:
+            self._exchange.abort()
+        if response is not None and isinstance(response.body, StreamBody):
             await response.body.close()
-        if self._exchange.connection is not None:  # Ctrl-C, before anybody was told of it
-            self._exchange.connection.close_nowait(self._response)
 
     async def _finish(self, response: BaseResponse) -> BaseResponse:
         response.history = self._history

@@ -25,7 +25,7 @@ class SessionSettings:
     """The settings of a session."""
 
     _headers: CIMultiDict[Any]  # kept by the compiled half, as are the plans
-    _templates: dict[tuple[str, str], RequestTemplate]
+    _templates: dict[tuple[Any, ...], RequestTemplate]
 
     def __init__(
         self,

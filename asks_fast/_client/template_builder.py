@@ -1,172 +1,248 @@
-"""Plans: what a session keeps of a request so as to send the next of its kind in one go.
+"""Request templates: what a session keeps of a request, to send the next of its kind quickly.
 
-Facts:  the long way through Python costs several times what an exchange does; a query, a few fields
-        or a small body are added to a plan for a fraction of it.
-Rules:  by a plan go the same bytes as by the long way (a test compares them). What is not surely
-        simple is left to the long way, which also finds what is wrong with it.
-Not here: the sending (`src_pyx/hotpath/request_template.pyx`), which plan serves which request (`sessions`).
+Facts:  preparing a request in full costs several times what an exchange does; a query, a few header
+        fields, cookies or a small body are added to a template for a fraction of it.
+Rules:  a template gives the same bytes as the general path (a test compares them). Every option
+        can be part of a template. Those in `VARIABLE_OPTIONS` may differ from call to
+        call; each combination of the others has a template of its own.
+Implemented elsewhere: sending (`src_pyx/hotpath/request_template.pyx`), the table of templates
+        (`sessions`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
-from .._request.body import Body, make_body
+from .._config.events import EventEmitter
+from .._cookies.request_cookies import cookie_header
+from .._request.body import make_body
 from .._request.headers import HeadersBuilder
 from .._request.prepared_request import MAX_INLINE_BODY, PreparedRequest
 from .._transport.transport import Transport
-from ..response_objects import Response
+from ..auth import AuthBase, BasicAuth, BearerAuth
+from ..response_objects import Response, StreamResponse
 from ..urls import encode_params
-from .drain import get_followup_statuses
+from . import redirect_pause
+from .drain import REDIRECTS, get_followup_statuses
 from .retry import Retry
 
 if TYPE_CHECKING:
     from .._config.options import RequestOptions
+    from ..cookie_utils import CookieTracker
 
-__all__ = ["TEMPLATE_CALL_OPTIONS", "TEMPLATE_SESSION_OPTIONS", "is_templatable", "make_template"]
-
-# The options that a request sent by a plan may have.
-TEMPLATE_CALL_OPTIONS = frozenset({"path", "params", "headers", "data", "json", "timeout"})
-
-# The defaults that a session may have whose requests go by a plan.
-TEMPLATE_SESSION_OPTIONS = frozenset(
-    {
-        "connection_timeout",
-        "follow_redirects",
-        "max_redirects",
-        "read_timeout",
-        "retries",
-        "strict",
-        "timeout",
-        "write_timeout",
-    }
-)
+__all__ = ["is_templatable", "make_template", "next_exchange"]
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
-# Fields that mean something to the exchange itself.
+# Header fields that affect the exchange itself.
 FRAMING = frozenset({"content-length", "transfer-encoding", "expect"})
-SPECIAL = FRAMING | {"connection", "host", "proxy-authorization"}
 
 
-def is_templatable(request: PreparedRequest, builder: HeadersBuilder) -> bool:
-    """Whether neither the request itself nor the session's fields ask for the long way."""
-    return (
-        request.url.userinfo is None
-        and request.url.scheme in ("http", "https")
-        and request.method in WITH_BODY | WITHOUT_BODY
-        and not any(builder.is_mentioned(name) for name in FRAMING)
-        and not request.has_connection_close
-        and request.proxy_credentials is None
+def is_templatable(
+    request: PreparedRequest, builder: HeadersBuilder, options: RequestOptions
+) -> bool:
+    """Tell whether requests of this kind can be sent from a template.
+
+    `options` are those of the session and of the call, without the variable ones of the call.
+    """
+    if (
+        request.url.userinfo is not None
+        or request.url.scheme not in ("http", "https")
+        or request.method not in WITH_BODY | WITHOUT_BODY
+        or any(builder.is_mentioned(name) for name in FRAMING)
+        or request.proxy_credentials is not None
+        or (request.route.is_forward_proxy and request.route.proxy.digest)
+    ):
+        return False
+    if isinstance(options.retries, Retry) and options.retries.predicate is not None:
+        return False  # it judges every response
+    if options.auth is not None and (
+        _constant_auth(options.auth) is None or builder.is_mentioned("authorization")
+    ):
+        return False
+    return not (
+        options.callback is not None
+        or options.expect_continue
+        or options.files is not None
+        or options.multipart is not None
+        or options.persist_cookies is not None
+        or options.raw_url
+        or as_timeout(options.timeout) is None
     )
+
+
+def _constant_auth(auth: object) -> AuthBase | None:
+    """The object for an `auth=` whose header field is the same for each request; else None."""
+    if type(auth) is tuple and len(auth) == 2:
+        auth = BasicAuth(auth)
+    if type(auth) in (BasicAuth, BearerAuth) and auth._field == "Authorization":  # type: ignore[attr-defined]
+        return auth  # type: ignore[return-value]
+    return None
+
+
+def _quick_redirects(
+    request: PreparedRequest, options: RequestOptions, cookie_jar: CookieTracker | None
+) -> int:
+    """How many redirects may be followed by changing only the target in the head."""
+    if (
+        request.method != "GET"
+        or request.route.is_forward_proxy
+        or options.follow_redirects is False
+        or options.stream
+        or cookie_jar is not None
+    ):
+        return 0
+    return options.max_redirects
+
+
+def next_exchange(exchange: _hotpath.Exchange) -> _hotpath.Exchange | None:
+    """The exchange that a response of a GET leads to, if only its target differs.
+
+    That is a redirect to the same origin whose body was read. `RequestFlow` handles the others.
+    """
+    response = exchange.response
+    if response.status_code not in REDIRECTS or redirect_pause.gates:
+        return None
+    headers = response.headers
+    location = headers.get("location")
+    if type(location) is not str or "retry-after" in headers:
+        return None
+    return exchange.follow(location)
 
 
 def make_template(
     transport: Transport,
-    origin: _hotpath.OriginPool,
     request: PreparedRequest,
     target: str,
     builder: HeadersBuilder,
     options: RequestOptions,
-) -> _hotpath.RequestTemplate | None:
-    """The plan for requests like this one, with a path behind `target`; `builder` are its fields.
+    *,
+    encoding: str,
+    cookie_jar: CookieTracker | None,
+) -> _hotpath.RequestTemplate:
+    """The template for requests like this one, with a path that follows `target`.
 
-    `options` are the session's own. None where a plan can't keep to them.
+    `builder` has the header fields of the session. `request` is the first of its kind: its own
+    header fields, query and body are not part of the template. `options` as in `is_templatable`.
     """
-    limit = as_timeout(options.timeout)
+    pairs = (
+        builder.items()
+        if "host" in builder
+        else [("Host", request.url.authority), *builder.items()]
+    )
+    names, final_lines, auth_state = set(builder.names()), b"", None
+    auth = _constant_auth(options.auth)
+    if auth is not None:
+        final_lines = _hotpath.encode_headers(auth.initial_headers().items())  # type: ignore[attr-defined]
+        names.add("authorization")
+        auth_state = (vars(auth), dict(vars(auth)))
+    authority = b""
+    if request.route.is_forward_proxy:
+        authority = request.url.origin.encode("ascii")
+        final_lines += _hotpath.encode_headers(
+            transport.connector.proxy_headers(request.route, request.method, request.url.origin)
+        )
     retry = Retry.coerce(options.retries) if "retries" in options.explicit else None
-    followup_statuses = get_followup_statuses(options, None, retry)
-    if limit is None or options.pool_timeout is not None:
-        return None
-    if retry is not None and retry.predicate is not None:
-        return None  # it judges every response
-    if min(options.read_timeout or 1.0, options.write_timeout or 1.0) < 1.0:
-        return None  # the keeper would have to be told
-    fields = _hotpath.encode_headers([("Host", request.url.authority), *builder.items()])
     return _hotpath.RequestTemplate(
-        origin,
+        transport.exchange_options(
+            transport.origin(request),
+            request,
+            options,
+            encoding=encoding,
+            followup_statuses=get_followup_statuses(options, None, retry),
+            has_retry_policy=retry is not None,
+            stores_cookies=cookie_jar is not None,
+            max_redirects=_quick_redirects(request, options, cookie_jar),
+        ),
         request.method.encode("ascii"),
         target.encode("ascii"),
-        fields,
-        builder.names(),
-        Response,
-        encode_options,
-        partial(transport.open, limit=options.connection_timeout),
-        transport.ensure_monitor,
+        _hotpath.encode_headers(pairs),
+        frozenset(names),
+        StreamResponse if options.stream else Response,
+        OptionEncoder(request, target, builder, options, encoding),
         allows_body=request.method in WITH_BODY,
-        is_idempotent=request.is_idempotent,
-        followup_statuses=followup_statuses,
-        retry_stale=options.retries != 0,
-        has_retry_policy=retry is not None,
-        timeout=limit,
-        strict=options.strict,
+        final_lines=final_lines,
+        authority=authority,
+        emits_events=options.on_event is not None or options.timings,
+        timeout=as_timeout(options.timeout) or 0.0,
+        params=options.params,
+        cookies=options.cookies,
+        cookie_jar=cookie_jar,
+        auth_state=auth_state,
     )
 
 
 def as_timeout(timeout: Any) -> float | None:
-    """A limit as a plan holds it, negative for none; None where it needs a second look."""
+    """A limit in seconds as a template has it, negative for none; None if it needs a check."""
     if timeout is None:
         return -1.0
     return float(timeout) if type(timeout) in (int, float) and timeout > 0 else None
 
 
-def encode_options(
-    template: _hotpath.RequestTemplate, options: Mapping[str, Any]
-) -> tuple[Any, bytes, float] | None:
-    """What `options` add to a plan: a query or None, all behind its own fields, and a time limit.
+class OptionEncoder:
+    """Renders the parts of a request that a call adds to a template, where they are not plain."""
 
-    The limit is in seconds, negative for none, 0.0 for the session's own. None where `options` ask
-    for more than a plan can do.
-    """
-    if not options.keys() <= TEMPLATE_CALL_OPTIONS:
-        return None
-    limit = as_timeout(options["timeout"]) if "timeout" in options else 0.0
-    if limit is None:
-        return None
-    query, fields, typed = None, b"", "content-type" in template.header_names
-    params = options.get("params")
-    if params is not None:
-        if type(params) is not dict:
+    def __init__(
+        self,
+        request: PreparedRequest,
+        target: str,
+        builder: HeadersBuilder,
+        options: RequestOptions,
+        encoding: str,
+    ) -> None:
+        self._url = request.url
+        self._method = request.method
+        self._target = target
+        self._builder = builder
+        self._options = options
+        self._mimetype = options.mimetype
+        self._json_dumps = options.json_dumps
+        self._encoding = options.encoding or encoding
+        self._has_plain_forms = self._mimetype is None and self._encoding == "utf-8"
+
+    def make_emitter(self, exchange: _hotpath.Exchange) -> EventEmitter:
+        """What reports the events of an exchange without header fields, cookies and body."""
+        response: Any = exchange.response
+        target = exchange.target
+        url = self._url.with_target(target[len(self._url.origin) :] if target[0] != "/" else target)
+        request = PreparedRequest(self._method, url, self._builder, None, self._options)
+        response.request = request
+        return EventEmitter(request, self._options.on_event)
+
+    def encode_params(self, params: dict[Any, Any]) -> bytes:
+        """The query for a dict."""
+        return encode_params(params).encode("ascii")
+
+    def cookie_line(
+        self, cookies: Any, path: str, cookie_jar: CookieTracker | None
+    ) -> bytes | None:
+        """The Cookie field of a request, empty without cookies; None if `path` is not plain."""
+        if cookies is not None and not isinstance(cookies, Mapping):
             return None
-        text = encode_params(params)
-        query = f"?{text}".encode("ascii") if text else None
-    headers = options.get("headers")
-    if headers is not None:
-        if not are_new_headers(headers, template.header_names):
+        kept = None
+        if cookie_jar:
+            target = _hotpath.append_path(self._target, path) if path else self._target
+            if target is None:
+                return None
+            kept = cookie_jar.header_for(self._url.with_target(target))
+        value = cookie_header(cookies, kept)
+        return b"" if not value else _hotpath.encode_headers((("Cookie", value),))
+
+    def encode_body(self, data: Any, json: Any) -> tuple[bytes, bytes | None] | None:
+        """A small body and its type; None if it must be streamed or needs a check."""
+        if data is not None and type(data) not in (bytes, str, dict):
             return None
-        fields = _hotpath.encode_headers(headers.items())
-        typed = typed or any(name.lower() == "content-type" for name in headers)
-    data, json = options.get("data"), options.get("json")
-    if data is None and json is None:
-        end = b"Content-Length: 0\r\n\r\n" if template.allows_body else b"\r\n"
-        return query, fields + end, limit
-    if not template.allows_body or (data is not None and type(data) not in (bytes, str, dict)):
-        return None
-    body = make_body(data, json)
-    if body is None or body.buffered is None or len(body.buffered) > MAX_INLINE_BODY:
-        return None
-    return query, fields + encode_body(body, typed), limit
-
-
-def are_new_headers(headers: Any, header_names: frozenset[str]) -> bool:
-    """Whether these fields can stand behind those of a plan as they are."""
-    if type(headers) is not dict or not all(
-        type(name) is str and type(value) is str for name, value in headers.items()
-    ):
-        return False
-    given = {name.lower() for name in headers}
-    return (
-        len(given) == len(headers) and given.isdisjoint(header_names) and given.isdisjoint(SPECIAL)
-    )
-
-
-def encode_body(body: Body, typed: bool) -> bytes:
-    data = body.buffered or b""
-    if typed or not body.content_type:
-        return b"Content-Length: %d\r\n\r\n%b" % (len(data), data)
-    kind = body.content_type.encode("ascii")
-    return b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (kind, len(data), data)
+        if type(data) is dict and data and json is None and self._has_plain_forms:
+            form = _hotpath.encode_plain_pairs(data)
+            if form is not None and len(form) <= MAX_INLINE_BODY:
+                return form, b"application/x-www-form-urlencoded"
+        body = make_body(
+            data, json, None, None, self._encoding, self._mimetype, json_dumps=self._json_dumps
+        )
+        if body is None or body.buffered is None or len(body.buffered) > MAX_INLINE_BODY:
+            return None
+        content_type = body.content_type
+        return body.buffered, content_type.encode("ascii") if content_type else None

@@ -20,17 +20,10 @@ from curio.errors import CancelledError, TaskTimeout
 from curio.meta import _locals as kernel_locals
 from curio.traps import _cancel_task
 
-from .._config.deadline import Deadline
-from .._config.events import EventEmitter, get_emitter
+from .._config.events import get_emitter
 from .._deadlines import timeout_after
-from .._hotpath import Connection, Exchange, Limits, OriginPool, Pool
-from ..errors import (
-    AsksException,
-    ConnectTimeout,
-    ServerClosedConnectionError,
-    SessionClosed,
-    add_request_context,
-)
+from .._hotpath import Exchange, ExchangeOptions, Limits, OriginPool, Pool
+from ..errors import AsksException, ConnectTimeout, SessionClosed
 from .pool_monitor import PoolMonitor
 
 if TYPE_CHECKING:
@@ -142,155 +135,84 @@ class Transport:
             if isinstance(task.cancel_pending, _SessionClosing):
                 task.cancel_pending = None  # came too late to be of use, and is not for the caller
 
-    async def send(
+    def exchange_options(
         self,
+        origin: OriginPool,
         request: PreparedRequest,
-        response: BaseResponse,
-        deadline: Deadline,
+        options: RequestOptions,
         *,
-        exchange: Exchange,
-        stream: bool,
-        force_new_connection: bool = False,
-        followup_statuses: Container[int] | None = None,
-    ) -> Connection:
-        """Send a request and read its answer into `response`; with `stream`, only the head of it.
-
-        So too, if there is more of it, of an answer whose status is in `followup_statuses`. `force_new_connection`: over a
-        connection that served nobody before, and then it is not sent again.
-        Returns the connection, which is the caller's only while `response` is not complete; `exchange`
-        has it before, for `abandon(response)`, whatever comes between.
-        Raises `ConnectivityError`, `BadHttpResponse`. Cancelled, it leaves no connection behind.
-        """
-        sending = partial(
-            self._send,
-            request,
-            response,
-            deadline,
-            exchange,
-            stream,
-            force_new_connection,
-            followup_statuses,
+        encoding: str,
+        followup_statuses: Container[int],
+        has_retry_policy: bool = False,
+        stores_cookies: bool = False,
+        max_redirects: int = 0,
+    ) -> ExchangeOptions:
+        """What the exchanges of requests like this one have in common."""
+        expect = 0.0
+        if request.stream is not None and "expect" in request.fields:
+            expect = 1.0 if options.expect_continue in (True, False) else options.expect_continue
+        uses_defaults = _RESPONSE_OPTIONS.isdisjoint(options.explicit)
+        encoding = options.encoding or encoding
+        is_slow_enough = min(options.read_timeout or 1.0, options.write_timeout or 1.0) >= 1.0
+        is_default = (
+            is_slow_enough
+            and self.pool.read_timeout == (options.read_timeout or 0.0)
+            and self.pool.write_timeout == (options.write_timeout or 0.0)
         )
-        if await self.ensure_monitor():
-            return await sending()
-        return await self._monitor.attend(sending)
+        return ExchangeOptions(
+            origin,
+            connect_socket=partial(self.open, limit=options.connection_timeout),
+            followup_statuses=followup_statuses,
+            response_options=None if uses_defaults else options,
+            encoding=None if encoding == "utf-8" else encoding,
+            is_head_request=request.method == "HEAD",
+            is_idempotent=request.is_idempotent,
+            retry_stale=not isinstance(options.retries, int) or options.retries != 0,
+            has_retry_policy=has_retry_policy,
+            stores_cookies=stores_cookies,
+            max_redirects=max_redirects,
+            close_after=request.has_connection_close,
+            stream=options.stream or options.callback is not None,
+            strict=options.strict,
+            keeps_framing=options.keep_framing,
+            max_body=-1 if options.max_body is None else options.max_body,
+            pool_timeout=options.pool_timeout or 0.0,
+            read_timeout=-1.0 if is_default else options.read_timeout or 0.0,
+            write_timeout=-1.0 if is_default else options.write_timeout or 0.0,
+            expect_seconds=expect,
+        )
 
-    async def _send(
+    def make_exchange(
         self,
         request: PreparedRequest,
         response: BaseResponse,
-        deadline: Deadline,
-        exchange: Exchange,
-        stream: bool,
-        force_new_connection: bool,
-        followup_statuses: Container[int] | None,
-    ) -> Connection:
-        options = request.options
+        *,
+        encoding: str,
+        followup_statuses: Container[int],
+    ) -> Exchange:
+        """The exchange of a prepared request, which `send` sends."""
         origin = self.origin(request)
         if origin.route.is_forward_proxy:
             request.proxy_fields = self.connector.proxy_headers(
                 origin.route, request.method, request.url.origin + request.url.target
             )
-        head = request.head()
-        emit = get_emitter(request)
-        retries = options.retries if isinstance(options.retries, int) else 1
-        while True:
-            await self.ensure_monitor()
-            if emit is not None:
-                emit.begin(response)
-            exchange.connection, exchange.owns_slot = None, False
-            try:
-                if not force_new_connection:
-                    exchange.connection = self.pool.get_idle(origin)
-                if exchange.connection is None:
-                    exchange.connection = await self.pool.acquire(
-                        origin, options.pool_timeout, force_new_connection
-                    )
-                exchange.owns_slot = True
-            except AsksException as error:
-                add_request_context(error, f"{request.method} {request.url}")
-                raise
-            try:
-                if emit is not None:
-                    reused = exchange.connection is not None
-                    emit("connection_acquired", connection=exchange.connection, reused=reused)
-                connection_used: Connection = await deadline.run(
-                    request,
-                    self._run_exchange(
-                        exchange, origin, head, request, response, stream, followup_statuses, emit
-                    ),
-                )
-            except BaseException as error:
-                self._release(exchange, origin, response)
-                if emit is not None:
-                    if response.sent_at:
-                        emit("sent", at=response.sent_at)
-                    emit("failed", error=error)
-                if force_new_connection or not retries or not _may_resend(request, error):
-                    if isinstance(error, AsksException):
-                        add_request_context(error, f"{request.method} {request.url}")
-                    raise
-                force_new_connection = True
-                if emit is not None:
-                    emit("retry", delay=0.0)
-                continue
-            if emit is not None:
-                emit.finish(response, stream)
-            return connection_used
-
-    async def _run_exchange(
-        self,
-        exchange: Exchange,
-        origin: OriginPool,
-        head: bytes,
-        request: PreparedRequest,
-        response: BaseResponse,
-        stream: bool,
-        followup_statuses: Container[int] | None,
-        emit: EventEmitter | None,
-    ) -> Connection:
-        options = request.options
-        connection = exchange.connection
-        if connection is None:
-            on_step = None if emit is None else emit.on_step
-            connect_socket = partial(self.open, limit=options.connection_timeout, on_step=on_step)
-            exchange.connection = connection = await self.pool.connect(
-                origin, connect_socket, exchange
-            )
-            exchange.owns_slot = True
-        self._set_io_timeouts(connection, options)
-        expect = 0.0
-        if request.stream is not None and "expect" in request.fields:
-            expect = 1.0 if options.expect_continue in (True, False) else options.expect_continue
-        coro = connection.exchange(
-            head,
-            response,
-            body=request.stream,
-            stream=stream,
-            is_head_request=request.method == "HEAD",
-            max_body=-1 if options.max_body is None else options.max_body,
-            expect_seconds=expect,
-            close_after=request.has_connection_close,
+        options = self.exchange_options(
+            origin,
+            request,
+            request.options,
+            encoding=encoding,
             followup_statuses=followup_statuses,
-            strict=options.strict,
         )
-        exchange.owns_slot = False
-        await coro
-        return connection
+        exchange = Exchange(options, request.head(), response, request.stream)
+        exchange.emit = get_emitter(request)
+        return exchange
 
-    def _release(self, exchange: Exchange, origin: OriginPool, response: BaseResponse) -> None:
-        """Give back what a request that failed did not come to use, or to the end of."""
-        if exchange.connection is not None:
-            exchange.connection.close_nowait(None if exchange.owns_slot else response)
-        elif exchange.owns_slot:
-            self.pool.cancel_reservation_nowait(origin)
-
-    def _set_io_timeouts(self, connection: Connection, options: RequestOptions) -> None:
-        connection.read_timeout = options.read_timeout or 0.0
-        connection.write_timeout = options.write_timeout or 0.0
-        shortest = min(options.read_timeout or 1.0, options.write_timeout or 1.0)
-        if shortest < 1.0 and self.pool.wake_monitor is not None:
-            self.pool.wake_monitor()
+    async def send(self, exchange: Exchange) -> None:
+        """Send a request and receive its response, as `Pool.run` does, also during a shutdown."""
+        if await self.ensure_monitor():
+            await self.pool.run(exchange)
+        else:
+            await self._monitor.attend(partial(self.pool.run, exchange))
 
     async def warm_up(self, origin: OriginPool, number: int, limit: float | None) -> int:
         """Open connections ahead, as many as there are places; how many there are now.
@@ -334,14 +256,18 @@ class Transport:
                 task.cancelled = None  # it is not: it may go on, and be cancelled by others
 
 
-def _may_resend(request: PreparedRequest, error: BaseException) -> bool:
-    """Whether a failure is one of those after which the same request may go out once more."""
-    return (
-        isinstance(error, ServerClosedConnectionError)
-        and error.is_stale
-        and (request.is_idempotent or error.is_unsent)
-        and request.is_replayable
-    )
+# Options that are read when the body of a response is.
+_RESPONSE_OPTIONS = frozenset(
+    {
+        "decompress",
+        "detect_encoding",
+        "json_loads",
+        "keep_framing",
+        "max_body",
+        "max_decompressed",
+        "max_ratio",
+    }
+)
 
 
 def _peer_of(sock: Any) -> tuple[str, int] | str | None:

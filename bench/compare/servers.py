@@ -104,6 +104,19 @@ location = /chunked {{
   add_after_body /nothing;
   addition_types *;
 }}
+location = /redirect {{ return 302 /small; }}
+location = /cookie {{
+  default_type application/json;
+  add_header Set-Cookie "session=$request_id; Path=/";
+  return 200 '{small}';
+}}
+location = /digest {{
+  default_type application/json;
+  add_header WWW-Authenticate 'Digest realm="bench", nonce="bench", qop="auth"' always;
+  if ($http_authorization = "") {{ return 401; }}
+  return 200 '{small}';
+}}
+location = /page {{ default_type "text/html; charset=utf-8"; gzip_static always; }}
 location = /resumed {{ return 200 '$ssl_session_reused'; }}
 location = /nothing {{ return 200 ''; }}
 """
@@ -140,7 +153,7 @@ def free_ports(count: int) -> list[int]:
         return [sock.getsockname()[1] for sock in held]
 
 
-def prepare(root: Path) -> None:
+def prepare(root: Path, *, long_bodies: bool = True) -> None:
     """Write certificate and bodies into `root`."""
     import trustme
 
@@ -151,7 +164,7 @@ def prepare(root: Path) -> None:
     (root / "server.pem").write_bytes(b"".join(p.bytes() for p in issued.cert_chain_pems))
     files = root / "files"
     files.mkdir()
-    for name, size in BODIES.items():
+    for name, size in BODIES.items() if long_bodies else ():
         (files / name).write_bytes(pattern(size))
     (files / "gzip.gz").write_bytes(gzipped_document())
     with open(files / "1g", "wb") as file:

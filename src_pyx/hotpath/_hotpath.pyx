@@ -20,6 +20,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import socket as Socket
 from weakref import WeakSet
@@ -45,6 +46,7 @@ include "chunked.pyx"
 include "response_parser.pyx"
 include "connection.pyx"
 include "body_buffer.pyx"
+include "exchange.pyx"
 include "followup.pyx"
 include "wait_queue.pyx"
 include "pool.pyx"

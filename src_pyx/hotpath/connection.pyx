@@ -356,74 +356,26 @@ cdef class Connection:
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and its place given to the next in line.
         """
-        self.begin(head, response, is_head_request, max_body, close_after, followup_statuses, strict, 0.0)
-        return self.run(body, stream, expect_seconds)
+        cdef Exchange exchange = Exchange.__new__(Exchange, ExchangeOptions(
+            self.origin, is_head_request=is_head_request, max_body=max_body, stream=stream, strict=strict,
+            expect_seconds=expect_seconds, close_after=close_after, followup_statuses=followup_statuses,
+        ), head, response, body)
+        exchange.connection = self
+        exchange.force_new_connection = True    # an exchange on a given connection is not repeated
+        return self.pool.run(exchange)
 
-    async def run(self, body, bint stream, double expect_seconds):
-        """The exchange that was begun: what `exchange` gives to be awaited."""
-        cdef ResponseParser parser = self.parser
-        cdef BaseHttpResponse response = self.response
-        cdef bytes head = response.sent_head
-        cdef Py_ssize_t sent_bytes
+    async def send_body(self, Exchange exchange):
+        """Send the body that was not sent with the head; says what `receive` found."""
         cdef int found = NEED_DATA
-        cdef Waiter next_waiter
-        try:
-            parser.reset()
-            if self.state != IN_USE:
-                raise self.make_error(None)
-            sent_bytes = self.send(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
-            if sent_bytes != PyBytes_GET_SIZE(head):
-                found = await self._send_all(head, sent_bytes if sent_bytes > 0 else 0)
-                self.last_activity = now()
-            if body is not None and found == NEED_DATA:
-                if expect_seconds > 0.0:
-                    word = await ignore_after(expect_seconds, self._wait_for_continue())
-                    self.blocked_since = 0.0
-                    found = NEED_DATA if word is None else word
-                    if found != NEED_DATA:
-                        self.is_request_incomplete = True
-                if found == NEED_DATA:
-                    found = await self._send_body(body)
-                self.last_activity = now()
-            self.is_sending = False
-            if response.is_timed:
-                response.request_sent = now() if found == NEED_DATA else self.last_activity
-                if found == NEED_DATA:
-                    response.first_byte = 0.0    # so far it was 100 Continue
-            while found == NEED_DATA or (found == HEAD_COMPLETE and not stream):
-                if found == HEAD_COMPLETE and parser.status >= 300 and self.needs_followup():
-                    break
-                if found == HEAD_COMPLETE and parser.length - parser.body_bytes >= DIRECT_FROM:
-                    response.body = await _read_body_into_buffer(self)
-                    found = MESSAGE_COMPLETE
-                    break
-                if found == HEAD_COMPLETE and parser.length == CHUNKED and parser.body_bytes >= DIRECT_CHUNKED_FROM:
-                    response.body = await _read_chunked_into_buffer(self)
-                    found = MESSAGE_COMPLETE
-                    break
-                if self.tls is None or not self.tls.pending():
-                    self.blocked_since = self.last_activity
-                    await self.readable
-                found = self.receive()
-            response.peer = self.peer
-            if found == MESSAGE_COMPLETE:
-                if response.body is None:
-                    response.body = parser.take_body()
-                next_waiter = self.finish()
-                if next_waiter is not None:
-                    await next_waiter.wake
-            else:
-                self.is_active = False
-            return response
-        except GeneratorExit:
-            self.pool.close_nowait(self)
-            raise
-        except BaseException as error:
-            self.add_request_context(error, response)
-            next_waiter = self.pool.release(self, False)
-            if next_waiter is not None:
-                await next_waiter.wake
-            raise
+        if exchange.options.expect_seconds > 0.0:
+            word = await ignore_after(exchange.options.expect_seconds, self._wait_for_continue())
+            self.blocked_since = 0.0
+            found = NEED_DATA if word is None else word
+            if found != NEED_DATA:
+                self.is_request_incomplete = True
+        if found == NEED_DATA:
+            found = await self._send_body(exchange.body)
+        return found
 
     def redirect_to(self, BaseHttpResponse response not None):
         """Let the rest of the answer be told to another response object than the one begun with.
@@ -507,18 +459,19 @@ cdef class Connection:
         if response is None or self.response is response:
             self.pool.close_nowait(self)
 
-    cdef void begin(self, bytes head, BaseHttpResponse response, bint is_head_request, long long max_body,
-                    bint close_after, followup_statuses, bint strict, double clock) noexcept:
+    cdef void begin(self, Exchange exchange, double clock) noexcept:
         """Set everything for an exchange. `clock`: the time, if it was just read, or 0.0."""
+        cdef ExchangeOptions options = exchange.options
+        cdef BaseHttpResponse response = exchange.response
+        cdef ResponseParser parser = self.parser
+        exchange.is_begun = True
         self.response = response
-        self.parser.followup_statuses = followup_statuses
-        self.parser.is_head_request = is_head_request
-        self.parser.max_body = max_body
-        self.parser.strict = response.strict = strict
-        self.parser.keeps_framing = response.keeps_framing
-        self.close_after = close_after
-        response.sent_head = head
-        response.origin = self.origin.name
+        parser.followup_statuses = options.followup_statuses
+        parser.is_head_request = options.is_head_request
+        parser.max_body = options.max_body
+        parser.strict = options.strict
+        parser.keeps_framing = response.keeps_framing
+        self.close_after = options.close_after
         response.reused = self.request_count > 0
         response.body = None
         response.started = self.last_activity = clock if clock else now()
@@ -527,11 +480,15 @@ cdef class Connection:
         self.deadline = 0.0
         self.is_sending = self.is_active = True
         self.bytes_out = 0
+        if options.read_timeout >= 0.0:
+            self.read_timeout = options.read_timeout
+        if options.write_timeout >= 0.0:
+            self.write_timeout = options.write_timeout
 
-    cdef void set_deadline(self, double elapsed_seconds) noexcept:
-        """Let the keeper cut the exchange off that long after its beginning."""
-        self.timeout = elapsed_seconds
-        self.deadline = self.response.started + elapsed_seconds
+    cdef void set_deadline(self, Exchange exchange) noexcept:
+        """Let the pool monitor end the exchange when its time is over."""
+        self.timeout = exchange.timeout
+        self.deadline = exchange.clock_started + exchange.time_remaining
 
     cdef bint needs_followup(self) except -1:
         """Whether this answer needs a look at its head before its body is read (on_the_way.pyx)."""

@@ -64,6 +64,7 @@ cdef class Pool:
     cdef readonly long long evictions
     cdef long long arrival_counter
     cdef bint has_pending_wakeups                     # places came free where nobody could be woken
+    cdef double next_check              # when the monitor looks next, in monotonic seconds; 0.0 without one
     cdef double acquired_at             # the time of the last look for a connection, if it was read
     cdef int in_use
     cdef int idle
@@ -171,14 +172,7 @@ cdef class Pool:
         if pool_timeout is None:
             await waiter
             return self.granted_connection(waiter, force_new_connection)
-        try:
-            await timeout_after(pool_timeout, wait_for(waiter))
-        except TaskTimeout:
-            raise errors.PoolTimeout(
-                f"{origin.name}: waited {pool_timeout:g} s in line for one of {self.limit} "
-                "connections; more connections=, or a longer pool_timeout=, would help",
-                pool_timeout,
-            ) from None
+        await self.wait_within(waiter, pool_timeout)
         return self.granted_connection(waiter, force_new_connection)
 
     cdef Waiter enqueue(self, OriginPool origin):
@@ -275,18 +269,23 @@ cdef class Pool:
         return connection
 
     async def connect(self, OriginPool origin not None, connect_socket, Exchange exchange=None):
-        """A connection for a place that was claimed, over the socket that `connect_socket` gives.
+        """Open a connection for a reserved slot, over the socket that `connect_socket` returns.
 
         `connect_socket(origin)` is awaited for `(socket, peer)`. If that fails or is cancelled,
-        the next in line gets the place. No signal is handled between the socket's coming and its
-        adoption, so Ctrl-C at any moment leaves no place taken. `exchange` is told that it is in use.
+        the next waiter gets the slot. The connection is added to the pool before a signal can be
+        handled, so Ctrl-C at any moment leaves no slot taken. The slot of `exchange` becomes its
+        connection.
         """
         cdef Waiter next_waiter
+        cdef Connection connection
         try:
             if exchange is not None:
                 exchange.owns_slot = False
             sock, peer = await connect_socket(origin)
-            return self.add_connection(origin, sock, peer)
+            connection = self.add_connection(origin, sock, peer)
+            if exchange is not None:
+                exchange.connection = connection
+            return connection
         except GeneratorExit:
             self.cancel_reservation_nowait(origin)
             raise
@@ -295,6 +294,183 @@ cdef class Pool:
             if next_waiter is not None:
                 await next_waiter.wake
             raise
+
+    # -- the request path
+
+    async def run(self, Exchange exchange not None):
+        """Send a request, receive its response, give the connection back; returns the response.
+
+        Acquires a connection or opens one. Resends once, over a new connection, if a reused one
+        was stale and nothing forbids it. The connection stays with the exchange if the
+        response is not complete: with `stream`, and if its status is a followup status.
+
+        Raises `AsksException`s. Then, and when it is cancelled at any point, the connection is
+        closed, and the next waiter gets its slot.
+        """
+        cdef ExchangeOptions options = exchange.options
+        cdef BaseHttpResponse response = exchange.response
+        cdef bytes head = exchange.head
+        cdef Connection connection
+        cdef ResponseParser parser
+        cdef Waiter waiter
+        cdef Py_ssize_t sent_bytes
+        cdef int found
+        exchange.prepare_response()
+        while True:
+            try:
+                found = NEED_DATA
+                if exchange.emit is not None:
+                    exchange.emit.begin(response)
+                connection = exchange.connection
+                self.acquired_at = 0.0
+                if connection is None:
+                    if self.has_pending_wakeups:
+                        await self.wake_pending()
+                    if not exchange.force_new_connection:
+                        connection = self.get_idle(options.origin)
+                    elif self.closed:
+                        raise errors.SessionClosed("the session is closed")
+                    if connection is None:
+                        waiter = self.enqueue(options.origin)
+                        if waiter is not None:
+                            if options.pool_timeout > 0.0:
+                                await self.wait_within(waiter, options.pool_timeout)
+                            else:
+                                await waiter
+                            connection = self.granted_connection(waiter, exchange.force_new_connection)
+                            waiter = None
+                        exchange.owns_slot = connection is None
+                    exchange.connection = connection
+                    if exchange.emit is not None:
+                        exchange.emit("connection_acquired", connection=connection, reused=connection is not None)
+                    if connection is None:
+                        await self.connect_exchange(exchange)
+                        connection = exchange.connection
+                connection.begin(exchange, self.acquired_at)
+                if exchange.timeout > 0.0:
+                    if exchange.clock_started == 0.0:
+                        exchange.clock_started = response.started
+                    connection.set_deadline(exchange)
+                if self.next_check and (exchange.timeout > 0.0 or options.read_timeout >= 0.0):
+                    self.check_earlier(connection)
+                parser = connection.parser
+                parser.reset()
+                if connection.state != IN_USE:
+                    raise connection.make_error(None)
+                sent_bytes = connection.send(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+                if sent_bytes != PyBytes_GET_SIZE(head):
+                    found = await connection._send_all(head, sent_bytes if sent_bytes > 0 else 0)
+                    connection.last_activity = now()
+                if exchange.body is not None and found == NEED_DATA:
+                    found = await self.send_body(exchange)
+                    connection.last_activity = now()
+                connection.is_sending = False
+                if response.is_timed:
+                    response.request_sent = now() if found == NEED_DATA else connection.last_activity
+                    if found == NEED_DATA:
+                        response.first_byte = 0.0    # so far it was 100 Continue
+                while found == NEED_DATA or (found == HEAD_COMPLETE and not options.stream):
+                    if found == HEAD_COMPLETE:
+                        if parser.status >= 300 and connection.needs_followup():
+                            break
+                        if parser.length - parser.body_bytes >= DIRECT_FROM:
+                            response.body = await _read_body_into_buffer(connection)
+                            found = MESSAGE_COMPLETE
+                            break
+                        if parser.length == CHUNKED and parser.body_bytes >= DIRECT_CHUNKED_FROM:
+                            response.body = await _read_chunked_into_buffer(connection)
+                            found = MESSAGE_COMPLETE
+                            break
+                    if connection.tls is None or not connection.tls.pending():
+                        connection.blocked_since = connection.last_activity
+                        await connection.readable
+                    found = connection.receive()
+                response.peer = connection.peer
+                if found == MESSAGE_COMPLETE:
+                    if response.body is None:
+                        response.body = parser.take_body()
+                    exchange.connection = None
+                    exchange.is_begun = False
+                    waiter = connection.finish()
+                    if waiter is not None:
+                        await waiter.wake
+                else:
+                    connection.is_active = False
+                    connection.deadline = 0.0
+                if exchange.emit is not None:
+                    exchange.emit.finish(response, options.stream)
+                return response
+            except GeneratorExit:
+                exchange.abort()
+                raise
+            except BaseException as error:
+                exchange.stop_clock()
+                exchange.add_context(error)
+                waiter = exchange.release()
+                if waiter is not None:
+                    await waiter.wake
+                if exchange.emit is not None:
+                    if response.request_sent:
+                        exchange.emit("sent", at=response.request_sent)
+                    exchange.emit("failed", error=error)
+                if not exchange.may_resend(error):
+                    raise
+                exchange.force_new_connection = True
+                if exchange.emit is not None:
+                    exchange.emit("retry", delay=0.0)
+
+    async def wait_within(self, Waiter waiter, double pool_timeout):
+        """Wait for a connection or slot for at most so many seconds: `PoolTimeout`."""
+        try:
+            await timeout_after(pool_timeout, wait_for(waiter))
+        except TaskTimeout:
+            raise errors.PoolTimeout(
+                f"{waiter.origin.name}: waited {pool_timeout:g} s in line for one of {self.limit} "
+                "connections; more connections=, or a longer pool_timeout=, would help",
+                pool_timeout,
+            ) from None
+
+    async def connect_exchange(self, Exchange exchange):
+        """Open the connection of an exchange that owns a slot, within its time limit."""
+        cdef ExchangeOptions options = exchange.options
+        connect_socket = options.connect_socket
+        if exchange.emit is not None:
+            connect_socket = partial(connect_socket, on_step=exchange.emit.on_step)
+        connecting = self.connect(options.origin, connect_socket, exchange)
+        if exchange.timeout <= 0.0:
+            await connecting
+        else:
+            exchange.start_clock(0.0)
+            try:
+                await timeout_after(exchange.time_remaining, connecting)
+            except TaskTimeout:
+                raise exchange.to_total_timeout() from None
+        self.acquired_at = 0.0
+
+    async def send_body(self, Exchange exchange):
+        """Send the body of an exchange within its time limit; says what `receive` found.
+
+        A body may wait for code of the user's, which the pool monitor cannot end.
+        """
+        if exchange.timeout <= 0.0:
+            return await exchange.connection.send_body(exchange)
+        try:
+            return await timeout_after(
+                max(exchange.clock_started + exchange.time_remaining - now(), 0.0), exchange.connection.send_body(exchange)
+            )
+        except TaskTimeout:
+            raise exchange.to_total_timeout() from None
+
+    cdef void check_earlier(self, Connection connection):
+        """Wake the monitor if it would miss a time limit of this exchange."""
+        cdef double first = connection.deadline, clock = connection.last_activity
+        if connection.read_timeout and (first == 0.0 or clock + connection.read_timeout < first):
+            first = clock + connection.read_timeout
+        if connection.write_timeout and (first == 0.0 or clock + connection.write_timeout < first):
+            first = clock + connection.write_timeout
+        if first and first < self.next_check and self.wake_monitor is not None:
+            self.next_check = first
+            self.wake_monitor()
 
     cdef void unlink(self, Connection connection):
         """A connection is open no more."""
@@ -512,9 +688,11 @@ cdef class Pool:
                 elif next_deadline == 0.0 or connection.deadline < next_deadline:
                     next_deadline = connection.deadline
             connection = connection.open_prev
+        self.next_check = clock + MONITOR_INTERVAL
         if next_deadline == 0.0:
             return None if self.open == 0 else MONITOR_INTERVAL
-        return min(max(next_deadline - clock, 0.001), MONITOR_INTERVAL)
+        self.next_check = min(max(next_deadline, clock + 0.001), self.next_check)
+        return self.next_check - clock
 
     def close(self):
         """Close the idle, wake the working to their end, refuse the waiting; safe to call again.

@@ -1,14 +1,16 @@
-# The swift way: a request that a session has made before, with another path, query or small body.
+# Request templates: requests of one kind differ in path, query, a few fields and a small body.
 #
 # Facts:  most requests of a program differ in their path alone; the rest of the head is the same bytes.
-#         A timer of curio's for `timeout=` would cost more than the whole request (12 of 22 us, on a
-#         session with `timeout=30`): a limit that the keeper cannot miss is left to the keeper.
-# Rules:  a plan never guesses: whatever would need quoting, cookies, auth or more than a query, a few
-#         fields and a body in memory goes the long way through Python, with the same result.
-# Not here: which options a plan can take, and what they are on the wire (asks_fast/_client/template_builder.py).
+# Rules:  a template gives the same bytes as preparing the request in full. What would need quoting or a
+#         second look is left to the general path, which also finds what is wrong with it.
+# Implemented elsewhere: which requests have a template (asks_fast/_client/template_builder.py), sending
+#         (Pool.run), redirects, challenges and retries (asks_fast/_client/request_flow.py).
 
 from curio.meta import _locals as kernel_locals      # its `kernel` is the one that runs in this thread
+from logging import DEBUG, getLogger
 
+cdef object log = getLogger("asks_fast")
+cdef dict log_levels = getattr(log, "_cache", {})   # level -> whether it is enabled; emptied on each change
 
 cdef extern from *:
     """
@@ -22,65 +24,199 @@ cdef tuple NO_ARGUMENTS = ()
 
 
 def append_path(str base not None, str path not None):
-    """`base/path` with exactly one slash between; None when that needs more thought than that."""
+    """Join base and path with exactly one slash; None if the path is not plain."""
     if not is_plain_path(path) or "?" in base or path[:1] == "?" or "://" in path:
         return None
     return f"{base.rstrip('/')}/{path.lstrip('/')}"
 
 
+cdef frozenset VARIABLE_OPTIONS = frozenset(["path", "params", "headers", "cookies", "data", "json", "timeout"])
+"""Options that differ from call to call. Every other one is part of the key of a template."""
+
+# Header fields that affect the exchange itself.
+cdef frozenset SPECIAL_HEADERS = frozenset([
+    "connection", "content-length", "expect", "host", "proxy-authorization", "transfer-encoding"])
+
+
+cdef double timeout_of(value) except? -2.0:
+    """A time limit in seconds; -1.0 for none, 0.0 for one that needs a check."""
+    if value is None:
+        return -1.0
+    if (type(value) is int or type(value) is float) and value > 0:
+        return value
+    return 0.0
+
+
+def encode_plain_pairs(dict pairs not None):
+    """`name=value&…` for texts and integers without a character to quote; None if there is one."""
+    cdef list parts = []
+    for name, value in pairs.items():
+        if value is None:
+            continue
+        if type(value) is int:
+            value = str(value)
+        if type(name) is not str or type(value) is not str or not is_unreserved(name) or not is_unreserved(value):
+            return None
+        parts.append(f"{name}={value}")
+    return "&".join(parts).encode("ascii")
+
+
+cdef bint is_unreserved(str text) noexcept:
+    """Whether a text has only the unreserved characters of RFC 3986 §2.3."""
+    cdef const unsigned char *c
+    cdef Py_ssize_t i
+    if not PyUnicode_IS_COMPACT_ASCII(text):
+        return False
+    c = <const unsigned char *>PyUnicode_DATA(text)
+    for i in range(PyUnicode_GET_LENGTH(text)):
+        if not (48 <= c[i] <= 57 or 65 <= c[i] <= 90 or 97 <= c[i] <= 122
+                or c[i] == 45 or c[i] == 46 or c[i] == 95 or c[i] == 126):
+            return False
+    return True
+
+cdef frozenset SHOWN_OPTIONS = frozenset(["headers", "cookies", "data", "json"])    # in `Event.request`
+
+
 @cython.final
 cdef class RequestTemplate:
-    """The head of a session's request, cut open where the path goes."""
+    """The rendered head of one kind of request, open at the place of the path."""
 
-    cdef readonly OriginPool origin
+    cdef readonly ExchangeOptions options
     cdef bytes prefix               # b"GET /base"
-    cdef bytes header_lines               # b" HTTP/1.1\r\nHost: …\r\n", to which more may be added
-    cdef bytes suffix                # the same, closed, for a request without a body
-    cdef readonly object header_names      # of the fields in it, lower case
-    cdef readonly bint allows_body   # a request of this method has one, if empty
-    cdef bint is_idempotent
-    cdef bint retry_stale               # once more where a kept connection was stale
-    cdef bint has_retry_policy            # the session's `retries` are to see what fails
-    cdef object followup_statuses            # the statuses of answers that may lead on: for the long way
-    cdef bint is_head_request
-    cdef bint strict                # the session's `strict`
-    cdef bint has_root_target                  # nothing but "/" stands in front of the path
-    cdef double timeout               # the session's `timeout` in seconds; 0.0 for none
-    cdef type response_class        # a subclass of ResponseCore
-    cdef object encode_options               # what options add: (query, rest of head, body; limit), or None
-    cdef object connect_socket              # as `Pool.connect` takes it
-    cdef object ensure_monitor               # async: whether the pool has a keeper; starts one if it can
+    cdef bytes header_lines         # b" HTTP/1.1\r\nHost: …\r\n", to which more may be added
+    cdef readonly bytes final_lines # those after the ones that a call adds: credentials
+    cdef bytes suffix               # header_lines, final_lines and the end of a head without a body
+    cdef readonly object header_names   # of all these lines, in lower case
+    cdef readonly bint allows_body  # a request of this method has a body, if an empty one
+    cdef bint has_root_target       # nothing but "/" precedes the path
+    cdef readonly double timeout    # the default in seconds; 0.0 for none
+    cdef type response_class        # a subclass of BaseHttpResponse
+    cdef object encoder             # OptionEncoder: renders what is not plain
+    cdef bint emits_events          # `on_event=` or `timings=` was given
+    cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one
+    cdef object params              # defaults of the session that are added to each request
+    cdef object cookies
+    cdef readonly object cookie_jar # CookieTracker or None
+    cdef object auth_state          # (__dict__ of the auth object, what it was); or None
 
-    def __cinit__(self, OriginPool origin not None, bytes method not None, bytes target not None,
-                  bytes fields not None, header_names, type response_class not None, encode_options, connect_socket, ensure_monitor, *,
-                  bint allows_body, bint is_idempotent, followup_statuses, bint retry_stale=True,
-                  bint has_retry_policy=False, double timeout=0.0, bint strict=False):
+    def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
+                  bytes header_lines not None, header_names, type response_class not None, encoder, *,
+                  bint allows_body, bytes final_lines=b"", bytes authority=b"", double timeout=0.0,
+                  bint emits_events=False, params=None, cookies=None, cookie_jar=None, auth_state=None):
         if not issubclass(response_class, BaseHttpResponse):
-            raise TypeError(f"{response_class!r} is not a subclass of ResponseCore")
-        self.origin = origin
+            raise TypeError(f"{response_class!r} is not a subclass of BaseHttpResponse")
+        self.options = options
         self.header_names = header_names
         self.allows_body = allows_body
-        self.is_idempotent = is_idempotent
-        self.retry_stale = retry_stale
-        self.has_retry_policy = has_retry_policy
-        self.followup_statuses = followup_statuses
-        self.encode_options = encode_options
+        self.encoder = encoder
         self.has_root_target = target == b"/"
-        self.prefix = method + b" " + (b"" if self.has_root_target else target)
-        self.header_lines = b" HTTP/1.1\r\n" + fields
-        self.suffix = self.header_lines + (b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
-        self.is_head_request = method == b"HEAD"
+        self.prefix = method + b" " + authority + (b"" if self.has_root_target else target)
+        self.header_lines = b" HTTP/1.1\r\n" + header_lines
+        self.final_lines = final_lines
+        self.suffix = self.header_lines + final_lines + (b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
         self.timeout = timeout
-        self.strict = strict
         self.response_class = response_class
-        self.connect_socket = connect_socket
-        self.ensure_monitor = ensure_monitor
+        self.emits_events = emits_events
+        self.params = params
+        self.cookies = cookies
+        self.has_own_cookie = "cookie" in header_names
+        self.cookie_jar = None if self.has_own_cookie else cookie_jar
+        self.auth_state = auth_state
+
+    cdef Exchange make_exchange(self, str path, dict options, bint has_options):
+        """An exchange for a request of this kind; None if it needs more than a template can do."""
+        cdef bytes head
+        cdef double timeout = self.timeout
+        cdef bint is_listened_to = self.emits_events or is_debug_logged()
+        cdef Exchange exchange
+        if self.auth_state is not None and self.auth_state[0] != self.auth_state[1]:
+            return None
+        if has_options and "timeout" in options:
+            timeout = timeout_of(options["timeout"])
+            if timeout == 0.0:
+                return None
+            has_options = len(options) > 1 + ("path" in options)
+        if (has_options or self.params is not None or self.cookies is not None
+                or (self.cookie_jar is not None and self.cookie_jar)):
+            head = self.render_options(path, options)
+        else:
+            head = self.render(path, None, None)
+        if head is None:
+            return None
+        # `__init__` of a response has nothing to do without arguments.
+        exchange = Exchange.__new__(Exchange, self.options, head, new_instance(self.response_class, NO_ARGUMENTS))
+        if timeout > 0.0:
+            exchange.timeout = exchange.time_remaining = timeout
+        if is_listened_to:
+            if (has_options and not options.keys().isdisjoint(SHOWN_OPTIONS)) or self.cookies is not None:
+                return None     # events show the request whole
+            exchange.emit = self.encoder.make_emitter(exchange)
+        return exchange
+
+    cdef bytes render_options(self, str path, dict options):
+        """The head, and the body, with what the options of a call add; None as `render`."""
+        cdef bytes query = None, lines = b"", body = None, content_type = None
+        cdef bint has_content_type = "content-type" in self.header_names
+        cdef bint has_cookie = self.has_own_cookie
+        params = options.get("params", self.params)
+        if params is not None:
+            if type(params) is not dict:
+                return None
+            query = encode_plain_pairs(<dict>params)
+            if query is None:
+                query = self.encoder.encode_params(params)
+            query = b"?" + query if query else None
+        headers = options.get("headers")
+        if headers is not None:
+            if type(headers) is not dict or not self.are_new_headers(<dict>headers, &has_content_type, &has_cookie):
+                return None
+            lines = encode_headers((<dict>headers).items())
+        cookies = options.get("cookies", self.cookies)
+        if cookies or (self.cookie_jar is not None and self.cookie_jar):
+            if has_cookie:
+                return None
+            cookie_line = self.encoder.cookie_line(cookies, path, self.cookie_jar)
+            if cookie_line is None:
+                return None
+            lines += <bytes>cookie_line
+        lines += self.final_lines
+        data, json = options.get("data"), options.get("json")
+        if data is None and json is None:
+            return self.render(path, query, lines + (b"Content-Length: 0\r\n\r\n" if self.allows_body else b"\r\n"))
+        if not self.allows_body:
+            return None
+        encoded = self.encoder.encode_body(data, json)
+        if encoded is None:
+            return None
+        body, content_type = encoded
+        if content_type is None or has_content_type:
+            lines += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        else:
+            lines += b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (content_type, len(body), body)
+        return self.render(path, query, lines)
+
+    cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1:
+        """Whether these header fields can follow those of the template as they are."""
+        cdef set names = set()
+        for name, value in headers.items():
+            if type(name) is not str or type(value) is not str:
+                return False
+            name = (<str>name).lower()
+            if name in self.header_names or name in SPECIAL_HEADERS or name in names:
+                return False
+            if name == "content-type":
+                has_content_type[0] = True
+            elif name == "cookie":
+                has_cookie[0] = True
+            if len(headers) > 1:
+                names.add(name)
+        return True
 
     cdef bytes render(self, str path, bytes query, bytes rest):
-        """The head for a path behind the plan's target; None when it isn't that simple.
+        """The head for a path that follows the template's target; None unless it is plain.
 
-        `query` goes behind the path, `rest` (more fields, the empty line, a body) behind the plan's
-        own fields; None for neither.
+        `query` follows the path; `rest` (more header lines, the empty line, a body) follows the
+        header lines; None for neither.
         """
         cdef Py_ssize_t length = PyUnicode_GET_LENGTH(path), first, close_after, position
         cdef const char *c
@@ -113,174 +249,147 @@ cdef class RequestTemplate:
         memcpy(out + position + length, PyBytes_AS_STRING(rest), <size_t>last)
         return head
 
-    def describe_request(self, str path not None, bytes query=None):
-        """`GET http://host/path`, for errors."""
-        cdef bytes head = self.render(path, query, None)
-        if head is None:
-            return f"{self.prefix.decode('ascii').partition(' ')[0]} {self.origin.name}"
-        method, target, _ = head.split(b" ", 2)
-        return f"{method.decode('ascii')} {self.origin.name}{target.decode('ascii')}"
-
 
 cdef class TemplateCache:
-    """The compiled base of sessions: makes by plan what requests it can, and keeps the plans."""
+    """The compiled base of sessions: sends requests, and keeps a template for each kind of them."""
 
-    cdef readonly dict _templates       # (method, origin, or "" for the session's base) -> Plan
-    cdef public object _headers     # the fields of every request: a multidict
-    cdef long long templates_version         # the version of `_headers` that the plans were made of
+    # (method, origin or "" for the session's base, and name, type, value of each option) -> RequestTemplate
+    cdef readonly dict _templates
+    cdef public object _headers         # the header fields of every request: a multidict
+    cdef long long templates_version    # the version of `_headers` that the templates were made of
 
     def __cinit__(self, *args, **kwargs):
         self._templates = {}
         self.templates_version = -1
 
-    cdef RequestTemplate get_template(self, method, str origin):
+    cdef RequestTemplate get_template(self, method, str origin, list constants):
+        """The template for a kind of request, or None. `constants`: what `key_of_options` returned."""
         cdef long long version = getversion(self._headers)
         if version != self.templates_version:
             self._templates.clear()
             self.templates_version = version
-        return self._templates.get((method, origin))
+        if constants is None:
+            return self._templates.get((method, origin))
+        try:
+            return self._templates.get((method, origin, *constants))
+        except TypeError:       # an option that cannot be hashed
+            return None
+
+    cdef Exchange make_exchange(self, method, url, dict options):
+        """An exchange made from a template; None if there is none for this request."""
+        cdef RequestTemplate template
+        cdef list constants = None
+        cdef bint has_options = False
+        cdef str path
+        cdef Py_ssize_t end
+        if interceptor.current is not None:
+            return None         # it sees the request whole
+        given_path = ""
+        if options:
+            given_path = options.get("path", "")
+            constants = key_of_options(options)
+            has_options = len(options) > ("path" in options) + (0 if constants is None else len(constants) // 3)
+        if url is None:
+            if type(given_path) is not str:
+                return None
+            path = given_path
+            template = self.get_template(method, "", constants)
+        elif type(url) is not str or "path" in options or not url:
+            return None
+        elif (<str>url)[0] == u"/":     # relative to the base
+            path = url
+            template = self.get_template(method, "", constants)
+        else:
+            end = (<str>url).find("/", 8)
+            if end < 0:
+                return None
+            path = (<str>url)[end:]
+            template = self.get_template(method, (<str>url)[:end], constants)
+        return None if template is None else template.make_exchange(path, options, has_options)
 
     def _send(self, method, url, dict options):
-        """The coroutine of a request, to be awaited in curio, asyncio or trio."""
+        """Return the coroutine of a request, to be awaited in curio, asyncio or trio."""
         if getattr(kernel_locals, "running", False):
             return self._make(method, url, options)
         return _guest.call(self._make, (method, url, options), None)
 
     async def _make(self, method, url, dict options):
-        """Make a request, by a plan if there is one for it, else by `_request`, the long way.
+        """Send a request; returns its final response.
 
-        Cancellation at any point closes the connection in use and frees its place.
+        Cancellation at any point closes the connection in use and frees its slot.
         """
-        cdef RequestTemplate template = None
-        cdef Pool pool
-        cdef Waiter waiter
-        cdef Connection connection = None
-        cdef Connection pending_connection = None      # at the head of an answer that may lead on
-        cdef BaseHttpResponse response = None
-        cdef Py_ssize_t end
-        cdef bytes head = None
-        cdef bytes query = None
-        cdef bint force_new_connection = False, has_options = False, has_slot = False
         cdef Exchange exchange = None
-        cdef double limit = 0.0, elapsed = 0.0, started = 0.0
-        path = error_to_retry = None
-        if interceptor.current is not None:
-            pass        # it is to see the request whole
-        elif url is None:
-            path = options.get("path", "")
-            template = self.get_template(method, "")
-            has_options = len(options) > ("path" in options)
-        elif type(url) is str and "path" not in options:
-            has_options = len(options) > 0
-            if PyUnicode_GET_LENGTH(url) > 0 and (<str>url)[0] == u"/":   # relative to the base
-                path = url
-                template = self.get_template(method, "")
-            else:
-                end = (<str>url).find("/", 8)
-                if end > 0:
-                    path = (<str>url)[end:]
-                    template = self.get_template(method, (<str>url)[:end])
-        if template is not None and type(path) is str:
-            if not has_options:
-                head = template.render(path, None, None)
-            else:
-                extra = template.encode_options(template, options)
-                if extra is not None:
-                    query = extra[0]
-                    limit = extra[2]
-                    head = template.render(path, query, extra[1])
-            limit = template.timeout if limit == 0.0 else limit
-        if head is not None:
-            pool = template.origin.pool
-            if pool.wake_monitor is None or pool.kernel is not kernel_locals.kernel:
-                if not await template.ensure_monitor():
-                    head = None     # the kernel is shutting down
-        if head is not None:
-            try:
-                if pool.has_pending_wakeups:
-                    await pool.wake_pending()
-                # Before the loan: this may run Python, and Ctrl-C. `__init__` has nothing to do.
-                response = <BaseHttpResponse>new_instance(template.response_class, NO_ARGUMENTS)
-                connection = pool.get_idle(template.origin)
-                if connection is None:
-                    waiter = pool.enqueue(template.origin)
-                    if waiter is not None:
-                        await waiter
-                        connection = pool.granted_connection(waiter, False)
-                        waiter = None
-                    has_slot = connection is None
-                    if has_slot and limit <= 0.0:
-                        connecting = pool.connect(template.origin, template.connect_socket)
-                        has_slot = False
-                        connection = await connecting
-                        pool.acquired_at = 0.0
-                if connection is not None:
-                    connection.begin(head, response, template.is_head_request, -1, False, template.followup_statuses,
-                                     template.strict, pool.acquired_at)
-                if limit <= 0.0:
-                    await connection.run(None, False, 0.0)
-                elif limit >= MONITOR_INTERVAL and connection is not None and pool.kernel is kernel_locals.kernel:
-                    started = response.started
-                    connection.set_deadline(limit)
-                    await connection.run(None, False, 0.0)
-                else:
-                    started = now()
-                    exchange = Exchange()
-                    exchange.owns_slot = has_slot
-                    has_slot = False
-                    await timeout_after(limit, run_exchange(template, connection, head, response, exchange))
-                if response.status_code not in template.followup_statuses:
-                    return response
-                if response.completed == 0.0:
-                    pending_connection = connection if connection is not None else exchange.connection
-                    pending_connection.deadline = 0.0     # what is left of it the long way sees to
-                    connection = exchange = None
-            except errors.ServerClosedConnectionError as error:
-                if error.is_stale and template.retry_stale and (template.is_idempotent or error.is_unsent):
-                    force_new_connection = True    # once more, and not over another one that may be stale
-                elif template.has_retry_policy:
-                    error_to_retry = error
-                else:
-                    raise shorten(error)
-                response = None
-            except errors.AsksException as error:
-                errors.add_request_context(error, template.describe_request(path, query))
-                if not template.has_retry_policy or not isinstance(error, errors.ConnectivityError):
-                    raise shorten(error)
-                error_to_retry = error
-                response = None
-            except TaskTimeout:
-                if exchange is None:
-                    raise       # the limit of somebody outside
-                raise errors.TotalTimeout(
-                    f"{template.describe_request(path, query)}: not done within timeout={limit:g} s", limit
-                ) from None
-            finally:
-                # Ctrl-C, or no memory, before the exchange: between two lines of curio.
-                if connection is not None and response is not None and connection.response is response:
-                    pool.close_nowait(connection)
-                elif has_slot or exchange is not None and exchange.owns_slot:
-                    pool.cancel_reservation_nowait(template.origin)
-                elif exchange is not None and exchange.connection is not None and response is not None:
-                    exchange.connection.close_nowait(response)
-            elapsed = now() - started if started else 0.0
+        cdef ExchangeOptions kind
+        cdef BaseHttpResponse response
+        cdef Pool pool
         try:
-            if pending_connection is None:
-                previous_outcome = response if error_to_retry is None else error_to_retry
-                return await self._send_general(method, url, options, previous_outcome, force_new_connection, elapsed)
-            return await self._send_general(method, url, options, response, force_new_connection, elapsed, pending_connection)
+            exchange = self.make_exchange(method, url, options)
+            if exchange is None:
+                return await self._send_general(method, url, options)
+            kind = exchange.options
+            pool = kind.origin.pool
+            if ((pool.wake_monitor is None or pool.kernel is not kernel_locals.kernel)
+                    and not await self._transport.ensure_monitor()):
+                return await self._send_general(method, url, options)   # the kernel is shutting down
+            try:
+                response = await pool.run(exchange)
+                while kind.max_redirects and exchange.emit is None and response.status_code in kind.followup_statuses:
+                    following = self._next_exchange(exchange)
+                    if following is None:
+                        break
+                    exchange = following
+                    response = await pool.run(exchange)
+                if response.status_code not in kind.followup_statuses:
+                    if kind.stores_cookies and not response.header_fields.is_absent(b"set-cookie"):
+                        self._store_cookies(response)
+                    if kind.stream:
+                        if exchange.connection is not None:
+                            exchange.connection.apply_body_limit()
+                        exchange.attach_stream()
+                    return response
+            except errors.ConnectivityError as error:
+                if not kind.has_retry_policy:
+                    raise
+                exchange.error = error
+            return await self._send_general(method, url, options, exchange)
         except errors.AsksException as error:
+            if exchange is not None and exchange.history is not None and not error.history:
+                error.history = exchange.history
             raise shorten(error)
         finally:
-            if pending_connection is not None:
-                pending_connection.close_nowait(response)
+            if exchange is not None:
+                exchange.abort()
 
 
-async def run_exchange(RequestTemplate template, Connection connection, bytes head, BaseHttpResponse response, Exchange exchange):
-    """One exchange; `connection` was begun, or is None where a place was claimed for it."""
-    if connection is None:
-        connection = await template.origin.pool.connect(template.origin, template.connect_socket, exchange)
-        exchange.connection = connection
-        connection.begin(
-            head, response, template.is_head_request, -1, False, template.followup_statuses, template.strict, 0.0)
-    await connection.run(None, False, 0.0)
+cdef bint is_debug_logged() except -1:
+    """Whether the log takes the events of requests."""
+    enabled = log_levels.get(DEBUG)
+    return log.isEnabledFor(DEBUG) if enabled is None else enabled
+
+
+cdef list key_of_options(dict options):
+    """Name, type and value of each option that a template depends on; None if there is none."""
+    cdef list key = None
+    for name, value in options.items():
+        if name not in VARIABLE_OPTIONS:
+            if key is None:
+                key = []
+            key.append(name)
+            key.append(type(value))
+            key.append(value)
+    return key
+
+
+def split_options(dict options):
+    """The options that a template depends on, without the variable ones."""
+    return {name: value for name, value in options.items() if name not in VARIABLE_OPTIONS}
+
+
+def template_key(method, str origin, dict options):
+    """The key of the template for requests with these options; None if an option cannot be hashed."""
+    key = (method, origin, *(key_of_options(options) or ()))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key

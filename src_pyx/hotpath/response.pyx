@@ -13,6 +13,8 @@ cdef class BaseHttpResponse:
     cdef readonly list interim              # the 1xx answers before this one: (status, HeaderTable)
     cdef public object body                 # bytes as they came, or the stream that gives them
     cdef public object _content        # the body decoded; None until it is asked for
+    cdef public object _options        # what the request said about reading the body; None: defaults
+    cdef public str _encoding          # of text that does not name its own; None for UTF-8
     cdef list _history                      # the responses before this one; None while there are none
     cdef public object peer                 # (address, port) of the other side, None if unknown
     cdef public int attempts                # exchanges that were begun for this answer
@@ -208,6 +210,9 @@ cdef class BaseHttpResponse:
         self.reused = other.reused
         self.response_head = other.response_head
         self.keeps_framing = other.keeps_framing
+        self.strict = other.strict
+        self._options = other._options
+        self._encoding = other._encoding
         self.framed_body = other.framed_body
         self.reason = other.reason
         self.http_minor = other.http_minor

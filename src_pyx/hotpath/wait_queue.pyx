@@ -142,11 +142,3 @@ cdef class Waiter:
 
 async def wait_for(Waiter waiter):
     await waiter
-
-
-@cython.final
-cdef class Exchange:
-    """What a request was given: a connection, or with None the right to open one."""
-
-    cdef public Connection connection
-    cdef public bint owns_slot         # given, and nobody has begun to use it

@@ -104,7 +104,7 @@ async def test_all_frames_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="asks_fast")
     with pytest.raises(ConnectionFailed) as caught:
         await asks_fast.get(URL)
-    assert {"connect_to_any", "_run_exchange"} <= set(frames_of(caught.value))
+    assert {"connect_to_any", "_send_once"} <= set(frames_of(caught.value))
 
 
 async def test_the_context_of_the_user_stays() -> None:

@@ -178,11 +178,6 @@ async def test_the_log_has_a_line_for_each_step(
     assert "aGlkZGVu" not in caplog.text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a request that is sent from a cached template does not look at the log's level;"
-    " it will when all requests are sent by one path",
-)
 async def test_the_log_is_switched_on_later(
     peer: MakePeer, caplog: pytest.LogCaptureFixture
 ) -> None:

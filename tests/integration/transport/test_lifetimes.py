@@ -177,24 +177,20 @@ def traps_of(coroutine: Any, seen: list[str]) -> Any:
         answer = yield trap
 
 
+@pytest.mark.parametrize("limit", [0.9, 20.0])
 @pytest.mark.parametrize(
-    ("way", "limit"), [({}, 0.9), ({"max_redirects": 5}, 20.0)], ids=["plan", "long"]
+    "options", [{}, {"max_redirects": 5}, {"sensitive_headers": []}], ids=["plain", "kept", "full"]
 )
-async def test_no_timer_where_no_limit_was_asked_for(
-    way: dict[str, Any], limit: float, peer: MakePeer
+async def test_a_reused_connection_needs_no_timer(
+    options: dict[str, Any], limit: float, peer: MakePeer
 ) -> None:
-    """Over a connection that is there no timer is armed; with `timeout=` there is one, but by plan
-    from a second on: that is left to the keeper (promises/test_whole_time.py)."""
+    """A request over a reused connection arms no timer: the pool monitor checks its time limit."""
     server = peer(SERVING)
     async with HSession(server.url) as session:
         await session.get()
         seen: list[str] = []
         for _ in range(3):
-            await traps_of(session.get(**way), seen)
+            await traps_of(session.get(**options), seen)
+        await traps_of(session.get(**options, timeout=limit), seen)
         assert "trap_io" in seen
         assert not {"trap_set_timeout", "trap_sleep", "trap_spawn"} & set(seen)
-        if not way:
-            await traps_of(session.get(timeout=1.0), seen)
-            assert "trap_set_timeout" not in seen
-        await traps_of(session.get(**way, timeout=limit), seen)
-        assert "trap_set_timeout" in seen

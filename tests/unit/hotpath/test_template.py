@@ -144,7 +144,7 @@ async def test_timeout_covers_a_redirect_after_a_plan(
     peer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the first exchange took of `timeout` is gone when its redirect is followed."""
-    away = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
+    away = b"HTTP/1.1 302 Found\r\nLocation: /a/../there\r\nContent-Length: 0\r\n\r\n"
     server: Peer = peer([repeat(expect(), send(OK), times=2), expect(), send(away), FOREVER])
     left = []
 

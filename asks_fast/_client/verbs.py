@@ -1,0 +1,183 @@
+"""How the functions that make a request look to a type checker: one protocol for all of them.
+
+Facts:  the type of the response depends on `stream`, so each function has three overloads. They are
+        written once for the methods of sessions and once for the functions without a session,
+        which take the options of connections too.
+Rules:  `session_verb`, `session_request`, `verb` and `request` change nothing at run time.
+Implemented elsewhere: the arguments (`argument_types`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..response_objects import Response, StreamResponse
+    from .argument_types import Location, OneShotArguments, RequestArguments
+
+__all__ = ["ResponseTypes", "request", "session_request", "session_verb", "verb"]
+
+# What a method of a session returns: without `stream`, with `stream=True`, with a bool.
+Whole = TypeVar("Whole")
+Streamed = TypeVar("Streamed")
+Either = TypeVar("Either")
+Whole_co = TypeVar("Whole_co", covariant=True)
+Streamed_co = TypeVar("Streamed_co", covariant=True)
+Either_co = TypeVar("Either_co", covariant=True)
+
+AsyncWhole: TypeAlias = "Coroutine[Any, Any, Response]"
+AsyncStreamed: TypeAlias = "Coroutine[Any, Any, StreamResponse]"
+AsyncEither: TypeAlias = "Coroutine[Any, Any, Response | StreamResponse]"
+
+
+class ResponseTypes(Generic[Whole, Streamed, Either]):
+    """A session whose methods return these types."""
+
+
+class SessionVerb(Protocol[Whole_co, Streamed_co, Either_co]):
+    """`session.get` and the other methods of sessions that are named after an HTTP method."""
+
+    @overload
+    def __call__(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+    ) -> Streamed_co: ...
+    @overload
+    def __call__(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Whole_co: ...
+    @overload
+    def __call__(
+        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> Either_co: ...
+
+
+class SessionRequest(Protocol[Whole_co, Streamed_co, Either_co]):
+    """`session.request`."""
+
+    @overload
+    def __call__(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        stream: Literal[True],
+        **more: Unpack[RequestArguments],
+    ) -> Streamed_co: ...
+    @overload
+    def __call__(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[RequestArguments],
+    ) -> Whole_co: ...
+    @overload
+    def __call__(
+        self, method: str, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+    ) -> Either_co: ...
+
+
+class Verb(Protocol):
+    """`asks_fast.get` and the other functions that are named after an HTTP method."""
+
+    @overload
+    def __call__(
+        self, url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+    ) -> AsyncStreamed: ...
+    @overload
+    def __call__(
+        self,
+        url: Location = None,
+        *,
+        stream: Literal[False] = ...,
+        **more: Unpack[OneShotArguments],
+    ) -> AsyncWhole: ...
+    @overload
+    def __call__(
+        self, url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+    ) -> AsyncEither: ...
+
+
+class Request(Protocol):
+    """`asks_fast.request`."""
+
+    @overload
+    def __call__(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        uri: Location = None,
+        stream: Literal[True],
+        **more: Unpack[OneShotArguments],
+    ) -> AsyncStreamed: ...
+    @overload
+    def __call__(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        uri: Location = None,
+        stream: Literal[False] = ...,
+        **more: Unpack[OneShotArguments],
+    ) -> AsyncWhole: ...
+    @overload
+    def __call__(
+        self,
+        method: str,
+        url: Location = None,
+        *,
+        uri: Location = None,
+        stream: bool,
+        **more: Unpack[OneShotArguments],
+    ) -> AsyncEither: ...
+
+
+class _SessionVerbMethod(Protocol):
+    def __get__(
+        self, session: ResponseTypes[Whole, Streamed, Either] | None, owner: type | None = None
+    ) -> SessionVerb[Whole, Streamed, Either]: ...
+
+
+class _SessionRequestMethod(Protocol):
+    def __get__(
+        self, session: ResponseTypes[Whole, Streamed, Either] | None, owner: type | None = None
+    ) -> SessionRequest[Whole, Streamed, Either]: ...
+
+
+def session_verb(method: Callable[..., Any]) -> _SessionVerbMethod:
+    """Give a method the type of `session.get`."""
+    return cast("_SessionVerbMethod", method)
+
+
+def session_request(method: Callable[..., Any]) -> _SessionRequestMethod:
+    """Give a method the type of `session.request`."""
+    return cast("_SessionRequestMethod", method)
+
+
+def verb(function: Callable[..., Any]) -> Verb:
+    """Give a function the type of `asks_fast.get`."""
+    return cast("Verb", function)
+
+
+def request(function: Callable[..., Any]) -> Request:
+    """Give a function the type of `asks_fast.request`."""
+    return cast("Request", function)

@@ -1,0 +1,203 @@
+# One exchange: a request on its way to its response, and the resources that it holds meanwhile.
+#
+# Facts:  many requests differ in head and body only; the rest of what an exchange must know is one
+#         ExchangeOptions object, which a request template keeps.
+# Rules:  an exchange holds nothing, a slot of the pool, or a connection. `abort` releases
+#         what it holds, in every state, and may be called again.
+# Implemented elsewhere: sending and receiving (Pool.run), redirects, challenges and retries (RequestFlow).
+
+
+@cython.final
+cdef class ExchangeOptions:
+    """What all exchanges of one kind have in common; never changed once made."""
+
+    cdef readonly OriginPool origin
+    cdef readonly object connect_socket     # as `Pool.connect` takes it
+    cdef readonly object followup_statuses  # of responses that may lead to another request; or None
+    cdef readonly object response_options   # for reading the body; None for the defaults
+    cdef readonly str encoding              # of text that does not name its own; None for UTF-8
+    cdef readonly bint is_head_request      # the response has no body (HEAD)
+    cdef readonly bint is_idempotent
+    cdef readonly bint retry_stale          # resend once if a reused connection was stale
+    cdef readonly bint close_after          # the request says `Connection: close`
+    cdef readonly bint has_retry_policy     # the caller's `retries` decides after an error
+    cdef readonly bint stores_cookies       # a cookie jar takes the `Set-Cookie` fields of the response
+    cdef readonly int max_redirects         # that `Exchange.follow` may follow; 0 for none
+    cdef readonly bint stream               # stop at the head of the response
+    cdef readonly bint strict               # refuse what browsers tolerate
+    cdef readonly bint keeps_framing        # keep chunked bodies as received, too
+    cdef readonly long long max_body        # bytes; -1 for no limit
+    cdef readonly double pool_timeout       # seconds to wait for a connection; 0.0 for no limit
+    cdef readonly double read_timeout       # seconds; 0.0 for no limit; negative: as the pool says
+    cdef readonly double write_timeout
+    cdef readonly double expect_seconds     # to wait for 100 Continue before the body; 0.0: not at all
+
+    def __cinit__(self, OriginPool origin not None, *, connect_socket=None, followup_statuses=None,
+                  response_options=None, str encoding=None, bint is_head_request=False,
+                  bint is_idempotent=False, bint retry_stale=True, bint has_retry_policy=False,
+                  bint stores_cookies=False, int max_redirects=0, bint close_after=False, bint stream=False,
+                  bint strict=False, bint keeps_framing=False, long long max_body=-1, double pool_timeout=0.0,
+                  double read_timeout=-1.0, double write_timeout=-1.0, double expect_seconds=0.0):
+        self.origin = origin
+        self.connect_socket = connect_socket
+        self.followup_statuses = followup_statuses
+        self.response_options = response_options
+        self.encoding = encoding
+        self.is_head_request = is_head_request
+        self.is_idempotent = is_idempotent
+        self.retry_stale = retry_stale
+        self.close_after = close_after
+        self.has_retry_policy = has_retry_policy
+        self.stores_cookies = stores_cookies
+        self.max_redirects = max_redirects
+        self.stream = stream
+        self.strict = strict
+        self.keeps_framing = keeps_framing
+        self.max_body = max_body
+        self.pool_timeout = pool_timeout
+        self.read_timeout = read_timeout
+        self.write_timeout = write_timeout
+        self.expect_seconds = expect_seconds
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Exchange:
+    """One request and its response: sent once, or twice if a reused connection was stale."""
+
+    cdef readonly ExchangeOptions options
+    cdef bytes head                         # as sent, a small body included
+    cdef object body                        # the rest of the request, in pieces; or None
+    cdef readonly BaseHttpResponse response
+    cdef readonly Connection connection     # in use by this exchange; None before and after
+    cdef bint owns_slot                     # a slot is ours and no connection uses it yet
+    cdef bint is_begun                      # the request was given to a connection
+    cdef public bint force_new_connection   # use no connection that served before, and do not resend
+    cdef public object emit                 # takes the events of the exchange; None without a listener
+    cdef public object error                # what ended it, for a retry policy; else None
+    cdef readonly list history              # the responses before this one; None without any
+    cdef double timeout                     # seconds for the whole request, as the user said; 0.0: no limit
+    cdef double time_remaining                # of them, when the clock does not run
+    cdef double clock_started               # monotonic seconds; 0.0 while the clock does not run
+
+    def __cinit__(self, ExchangeOptions options, bytes head, BaseHttpResponse response, body=None):
+        self.options = options
+        self.head = head
+        self.body = body
+        self.response = response
+
+    @property
+    def target(self):
+        """The target in the request line, as text."""
+        return self.head[self.head.index(b" ") + 1:self.head.index(b" HTTP/1.1\r\n")].decode("ascii")
+
+    @property
+    def time_left(self):
+        """Seconds left of the time limit; None without a limit."""
+        self.stop_clock()
+        return self.time_remaining if self.timeout else None
+
+    @property
+    def elapsed(self):
+        """Seconds used of the time limit so far; the wait for a connection does not count."""
+        self.stop_clock()
+        return self.timeout - self.time_remaining if self.timeout else 0.0
+
+    def set_time_limit(self, double timeout, double time_left):
+        """Limit the exchange to `time_left` seconds, of a limit of `timeout` for the whole request."""
+        self.timeout = timeout
+        self.time_remaining = max(time_left, 0.0)
+
+    def follow(self, str location not None):
+        """The exchange that follows a redirect of a GET to the same origin; None if it needs more.
+
+        `location` must be a plain path, or such a path after the very origin of this exchange. All
+        header fields are kept, and what is left of the time limit.
+        """
+        cdef Exchange following
+        cdef BaseHttpResponse response
+        cdef str origin = self.options.origin.name
+        cdef bytes head = self.head
+        cdef list history = self.history if self.history is not None else []
+        if len(history) >= self.options.max_redirects or self.connection is not None:
+            return None
+        if location.startswith(origin):
+            location = location[len(origin):]
+        if not location.startswith("/") or location.startswith("//") or not is_plain_path(location):
+            return None
+        response = <BaseHttpResponse>new_instance(type(self.response), NO_ARGUMENTS)
+        head = b"GET " + location.encode("ascii") + head[head.index(b" ", 4):]
+        following = Exchange.__new__(Exchange, self.options, head, response)
+        self.response._history = None
+        following.history = response._history = [*history, self.response]
+        response.attempts = self.response.attempts + 1
+        following.timeout = self.timeout
+        following.time_remaining = self.time_left if self.timeout else 0.0
+        return following
+
+    cpdef object attach_stream(self):
+        """Give the connection to the body of the response, which is a stream."""
+        self.response._attach_connection(self.connection)
+        self.connection = None
+
+    # -- for Pool.run
+
+    cdef void start_clock(self, double clock) noexcept:
+        if self.timeout:
+            self.clock_started = clock if clock else now()
+
+    cdef void stop_clock(self) noexcept:
+        if self.clock_started:
+            self.time_remaining -= now() - self.clock_started
+            self.clock_started = 0.0
+
+    cdef void prepare_response(self) noexcept:
+        """Tell the response what is the same for each try."""
+        cdef ExchangeOptions options = self.options
+        cdef BaseHttpResponse response = self.response
+        response.sent_head = self.head
+        response.origin = options.origin.name
+        response.strict = options.strict
+        if options.response_options is not None:
+            response._options = options.response_options
+            response.keeps_framing = options.keeps_framing
+        if options.encoding is not None:
+            response._encoding = options.encoding
+
+    cdef object to_total_timeout(self):
+        return errors.TotalTimeout(f"not done within timeout={self.timeout:g} s", self.timeout)
+
+    cdef void add_context(self, error):
+        """Name the request in an error, and how long it took if it was sent."""
+        if self.is_begun:
+            self.connection.add_request_context(error, self.response)
+        elif isinstance(error, errors.AsksException):
+            errors.add_request_context(error, self.response.describe_request())
+
+    cdef bint may_resend(self, error) except -1:
+        """Whether a failure is a stale connection, after which the request may be sent once more."""
+        return (isinstance(error, errors.ServerClosedConnectionError) and error.is_stale
+                and self.options.retry_stale and not self.force_new_connection
+                and (self.options.is_idempotent or error.is_unsent)
+                and (self.body is None or self.body.buffered is not None or self.body.is_replayable))
+
+    cdef Waiter release(self):
+        """Give up what the exchange holds. Returns the waiter that gets the slot, to be woken."""
+        connection, self.connection = self.connection, None
+        self.is_begun = False
+        if connection is not None:
+            return (<Connection>connection).pool.release(connection, False)
+        if self.owns_slot:
+            self.owns_slot = False
+            return self.options.origin.pool.release_slot(self.options.origin)
+        return None
+
+    cpdef void abort(self):
+        """Give up what the exchange holds, from where nothing can be awaited. Safe to call again."""
+        connection, self.connection = self.connection, None
+        self.is_begun = False
+        if connection is not None:
+            (<Connection>connection).pool.close_nowait(connection)
+        elif self.owns_slot:
+            self.owns_slot = False
+            self.options.origin.pool.cancel_reservation_nowait(self.options.origin)
