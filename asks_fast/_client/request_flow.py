@@ -262,9 +262,8 @@ class RequestFlow:
             response.url = str(request.url)
         if self._cookie_jar is not None:
             self._store_cookies(response)
-        on_response = getattr(self._auth, "on_response", None)
-        if on_response is not None and response.status_code != 401:
-            on_response(response, AuthView(request))
+        if isinstance(self._auth, PostResponseAuth) and response.status_code != 401:
+            self._auth.on_response(response, AuthView(request))
 
     async def _add_credentials(self, request: PreparedRequest) -> None:
         """Add what belongs to this one sending: cookies and credentials."""
@@ -289,9 +288,7 @@ class RequestFlow:
         if auth is None or "Authorization" in request.hop_headers:
             return
         if isinstance(auth, PostResponseAuth):
-            initial_headers = getattr(auth, "initial_headers", None)
-            if initial_headers is not None:
-                request.hop_headers.update(initial_headers(AuthView(request)))
+            request.hop_headers.update(auth.initial_headers(AuthView(request)))
         else:
             request.hop_headers.update(await auth(AuthView(request)) or {})
 

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import DecodingError, ResponseTooLarge, truncated_repr
 from . import compression_backends, decompressors
+from .charset import TextDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
 __all__ = [
     "ACCEPT_ENCODING",
@@ -31,6 +32,10 @@ __all__ = [
     "RATIO_FLOOR",
     "ContentDecoder",
     "decode_body",
+    "decompress",
+    "decompress_one",
+    "missing_library",
+    "parse_content_encoding",
 ]
 
 ACCEPT_ENCODING: str
@@ -280,6 +285,54 @@ def missing_library(content_encoding: str | Sequence[str]) -> str | None:
         f"the body is coded with {coding}, and the library for it is not installed:"
         ' pip install "asks-fast[speed]"'
     )
+
+
+# -- the generators of asks' http_utils
+
+
+def parse_content_encoding(content_encoding: str) -> list[str]:
+    """Return the codings that a Content-Encoding names, in their order."""
+    return [coding.strip() for coding in content_encoding.split(",")]
+
+
+def decompress(
+    compressions: Iterable[str], encoding: str | None = None
+) -> Generator[bytes | str, bytes, None]:
+    """Return a started generator: `send` compressed bytes, receive decompressed ones.
+
+    Args:
+        compressions: names of the codings, in the order in which they were applied.
+        encoding: text encoding; with it the generator yields str.
+
+    Raises:
+        DecodingError: the bytes are corrupt, or more than `MAX_CODINGS` codings are named.
+        ResponseTooLarge: more than `DEFAULT_MAX_SIZE` bytes came out.
+
+    Example:
+        >>> generator = decompress(["gzip"])
+        >>> plain = generator.send(compressed)
+    """
+    generator = _decompress(list(compressions), encoding)
+    next(generator)
+    return generator
+
+
+def decompress_one(compression: str) -> Generator[bytes | str, bytes, None]:
+    """Return `decompress` for a single coding."""
+    return decompress([compression])
+
+
+def _decompress(
+    compressions: list[str], encoding: str | None
+) -> Generator[bytes | str, bytes, None]:
+    decoder = ContentDecoder(compressions)
+    to_text = TextDecoder(encoding) if encoding else None
+    plain: bytes | str = b""
+    while True:
+        data = yield plain
+        plain = decoder.decode(data)
+        if to_text is not None:
+            plain = to_text.decode(plain)
 
 
 @cache

@@ -87,5 +87,8 @@ def test_family():
     assert issubclass(DigestAuth, PostResponseAuth)
     assert issubclass(PreResponseAuth, AuthBase)
     assert PostResponseAuth.auth_attempted is False
-    with pytest.raises(TypeError):
-        PreResponseAuth()
+    for abstract in (AuthBase, PreResponseAuth, PostResponseAuth):
+        with pytest.raises(TypeError, match="abstract"):
+            abstract()
+    for hook in ("initial_headers", "on_response", "requires_body"):
+        assert hook in vars(PostResponseAuth)

@@ -231,6 +231,30 @@ async def test_user_classes(peer):
     assert [s.header("Authorization") for s in server.requests[1:]] == [None, "Custom x"]
 
 
+async def test_hooks_of_a_user_class(peer):
+    """`initial_headers` precedes the first 401, `on_response` sees each response but a 401."""
+    statuses = []
+
+    class Ticket(PostResponseAuth):
+        requires_body = False
+
+        def initial_headers(self, request):
+            return {"Authorization": "Ticket old"}
+
+        async def __call__(self, response, request):
+            return {"Authorization": "Ticket new"}
+
+        def on_response(self, response, request):
+            statuses.append((response.status_code, request.headers["Authorization"]))
+
+    server = peer([expect(), send(refusal("Ticket")), expect(), send(OK)])
+    async with Session(server.url) as session:
+        r = await session.get(auth=Ticket())
+    assert r.status_code == 200
+    assert [s.header("Authorization") for s in server.requests] == ["Ticket old", "Ticket new"]
+    assert statuses == [(200, "Ticket new")]
+
+
 class Strict:
     """A server that takes each nonce's counts in rising order only, whatever the connection."""
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.costs import thread_seconds
 
-from asks_fast._auth.challenges import Challenge, parse_challenges, parse_parameters, quoted
+from asks_fast._auth.challenges import Challenge, parse_challenges, parse_parameter_list
+from asks_fast._header_syntax import quote_string
 
 
 @pytest.mark.parametrize(
@@ -56,15 +57,15 @@ def test_many_fields():
 
 def test_parameters_without_scheme():
     """Authentication-Info is parameters alone."""
-    assert parse_parameters('nextnonce="a", qop=auth') == {"nextnonce": "a", "qop": "auth"}
-    assert parse_parameters(b"") == {}
+    assert parse_parameter_list('nextnonce="a", qop=auth') == {"nextnonce": "a", "qop": "auth"}
+    assert parse_parameter_list(b"") == {}
 
 
 @given(st.text())
 def test_any_text(text):
     """No text raises."""
     parse_challenges(text)
-    parse_parameters(text)
+    parse_parameter_list(text)
 
 
 @given(st.text(alphabet='Basic ="\\,\t=~/', max_size=40))
@@ -87,9 +88,9 @@ def test_any_text_of_delimiters(text):
     )
 )
 def test_round_trip(challenges):
-    """What is written with `quoted` is read back the same."""
+    """What is written with `quote_string` is read back the same."""
     field = ", ".join(
-        scheme + " " + ", ".join(f"{name}={quoted(value)}" for name, value in params.items())
+        scheme + " " + ", ".join(f"{name}={quote_string(value)}" for name, value in params.items())
         for scheme, params in challenges
     )
     assert parse_challenges(field) == [Challenge(s.lower(), params) for s, params in challenges]

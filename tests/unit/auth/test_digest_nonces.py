@@ -148,5 +148,5 @@ def test_memory_is_bounded():
 
     curio.run(main)
     assert repr(auth) == "<DigestAuth for Authorization, 256 realms known>"
-    assert len(auth._answers) <= 1024
+    assert len(auth._responses) <= 1024
     assert len(auth._pending) <= 1024

@@ -107,7 +107,7 @@ def test_wrong_pieces(wrong, is_async):
     async def then():
         yield wrong
 
-    with pytest.raises(TypeError, match=f"gave {type(wrong).__name__}"):
+    with pytest.raises(TypeError, match=f"returned {type(wrong).__name__}"):
         read(made(data=then() if is_async else now()))
 
 
