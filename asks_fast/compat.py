@@ -1,4 +1,4 @@
-"""Standing in for asks: `init` for programs of asks 1.x, `install_as_asks` for libraries."""
+"""Compatibility with asks: `init` for programs of asks 1.x, `install_as_asks` for libraries."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ MODULES = (
 
 
 def init(library: object = "curio") -> None:
-    """Choose the event loop, as asks 1.x wanted: only curio is there, so this only warns.
+    """Select the event loop, as asks 1.x required. Only curio is supported, so this only warns.
 
-    Raises ValueError for any other library.
+    Args:
+        library: `curio`, as a module or a name.
+
+    Raises:
+        ValueError: another library was given.
     """
     name = library if isinstance(library, str) else getattr(library, "__name__", repr(library))
     if name != "curio":
@@ -36,7 +40,13 @@ def init(library: object = "curio") -> None:
 
 
 def install_as_asks() -> None:
-    """Make `import asks` find this package, for libraries written for asks."""
+    """Make `import asks` find this package, for libraries written for asks.
+
+    Example:
+        >>> import asks_fast
+        >>> asks_fast.install_as_asks()
+        >>> import asks
+    """
     package = sys.modules[__name__.rpartition(".")[0]]
     sys.modules["asks"] = package
     for name in MODULES:
