@@ -206,7 +206,7 @@ def test_schemes() -> None:
     """Other schemes are allowed by name, and then have their own default port or need one."""
     assert parse_url("socks5://h", schemes=("socks5",)).port == 1080
     assert parse_url("x://h:9", schemes=("x",)).origin == "x://h:9"
-    with pytest.raises(InvalidURL, match="port is needed"):
+    with pytest.raises(InvalidURL, match="port is required"):
         parse_url("x://h", schemes=("x",))
     with pytest.raises(InvalidURL, match="not one of"):
         parse_url("http://h/", schemes=("https",))
