@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._hotpath import encode_headers
 from ..errors import InvalidHeader, truncated_repr
@@ -23,7 +23,10 @@ __all__ = ["Field", "HeadersBuilder", "field_name", "header_pairs"]
 
 Field = tuple[str, str]
 
-# Any, in this module: the names and values of users are checked here at run time.
+# Any, because the type of the keys of a Mapping is invariant.
+HeadersInput: TypeAlias = Mapping[Any, object] | Iterable[tuple[object, object]] | None
+"""Headers as users give them; names and values are checked at run time."""
+
 
 # Request fields whose value is not a list (RFC 9110, RFC 9112 §6, RFC 6454, RFC 6455).
 _SINGLE = frozenset(
@@ -40,7 +43,7 @@ _SINGLE = frozenset(
 _HOST = re.compile(r"(\[[0-9A-Za-z:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
 
 
-def header_pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
+def header_pairs(headers: HeadersInput) -> Iterable[tuple[object, object]]:
     """Return the pairs of headers given as a mapping, a multidict or an iterable of pairs.
 
     Raises:
@@ -60,7 +63,7 @@ def header_pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
     return pairs
 
 
-def _merge_repeated(name: str, values: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def _merge_repeated(name: str, values: list[tuple[str, object]]) -> list[tuple[str, object]]:
     """Return the pairs to send for a field that one set contains more than once."""
     if name in _SINGLE:
         names = " and ".join(sorted({repr(spelling) for spelling, _ in values}))
@@ -73,7 +76,7 @@ def _merge_repeated(name: str, values: list[tuple[str, Any]]) -> list[tuple[str,
     return values
 
 
-def _check_host(value: Any) -> None:
+def _check_host(value: object) -> None:
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     if not _HOST.fullmatch(text.strip(" \t")):
         raise InvalidHeader(
@@ -81,7 +84,7 @@ def _check_host(value: Any) -> None:
         )
 
 
-def field_name(name: Any) -> str:
+def field_name(name: object) -> str:
     """Return the name of a field as text.
 
     Raises:
@@ -99,20 +102,20 @@ class HeadersBuilder:
 
     __slots__ = ("_encoded", "_fields")
 
-    def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
-        self._fields: dict[str, list[tuple[str, Any]]] = {
+    def __init__(self, pairs: Iterable[tuple[str, object]] = ()) -> None:
+        self._fields: dict[str, list[tuple[str, object]]] = {
             name.lower(): [(name, value)] for name, value in pairs
         }
         self._encoded: bytes | None = None
 
-    def update(self, headers: Any) -> None:
+    def update(self, headers: HeadersInput) -> None:
         """Apply another set of headers, which replaces fields of the same names.
 
         Raises:
             InvalidHeader: a field that may occur only once is repeated, or Host is invalid.
         """
         self._encoded = None
-        added: dict[str, list[tuple[str, Any]]] = {}
+        added: dict[str, list[tuple[str, object]]] = {}
         for name, value in header_pairs(headers):
             text = field_name(name)
             if isinstance(value, (list, tuple)):
@@ -128,14 +131,14 @@ class HeadersBuilder:
                 _check_host(values[0][1])
         self._fields.update(added)
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: object) -> None:
         """Replace all fields of a name by one field."""
         self._encoded = None
         if name.lower() == "host":
             _check_host(value)
         self._fields[name.lower()] = [(name, value)]
 
-    def set_default(self, name: str, value: Any) -> None:
+    def set_default(self, name: str, value: object) -> None:
         """Set a field unless the name was set or removed before."""
         self._encoded = None
         self._fields.setdefault(name.lower(), [(name, value)])
@@ -154,6 +157,7 @@ class HeadersBuilder:
         """Return the names for which `is_mentioned` is true, in lower case."""
         return frozenset(self._fields)
 
+    # Any: the value as the user gave it; it is checked when it is encoded.
     def get(self, name: str) -> Any:
         """Return the first value of a field, None if there is none."""
         found = self._fields.get(name.lower())
@@ -162,7 +166,7 @@ class HeadersBuilder:
     def __contains__(self, name: str) -> bool:
         return bool(self._fields.get(name.lower()))
 
-    def items(self) -> list[tuple[str, Any]]:
+    def items(self) -> list[tuple[str, object]]:
         """Return all fields in the order in which they are sent."""
         return [pair for pairs in self._fields.values() for pair in pairs]
 

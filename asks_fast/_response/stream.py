@@ -67,10 +67,12 @@ class StreamedResponse(Protocol):
 
     def content_codings(self) -> list[str]: ...
 
+    # Any: the type of the result depends on the option.
     def _get_option(self, name: str, default: Any) -> Any: ...
 
     def text_decoder(self, decompressed: bool = True) -> TextDecoder: ...
 
+    # Any: a copy of the response's own class, which compiled code fills in.
     def _copy_without_body(self) -> Any: ...
 
     def _update_from(self, copy: Any) -> None: ...
@@ -246,8 +248,8 @@ class StreamBody:
         if connection is not None and not self._response.is_complete:
             connection.close_nowait()
             warnings.warn(
-                f"the body of {self._response.method} {self._response.url} was neither read "
-                "completely nor closed; use `async with response.body`",
+                f"the body of {self._response.method} {self._response.url} was neither read to "
+                "its end nor closed; use `async with response.body`",
                 ResourceWarning,
                 stacklevel=2,
             )
