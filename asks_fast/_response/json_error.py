@@ -5,29 +5,18 @@ from __future__ import annotations
 from json import JSONDecodeError
 from typing import Protocol
 
-from .._hotpath import Headers
-from ..errors import JsonDecodeError, truncated_repr
+from ..errors import JsonDecodeError, ResponseInfo, truncated_repr
 
 __all__ = ["not_json"]
 
 
-class JsonResponse(Protocol):
+class JsonResponse(ResponseInfo, Protocol):
     """The response whose body was parsed."""
 
-    status_code: int
     body: bytes
 
     @property
-    def reason_phrase(self) -> str: ...
-
-    @property
-    def headers(self) -> Headers: ...
-
-    @property
     def method(self) -> str: ...
-
-    @property
-    def url(self) -> str: ...
 
     @property
     def content(self) -> bytes: ...

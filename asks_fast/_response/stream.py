@@ -26,13 +26,14 @@ from ..errors import (
     AsksException,
     InvalidRequest,
     ReadTimeout,
+    ResponseInfo,
     ResponseTooLarge,
     StreamConsumed,
     add_request_context,
 )
 
 if TYPE_CHECKING:
-    from .._hotpath import Connection, Headers
+    from .._hotpath import Connection
     from .charset import TextDecoder
     from .content_decoder import ContentDecoder
 
@@ -44,20 +45,13 @@ DEFAULT_READ_SIZE = 65536
 DEFAULT_MAX_DECOMPRESSED = 1 << 30
 
 
-class StreamedResponse(Protocol):
+class StreamedResponse(ResponseInfo, Protocol):
     """The response of a `StreamBody`: a `StreamResponse`."""
 
-    status_code: int
     strict: bool
 
     @property
-    def headers(self) -> Headers: ...
-
-    @property
     def method(self) -> str: ...
-
-    @property
-    def url(self) -> str: ...
 
     @property
     def encoding(self) -> str: ...
