@@ -92,7 +92,7 @@ def decode_text(
         ModuleNotFoundError: `detect` without the extra.
 
     Example:
-        >>> decode_text(b"caf\xe9", "text/plain; charset=latin-1")
+        >>> decode_text("café".encode("latin-1"), "text/plain; charset=latin-1")
         'café'
     """
     return decode(data, charset_of(content_type), fallback, detect=detect)
