@@ -23,13 +23,9 @@ MODULES = (
 
 
 def init(library: object = "curio") -> None:
-    """Select the event loop, as asks 1.x required. Only curio is supported, so this only warns.
+    """Choose the event loop, as asks 1.x wanted: only curio is there, so this only warns.
 
-    Args:
-        library: `curio`, as a module or a name.
-
-    Raises:
-        ValueError: another library was given.
+    Raises ValueError for any other library.
     """
     name = library if isinstance(library, str) else getattr(library, "__name__", repr(library))
     if name != "curio":

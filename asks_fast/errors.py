@@ -199,7 +199,7 @@ class BadHttpResponse(AsksException):
 
 
 class HeadTooLarge(BadHttpResponse):
-    """The head, the trailers or the informational responses exceed their limit."""
+    """The head (or the trailers, or the interim answers) grew beyond the limit set for it."""
 
 
 class ResponseTooLarge(BadHttpResponse):
