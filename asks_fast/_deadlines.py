@@ -1,9 +1,9 @@
-"""`timeout_after` and `ignore_after` without curio's warning about a late completion.
+"""Time limits without curio's warning about work that is done a little late.
 
 `curio.timeout_after` logs "Operation completed successfully, but it took longer than an enclosing
-timeout. Badness delta=…" if the limit expires between the end of the operation and the next cycle
-of the kernel. On a busy machine this is normal for a background task and for a complete response.
-In all other respects the functions work as in curio, also when nested with time-outs of the
+timeout. Badness delta=…" when a limit passes between the end of the work and the next turn of the
+kernel. On a busy machine that is normal for a background task, and for a response that is complete.
+In every other respect time-outs work as in curio, also when they are nested with those of the
 program.
 """
 
@@ -22,8 +22,6 @@ T = TypeVar("T")
 
 
 class _Deadline(_TimeoutAfter):  # type: ignore[misc]
-    """curio's context manager, but a successful exit does not compare the time with the limit."""
-
     async def __aexit__(
         self, ty: type[BaseException] | None, val: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
@@ -37,15 +35,7 @@ class _Deadline(_TimeoutAfter):  # type: ignore[misc]
 
 
 async def timeout_after(seconds: float | None, work: Awaitable[T]) -> T:
-    """Await `work` with a time limit.
-
-    Args:
-        seconds: the limit, None for none.
-        work: an awaitable, which is cancelled at the limit.
-
-    Raises:
-        curio.TaskTimeout: the limit expired.
-    """
+    """Await `work`. Raises `TaskTimeout` after so many seconds; None: no limit."""
     if seconds is None:
         return await work
     async with _Deadline(seconds):
@@ -53,12 +43,7 @@ async def timeout_after(seconds: float | None, work: Awaitable[T]) -> T:
 
 
 async def ignore_after(seconds: float | None, work: Awaitable[T]) -> T | None:
-    """Await `work` with a time limit; at the limit cancel it and return None.
-
-    Args:
-        seconds: the limit, None for none.
-        work: an awaitable.
-    """
+    """Await `work`. Returns None if it is not done after so many seconds; None: no limit."""
     if seconds is None:
         return await work
     async with _Deadline(seconds, ignore=True):

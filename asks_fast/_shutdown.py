@@ -1,17 +1,19 @@
 """Tell whether a curio kernel is shutting down.
 
-At shutdown a kernel lists its tasks, cancels each one and joins it. A task that is spawned later is
-not on the list; if it still exists afterwards, curio's kernel fails. So a background task of this
-library is spawned before the shutdown, or ends before the task that needs it.
+A kernel that shuts down lists its tasks, cancels each one and waits for its end. A task that is
+spawned later is not on the list; if it is still there afterwards, curio's kernel fails. So a
+background task of ours is spawned before the shutdown, or ends before the task that needs it.
 
-curio has no public function for this. While `Kernel.run` shuts down, it keeps the list of tasks in
-a local variable, and all code of a task runs below its frame. Both kernels share that method.
+curio has no public way to ask. `Kernel.run` keeps the list of the tasks to cancel in a local
+variable while it shuts down, and whatever a task runs is called from there. Both kernels share
+that method.
 """
 
 from __future__ import annotations
 
 import sys
 from types import FrameType
+from typing import Any
 
 from curio.kernel import Kernel
 
@@ -20,8 +22,8 @@ __all__ = ["is_shutting_down"]
 _RUN = Kernel.run.__code__
 
 
-def is_shutting_down(kernel: object) -> bool:
-    """Tell whether `kernel`, which runs the caller, is cancelling its tasks to shut down."""
+def is_shutting_down(kernel: Any) -> bool:
+    """Whether the kernel that runs the caller is cancelling its tasks for good."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code is _RUN and frame.f_locals.get("self") is kernel:
