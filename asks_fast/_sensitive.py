@@ -1,10 +1,12 @@
-"""Names whose values are credentials: of header fields, query and form pairs, JSON members.
+"""The list of sensitive names: header fields, query and form pairs, and JSON members.
 
-One list decides what a redirect to another origin drops, and what logs and recordings mask.
+The values of these names are credentials. A redirect to another origin drops them; logs and
+recordings mask them.
 
 Facts:  APIs spell one name in many ways: `X-Api-Key`, `api_key`, `apiKey`, `APIKEY`. A name is
         therefore split into lower-case words at punctuation and at capitals of camelCase.
-Rules:  when in doubt, a name is sensitive. A word that is common in harmless names (`key`, `code`)
+Invariants:
+        When in doubt, a name is sensitive. A word that is common in other names (`key`, `code`)
         counts only as the whole name, or together with the word before it (`api key`).
 """
 
@@ -16,7 +18,7 @@ from functools import lru_cache
 __all__ = ["MASK", "drop_sensitive_pairs", "is_sensitive", "mask_pairs", "mask_urls"]
 
 MASK = "***"
-"""What stands in place of a sensitive value."""
+"""Replaces a sensitive value."""
 
 # As the whole name only.
 _NAMES = frozenset(["code", "fastlykey", "key", "xhoneycombteam"])
@@ -44,9 +46,9 @@ def is_sensitive(name: str) -> bool:
     """Tell whether the value of this name is a credential.
 
     Args:
-        name: of a header field, a query or form pair, or a JSON member, in any spelling.
+        name: name of a header field, a query or form pair, or a JSON member, in any spelling.
     """
-    return _known(name) if len(name) <= _MAX_CACHED else _decide(name)
+    return _is_sensitive_cached(name) if len(name) <= _MAX_CACHED else _decide(name)
 
 
 _MAX_CACHED = 64  # characters; a peer could fill the cache with longer names
@@ -62,11 +64,11 @@ def _decide(name: str) -> bool:
     )
 
 
-_known = lru_cache(maxsize=1024)(_decide)
+_is_sensitive_cached = lru_cache(maxsize=1024)(_decide)
 
 
 def drop_sensitive_pairs(query: str) -> str:
-    """Leave the sensitive pairs out of a query: `a=1&token=x` becomes `a=1`."""
+    """Remove the sensitive pairs from a query: `a=1&token=x` becomes `a=1`."""
     return "&".join(pair for pair in query.split("&") if not _is_sensitive_pair(pair))
 
 
@@ -83,12 +85,12 @@ def mask_urls(text: str) -> str:
     return _QUERY.sub(lambda found: found[1] + mask_pairs(found[2]), text)
 
 
-# A query or a fragment in running text: up to the end of the URL, without punctuation behind it.
+# A query or a fragment within a text: up to the end of the URL, without punctuation after it.
 _QUERY = re.compile(r"""([?#])([^\s?#"<>]*=(?:[^\s?#"<>]*[^\s?#"<>:,;.)'])?)""")
 
 
 def _is_sensitive_pair(pair: str) -> bool:
-    from urllib.parse import unquote_plus  # not loaded by every program
+    from urllib.parse import unquote_plus  # most programs never need it
 
     name, equals, _ = pair.partition("=")
     return bool(equals) and is_sensitive(unquote_plus(name))

@@ -1,8 +1,8 @@
-"""Readable errors: tracebacks without the frames of this library, and notes with the remedy.
+"""Tracebacks without the frames of this library, and notes that name a remedy.
 
-An error that leaves the library shows the user's own frames, the call that failed, and its causes;
-what lies in between says nothing to a user. With the logger `asks_fast` at the level DEBUG all
-frames stay. Notes are shown by Python 3.11 and later.
+The traceback of an error that leaves the library contains the frames of the program, the call that
+failed, and its causes. The frames between them do not help a user. At the level DEBUG of the logger
+`asks_fast` all frames are kept. Python 3.11 and later show the notes.
 
 Implemented elsewhere: the exceptions and their texts (`errors`).
 """
@@ -31,16 +31,19 @@ __tracebackhide__ = True  # pytest leaves out frames of this module
 
 
 def shorten(error: _E) -> _E:
-    """Return the error, without the library's frames in it and its causes; to be raised again.
+    """Remove the frames of the library from an error and its causes.
 
-    Frames of the user's code (a callback, a body, a resolver) stay where they are.
+    Frames of the user's code (a callback, a body, a resolver) are kept.
+
+    Returns:
+        The error, which the caller raises.
     """
     if not _log.isEnabledFor(logging.DEBUG):
-        error.__traceback__ = _without_ours(error.__traceback__)
-        cause, left = error.__cause__, _MAX_CAUSES
-        while cause is not None and left:
-            cause.__traceback__ = _without_ours(cause.__traceback__)
-            cause, left = cause.__cause__, left - 1
+        error.__traceback__ = _without_library_frames(error.__traceback__)
+        cause, remaining = error.__cause__, _MAX_CAUSES
+        while cause is not None and remaining:
+            cause.__traceback__ = _without_library_frames(cause.__traceback__)
+            cause, remaining = cause.__cause__, remaining - 1
     _add_remedy(error)
     return error
 
@@ -48,7 +51,7 @@ def shorten(error: _E) -> _E:
 def shortened(
     function: Callable[_P, Coroutine[Any, Any, _T]],
 ) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    """Decorate an async function: its errors leave it without the frames of the library."""
+    """Decorate a coroutine function so that its errors leave it without library frames."""
 
     @wraps(function)
     async def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -61,35 +64,35 @@ def shortened(
     return call
 
 
-def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the traceback with the frames of user code alone."""
+def _without_library_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback with only the frames of user code."""
     kept = []
     while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(_our_paths()):
+        if not traceback.tb_frame.f_code.co_filename.startswith(_library_paths()):
             kept.append(traceback)
         traceback = traceback.tb_next
-    made: TracebackType | None = None
-    for one in reversed(kept):
-        made = TracebackType(made, one.tb_frame, one.tb_lasti, one.tb_lineno)
-    return made
+    result: TracebackType | None = None
+    for entry in reversed(kept):
+        result = TracebackType(result, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return result
 
 
 @lru_cache(maxsize=1)
-def _our_paths() -> tuple[str, ...]:
-    """Return what the file names of frames begin with that are no user code.
+def _library_paths() -> tuple[str, ...]:
+    """Return the path prefixes of frames that are not user code.
 
-    They are those of this library, of curio, and of the modules of Python that we call.
+    These are this library, curio, and the modules of Python that the library calls.
     """
     import curio
 
     folder = os.path.dirname(__file__) + os.sep
     python = os.path.dirname(os.__file__) + os.sep
-    called = tuple(f"{python}{name}.py" for name in ("ssl", "socket", "selectors"))
-    return (folder, "src_pyx/", os.path.dirname(curio.__file__) + os.sep, *called)
+    modules = tuple(f"{python}{name}.py" for name in ("ssl", "socket", "selectors"))
+    return (folder, "src_pyx/", os.path.dirname(curio.__file__) + os.sep, *modules)
 
 
 def _add_remedy(error: AsksException) -> None:
-    """Add what to do about the error as a note, once."""
+    """Add a note with the remedy to the error, unless it has notes already."""
     text = _remedy(error)
     if text is not None and hasattr(error, "add_note") and not getattr(error, "__notes__", None):
         error.add_note(text)

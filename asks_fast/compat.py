@@ -1,4 +1,4 @@
-"""Standing in for asks: `init` for programs of asks 1.x, `install_as_asks` for libraries."""
+"""Compatibility with asks: `init` for programs of asks 1.x, `install_as_asks` for libraries."""
 
 from __future__ import annotations
 
@@ -43,7 +43,13 @@ def init(library: object = "curio") -> None:
 
 
 def install_as_asks() -> None:
-    """Make `import asks` find this package, for libraries written for asks."""
+    """Make `import asks` find this package, for libraries written for asks.
+
+    Example:
+        >>> import asks_fast
+        >>> asks_fast.install_as_asks()
+        >>> import asks
+    """
     package = sys.modules[__name__.rpartition(".")[0]]
     sys.modules["asks"] = package
     for name in MODULES:

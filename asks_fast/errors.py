@@ -1,9 +1,11 @@
-"""Every exception that asks_fast raises, and who is to blame for it.
+"""All exceptions that asks_fast raises.
 
-Three families below `AsksException`: you asked for something illegal (`InvalidRequest` and
-friends, raised before a byte is sent), they sent something illegal (`BadHttpResponse`), the wire
-broke (`ConnectivityError`). Each new name derives from an asks name, so that old `except`
-clauses go on working, and from the built-in that a person would catch.
+They form three groups below `AsksException`: invalid use by the caller (`InvalidRequest` and
+others), protocol violations by the peer (`BadHttpResponse`), and connection failures
+(`ConnectivityError`). Each class that asks does not have derives from one that it has, so that
+existing `except` clauses keep working, and from the matching built-in exception.
+
+Every error text is printable and contains no credentials: see `AsksException`.
 """
 
 from __future__ import annotations
@@ -53,15 +55,16 @@ __all__ = [
 
 
 class HeadersInfo(Protocol):
-    """The headers of such a response: a mapping that ignores case."""
+    """The headers of a `ResponseInfo`: a mapping with case-insensitive names."""
 
+    # Any: the value of a repeated Set-Cookie is a list, every other one is a str.
     def __getitem__(self, name: str, /) -> Any: ...
 
-    def get(self, name: str, default: Any = None) -> Any: ...
+    def get(self, name: str, /) -> Any: ...
 
 
 class ResponseInfo(Protocol):
-    """What the `response` of an error is known to have; at run time it is a `Response`."""
+    """Attributes of the `response` of an error. At run time it is a `Response`."""
 
     status_code: int
 
@@ -76,33 +79,41 @@ class ResponseInfo(Protocol):
 
 
 def truncated_repr(data: bytes | str, limit: int = 80) -> str:
-    """The repr of something a peer sent, cut short: safe in a log, a terminal and an error."""
+    """Return the repr of untrusted data, truncated to `limit` characters or bytes of it."""
     return repr(data) if len(data) <= limit else f"{data[:limit]!r}…"
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """Escape what a terminal would obey or a log would break at; cut to `limit` letters.
+    """Escape control characters, line ends, bidirectional marks and lone surrogates.
 
-    All text from the net and from input files goes through here on its way to a terminal, a log
-    line, an error's text or a repr: control characters, line ends, bidi marks, lone surrogates.
+    Text from the network and from input files passes through here before it appears on a terminal,
+    in a log, in an error text or in a repr.
+
+    Args:
+        text: the text.
+        limit: truncate to this number of characters.
     """
-    cut = text if limit is None or len(text) <= limit else f"{text[:limit]}…"
-    return cut if cut.isprintable() else "".join(map(_escaped, cut))
+    shown = text if limit is None or len(text) <= limit else f"{text[:limit]}…"
+    return shown if shown.isprintable() else "".join(map(_escape, shown))
 
 
-def _escaped(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
+def _escape(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def add_request_context(error: AsksException, what: str) -> None:
-    """Put `what`, such as `GET http://host/path`, in front of an error that does not name it.
+def add_request_context(error: AsksException, request: str) -> None:
+    """Prefix the text of an error with the request, unless it names the request already.
 
-    The origin is left out of the text where it would be there twice.
+    An origin that the text would then contain twice is removed from it.
+
+    Args:
+        error: the error; its `args` change.
+        request: method and URL, such as `GET http://host/path`.
     """
-    method, _, url = what.partition(" ")
+    method, _, url = request.partition(" ")
     if not error.args or not isinstance(error.args[0], str):
         return
     text = error.args[0]
@@ -111,15 +122,17 @@ def add_request_context(error: AsksException, what: str) -> None:
     scheme, _, rest = url.partition("://")
     origin = f"{scheme}://{rest.partition('/')[0]}"
     text = text.removeprefix(f"{origin}: ").replace(f"connect to {origin} (", "connect (", 1)
-    error.args = (f"{what}: {text}", *error.args[1:])
+    error.args = (f"{request}: {text}", *error.args[1:])
 
 
 class AsksException(Exception):
-    """The root: whatever asks_fast raises by itself is one of these.
+    """Base class of all exceptions that asks_fast raises.
 
-    Its text can be printed and logged, whatever a server sent: control characters are escaped and
-    sensitive values in the queries of URLs are masked. `args` hold it as it was made.
-    `history`: the responses received before it for the same request: redirects, challenges.
+    Its text is safe to print and to log: control characters are escaped and sensitive values in the
+    queries of URLs are masked. `args` contain the original text.
+
+    Attributes:
+        history: responses received earlier for the same request: redirects and challenges.
     """
 
     history: Sequence[ResponseInfo] = ()
@@ -131,43 +144,43 @@ class AsksException(Exception):
         return mask_urls(super().__repr__())
 
 
-# -- you asked for something illegal
+# -- invalid use by the caller
 
 
 class InvalidRequest(AsksException, ValueError):
-    """The request as asked for cannot be sent; nothing was sent."""
+    """The request is invalid. Nothing was sent."""
 
 
 class InvalidURL(InvalidRequest):
-    """The URL has no scheme, an unknown scheme, a bad host or port, or characters it may not."""
+    """The URL has no scheme, an unknown scheme, a bad host or port, or illegal characters."""
 
 
 class InvalidHeader(InvalidRequest):
-    """A method, field name or field value holds characters that HTTP forbids (RFC 9110 §5)."""
+    """A method, field name or field value contains characters that HTTP forbids (RFC 9110 §5)."""
 
 
 class UnknownEncoding(InvalidRequest, LookupError):
-    """The encoding given for a text is not a text codec of Python."""
+    """The given encoding is not a text codec of Python."""
 
 
 class BadCookieFile(AsksException, ValueError):
-    """A saved cookie file is malformed or too long; no cookie was taken from it."""
+    """A saved cookie file is malformed or too long. None of its cookies was loaded."""
 
 
 class UnreplayableBody(AsksException, RuntimeError):
-    """The request must be sent again (307, 308, 401) but its body was a one-shot stream."""
+    """The request must be sent again (307, 308, 401) but its body can be read only once."""
 
 
 class BodyLengthMismatch(AsksException, ValueError):
-    """The body given had more or fewer bytes than its Content-Length; the server got part of it."""
+    """The body has more or fewer bytes than its Content-Length. The server received part of it."""
 
 
 class RobotsDisallowed(AsksException, PermissionError):
-    """The site's robots.txt asks robots not to fetch this URL; nothing was sent."""
+    """The robots.txt of the host disallows this URL. Nothing was sent."""
 
 
 class StreamConsumed(AsksException, RuntimeError):
-    """The body was read or closed already."""
+    """The body was already read or closed."""
 
 
 class SessionClosed(AsksException, RuntimeError):
@@ -175,14 +188,14 @@ class SessionClosed(AsksException, RuntimeError):
 
 
 class WrongThread(AsksException, RuntimeError):
-    """The session is at work in the kernel of another thread."""
+    """The session is in use by a kernel in another thread."""
 
 
-# -- they sent something illegal
+# -- protocol violations by the peer
 
 
 class BadHttpResponse(AsksException):
-    """The server's answer is not HTTP/1.x, or breaks its rules."""
+    """The response is not HTTP/1.x, or violates its rules."""
 
 
 class HeadTooLarge(BadHttpResponse):
@@ -190,31 +203,39 @@ class HeadTooLarge(BadHttpResponse):
 
 
 class ResponseTooLarge(BadHttpResponse):
-    """The body, as sent or as decompressed, grew beyond the limit set for it.
+    """The body, compressed or decompressed, exceeds its limit.
 
-    `status_code` and `headers` are those of the response, None where `max_body` was not the limit.
+    Attributes:
+        status_code: status of the response; None unless `max_body` was the limit.
+        headers: headers of the response; None unless `max_body` was the limit.
     """
 
     status_code: int | None = None
-    headers: Any = None
+    headers: Any = None  # Any: it is set whenever `status_code` is, which a type cannot express
 
 
 class DecodingError(BadHttpResponse, ValueError):
-    """The body does not decompress: corrupt, cut short, or coded too many times over."""
+    """The body cannot be decompressed: it is corrupt, incomplete, or has too many codings."""
 
 
 class JsonDecodeError(AsksException, JSONDecodeError):
     """The body of a response is not JSON.
 
-    `msg`, `doc`, `pos`, `lineno` and `colno` are those of `json.JSONDecodeError`. `response` is the
-    response, None after pickling.
+    Attributes:
+        response: the response; None after pickling.
+        msg, doc, pos, lineno, colno: as in `json.JSONDecodeError`.
     """
 
     response: ResponseInfo | None = None
 
 
 class TooManyRedirects(AsksException):
-    """More redirects than `max_redirects`; `response` is the last, `history` all before it."""
+    """The request was redirected more often than `max_redirects`.
+
+    Attributes:
+        response: the last redirect.
+        history: all responses before it.
+    """
 
     def __init__(
         self,
@@ -228,7 +249,7 @@ class TooManyRedirects(AsksException):
 
 
 class BadStatus(AsksException):
-    """`raise_for_status()` met a 4xx or 5xx."""
+    """`raise_for_status()` was called for a 4xx or 5xx response."""
 
     def __init__(
         self, err: str, response: ResponseInfo | None = None, status_code: int = 500
@@ -238,14 +259,15 @@ class BadStatus(AsksException):
         self.status_code = status_code
 
 
-# -- the wire broke
+# -- connection failures
 
 
 class ConnectivityError(AsksException):
-    """No exchange with the server could be made or finished.
+    """The exchange with the server could not be started or completed.
 
-    `attempts`: how many exchanges were begun for the request, retries and redirects included.
-    `is_replayable`: whether the request, body included, can be sent again as it was given.
+    Attributes:
+        attempts: number of exchanges started for the request, retries and redirects included.
+        is_replayable: whether the request, body included, can be sent again.
     """
 
     attempts = 1
@@ -253,23 +275,32 @@ class ConnectivityError(AsksException):
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):
-    """No connection could be made; the text lists each address tried and why it failed."""
+    """No connection could be opened. The text lists each address tried and why it failed."""
 
 
 class NameResolutionError(ConnectionFailed):
-    """The host name could not be turned into an address."""
+    """The host name could not be resolved."""
 
 
 class ProxyError(ConnectionFailed):
-    """The proxy refused or broke the connection; `response` holds its answer where there is one."""
+    """The proxy refused or closed the connection.
 
+    Attributes:
+        response: the response of the proxy, with `status_code` and `headers`; None without one.
+    """
+
+    # Any: a response to CONNECT is not a `Response`, and keeps its headers as pairs.
     def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
 
 
 class TlsError(ConnectionFailed, ssl.SSLError):
-    """The TLS handshake failed; also an `ssl.SSLError`, with its `library` and `reason`."""
+    """The TLS handshake failed.
+
+    Attributes:
+        library, reason: as in `ssl.SSLError`.
+    """
 
     library: str
     reason: str
@@ -284,7 +315,11 @@ class TlsError(ConnectionFailed, ssl.SSLError):
 
 
 class CertificateError(TlsError, ssl.SSLCertVerificationError):
-    """The server's certificate is not to be trusted; also an `ssl.SSLCertVerificationError`."""
+    """The certificate of the server is not trusted.
+
+    Attributes:
+        verify_code, verify_message: as in `ssl.SSLCertVerificationError`.
+    """
 
     def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
         super().__init__(message, cause)
@@ -293,10 +328,11 @@ class CertificateError(TlsError, ssl.SSLCertVerificationError):
 
 
 class ServerClosedConnectionError(ConnectivityError, ConnectionError):
-    """The server closed or reset the connection before its answer was complete, or the system did.
+    """The connection was closed or reset before the response was complete.
 
-    `stale`: the connection had served before and not one byte of this answer came. `unsent`: not
-    one byte of the request went out.
+    Attributes:
+        is_stale: the connection was a reused one and not one byte of the response arrived.
+        is_unsent: not one byte of the request was sent.
     """
 
     is_stale = False
@@ -304,11 +340,16 @@ class ServerClosedConnectionError(ConnectivityError, ConnectionError):
 
 
 class CircuitOpen(ConnectivityError, ConnectionError):
-    """The host failed so often in a row that it is left alone for a while; nothing was sent."""
+    """The host failed too often in a row; requests to it are suspended. Nothing was sent."""
 
 
 class RequestTimeout(ConnectivityError, TimeoutError):
-    """A time limit ran out. `phase` says which, `limit` is in seconds."""
+    """A time limit expired.
+
+    Attributes:
+        phase: which one: `pool`, `connect`, `write`, `read` or `total`.
+        limit: the limit in seconds.
+    """
 
     phase = "total"
 
@@ -318,30 +359,30 @@ class RequestTimeout(ConnectivityError, TimeoutError):
 
 
 class PoolTimeout(RequestTimeout):
-    """`pool_timeout` ran out while waiting in line for a connection."""
+    """`pool_timeout` expired while the request waited for a connection."""
 
     phase = "pool"
 
 
 class ConnectTimeout(RequestTimeout):
-    """`connection_timeout` ran out while resolving, connecting or handshaking."""
+    """`connection_timeout` expired during name resolution, connect or TLS handshake."""
 
     phase = "connect"
 
 
 class WriteTimeout(RequestTimeout):
-    """`write_timeout` ran out while the server took no bytes of the request."""
+    """`write_timeout` expired while the server accepted no bytes of the request."""
 
     phase = "write"
 
 
 class ReadTimeout(RequestTimeout):
-    """`read_timeout` ran out while the server was silent."""
+    """`read_timeout` expired while the server sent nothing."""
 
     phase = "read"
 
 
 class TotalTimeout(RequestTimeout):
-    """`timeout` ran out for the exchange as a whole."""
+    """`timeout` expired for the exchange as a whole."""
 
     phase = "total"

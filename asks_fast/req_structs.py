@@ -1,4 +1,4 @@
-"""`asks.req_structs`, for programs that import it: `CaseInsensitiveDict`."""
+"""`CaseInsensitiveDict`, for programs written for asks that import it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`asks.request_object`, for programs that import it: `Request` (2017) and `RequestProcessor`.
+"""`Request` and `RequestProcessor`, for programs written for asks that import them.
 
-Both are the request that `PreResponseAuth` and `PostResponseAuth` are called with, and
-`response.request`. Sessions make it; it does not send itself, as that of asks did.
+Both names are the class of `response.request`. Sessions create it. In contrast to asks, it has no
+method that sends it.
 """
 
 from __future__ import annotations

@@ -1,17 +1,20 @@
-"""URLs: text to origin and request target, and one URL seen from another.
+"""Parse and join URLs: from text to an origin and a request target.
 
-Facts:  an origin is scheme, host and port (RFC 6454); the request line carries path and query
-        only (RFC 9112 §3.2.1), never the fragment, never the user.
-Rules:  read as browsers read where that can be turned against nobody (a backslash in a path is a
-        slash, a port may begin with zeros), else refuse: control characters inside, a backslash
-        before the path, a host or port that two programs could read differently. Spaces and line
-        ends around a URL are cut off, as browsers do.
-        Escapes are kept as they came, `.` and `..` segments resolved in linear time.
-        No message and no repr shows the user or password.
-        The plain URL (ASCII, nothing to encode, origin seen before) takes a short way: one
-        look-up, one pass over the target, a microsecond or so; about as fast as yarl answers
-        from its cache and many times faster than yarl or `urllib.parse` parse.
-Not here: quoting (`url_quote`), hosts (`url_host`), which redirects to follow.
+Facts:  An origin is scheme, host and port (RFC 6454). The request line contains only path and query
+        (RFC 9112 §3.2.1), never the fragment or the user.
+Invariants:
+        URLs are parsed as in browsers where that is safe: a backslash in a path is a slash, a port
+        may start with zeros, spaces and line ends around a URL are removed. URLs that two programs
+        could read differently are rejected: control characters, a backslash before the path,
+        ambiguous hosts and ports.
+        Escapes are kept unchanged. `.` and `..` segments are resolved in linear time.
+        No error and no repr contains the user or password.
+        A plain URL (ASCII, nothing to encode, known origin) costs one dict look-up and one pass
+        over the target, about a microsecond: as fast as a cache hit of yarl, and many times faster
+        than parsing with yarl or `urllib.parse`.
+
+Implemented elsewhere: percent-encoding (`_url/quoting`), hosts (`_url/host`), redirects
+(`_client/redirects`).
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from ._url.quoting import (
     encode_params,
     form_encode,
     has_control,
-    has_stray_percent,
+    has_invalid_escape,
     quote_target,
 )
 from .errors import InvalidURL, truncated_repr
@@ -61,21 +64,25 @@ _PLAIN = TARGET_SAFE + b"?%"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _AUTHORITY_END = re.compile(r"[/?#]")
 _ESCAPED_DOT = re.compile(r"%2e", re.IGNORECASE)
-_AROUND = " \t\n\r\f\v"
+_SURROUNDING_SPACE = " \t\n\r\f\v"
 _DOT = frozenset((".", "%2e"))
 _TWO_DOTS = frozenset(("..", ".%2e", "%2e.", "%2e%2e"))
 
-# Origins seen, by the text in front of the path; only ones without user. Emptied when full.
+# Parsed origins by the text before the path; only those without a user. Emptied when full.
 _origins: dict[str, tuple[str, str, int]] = {}
 _MAX_ORIGINS = 1024
 
 
 class Url(NamedTuple):
-    """A URL taken apart: immutable, hashable, cheap to make (a tuple).
+    """A parsed URL. Immutable and hashable.
 
-    `scheme` and `host` are lower-case ASCII, an IPv6 host has no brackets and keeps its zone;
-    `port` is filled in; `target` is path and query ready for the request line; `userinfo` is
-    (user, password), decoded, or None; `fragment` is None where the URL had no `#`.
+    Attributes:
+        scheme: in lower case.
+        host: in lower-case ASCII; an IPv6 address has no brackets and keeps its zone.
+        port: the port, if necessary the default one.
+        target: path and query, encoded for the request line.
+        userinfo: user and password, decoded; None without them.
+        fragment: encoded; None if the URL has no `#`.
     """
 
     scheme: str
@@ -87,7 +94,7 @@ class Url(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """`http://host:port`, the default port left out: equal for equal origins only."""
+        """`http://host:port` without a default port. Equal exactly for equal origins."""
         host = self.host
         if ":" in host:
             host = f"[{host.replace('%', '%25')}]"
@@ -97,7 +104,7 @@ class Url(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """The value of the Host field (RFC 9110 §7.2): no user, no zone, no default port."""
+        """The value of the Host field (RFC 9110 §7.2), without user, zone and default port."""
         host = self.host
         if ":" in host:
             host = f"[{host.partition('%')[0]}]"
@@ -112,23 +119,23 @@ class Url(NamedTuple):
 
     @property
     def query(self) -> str:
-        """The query without `?`, `""` if there is none."""
+        """The query without `?`; `""` if there is none."""
         return self.target.partition("?")[2]
 
     def with_target(self, target: str) -> Url:
-        """The same URL with another target, which must be ready for the wire; no fragment."""
+        """Return the URL with another target, which must be encoded already, and no fragment."""
         return Url(self.scheme, self.host, self.port, target, self.userinfo)
 
     def without_userinfo(self) -> Url:
-        """The same URL without user and password."""
+        """Return the URL without user and password."""
         return self if self.userinfo is None else self._replace(userinfo=None)
 
     def same_origin(self, other: Url) -> bool:
-        """Whether scheme, host and port are all equal: the test for sending credentials on."""
+        """Tell whether scheme, host and port are equal. Only then may credentials be sent."""
         return self[:3] == other[:3]
 
     def __str__(self) -> str:
-        """The URL as text, without user and password."""
+        """Return the URL as text, without user and password."""
         if self.fragment is None:
             return self.origin + self.target
         return f"{self.origin}{self.target}#{self.fragment}"
@@ -144,12 +151,21 @@ def parse_url(
     raw: bool = False,
     max_length: int = MAX_URL_LENGTH,
 ) -> Url:
-    """The parts of an absolute URL; a `Url` is handed back as it is.
+    """Parse an absolute URL.
 
-    `schemes` are the ones allowed. `raw=True` sends path and query exactly as written: no dot
-    segment is resolved, nothing is quoted, what may not be sent is refused. `max_length` is in
-    characters, for the text and for the target made from it. Raises `InvalidURL`, saying what is
-    wrong.
+    Args:
+        text: the URL; a `Url` is returned unchanged.
+        schemes: the allowed schemes.
+        raw: use path and query exactly as written: no dot segment is resolved, nothing is encoded,
+            and illegal characters are rejected.
+        max_length: limit in characters, for the text and for the target.
+
+    Raises:
+        InvalidURL: the URL is invalid; the text says why.
+
+    Example:
+        >>> parse_url("http://Example.com/a/../b?q=1").target
+        '/b?q=1'
     """
     if isinstance(text, Url):
         return text
@@ -172,31 +188,31 @@ def parse_url(
 
 
 def _is_well_escaped(target: str) -> bool:
-    return not has_stray_percent(target) and not _ESCAPED_DOT.search(target)
+    return not has_invalid_escape(target) and not _ESCAPED_DOT.search(target)
 
 
-def _refuse(text: str, why: str) -> InvalidURL:
-    """The error for this URL, what may be a password left out."""
-    front, at, rest = text.rpartition("@")
-    if at:
+def _error(text: str, reason: str) -> InvalidURL:
+    """Return the error for this URL. Text that may be a password is masked."""
+    front, has_user, rest = text.rpartition("@")
+    if has_user:
         scheme, slashes, _ = front.partition("//")
         text = f"{scheme}//***@{rest}" if slashes else f"***@{rest}"
-    return InvalidURL(f"{truncated_repr(text, 120)}: {why}")
+    return InvalidURL(f"{truncated_repr(text, 120)}: {reason}")
 
 
 def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> Url:
-    """The long way, for every URL that is new or not plain."""
-    text = text.strip(_AROUND)
+    """General path: parse a URL that is not plain or whose origin is not known yet."""
+    text = text.strip(_SURROUNDING_SPACE)
     if len(text) > max_length:
-        raise _refuse(text, f"the URL is {len(text)} characters long, more than {max_length}")
+        raise _error(text, f"the URL is {len(text)} characters long, more than {max_length}")
     if has_control(text):
-        raise _refuse(text, "a URL may not hold a control character (line end, tab, NUL …)")
+        raise _error(text, "a URL must not contain control characters (line end, tab, NUL …)")
     found = _SCHEME.match(text)
     if found is None or text[found.end() : found.end() + 3] != "://":
-        raise _refuse(text, f"the URL must begin with {' or '.join(s + '://' for s in schemes)}")
+        raise _error(text, f"the URL must begin with {' or '.join(s + '://' for s in schemes)}")
     scheme = found.group().lower()
     if scheme not in schemes:
-        raise _refuse(text, f"the scheme {scheme!r} is not one of {', '.join(schemes)}")
+        raise _error(text, f"the scheme {scheme!r} is not one of {', '.join(schemes)}")
     begin = found.end() + 3
     end_found = _AUTHORITY_END.search(text, begin)
     end = len(text) if end_found is None else end_found.start()
@@ -205,7 +221,9 @@ def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> U
     front, hash_mark, fragment = text[end:].partition("#")
     target = _make_target(text, front, raw)
     if len(target) > max_length:
-        raise _refuse(text, f"the target grows to {len(target)} characters, over {max_length}")
+        raise _error(
+            text, f"the encoded target has {len(target)} characters, more than {max_length}"
+        )
     if userinfo is None and scheme in HTTP_SCHEMES:
         if len(_origins) >= _MAX_ORIGINS:
             _origins.clear()
@@ -214,19 +232,19 @@ def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> U
 
 
 def _make_target(text: str, front: str, raw: bool) -> str:
-    """Path and query as they go on the request line, from path and query as written."""
+    """Return path and query for the request line, from path and query as written."""
     if not front.startswith("/"):
         front = "/" + front
     if not raw:
         return _resolve_dots(quote_target(_with_slashes(front)))
     target = quote_target(front)
     if target != front:
-        raise _refuse(text, "raw=True, but the URL holds characters that cannot be sent")
+        raise _error(text, "raw=True, but the URL contains characters that cannot be sent")
     return target
 
 
 def _with_slashes(front: str) -> str:
-    """Path and query with each backslash of the path turned into a slash (WHATWG URL §4.4)."""
+    """Replace each backslash of the path by a slash (WHATWG URL §4.4)."""
     if "\\" not in front:
         return front
     path, mark, query = front.partition("?")
@@ -236,38 +254,40 @@ def _with_slashes(front: str) -> str:
 def _parse_authority(
     text: str, authority: str, scheme: str
 ) -> tuple[tuple[str, str] | None, str, int]:
-    """User, host and port; `text` is the whole URL, for the error."""
+    """Return user, host and port; `text` is the whole URL, for the error."""
     if "\\" in authority:
-        raise _refuse(text, "a backslash before the path: programs disagree on the host")
-    user, at, hostport = authority.rpartition("@")
+        raise _error(text, "a backslash before the path: programs disagree about the host")
+    user, has_user, hostport = authority.rpartition("@")
     try:
         if hostport.startswith("["):
             inside, bracket, port = hostport[1:].partition("]")
             if not bracket or (port and not port.startswith(":")):
-                raise InvalidURL("the bracket of the IPv6 address is not closed, or junk follows")
+                raise InvalidURL(
+                    "the bracket of the IPv6 address is not closed, or other text follows"
+                )
             host, port = canonical_ipv6(inside), port[1:]
         else:
             host, _, port = hostport.partition(":")
             host = canonical_host(host)
-        userinfo = _parse_userinfo(user) if at else None
+        userinfo = _parse_userinfo(user) if has_user else None
     except InvalidURL as err:
-        raise _refuse(text, str(err)) from err
+        raise _error(text, str(err)) from err
     return userinfo, host, _parse_port(text, port, scheme)
 
 
 def _parse_port(text: str, port: str, scheme: str) -> int:
     if not port:
         if scheme not in DEFAULT_PORTS:
-            raise _refuse(text, f"a port is needed: {scheme!r} has no default one")
+            raise _error(text, f"a port is required: {scheme!r} has no default port")
         return DEFAULT_PORTS[scheme]
     digits = port.lstrip("0")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
-        raise _refuse(text, "the port must be a number from 1 to 65535")
+        raise _error(text, "the port must be a number from 1 to 65535")
     return int(digits)
 
 
 def _parse_userinfo(user: str) -> tuple[str, str] | None:
-    """User and password, decoded; None where both are empty."""
+    """Return user and password, decoded; None if both are empty."""
     if not user:
         return None
     name, _, password = user.partition(":")
@@ -284,12 +304,12 @@ def _decode_user(text: str) -> str:
     except UnicodeError as err:
         raise InvalidURL("user and password must be UTF-8") from err
     if has_control(decoded):
-        raise InvalidURL("user and password may not hold control characters")
+        raise InvalidURL("user and password must not contain control characters")
     return decoded
 
 
 def _resolve_dots(target: str) -> str:
-    """The target with `.` and `..` segments of the path gone (RFC 3986 §5.2.4), in one pass."""
+    """Resolve the `.` and `..` segments of the path (RFC 3986 §5.2.4) in one pass."""
     if "/." not in target and "%2" not in target:
         return target
     path, mark, query = target.partition("?")
@@ -310,22 +330,34 @@ def _resolve_dots(target: str) -> str:
 
 
 def is_relative(text: object) -> bool:
-    """Tell whether a URL is a text without a scheme: a relative reference (RFC 3986 §4.2)."""
-    return isinstance(text, str) and _SCHEME.match(text.lstrip(_AROUND)) is None
+    """Tell whether a URL is a text without a scheme, a relative reference (RFC 3986 §4.2)."""
+    return isinstance(text, str) and _SCHEME.match(text.lstrip(_SURROUNDING_SPACE)) is None
 
 
 def join_url(base: Url, location: str | bytes, *, max_length: int = MAX_URL_LENGTH) -> Url:
-    """What `location` (a Location field, a link) means when met at `base` (RFC 3986 §5.2).
+    """Resolve a reference against a base URL (RFC 3986 §5.2).
 
-    Bytes are read as UTF-8, others kept as escapes. Without a fragment of its own the result
-    inherits that of `base` (RFC 9110 §10.2.2); a relative reference keeps user and password.
-    Raises `InvalidURL` also for schemes other than http and https.
+    Without a fragment of its own the result has that of `base` (RFC 9110 §10.2.2). A relative
+    reference keeps user and password.
+
+    Args:
+        base: the URL of the document or response.
+        location: a Location field or a link. Bytes are decoded as UTF-8; other bytes are kept as
+            escapes.
+        max_length: limit in characters, for the text and for the target.
+
+    Raises:
+        InvalidURL: the URL is invalid, or its scheme is not http or https.
+
+    Example:
+        >>> str(join_url(parse_url("http://example.com/a/b"), "../c"))
+        'http://example.com/c'
     """
     if isinstance(location, bytes):
         location = location.decode("utf-8", "surrogateescape")
-    location = location.strip(_AROUND)
+    location = location.strip(_SURROUNDING_SPACE)
     if location[:2].replace("\\", "/") == "//" != location[:2]:
-        raise _refuse(location, "a backslash before the path: programs disagree on the host")
+        raise _error(location, "a backslash before the path: programs disagree about the host")
     if location.startswith("//"):
         url = parse_url(f"{base.scheme}:{location}", max_length=max_length)
     elif _SCHEME.match(location):
@@ -339,7 +371,7 @@ def join_url(base: Url, location: str | bytes, *, max_length: int = MAX_URL_LENG
 
 def _join_relative(base: Url, location: str, max_length: int) -> Url:
     if len(location) > max_length:
-        raise _refuse(location, f"the URL is longer than {max_length} characters")
+        raise _error(location, f"the URL is longer than {max_length} characters")
     front, hash_mark, fragment = location.partition("#")
     front = _with_slashes(front)
     if not front:
@@ -349,10 +381,12 @@ def _join_relative(base: Url, location: str, max_length: int) -> Url:
     elif front.startswith("?"):
         target = base.path + quote_target(front)
     else:
-        folder = base.path.rpartition("/")[0]
-        target = _resolve_dots(f"{folder}/{quote_target(front)}")
+        directory = base.path.rpartition("/")[0]
+        target = _resolve_dots(f"{directory}/{quote_target(front)}")
     if len(target) > max_length:
-        raise _refuse(location, f"the target grows to {len(target)} characters, over {max_length}")
+        raise _error(
+            location, f"the encoded target has {len(target)} characters, more than {max_length}"
+        )
     return Url(
         base.scheme,
         base.host,
@@ -364,35 +398,43 @@ def _join_relative(base: Url, location: str, max_length: int) -> Url:
 
 
 def join_path(base: Url, endpoint: str | None = "", path: str | None = "") -> str:
-    """The target of `base + endpoint + path`, for sessions bound to one host.
+    """Return the target of `base + endpoint + path`, for sessions with a base URL.
 
-    One slash joins the pieces, however many stand there; a slash at the very end is kept as
-    given. Pieces are joined as text, so `//evil` in a path cannot change the host. A piece
-    beginning with `?` is a query and takes no slash; a fragment is cut off. Raises `InvalidURL`
-    for an absolute URL, for a base with query or fragment, and for text behind a query.
+    The parts are joined as text with one slash between them, so `//evil` in a path cannot change
+    the host. A slash at the end is kept. A part that starts with `?` is a query and gets no slash.
+    A fragment is removed.
+
+    Args:
+        base: the base URL of the session.
+        endpoint: the common path of the session.
+        path: the path of the request.
+
+    Raises:
+        InvalidURL: a part is an absolute URL, the base has a query or fragment, or text follows a
+            query.
     """
     if base.fragment is not None or "?" in base.target:
-        raise _refuse(str(base), "the base of a session may have neither query nor fragment")
+        raise _error(str(base), "the base of a session must have neither query nor fragment")
     target = base.target
-    for piece in (endpoint, path):
-        if not piece:
+    for part in (endpoint, path):
+        if not part:
             continue
-        if has_control(piece):
-            raise InvalidURL(f"{truncated_repr(piece)}: a path may not hold a control character")
-        found = _SCHEME.match(piece)
-        if found is not None and piece.startswith("://", found.end()):
-            raise _refuse(piece, "an absolute URL is not a path; give it as url=")
-        piece = _with_slashes(piece.partition("#")[0])
-        if not piece:
+        if has_control(part):
+            raise InvalidURL(f"{truncated_repr(part)}: a path must not contain control characters")
+        found = _SCHEME.match(part)
+        if found is not None and part.startswith("://", found.end()):
+            raise _error(part, "an absolute URL is not a path; give it as url=")
+        part = _with_slashes(part.partition("#")[0])
+        if not part:
             continue
         if "?" in target:
             raise InvalidURL(
-                f"{truncated_repr(piece)} would stand behind the query of {truncated_repr(target)}"
+                f"{truncated_repr(part)} would follow the query of {truncated_repr(target)}"
             )
-        if piece.startswith("?"):
-            target += quote_target(piece)
+        if part.startswith("?"):
+            target += quote_target(part)
         else:
-            target = f"{target.rstrip('/')}/{quote_target(piece.lstrip('/'))}"
+            target = f"{target.rstrip('/')}/{quote_target(part.lstrip('/'))}"
     target = _resolve_dots(target)
     if len(target) > MAX_URL_LENGTH:
         raise InvalidURL(f"the target is {len(target)} characters long, over {MAX_URL_LENGTH}")

@@ -41,6 +41,7 @@ LAYERS = [
     ("interception of exchanges", ["_config.interceptor"]),
     ("readable tracebacks", ["_tracebacks"]),
     ("errors", ["errors", "_extras"]),
+    ("syntax of header fields", ["_header_syntax"]),
     ("names of credentials", ["_sensitive"]),
     ("curio: time limits, shutdown", ["_deadlines", "_shutdown"]),
     ("version", ["_version"]),

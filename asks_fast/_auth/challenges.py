@@ -1,12 +1,14 @@
-"""What a server asks for in WWW-Authenticate: challenges, read and quoted (RFC 9110 §11).
+"""Parse the challenges of WWW-Authenticate and Proxy-Authenticate (RFC 9110 §11).
 
-Facts:  several challenges share one field, separated by the same commas as their parameters, and
-        several fields mean the same as one. Servers leave commas out, forget closing quotes, and
-        quote what need not be. A field can be long and written by an enemy.
-Rules:  one pass from left to right, each character looked at a bounded number of times; no text
-        raises, what makes no sense is skipped. Escapes are undone when reading and made again
-        when writing, so no value can leave its quotes.
-Not here: what to answer (`auth`).
+Facts:  Challenges are separated by the same commas as their parameters, and several fields mean the
+        same as one. Servers leave commas out, forget closing quotes, and quote what need not be.
+        A field may be long and hostile.
+Invariants:
+        One pass from left to right; each character is examined a bounded number of times. No text
+        raises: text that cannot be parsed is skipped. Escapes are removed when reading and written
+        again when writing, so no value can end its own quotes.
+
+Implemented elsewhere: which challenge is answered, and how (`_auth/digest_auth`).
 """
 
 from __future__ import annotations
@@ -14,19 +16,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Challenge", "parse_challenges", "parse_parameters", "quoted"]
+from .._header_syntax import ALPHANUMERIC, TOKEN_CHARACTERS, find_any, read_quoted_string
 
-_ALNUM = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TOKEN = frozenset(_ALNUM + "!#$%&'*+-.^_`|~")
-_TOKEN68 = frozenset(_ALNUM + "-._~+/")
-_SPACE = frozenset(" \t\r\n")
+__all__ = ["Challenge", "parse_challenges", "parse_parameter_list"]
+
+_TOKEN68_CHARACTERS = frozenset(ALPHANUMERIC + "-._~+/")
+_BLANKS = " \t\r\n"
 
 
 @dataclass(slots=True)
 class Challenge:
-    """One challenge: its scheme in lower case, and parameters by name in lower case or a token68.
+    """One challenge of a server.
 
-    Of a parameter given twice the first counts.
+    Attributes:
+        scheme: in lower case, such as `basic`.
+        params: parameters by name, names in lower case. Of a repeated parameter the first counts.
+        token68: the token that some schemes have instead of parameters.
     """
 
     scheme: str
@@ -35,85 +40,76 @@ class Challenge:
 
 
 def parse_challenges(values: str | bytes | Iterable[str | bytes]) -> list[Challenge]:
-    """All challenges of all fields, in the order given. Any text is accepted.
+    """Parse all challenges of one field or of several, in their order. Any text is accepted.
 
-    `values` is the value of one field or those of several; bytes are taken as latin-1, so that
-    what is quoted back is what was sent.
-    """
+    Args:
+        values: the value of one field, or those of several. Bytes are decoded as latin-1, so that
+            a quoted value is the bytes that the server sent.
+
+    Example:
+        >>> parse_challenges('Basic realm="a", Bearer')
+        [Challenge(scheme='basic', params={'realm': 'a'}, token68=None), Challenge(scheme='bearer', params={}, token68=None)]
+    """  # noqa: E501 (output)
     challenges: list[Challenge] = []
     for value in (values,) if isinstance(values, str | bytes) else values:
-        text = value.decode("latin-1") if isinstance(value, bytes) else value
-        _parse(text, challenges)
+        _parse(_text(value), challenges)
     return challenges
 
 
-def parse_parameters(value: str | bytes) -> dict[str, str]:
-    """The parameters of a field that has no scheme, such as Authentication-Info."""
+def parse_parameter_list(value: str | bytes) -> dict[str, str]:
+    """Parse a field that is a list of parameters without a scheme, such as Authentication-Info."""
     challenges = [Challenge("")]
-    _parse(value.decode("latin-1") if isinstance(value, bytes) else value, challenges)
+    _parse(_text(value), challenges)
     return challenges[0].params
 
 
-def quoted(value: str) -> str:
-    """The value as a quoted-string (RFC 9110 §5.6.4)."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _parse(text: str, challenges: list[Challenge]) -> None:
     at = 0
-    # A new field starts a new challenge: without a scheme of its own its parameters are lost.
+    # Parameters in front of the first scheme of a field belong to no challenge.
     current = challenges[-1] if challenges and challenges[-1].scheme == "" else None
     while at < len(text):
-        end = _span(text, at, _TOKEN)
+        end = _skip(text, at, TOKEN_CHARACTERS)
         if end == at:
-            at += 1  # a comma, a space, or rubbish
+            at += 1  # a comma, a blank or an unexpected character
             continue
         word = text[at:end]
-        at = _span(text, end, _SPACE)
+        at = _skip(text, end, _BLANKS)
         if text[at : at + 1] == "=":
-            value, at = _value(text, _span(text, at + 1, _SPACE))
+            value, at = _parse_value(text, _skip(text, at + 1, _BLANKS))
             if current is not None:
                 current.params.setdefault(word.lower(), value)
             continue
         current = Challenge(word.lower())
         challenges.append(current)
         if at > end:
-            current.token68, at = _token68(text, at)
+            current.token68, at = _parse_token68(text, at)
 
 
-def _span(text: str, at: int, allowed: frozenset[str]) -> int:
-    while at < len(text) and text[at] in allowed:
+def _skip(text: str, at: int, characters: frozenset[str] | str) -> int:
+    """Return the index after the run of these characters that starts at `at`."""
+    while at < len(text) and text[at] in characters:
         at += 1
     return at
 
 
-def _value(text: str, at: int) -> tuple[str, int]:
-    if text[at : at + 1] != '"':
-        end = at
-        while end < len(text) and text[end] != "," and text[end] not in _SPACE:
-            end += 1
-        return text[at:end], end
-    pieces = []
-    at += 1
-    while at < len(text):
-        char = text[at]
-        at += 1
-        if char == '"':
-            break
-        if char == "\\" and at < len(text):
-            char = text[at]
-            at += 1
-        pieces.append(char)
-    return "".join(pieces), at
+def _parse_value(text: str, at: int) -> tuple[str, int]:
+    """Return the value of a parameter, and the index after it."""
+    if text[at : at + 1] == '"':
+        return read_quoted_string(text, at)
+    end = find_any(text, at, "," + _BLANKS)
+    return text[at:end], end
 
 
-def _token68(text: str, at: int) -> tuple[str | None, int]:
-    """The token68 here and its end, or nothing and where we were: then parameters follow."""
-    run = _span(text, at, _TOKEN68)
-    end = run
-    while text[end : end + 1] == "=":
-        end += 1
-    after = _span(text, end, _SPACE)
-    if run == at or (after < len(text) and text[after] != ","):
+def _parse_token68(text: str, at: int) -> tuple[str | None, int]:
+    """Return the token68 at `at` and the index after it; None and `at` if parameters follow."""
+    end = _skip(text, at, _TOKEN68_CHARACTERS)
+    is_empty = end == at
+    end = _skip(text, end, "=")
+    after = _skip(text, end, _BLANKS)
+    if is_empty or (after < len(text) and text[after] != ","):
         return None, at
     return text[at:end], after

@@ -1,30 +1,41 @@
-"""The arithmetic of Digest: from a challenge and a secret to the answer (RFC 7616 §3.4).
+"""Compute Digest responses from a challenge and credentials (RFC 7616 §3.4).
 
-Facts:  H(user:realm:password) is all that is kept of the password, per algorithm and realm. The
-        same nonce may be answered many times while the count next to it rises. `-sess` binds the
-        key to the first nonce and to our own, so ours must stay the same with it.
-Rules:  bytes in, hex out; texts here have one character per byte, so that what the server quoted
-        is hashed and quoted back as the bytes that it sent. A count is used once, whatever
-        becomes of the request.
-Not here: which server, which request, whether to try again (`auth`).
+Facts:  Of the password only H(user:realm:password) is stored, per algorithm and realm. A nonce may
+        be used many times while its count rises. `-sess` derives the key from the first nonce and
+        the client nonce, so the client nonce stays the same as long as the key.
+Invariants:
+        Input is bytes, output is hexadecimal text. Texts have one character per byte, so that a
+        value of the server is hashed and quoted back as the bytes that it sent. Each nonce count
+        is used once, even if the request fails.
+
+Implemented elsewhere: which server, which request, whether to retry (`_auth/digest_auth`).
 """
 
 from __future__ import annotations
 
 import os
 from itertools import count
-from typing import Any
+from typing import Protocol
 from urllib.parse import quote
 
-from .challenges import Challenge, quoted
+from .._header_syntax import quote_string
+from .challenges import Challenge
 
-__all__ = ["ProtectionSpace", "known_charset", "select_challenge"]
+__all__ = ["ProtectionSpace", "get_charset", "select_challenge"]
 
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}  # weakest first
 
 
+class Hash(Protocol):
+    """A hash object of `hashlib`."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
 def select_challenge(challenges: list[Challenge]) -> Challenge | None:
-    """The Digest challenge with the best algorithm that we can answer, the first of equals."""
+    """Return the supported Digest challenge with the strongest algorithm, the first of equals."""
     best, best_rank = None, -1
     for challenge in challenges:
         rank = _rank(challenge)
@@ -33,18 +44,18 @@ def select_challenge(challenges: list[Challenge]) -> Challenge | None:
     return best
 
 
-def known_charset(challenge: Challenge) -> str | None:
-    """The encoding that the server wants user and password hashed in, if it says."""
+def get_charset(challenge: Challenge) -> str | None:
+    """Return the encoding in which the server requires user and password to be hashed, or None."""
     return "utf-8" if challenge.params.get("charset", "").lower() == "utf-8" else None
 
 
 def _rank(challenge: Challenge) -> int:
-    """The strength of the challenge's algorithm, -1 if we cannot or should not answer."""
+    """Return the strength of the challenge's algorithm, or -1 if it cannot be answered."""
     params = challenge.params
     if challenge.scheme != "digest" or "nonce" not in params or "realm" not in params:
         return -1
     if any(c < " " or c == "\x7f" for value in params.values() for c in value):
-        return -1  # it could not be quoted back
+        return -1  # the value could not be sent back
     if params.get("qop") and _qop(params) is None:
         return -1
     name, _ = _algorithm(params)
@@ -56,13 +67,13 @@ def _rank(challenge: Challenge) -> int:
 
 
 def _algorithm(params: dict[str, str]) -> tuple[str, bool]:
-    """The name of the hash, and whether the key is bound to a session."""
+    """Return the name of the hash, and whether it is a `-sess` algorithm."""
     name = params.get("algorithm", "MD5").upper()
     return name.removesuffix("-SESS"), name.endswith("-SESS")
 
 
 def _qop(params: dict[str, str]) -> str | None:
-    """The protection to use: `auth` if offered, as the body need not be hashed for it."""
+    """Return the quality of protection: `auth` if offered, since it needs no hash of the body."""
     offered = {word.strip().lower() for word in params.get("qop", "").split(",")}
     return next((word for word in ("auth", "auth-int") if word in offered), None)
 
@@ -72,7 +83,7 @@ def _octets(text: str) -> bytes:
 
 
 class ProtectionSpace:
-    """What is known of one realm of one server: the challenge, the key, the running count."""
+    """One realm of one server: its challenge, the key, the nonce count (RFC 9110 §11.5)."""
 
     __slots__ = (
         "_cnonce",
@@ -88,9 +99,9 @@ class ProtectionSpace:
     def __init__(
         self,
         challenge: Challenge,
-        pair: tuple[bytes, bytes],
+        credentials: tuple[bytes, bytes],
         origin: str,
-        before: ProtectionSpace | None = None,
+        previous: ProtectionSpace | None = None,
         cnonce: str | None = None,
     ) -> None:
         params = challenge.params
@@ -99,10 +110,10 @@ class ProtectionSpace:
         self.qop = _qop(params)
         self._hash_name = _HASHES[name]
         self._cnonce = cnonce or os.urandom(16).hex()
-        same_nonce = before is not None and before.challenge.params["nonce"] == params["nonce"]
-        self._counts: count[int] = before._counts if before and same_nonce else count(1)
+        same_nonce = previous is not None and previous.challenge.params["nonce"] == params["nonce"]
+        self._counts: count[int] = previous._counts if previous and same_nonce else count(1)
         self._domain = _domain(params.get("domain", ""), origin)
-        user, password = pair
+        user, password = credentials
         realm = _octets(params["realm"])
         key = self.hash(b":".join((user, realm, password)))
         if is_session:
@@ -113,64 +124,64 @@ class ProtectionSpace:
     def __repr__(self) -> str:
         return f"<ProtectionSpace {self.challenge.params['realm']!r} by {self._hash_name}>"
 
-    def new_hash(self) -> Any:
-        """A hash object of the algorithm."""
+    def new_hash(self) -> Hash:
+        """Return a new hash object of the challenge's algorithm."""
         import hashlib
 
         return hashlib.new(self._hash_name, usedforsecurity=False)
 
     def hash(self, data: bytes) -> str:
-        """H(data) in hex."""
-        running = self.new_hash()
-        running.update(data)
-        return str(running.hexdigest())
+        """Return H(data) in hexadecimal."""
+        digest = self.new_hash()
+        digest.update(data)
+        return digest.hexdigest()
 
     def match_length(self, target: str) -> int:
-        """How closely the domain names the target: length of the prefix, -1 for not at all."""
+        """Return the length of the longest domain prefix of the target, -1 if none matches."""
         if not self._domain:
             return 0
         return max((len(p) for p in self._domain if _is_within(target, p)), default=-1)
 
     def build_response(self, method: str, target: str, body_hash: str) -> tuple[str, str]:
-        """The `response` for this request and the whole header value; takes one count."""
+        """Return the `response` value and the whole header value; uses up one nonce count."""
         params = self.challenge.params
         nonce = params["nonce"]
-        what = f"{method}:{target}"
+        a2 = f"{method}:{target}"
         if self.qop == "auth-int":
-            what += f":{body_hash}"
-        second = self.hash(_octets(what))
-        fields = self._fixed + f", uri={quoted(target)}"
+            a2 += f":{body_hash}"
+        h_a2 = self.hash(_octets(a2))
+        fields = self._fixed + f", uri={quote_string(target)}"
         if self.qop is None:
-            build_response = self.hash(_octets(f"{self._key}:{nonce}:{second}"))
+            response = self.hash(_octets(f"{self._key}:{nonce}:{h_a2}"))
             if _algorithm(params)[1]:
-                fields += f", cnonce={quoted(self._cnonce)}"  # the key cannot be made without it
+                fields += f", cnonce={quote_string(self._cnonce)}"  # part of the key
         else:
             nc = f"{next(self._counts):08x}"
-            build_response = self.hash(
-                _octets(f"{self._key}:{nonce}:{nc}:{self._cnonce}:{self.qop}:{second}")
+            response = self.hash(
+                _octets(f"{self._key}:{nonce}:{nc}:{self._cnonce}:{self.qop}:{h_a2}")
             )
-            fields += f", qop={self.qop}, nc={nc}, cnonce={quoted(self._cnonce)}"
-        return build_response, f'Digest {fields}, response="{build_response}"'
+            fields += f", qop={self.qop}, nc={nc}, cnonce={quote_string(self._cnonce)}"
+        return response, f'Digest {fields}, response="{response}"'
 
     def _fixed_fields(self, user: bytes, realm: bytes) -> str:
         params = self.challenge.params
         hides_user = params.get("userhash", "").lower() == "true"
         if hides_user:
             user = self.hash(user + b":" + realm).encode()
-        if not user.isascii() and known_charset(self.challenge):
+        if not user.isascii() and get_charset(self.challenge):
             fields = f"username*=UTF-8''{quote(user, safe='')}"
         else:
-            fields = f"username={quoted(user.decode('latin-1'))}"
+            fields = f"username={quote_string(user.decode('latin-1'))}"
         for name in ("realm", "nonce", "opaque"):
             if name in params:
-                fields += f", {name}={quoted(params[name])}"
+                fields += f", {name}={quote_string(params[name])}"
         if "algorithm" in params:
             fields += f", algorithm={params['algorithm']}"
         return fields + (", userhash=true" if hides_user else "")
 
 
 def _domain(domain: str, origin: str) -> tuple[str, ...]:
-    """The paths on this server that the challenge names; other servers are none of its business."""
+    """Return the paths on this server that the challenge names; other servers are ignored."""
     paths = []
     for reference in domain.split():
         if reference.startswith("/") and not reference.startswith("//"):

@@ -1,12 +1,14 @@
-"""User and password from a netrc file, by host.
+"""Basic authentication with credentials from a netrc file.
 
-Facts:  the standard library reads the file, and refuses one of the user's own that others may read
-        if it holds passwords. Its `hosts` has the last entry of each host only.
-Rules:  nothing is read before the object is made; a host that the file does not name gets the
-        `default` entry, or no header. Netrc comes last: an `Authorization` field and a password
-        in the URL overrule it, and for a URL with a user only an entry of that user is taken.
-        Secrets are in no repr and in no error.
-Not here: which requests it is for: give it as `auth=` to a request or a session.
+Facts:  The standard library parses the file. It rejects a file with passwords that belongs to the
+        user and is readable by others. Its `hosts` has only the last entry of each host.
+Invariants:
+        The file is read once, when the object is created. A host without an entry gets the
+        `default` entry, or no header. An `Authorization` header and a password in the URL take
+        precedence; for a URL with a user only an entry of that user is used. No repr and no error
+        contains a password.
+
+Implemented elsewhere: a program chooses the requests, by `auth=` of a request or a session.
 """
 
 from __future__ import annotations
@@ -14,19 +16,19 @@ from __future__ import annotations
 import os
 from copy import copy
 from netrc import NetrcParseError, netrc
-from typing import Any
 
-from ..auth import BasicAuth, PreResponseAuth
 from ..errors import InvalidRequest
+from ..urls import parse_url
+from .base import AuthRequest, PreResponseAuth
+from .basic import BasicAuth
 
 __all__ = ["NetrcAuth"]
-
 
 Entry = tuple[str, str, str]  # login, account, password
 
 
 class _Hosts(dict[str, Entry]):
-    """The `hosts` of the standard library, with every entry of each host in `all`."""
+    """The `hosts` of the standard library; `all` also has every entry of each host."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +36,7 @@ class _Hosts(dict[str, Entry]):
 
     def __setitem__(self, host: str, entry: Entry) -> None:
         super().__setitem__(host, entry)
-        if entry:  # the library sets an empty one first
+        if entry:  # the library stores an empty entry first
             self.all.setdefault(host.lower(), []).append(entry)
 
 
@@ -49,16 +51,19 @@ class _File(netrc):
 
 
 class NetrcAuth(PreResponseAuth):
-    """Basic auth with what a netrc file says of the host.
+    """Basic authentication with the entry of a netrc file for the host.
 
-    `http://bob@host/` takes the entry of bob; without one, no password is sent. Of several entries
-    for a URL without a user, the last counts.
+    For `http://bob@host/` the entry of bob is used; without one, no password is sent. If several
+    entries match a URL without a user, the last one is used.
 
     Args:
-        path: default `$NETRC`, else `~/.netrc`.
+        path: the file; by default `$NETRC`, or `~/.netrc` if that is not set.
 
     Raises:
-        InvalidRequest: the file cannot be read or understood.
+        InvalidRequest: the file cannot be read or parsed.
+
+    Example:
+        >>> await asks.get("https://example.com", auth=NetrcAuth())
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -72,18 +77,16 @@ class NetrcAuth(PreResponseAuth):
             raise InvalidRequest(f"netrc file {where!r}: {reason}") from None
 
     def for_user(self, userinfo: tuple[str, str]) -> NetrcAuth:
-        """The same for a URL with a user: a password there counts, else that user's entry."""
+        """Return a copy for a URL with a user: it uses the URL's password, or that user's entry."""
         chosen = copy(self)
         chosen._userinfo = userinfo
         return chosen
 
-    async def __call__(self, request: Any) -> dict[str, str]:
+    async def __call__(self, request: AuthRequest) -> dict[str, str]:
         return self.initial_headers(request)
 
-    def initial_headers(self, request: Any) -> dict[str, str]:
-        """The header for the host of a request, {} if the file does not name it."""
-        from ..urls import parse_url
-
+    def initial_headers(self, request: AuthRequest) -> dict[str, str]:
+        """Return the header for the host of a request, {} if the file has no entry for it."""
         if any(name.lower() == "authorization" for name in request.headers):
             return {}
         if self._userinfo is not None and self._userinfo[1]:
@@ -95,7 +98,7 @@ class NetrcAuth(PreResponseAuth):
             found = [(user, "", ""), *(entry for entry in found if entry[0] == user)]
         if not found:
             return {}
-        user, _, password = found[-1]
+        user, _account, password = found[-1]
         return BasicAuth((user, password or "")).initial_headers(request)
 
     def __repr__(self) -> str:

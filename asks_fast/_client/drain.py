@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .._deadlines import ignore_after
 from .._hotpath import Exchange, read_remaining
+from .._response.status_codes import REDIRECT_STATUSES
 from .._response.stream import StreamBody
 from ..auth import PostResponseAuth
 from ..errors import ConnectivityError, ResponseTooLarge
@@ -28,20 +29,21 @@ if TYPE_CHECKING:
     from ..response_objects import BaseResponse
     from .retry import Retry
 
-__all__ = ["MAX_DRAIN_BYTES", "MAX_DRAIN_SECONDS", "REDIRECTS", "drain", "get_followup_statuses"]
+__all__ = ["MAX_DRAIN_BYTES", "MAX_DRAIN_SECONDS", "drain", "get_followup_statuses"]
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_DRAIN_BYTES = 65536  # of a body, read to save its connection
 MAX_DRAIN_SECONDS = 1.0  # likewise
 
-_FOLLOWUPS = REDIRECTS | {407, 408, 417}
+_FOLLOWUPS = REDIRECT_STATUSES | {407, 408, 417}
 
 
 def get_followup_statuses(
     options: RequestOptions, auth: AuthBase | None, retry: Retry | None
 ) -> Container[int]:
     """The statuses of responses whose head is needed before their body is read."""
-    statuses = _FOLLOWUPS if options.follow_redirects is not False else _FOLLOWUPS - REDIRECTS
+    statuses = (
+        _FOLLOWUPS if options.follow_redirects is not False else _FOLLOWUPS - REDIRECT_STATUSES
+    )
     if isinstance(auth, PostResponseAuth):
         statuses |= {401}
     return statuses if retry is None else statuses | retry.statuses

@@ -21,6 +21,7 @@ from .._config.deadline import Deadline
 from .._config.events import get_emitter
 from .._hotpath import Exchange, read_remaining
 from .._request.prepared_request import AuthView, PreparedRequest
+from .._response.status_codes import REDIRECT_STATUSES
 from .._response.stream import StreamBody
 from ..auth import AuthBase, BasicAuth, PostResponseAuth
 from ..errors import (
@@ -36,7 +37,7 @@ from ..response_objects import BaseResponse, Response, StreamResponse
 from ..urls import join_url
 from . import redirect_pause
 from .credentials import auth_may_leave, bound_fields
-from .drain import REDIRECTS, drain, get_followup_statuses
+from .drain import drain, get_followup_statuses
 from .retry import Attempt, Retry
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class RequestFlow:
 
     def _redirect_delay(self, response: BaseResponse) -> float:
         """Seconds to wait before following a redirect (RFC 9110 §10.2.3)."""
-        if response.status_code not in REDIRECTS:
+        if response.status_code not in REDIRECT_STATUSES:
             return 0.0
         policy = self._retry or _DEFAULT_POLICY
         return policy.requested_delay(response.headers.get("retry-after")) or 0.0
@@ -276,9 +277,8 @@ class RequestFlow:
             response.url = str(request.url)
         if self._cookie_jar is not None:
             self._store_cookies(response)
-        on_response = getattr(self._auth, "on_response", None)
-        if on_response is not None and response.status_code != 401:
-            on_response(response, AuthView(request))
+        if isinstance(self._auth, PostResponseAuth) and response.status_code != 401:
+            self._auth.on_response(response, AuthView(request))
 
     async def _add_credentials(self, request: PreparedRequest) -> None:
         """Add what belongs to this one sending: cookies and credentials."""
@@ -303,9 +303,7 @@ class RequestFlow:
         if auth is None or "Authorization" in request.hop_headers:
             return
         if isinstance(auth, PostResponseAuth):
-            initial_headers = getattr(auth, "initial_headers", None)
-            if initial_headers is not None:
-                request.hop_headers.update(initial_headers(AuthView(request)))
+            request.hop_headers.update(auth.initial_headers(AuthView(request)))
         else:
             request.hop_headers.update(await auth(AuthView(request)) or {})
 
@@ -326,7 +324,7 @@ class RequestFlow:
         if status == 408 and self._is_crossed_408(response):
             self._force_new_connection = True
             return self._request
-        if status not in REDIRECTS or "location" not in response.headers:
+        if status not in REDIRECT_STATUSES or "location" not in response.headers:
             return None
         follow = self._options.follow_redirects
         if follow is None:
@@ -376,7 +374,7 @@ class RequestFlow:
     def _redirect(self, response: BaseResponse) -> PreparedRequest:
         request, status = self._request, response.status_code
         location = _values(response, b"location")[0]
-        redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECTS)
+        redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECT_STATUSES)
         if redirects >= self._options.max_redirects:
             raise TooManyRedirects(
                 f"{request.method} {request.url}: {status} to {truncated_repr(location)} would be "

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._request.prepared_request import IDEMPOTENT_METHODS
+from .._response.header_values import retry_after as parse_retry_after
+from .._response.status_codes import RETRYABLE_STATUSES
 from ..errors import (
     ConnectionFailed,
     ConnectivityError,
@@ -30,7 +32,6 @@ from ..errors import (
 
 __all__ = ["Attempt", "Retry"]
 
-_STATUSES = frozenset({429, 502, 503, 504})
 _CAP_EXPONENT = 60  # 2 ** 60 seconds is beyond any limit; a higher power may not fit a float
 
 
@@ -101,7 +102,7 @@ class Retry:
 
     attempts: int = 3
     methods: frozenset[str] = IDEMPOTENT_METHODS
-    statuses: frozenset[int] = _STATUSES
+    statuses: frozenset[int] = RETRYABLE_STATUSES
     connection_errors: bool = True
     backoff: float = 0.5
     max_delay: float = 30.0
@@ -146,8 +147,6 @@ class Retry:
         """
         if not self.respect_retry_after or retry_after is None:
             return None
-        from ..http_utils import retry_after as parse_retry_after
-
         requested = parse_retry_after(retry_after, self.clock())
         return None if requested is None else min(requested, self.max_retry_after)
 

@@ -1,12 +1,14 @@
-"""One `Set-Cookie` line to one `Cookie`.
+"""Parse one `Set-Cookie` value into a `Cookie`.
 
-Facts:  the field is no grammar but an algorithm (RFC 6265 §5.2, RFC 6265bis §5.6): cut at `;`,
-        at the first `=`, strip blanks, take the last of each attribute that makes sense.
-        Dates have no format either; §5.1.1 picks time, day, month and year out of what is there.
-Rules:  nothing a server sends raises: a line is a cookie or it is None. Values are opaque, bytes
-        that are not UTF-8 included (they travel as surrogate escapes and go back as they came).
-        A line with control characters is no cookie. Everything is linear, every number bounded.
-Not here: whether the server may set it, and who gets it back (`cookie_jar`).
+Facts:  The field is defined by an algorithm, not by a grammar (RFC 6265 §5.2, RFC 6265bis §5.6):
+        split at `;`, split at the first `=`, strip blanks, use the last valid attribute of each
+        name. Dates have no fixed format; RFC 6265 §5.1.1 finds time, day, month and year.
+Invariants:
+        No input raises: the result is a cookie or None. Values are opaque. Bytes that are not
+        UTF-8 are kept as surrogate escapes and sent back as they came. A value with control
+        characters is not a cookie. Time is linear in the input and every number is bounded.
+
+Implemented elsewhere: whether the server may set the cookie, and when it is sent (`jar`).
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import printable
 
-__all__ = ["Cookie", "default_path", "parse_date", "parse_set_cookie"]
+__all__ = ["Cookie", "default_path", "parse_cookies", "parse_date", "parse_set_cookie"]
 
 MAX_COOKIE = 4096  # octets of name and value together (RFC 6265bis §5.6)
 MAX_ATTRIBUTE = 1024  # characters of an attribute's value; a longer one does not count
@@ -27,7 +29,7 @@ MAX_AGE = 400 * 86400  # seconds (RFC 6265bis §5.5)
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BLANK = " \t"
-# Kept as data, beside the five that every cookie has; no other name can shadow an attribute.
+# Attributes stored in addition to the five of every cookie. No other name can hide an attribute.
 _KEPT = frozenset(("max-age", "httponly", "samesite", "version", "partitioned", "priority"))
 _FLAGS = frozenset(("secure", "httponly", "partitioned"))
 
@@ -37,12 +39,19 @@ _DATE_DELIMITERS = dict.fromkeys(map(ord, "\t !\"#$%&'()*+,-./;<=>?@[\\]^_`{|}~"
 
 
 class Cookie:
-    """One cookie: `name value domain path secure expires comment host`, and what else was sent.
+    """One cookie.
 
-    `domain`, `path` and `expires` are what the server said (None where it said nothing),
-    `max-age`, `httponly` and `samesite` too; iteration yields all of them as pairs. What follows
-    from them: `effective_domain` and `scope_path` (where it is sent), `host_only` (not to
-    subdomains), `expires_at` (seconds since 1970, None for the end of the session).
+    Iteration yields the attributes as the server sent them, as pairs of name and value.
+
+    Attributes:
+        name, value: text; bytes that are not UTF-8 are surrogate escapes.
+        domain, path, expires, comment: as the server sent them, None if it did not.
+        secure, httponly: whether the attribute was sent.
+        samesite: as the server sent it; it has no effect.
+        host: the host that sent the cookie.
+        effective_domain, scope_path: domain and path to which it is sent.
+        host_only: whether it is not sent to subdomains.
+        expires_at: seconds since 1970, None for the end of the session.
     """
 
     __slots__ = (
@@ -64,10 +73,9 @@ class Cookie:
     comment: str | None
     host: str
     httponly: bool = False
-    # As the server wrote it; data only, a client without pages has no use for it.
     samesite: str | None = None
 
-    def __init__(self, host: str, data: Mapping[str, Any]) -> None:
+    def __init__(self, host: str, data: Mapping[str, str | bool | None]) -> None:
         public: dict[str, Any] = {
             "name": None,
             "value": None,
@@ -85,36 +93,46 @@ class Cookie:
         self.scope_path: str = public["path"] or "/"
         self.host_only: bool = not public["domain"]
         self.expires_at: float | None = None
-        self.creation_index = 0  # place in the order of creation
-        self.last_used = 0  # the tracker's count of uses when this one was last sent
+        self.creation_index = 0  # the tracker's count of cookies when this one was stored
+        self.last_used = 0  # the tracker's count of requests when this one was sent last
 
     @property
     def max_age(self) -> int | None:
-        """`Max-Age` in seconds, as far as it is a number; at most 400 days."""
+        """`Max-Age` in seconds, at most 400 days; None if it is missing or not a number."""
         return _parse_max_age(str(self.__dict__.get("max-age", "")))
 
     def is_expired(self, now: float) -> bool:
-        """Whether its time is over at `now`, seconds since 1970."""
+        """Tell whether the cookie has expired at `now`, in seconds since 1970."""
         return self.expires_at is not None and self.expires_at <= now
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
+    def __iter__(self) -> Iterator[tuple[str, str | bool | None]]:
         yield from self.__dict__.items()
 
     def __eq__(self, other: object) -> bool:
         return self.__dict__ == other.__dict__ if isinstance(other, Cookie) else NotImplemented
 
     def __repr__(self) -> str:
-        name = printable(self.name, 80) or "without a name"
-        return f"<Cookie {name} from {printable(self.host)}>"  # no values in a log
+        name = printable(self.name, 80) or "(no name)"
+        return f"<Cookie {name} from {printable(self.host)}>"  # the value is a secret
 
 
 def parse_set_cookie(
     line: str | bytes, host: str, request_path: str = "/", now: float | None = None
 ) -> Cookie | None:
-    """The cookie that a `Set-Cookie` value means, or None where it means none; never raises.
+    """Parse a `Set-Cookie` value.
 
-    `host` sent it in answer to a request for `request_path` at `now` (seconds since 1970, default
-    the present time).
+    Args:
+        line: the field value.
+        host: the host that sent it.
+        request_path: path of the request that it answers.
+        now: seconds since 1970, by default the present time.
+
+    Returns:
+        The cookie, None if the value is not one.
+
+    Example:
+        >>> parse_set_cookie("a=1; Path=/", "example.com").value
+        '1'
     """
     if now is None:
         now = time.time()
@@ -131,8 +149,8 @@ def parse_set_cookie(
         return None
 
     data: dict[str, Any] = {"name": name, "value": value}
-    by_date: float | None = None
-    by_age: int | None = None
+    expiry_date: float | None = None
+    max_age: int | None = None
     for attribute in attributes[:MAX_ATTRIBUTES]:
         key, _, text = attribute.partition("=")
         key, text = key.strip(_BLANK).lower(), text.strip(_BLANK)
@@ -142,12 +160,12 @@ def parse_set_cookie(
             date = parse_date(text)
             if date is None:
                 continue
-            by_date = min(date, now + MAX_AGE)
+            expiry_date = min(date, now + MAX_AGE)
         elif key == "max-age":
             age = _parse_max_age(text)
             if age is None:
                 continue
-            by_age = age
+            max_age = age
         elif key == "domain":
             text = text.removeprefix(".")
         elif key not in ("path", "secure", "comment") and key not in _KEPT:
@@ -156,25 +174,56 @@ def parse_set_cookie(
     cookie = Cookie(host, data)
     if not cookie.scope_path.startswith("/") or not data.get("path"):
         cookie.scope_path = default_path(request_path)
-    if by_age is not None:
-        cookie.expires_at = now + by_age if by_age > 0 else 0.0
+    if max_age is not None:
+        cookie.expires_at = now + max_age if max_age > 0 else 0.0
     else:
-        cookie.expires_at = by_date
+        cookie.expires_at = expiry_date
     return cookie
 
 
+class _ResponseHeaders(Protocol):
+    # Any: one field value, as text or bytes, or a list of them.
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+class ResponseWithCookies(Protocol):
+    """The response whose cookies `parse_cookies` sets."""
+
+    cookies: list[Cookie]
+
+    @property
+    def headers(self) -> _ResponseHeaders: ...
+
+
+def parse_cookies(response: ResponseWithCookies, host: str) -> None:
+    """Set `response.cookies` from its `Set-Cookie` fields, as in asks.
+
+    Args:
+        response: an object with `headers`.
+        host: the host that sent it.
+    """
+    try:
+        values = response.headers["set-cookie"]
+    except KeyError:
+        return
+    if isinstance(values, (str, bytes)):
+        values = [values]
+    found = (parse_set_cookie(value, host) for value in values)
+    response.cookies = [cookie for cookie in found if cookie is not None]
+
+
 def octets(text: str) -> int:
-    """The length of a text on the wire."""
+    """Return the length of a text in bytes, as it is sent."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
 
 
 def is_valid_text(text: str) -> bool:
-    """Whether a cookie's name or value may contain this text, received or sent."""
+    """Tell whether the name or value of a cookie may contain this text."""
     return ";" not in text and _is_valid_line(text)
 
 
 def field_value(text: str) -> str | bytes:
-    """The text as a field value: bytes where it has escaped bytes, which UTF-8 cannot encode."""
+    """Return the text as a field value: as bytes if it contains surrogate escapes."""
     if not text.isascii():
         try:
             text.encode()
@@ -184,7 +233,7 @@ def field_value(text: str) -> str | bytes:
 
 
 def _is_valid_line(text: str) -> bool:
-    """Without control characters and lone surrogates; escaped bytes (PEP 383) are allowed."""
+    """Tell whether a text has no control characters and no lone surrogates (except PEP 383)."""
     if _FORBIDDEN.search(text):
         return False
     try:
@@ -195,7 +244,7 @@ def _is_valid_line(text: str) -> bool:
 
 
 def _parse_max_age(text: str) -> int | None:
-    """Seconds, at most 400 days; None unless it is `-`? and digits (§5.2.2)."""
+    """Return seconds, at most 400 days; None unless the text is an integer (RFC 6265 §5.2.2)."""
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
         return None
@@ -205,17 +254,24 @@ def _parse_max_age(text: str) -> int | None:
 
 
 def default_path(request_path: str) -> str:
-    """The path of a cookie that names none: the folder of the request (RFC 6265 §5.1.4)."""
+    """Return the path of a cookie without one: the directory of the request (RFC 6265 §5.1.4)."""
     if not request_path.startswith("/"):
         return "/"
     return request_path.rpartition("/")[0] or "/"
 
 
 def parse_date(text: str) -> float | None:
-    """Seconds since 1970 of a cookie date in any of the formats in use; None if it is none.
+    """Parse the date of a cookie (RFC 6265 §5.1.1).
 
-    RFC 6265 §5.1.1: the first token that looks like a time, a day, a month and a year, in whatever
-    order they come; zone names and weekdays are not looked at.
+    The first token that looks like a time, a day, a month or a year is used as such, in any order.
+    Time zones and weekdays are ignored.
+
+    Returns:
+        Seconds since 1970, None if the text is not a date.
+
+    Example:
+        >>> parse_date("Thu, 01-Jan-1970 00:00:10 GMT")
+        10.0
     """
     clock: tuple[int, int, int] | None = None
     day = month = year = -1
@@ -234,7 +290,7 @@ def parse_date(text: str) -> float | None:
         year += 1900
     elif 0 <= year <= 69:
         year += 2000
-    if clock is None or month < 0 or year < 1601 or not 1 <= day <= _days_of(month, year):
+    if clock is None or month < 0 or year < 1601 or not 1 <= day <= _days_in_month(month, year):
         return None
     hours, minutes, seconds = clock
     if hours > 23 or minutes > 59 or seconds > 59:
@@ -243,7 +299,7 @@ def parse_date(text: str) -> float | None:
 
 
 def _leading_number(token: str, least: int, most: int) -> int:
-    """The number that a token begins with, if it has that many digits; else -1."""
+    """Return the number at the start of a token; -1 unless it has `least` to `most` digits."""
     count = 0
     while count < len(token) and "0" <= token[count] <= "9":
         count += 1
@@ -253,7 +309,7 @@ def _leading_number(token: str, least: int, most: int) -> int:
 
 
 def _parse_clock(token: str) -> tuple[int, int, int] | None:
-    """`h:m:s`, one or two digits each, anything behind them."""
+    """Parse `h:m:s`, one or two digits each; text after them is ignored."""
     parts = token.split(":", 2)
     if len(parts) != 3 or not 0 < len(parts[0]) <= 2 or not 0 < len(parts[1]) <= 2:
         return None
@@ -266,13 +322,13 @@ def _is_leap(year: int) -> bool:
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
-def _days_of(month: int, year: int) -> int:
+def _days_in_month(month: int, year: int) -> int:
     return 29 if month == 2 and _is_leap(year) else _MONTH_DAYS[month - 1]
 
 
 def _days_since_1970(year: int, month: int, day: int) -> int:
-    """Days from 1970-01-01 in the Gregorian calendar."""
-    past = year - 1
-    days = past * 365 + past // 4 - past // 100 + past // 400 - 719162
+    """Return the days since 1970-01-01 in the Gregorian calendar."""
+    years = year - 1
+    days = years * 365 + years // 4 - years // 100 + years // 400 - 719162
     days += sum(_MONTH_DAYS[: month - 1]) + (1 if month > 2 and _is_leap(year) else 0)
     return days + day - 1

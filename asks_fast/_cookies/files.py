@@ -1,13 +1,15 @@
-"""Cookies in files: Netscape's `cookies.txt`, and JSON.
+"""Read and write cookie files: Netscape's `cookies.txt`, and JSON.
 
-Facts:  `cookies.txt` is what curl, wget, yt-dlp and the browsers' exporters read and write: seven
-        fields between tabs, `#HttpOnly_` in front of the domain; it knows no SameSite.
-        JSON loses nothing and is the better choice between two programs of our own.
-Rules:  a file is read whole or not at all: one malformed entry, one overlong line, and no cookie
-        of it is taken. Host-only and the absolute expiry survive. Written beside the old
-        file with mode 0600 and moved into its place, so no moment shows half a file or shows
-        it to others. Never pickle.
-Not here: who may have which cookie (`cookie_jar`).
+Facts:  curl, wget, yt-dlp and browser extensions read and write `cookies.txt`: seven fields
+        separated by tabs, and `#HttpOnly_` in front of the domain. It has no SameSite. JSON keeps
+        all attributes.
+Invariants:
+        A file is read completely or not at all: no cookie of a file with a malformed entry or an
+        overlong line is used. Host-only and the absolute expiry time are preserved. A new file has
+        mode 0600 and replaces the old one by a rename, so that no other program sees an incomplete
+        file. Never pickle.
+
+Implemented elsewhere: which cookies are stored and sent (`jar`).
 """
 
 from __future__ import annotations
@@ -24,17 +26,17 @@ from .matching import canonical_domain
 
 __all__ = ["read_cookies", "write_cookies"]
 
-MAX_FILE = 16 * 1024 * 1024  # octets
-MAX_LINE = 8192
+MAX_FILE = 16 * 1024 * 1024  # bytes
+MAX_LINE = 8192  # bytes
 
 _HEADER = "# Netscape HTTP Cookie File\n# Written by asks_fast. These lines are passwords.\n\n"
 _HTTPONLY = "#HttpOnly_"
 _FLAGS = {"TRUE": True, "FALSE": False}
 _FORMATS = ("netscape", "json")
-_FAR = 253402300800.0  # the year 10000: what lies behind it is no date
+_MAX_EXPIRY = 253402300800.0  # start of the year 10000
 
 
-def _format_of(path: str | os.PathLike[str], format: str | None) -> str:
+def _resolve_format(path: str | os.PathLike[str], format: str | None) -> str:
     if format is None:
         return "json" if os.fspath(path).endswith(".json") else "netscape"
     if format not in _FORMATS:
@@ -45,34 +47,39 @@ def _format_of(path: str | os.PathLike[str], format: str | None) -> str:
 def write_cookies(
     path: str | os.PathLike[str], cookies: Iterable[Cookie], format: str | None = None
 ) -> None:
-    """Write cookies to `path`, mode 0600, replacing what is there only when all is written.
+    """Write cookies to a file of mode 0600. The file is replaced when all is written.
 
-    A cookie with a tab in its name cannot stand in a Netscape file and is left out of it.
+    A Netscape file cannot contain a cookie with a tab in its name; such a cookie is omitted.
     """
-    to_octets = _to_json if _format_of(path, format) == "json" else _to_netscape
-    content = to_octets(cookies)
+    encode = _to_json if _resolve_format(path, format) == "json" else _to_netscape
+    content = encode(cookies)
     target = os.fspath(path)
-    draft = f"{target}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = f"{target}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        os.replace(draft, target)
+        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(draft)
+            os.unlink(temporary)
         raise
 
 
 def read_cookies(path: str | os.PathLike[str], format: str | None = None) -> list[Cookie]:
-    """All cookies of a file, in its order; `BadCookieFile` if any of it is not as it should be."""
-    kind = _format_of(path, format)
+    """Return the cookies of a file, in its order.
+
+    Raises:
+        BadCookieFile: the file is malformed or too long.
+        OSError: the file cannot be read.
+    """
+    kind = _resolve_format(path, format)
     with open(path, "rb") as file:
         content = file.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
-        raise BadCookieFile(f"{os.fspath(path)}: longer than {MAX_FILE} octets")
+        raise BadCookieFile(f"{os.fspath(path)}: longer than {MAX_FILE} bytes")
     try:
         return _from_json(content) if kind == "json" else _from_netscape(content)
     except BadCookieFile as err:
@@ -103,7 +110,7 @@ def _from_netscape(content: bytes) -> list[Cookie]:
     cookies = []
     for number, raw in enumerate(content.split(b"\n"), 1):
         if len(raw) > MAX_LINE:
-            raise BadCookieFile(f"line {number} is longer than {MAX_LINE} octets")
+            raise BadCookieFile(f"line {number} is longer than {MAX_LINE} bytes")
         line = raw.removesuffix(b"\r").decode("utf-8", "surrogateescape")
         httponly = line.startswith(_HTTPONLY)
         if httponly:
@@ -120,18 +127,18 @@ def _from_netscape(content: bytes) -> list[Cookie]:
 def _from_fields(line: str, httponly: bool) -> Cookie:
     fields = line.split("\t", 6)
     if len(fields) == 6:
-        fields.append("")  # some writers cut off the tab in front of an empty value
+        fields.append("")  # some writers omit the tab before an empty value
     if len(fields) != 7:
-        raise BadCookieFile(f"{len(fields)} fields between tabs, not 7")
+        raise BadCookieFile(f"{len(fields)} fields separated by tabs, not 7")
     domain, subdomains, path, secure, expires, name, value = fields
     if subdomains.upper() not in _FLAGS or secure.upper() not in _FLAGS:
         raise BadCookieFile("fields 2 and 4 must be TRUE or FALSE")
     try:
         seconds = float(expires or 0)
     except ValueError:
-        seconds = _FAR + 1
+        seconds = _MAX_EXPIRY + 1
     if expires.strip("-.0123456789"):
-        raise BadCookieFile(f"{truncated_repr(expires)} is no time in seconds")
+        raise BadCookieFile(f"{truncated_repr(expires)} is not a time in seconds")
     return _make(
         name=name,
         value=value,
@@ -186,10 +193,10 @@ def _from_json(content: bytes) -> list[Cookie]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as err:
-        raise BadCookieFile(f"no JSON: {err}") from err
+        raise BadCookieFile(f"not JSON: {err}") from err
     entries = found.get("cookies") if isinstance(found, dict) else None
     if not isinstance(entries, list) or found.get("version") != 1:
-        raise BadCookieFile('must hold {"version": 1, "cookies": [...]}')
+        raise BadCookieFile('must be {"version": 1, "cookies": [...]}')
     cookies = []
     for number, entry in enumerate(entries, 1):
         try:
@@ -199,19 +206,17 @@ def _from_json(content: bytes) -> list[Cookie]:
     return cookies
 
 
-def _from_entry(entry: Any) -> Cookie:
+def _from_entry(entry: object) -> Cookie:
     if not isinstance(entry, dict) or set(entry) != set(_JSON_TYPES):
         raise BadCookieFile(f"must be an object with {', '.join(_JSON_TYPES)}")
     for key, types in _JSON_TYPES.items():
         value = entry[key]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise BadCookieFile(
-                f"{key!r} is {truncated_repr(str(value))}, which is not of its type"
-            )
+            raise BadCookieFile(f"{key!r} has the wrong type: {truncated_repr(str(value))}")
     return _make(**entry)
 
 
-# -- both
+# -- both formats
 
 
 def _make(
@@ -226,12 +231,12 @@ def _make(
     httponly: bool,
     samesite: str | None = None,
 ) -> Cookie:
-    """A cookie of parts that a file gave, each checked."""
+    """Check the values of a file and return the cookie."""
     for text in (name, value, path, samesite or ""):
         if any((c < " " and c != "\t") or c == "\x7f" for c in text):
-            raise BadCookieFile("a control character")
+            raise BadCookieFile("contains a control character")
     if not (name or value) or ";" in name + value or "=" in name:
-        raise BadCookieFile(f"{truncated_repr(name)} is no cookie that could be sent")
+        raise BadCookieFile(f"cookie {truncated_repr(name)} cannot be sent")
     try:
         length = octets(name) + octets(value)
         octets(path)
@@ -242,10 +247,10 @@ def _make(
         ) from err
     if length > MAX_COOKIE or len(path) > MAX_ATTRIBUTE or not path.startswith("/"):
         raise BadCookieFile(
-            f"cookie {truncated_repr(name)} is too long, or its path does not begin with '/'"
+            f"cookie {truncated_repr(name)} is too long, or its path does not start with '/'"
         )
-    if expires_at is not None and not 0 <= expires_at <= _FAR:
-        raise BadCookieFile(f"cookie {truncated_repr(name)} expires at no time of this world")
+    if expires_at is not None and not 0 <= expires_at <= _MAX_EXPIRY:
+        raise BadCookieFile(f"cookie {truncated_repr(name)}: expiry {expires_at:g} is out of range")
     host_only = host_only or is_ip(host)
     data: dict[str, Any] = {"name": name, "value": value, "path": path, "secure": secure}
     if not host_only:

@@ -1,15 +1,16 @@
-"""Which cookies are kept, and which go with a request.
+"""The cookie jar: which cookies are stored, and which are sent with a request.
 
-Facts:  RFC 6265 §5.3 and §5.4 with what browsers agreed on since (RFC 6265bis): secure cookies
-        are left alone by plain http, `__Secure-` and `__Host-` mean what they say, no life is
-        longer than 400 days. SameSite is kept as data: there is no page that a request comes from.
-Rules:  a cookie goes to its own host; to subdomains only if it said `Domain`, and never across a
-        public suffix or from an address. Matching ends at label and path boundaries.
-        What servers send is bounded: per answer, per domain, in all, and in the field sent.
-        Nothing that a server sends raises, and nothing is decoded.
-        An empty tracker costs one look at a dict. Only the wall clock counts here.
-Not here: the text of `Set-Cookie` (`cookie_parse`), which domain and path match which
-        (`cookie_match`), files (`cookie_files`).
+Facts:  RFC 6265 §5.3 and §5.4, with the changes of RFC 6265bis: plain http cannot replace secure
+        cookies, the prefixes `__Secure-` and `__Host-` are enforced, and no cookie lives longer
+        than 400 days. SameSite is stored but has no effect, since no request comes from a page.
+Invariants:
+        A cookie is sent to its own host, and to subdomains only if it has a `Domain`; never across
+        a public suffix or from an IP address. The number of cookies is bounded per response, per
+        domain, in total, and in the field sent. Nothing that a server sends raises, and nothing is
+        decoded. An empty jar costs one test of a dict. All times are wall clock times.
+
+Implemented elsewhere: parsing of `Set-Cookie` (`cookie`), matching of domains and paths
+(`matching`), files (`files`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from .._url.host import is_ip
 from ..errors import InvalidRequest, truncated_repr
@@ -28,12 +29,14 @@ from .matching import (
     is_public_suffix,
     path_matches,
     resolve_domain,
-    strip_zone,
+    strip_root_dot,
 )
 from .request_cookies import check_pair
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from typing_extensions import Unpack
 
     from ..urls import Url
 
@@ -41,19 +44,41 @@ __all__ = ["CookieTracker"]
 
 MAX_PER_RESPONSE = 50
 MAX_PER_DOMAIN = 180
-MAX_IN_ALL = 3000
-MAX_HEADER = 8190  # octets of the value of one Cookie field
+MAX_TOTAL = 3000
+MAX_HEADER = 8190  # bytes of the value of one Cookie field
 MAX_SENT = 150
-_SHRINK_BY = MAX_IN_ALL // 16  # make room for more than one, so that a flood stays linear
+_SHRINK_BY = MAX_TOTAL // 16  # remove several at once, so that many new cookies take linear time
 
 _PREFIXES = ("__secure-", "__host-")
 
 
-class CookieTracker:
-    """Cookies of a session, or of several: filled by servers, by the user, or from a file.
+class CookieOptions(TypedDict, total=False):
+    """Keyword arguments of `CookieTracker.set` that are not required."""
 
-    `domain_dict` maps each domain to the list of its `Cookie`s and may be read and changed.
-    `clock` gives the wall time in seconds since 1970. Not for use from several threads at once.
+    path: str
+    secure: bool
+    expires: float | None
+    httponly: bool
+    samesite: str | None
+    host_only: bool
+
+
+class CookieTracker:
+    """The cookies of one session or of several.
+
+    Cookies come from servers, from the program or from a file. Not safe for use from several
+    threads at once.
+
+    Args:
+        clock: returns the wall clock time in seconds since 1970.
+
+    Attributes:
+        domain_dict: the list of cookies by domain; a program may read and change it.
+
+    Example:
+        >>> jar = CookieTracker()
+        >>> jar.set("session", "123", domain="example.com")
+        >>> session = asks.Session(persist_cookies=jar)
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
@@ -64,45 +89,54 @@ class CookieTracker:
         self._stored = 0  # upper estimate of len(self), so that adding need not count
 
     @classmethod
-    def from_dict(cls, cookies: Mapping[str, str], *, domain: str, **options: Any) -> CookieTracker:
-        """A tracker that begins with these names and values; `options` as in `set`."""
+    def from_dict(
+        cls, cookies: Mapping[str, str], *, domain: str, **options: Unpack[CookieOptions]
+    ) -> CookieTracker:
+        """Return a tracker with these cookies.
+
+        Args:
+            cookies: values by name.
+            domain: the domain of all of them.
+            **options: keyword arguments of `set`.
+        """
         tracker = cls()
         for name, value in cookies.items():
             tracker.set(name, value, domain=domain, **options)
         return tracker
 
-    # -- with servers
+    # -- cookies of servers
 
     def header_for(self, url: Url) -> str | bytes | None:
-        """The value of the Cookie field for a request of `url`; None when there is nothing to send.
+        """Return the value of the Cookie field for a request to `url`, None if there is none.
 
-        Longest path first, then in order of creation. What would not fit in 8190 octets or 150
-        cookies stays at home. Bytes only if a server sent a value that is not UTF-8.
+        Cookies with the longest path come first, then those created first. Cookies beyond 8190
+        bytes or 150 cookies are not sent. The value is bytes if a server sent one that is not
+        UTF-8.
         """
         if not self.domain_dict:
             return None
         parts: list[str] = []
-        room = MAX_HEADER
+        remaining = MAX_HEADER
         self._uses += 1
         for cookie in self.cookies_for(url)[:MAX_SENT]:
             part = f"{cookie.name}={cookie.value}" if cookie.name else cookie.value
-            room -= octets(part) + 2
-            if room < -2:  # the last one is followed by no "; "
+            remaining -= octets(part) + 2
+            if remaining < -2:  # no "; " follows the last one
                 break
             parts.append(part)
             cookie.last_used = self._uses
         return field_value("; ".join(parts)) if parts else None
 
     def cookies_for(self, url: Url) -> list[Cookie]:
-        """The cookies that a request of `url` would carry, in the order they are sent."""
-        host = strip_zone(url.host)
+        """Return the cookies that a request to `url` contains, in the order of sending."""
+        host = strip_root_dot(url.host)
         path = url.path
         secure = url.scheme == "https"
         found: list[Cookie] = []
         has_expired = False
         now = self._clock()
         domain = host
-        lone = ":" in host or (host[-1:].isdigit() and is_ip(host))
+        is_address = ":" in host or (host[-1:].isdigit() and is_ip(host))
         while domain:
             for cookie in self.domain_dict.get(domain, ()):
                 if (
@@ -114,7 +148,7 @@ class CookieTracker:
                         has_expired = True
                     else:
                         found.append(cookie)
-            if lone:
+            if is_address:
                 break
             domain = domain.partition(".")[2]
         if has_expired:
@@ -124,12 +158,14 @@ class CookieTracker:
         return found
 
     def store(self, url: Url, set_cookie_values: Iterable[str | bytes]) -> None:
-        """Take in the `Set-Cookie` fields of an answer from `url`; never raises on what they hold.
+        """Store the cookies of a response from `url`. Invalid values are ignored.
 
-        The first 50 count. Pass the values as bytes where they are at hand: those that are not
-        UTF-8 then go back exactly as they came.
+        Args:
+            url: the URL of the request.
+            set_cookie_values: values of the `Set-Cookie` fields; only the first 50 are used. Pass
+                bytes if possible: values that are not UTF-8 are then sent back unchanged.
         """
-        host = strip_zone(url.host)
+        host = strip_root_dot(url.host)
         secure = url.scheme == "https"
         now = self._clock()
         for line in islice(set_cookie_values, MAX_PER_RESPONSE):
@@ -138,7 +174,7 @@ class CookieTracker:
                 self._put(cookie, now)
 
     def _may_set(self, cookie: Cookie, host: str, secure: bool) -> bool:
-        """Whether `host`, over a secure channel or not, may set this; fills in whom it goes to."""
+        """Tell whether `host` may set this cookie; sets the domain to which it is sent."""
         if not resolve_domain(cookie, host):
             return False
         if cookie.secure and not secure:
@@ -154,7 +190,7 @@ class CookieTracker:
         return secure or not self._shadows_secure(cookie)
 
     def _shadows_secure(self, cookie: Cookie) -> bool:
-        """Whether this would hide a secure cookie of that name (RFC 6265bis §5.7 step 16)."""
+        """Tell whether this would hide a secure cookie of that name (RFC 6265bis §5.7 step 16)."""
         for domain, bucket in self.domain_dict.items():
             if domain_matches(domain, cookie.effective_domain) or domain_matches(
                 cookie.effective_domain, domain
@@ -168,10 +204,10 @@ class CookieTracker:
                         return True
         return False
 
-    # -- keeping them
+    # -- storage
 
     def _put(self, cookie: Cookie, now: float) -> None:
-        """Keep a cookie, in place of the one it replaces; an expired one only removes that."""
+        """Store a cookie in place of the one it replaces; an expired one only removes that one."""
         bucket = self.domain_dict.setdefault(cookie.effective_domain, [])
         expired = cookie.is_expired(now)
         for i, other in enumerate(bucket):
@@ -193,38 +229,39 @@ class CookieTracker:
             bucket.append(cookie)
             if len(bucket) > MAX_PER_DOMAIN:
                 self._shrink_bucket(bucket, now)
-            if self._stored > MAX_IN_ALL:
+            if self._stored > MAX_TOTAL:
                 self._shrink(now)
         if not bucket:
             self.domain_dict.pop(cookie.effective_domain, None)
 
     @staticmethod
     def _shrink_bucket(bucket: list[Cookie], now: float) -> None:
-        """Drop what expired, else the one least worth keeping: not secure, longest unused."""
+        """Remove expired cookies, else the longest unused one, insecure ones first."""
         alive = [cookie for cookie in bucket if not cookie.is_expired(now)]
         if len(alive) > MAX_PER_DOMAIN:
-            places = range(len(alive))
-            del alive[min(places, key=lambda i: (bool(alive[i].secure), alive[i].last_used, i))]
+            indexes = range(len(alive))
+            del alive[min(indexes, key=lambda i: (bool(alive[i].secure), alive[i].last_used, i))]
         bucket[:] = alive
 
     def _shrink(self, now: float) -> None:
-        """Drop what expired, then the longest unused, until there is room again."""
+        """Remove expired cookies, then the longest unused ones, until the total is in its limit."""
         self.clear_expired()
         self._stored = len(self)
-        if self._stored <= MAX_IN_ALL:
+        if self._stored <= MAX_TOTAL:
             return
         by_use = sorted(self, key=lambda cookie: (cookie.last_used, cookie.creation_index))
-        doomed = {id(cookie) for cookie in by_use[: self._stored - MAX_IN_ALL + _SHRINK_BY]}
-        self._keep(lambda cookie: id(cookie) not in doomed)
+        removed = {id(cookie) for cookie in by_use[: self._stored - MAX_TOTAL + _SHRINK_BY]}
+        self._keep(lambda cookie: id(cookie) not in removed)
         self._stored = len(self)
 
     def _keep(self, wanted: Callable[[Cookie], bool]) -> None:
+        """Remove all cookies for which `wanted` is false."""
         for domain, bucket in list(self.domain_dict.items()):
             bucket[:] = [cookie for cookie in bucket if wanted(cookie)]
             if not bucket:
                 del self.domain_dict[domain]
 
-    # -- with the user
+    # -- cookies of the program
 
     def set(
         self,
@@ -239,25 +276,45 @@ class CookieTracker:
         samesite: str | None = None,
         host_only: bool = False,
     ) -> Cookie:
-        """Put a cookie in by hand; it goes to `domain` and, unless `host_only`, to its subdomains.
+        """Store a cookie.
 
-        `expires` is in seconds since 1970 (clamped to 400 days ahead), None for as long as the
-        tracker lives. An address or a name without dot is always host-only; so must be a public
-        suffix, such as `github.io`. Raises `InvalidHeader` or `InvalidRequest` (`ValueError`).
+        Args:
+            name: the name.
+            value: the value.
+            domain: the domain to which it is sent.
+            path: the path below which it is sent.
+            secure: send it over https only.
+            expires: seconds since 1970, at most 400 days ahead; None: as long as the tracker
+                exists.
+            httponly: stored, without effect.
+            samesite: stored, without effect.
+            host_only: do not send it to subdomains. Always true for an IP address and for a name
+                without a dot.
+
+        Raises:
+            InvalidHeader: name or value cannot be sent.
+            InvalidURL: the domain is invalid.
+            InvalidRequest: the path is invalid, or the domain is a public suffix, such as
+                `github.io`, without `host_only`.
         """
         check_pair(name, value)
-        data: dict[str, Any] = {"name": name, "value": value, "path": path, "secure": secure}
+        data: dict[str, str | bool | None] = {
+            "name": name,
+            "value": value,
+            "path": path,
+            "secure": secure,
+        }
         host = canonical_domain(domain)
-        lone = is_ip(host) or "." not in host
-        if not host_only and not lone:
+        has_subdomains = "." in host and not is_ip(host)
+        if not host_only and has_subdomains:
             if is_public_suffix(host):
                 raise InvalidRequest(
-                    f"{truncated_repr(host)} is a public suffix: its cookies can only be host_only=True"
+                    f"{truncated_repr(host)} is a public suffix: its cookies need host_only=True"
                 )
             data["domain"] = host
         if not path.startswith("/") or any(c < " " or c in ";\x7f" for c in path):
             raise InvalidRequest(
-                f"the path of a cookie begins with '/', not {truncated_repr(path)}"
+                f"the path of a cookie must start with '/', not {truncated_repr(path)}"
             )
         if httponly:
             data["httponly"] = True
@@ -273,7 +330,13 @@ class CookieTracker:
     def get(
         self, name: str, default: str | None = None, *, domain: str | None = None
     ) -> str | None:
-        """The value of the oldest living cookie of that name; `domain` is matched exactly."""
+        """Return the value of the oldest cookie of this name that has not expired.
+
+        Args:
+            name: the name.
+            default: the result if there is no such cookie.
+            domain: only a cookie of exactly this domain.
+        """
         now = self._clock()
         wanted = None if domain is None else canonical_domain(domain)
         for cookie in self:
@@ -283,7 +346,7 @@ class CookieTracker:
         return default
 
     def clear(self, domain: str | None = None, name: str | None = None) -> None:
-        """Forget all cookies, or those of one exact domain, of one name, or of both."""
+        """Remove all cookies, or those of exactly this domain, of this name, or of both."""
         wanted = None if domain is None else canonical_domain(domain)
         self._keep(
             lambda cookie: (
@@ -294,19 +357,26 @@ class CookieTracker:
         self._stored = len(self)
 
     def clear_expired(self) -> None:
-        """Forget the cookies whose time is over."""
+        """Remove the expired cookies."""
         now = self._clock()
         self._keep(lambda cookie: not cookie.is_expired(now))
 
     def clear_session_cookies(self) -> None:
-        """Forget the cookies that have no time of expiry, as a browser does when it ends."""
+        """Remove the cookies without an expiry time, as a browser does when it exits."""
         self._keep(lambda cookie: cookie.expires_at is not None)
 
     def save(self, path: str | PathLike[str], *, format: str | None = None) -> None:
-        """Write all cookies to a file for its owner alone (mode 0600), whole or not at all.
+        """Write all cookies to a file of mode 0600. The file is replaced atomically.
 
-        `format` is `"netscape"` (cookies.txt, as curl and browsers' exporters write it) or
-        `"json"`; by default the name decides, `.json` or not. Blocks while writing.
+        Blocks while writing.
+
+        Args:
+            path: the file.
+            format: `"netscape"` (cookies.txt, as curl and browser extensions write it) or
+                `"json"`; by default `"json"` if the name ends in `.json`.
+
+        Raises:
+            OSError: the file cannot be written.
         """
         from .files import write_cookies
 
@@ -314,10 +384,15 @@ class CookieTracker:
         write_cookies(path, [cookie for cookie in self if not cookie.is_expired(now)], format)
 
     def load(self, path: str | PathLike[str], *, format: str | None = None) -> None:
-        """Add the cookies of a saved file; expired ones are left out.
+        """Add the cookies of a saved file, except expired ones. Blocks while reading.
 
-        Raises `BadCookieFile` and takes nothing when any part of the file is malformed or too
-        long, `OSError` when it cannot be read. Blocks while reading.
+        Args:
+            path: the file.
+            format: as in `save`.
+
+        Raises:
+            BadCookieFile: the file is malformed or too long. No cookie was added.
+            OSError: the file cannot be read.
         """
         from .files import read_cookies
 
@@ -332,14 +407,14 @@ class CookieTracker:
             self._put(cookie, now)
 
     def get_additional_cookies(self, netloc: str, path: str) -> dict[str, str]:
-        """Names and values for a host and path, as asks gave them; `header_for` knows more."""
+        """Return names and values for a host and path, as in asks. Prefer `header_for`."""
         from ..urls import parse_url
 
         url = parse_url(f"{netloc if '://' in netloc else 'http://' + netloc}{path or '/'}")
         return {cookie.name: cookie.value for cookie in reversed(self.cookies_for(url))}
 
     def __iter__(self) -> Iterator[Cookie]:
-        """All cookies, in order of creation."""
+        """Iterate over all cookies in order of creation."""
         found = [cookie for bucket in self.domain_dict.values() for cookie in bucket]
         found.sort(key=lambda cookie: cookie.creation_index)
         return iter(found)

@@ -1,17 +1,19 @@
-"""Which domain and which path a cookie belongs to.
+"""Match hosts and paths with the domains and paths of cookies.
 
-Facts:  RFC 6265 §5.1.3 and §5.1.4, and the public suffix list: below `co.uk` or `github.io`
-        everyone can register a name, so a cookie for all of it would be everyone's.
-Rules:  matching ends at label and path boundaries, an address matches only itself, case does not
-        count. A Domain that ends in a dot matches no host (RFC 6265 §5.1.3). The list is loaded at
-        the first Domain that needs it.
-Not here: the cookies themselves.
+Facts:  RFC 6265 §5.1.3 and §5.1.4 define the rules. Below a public suffix such as `co.uk` or
+        `github.io` anyone can register a name, so no cookie may be valid for all of it.
+Invariants:
+        Matching ends at label and path boundaries. An IP address matches only itself. Case is
+        ignored. A Domain that ends in a dot matches no host. The public suffix list is loaded when
+        the first Domain needs it.
+
+Implemented elsewhere: `Cookie` (`cookie`), stored cookies (`jar`).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Protocol
 
 from .._url.host import canonical_host, canonical_ipv6, is_ip
 from .cookie import Cookie
@@ -22,30 +24,35 @@ __all__ = [
     "is_public_suffix",
     "path_matches",
     "resolve_domain",
-    "strip_zone",
+    "strip_root_dot",
 ]
 
-_public_suffixes: Any = None
+
+class _SuffixList(Protocol):
+    def is_public(self, domain: str, /) -> bool: ...
+
+
+_public_suffixes: _SuffixList | None = None
 
 
 @lru_cache(1024)
 def is_public_suffix(domain: str) -> bool:
-    """Whether anyone can register names below this domain (`com`, `co.uk`, `github.io`, …)."""
+    """Tell whether anyone can register names below this domain (`com`, `co.uk`, `github.io`)."""
     global _public_suffixes
     if _public_suffixes is None:
         from publicsuffixlist import PublicSuffixList
 
         _public_suffixes = PublicSuffixList()
-    return bool(_public_suffixes.is_public(domain))
+    return _public_suffixes.is_public(domain)
 
 
-def strip_zone(host: str) -> str:
-    """The host without the dot of the root, which names the same host."""
+def strip_root_dot(host: str) -> str:
+    """Return the host without the final dot of the DNS root: both names mean the same host."""
     return host[:-1] if host.endswith(".") else host
 
 
 def path_matches(request_path: str, cookie_path: str) -> bool:
-    """Whether a cookie with this path goes to this path (RFC 6265 §5.1.4)."""
+    """Tell whether a cookie of this path is sent to the request path (RFC 6265 §5.1.4)."""
     if not request_path.startswith(cookie_path):
         return False
     return (
@@ -56,12 +63,16 @@ def path_matches(request_path: str, cookie_path: str) -> bool:
 
 
 def domain_matches(host: str, domain: str) -> bool:
-    """Whether a host is this domain or below it (RFC 6265 §5.1.3)."""
+    """Tell whether a host is this domain or a subdomain of it (RFC 6265 §5.1.3)."""
     return host == domain or (host.endswith("." + domain) and not is_ip(host))
 
 
 def resolve_domain(cookie: Cookie, host: str) -> bool:
-    """Fill in whom the cookie goes to; False if `host` may not set it for the Domain it names."""
+    """Set `effective_domain` and `host_only` of a cookie that `host` sent.
+
+    Returns:
+        False if `host` may not set a cookie for the Domain that it names.
+    """
     domain = (cookie.domain or "").lower()
     cookie.effective_domain, cookie.host_only = host, True
     if not domain:
@@ -76,6 +87,10 @@ def resolve_domain(cookie: Cookie, host: str) -> bool:
 
 
 def canonical_domain(domain: str) -> str:
-    """A domain as a user writes it in the form that `Url.host` has, or `InvalidURL`."""
+    """Return a domain given by the user in the form of `Url.host`.
+
+    Raises:
+        InvalidURL: the domain is not a valid host.
+    """
     text = domain.removeprefix(".").strip("[]")
-    return canonical_ipv6(text) if ":" in text else strip_zone(canonical_host(text))
+    return canonical_ipv6(text) if ":" in text else strip_root_dot(canonical_host(text))

@@ -1,13 +1,15 @@
-"""What a request carries: one `Body` made from `data`, `json`, `files` or `multipart`.
+"""The body of a request, made from `data`, `json`, `files` or `multipart`.
 
-Facts:  a body is sent once as a rule and again after a 307, a 308, a 401 or a stale connection.
+Facts:  A body is usually sent once, and again after a 307, a 308, a 401 or on a stale connection.
         Small bodies are one bytes object; large ones are never in memory as a whole.
-Rules:  everything that can be known to be wrong is found in `make_body`, before a byte is sent.
-        No byte goes out beyond the length announced, and another length is an error, after which
-        the connection is of no use. A second pass that gives less than the first already gave is
-        an error too: it was a one-shot stream in disguise.
-Not here: files (`body_files`), iterables (`body_sources`), multipart framing (`multipart`), chunk
-        framing (hot path).
+Invariants:
+        `make_body` detects all errors that can be detected before a byte is sent. No byte is sent
+        beyond the announced length. Another length is an error, after which the connection cannot
+        be reused. A second pass that yields less than the first is an error too: the body was a
+        one-shot stream.
+
+Implemented elsewhere: files (`body_file`), iterables (`body_source`), multipart framing
+(`multipart`), chunked framing (`src_pyx/hotpath`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import AsyncIterable, Callable, ItemsView, Iterable, Mappin
 from typing import Any
 
 from ..errors import BodyLengthMismatch, InvalidHeader, InvalidRequest, UnreplayableBody
+from ..urls import form_encode
 from .body_file import DiskSource, source_of_file
 from .body_source import (
     BYTES_TYPE,
@@ -29,6 +32,7 @@ from .body_source import (
     checked_encode,
     guess_media_type,
 )
+from .multipart import MultipartSource
 
 __all__ = ["Body", "BodyChunks", "make_body"]
 
@@ -37,14 +41,16 @@ TEXT_TYPE = "text/plain"
 JSON_TYPE = "application/json"
 
 BUFFER_LIMIT = 1024 * 1024
+"""Bodies up to this size in bytes become one bytes object."""
 
 
 class Body:
     """The body of one request, which may be sent more than once.
 
-    `length` is in bytes, `None` when only the end will tell (the request is then chunked).
-    `content_type` is the Content-Type to send unless the user gave one. `buffered` is the body
-    as one bytes object if it is short enough to be in memory as such, else `None`.
+    Attributes:
+        length: in bytes; None if it is unknown in advance, and the request is then chunked.
+        content_type: Content-Type to send unless the user gave one.
+        buffered: the body as one bytes object; None if it is too large or not in memory.
     """
 
     __slots__ = ("_reader", "_sent", "_source", "_started", "buffered", "content_type", "length")
@@ -52,7 +58,7 @@ class Body:
     def __init__(self, source: Source, content_type: str | None) -> None:
         self._source = source
         self._started = False
-        self._sent = 0  # most bytes any pass has given out
+        self._sent = 0  # maximum number of bytes that a pass has returned
         self._reader: BodyChunks | None = None
         self.content_type = content_type
         self.length = source.length
@@ -66,13 +72,14 @@ class Body:
 
     @property
     def is_replayable(self) -> bool:
-        """True while `chunks()` can start from the beginning."""
+        """Whether `chunks()` can start from the beginning."""
         return self._source.is_replayable or not self._started
 
     def set_length(self, length: int) -> None:
-        """The user gave Content-Length: hold a body of unknown length to it.
+        """Set the length that the user gave as Content-Length.
 
-        Raises `InvalidRequest` if the length is known to be another one.
+        Raises:
+            InvalidRequest: the body is known to have another length.
         """
         if length < 0 or (self.length is not None and self.length != length):
             raise InvalidRequest(
@@ -81,11 +88,13 @@ class Body:
         self.length = length
 
     def chunks(self) -> BodyChunks:
-        """An asynchronous iterator over the pieces, from the first byte; no piece is empty.
+        """Return an asynchronous iterator over the chunks from the first byte. No chunk is empty.
 
-        Raises `UnreplayableBody` when a one-shot stream has been read from already. While it
-        runs: `BodyLengthMismatch` and whatever the user's file or iterable raises. Cancellation
-        closes what was opened here.
+        The iterator raises `BodyLengthMismatch`, and what the user's file or iterable raises.
+        Cancellation closes what the iterator opened.
+
+        Raises:
+            UnreplayableBody: the body is a one-shot stream that was already read.
         """
         if not self.is_replayable:
             raise UnreplayableBody(
@@ -96,20 +105,20 @@ class Body:
         return self._reader
 
     async def close(self) -> None:
-        """Close what a pass left unfinished still holds. Files of the user stay open."""
+        """Close what an unfinished pass opened. Files of the user stay open."""
         if self._reader is not None:
             await self._reader.close()
 
 
 class BodyChunks:
-    """One pass over a `Body`: `async for piece in body.chunks()`."""
+    """One pass over a `Body`: `async for chunk in body.chunks()`."""
 
-    __slots__ = ("_body", "_done", "_given", "_reader")
+    __slots__ = ("_body", "_bytes_read", "_done", "_reader")
 
     def __init__(self, body: Body, reader: SourceReader) -> None:
         self._body = body
         self._reader = reader
-        self._given = 0
+        self._bytes_read = 0
         self._done = False
 
     def __aiter__(self) -> BodyChunks:
@@ -120,41 +129,44 @@ class BodyChunks:
             raise StopAsyncIteration
         self._body._started = True
         try:
-            piece = await self._reader.read()
-            self._count(piece)
+            chunk = await self._reader.read()
+            self._count(chunk)
         except BaseException:
             await self.close()
             raise
-        if not piece:
+        if not chunk:
             await self.close()
             raise StopAsyncIteration
-        return piece
+        return chunk
 
-    def _count(self, piece: Chunk) -> None:
+    def _count(self, chunk: Chunk) -> None:
+        """Compare the number of bytes with the announced length and with the first pass."""
         body = self._body
-        self._given += len(piece)
-        if not piece and self._given < body._sent:
+        self._bytes_read += len(chunk)
+        if not chunk and self._bytes_read < body._sent:
             raise UnreplayableBody(
-                f"the body had to be sent again and ended after {self._given} bytes, while "
+                f"the body had to be sent again and ended after {self._bytes_read} bytes, while "
                 f"{body._sent} were read from it the first time"
             )
         if body.length is not None and (
-            self._given > body.length or (not piece and self._given < body.length)
+            self._bytes_read > body.length or (not chunk and self._bytes_read < body.length)
         ):
-            so_far = "at least " if piece else ""
+            at_least = "at least " if chunk else ""
             raise BodyLengthMismatch(
                 f"Content-Length {body.length} was announced, but the body has "
-                f"{so_far}{self._given} bytes"
+                f"{at_least}{self._bytes_read} bytes"
             )
-        body._sent = max(body._sent, self._given)
+        body._sent = max(body._sent, self._bytes_read)
 
     async def close(self) -> None:
-        """End this pass. A file we opened is closed; a generator runs its `finally`."""
+        """End this pass. Files opened by it are closed; a generator runs its `finally`."""
         self._done = True
         await self._reader.close()
 
 
 # -- from arguments to a body
+
+# Any, in all functions below: the arguments of users are checked here at run time.
 
 
 def make_body(
@@ -167,19 +179,25 @@ def make_body(
     *,
     json_dumps: Callable[[Any], str | bytes] | None = None,
 ) -> Body | None:
-    """The body for these arguments of a request, `None` if there is nothing to send.
+    """Return the body for these arguments of a request, None if there is nothing to send.
 
-    `data`: dict or pairs → form; str or bytes → as it is; path, open binary file, iterable or
-    asynchronous iterable of bytes → streamed. `json`: anything that `json.dumps` takes, or
-    `json_dumps` when given. `files`: `{name: file}`. `multipart`: `{name: value}`, see
-    `multipart.MultipartSource`. `mimetype` overrides the type that follows from the argument.
+    Args:
+        data: a dict or pairs for a form; str or bytes, sent unchanged; a path, an open binary file,
+            an iterable or asynchronous iterable of bytes, which are streamed.
+        json: an object that `json_dumps` can serialize.
+        files: files by name.
+        multipart: values by name, see `MultipartSource`.
+        encoding: text encoding of forms and of a str.
+        mimetype: media type instead of the one that follows from the argument.
+        json_dumps: serializer, by default `json.dumps`.
 
-    Raises `TypeError` when two of them are given or one is of a type that cannot be sent,
-    `InvalidRequest` for text that `encoding` cannot write, `OSError` for a file that cannot be
-    opened.
+    Raises:
+        TypeError: two of the arguments are given, or one has a type that cannot be sent.
+        InvalidRequest: `encoding` cannot encode a text.
+        OSError: a file cannot be opened.
     """
     if not files:
-        files = None  # asks took `files={}` for none
+        files = None  # asks accepts `files={}` as no files
     given = [
         name
         for name, value in (
@@ -200,8 +218,6 @@ def make_body(
         return _data_body(data, encoding, mimetype)
     if json is not None:
         return _json_body(json, json_dumps, mimetype)
-    from ..multipart import MultipartSource
-
     is_files = files is not None
     source = MultipartSource(files if is_files else multipart, encoding, is_files, mimetype)
     body = Body(source, source.content_type)
@@ -212,7 +228,9 @@ def make_body(
 
 def _check_type(mimetype: str) -> None:
     if not mimetype.isascii() or not mimetype.isprintable():
-        raise InvalidHeader(f"mimetype {mimetype!r} has characters that no header may have")
+        raise InvalidHeader(
+            f"mimetype {mimetype!r} contains characters that are not allowed in a header"
+        )
 
 
 def _json_body(
@@ -251,14 +269,12 @@ def _is_form(data: Any) -> bool:
 def _form_body(data: Any, encoding: str, mimetype: str | None) -> Body | None:
     if not data and mimetype is None:
         return None
-    from ..urls import form_encode
-
     encoded = form_encode(list(data) if isinstance(data, ItemsView) else data, encoding)
     return Body(MemorySource(encoded), mimetype or FORM_TYPE)
 
 
 def _stream_source(data: Any) -> tuple[Source, str]:
-    """The source for `data` that is neither text, bytes nor a form, and the type to say."""
+    """Return the source and media type for `data` that is not text, bytes or a form."""
     if isinstance(data, os.PathLike):
         source = DiskSource(data)
         return source, guess_media_type(source.path)
@@ -269,7 +285,7 @@ def _stream_source(data: Any) -> tuple[Source, str]:
     if isinstance(data, AsyncIterable):
         return AsyncIterableSource(data), BYTES_TYPE
     try:
-        return MemorySource(data), BYTES_TYPE  # arrays, mmap: whatever lends its memory
+        return MemorySource(data), BYTES_TYPE  # arrays, mmap: objects with the buffer protocol
     except TypeError:
         pass
     if isinstance(data, Iterable):

@@ -1,18 +1,21 @@
-"""Where the bytes of a request body come from: memory or an iterable, and what every source is.
+"""Sources of request bodies: the common interface, bytes in memory, and iterables.
 
-Facts:  a list can be gone through again, a generator cannot; a piece of no bytes would end a
-        chunked body before its time.
-Rules:  a `Source` says how much it has and whether it can start again; `open()` gives a `SourceReader`.
-        `read()` returns b"" at the end and never before. A reader closes what it opened, and runs
-        the `finally` of a generator that is left early.
-Not here: files (`body_files`), multipart framing, the check of lengths (`body`, `multipart`).
+Facts:  A list can be iterated again, a generator cannot. An empty chunk would end a chunked body
+        early.
+Invariants:
+        A `Source` knows its length, if that is known at all, and whether it can start again.
+        `open()` returns a `SourceReader`. `read()` returns b"" only at the end. A reader closes
+        what it opened, and runs the `finally` of a generator that it leaves early.
+
+Implemented elsewhere: files (`body_file`), multipart framing (`multipart`), the check of lengths
+(`body` and `multipart`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any
+from typing import TypeAlias
 
 from ..errors import InvalidRequest
 
@@ -30,10 +33,13 @@ __all__ = [
     "validate_chunk",
 ]
 
-Chunk = bytes | bytearray | memoryview
+Chunk: TypeAlias = bytes | bytearray | memoryview
 
 CHUNK_SIZE = 256 * 1024
+"""Bytes that a reader returns at once, at most."""
+
 COALESCE_BELOW = 16 * 1024
+"""Smaller chunks of an iterable are joined: each send costs a system call."""
 
 BYTES_TYPE = "application/octet-stream"
 
@@ -44,15 +50,15 @@ class SourceReader:
     __slots__ = ()
 
     async def read(self) -> Chunk:
-        """The next bytes, b"" when there are no more. Cancelled: call `close()`, nothing else."""
+        """Return the next bytes, b"" at the end. After cancellation only `close` may be called."""
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Let go of what this reader opened. May be called twice; never waits for a disk."""
+        """Close what this reader opened. May be called twice; never waits for a disk."""
 
 
 class Source:
-    """Some bytes, of known length or not (`None`), that can be read once or again."""
+    """The bytes of a body. `length` is None if it is unknown."""
 
     __slots__ = ("is_replayable", "length")
 
@@ -60,7 +66,7 @@ class Source:
     is_replayable: bool
 
     def open(self) -> SourceReader:
-        """A reader from the start. Call it a second time only if `is_replayable`."""
+        """Return a reader from the start. Call it a second time only if `is_replayable`."""
         raise NotImplementedError
 
 
@@ -68,7 +74,7 @@ class Source:
 
 
 class MemorySource(Source):
-    """Bytes that are there already, given out in pieces without a copy."""
+    """Bytes in memory, read in chunks without a copy."""
 
     __slots__ = ("_view",)
 
@@ -84,9 +90,9 @@ class MemorySource(Source):
         return _MemoryReader(self._view)
 
     def whole(self) -> bytes:
-        """All of it as one bytes object."""
-        whole = self._view.obj
-        return whole if type(whole) is bytes else bytes(self._view)
+        """Return all of it as one bytes object."""
+        data = self._view.obj
+        return data if type(data) is bytes else bytes(self._view)
 
 
 class _MemoryReader(SourceReader):
@@ -106,116 +112,132 @@ class _MemoryReader(SourceReader):
 
 
 class IterableSource(Source):
-    """Pieces from an iterable; an iterator or generator can be read once."""
+    """Chunks of an iterable; an iterator or generator can be read once."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_chunks",)
 
-    def __init__(self, pieces: Iterable[Chunk], length: int | None = None) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterable[Chunk], length: int | None = None) -> None:
+        self._chunks = chunks
         self.length = length
-        self.is_replayable = not isinstance(pieces, Iterator)
+        self.is_replayable = not isinstance(chunks, Iterator)
 
     def open(self) -> SourceReader:
-        return _IteratorReader(iter(self._pieces))
+        return _IteratorReader(iter(self._chunks))
 
 
 class _IteratorReader(SourceReader):
-    """Puts small pieces together: nobody waits for them, and each send costs a system call."""
+    """Reads an iterator and joins small chunks."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_chunks",)
 
-    def __init__(self, pieces: Iterator[Chunk]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self._chunks = chunks
 
     async def read(self) -> Chunk:
         gathered: list[Chunk] = []
         size = 0
-        for given in self._pieces:
-            piece = validate_chunk(given, self._pieces)
-            if not gathered and len(piece) >= COALESCE_BELOW:
-                return piece
-            if piece:
-                gathered.append(piece)
-                size += len(piece)
+        for item in self._chunks:
+            chunk = validate_chunk(item, self._chunks)
+            if not gathered and len(chunk) >= COALESCE_BELOW:
+                return chunk
+            if chunk:
+                gathered.append(chunk)
+                size += len(chunk)
                 if size >= COALESCE_BELOW:
                     break
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     async def close(self) -> None:
-        finish = getattr(self._pieces, "close", None)
-        if finish is not None and hasattr(self._pieces, "throw"):  # a generator: run its finally
-            finish()
+        close = getattr(self._chunks, "close", None)
+        if close is not None and hasattr(self._chunks, "throw"):  # a generator: run its finally
+            close()
 
 
 class AsyncIterableSource(Source):
-    """Pieces from an asynchronous iterable; an iterator or generator can be read once."""
+    """Chunks of an asynchronous iterable; an iterator or generator can be read once."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_chunks",)
 
-    def __init__(self, pieces: AsyncIterable[Chunk]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: AsyncIterable[Chunk]) -> None:
+        self._chunks = chunks
         self.length = None
-        self.is_replayable = not isinstance(pieces, AsyncIterator)
+        self.is_replayable = not isinstance(chunks, AsyncIterator)
 
     def open(self) -> SourceReader:
-        return _AsyncIteratorReader(self._pieces.__aiter__())
+        return _AsyncIteratorReader(self._chunks.__aiter__())
 
 
 class _AsyncIteratorReader(SourceReader):
-    __slots__ = ("_pieces",)
+    __slots__ = ("_chunks",)
 
-    def __init__(self, pieces: AsyncIterator[Chunk]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: AsyncIterator[Chunk]) -> None:
+        self._chunks = chunks
 
     async def read(self) -> Chunk:
         while True:
             try:
-                given = await self._pieces.__anext__()
+                item = await self._chunks.__anext__()
             except StopAsyncIteration:
                 return b""
-            if piece := validate_chunk(given, self._pieces):
-                return piece
+            if chunk := validate_chunk(item, self._chunks):
+                return chunk
 
     async def close(self) -> None:
-        finish = getattr(self._pieces, "aclose", None)
-        if finish is not None:
-            await finish()
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
 
 
-def validate_chunk(piece: Any, origin: Any) -> Chunk:
-    """The piece, with its length counted in bytes; anything but bytes is the user's mistake."""
-    if type(piece) is bytes:
-        return piece
-    if isinstance(piece, bytes | bytearray):
-        return piece
-    if isinstance(piece, memoryview):
-        return piece if piece.format == "B" and piece.ndim == 1 else memoryview(bytes(piece))
-    hint = "; encode it first" if isinstance(piece, str) else ""
+def validate_chunk(chunk: object, origin: object) -> Chunk:
+    """Return the chunk, as an object whose `len` counts bytes.
+
+    Args:
+        chunk: what the caller's iterable or file returned.
+        origin: that iterable or file; the error names its type.
+
+    Raises:
+        TypeError: `chunk` is not bytes.
+    """
+    if isinstance(chunk, bytes | bytearray):
+        return chunk
+    if isinstance(chunk, memoryview):
+        return chunk if chunk.format == "B" and chunk.ndim == 1 else memoryview(bytes(chunk))
+    hint = "; encode it first" if isinstance(chunk, str) else ""
     raise TypeError(
-        f"a body must give bytes, but {type(origin).__name__} gave {type(piece).__name__}{hint}"
+        f"a body must consist of bytes, but {type(origin).__name__} returned "
+        f"{type(chunk).__name__}{hint}"
     )
 
 
 def checked_encode(text: str, encoding: str, what: str) -> bytes:
-    """`text` in `encoding`, or `InvalidRequest` that names `what` could not be written."""
+    """Encode a text.
+
+    Args:
+        text: the text.
+        encoding: a text codec.
+        what: what the text is, for the error.
+
+    Raises:
+        InvalidRequest: the codec is unknown or cannot encode the text.
+    """
     try:
         return text.encode(encoding)
     except UnicodeEncodeError as error:
         raise InvalidRequest(
-            f"{what} cannot be written in {encoding!r} (character {error.object[error.start]!r} "
-            f"at {error.start}); give another encoding="
+            f"{what} cannot be encoded as {encoding!r} (character {error.object[error.start]!r} "
+            f"at index {error.start}); give another encoding="
         ) from None
     except LookupError:
         raise InvalidRequest(f"unknown encoding {encoding!r}") from None
 
 
-def guess_media_type(name: Any) -> str:
-    """The media type that a file name promises, application/octet-stream if none."""
+def guess_media_type(name: object) -> str:
+    """Return the media type for a file name, application/octet-stream if it is unknown."""
     if not isinstance(name, str):
         return BYTES_TYPE
     import mimetypes
 
-    guessed, packed = mimetypes.guess_type(os.path.basename(name))
-    if packed is not None:  # `.tar.gz` is sent as what it is, not as what is inside
-        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}.get(packed, BYTES_TYPE)
+    guessed, coding = mimetypes.guess_type(os.path.basename(name))
+    if coding is not None:  # `.tar.gz` is a gzip file; `guessed` is the type of its content
+        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}.get(coding, BYTES_TYPE)
     return guessed or BYTES_TYPE

@@ -1,18 +1,20 @@
-"""The fields of a request: defaults, session and call laid over each other.
+"""Build the headers of a request from those of the library, the session and the call.
 
-Rules:  a later layer replaces all fields of that name, whatever the case; `None` as a value takes
-        the field away, automatic ones included; repeats within one layer are all sent, in order
-        and spelling as given. A field that may occur only once is refused a second time, because
-        two servers on the way might each use another one; several `Cookie` fields become one.
-        Framing fields are set by what is sent, once.
-Not here: legality of names and values, which is checked on the bytes (`_hotpath.encode_headers`).
+Invariants:
+        A later set replaces all fields of the same name, in any case. The value None removes the
+        field, automatic ones included. Fields repeated within one set are all sent, in the given
+        order and spelling. A second copy of a field that may occur only once is rejected, because
+        two servers might each use a different one. Several `Cookie` fields become one. Framing
+        fields follow from the body and are set once.
+
+Implemented elsewhere: `_hotpath.encode_headers` checks the bytes of names and values.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._hotpath import encode_headers
 from ..errors import InvalidHeader, truncated_repr
@@ -20,6 +22,11 @@ from ..errors import InvalidHeader, truncated_repr
 __all__ = ["Field", "HeadersBuilder", "field_name", "header_pairs"]
 
 Field = tuple[str, str]
+
+# Any, because the type of the keys of a Mapping is invariant.
+HeadersInput: TypeAlias = Mapping[Any, object] | Iterable[tuple[object, object]] | None
+"""Headers as users give them; names and values are checked at run time."""
+
 
 # Request fields whose value is not a list (RFC 9110, RFC 9112 §6, RFC 6454, RFC 6455).
 _SINGLE = frozenset(
@@ -36,8 +43,12 @@ _SINGLE = frozenset(
 _HOST = re.compile(r"(\[[0-9A-Za-z:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
 
 
-def header_pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
-    """The pairs in whatever a user gives as headers: a mapping, a multidict, a list of pairs."""
+def header_pairs(headers: HeadersInput) -> Iterable[tuple[object, object]]:
+    """Return the pairs of headers given as a mapping, a multidict or an iterable of pairs.
+
+    Raises:
+        InvalidHeader: the argument is something else.
+    """
     if headers is None:
         return ()
     if isinstance(headers, Mapping):
@@ -52,29 +63,33 @@ def header_pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
     return pairs
 
 
-def _only(name: str, values: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """The values of a field that was given more than once in one layer."""
+def _merge_repeated(name: str, values: list[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Return the pairs to send for a field that one set contains more than once."""
     if name in _SINGLE:
-        spelt = " and ".join(sorted({repr(spelling) for spelling, _ in values}))
+        names = " and ".join(sorted({repr(spelling) for spelling, _ in values}))
         raise InvalidHeader(
-            f"{len(values)} values for {spelt}: this field may occur only once (RFC 9110 §5.3)"
+            f"{len(values)} values for {names}: this field may occur only once (RFC 9110 §5.3)"
         )
     if name == "cookie":
         texts = [v.decode("latin-1") if isinstance(v, bytes) else str(v) for _, v in values]
-        return [(values[0][0], "; ".join(texts))]  # RFC 6265 §5.4: no more than one field
+        return [(values[0][0], "; ".join(texts))]  # RFC 6265 §5.4: at most one field
     return values
 
 
-def _check_host(value: Any) -> None:
+def _check_host(value: object) -> None:
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     if not _HOST.fullmatch(text.strip(" \t")):
         raise InvalidHeader(
-            f"{truncated_repr(text)} is not a Host: it must be a host name and maybe a port"
+            f"{truncated_repr(text)} is not a Host: it must be a host name with an optional port"
         )
 
 
-def field_name(name: Any) -> str:
-    """The name of a field as text; raises `InvalidHeader` for what is none."""
+def field_name(name: object) -> str:
+    """Return the name of a field as text.
+
+    Raises:
+        InvalidHeader: the name is not str or bytes.
+    """
     if isinstance(name, bytes):
         return name.decode("latin-1")
     if isinstance(name, str):
@@ -83,81 +98,90 @@ def field_name(name: Any) -> str:
 
 
 class HeadersBuilder:
-    """Fields by lower-case name, in the order in which the names first came."""
+    """Collects fields by lower-case name, in the order in which the names were first set."""
 
     __slots__ = ("_encoded", "_fields")
 
-    def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
-        self._fields: dict[str, list[tuple[str, Any]]] = {
+    def __init__(self, pairs: Iterable[tuple[str, object]] = ()) -> None:
+        self._fields: dict[str, list[tuple[str, object]]] = {
             name.lower(): [(name, value)] for name, value in pairs
         }
         self._encoded: bytes | None = None
 
-    def update(self, headers: Any) -> None:
-        """Lay another set of headers over what is there."""
+    def update(self, headers: HeadersInput) -> None:
+        """Apply another set of headers, which replaces fields of the same names.
+
+        Raises:
+            InvalidHeader: a field that may occur only once is repeated, or Host is invalid.
+        """
         self._encoded = None
-        fresh: dict[str, list[tuple[str, Any]]] = {}
+        added: dict[str, list[tuple[str, object]]] = {}
         for name, value in header_pairs(headers):
             text = field_name(name)
             if isinstance(value, (list, tuple)):
-                fresh.setdefault(text.lower(), []).extend((text, one) for one in value)
+                added.setdefault(text.lower(), []).extend((text, one) for one in value)
             elif value is None:
-                fresh[text.lower()] = []
+                added[text.lower()] = []
             else:
-                fresh.setdefault(text.lower(), []).append((text, value))
-        for name, values in fresh.items():
+                added.setdefault(text.lower(), []).append((text, value))
+        for name, values in added.items():
             if len(values) > 1:
-                fresh[name] = _only(name, values)
+                added[name] = _merge_repeated(name, values)
             if name == "host" and values:
                 _check_host(values[0][1])
-        self._fields.update(fresh)
+        self._fields.update(added)
 
-    def set(self, name: str, value: Any) -> None:
-        """Replace all fields of a name by one."""
+    def set(self, name: str, value: object) -> None:
+        """Replace all fields of a name by one field."""
         self._encoded = None
         if name.lower() == "host":
             _check_host(value)
         self._fields[name.lower()] = [(name, value)]
 
-    def set_default(self, name: str, value: Any) -> None:
-        """Set a field unless the name was mentioned, be it only to take it away."""
+    def set_default(self, name: str, value: object) -> None:
+        """Set a field unless the name was set or removed before."""
         self._encoded = None
         self._fields.setdefault(name.lower(), [(name, value)])
 
     def remove(self, names: Iterable[str]) -> None:
-        """Take away every copy of some fields."""
+        """Remove all fields of these names."""
         self._encoded = None
         for name in names:
             self._fields.pop(name.lower(), None)
 
     def is_mentioned(self, name: str) -> bool:
-        """Whether a name was given, be it only to take it away."""
+        """Tell whether a name was set, or removed with None."""
         return name.lower() in self._fields
 
     def names(self) -> frozenset[str]:
-        """The names mentioned, in lower case."""
+        """Return the names for which `is_mentioned` is true, in lower case."""
         return frozenset(self._fields)
 
+    # Any: the value as the user gave it; it is checked when it is encoded.
     def get(self, name: str) -> Any:
-        """The first value of a field, None without one."""
+        """Return the first value of a field, None if there is none."""
         found = self._fields.get(name.lower())
         return found[0][1] if found else None
 
     def __contains__(self, name: str) -> bool:
         return bool(self._fields.get(name.lower()))
 
-    def items(self) -> list[tuple[str, Any]]:
-        """All fields in sending order."""
+    def items(self) -> list[tuple[str, object]]:
+        """Return all fields in the order in which they are sent."""
         return [pair for pairs in self._fields.values() for pair in pairs]
 
     def encode_lines(self) -> bytes:
-        """All fields as lines for the wire, made once; raises `InvalidHeader`."""
+        """Return all fields as header lines. The result is cached.
+
+        Raises:
+            InvalidHeader: a name or value contains illegal characters.
+        """
         if self._encoded is None:
             self._encoded = encode_headers(self.items())
         return self._encoded
 
     def copy(self) -> HeadersBuilder:
-        """The same fields, to be changed on their own."""
-        twin = HeadersBuilder()
-        twin._fields = dict(self._fields)
-        return twin
+        """Return an independent copy."""
+        copy = HeadersBuilder()
+        copy._fields = dict(self._fields)
+        return copy

@@ -1,9 +1,10 @@
-"""From keyword arguments to one request that can be sent, and sent again.
+"""Prepare a request from keyword arguments so that it can be sent, and sent again.
 
-Rules:  everything that can be wrong with what the user gave is found here, before a connection is
-        taken. A request's head is rendered from its parts at each sending, since a redirect or an
-        answered challenge changes parts of it.
-Not here: connections, time limits, what an answer leads to.
+All invalid arguments are detected here, before a connection is acquired. The head is encoded again
+for each exchange, since a redirect or a challenge changes parts of it.
+
+Implemented elsewhere: connections (`_transport`), time limits (`_config/deadline`), redirects and
+retries (`_client`).
 """
 
 from __future__ import annotations
@@ -20,17 +21,25 @@ from .headers import HeadersBuilder
 
 __all__ = ["AuthView", "PreparedRequest", "from_head", "prepare"]
 
-MAX_INLINE_BODY = 65536  # sent in one piece with the head
+MAX_INLINE_BODY = 65536  # bytes; such a body is sent together with the head
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Methods whose repetition has the same effect as one request (RFC 9110 §9.2.2)."""
+"""Methods that have the same effect if they are repeated (RFC 9110 §9.2.2)."""
 NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNECT"})
 
 
 class PreparedRequest:
-    """One request: `method`, `url`, `fields` (without Host, cookies, auth) and `body`.
+    """One request, which can be sent several times.
 
-    The extra fields of the moment are in `extra`; a redirect makes a new request of it by
-    `for_redirect`, and everything that belonged to the old origin stays behind.
+    A redirect creates a new request with `for_redirect`, without the headers that belong to the old
+    origin.
+
+    Attributes:
+        method, url, body, options: as given.
+        fields: the headers, without Host, cookies and credentials.
+        hop_headers: headers for the next exchange only, such as cookies and credentials.
+        route: the route that was used; the next exchange uses it again.
+        proxy_fields: headers for a forward proxy.
+        proxy_credentials: the caller's Proxy-Authorization, which no server receives.
     """
 
     __slots__ = (
@@ -60,9 +69,9 @@ class PreparedRequest:
         self.fields = fields
         self.body = body
         self.options = options
-        self.route: Any = None  # by which it was sent; stays the same for the next sending
+        self.route: Any = None  # Any: a `Route`, of a higher layer
         self.proxy_fields: tuple[tuple[str, str], ...] = ()
-        self.proxy_credentials: str | None = None  # never among the fields: not for the server
+        self.proxy_credentials: str | None = None
         self.hop_headers: dict[str, str | bytes] = {}
 
     def __repr__(self) -> str:
@@ -70,7 +79,7 @@ class PreparedRequest:
 
     @property
     def headers(self) -> dict[str, str | bytes]:
-        """The fields as a dict (the last of repeated ones), Host and the extra ones included."""
+        """All headers as a dict, Host and `hop_headers` included; the last of repeated ones."""
         found: dict[str, str | bytes] = {"Host": self.url.authority}
         for name, value in self.fields.items():
             found[name] = _text(value)
@@ -79,18 +88,21 @@ class PreparedRequest:
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether sending it twice does what sending it once does (RFC 9110 §9.2.2)."""
+        """Whether the request has the same effect if it is repeated (RFC 9110 §9.2.2)."""
         return self.method in IDEMPOTENT_METHODS
 
     @property
     def is_replayable(self) -> bool:
-        """Whether the body, if any, can be given once more."""
+        """Whether the body, if there is one, can be sent again."""
         return self.body is None or self.body.buffered is not None or self.body.is_replayable
 
     def head(self) -> bytes:
-        """The bytes of the head, a small body included; `stream` is what is left to send.
+        """Return the encoded head, followed by the body if it is small; see `stream`.
 
-        On the way to a forward proxy the target is the absolute URL (RFC 9112 §3.2.2).
+        For a forward proxy the target is the absolute URL (RFC 9112 §3.2.2).
+
+        Raises:
+            InvalidHeader: a header contains illegal characters.
         """
         fields = self.fields
         if self.hop_headers:
@@ -113,7 +125,7 @@ class PreparedRequest:
         return head
 
     def _framing(self, builder: HeadersBuilder) -> list[tuple[str, str]]:
-        """Content-Length or Transfer-Encoding: exactly one, and true (RFC 9112 §6)."""
+        """Return Content-Type, and Content-Length or Transfer-Encoding (RFC 9112 §6)."""
         body = self.body
         if body is None:
             if self.method in NO_BODY_METHODS:
@@ -130,13 +142,13 @@ class PreparedRequest:
 
     @property
     def has_connection_close(self) -> bool:
-        """Whether the request says that its connection is to be closed (RFC 9112 §9.6)."""
-        said = self.fields.get("connection")
-        return said != "keep-alive" and said is not None and "close" in str(said).lower()
+        """Whether the request contains `Connection: close` (RFC 9112 §9.6)."""
+        value = self.fields.get("connection")
+        return value != "keep-alive" and value is not None and "close" in str(value).lower()
 
     @property
     def stream(self) -> Body | None:
-        """The body where it is not sent in one piece with the head."""
+        """The body if it is sent after the head; None if `head()` contains it."""
         body = self.body
         if body is None or (
             body.buffered is not None
@@ -148,33 +160,42 @@ class PreparedRequest:
         return body
 
     def copy(self) -> PreparedRequest:
-        """The same request, as it was before anything was added for a sending."""
+        """Return a copy without `hop_headers` and route."""
         return self.for_redirect(self.method, self.url, self.body, frozenset())
 
     def for_redirect(
         self, method: str, url: Url, body: Body | None, drop: frozenset[str]
     ) -> PreparedRequest:
-        """The request that a redirect makes of this one; `drop` names fields to leave behind."""
+        """Return the request that follows a redirect, without the fields named in `drop`."""
         fields = self.fields.copy()
         fields.remove(drop)
-        made = PreparedRequest(method, url, fields, body, self.options)
+        request = PreparedRequest(method, url, fields, body, self.options)
         if "proxy-authorization" not in drop:
-            made.proxy_credentials = self.proxy_credentials
-        return made
+            request.proxy_credentials = self.proxy_credentials
+        return request
 
 
 def prepare(
     method: str, url: Url, builder: HeadersBuilder, options: RequestOptions, encoding: str
 ) -> PreparedRequest:
-    """Put a request together. `builder` holds the fields of the session, and stays as it is.
+    """Prepare a request.
 
-    Raises `InvalidRequest` and its kinds for what can't be sent, TypeError for two bodies at once.
+    Args:
+        method: the method, in any case.
+        url: the URL, to which `params` of the options are added.
+        builder: the headers of the session; it is not changed.
+        options: the options of the call.
+        encoding: text encoding of the body, unless the options contain one.
+
+    Raises:
+        InvalidRequest: an argument is invalid.
+        TypeError: two arguments describe a body.
     """
     method = method.upper() if isinstance(method, str) else method
     if not isinstance(method, (str, bytes)):
         raise InvalidHeader(f"the method must be a str, not {method!r}")
     if method == "CONNECT":
-        raise InvalidRequest("CONNECT makes a tunnel: give the session proxy= instead")
+        raise InvalidRequest("CONNECT opens a tunnel: give the session proxy= instead")
     if options.params is not None:
         url = url.with_target(add_params(url.target, options.params))
     if options.headers is not None:
@@ -210,7 +231,7 @@ def prepare(
 
 
 def _pop_proxy_credentials(builder: HeadersBuilder) -> str | None:
-    """A Proxy-Authorization among the fields: out of what a server sees, to be told a proxy."""
+    """Remove Proxy-Authorization from the headers and return its value."""
     values = [value for name, value in builder.items() if name.lower() == "proxy-authorization"]
     builder.remove(["proxy-authorization"])
     if not values:
@@ -218,20 +239,20 @@ def _pop_proxy_credentials(builder: HeadersBuilder) -> str | None:
     return _text(values[0])
 
 
-def _text(value: Any) -> str:
-    """The value of a field as text."""
+def _text(value: object) -> str:
+    """Return the value of a field as text."""
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _check_framing_headers(builder: HeadersBuilder, body: Body | None) -> None:
-    """A length that the user names must be true; a transfer coding is ours to choose."""
+    """Check and remove Content-Length and Transfer-Encoding of the user."""
     if "transfer-encoding" in builder:
         if str(builder.get("transfer-encoding")).strip().lower() != "chunked" or body is None:
-            raise InvalidRequest(
-                "Transfer-Encoding can't be set by hand: it follows from the body that is sent"
-            )
+            raise InvalidRequest("Transfer-Encoding cannot be set: it follows from the body")
         if body.length is not None:
-            raise InvalidRequest("Transfer-Encoding: chunked for a body whose length is known")
+            raise InvalidRequest(
+                "Transfer-Encoding: chunked cannot be set for a body of known length"
+            )
     if "content-length" in builder:
         given = str(builder.get("content-length")).strip()
         if not (given.isascii() and given.isdigit()):
@@ -244,7 +265,12 @@ def _check_framing_headers(builder: HeadersBuilder, body: Body | None) -> None:
 
 
 def from_head(head: bytes, url: str) -> PreparedRequest:
-    """The request whose head, a small body included, went over the wire like this."""
+    """Return the request for a head as it was sent.
+
+    Args:
+        head: the encoded head, followed by the body if it is small.
+        url: the URL of the request.
+    """
     text, _, content = head.partition(b"\r\n\r\n")
     lines = text.split(b"\r\n")
     pairs = [line.decode("utf-8", "surrogateescape").partition(": ") for line in lines[1:]]
@@ -259,7 +285,7 @@ def from_head(head: bytes, url: str) -> PreparedRequest:
 
 
 class AuthView:
-    """What an auth class is shown of a request: as in asks."""
+    """The attributes of a request that auth classes receive, named as in asks."""
 
     __slots__ = (
         "body",

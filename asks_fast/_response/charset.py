@@ -1,13 +1,15 @@
 """Decode the text of a body: one decoder for whole and streamed text.
 
-Facts:  Python's codec registry also holds codecs that take quadratic time (punycode, idna, utf-7)
-        or do not decode text (rot13). It imports a module for each name that it is asked for. The
-        incremental decoders of the ISO 2022 family fail if a piece ends with an unfinished escape
-        sequence of more than 8 bytes.
-Rules:  a name that a server sent is looked up in `SERVER_CODECS` and reaches the registry only if
+Facts:  Python's codec registry also contains codecs that take quadratic time (punycode, idna,
+        utf-7) or do not decode text (rot13). It imports a module for each name that it looks up.
+        The incremental decoders of the ISO 2022 family fail if a piece ends with an unfinished
+        escape sequence of more than 8 bytes.
+Invariants:
+        A name that a server sent is looked up in `SERVER_CODECS` and reaches the registry only if
         it is there. A name that the caller gave may be any text codec. A byte order mark is never
         part of the text. Streamed text equals whole text, however the bytes are split.
-Not here: what a Content-Type says (http_utils.py).
+
+Implemented elsewhere: parsing of Content-Type (`header_values`).
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class TextDecoder:
         self._charset = None if charset is None else text_codec(charset)
         self._fallback = text_codec(fallback)
         self._errors = errors
-        self._held = b""  # may be the beginning of a byte order mark, or of an escape sequence
+        self._held = b""  # may be the start of a byte order mark or of an escape sequence
         self._codec = ""
         self._decoder: codecs.IncrementalDecoder | None = None
 
@@ -88,7 +90,7 @@ class TextDecoder:
             data = data[length:]
         if not final and self._codec.startswith("iso2022"):
             end = _end_of_escapes(data)
-            final = len(data) - end > _MAX_HELD  # no text: what is unfinished becomes U+FFFD
+            final = len(data) - end > _MAX_HELD  # not text: the unfinished part becomes U+FFFD
             if not final:
                 data, self._held = data[:end], data[end:]
         try:
@@ -100,11 +102,11 @@ class TextDecoder:
 
 
 _MAX_ESCAPE = 16  # bytes in which Python looks for the end of an escape sequence
-_MAX_HELD = 1024  # bytes of such sequences, one in another, that are held back
+_MAX_HELD = 1024  # bytes of nested escape sequences that are held back
 
 
 def _end_of_escapes(data: bytes) -> int:
-    """Where to cut ISO 2022 text so that no escape sequence before the cut needs bytes after it."""
+    """Return where to split ISO 2022 text so that no escape sequence is divided."""
     end = len(data)
     while (escape := data.find(b"\x1b", max(0, end - _MAX_ESCAPE + 1), end)) >= 0:
         end = escape
@@ -112,13 +114,13 @@ def _end_of_escapes(data: bytes) -> int:
 
 
 def _undecodable(error: UnicodeError, codec: str) -> DecodingError:
-    """The error of a codec that does not replace what it cannot decode, as idna."""
+    """Return the error for a codec, such as idna, that does not replace undecodable bytes."""
     return DecodingError(f"the text cannot be decoded as {codec}: {truncated_repr(str(error))}")
 
 
 # -- byte order marks
 
-_MARKS = (  # UTF-32 before UTF-16, whose mark its own begins with
+_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     ("utf-32-le", codecs.BOM_UTF32_LE),
     ("utf-32-be", codecs.BOM_UTF32_BE),
     ("utf-8", codecs.BOM_UTF8),
@@ -129,10 +131,9 @@ _FIRST_OF_MARKS = (b"\xef", b"\xff", b"\xfe", b"\0")
 
 
 def _codec_and_mark(data: bytes, charset: str | None) -> tuple[str | None, int]:
-    """The codec of a text that begins with `data`, and the length of its byte order mark.
+    """Return the codec of a text that begins with `data`, and the length of its byte order mark.
 
-    The codec is None if there are neither charset nor mark. A mark of another family than `charset`
-    is data.
+    The codec is None without a charset and a mark. A mark of another family than `charset` is data.
     """
     if charset is not None:
         charset = text_codec(charset)
@@ -145,7 +146,7 @@ def _codec_and_mark(data: bytes, charset: str | None) -> tuple[str | None, int]:
 
 
 def _without_mark(codec: str) -> str:
-    """The codec for a text without byte order mark: little-endian, as in browsers."""
+    """Return the codec for a text without byte order mark: little-endian, as in browsers."""
     return f"{codec}-le" if codec in ("utf-16", "utf-32") else codec
 
 
@@ -168,9 +169,9 @@ SERVER_CODECS = frozenset(
     """.split()  # noqa: SIM905
 )
 """The modules of Python's `encodings` that a server may name. Each decodes in linear time, replaces
-what it cannot decode, and gives the same text however the bytes are split."""
+undecodable bytes, and returns the same text however the bytes are split."""
 
-# Labels of the WHATWG Encoding Standard that Python lacks, or for which browsers take a superset.
+# Labels of the WHATWG Encoding Standard that Python lacks, or for which browsers use a superset.
 _WEB_LABELS = {
     "windows-874": "cp874",
     "dos-874": "cp874",
@@ -194,7 +195,7 @@ _WEB_LABELS = {
 
 @lru_cache(maxsize=256)
 def codec_for(label: str) -> str | None:
-    """The codec that a server means by this label, None unless it is one of `SERVER_CODECS`."""
+    """Return the codec for a label that a server sent, None unless it is in `SERVER_CODECS`."""
     from encodings import aliases, normalize_encoding
 
     label = label.strip().lower()
@@ -207,7 +208,7 @@ def codec_for(label: str) -> str | None:
 
 @lru_cache(maxsize=256)
 def text_codec(name: str) -> str:
-    """The canonical name of a text codec that the caller chose.
+    """Return the canonical name of a text codec that the caller chose.
 
     Raises:
         UnknownEncoding: Python has no such codec, or it does not decode bytes to text.
@@ -223,22 +224,22 @@ def text_codec(name: str) -> str:
 
 # -- text without charset and byte order mark
 
-_DETECT_BYTES = 1 << 18  # a guess does not get better with more of the text
+_DETECT_BYTES = 1 << 18  # more text does not improve the guess
 
 
 def _detect(data: bytes) -> str | None:
-    """The codec found by inspection: UTF-8, what the text declares, or a guess; None for none."""
+    """Return the codec found by inspection: UTF-8, the declared one, or a guess; None if none."""
     from_bytes = detector()
     try:
         data.decode("utf-8")
         return "utf-8"
     except UnicodeDecodeError:
         pass
-    declared = _declared(data[:1024])
+    declared = _find_declared_charset(data[:1024])
     if declared is not None:
         return _without_mark(declared)
     sample = data
-    if len(data) > _DETECT_BYTES:  # cut at a line, not within a character
+    if len(data) > _DETECT_BYTES:  # split at a line, not within a character
         sample = data[: data.rfind(b"\n", 0, _DETECT_BYTES) + 1] or data[:_DETECT_BYTES]
     best = from_bytes(sample, cp_exclusion=["utf_7"]).best()  # type: ignore[operator]
     guess = None if best is None else codec_for(best.encoding)
@@ -246,7 +247,7 @@ def _detect(data: bytes) -> str | None:
 
 
 def detector() -> object:
-    """`charset_normalizer.from_bytes`, or an error that names the extra.
+    """Return `charset_normalizer.from_bytes`.
 
     Raises:
         ModuleNotFoundError: the `charset` extra is not installed.
@@ -261,8 +262,8 @@ def detector() -> object:
     return from_bytes
 
 
-def _declared(start: bytes) -> str | None:
-    """The charset that the text names itself, in `<meta charset=…>` or `<?xml encoding=…?>`."""
+def _find_declared_charset(start: bytes) -> str | None:
+    """Return the charset that the text declares: `<meta charset=…>` or `<?xml encoding=…?>`."""
     import re
 
     text = start.decode("latin-1").lower()

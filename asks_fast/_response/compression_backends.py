@@ -1,53 +1,56 @@
-"""Which library takes a coding off, and whole bodies in one call of it.
+"""Choose the compression libraries, and decompress whole bodies in one call.
 
-Facts:  isal is twice as fast as plain zlib from some hundred bytes on, but only in a loop: its
-        tables are cold between two requests, and up to some KiB zlib is the faster one. Making
-        a zstd context costs thirty microseconds, more than decoding a small body.
-Rules:  the fastest well-kept library that is installed, imported when the first such body comes.
-        `…_at_once` gives the body only if the call settled everything: one member or frame, an
-        exact end, nothing behind it, within the limit; else None, and the slow way judges.
-Not here: streams (codings.py).
+Facts:  isal is twice as fast as zlib from some hundred bytes on, but only in a loop: its tables
+        leave the processor cache between two requests, and up to some KiB zlib is faster. Creating
+        a zstd context takes 30 microseconds, more than decompressing a small body.
+Invariants:
+        The fastest well-maintained library that is installed is used. It is imported for the first
+        body that needs it. The `…_at_once` functions return the body only in the simple case: one
+        member or frame, complete, nothing after it, within the limit. Otherwise they return None,
+        and `ContentDecoder` decides.
+
+Implemented elsewhere: incremental decompression (`decompressors`).
 """
 
 from __future__ import annotations
 
 from functools import cache
 from threading import local
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any  # Any: the compression libraries have no common types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ZSTD_WINDOW_LOG = 23
-"""8 MiB, the window that RFC 9659 allows a zstd body on the web to ask for."""
+"""8 MiB, the largest window that RFC 9659 allows for a zstd body."""
 
 BROTLI_MINIMUM = (1, 2)
 """The first brotli release whose decompressor can limit its output."""
 
 
 def deflate_wbits(first: int, second: int) -> int:
-    """zlib's `wbits` for a deflate body that begins with these two bytes: 15 zlib, -15 raw."""
+    """Return zlib's `wbits` for a deflate body with these first bytes: 15 for zlib, -15 for raw."""
     is_zlib = first & 0x0F == 8 and first >> 4 <= 7 and (first << 8 | second) % 31 == 0
     return 15 if is_zlib else -15
 
 
-_SMALL = 4096  # compressed bytes below which plain zlib wins
+_SMALL = 4096  # zlib is fastest below this number of compressed bytes
 
 
 def inflate_module(size: int) -> Any:
-    """The module with `decompressobj` that is fastest for about `size` compressed bytes."""
+    """Return the module with `decompressobj` that is fastest for `size` compressed bytes."""
     return (
         _module("zlib") if size < _SMALL else _module("isal.isal_zlib", "zlib_ng.zlib_ng", "zlib")
     )
 
 
 def brotli_engine() -> Any:
-    """A decompressor for one br stream."""
+    """Return a decompressor for one br stream."""
     return _module("brotli").Decompressor()
 
 
 def zstd_engine() -> tuple[Any, bool]:
-    """A decompressor for one frame, and whether its steps can be limited."""
+    """Return a decompressor for one frame, and whether it can limit its output."""
     module = _module(*ZSTD_MODULES)
     if module.__name__ == "zstandard":
         whole = module.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
@@ -61,7 +64,7 @@ ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")
 
 @cache
 def _module(*names: str) -> Any:
-    """The first of these modules that can be imported, None if there is none."""
+    """Return the first of these modules that can be imported, None if there is none."""
     from importlib import import_module
 
     for name in names:
@@ -74,16 +77,16 @@ def _module(*names: str) -> Any:
 
 @cache
 def installed() -> tuple[str, ...]:
-    """The codings that can be taken off here, by looking for libraries without importing them."""
+    """Return the supported codings. The libraries are found without importing them."""
     codings = ["gzip", "deflate"]
     if _has_brotli():
         codings.append("br")
-    if any(map(_is_there, ("_zstd", "backports.zstd", "zstandard"))):
+    if any(map(_is_installed, ("_zstd", "backports.zstd", "zstandard"))):
         codings.append("zstd")
     return tuple(codings)
 
 
-def _is_there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     from importlib.util import find_spec
 
     try:
@@ -93,7 +96,7 @@ def _is_there(name: str) -> bool:
 
 
 def _has_brotli() -> bool:
-    """True if a brotli is installed that can limit its output: the directory name tells."""
+    """Tell whether a brotli that can limit its output is installed, from its metadata directory."""
     from importlib.util import find_spec
 
     spec = find_spec("brotli")
@@ -113,7 +116,7 @@ def _has_brotli() -> bool:
 
 
 def gzip_at_once(data: bytes, limit: int) -> bytes | None:
-    """One member, nothing behind it, at most `limit` bytes: the body. Otherwise None."""
+    """Return the body if it is one member of at most `limit` bytes, otherwise None."""
     module = inflate_module(len(data))
     try:
         engine = module.decompressobj(31)
@@ -124,7 +127,7 @@ def gzip_at_once(data: bytes, limit: int) -> bytes | None:
 
 
 def deflate_at_once(data: bytes, limit: int) -> bytes | None:
-    """The same for deflate."""
+    """Return the body if it is one deflate stream of at most `limit` bytes, otherwise None."""
     if len(data) < 2:
         return None
     module = inflate_module(len(data))
@@ -137,7 +140,7 @@ def deflate_at_once(data: bytes, limit: int) -> bytes | None:
 
 
 def brotli_at_once(data: bytes, limit: int) -> bytes | None:
-    """The same for br, if its library is there."""
+    """Return the body if it is one br stream of at most `limit` bytes, otherwise None."""
     if "br" not in installed():
         return None
     module = _module("brotli")
@@ -150,7 +153,10 @@ def brotli_at_once(data: bytes, limit: int) -> bytes | None:
 
 
 def zstd_at_once(data: bytes, limit: int) -> bytes | None:
-    """One frame that tells its size; a context kept per thread saves most of a small body."""
+    """Return the body if it is one frame with a known size of at most `limit`, otherwise None.
+
+    One context per thread is reused, which saves most of the time for a small body.
+    """
     module = _module("zstandard")
     if module is None:
         return None
@@ -168,7 +174,7 @@ def zstd_at_once(data: bytes, limit: int) -> bytes | None:
 
 _per_thread = local()
 
-AT_ONCE: dict[str, Callable[[bytes, int], bytes | None]] = {
+ONE_SHOT: dict[str, Callable[[bytes, int], bytes | None]] = {
     "gzip": gzip_at_once,
     "x-gzip": gzip_at_once,
     "deflate": deflate_at_once,

@@ -1,49 +1,50 @@
-"""One content coding each: compressed bytes in, plain bytes out, a bounded step at a time.
+"""Decompressors for one content coding each (gzip, deflate, br, zstd), with bounded steps.
 
-A `Layer` takes off one coding (gzip, deflate, br, zstd). `feed` hands it compressed bytes, which
-it keeps compressed; `read(limit)` gives about `limit` plain bytes, or `b""` when it needs more.
+`Layer.feed` stores compressed bytes; `Layer.read(limit)` returns about `limit` decompressed bytes,
+or `b""` if it needs more input.
 
-Facts:  an engine's left-over input is copied on every step, so it is fed small slices: the work
-        stays linear however large the chunk and however tiny the step. 4 bytes of zstd can be
-        128 KiB of text, 50 bytes of gzip 64 KiB; members and frames may be empty.
-        What follows a complete gzip member and is not another member cannot change the body,
-        since a checksum covers it; browsers and curl ignore it. A raw deflate stream has no
-        checksum, and the brotli library does not tell where its stream ends: there it stays an
-        error.
-Rules:  every member (gzip) and frame (zstd) is decoded, by loop, never by recursion. Whatever
-        the engine dislikes leaves here as `DecodingError`.
-Not here: which library does the work (compression_backends.py); which codings to take off, in what
-        order, and how much output is too much (decoding.py).
+Facts:  A compression library copies its unused input on every step. It is fed small slices, so that
+        the work is linear for chunks and steps of any size. 4 bytes of zstd can decompress to
+        128 KiB, 50 bytes of gzip to 64 KiB. Members and frames may be empty.
+        Bytes after a complete gzip member cannot change the body, since a checksum covers it;
+        browsers and curl ignore them. A raw deflate stream has no checksum, and the brotli library
+        does not report where its stream ends; bytes after their end are an error.
+Invariants:
+        Every member (gzip) and frame (zstd) is decompressed, by a loop, never by recursion. All
+        errors of the libraries become `DecodingError`.
+
+Implemented elsewhere: the choice of the library (`compression_backends`); which codings are
+removed, in which order, and the limits of the output (`content_decoder`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, ClassVar
+from typing import Any, ClassVar  # Any: the compression libraries have no common types
 
 from ..errors import DecodingError, truncated_repr
 from . import compression_backends
 
 SLICE = 65536
-"""Most compressed bytes given to an engine in one step."""
+"""Maximum number of compressed bytes given to a library in one step."""
 
-_FIRST_SLICE_AGAIN = 1024
-"""The slice after the end of a member or frame, growing again from there: what follows an end is
-given back by the engine as a copy, and a chunk may hold thousands of empty members."""
+_FIRST_SLICE = 1024
+"""Size of the first slice after the end of a member or frame; later ones grow. The library returns
+the bytes after an end as a copy, and a chunk may contain thousands of empty members."""
 
 _PADDING_SLICE = 4096
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
 MAX_TRAILING = 65536
-"""Bytes after the last gzip member that are ignored; more are an error."""
+"""Number of bytes after the last gzip member that are ignored; more are an error."""
 
 _ZSTANDARD_SLICE = 256
-"""zstandard's incremental decompressor has no output limit; this many bytes are 8 MiB at worst."""
+"""zstandard's incremental decompressor has no output limit. This slice yields at most 8 MiB."""
 
 
 class Layer:
-    """Takes off one coding. `taken` and `given` count compressed and plain bytes so far."""
+    """Removes one coding. `bytes_in` and `bytes_out` count compressed and decompressed bytes."""
 
     name: ClassVar[str] = ""
 
@@ -64,22 +65,24 @@ class Layer:
         self.bytes_in = 0
         self.bytes_out = 0
         self._chunks: deque[bytes] = deque()
-        self._chunk = b""  # the one being taken apart, from `_position` on
+        self._chunk = b""  # the current chunk; bytes before `_position` are consumed
         self._position = 0
         self._slice = SLICE
         self._engine: Any = None  # None before the first byte and between members
-        self._has_buffered_output = False  # the engine holds output that needs no further input
+        self._has_buffered_output = False  # the library has output that needs no further input
 
     def feed(self, data: bytes) -> None:
-        """Append compressed bytes; nothing is decompressed yet."""
+        """Append compressed bytes without decompressing them."""
         self.bytes_in += len(data)
         self._chunks.append(data)
 
     def read(self, limit: int) -> bytes:
-        """Give about `limit` bytes (one slice's worth more at worst); `b""` means feed me.
+        """Return about `limit` decompressed bytes, `b""` if more input is needed.
+
+        The result can exceed `limit` by the output of one slice.
 
         Raises:
-            DecodingError: the input is corrupt, or goes on after its end.
+            DecodingError: the input is corrupt, or continues after its end.
         """
         while self._engine is not None or self._begin():
             if not self._has_buffered_output and not self._has_input():
@@ -88,7 +91,7 @@ class Layer:
                 plain = self._step(limit)
             except (DecodingError, MemoryError):
                 raise
-            except Exception as error:  # each library has an exception family of its own
+            except Exception as error:  # each library has its own exceptions
                 raise DecodingError(
                     f"the {self.name} body is corrupt within its first "
                     f"{self.bytes_in - self._unread()} bytes: {error}"
@@ -99,20 +102,20 @@ class Layer:
         return b""
 
     def is_complete(self) -> bool:
-        """True if the input so far may be all there is: nothing at all, or an exact end."""
+        """Tell whether the input may end here: it is empty, or its last stream is complete."""
         return self._engine is None and not self._has_input()
 
-    # -- what each coding fills in
+    # -- implemented by each coding
 
     def _begin(self) -> bool:
-        """Make `_engine` for the bytes that wait; False if there are too few to tell."""
+        """Create `_engine` for the next input; return False if there is too little input."""
         raise NotImplementedError
 
     def _step(self, limit: int) -> bytes:
-        """Run the engine once over the next piece of input; may give nothing."""
+        """Run the library once over the next slice of input; may return nothing."""
         raise NotImplementedError
 
-    # -- the input
+    # -- input
 
     def _has_input(self) -> bool:
         while self._position >= len(self._chunk):
@@ -126,7 +129,7 @@ class Layer:
         return len(self._chunk) - self._position + sum(map(len, self._chunks))
 
     def _peek(self, size: int) -> bytes:
-        """The next bytes of input, `size` of them if there are so many."""
+        """Return the next bytes of input without consuming them, at most `size`."""
         while len(self._chunk) - self._position < size and self._chunks:
             self._chunk = self._chunk[self._position :] + self._chunks.popleft()
             self._position = 0
@@ -137,12 +140,14 @@ class Layer:
         self._chunk = b""
         self._position = 0
 
-    def _goes_on(self) -> DecodingError:
+    def _trailing_error(self) -> DecodingError:
         more = self._peek(20)
-        return DecodingError(f"the {self.name} body goes on after its end: {truncated_repr(more)}")
+        return DecodingError(
+            f"the {self.name} body continues after its end: {truncated_repr(more)}"
+        )
 
-    def _piece(self) -> bytes | memoryview:
-        """The next slice of input, counted as read: `_position -= n` gives the last n back."""
+    def _next_slice(self) -> bytes | memoryview:
+        """Return the next slice of input and consume it; `_position -= n` returns the last n."""
         if not self._has_input():
             return b""
         start = self._position
@@ -156,11 +161,11 @@ class Layer:
         self._position -= unused
         self._engine = None
         self._has_buffered_output = False
-        self._slice = _FIRST_SLICE_AGAIN
+        self._slice = _FIRST_SLICE
 
 
 class Gzip(Layer):
-    """gzip (RFC 1952): any number of members, each with its checksum, zeros between them.
+    """gzip (RFC 1952): any number of members, each with its checksum, and zeros between them.
 
     Other bytes after a complete member are ignored, up to `MAX_TRAILING`, unless `strict`.
     """
@@ -171,8 +176,8 @@ class Gzip(Layer):
 
     def __init__(self, strict: bool = False) -> None:
         super().__init__(strict)
-        self._ended = False  # a member is complete
-        self._trailing = 0  # bytes ignored after the last one
+        self._ended = False  # at least one member is complete
+        self._trailing = 0  # number of bytes ignored after the last member
 
     def _begin(self) -> bool:
         if self._ended and not self._is_at_member():
@@ -183,36 +188,36 @@ class Gzip(Layer):
         return True
 
     def _is_at_member(self) -> bool:
-        """Skip what follows a member; whether another one begins there."""
+        """Skip the bytes after a member; return whether another member begins there."""
         if not self._trailing:
             self._skip_zeros()
-            begin = self._peek(len(_GZIP_MAGIC))
-            if _GZIP_MAGIC.startswith(begin):
-                return len(begin) == len(_GZIP_MAGIC)
+            start = self._peek(len(_GZIP_MAGIC))
+            if _GZIP_MAGIC.startswith(start):
+                return len(start) == len(_GZIP_MAGIC)
         more = self._unread()
         if self._strict and more:
-            raise self._goes_on()
+            raise self._trailing_error()
         self._trailing += more
         if self._trailing > MAX_TRAILING:
             raise DecodingError(
-                f"the gzip body goes on for more than {MAX_TRAILING} bytes after its end"
+                f"the gzip body continues for more than {MAX_TRAILING} bytes after its end"
             )
         self._drop_input()
         return False
 
     def _skip_zeros(self) -> None:
         while self._has_input() and self._chunk[self._position] == 0:
-            piece = self._chunk[self._position : self._position + _PADDING_SLICE]
-            self._position += len(piece) - len(piece.lstrip(b"\0"))
+            padding = self._chunk[self._position : self._position + _PADDING_SLICE]
+            self._position += len(padding) - len(padding.lstrip(b"\0"))
 
     def is_complete(self) -> bool:
-        # What is left after an end is less than the beginning of another member.
+        # Remaining input is shorter than the magic number of another member.
         is_at_end = not self._has_input() or (self._ended and not self._strict)
         return self._engine is None and is_at_end
 
     def _step(self, limit: int) -> bytes:
         engine = self._engine
-        plain: bytes = engine.decompress(self._piece(), limit)
+        plain: bytes = engine.decompress(self._next_slice(), limit)
         if engine.eof:
             self._ended = True
             self._end_of_stream(len(engine.unused_data))
@@ -223,7 +228,7 @@ class Gzip(Layer):
 
 
 class _SingleStream(Layer):
-    """A coding whose body is one stream: anything behind its end is an error."""
+    """A coding whose body is one stream: bytes after its end are an error."""
 
     __slots__ = ("_ended",)
 
@@ -234,29 +239,29 @@ class _SingleStream(Layer):
     def _end_of_stream(self, unused: int) -> None:
         super()._end_of_stream(unused)
         self._ended = True
-        self._refuse_more()
+        self._reject_trailing()
 
-    def _refuse_more(self) -> None:
+    def _reject_trailing(self) -> None:
         if self._ended and self._has_input():
-            raise self._goes_on()
+            raise self._trailing_error()
 
 
 class Deflate(_SingleStream):
-    """deflate: a zlib stream (RFC 1950) as it should be, or a raw one as some servers send."""
+    """deflate: a zlib stream (RFC 1950), or a raw deflate stream, which some servers send."""
 
     name = "deflate"
 
     __slots__ = ()
 
     def _begin(self) -> bool:
-        self._refuse_more()
+        self._reject_trailing()
         if not self._has_input():
             return False
-        begin = self._peek(2)
-        if len(begin) < 2:
+        start = self._peek(2)
+        if len(start) < 2:
             return False
         self._engine = compression_backends.inflate_module(SLICE).decompressobj(
-            compression_backends.deflate_wbits(*begin)
+            compression_backends.deflate_wbits(*start)
         )
         return True
 
@@ -264,14 +269,14 @@ class Deflate(_SingleStream):
 
 
 class Brotli(_SingleStream):
-    """br (RFC 7932), by Google's own library."""
+    """br (RFC 7932), with the library of Google."""
 
     name = "br"
 
     __slots__ = ()
 
     def _begin(self) -> bool:
-        self._refuse_more()
+        self._reject_trailing()
         if not self._has_input():
             return False
         self._engine = compression_backends.brotli_engine()
@@ -279,18 +284,18 @@ class Brotli(_SingleStream):
 
     def _step(self, limit: int) -> bytes:
         engine = self._engine
-        piece = b"" if self._has_buffered_output else self._piece()
-        plain: bytes = engine.process(piece, output_buffer_limit=limit)
+        data = b"" if self._has_buffered_output else self._next_slice()
+        plain: bytes = engine.process(data, output_buffer_limit=limit)
         if engine.is_finished():
             self._end_of_stream(0)
         else:
-            # whoever gave some may have more, even where it says that it can take input
+            # After some output there may be more, even if the library accepts input again.
             self._has_buffered_output = bool(plain) or not engine.can_accept_more_data()
         return plain
 
 
 class Zstd(Layer):
-    """zstd (RFC 8878, RFC 9659): any number of frames, windows of 8 MiB at most."""
+    """zstd (RFC 8878, RFC 9659): any number of frames, with windows of at most 8 MiB."""
 
     name = "zstd"
 
@@ -306,11 +311,13 @@ class Zstd(Layer):
         engine = self._engine
         plain: bytes
         if self._limits_output:
-            plain = engine.decompress(b"" if self._has_buffered_output else self._piece(), limit)
+            plain = engine.decompress(
+                b"" if self._has_buffered_output else self._next_slice(), limit
+            )
             self._has_buffered_output = not engine.eof and not engine.needs_input
         else:
             self._slice = _ZSTANDARD_SLICE
-            plain = engine.decompress(self._piece())
+            plain = engine.decompress(self._next_slice())
         if engine.eof:
             self._end_of_stream(len(engine.unused_data))
         return plain

@@ -5,29 +5,18 @@ from __future__ import annotations
 from json import JSONDecodeError
 from typing import Protocol
 
-from .._hotpath import Headers
-from ..errors import JsonDecodeError, truncated_repr
+from ..errors import JsonDecodeError, ResponseInfo, truncated_repr
 
 __all__ = ["not_json"]
 
 
-class JsonResponse(Protocol):
-    """The response whose body was to be parsed."""
+class JsonResponse(ResponseInfo, Protocol):
+    """The response whose body was parsed."""
 
-    status_code: int
     body: bytes
 
     @property
-    def reason_phrase(self) -> str: ...
-
-    @property
-    def headers(self) -> Headers: ...
-
-    @property
     def method(self) -> str: ...
-
-    @property
-    def url(self) -> str: ...
 
     @property
     def content(self) -> bytes: ...
@@ -36,21 +25,24 @@ class JsonResponse(Protocol):
 def not_json(
     response: JsonResponse, error: ValueError | RecursionError, missing: str | None
 ) -> JsonDecodeError:
-    """The error for a body that a JSON library refused with `error`.
+    """Return the error for a body that a JSON library rejected.
 
-    `missing` says which library would decompress it, where that is why.
+    Args:
+        response: the response.
+        error: what the JSON library raised.
+        missing: which library must be installed to decompress the body, if that is the cause.
     """
-    kind = response.headers.get("content-type") or "no content type"
-    begin = truncated_repr(response.content).removeprefix("b") if response.body else "nothing"
+    media_type = response.headers.get("content-type") or "no content type"
+    start = truncated_repr(response.content).removeprefix("b") if response.body else "nothing"
     reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     document, position = "", 0
     if isinstance(error, JSONDecodeError):
         reason, document, position = error.msg, error.doc, error.pos
-    refused = JsonDecodeError(
+    json_error = JsonDecodeError(
         f"{response.method} {response.url}: the body of this {response.status_code} response"
-        f" ({truncated_repr(kind)}) is not JSON, it begins with {begin}: {missing or reason}",
+        f" ({truncated_repr(media_type)}) is not JSON, it begins with {start}: {missing or reason}",
         document if isinstance(document, str) else "",
         position,
     )
-    refused.response = response
-    return refused
+    json_error.response = response
+    return json_error

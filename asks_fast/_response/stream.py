@@ -1,9 +1,13 @@
-"""The body of a streamed response: chunks as they come, back-pressure by not reading.
+"""The body of a streamed response, read in chunks while it arrives.
 
-Rules:  read to its end, the connection goes back to the pool; left early, however that comes
-        about, the connection is closed and its place is free at once. A body cut short, on the
-        wire or in its compression, raises. One task reads at a time.
-Not here: parsing (hot path), decompression itself (`decoding`).
+A program that reads slowly slows down the server: nothing is read in advance.
+
+Invariants:
+        After the last chunk the connection returns to the pool. If reading stops earlier, for any
+        reason, the connection is closed and its slot is free at once. A body that ends early
+        raises, also if only its compressed content does. Only one task may read at a time.
+
+Implemented elsewhere: HTTP parsing (`src_pyx/hotpath`), decompression (`content_decoder`).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from curio.errors import TaskTimeout
@@ -23,13 +27,14 @@ from ..errors import (
     AsksException,
     InvalidRequest,
     ReadTimeout,
+    ResponseInfo,
     ResponseTooLarge,
     StreamConsumed,
     add_request_context,
 )
 
 if TYPE_CHECKING:
-    from .._hotpath import Connection, Headers
+    from .._hotpath import Connection
     from .charset import TextDecoder
     from .content_decoder import ContentDecoder
 
@@ -41,20 +46,13 @@ DEFAULT_READ_SIZE = 65536
 DEFAULT_MAX_DECOMPRESSED = 1 << 30
 
 
-class StreamedResponse(Protocol):
-    """The response that a stream is the body of: a `StreamResponse`."""
+class StreamedResponse(ResponseInfo, Protocol):
+    """The response of a `StreamBody`: a `StreamResponse`."""
 
-    status_code: int
     strict: bool
 
     @property
-    def headers(self) -> Headers: ...
-
-    @property
     def method(self) -> str: ...
-
-    @property
-    def url(self) -> str: ...
 
     @property
     def encoding(self) -> str: ...
@@ -64,20 +62,32 @@ class StreamedResponse(Protocol):
 
     def content_codings(self) -> list[str]: ...
 
+    # Any: the type of the result depends on the option.
     def _get_option(self, name: str, default: Any) -> Any: ...
 
     def text_decoder(self, decompressed: bool = True) -> TextDecoder: ...
 
+    # Any: a copy of the response's own class, which compiled code fills in.
     def _copy_without_body(self) -> Any: ...
 
     def _update_from(self, copy: Any) -> None: ...
 
 
 class StreamBody:
-    """`async for chunk in body`: bytes, decompressed unless `decompress_data` is off.
+    """The body of a streamed response: an asynchronous iterator over chunks of bytes.
 
-    `body(timeout=5)` sets a limit in seconds for each chunk; `read_size` is the most bytes that a
-    decompressed chunk has. `async with body` closes it at the end.
+    `async with body` closes it at the end. Cancellation of a read closes the connection.
+
+    Attributes:
+        decompress_data: whether chunks are decompressed.
+        read_size: maximum size of a decompressed chunk in bytes.
+        timeout: limit for each chunk in seconds, None for none; also set by `body(timeout=5)`.
+
+    Example:
+        >>> response = await asks.get("https://example.com", stream=True)
+        >>> async with response.body:
+        ...     async for chunk in response.body:
+        ...         print(len(chunk))
     """
 
     def __init__(
@@ -101,14 +111,14 @@ class StreamBody:
         self.decompress_data = decompress_data
         self.read_size = DEFAULT_READ_SIZE
         self.timeout: float | None = None
-        self._on_close: Callable[[], Any] | None = None
+        self._on_close: Callable[[], Awaitable[object]] | None = None
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open"
         return f"<StreamBody {state}, {self._raw_bytes} bytes read>"
 
     def __call__(self, timeout: float | None = None) -> StreamBody:
-        """Set the limit for each chunk, in seconds; None for none."""
+        """Set the limit for each chunk in seconds, None for none, and return the body."""
         self.timeout = timeout
         return self
 
@@ -117,11 +127,19 @@ class StreamBody:
 
     @hosted
     async def __anext__(self) -> bytes:
-        """The next chunk, never empty. Cancellation closes the connection."""
+        """Return the next chunk, which is never empty.
+
+        Raises:
+            ReadTimeout: the chunk did not arrive within `timeout`.
+            ResponseTooLarge: the body exceeds `max_body`, `max_decompressed` or `max_ratio`.
+            DecodingError: the body cannot be decompressed.
+            StreamConsumed: another task is reading.
+            ServerClosedConnectionError: the body is incomplete.
+        """
         if self._ended:
             raise StopAsyncIteration
         if self._reading:
-            raise StreamConsumed("two tasks read one body")
+            raise StreamConsumed("another task is reading this body")
         self._reading = True
         try:
             if self.timeout is None:
@@ -133,7 +151,7 @@ class StreamBody:
                 add_request_context(error, f"{self._response.method} {self._response.url}")
             await self.close()
             if isinstance(error, AsksException):
-                raise shorten(error)  # noqa: B904 (it is the same one)
+                raise shorten(error)  # noqa: B904 (it is the same error)
             raise
         finally:
             self._reading = False
@@ -152,18 +170,18 @@ class StreamBody:
 
     async def _next(self) -> bytes:
         if not self.decompress_data:
-            return await self._pull()
+            return await self._receive()
         if self._decoder is None:
             self._decoder = self._make_decoder()
         decoder = self._decoder
         if decoder.is_identity:
-            return await self._pull()
+            return await self._receive()
         while True:
             if not decoder.needs_input:
                 chunk = decoder.decode(b"", self.read_size)
                 if chunk:
                     return chunk
-            piece = await self._pull()
+            piece = await self._receive()
             if not piece:
                 return decoder.finish() if self._raw_bytes else b""
             chunk = decoder.decode(piece, self.read_size)
@@ -180,14 +198,14 @@ class StreamBody:
             strict=self._response.strict,
         )
 
-    async def _pull(self) -> bytes:
-        """The next bytes off the wire, b"" at the end."""
+    async def _receive(self) -> bytes:
+        """Return the next bytes of the body as received, b"" at the end."""
         if self._initial:
             piece, self._initial = self._initial, b""
         elif self._connection is not None:
             piece = await self._connection.read_piece()
             if self._response.is_complete:
-                self._connection = None  # it serves others already
+                self._connection = None  # the pool may already have assigned it to another request
                 response = self._response_ref()
                 if response is not None:
                     response._update_from(self._response)
@@ -204,7 +222,7 @@ class StreamBody:
 
     @hosted
     async def close(self) -> None:
-        """Leave the body; what was not read is lost and the connection with it. Safe to repeat."""
+        """Close the body, and its connection if the body is incomplete. May be called twice."""
         self._ended = True
         connection, self._connection = self._connection, None
         self._initial = b""
@@ -212,9 +230,9 @@ class StreamBody:
             if connection is not None and not self._response.is_complete:
                 await connection.aclose()
         finally:
-            _on_close, self._on_close = self._on_close, None
-            if _on_close is not None:
-                await _on_close()
+            on_close, self._on_close = self._on_close, None
+            if on_close is not None:
+                await on_close()
 
     async def __aenter__(self) -> StreamBody:
         return self
@@ -233,29 +251,57 @@ class StreamBody:
                 stacklevel=2,
             )
 
-    # -- other ways to read
+    # -- reading in other forms
 
     async def read(self) -> bytes:
-        """All that is left, as one bytes object."""
+        """Read the rest of the body and return it as one bytes object."""
         return b"".join([chunk async for chunk in self])
 
     def chunks(self, size: int) -> ChunkedStream:
-        """Chunks of exactly `size` bytes, but for the last: `async for c in body.chunks(4096)`."""
+        """Iterate over chunks of exactly `size` bytes; the last one may be shorter.
+
+        Raises:
+            InvalidRequest: `size` is less than 1.
+
+        Example:
+            >>> async for chunk in response.body.chunks(4096):
+            ...     print(len(chunk))
+        """
         return ChunkedStream(self, size)
 
     def text(self) -> TextStream:
-        """The chunks as str: `async for text in body.text()`."""
+        """Iterate over the body as str. No character is split.
+
+        Example:
+            >>> async for text in response.body.text():
+            ...     print(text)
+        """
         return TextStream(self)
 
     def lines(self) -> LineStream:
-        """The lines as str, without their ends: `async for line in body.lines()`."""
+        """Iterate over the lines as str, without their line ends.
+
+        Example:
+            >>> async for line in response.body.lines():
+            ...     print(line)
+        """
         return LineStream(self)
 
     async def save(self, path: str | os.PathLike[str], *, chunk_size: int = 1 << 20) -> int:
-        """Write the body to a file without holding it in memory; returns the bytes written.
+        """Write the body to a file while it arrives.
 
-        The file appears under its name when it is whole: until then it is `<path>.part`, which is
-        removed when anything goes wrong, cancellation included.
+        The data is written to `<path>.part`, which is renamed when the body is complete. After an
+        error or cancellation `<path>.part` is removed.
+
+        Args:
+            path: the file.
+            chunk_size: size of the write buffer in bytes.
+
+        Returns:
+            The number of bytes written.
+
+        Raises:
+            OSError: the file cannot be written.
         """
         target = os.fspath(path)
         part = f"{target}.part"
@@ -275,33 +321,33 @@ class StreamBody:
 
 
 class ChunkedStream:
-    """A body in chunks of one size."""
+    """Iterates over a body in chunks of one size."""
 
     def __init__(self, body: StreamBody, size: int) -> None:
         if size < 1:
-            raise InvalidRequest(f"the size of a chunk must be 1 or more, not {size!r}")
+            raise InvalidRequest(f"the chunk size must be 1 or more, not {size!r}")
         self._body = body
         self._size = size
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def __aiter__(self) -> ChunkedStream:
         return self
 
     async def __anext__(self) -> bytes:
-        while len(self._held) < self._size:
+        while len(self._buffer) < self._size:
             try:
-                self._held += await self._body.__anext__()
+                self._buffer += await self._body.__anext__()
             except StopAsyncIteration:
-                if not self._held:
+                if not self._buffer:
                     raise
                 break
-        chunk = bytes(self._held[: self._size])
-        del self._held[: self._size]
+        chunk = bytes(self._buffer[: self._size])
+        del self._buffer[: self._size]
         return chunk
 
 
 class TextStream:
-    """The text of a body, chunk by chunk, no character cut in two."""
+    """Iterates over a body as text. No character is split."""
 
     def __init__(self, body: StreamBody) -> None:
         self._decoder = (body._response_ref() or body._response).text_decoder(body.decompress_data)
@@ -324,17 +370,17 @@ class TextStream:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, and what follows the last end; ends are `\\n`, `\\r\\n` and `\\r`."""
+    """Split a text at `\\n`, `\\r\\n` and `\\r`; the last item follows the last line end."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 class LineStream:
-    """The lines of a body; ends are `\\n`, `\\r\\n` or `\\r`, and not part of the line."""
+    """Iterates over the lines of a body, without their ends `\\n`, `\\r\\n` or `\\r`."""
 
     def __init__(self, body: StreamBody) -> None:
         self._text = TextStream(body)
         self._ready: list[str] = []
-        self._rest: list[str] = []
+        self._partial_line: list[str] = []
         self._after_cr = False
 
     def __aiter__(self) -> LineStream:
@@ -345,10 +391,10 @@ class LineStream:
             try:
                 self._split(await self._text.__anext__())
             except StopAsyncIteration:
-                if not self._rest:
+                if not self._partial_line:
                     raise
-                line = "".join(self._rest)
-                self._rest = []
+                line = "".join(self._partial_line)
+                self._partial_line = []
                 return line
         return self._ready.pop()
 
@@ -358,9 +404,9 @@ class LineStream:
         self._after_cr = text.endswith("\r")
         pieces = split_lines(text)
         if len(pieces) > 1:
-            pieces[0] = "".join([*self._rest, pieces[0]])
-            self._rest = []
+            pieces[0] = "".join([*self._partial_line, pieces[0]])
+            self._partial_line = []
         last = pieces.pop()
         if last:
-            self._rest.append(last)
+            self._partial_line.append(last)
         self._ready = pieces[::-1]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, InvalidURL, truncated_repr
+from ..urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from .tls_settings import TlsSettings
@@ -31,14 +32,6 @@ __all__ = [
     "with_credentials",
 ]
 
-_PORTS = {
-    "http": 80,
-    "https": 443,
-    "socks4": 1080,
-    "socks4a": 1080,
-    "socks5": 1080,
-    "socks5h": 1080,
-}
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_CREDENTIALS = re.compile(r"[\x00-\x1f\x7f]")
@@ -131,8 +124,10 @@ def make_proxy(
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
         raise InvalidURL(f"the proxy URL {shown} is not valid") from None
-    if scheme not in _PORTS:
-        raise InvalidURL(f"the proxy URL {shown} has a scheme other than {', '.join(_PORTS)}")
+    if scheme not in DEFAULT_PORTS:
+        raise InvalidURL(
+            f"the proxy URL {shown} has a scheme other than {', '.join(DEFAULT_PORTS)}"
+        )
     if not host or port == 0 or _NOT_IN_HOST.search(host):
         raise InvalidURL(f"the proxy URL {shown} has no valid host and port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -149,7 +144,7 @@ def make_proxy(
     return Proxy(
         scheme,
         _ascii_host(host),
-        port or _PORTS[scheme],
+        port or DEFAULT_PORTS[scheme],
         username,
         password,
         _checked_headers(headers),

@@ -9,7 +9,7 @@ Not here: Digest itself (`auth`), sending.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class _Request:
     scheme: str
     url: str
     body: bytes | None = b""
+    body_source: None = None
 
 
 @dataclass
@@ -52,7 +53,7 @@ class ProxyAuthenticator:
         self._digests: dict[Proxy, Any] = {}
         # Answers to challenges, each for the request that was challenged: how it fares tells
         # `DigestAuth` whether the password is right.
-        self._pending: dict[tuple[Proxy, str, str], dict[str, str]] = {}
+        self._pending: dict[tuple[Proxy, str, str], Mapping[str, Any]] = {}
 
     def __repr__(self) -> str:
         return f"<ProxyLogins {len(self._digests)} by Digest>"

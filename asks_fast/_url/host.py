@@ -1,14 +1,15 @@
-"""Which host may stand in a URL, and what it is called on the wire.
+"""Validate the host of a URL and convert it to its canonical form.
 
-One question: the text between `//` and the port, what host is that, or is it none?
-Rules:  the answer is lower-case ASCII, an IPv6 literal without its brackets.
-        An address is accepted in its one canonical spelling, so that no filter of the user
-        and no resolver can read it in two ways (`127.1`, `0x7f.0.0.1`, `2130706433` are refused).
-        International names are mapped by UTS 46, non-transitional (`faß.de` is not `fass.de`);
-        an `xn--` label must survive the way there and back, and not decode to plain ASCII.
-        Escapes are decoded once, and what comes out must be a host: `%2F` is refused so.
-        Lengths are checked before any table or codec is asked.
-Not here: names to addresses, which hosts are allowed (policy).
+Invariants:
+        The result is lower-case ASCII; an IPv6 address has no brackets.
+        An IP address is accepted only in its canonical form, so that filters and resolvers cannot
+        read it in two ways: `127.1`, `0x7f.0.0.1` and `2130706433` are rejected.
+        International names are mapped by UTS 46, non-transitional (`faß.de` is not `fass.de`). An
+        `xn--` label must decode and encode to itself, and must not decode to ASCII.
+        Escapes are decoded once, and the result must be a host; so `%2F` is rejected.
+        Lengths are checked before a table or codec is used.
+
+Implemented elsewhere: name resolution (`_transport/dns_cache`).
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ _DIGITS = frozenset("0123456789")
 
 
 def is_ip(host: str) -> bool:
-    """Whether a host out of `canonical_host` is an address and not a name."""
+    """Tell whether a host in canonical form is an IP address."""
     return ":" in host or _ends_in_number(host)
 
 
 def _ends_in_number(host: str) -> bool:
-    """Whether a resolver may take the host for an IPv4 address (WHATWG URL §3.6)."""
+    """Tell whether a resolver may treat the host as an IPv4 address (WHATWG URL §3.6)."""
     last = host.rstrip(".").rpartition(".")[2]
     return last.isdigit() or (last.startswith("0x") and _is_hex(last[2:]))
 
@@ -56,11 +57,14 @@ def _is_canonical_ipv4(host: str) -> bool:
 
 
 def canonical_host(text: str) -> str:
-    """The host for the wire: a name in lower-case A-labels, or an IPv4 address.
+    """Return a host in canonical form: a name in lower-case A-labels, or an IPv4 address.
 
-    `text` is a registered name or an IPv4 address as it stands in a URL (escapes allowed);
-    for what stands in brackets see `canonical_ipv6`. Raises `InvalidURL`, saying why, without
-    naming the URL.
+    Args:
+        text: a name or an IPv4 address as written in a URL, escapes allowed. For an address in
+            brackets see `canonical_ipv6`.
+
+    Raises:
+        InvalidURL: the host is invalid. The text says why, without the URL.
     """
     if not text:
         raise InvalidURL("the host is missing")
@@ -71,7 +75,7 @@ def canonical_host(text: str) -> str:
     host = text.lower() if text.isascii() else _map_uts46(text)
     labels = host.split(".")
     if labels[-1] == "" and len(labels) > 1:
-        labels.pop()  # the dot of the root: legal, and part of the name as the user spelt it
+        labels.pop()  # the dot of the DNS root is legal and is kept
     for i, label in enumerate(labels):
         if not label.isascii() or label.startswith("xn--"):
             labels[i] = label = _to_a_label(label)
@@ -83,24 +87,28 @@ def canonical_host(text: str) -> str:
     if len(name) > MAX_HOST:
         raise InvalidURL(f"the host is longer than {MAX_HOST} characters")
     if bad := name.encode().translate(None, _HOST_SAFE):
-        raise InvalidURL(f"the host may not hold {bad[:1].decode()!r}")
-    dotted = host.endswith(".")
-    if _ends_in_number(name) and (dotted or not _is_canonical_ipv4(name)):
+        raise InvalidURL(f"the host must not contain {bad[:1].decode()!r}")
+    has_root_dot = host.endswith(".")
+    if _ends_in_number(name) and (has_root_dot or not _is_canonical_ipv4(name)):
         raise InvalidURL("the host looks like an IPv4 address but is not four decimal numbers")
-    return name + "." if dotted else name
+    return name + "." if has_root_dot else name
 
 
 def canonical_ipv6(text: str) -> str:
-    """What stands between brackets, in canonical form: an IPv6 address, zone kept.
+    """Return an IPv6 address in canonical form, with its zone.
 
-    A zone (`%25eth0`, RFC 6874, or `%eth0`) is accepted on link-local addresses only, the ones
-    that need it.
+    Args:
+        text: the text between the brackets. A zone (`%25eth0`, RFC 6874, or `%eth0`) is accepted
+            on link-local addresses only.
+
+    Raises:
+        InvalidURL: the text is not such an address.
     """
     address, percent, zone = text.partition("%")
     try:
         packed = socket.inet_pton(socket.AF_INET6, address)
     except (OSError, UnicodeError) as err:
-        raise InvalidURL("only an IPv6 address may stand in brackets") from err
+        raise InvalidURL("only an IPv6 address may be in brackets") from err
     host = socket.inet_ntop(socket.AF_INET6, packed)
     if not percent:
         return host
@@ -115,35 +123,37 @@ def canonical_ipv6(text: str) -> str:
 
 
 def _decode_escapes(text: str) -> str:
-    """The host with its `%XX` decoded, once, as UTF-8."""
+    """Decode the `%XX` escapes of a host once, as UTF-8."""
     if len(text) > 3 * (MAX_HOST + 1):
         raise InvalidURL(f"the host is longer than {MAX_HOST} characters")
     head, *rest = text.encode("utf-8", "surrogateescape").split(b"%")
-    out = bytearray(head)
+    decoded = bytearray(head)
     for part in rest:
         digits = part[:2].lower().decode("latin-1")
         if len(digits) != 2 or not _is_hex(digits):
-            raise InvalidURL("the host holds a stray '%'")
-        out.append(int(digits, 16))
-        out += part[2:]
+            raise InvalidURL("the host contains a '%' without two hexadecimal digits")
+        decoded.append(int(digits, 16))
+        decoded += part[2:]
     try:
-        return out.decode()
+        return decoded.decode()
     except UnicodeDecodeError as err:
-        raise InvalidURL("the host holds escapes that are not UTF-8") from err
+        raise InvalidURL("the host contains escapes that are not UTF-8") from err
 
 
 def _map_uts46(text: str) -> str:
-    """The name with case, width and dots mapped by UTS 46, non-transitional."""
+    """Map case, width and dots of a name by UTS 46, non-transitional."""
     import idna
 
     try:
         return idna.uts46_remap(text, std3_rules=False)
     except (idna.IDNAError, UnicodeError) as err:
-        raise InvalidURL(f"the host is no international name: {printable(str(err), 80)}") from err
+        raise InvalidURL(
+            f"the host is not an international name: {printable(str(err), 80)}"
+        ) from err
 
 
 def _to_a_label(label: str) -> str:
-    """The ASCII form of one mapped label; one that is in it already is checked both ways."""
+    """Return the ASCII form of a mapped label; an `xn--` label is checked both ways."""
     if len(label) > MAX_LABEL:
         raise InvalidURL(f"a label of the host is longer than {MAX_LABEL} characters")
     import idna
@@ -151,7 +161,7 @@ def _to_a_label(label: str) -> str:
     try:
         if not label.isascii():
             return idna.alabel(label).decode("ascii")
-        # Not `idna.ulabel`: it knows IDNA 2008 only, and names with symbols are in use.
+        # Not `idna.ulabel`: it accepts IDNA 2008 only, and names with symbols are in use.
         decoded = label[4:].encode("ascii").decode("punycode")
         if (
             decoded.isascii()
@@ -159,12 +169,16 @@ def _to_a_label(label: str) -> str:
             or "xn--" + decoded.encode("punycode").decode("ascii") != label
             or "." in decoded
         ):
-            raise InvalidURL("an xn-- label of the host does not stand for what it decodes to")
+            raise InvalidURL("an xn-- label of the host is not the encoding of its decoded form")
         idna.check_initial_combiner(decoded)
         idna.check_bidi(decoded)
         for i, char in enumerate(decoded):
             if char in _JOINERS and not idna.valid_contextj(decoded, i):
-                raise InvalidURL("an xn-- label of the host holds a joiner that joins nothing")
+                raise InvalidURL(
+                    "an xn-- label of the host contains a joiner in an invalid position"
+                )
     except (idna.IDNAError, UnicodeError, OverflowError) as err:
-        raise InvalidURL(f"the host is no international name: {printable(str(err), 80)}") from err
+        raise InvalidURL(
+            f"the host is not an international name: {printable(str(err), 80)}"
+        ) from err
     return label

@@ -1,13 +1,14 @@
-"""Text to percent-encoded text: targets, `params`, form bodies.
+"""Percent-encode request targets, `params` and form bodies.
 
-Facts:  a request line carries visible ASCII only (RFC 9112 §3), so whatever else a URL holds
-        is percent-encoded here, as UTF-8 unless the caller names another encoding.
-Rules:  a valid `%XX` is kept as it is and never encoded twice; a stray `%` becomes `%25`.
-        Nothing is ever decoded. `[` and `]` stay as they are (servers know `filter[a]=1`).
-        In the values of `params` and forms everything but letters, digits and `-._~` is
-        encoded, a space as `+`: so `& = + % #` arrive as the data they are.
-        All of it is linear in the length of the text.
-Not here: what a URL is (`urls`), which host is legal (`url_host`).
+Facts:  A request line contains only visible ASCII (RFC 9112 §3). All other characters of a URL are
+        percent-encoded, as UTF-8 unless the caller names another encoding.
+Invariants:
+        A valid `%XX` is kept and never encoded twice; another `%` becomes `%25`. Nothing is
+        decoded. `[` and `]` are kept, since servers expect `filter[a]=1`. In the values of `params`
+        and forms everything but letters, digits and `-._~` is encoded, a space as `+`, so that
+        `& = + % #` arrive as data. Time is linear in the length of the text.
+
+Implemented elsewhere: parsing of URLs (`urls`), hosts (`_url/host`).
 """
 
 from __future__ import annotations
@@ -22,35 +23,37 @@ __all__ = ["Params", "add_params", "encode_params", "form_encode", "quote_target
 
 MAX_URL_LENGTH = 65536  # characters of a URL, and of the target made from it
 
-Params: TypeAlias = "str | bytes | Mapping[Any, Any] | Iterable[tuple[Any, Any]]"
+# Any, because a name or value may be any object that has a str().
+Params: TypeAlias = str | bytes | Mapping[Any, Any] | Iterable[tuple[Any, Any]]
+"""Query parameters: a mapping, pairs, or an encoded query."""
 
 _ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _UNRESERVED = _ALNUM + b"-._~"
-# What may stand in path and query as it is (RFC 3986 §3.3, §3.4), "%" and "?" not counted.
+# Characters of path and query that are not encoded (RFC 3986 §3.3, §3.4), besides "%" and "?".
 TARGET_SAFE = _UNRESERVED + b"!$&'()*+,;=:@/[]"
 
-# One string per byte value: itself where it is legal, else its escape.
+# One string per byte value: the character if it is legal, else its escape.
 _TARGET_TABLE = [chr(c) if c in TARGET_SAFE + b"?%" else f"%{c:02X}" for c in range(256)]
 _FORM_TABLE = [chr(c) if c in _UNRESERVED else f"%{c:02X}" for c in range(256)]
 _FORM_TABLE[0x20] = "+"
 
 _PLAIN_TARGET = TARGET_SAFE + b"?"
-_STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def has_control(text: str) -> bool:
-    """Whether a C0 control character or DEL is in the text."""
+    """Tell whether the text contains a C0 control character or DEL."""
     return _CONTROL.search(text) is not None
 
 
-def has_stray_percent(text: str) -> bool:
-    """Whether a `%` is not followed by two hexadecimal digits."""
-    return _STRAY_PERCENT.search(text.encode("utf-8", "surrogateescape")) is not None
+def has_invalid_escape(text: str) -> bool:
+    """Tell whether the text contains a `%` without two hexadecimal digits."""
+    return _INVALID_ESCAPE.search(text.encode("utf-8", "surrogateescape")) is not None
 
 
 def _to_bytes(text: str, encoding: str) -> bytes:
-    """The text in its encoding; what curio or the OS smuggled in as surrogates stays a byte."""
+    """Encode the text; surrogate escapes of undecodable bytes become these bytes again."""
     try:
         return text.encode(encoding, "surrogateescape")
     except (UnicodeError, LookupError) as err:
@@ -58,23 +61,33 @@ def _to_bytes(text: str, encoding: str) -> bytes:
 
 
 def quote_target(text: str, encoding: str = "utf-8") -> str:
-    """Path and query with every character that may not be sent percent-encoded.
+    """Percent-encode the characters of path and query that may not be sent.
 
-    Valid escapes stay, a stray `%` becomes `%25`, `#` becomes `%23` (cut a fragment off before).
-    Raises `InvalidURL` for control characters, which nobody means to send.
+    Valid escapes are kept, another `%` becomes `%25`, and `#` becomes `%23`.
+
+    Args:
+        text: path and query, without the fragment.
+        encoding: text encoding of the escapes.
+
+    Raises:
+        InvalidURL: the text contains control characters or cannot be encoded.
+
+    Example:
+        >>> quote_target("/a b")
+        '/a%20b'
     """
     raw = _to_bytes(text, encoding)
     if not raw.translate(None, _PLAIN_TARGET):
         return text
     if has_control(text):
-        raise InvalidURL(f"control character in {truncated_repr(text)}: a URL may not hold one")
+        raise InvalidURL(f"{truncated_repr(text)}: a URL must not contain control characters")
     if b"%" in raw:
-        raw = _STRAY_PERCENT.sub(b"%25", raw)
+        raw = _INVALID_ESCAPE.sub(b"%25", raw)
     return "".join([_TARGET_TABLE[c] for c in raw])
 
 
-def _quote_form(item: Any, encoding: str) -> str:
-    """One key or value, encoded so that it arrives as it was."""
+def _quote_form(item: object, encoding: str) -> str:
+    """Encode one key or value of a form."""
     if isinstance(item, str):
         raw = _to_bytes(item, encoding)
     elif isinstance(item, (bytes, bytearray, memoryview)):
@@ -87,7 +100,7 @@ def _quote_form(item: Any, encoding: str) -> str:
 
 
 def _pairs(data: Any, what: str) -> Iterable[tuple[Any, Any]]:
-    """The pairs of a mapping (repeated keys of a multidict included) or of an iterable."""
+    """Return the pairs of a mapping (repeated keys of a multidict included) or of an iterable."""
     if isinstance(data, Mapping):
         return data.items()
     if isinstance(data, (str, bytes, bytearray)) or not hasattr(data, "__iter__"):
@@ -96,7 +109,8 @@ def _pairs(data: Any, what: str) -> Iterable[tuple[Any, Any]]:
     for entry in data:
         if isinstance(entry, (str, bytes)) or not hasattr(entry, "__len__") or len(entry) != 2:
             raise InvalidRequest(
-                f"{what}: each entry of a list must be a (key, value) pair, not {truncated_repr(repr(entry))}"
+                f"{what}: each entry of a list must be a (key, value) pair, "
+                f"not {truncated_repr(repr(entry))}"
             )
         key, value = entry
         pairs.append((key, value))
@@ -119,12 +133,22 @@ def _urlencode(data: Any, encoding: str, what: str) -> str:
 
 
 def encode_params(params: Params | None, encoding: str = "utf-8") -> str:
-    """The query text for `params`, without the `?`.
+    """Return the query for `params`, without the `?`.
 
-    A dict or a list of pairs: values are str, bytes, numbers or anything else with a `str()`;
-    an iterable repeats its key, `None` is left out, `True` is sent as `True` (as asks and requests
-    do). A str or bytes is taken as it is and only what may not be sent is percent-encoded.
-    Raises `TypeError` for other types, `InvalidRequest` (a `ValueError`) for malformed pairs.
+    Args:
+        params: a dict or a list of pairs. Values are str, bytes, numbers or other objects with a
+            `str()`. An iterable value repeats its key, None omits it, and True is sent as `True`,
+            as in asks and requests. A str or bytes is a query in which only illegal characters are
+            encoded.
+        encoding: text encoding of the escapes.
+
+    Raises:
+        TypeError: `params` has another type.
+        InvalidRequest: an entry of a list is not a pair.
+
+    Example:
+        >>> encode_params({"q": "a b", "page": [1, 2]})
+        'q=a+b&page=1&page=2'
     """
     if not params:
         if params is None or isinstance(params, (str, bytes, Mapping, list, tuple)):
@@ -138,9 +162,16 @@ def encode_params(params: Params | None, encoding: str = "utf-8") -> str:
 
 
 def add_params(target: str, params: Params | None, encoding: str = "utf-8") -> str:
-    """The target with `params` (see `encode_params`) joined to its query by `&`, or begun by `?`.
+    """Append `params` to the query of a target.
 
-    `target` must be ready for the wire, as `Url.target` is: it is not quoted again.
+    Args:
+        target: an encoded target, such as `Url.target`. It is not encoded again.
+        params: as in `encode_params`.
+        encoding: text encoding of the escapes.
+
+    Raises:
+        InvalidURL: the result is longer than `MAX_URL_LENGTH`.
+        TypeError, InvalidRequest: as in `encode_params`.
     """
     query = encode_params(params, encoding)
     if not query:
@@ -153,7 +184,7 @@ def add_params(target: str, params: Params | None, encoding: str = "utf-8") -> s
         joined = f"{target}&{query}"
     if len(joined) > MAX_URL_LENGTH:
         raise InvalidURL(
-            f"the URL with its params is {len(joined)} characters long, "
+            f"the URL with its params has {len(joined)} characters, "
             f"more than {MAX_URL_LENGTH}: send them in the body (data=)"
         )
     return joined
@@ -162,8 +193,14 @@ def add_params(target: str, params: Params | None, encoding: str = "utf-8") -> s
 def form_encode(
     data: Mapping[Any, Any] | Iterable[tuple[Any, Any]], encoding: str = "utf-8"
 ) -> bytes:
-    """The body of an `application/x-www-form-urlencoded` form; pairs as in `encode_params`.
+    """Return the body of an `application/x-www-form-urlencoded` form.
 
-    `0`, `False` and `""` are kept, `None` is left out, the order is kept.
+    Args:
+        data: a dict or a list of pairs, as in `encode_params`. `0`, `False` and `""` are sent,
+            None is omitted. The order is kept.
+        encoding: text encoding of the escapes.
+
+    Raises:
+        TypeError, InvalidRequest: as in `encode_params`.
     """
     return _urlencode(data, encoding, "data").encode("ascii")

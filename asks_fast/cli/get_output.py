@@ -24,6 +24,7 @@ from rich.progress import (
 )
 
 from asks_fast import errors
+from asks_fast._response.status_codes import REDIRECT_STATUSES
 from asks_fast.cli.display import printable
 from asks_fast.cli.exit_codes import CannotResume, CannotWrite
 from asks_fast.cli.get_request import Options, read_file
@@ -311,7 +312,7 @@ def _variables(response: Any, output: Output | None, url: str, error: str) -> di
         "http_code": status,
         "http_version": str(response.http_version) if response is not None else "0",
         "method": str(response.method) if response is not None else "",
-        "num_redirects": str(sum(hop.status_code in _REDIRECTS for hop in hops[:-1])),
+        "num_redirects": str(sum(hop.status_code in REDIRECT_STATUSES for hop in hops[:-1])),
         "redirect_url": _redirect_target(str(response.url), location) if location else "",
         "response_code": status,
         "scheme": (str(response.url) if response is not None else url).partition("://")[0],
@@ -325,9 +326,6 @@ def _variables(response: Any, output: Output | None, url: str, error: str) -> di
         before = sum(hop.timings.total or 0.0 for hop in hops[:-1])
         values[name] = f"{before + sum(spent):.6f}"
     return values
-
-
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def _redirect_target(base: str, location: str) -> str:

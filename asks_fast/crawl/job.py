@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .._client.bulk import Result
 from ..errors import InvalidRequest, truncated_repr
-from ..urls import is_relative
+from ..urls import DEFAULT_PORTS, is_relative
 
 if TYPE_CHECKING:
     from .._client.redirect_pause import RedirectPaused
@@ -25,8 +25,6 @@ __all__ = ["INVALID_LINE", "Job", "Result", "SessionLike", "base_of", "host_of",
 
 INVALID_LINE = "invalid line"
 """In a dict of request arguments: the reason why an input line is not a request."""
-
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class SessionLike(Protocol):
@@ -129,4 +127,4 @@ def _host_of(url: str) -> str:
     for end in "/?#\\":
         rest = rest.partition(end)[0]
     host = rest.rpartition("@")[2].lower()
-    return host.removesuffix(_DEFAULT_PORTS.get(scheme.lower(), ":"))
+    return host.removesuffix(f":{DEFAULT_PORTS.get(scheme.lower(), '')}")

@@ -163,7 +163,7 @@ async def test_corrupt_bodies_are_another_error(peer: MakePeer) -> None:
 @pytest.fixture
 def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No library for br and zstd is installed."""
-    caches = (compression_backends._module, compression_backends.installed, content_decoder._known)
+    caches = (compression_backends._module, compression_backends.installed, content_decoder._supported)
     for name in ("brotli", "zstandard", "backports.zstd", "compression.zstd", "_zstd"):
         monkeypatch.setitem(sys.modules, name, None)
     for cache in caches:

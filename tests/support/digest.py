@@ -12,7 +12,7 @@ from asks_fast.auth import parse_challenges
 
 def request(path="/", method="GET", body=None, url="http://h", **headers):
     return SimpleNamespace(
-        path=path, method=method, body=body, url=url + path, headers=dict(headers), proxy=None
+        path=path, method=method, body=body, body_source=None, url=url + path, headers=dict(headers)
     )
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from asks_fast import _hotpath
-from asks_fast._auth.challenges import parse_challenges, quoted
+from asks_fast._auth.challenges import parse_challenges
 from asks_fast._cookies.cookie import parse_set_cookie
+from asks_fast._header_syntax import quote_string
 from asks_fast._response.content_decoder import decode_body
 from asks_fast.cookie_utils import CookieTracker
 from asks_fast.errors import BadHttpResponse, InvalidURL
@@ -155,7 +156,7 @@ def challenges(data: bytes) -> None:
         for challenge in found:
             for name, value in challenge.params.items():
                 assert name == name.lower()
-                again = parse_challenges(f"x a={quoted(value)}")
+                again = parse_challenges(f"x a={quote_string(value)}")
                 assert again[0].params == {"a": value}
 
 

@@ -1,4 +1,4 @@
-"""Basic and Bearer: vectors of the RFCs, what is refused, and that no secret shows."""
+"""Basic and Bearer: examples of the RFCs, invalid arguments, and secrets in reprs."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_basic_vectors():
 
 
 def test_basic_for_a_proxy():
-    """For a proxy the field is another one."""
+    """For a proxy the field name is Proxy-Authorization."""
     assert list(BasicAuth(("a", "b"), proxy=True).initial_headers()) == ["Proxy-Authorization"]
 
 
 @pytest.mark.parametrize("pair", [("a\r\nb", "c"), ("a", "b\x00"), ("a", "\x7f"), ("a\t", "")])
 @pytest.mark.parametrize("kind", [BasicAuth, DigestAuth])
 def test_control_characters(kind, pair):
-    """Control characters in user or password are refused at once (RFC 7617 §2)."""
+    """Control characters in user or password raise InvalidRequest (RFC 7617 §2)."""
     with pytest.raises(InvalidRequest, match="control characters"):
         kind(pair)
 
@@ -46,19 +46,19 @@ def test_control_characters(kind, pair):
 @pytest.mark.parametrize("pair", [None, "ab c", ("a",), ("a", None), ("a", "b", "c")])
 @pytest.mark.parametrize("kind", [BasicAuth, DigestAuth])
 def test_no_pair(kind, pair):
-    """Anything but a pair of texts is refused at once."""
+    """Anything but a pair of texts raises InvalidRequest."""
     with pytest.raises(InvalidRequest):
         kind(pair)
 
 
 def test_colon_in_basic_user():
-    """A user name with a colon would give its rest to the password."""
+    """A user name with a colon raises InvalidRequest: the rest of it would become the password."""
     with pytest.raises(InvalidRequest, match="colon"):
         BasicAuth(("a:b", "c"))
 
 
 def test_bearer():
-    """A bearer token is sent as it is; what no header can carry is refused."""
+    """A bearer token is sent unchanged; illegal characters raise InvalidRequest."""
     assert curio.run(BearerAuth("abc.def="), None) == {"Authorization": "Bearer abc.def="}
     for token in ("", "a b", "a\r\nX: y", "ä"):
         with pytest.raises(InvalidRequest):
@@ -66,7 +66,7 @@ def test_bearer():
 
 
 def test_no_secret_shows():
-    """No repr and no error holds user, password or token."""
+    """No repr and no error contains user, password or token."""
     auths = [BasicAuth(("root", "hunter2")), DigestAuth(("root", "hunter2")), BearerAuth("hunter2")]
     answer(auths[1], 'Digest realm="r", nonce="n"')
     for auth in auths:
@@ -81,11 +81,14 @@ def test_no_secret_shows():
 
 
 def test_family():
-    """The classes that asks exported, with the same lines of descent."""
+    """The classes have the base classes of asks, and the abstract ones declare their hooks."""
     assert issubclass(BasicAuth, PreResponseAuth)
     assert issubclass(BearerAuth, PreResponseAuth)
     assert issubclass(DigestAuth, PostResponseAuth)
     assert issubclass(PreResponseAuth, AuthBase)
     assert PostResponseAuth.auth_attempted is False
-    with pytest.raises(TypeError):
-        PreResponseAuth()
+    for abstract in (AuthBase, PreResponseAuth, PostResponseAuth):
+        with pytest.raises(TypeError, match="abstract"):
+            abstract()
+    for hook in ("initial_headers", "on_response", "requires_body"):
+        assert hook in vars(PostResponseAuth)

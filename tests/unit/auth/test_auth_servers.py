@@ -1,4 +1,4 @@
-"""Auth against servers: httpbin, nginx, and peers that see every byte."""
+"""Authentication against httpbin, nginx and scripted servers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def digest_of(seen):
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
 @pytest.mark.parametrize("qop", ["auth", "auth-int"])
 async def test_digest_on_httpbin(httpbin, qop, algorithm):
-    """httpbin accepts the answer, and gives its 401 to a wrong password."""
+    """httpbin accepts the response to its challenge; with a wrong password the 401 is returned."""
     path = f"/digest-auth/{qop}/user/passwd/{algorithm}"
     async with Session(httpbin.url) as session:
         r = await session.get(path=path, auth=DigestAuth(("user", "passwd")))
@@ -49,7 +49,7 @@ async def test_digest_on_httpbin(httpbin, qop, algorithm):
 
 
 async def test_basic_on_httpbin(httpbin):
-    """httpbin accepts Basic, by argument and by URL."""
+    """httpbin accepts Basic credentials from `auth=` and from the URL."""
     async with Session(httpbin.url) as session:
         r = await session.get(
             path="/basic-auth/us%20er/p%C3%A4ss", auth=BasicAuth(("us er", "päss"))
@@ -65,7 +65,7 @@ async def test_basic_on_httpbin(httpbin):
 
 
 async def test_many_tasks_on_httpbin(httpbin):
-    """Tasks of one session share nonces, and every one of them is let in."""
+    """Tasks of one session share nonces, and all of their requests succeed."""
     auth = DigestAuth(("user", "passwd"))
     async with Session(httpbin.url, connections=8) as session:
         statuses = []
@@ -85,7 +85,7 @@ async def test_many_tasks_on_httpbin(httpbin):
 
 @pytest.fixture
 def readable_directory():
-    """A directory that nginx can read from when it works as nobody."""
+    """A directory that nginx can read when it runs as the user `nobody`."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         path.chmod(0o755)
@@ -93,7 +93,7 @@ def readable_directory():
 
 
 async def test_basic_on_nginx(start_nginx, readable_directory):
-    """nginx lets in who knows the password, and nobody else."""
+    """nginx accepts the right password and rejects a wrong one."""
     root = readable_directory
     (root / "users").write_text("jo:{PLAIN}secret\n")
     (root / "x").write_text("inside")
@@ -110,7 +110,7 @@ async def test_basic_on_nginx(start_nginx, readable_directory):
 
 
 async def test_basic_is_sent_at_once(peer):
-    """Basic and Bearer go with the first request; nothing is asked for beforehand."""
+    """Basic and Bearer credentials are sent with the first request, without a challenge."""
     server = peer([expect("GET", "/"), send(OK), expect("GET", "/"), send(OK)])
     async with Session(server.url) as session:
         await session.get(path="/", auth=BasicAuth(("jo", "secret")))
@@ -120,7 +120,7 @@ async def test_basic_is_sent_at_once(peer):
 
 
 async def test_nonce_is_used_again(peer):
-    """One 401 for the first request, none for those that follow."""
+    """Only the first request receives a 401; later ones reuse its nonce."""
     server = peer(
         [
             expect(),
@@ -150,7 +150,7 @@ async def test_nonce_is_used_again(peer):
 
 
 async def test_body_goes_again(peer, tmp_path):
-    """A body from disk is sent again with the answer, whole."""
+    """A body from disk is sent again completely with the response to the challenge."""
     path = tmp_path / "x"
     path.write_bytes(b"content" * 1000)
     challenge = 'Digest realm="r", nonce="n", qop="auth-int"'
@@ -167,7 +167,7 @@ async def test_body_goes_again(peer, tmp_path):
 
 
 async def test_one_shot_body(peer):
-    """A one-shot body cannot go again: the error says so, and nothing is sent a second time."""
+    """A one-shot body raises UnreplayableBody, and nothing is sent a second time."""
 
     async def once():
         yield b"content"
@@ -180,7 +180,7 @@ async def test_one_shot_body(peer):
 
 
 async def test_endless_stale(peer):
-    """A server that calls every nonce stale gets a bounded number of requests."""
+    """A server that reports every nonce as stale receives a bounded number of requests."""
     stale = refusal('Digest realm="r", nonce="n", qop="auth", stale=true')
     server = peer([expect(), send(stale)] * 50)
     async with Session(server.url) as session:
@@ -190,7 +190,7 @@ async def test_endless_stale(peer):
 
 
 async def test_not_for_another_origin(peer):
-    """Digest state and answers stay with their origin when a redirect leaves it."""
+    """After a redirect to another origin, Digest state and credentials are not sent there."""
     challenge = 'Digest realm="r", nonce="n", qop="auth"'
     other = peer([expect(), send(refusal(challenge))])
     target = f"{other.url}/there"
@@ -206,7 +206,7 @@ async def test_not_for_another_origin(peer):
 
 
 async def test_user_classes(peer):
-    """A user's class gets the request, and the response, and is asked once."""
+    """A custom class receives request and response, and is called once per challenge."""
     calls = []
 
     class Before(PreResponseAuth):
@@ -231,8 +231,32 @@ async def test_user_classes(peer):
     assert [s.header("Authorization") for s in server.requests[1:]] == [None, "Custom x"]
 
 
+async def test_hooks_of_a_user_class(peer):
+    """`initial_headers` precedes the first 401, `on_response` sees each response but a 401."""
+    statuses = []
+
+    class Ticket(PostResponseAuth):
+        requires_body = False
+
+        def initial_headers(self, request):
+            return {"Authorization": "Ticket old"}
+
+        async def __call__(self, response, request):
+            return {"Authorization": "Ticket new"}
+
+        def on_response(self, response, request):
+            statuses.append((response.status_code, request.headers["Authorization"]))
+
+    server = peer([expect(), send(refusal("Ticket")), expect(), send(OK)])
+    async with Session(server.url) as session:
+        r = await session.get(auth=Ticket())
+    assert r.status_code == 200
+    assert [s.header("Authorization") for s in server.requests] == ["Ticket old", "Ticket new"]
+    assert statuses == [(200, "Ticket new")]
+
+
 class Strict:
-    """A server that takes each nonce's counts in rising order only, whatever the connection."""
+    """A server that accepts the counts of a nonce in rising order only, across connections."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -258,7 +282,7 @@ def _auth_of(connection):
 
 
 async def test_strict_counts(peer):
-    """Where counts that come out of turn are refused as stale, every task still gets in."""
+    """If the server rejects counts out of order as stale, all tasks still succeed."""
     strict = Strict()
     server = peer([repeat(expect(), send(strict.answer))])
     auth = DigestAuth(("jo", "secret"))

@@ -1,4 +1,4 @@
-"""Reading WWW-Authenticate: what is meant is found, and no text breaks the reader."""
+"""Parsing of WWW-Authenticate: valid, sloppy and hostile values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.costs import thread_seconds
 
-from asks_fast._auth.challenges import Challenge, parse_challenges, parse_parameters, quoted
+from asks_fast._auth.challenges import Challenge, parse_challenges, parse_parameter_list
+from asks_fast._header_syntax import quote_string
 
 
 @pytest.mark.parametrize(
@@ -41,13 +42,13 @@ from asks_fast._auth.challenges import Challenge, parse_challenges, parse_parame
     ],
 )
 def test_one_field(field, expected):
-    """Commas separate challenges and parameters alike; quotes, spaces and cases mean nothing."""
+    """Commas separate challenges and parameters; quotes, spaces and case make no difference."""
     expected = [Challenge("basic") if e == "b" else e for e in expected]
     assert parse_challenges(field) == expected
 
 
 def test_many_fields():
-    """Several fields mean what one field with commas means, but no parameter crosses over."""
+    """Several fields are read like one with commas, but a parameter belongs to its own field."""
     assert parse_challenges(["Basic realm=a", b"Digest realm=\xe9", "nonce=b"]) == [
         Challenge("basic", {"realm": "a"}),
         Challenge("digest", {"realm": "\xe9"}),
@@ -55,21 +56,21 @@ def test_many_fields():
 
 
 def test_parameters_without_scheme():
-    """Authentication-Info is parameters alone."""
-    assert parse_parameters('nextnonce="a", qop=auth') == {"nextnonce": "a", "qop": "auth"}
-    assert parse_parameters(b"") == {}
+    """Authentication-Info contains only parameters."""
+    assert parse_parameter_list('nextnonce="a", qop=auth') == {"nextnonce": "a", "qop": "auth"}
+    assert parse_parameter_list(b"") == {}
 
 
 @given(st.text())
 def test_any_text(text):
     """No text raises."""
     parse_challenges(text)
-    parse_parameters(text)
+    parse_parameter_list(text)
 
 
 @given(st.text(alphabet='Basic ="\\,\t=~/', max_size=40))
 def test_any_text_of_delimiters(text):
-    """Nothing is made up: each scheme and value stood in the text."""
+    """Each scheme and token found is part of the text."""
     for challenge in parse_challenges(text):
         assert challenge.scheme
         assert challenge.scheme in text.lower()
@@ -87,9 +88,9 @@ def test_any_text_of_delimiters(text):
     )
 )
 def test_round_trip(challenges):
-    """What is written with `quoted` is read back the same."""
+    """Values written with `quote_string` are read back unchanged."""
     field = ", ".join(
-        scheme + " " + ", ".join(f"{name}={quoted(value)}" for name, value in params.items())
+        scheme + " " + ", ".join(f"{name}={quote_string(value)}" for name, value in params.items())
         for scheme, params in challenges
     )
     assert parse_challenges(field) == [Challenge(s.lower(), params) for s, params in challenges]
@@ -99,7 +100,7 @@ def test_round_trip(challenges):
     "piece", ["a ", "a=", "a,", '"', "=", "a =", "a= ", '\\"', "Basic a=b,", "a" * 50, ",", " "]
 )
 def test_linear(piece):
-    """Twenty times the text takes about twenty times as long, whatever the text."""
+    """Parsing time is linear in the length of the text."""
 
     def seconds(size):
         return thread_seconds(parse_challenges, "Digest " + piece * (size // len(piece)))

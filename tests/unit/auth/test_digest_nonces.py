@@ -1,4 +1,4 @@
-"""Digest: what is kept between requests, for whom, and how often a nonce is answered."""
+"""Digest: which nonces are remembered, for which requests, and when a challenge is answered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHALLENGE = 'Digest realm="r", nonce="{}", qop=auth'
 
 
 def test_nonce_is_used_again():
-    """Following requests to the same origin carry the next count of the same nonce."""
+    """Later requests to the same origin use the next count of the same nonce."""
     auth = DigestAuth(("u", "p"))
     assert auth.initial_headers(request()) == {}
     counts = [params(let_in(auth, CHALLENGE.format("n")))["nc"]]
@@ -26,7 +26,7 @@ def test_nonce_is_used_again():
     "other", ["http://h:8080", "https://h", "http://g", "http://h.g", "http://gh"]
 )
 def test_nonce_stays_with_its_origin(other):
-    """Nothing of one origin is told to another scheme, host or port."""
+    """A nonce is not used for another scheme, host or port."""
     auth = DigestAuth(("u", "p"))
     let_in(auth, CHALLENGE.format("n"))
     assert auth.initial_headers(request(url=other)) == {}
@@ -34,7 +34,7 @@ def test_nonce_stays_with_its_origin(other):
 
 
 def test_nonce_is_kept_back_until_accepted():
-    """No request may overtake the first one of a nonce."""
+    """A nonce is not used for other requests until the server accepted the first one."""
     auth = DigestAuth(("u", "p"))
     req = request()
     req.headers = answer(auth, CHALLENGE.format("n"))
@@ -44,7 +44,7 @@ def test_nonce_is_kept_back_until_accepted():
 
 
 def test_domain():
-    """`domain` limits where the nonce is sent unasked, and other servers in it do not count."""
+    """`domain` limits the paths for which a nonce is sent in advance."""
     auth = DigestAuth(("u", "p"))
     let_in(auth, 'Digest realm=r, nonce=n, domain="/a /b/ http://h/c http://evil/d //evil/e"')
     for path in ("/a", "/a/x", "/a?q", "/b/", "/b/x", "/c/x"):
@@ -55,7 +55,7 @@ def test_domain():
 
 
 def test_closest_domain():
-    """Of several realms the one whose domain is closest is used."""
+    """Of several realms the one with the longest matching domain is used."""
     auth = DigestAuth(("u", "p"))
     let_in(auth, 'Digest realm=deep, nonce=n, domain="/a/b"')
     let_in(auth, 'Digest realm=wide, nonce=n, domain="/"')
@@ -64,7 +64,7 @@ def test_closest_domain():
 
 
 def test_stale():
-    """A stale nonce is answered with the new one, as often as the server says so."""
+    """After `stale=true` the new nonce is used, each time."""
     auth = DigestAuth(("u", "p"))
     req = request()
     for nonce in ("1", "2", "3"):
@@ -74,7 +74,7 @@ def test_stale():
 
 
 def test_wrong_password():
-    """An answer that was refused is not given again, neither to that request nor to the next."""
+    """Rejected credentials are not sent again, neither for that request nor for the next one."""
     auth = DigestAuth(("u", "wrong"))
     req = request()
     req.headers = answer(auth, CHALLENGE.format("1"), req)
@@ -83,7 +83,7 @@ def test_wrong_password():
 
 
 def test_wrong_password_with_a_constant_nonce():
-    """The same with a server that has one nonce for all."""
+    """Rejected credentials are not sent again if the server repeats its nonce."""
     auth = DigestAuth(("u", "wrong"))
     let_in(auth, CHALLENGE.format("1"))
     req = request()
@@ -92,7 +92,7 @@ def test_wrong_password_with_a_constant_nonce():
 
 
 def test_nonce_that_ran_out_silently():
-    """A nonce sent unasked and refused without `stale` is worth one answer to the new one."""
+    """If a nonce sent in advance is rejected without `stale`, one new challenge is answered."""
     auth = DigestAuth(("u", "p"))
     let_in(auth, CHALLENGE.format("1"))
     req = request()
@@ -103,7 +103,7 @@ def test_nonce_that_ran_out_silently():
 
 
 def test_same_nonce_for_many():
-    """Tasks that are challenged with the same nonce at once never share a count."""
+    """Tasks that are challenged with the same nonce at the same time use different counts."""
     auth = DigestAuth(("u", "p"))
     seen = []
 
@@ -125,7 +125,7 @@ def test_same_nonce_for_many():
 
 
 def test_next_nonce():
-    """Authentication-Info may name the next nonce; its count starts again."""
+    """The next nonce of Authentication-Info is used; its count starts at 1."""
     auth = DigestAuth(("u", "p"))
     req = request()
     req.headers = let_in(auth, CHALLENGE.format("1"))
@@ -136,7 +136,7 @@ def test_next_nonce():
 
 
 def test_memory_is_bounded():
-    """A server that names a new realm each time does not fill the memory."""
+    """The memory for realms and challenges is bounded."""
     auth = DigestAuth(("u", "p"))
 
     async def main():
@@ -148,5 +148,5 @@ def test_memory_is_bounded():
 
     curio.run(main)
     assert repr(auth) == "<DigestAuth for Authorization, 256 realms known>"
-    assert len(auth._answers) <= 1024
+    assert len(auth._responses) <= 1024
     assert len(auth._pending) <= 1024

@@ -1,4 +1,4 @@
-"""Cookies that outlive the program."""
+"""Saved cookie files: round trips, formats of other programs, malformed files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def filled() -> CookieTracker:
 
 @pytest.mark.parametrize("name", ["cookies.txt", "cookies.json"])
 def test_round_trip(tmp_path: Path, name: str) -> None:
-    """Saved and loaded, every cookie is what it was: host-only, expiry, order, raw bytes."""
+    """Saving and loading preserves host-only, expiry, order and raw bytes of every cookie."""
     tracker = filled()
     tracker.save(tmp_path / name)
     loaded = make()
@@ -59,7 +59,7 @@ def test_round_trip(tmp_path: Path, name: str) -> None:
 
 
 def test_json_keeps_samesite(tmp_path: Path) -> None:
-    """JSON loses nothing."""
+    """JSON preserves all attributes."""
     filled().save(tmp_path / "c.json")
     loaded = make()
     loaded.load(tmp_path / "c.json")
@@ -67,7 +67,7 @@ def test_json_keeps_samesite(tmp_path: Path) -> None:
 
 
 def test_private_and_whole(tmp_path: Path) -> None:
-    """The file is for its owner alone, also where it replaces one that was not."""
+    """The file has mode 0600, also if it replaces one with another mode."""
     path = tmp_path / "c.txt"
     path.write_text("old")
     path.chmod(0o644)
@@ -77,7 +77,7 @@ def test_private_and_whole(tmp_path: Path) -> None:
 
 
 def test_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
-    """When writing fails the old file stands and no draft is left."""
+    """If writing fails, the old file is kept and no temporary file remains."""
     folder = tmp_path / "c.txt"
     folder.mkdir()
     with pytest.raises(OSError, match="directory"):
@@ -86,7 +86,7 @@ def test_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_format_by_name_or_word(tmp_path: Path) -> None:
-    """`.json` means JSON, all else Netscape, unless `format` says otherwise."""
+    """The name `.json` selects JSON, other names Netscape; `format` takes precedence."""
     filled().save(tmp_path / "a", format="json")
     assert json.loads((tmp_path / "a").read_text())["version"] == 1
     filled().save(tmp_path / "b.json", format="netscape")
@@ -96,7 +96,7 @@ def test_format_by_name_or_word(tmp_path: Path) -> None:
 
 
 def test_expired_cookies(tmp_path: Path) -> None:
-    """What has expired is neither written nor read, and takes nothing living with it."""
+    """Expired cookies are neither written nor read; other cookies are kept."""
     path = tmp_path / "c.txt"
     filled().save(path)
     later = make(NOW + 61)
@@ -133,7 +133,7 @@ def test_curl_and_browsers_write_this(tmp_path: Path) -> None:
 
 
 def test_standard_library_reads_ours(tmp_path: Path) -> None:
-    """http.cookiejar reads what we save, and we read what it saves."""
+    """http.cookiejar and CookieTracker read each other's files."""
     ours = CookieTracker()
     ours.store(URL, ["a=1; domain=example.org; path=/; max-age=999", "b=2; secure; max-age=999"])
     ours.save(tmp_path / "c.txt")
@@ -150,7 +150,7 @@ def test_standard_library_reads_ours(tmp_path: Path) -> None:
 
 
 def test_public_suffix_in_a_file(tmp_path: Path) -> None:
-    """A cookie of a public suffix in a file goes to that host alone, and life ends in 400 days."""
+    """A loaded cookie of a public suffix becomes host-only, and expires within 400 days."""
     path = tmp_path / "c.txt"
     path.write_text(".co.uk\tTRUE\t/\tFALSE\t9999999999\ta\tb\n")
     tracker = make()
@@ -186,7 +186,7 @@ GOOD = b"example.org\tFALSE\t/\tFALSE\t0\ta\tb\n"
     ],
 )
 def test_malformed_netscape(tmp_path: Path, line: bytes) -> None:
-    """One malformed or overlong line, and no cookie of the file is taken."""
+    """With one malformed or overlong line, no cookie of the file is loaded."""
     path = tmp_path / "c.txt"
     path.write_bytes(GOOD + line + b"\n" + GOOD)
     tracker = make()
@@ -212,7 +212,7 @@ ENTRY = {
     ],
 )  # fmt: skip
 def test_malformed_json(tmp_path: Path, change: dict[str, Any]) -> None:
-    """One entry that is not as it should be, and no cookie of the file is taken."""
+    """With one invalid entry, no cookie of the file is loaded."""
     path = tmp_path / "c.json"
     path.write_text(json.dumps({"version": 1, "cookies": [ENTRY, {**ENTRY, **change}]}))
     tracker = make()
@@ -228,7 +228,7 @@ def test_malformed_json(tmp_path: Path, change: dict[str, Any]) -> None:
      b'{"version": 1, "cookies": [{"name": "a"}]}'],
 )  # fmt: skip
 def test_not_our_json(tmp_path: Path, content: bytes) -> None:
-    """JSON that is something else is refused with the path in the error."""
+    """Other JSON raises BadCookieFile, and the error contains the path."""
     path = tmp_path / "c.json"
     path.write_bytes(content)
     with pytest.raises(BadCookieFile, match=r"c\.json"):
@@ -236,7 +236,7 @@ def test_not_our_json(tmp_path: Path, content: bytes) -> None:
 
 
 def test_file_too_long(tmp_path: Path) -> None:
-    """A file is read up to a limit only."""
+    """A file beyond the size limit raises BadCookieFile."""
     path = tmp_path / "c.txt"
     with path.open("wb") as file:
         file.truncate(MAX_FILE + 1)
@@ -249,7 +249,7 @@ def test_file_too_long(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=200), st.sampled_from(["netscape", "json"]))
 def test_any_file(tmp_path: Path, content: bytes, format: str) -> None:
-    """Whatever a file holds, it is read or refused as a whole."""
+    """Any content is loaded completely or raises BadCookieFile."""
     path = tmp_path / "c"
     path.write_bytes(content)
     tracker = make()
@@ -272,7 +272,7 @@ def test_any_file(tmp_path: Path, content: bytes, format: str) -> None:
 def test_whatever_was_stored_comes_back(
     tmp_path: Path, stored: list[tuple[str, str, str]], format: str
 ) -> None:
-    """Every cookie that a server can set survives a file, but a tab in a name the Netscape kind."""
+    """Every cookie survives saving, except one with a tab in its name in Netscape files."""
     tracker = make()
     tracker.store(URL, [f"{name}={value}{rest}" for name, value, rest in stored])
     path = tmp_path / "c"

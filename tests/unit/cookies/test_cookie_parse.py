@@ -1,4 +1,4 @@
-"""One Set-Cookie line, one cookie or none."""
+"""Parsing of Set-Cookie values and cookie dates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parse(line: str | bytes) -> Cookie | None:
     ],
 )
 def test_name_and_value(line: str | bytes, name: str, value: str) -> None:
-    """Cut at the first `;` and `=`, blanks around cut off, the value opaque (RFC 6265bis §5.6)."""
+    """The value is split at the first `;` and `=`, blanks are stripped (RFC 6265bis §5.6)."""
     cookie = parse(line)
     assert cookie is not None
     assert (cookie.name, cookie.value) == (name, value)
@@ -54,12 +54,12 @@ def test_name_and_value(line: str | bytes, name: str, value: str) -> None:
      "a=b; x=\x01", "\x0ba=b", "a=" + "b" * 4096, "é" * 2049, "a=\ud800", b"a=\n"],
 )  # fmt: skip
 def test_no_cookie(line: str | bytes) -> None:
-    """Empty ones, control characters, and more than 4096 octets make no cookie, and no error."""
+    """Empty values, control characters and more than 4096 bytes give None."""
     assert parse(line) is None
 
 
 def test_expiry_counts_from_now() -> None:
-    """Without `now`, `Max-Age` and the limit of 400 days count from the present time."""
+    """Without `now`, `Max-Age` and the limit of 400 days start at the present time."""
     before = time.time()
     cookie = parse_set_cookie("a=b; max-age=60", "h.example")
     assert cookie is not None
@@ -75,7 +75,7 @@ def test_expiry_counts_from_now() -> None:
 
 
 def test_attributes() -> None:
-    """What the server sent is there by name and in iteration, in the manner of asks."""
+    """Attributes sent by the server are available by name and by iteration, as in asks."""
     cookie = parse(
         "a=b; Domain=.Example.org; PATH=/x; secure; HttpOnly; SameSite=Lax; Max-Age=60;"
         "expires=Wed, 21 Oct 2026 07:28:00 GMT; comment=hi; priority=high; name=evil; host=evil"
@@ -92,7 +92,7 @@ def test_attributes() -> None:
 
 
 def test_what_was_not_sent() -> None:
-    """The seven names of asks are always there, others have a default that iteration leaves out."""
+    """The seven attributes of asks always exist; others have defaults that iteration omits."""
     cookie = parse("a=b")
     assert cookie is not None
     assert list(cookie) == [
@@ -104,7 +104,7 @@ def test_what_was_not_sent() -> None:
 
 
 def test_cookie_made_as_in_asks() -> None:
-    """`Cookie(host, data)` takes any data; equal data make equal cookies."""
+    """`Cookie(host, data)` accepts any data; cookies with equal data are equal."""
     cookie = Cookie("h", {"name": "a", "value": "b", "custom": 1})
     assert cookie == Cookie("h", {"name": "a", "value": "b", "custom": 1})
     assert cookie != Cookie("i", {"name": "a", "value": "b", "custom": 1})
@@ -126,7 +126,7 @@ def test_cookie_made_as_in_asks() -> None:
     ],
 )
 def test_path(attributes: str, path: str) -> None:
-    """The last Path counts; one that is no path, or none, means the folder of the request."""
+    """The last Path is used; without a valid one, the directory of the request."""
     cookie = parse(f"a=b;{attributes}")
     assert cookie is not None
     assert cookie.scope_path == path
@@ -137,7 +137,7 @@ def test_path(attributes: str, path: str) -> None:
     [("/", "/"), ("/a", "/"), ("/a/", "/a"), ("/a/b", "/a"), ("", "/"), ("*", "/")],
 )
 def test_default_path(request_path: str, path: str) -> None:
-    """The folder of the request, without its slash (RFC 6265 §5.1.4)."""
+    """The default path is the directory of the request without the slash (RFC 6265 §5.1.4)."""
     cookie = parse_set_cookie("a=b", "h", request_path)
     assert cookie is not None
     assert cookie.scope_path == path
@@ -167,7 +167,7 @@ def test_default_path(request_path: str, path: str) -> None:
     ],
 )
 def test_expiry(attributes: str, left: Any) -> None:
-    """Max-Age beats Expires, no life is longer than 400 days, what makes no sense is ignored."""
+    """Max-Age takes precedence over Expires, the limit is 400 days, invalid values are ignored."""
     cookie = parse(f"a=b; {attributes}")
     assert cookie is not None
     if left == "":
@@ -224,13 +224,13 @@ def at(*parts: int) -> float:
     ],
 )
 def test_dates(text: str, seconds: float | None) -> None:
-    """Every format in use gives its second, all else none (RFC 6265 §5.1.1)."""
+    """All date formats in use are parsed; other text gives None (RFC 6265 §5.1.1)."""
     assert parse_date(text) == seconds
 
 
 @given(st.datetimes(min_value=datetime(1601, 1, 1), max_value=datetime(9999, 12, 31)))
 def test_dates_agree_with_datetime(moment: datetime) -> None:
-    """The calendar is that of datetime, over all the years it may name."""
+    """Dates agree with datetime for all allowed years."""
     moment = moment.replace(microsecond=0, tzinfo=timezone.utc)
     text = moment.strftime("%a, %d %b ") + f"{moment.year:04} " + moment.strftime("%H:%M:%S GMT")
     assert parse_date(text) == (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds()
@@ -238,7 +238,7 @@ def test_dates_agree_with_datetime(moment: datetime) -> None:
 
 @given(st.text(max_size=60) | st.binary(max_size=60))
 def test_anything(line: str | bytes) -> None:
-    """Whatever comes is a cookie or none; what is one can be sent back."""
+    """Any input gives a cookie or None, and every cookie can be sent."""
     cookie = parse(line)
     if cookie is not None:
         sent = f"{cookie.name}={cookie.value}".encode("utf-8", "surrogateescape")
@@ -247,7 +247,7 @@ def test_anything(line: str | bytes) -> None:
 
 @given(st.text(max_size=80))
 def test_any_date(text: str) -> None:
-    """A date is a number of seconds or None, never an error."""
+    """Any date text gives a number of seconds or None."""
     assert isinstance(parse_date(text), (float, type(None)))
 
 
@@ -257,12 +257,12 @@ def test_any_date(text: str) -> None:
      " " * 60000 + "a=b", "a=b; max-age=" + "9" * 60000, "a=b" + "; path=/x" * 7000],
 )  # fmt: skip
 def test_linear(line: str) -> None:
-    """No line takes more than linear time."""
+    """Parsing time is linear in the length of the value."""
     assert thread_seconds(parse, line) < 1.0
 
 
 def test_parse_cookies() -> None:
-    """`parse_cookies(response, host)` puts the cookies on the response, as in asks."""
+    """`parse_cookies(response, host)` sets `response.cookies`, as in asks."""
     response = SimpleNamespace(headers={"set-cookie": ["a=b", "", "c=d"]}, cookies=[])
     parse_cookies(response, "h")
     assert [cookie.name for cookie in response.cookies] == ["a", "c"]

@@ -1,4 +1,4 @@
-"""Who may set a cookie, who gets it, and how many are kept."""
+"""The cookie jar: which cookies are stored, which are sent, and the limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = 1_700_000_000.0
 
 
 class Clock:
-    """A wall clock that stands still until it is moved."""
+    """A wall clock that only changes when the test sets it."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -30,14 +30,14 @@ class Clock:
 
 
 def sent(origin: str, *lines: str | bytes, to: str) -> str | bytes | None:
-    """The Cookie field for `to`, after `origin` set these."""
+    """The Cookie field for `to` after `origin` sent these Set-Cookie values."""
     tracker = CookieTracker(clock=Clock())
     tracker.store(parse_url(origin), lines)
     return tracker.header_for(parse_url(to))
 
 
 def test_empty() -> None:
-    """An empty tracker is false, has no length, and sends nothing, not asking for the time."""
+    """An empty tracker is false, has length 0, sends nothing and does not read the clock."""
     tracker = CookieTracker(clock=lambda: pytest.fail("no need to know the time"))
     assert not tracker
     assert len(tracker) == 0
@@ -130,7 +130,7 @@ SCOPE = [
 
 @pytest.mark.parametrize(("origin", "line", "to", "goes"), SCOPE)
 def test_scope(origin: str, line: str, to: str, goes: bool) -> None:
-    """A cookie goes where RFC 6265 and the browsers say, and nowhere else."""
+    """A cookie is sent exactly where RFC 6265 and browsers send it."""
     assert (sent(origin, line, to=to) is not None) is goes
 
 
@@ -152,12 +152,12 @@ def test_scope(origin: str, line: str, to: str, goes: bool) -> None:
     ],
 )
 def test_sent_as_it_came(line: str | bytes, field: str | bytes | None) -> None:
-    """A value goes back byte for byte, or not at all."""
+    """A value is sent back byte for byte, or the cookie is ignored."""
     assert sent("http://h/", line, to="http://h/") == field
 
 
 def test_order() -> None:
-    """Longest path first, then the order of creation, which replacing does not change."""
+    """Cookies are sent longest path first, then by creation; replacing one keeps its position."""
     tracker = CookieTracker(clock=Clock())
     url = parse_url("http://www.example.org/a/b/c")
     tracker.store(url, ["one=1; path=/", "two=2; path=/a", "three=3; path=/", "one=4; path=/a/b"])
@@ -167,7 +167,7 @@ def test_order() -> None:
 
 
 def test_replacement() -> None:
-    """Name, domain, path and host-only together say which cookie is replaced or removed."""
+    """Name, domain, path and host-only identify the cookie to replace or remove."""
     tracker = CookieTracker(clock=Clock())
     url = parse_url("http://example.org/")
     tracker.store(url, ["a=1", "a=2; domain=example.org", "A=3"])
@@ -180,7 +180,7 @@ def test_replacement() -> None:
 
 
 def test_expiry_by_the_clock() -> None:
-    """A cookie is sent until its second comes, then forgotten; the wall clock decides."""
+    """A cookie is sent until its expiry by the wall clock, then removed."""
     clock = Clock()
     tracker = CookieTracker(clock=clock)
     url = parse_url("http://h/")
@@ -213,7 +213,7 @@ def test_secure_cookies_are_left_alone(secure_path: str, line: str, field: str) 
 
 
 def test_secure_cookie_of_a_parent_is_left_alone() -> None:
-    """Nor from a subdomain, or for one."""
+    """The same holds from a subdomain, and for one."""
     tracker = CookieTracker(clock=Clock())
     tracker.store(parse_url("https://example.org/"), ["a=good; secure; domain=example.org"])
     tracker.store(parse_url("http://www.example.org/"), ["a=evil"])
@@ -226,14 +226,14 @@ def test_secure_cookie_of_a_parent_is_left_alone() -> None:
 
 
 def test_at_most_50_of_an_answer() -> None:
-    """The 51st Set-Cookie of one answer does not count."""
+    """The 51st Set-Cookie of one response is ignored."""
     tracker = CookieTracker(clock=Clock())
     tracker.store(parse_url("http://h/"), (f"c{i}=x" for i in range(1000)))
     assert len(tracker) == 50
 
 
 def test_at_most_180_of_a_domain() -> None:
-    """Beyond 180 for a domain the expired go first, then the not secure, longest unused."""
+    """Beyond 180 per domain expired cookies are removed, then insecure, longest unused ones."""
     clock = Clock()
     tracker = CookieTracker(clock=clock)
     url = parse_url("https://h/")
@@ -255,18 +255,18 @@ def test_at_most_180_of_a_domain() -> None:
 
 
 def test_at_most_3000_in_all() -> None:
-    """Beyond 3000 the longest unused go, a few more than needed; the newest stay."""
+    """Beyond 3000 the longest unused cookies are removed, several at once; the newest are kept."""
     tracker = CookieTracker(clock=Clock())
     for i in range(4000):
         tracker.store(parse_url(f"http://h{i}/"), ["a=b"])
-        assert len(tracker) <= jar.MAX_IN_ALL
+        assert len(tracker) <= jar.MAX_TOTAL
     assert len(tracker) > 2500
     assert tracker.header_for(parse_url("http://h3999/")) == "a=b"
     assert tracker.header_for(parse_url("http://h0/")) is None
 
 
 def test_field_is_bounded() -> None:
-    """The field never grows beyond 8190 octets or 150 cookies, whatever servers stored."""
+    """The field has at most 8190 bytes and 150 cookies."""
     tracker = CookieTracker(clock=Clock())
     url = parse_url("http://h/")
     tracker.store(url, [f"c{i}={'x' * 3000}" for i in range(10)])
@@ -288,7 +288,7 @@ def test_field_is_bounded() -> None:
 
 
 def test_set_by_hand() -> None:
-    """`set` gives a cookie to a domain and below, or to the host alone."""
+    """`set` stores a cookie for a domain with its subdomains, or for the host only."""
     tracker = CookieTracker(clock=Clock())
     tracker.set("a", "1", domain="example.org")
     tracker.set("b", "2", domain=".example.org", host_only=True, path="/x", secure=True)
@@ -311,7 +311,7 @@ def test_set_by_hand() -> None:
 
 
 def test_from_dict() -> None:
-    """A tracker can begin with a dict."""
+    """`from_dict` creates a tracker from names and values."""
     tracker = CookieTracker.from_dict({"a": "1", "b": "2"}, domain="example.org", path="/x")
     assert tracker.header_for(parse_url("http://www.example.org/x")) == "a=1; b=2"
 
@@ -340,7 +340,7 @@ def test_from_dict() -> None:
     ],
 )
 def test_set_refuses(name: str, value: str, options: dict[str, str]) -> None:
-    """What could not be sent, or would go to everyone, is refused at the call."""
+    """Cookies that cannot be sent, or are for a public suffix, raise at the call."""
     tracker = CookieTracker()
     with pytest.raises((InvalidHeader, InvalidRequest, InvalidURL)):
         tracker.set(name, value, **{"domain": "h", **options})  # type: ignore[arg-type]
@@ -348,7 +348,7 @@ def test_set_refuses(name: str, value: str, options: dict[str, str]) -> None:
 
 
 def test_domain_dict_is_the_tracker() -> None:
-    """As in asks, `domain_dict` maps hosts to lists of cookies, and changing it changes all."""
+    """As in asks, `domain_dict` maps hosts to lists of cookies and may be changed."""
     tracker = CookieTracker()
     tracker.store(parse_url("http://h/"), ["a=b"])
     assert [cookie.value for cookie in tracker.domain_dict["h"]] == ["b"]
@@ -360,7 +360,7 @@ def test_domain_dict_is_the_tracker() -> None:
 
 
 def test_get_additional_cookies() -> None:
-    """The question of asks, answered with names and values; the more specific path wins."""
+    """`get_additional_cookies` returns names and values, as in asks; the longest path wins."""
     tracker = CookieTracker()
     tracker.store(parse_url("http://h/"), ["a=1; path=/", "b=2; path=/x", "a=3; path=/x"])
     assert tracker.get_additional_cookies("http://h", "/x") == {"a": "3", "b": "2"}
@@ -384,13 +384,13 @@ def test_get_additional_cookies() -> None:
 def test_cookies_of_a_request(
     cookies: dict[str, str] | None, kept: str | bytes | None, field: str | bytes | None
 ) -> None:
-    """`cookies=` of a request go in front, in place of the tracker's of that name."""
+    """`cookies=` of a request come first and replace stored cookies of the same name."""
     assert cookie_header(cookies, kept) == field
 
 
 @pytest.mark.parametrize("cookies", [{"a": "b\n"}, {"a\r\n": "b"}, {"a": b"b"}, {1: "b"}, {"": ""}])
 def test_cookies_of_a_request_refused(cookies: dict[str, str]) -> None:
-    """They cannot split the field."""
+    """Cookies of a request cannot inject other cookies or fields."""
     with pytest.raises(InvalidHeader):
         cookie_header(cookies)
 
@@ -417,7 +417,7 @@ lines = st.lists(
 
 @given(st.lists(st.tuples(urls, lines), max_size=4), urls)
 def test_store_never_raises(answers: list[tuple[object, list[str | bytes]]], to: object) -> None:
-    """Whatever servers send, storing and sending go on, and the field is fit for the wire."""
+    """Any Set-Cookie values can be stored, and the resulting field can be sent."""
     tracker = CookieTracker()
     for url, values in answers:
         tracker.store(url, values)  # type: ignore[arg-type]
@@ -464,7 +464,7 @@ def test_agrees_with_http_cookiejar(
     to_host: str,
     to_path: str,
 ) -> None:
-    """Domain, path and secure match as in the standard library, where that keeps to the RFC."""
+    """Domain, path and secure match as in the standard library where it follows the RFC."""
     line = "a=b"
     if domain is not None:
         line += f"; Domain=.{domain}"
@@ -478,7 +478,7 @@ def test_agrees_with_http_cookiejar(
 
 @given(st.text("ab.", max_size=8), st.text("ab.", max_size=8))
 def test_domain_match_is_on_labels(host: str, domain: str) -> None:
-    """A domain matches exactly the lists of labels that end in its own."""
+    """A domain matches exactly the hosts whose labels end with its labels."""
     labels, suffix = host.split("."), domain.split(".")
     assert domain_matches(host, domain) == (labels[-len(suffix) :] == suffix)
 
@@ -491,7 +491,7 @@ def test_path_match_is_on_segments(path: str, cookie_path: str) -> None:
 
 
 def test_names_of_asks() -> None:
-    """What asks.cookie_utils exported is here by the same names."""
+    """The names that asks.cookie_utils exports exist."""
     from asks_fast import cookie_utils
 
     assert {"CookieTracker", "parse_cookies", "Cookie"} <= set(cookie_utils.__all__)
@@ -499,14 +499,14 @@ def test_names_of_asks() -> None:
 
 
 def test_cookie_monster() -> None:
-    """The one call of `cookies=` in the documentation of asks: a name with a blank."""
+    """The example of `cookies=` in the documentation of asks works: a name with a blank."""
     assert cookie_header({"Cookie Monster": "Yum"}) == "Cookie Monster=Yum"
     assert cookie_header({"ü": "\udcff"}) == b"\xc3\xbc=\xff"
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_one_rule_for_received_and_given_cookies(name: str, value: str) -> None:
-    """A cookie with a name can be given exactly if the jar would take it from a server."""
+    """A named cookie can be given exactly if the jar would accept it from a server."""
     received = parse_set_cookie(f"{name}={value}", "example.org")
     same = received is not None and (received.name, received.value) == (name, value.strip(" \t"))
     try:

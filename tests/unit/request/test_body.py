@@ -1,4 +1,4 @@
-"""One `Body` from the arguments of a request: what is sent, under which type and length."""
+"""The body made from the arguments of a request: bytes, media type and length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asks_fast.errors import InvalidHeader, InvalidRequest
 
 
 def test_nothing():
-    """No argument, and what asks took for none, is no body."""
+    """Without arguments, or with empty ones as in asks, there is no body."""
     assert make_body() is None
     assert make_body(files={}) is None
     for empty in ("", b"", {}, []):
@@ -33,7 +33,7 @@ def test_exclusive(pair):
 
 @pytest.mark.parametrize("wrong", [7, 2.5, object(), True])
 def test_wrong_type(wrong):
-    """Data that is no body is refused at the call and named."""
+    """Data of an unsupported type raises at the call."""
     with pytest.raises(TypeError, match=type(wrong).__name__):
         make_body(data=wrong)
 
@@ -58,7 +58,7 @@ def test_text_that_cannot_be_written():
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_bytes(kind):
-    """Anything of bytes is sent as it is, text/plain as in asks unless `mimetype` says more."""
+    """Bytes are sent unchanged, as text/plain as in asks unless `mimetype` is given."""
     body = made(data=kind(b"\x00\xff"), mimetype="image/png")
     assert (body.buffered, body.content_type, body.is_replayable) == (
         b"\x00\xff",
@@ -69,7 +69,7 @@ def test_bytes(kind):
 
 
 def test_later_change_of_a_bytearray():
-    """What is sent, and sent again, is what was given at the call."""
+    """A later change of the argument does not change the body."""
     data = bytearray(b"before")
     body = made(data=data)
     data[:] = b"after"
@@ -86,7 +86,7 @@ def test_lent_memory():
 
 @pytest.mark.parametrize("mimetype", ["text/plain\r\nX: y", "a\nb", "täxt/plain", "a\x00"])
 def test_mimetype_cannot_forge_headers(mimetype):
-    """Control and non-ASCII characters in `mimetype` are refused."""
+    """Control and non-ASCII characters in `mimetype` raise InvalidHeader."""
     with pytest.raises(InvalidHeader):
         make_body(data="x", mimetype=mimetype)
 
@@ -104,7 +104,7 @@ def test_mimetype_cannot_forge_headers(mimetype):
     ids=["dict", "pairs", "items"],
 )
 def test_form(data):
-    """Dicts and pairs are forms: names repeat, delimiters are quoted, None is left out."""
+    """Dicts and pairs are forms: names repeat, delimiters are encoded, None is omitted."""
     body = made(data=data)
     assert body.content_type == "application/x-www-form-urlencoded"
     assert body.buffered == b"a=1&a=2&b=%26+%3D+%2B+%25+%23&zero=0&empty="
@@ -120,20 +120,20 @@ def test_form_encoding():
 
 @pytest.mark.parametrize("value", [{}, [], 0, False, "", {"a": [1, None, "ü"]}, 1.5])
 def test_json(value):
-    """Whatever `json.dumps` takes is sent, falsy values included."""
+    """Everything that `json.dumps` accepts is sent, falsy values included."""
     body = made(json=value)
     assert body.content_type == "application/json"
     assert json.loads(body.buffered) == value
 
 
 def test_json_encoder():
-    """Another encoder, of str or bytes, takes the place of `json.dumps`."""
+    """Another serializer, of str or bytes, replaces `json.dumps`."""
     assert made(json=1, json_dumps=lambda value: b"bytes").buffered == b"bytes"
     assert made(json=1, json_dumps=lambda value: "ü").buffered == "ü".encode()
 
 
 def test_json_of_what_json_lacks():
-    """The encoder's own error comes at the call."""
+    """The error of the serializer is raised at the call."""
     with pytest.raises(TypeError, match="set"):
         make_body(json={1, 2})
 
@@ -150,6 +150,6 @@ def test_contradicting_announcement():
 
 
 def test_repr():
-    """The repr tells type and length, never content."""
+    """The repr contains type and length, not the content."""
     assert repr(made(data="secret")) == "<Body text/plain, 6 bytes>"
     assert repr(made(data=at_once())) == "<Body application/octet-stream, unknown length>"

@@ -31,7 +31,7 @@ def test_path(tmp_path):
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs /dev/shm")
 def test_path_in_memory():
-    """The same on a file system that cannot say what it has in memory."""
+    """A path is streamed on a file system without RWF_NOWAIT."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         path = Path(directory, "x")
         content = os.urandom(3 * CHUNK_SIZE + 17)
@@ -43,7 +43,7 @@ def test_path_in_memory():
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
 @pytest.mark.parametrize("lag", [0, CHUNK_SIZE, CHUNK_SIZE + 100])
 def test_path_partly_in_memory(tmp_path, lag):
-    """What the cache has is taken from it, the rest is read from the disk, in the right order."""
+    """Cached data is read from the cache, the rest from the disk, in order."""
     path = tmp_path / "x"
     content = os.urandom(5 * CHUNK_SIZE + 17)
     path.write_bytes(content)
@@ -62,7 +62,7 @@ def test_missing_path(tmp_path):
 
 
 def test_packed_file_type(tmp_path):
-    """A .tar.gz is sent as gzip, which it is, not as the tar inside."""
+    """A .tar.gz is sent as application/gzip."""
     path = tmp_path / "a.tar.gz"
     path.write_bytes(b"x")
     assert made(data=path).content_type == "application/gzip"
@@ -70,7 +70,7 @@ def test_packed_file_type(tmp_path):
 
 @pytest.mark.parametrize("skip", [0, 5])
 def test_open_file(tmp_path, skip):
-    """An open file is sent from where it stands, again from there, and stays open."""
+    """An open file is sent from its position, can be sent again, and stays open."""
     path = tmp_path / "x"
     path.write_bytes(b"0123456789")
     with path.open("rb") as file:
@@ -93,7 +93,7 @@ def test_memory_file():
 
 
 def test_file_written_and_rewound():
-    """What was written but not flushed counts."""
+    """Data written but not flushed is sent."""
     with tempfile.TemporaryFile() as file:
         file.write(b"abc")
         file.seek(1)
@@ -120,7 +120,7 @@ def test_decompressing_file(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 def test_file_that_lies_about_its_size():
-    """Files of /proc say 0 bytes; they are sent all the same."""
+    """Files in /proc report 0 bytes; their content is sent."""
     body = made(data=Path("/proc/self/status"))
     assert body.length is None
     assert read(body).startswith(b"Name:")
@@ -160,7 +160,7 @@ def test_socket_file():
 
 
 def test_text_mode(tmp_path):
-    """A file in text mode would count characters as bytes: refused at the call."""
+    """A file in text mode raises TypeError at the call."""
     path = tmp_path / "x"
     path.touch()
     with path.open("r") as file, pytest.raises(TypeError, match="'rb'"):
@@ -172,13 +172,13 @@ def test_text_mode(tmp_path):
 
 
 def test_write_only_file(tmp_path):
-    """A file that cannot be read is refused at the call."""
+    """A file that is not readable raises at the call."""
     with (tmp_path / "x").open("wb") as file, pytest.raises(TypeError, match="reading"):
         make_body(data=file)
 
 
 def test_closed_file(tmp_path):
-    """A closed file is refused at the call."""
+    """A closed file raises at the call."""
     path = tmp_path / "x"
     path.write_bytes(b"1")
     file = path.open("rb")

@@ -45,7 +45,7 @@ class AgainLater:
 
 @pytest.mark.parametrize("again", [Again, AgainLater], ids=["sync", "async"])
 def test_iterable(again):
-    """An iterable is streamed, empty pieces left out, and sent again by iterating again."""
+    """An iterable is streamed without empty chunks, and iterated again to be sent again."""
     body = made(data=again())
     assert (body.length, body.content_type) == (None, "application/octet-stream")
     assert body.is_replayable
@@ -70,7 +70,7 @@ async def test_small_pieces():
 
 @pytest.mark.parametrize("once", [at_once, later], ids=["sync", "async"])
 def test_one_shot(once):
-    """A generator is sent once; asked for a second time, the error says why."""
+    """A generator is sent once; a second pass raises UnreplayableBody."""
     body = made(data=once())
     body.chunks()  # nothing was read yet: a connection that could not be made costs nothing
     assert body.is_replayable
@@ -99,7 +99,7 @@ def test_one_shot_in_disguise():
 @pytest.mark.parametrize("wrong", ["text", 7, None])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_wrong_pieces(wrong, is_async):
-    """A piece that is not bytes is a TypeError that says what came from where."""
+    """A chunk that is not bytes raises a TypeError with its type and source."""
 
     def now():
         yield wrong
@@ -107,12 +107,12 @@ def test_wrong_pieces(wrong, is_async):
     async def then():
         yield wrong
 
-    with pytest.raises(TypeError, match=f"gave {type(wrong).__name__}"):
+    with pytest.raises(TypeError, match=f"returned {type(wrong).__name__}"):
         read(made(data=then() if is_async else now()))
 
 
 def test_error_of_the_generator():
-    """What the user's generator raises comes out as it is."""
+    """An exception of the user's generator is raised unchanged."""
 
     def failing():
         yield b"x"
@@ -135,7 +135,7 @@ def test_announced_length():
 
 @pytest.mark.parametrize(("announced", "found"), [(3, "at least 4"), (5, "has 4")])
 def test_wrong_announcement(announced, found):
-    """More or fewer bytes than announced is an error, and none beyond is given out."""
+    """More or fewer bytes than announced raise, and no byte beyond is returned."""
     body = made(data=at_once())
     body.set_length(announced)
     with pytest.raises(BodyLengthMismatch, match=found):
@@ -158,7 +158,7 @@ def open_files():
 
 
 def test_close_in_the_middle(tmp_path):
-    """A pass left early leaves no file of ours open."""
+    """A pass that is closed early closes its file."""
     path = tmp_path / "x"
     path.write_bytes(bytes(3 * CHUNK_SIZE))
 
@@ -173,7 +173,7 @@ def test_close_in_the_middle(tmp_path):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_close_runs_finally(is_async):
-    """A generator left early runs its `finally`."""
+    """A generator that is closed early runs its `finally`."""
     seen = []
 
     def now():
@@ -195,7 +195,7 @@ def test_close_runs_finally(is_async):
 
 
 def test_cancelled_read(tmp_path):
-    """Cancelled while a slow disk is read: nothing stays open once the read returns."""
+    """After cancellation during a slow disk read, the file is closed when the read returns."""
     fifo = tmp_path / "slow"
     os.mkfifo(fifo)
 

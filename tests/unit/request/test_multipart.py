@@ -1,4 +1,4 @@
-"""multipart/form-data: the exact bytes, and what must never get through."""
+"""multipart/form-data: the exact bytes, accepted arguments, and injection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read(body):
 
 
 def wire(values, encoding="utf-8"):
-    """The body under the boundary `B`, read by the way that the length promises."""
+    """The body with the boundary `B`; its length must match the announced one."""
     length = MultipartSource(values, encoding, media_type="multipart/form-data; boundary=B").length
     body = curio.run(build_multipart_body, values, encoding, "B")
     assert length in (None, len(body))
@@ -53,7 +53,7 @@ def parsed(body):
 
 
 def test_field():
-    """A value that is no file is a field: its text and nothing else."""
+    """A value that is not a file is a field with its text."""
     assert wire({"a": "ü", "n": 3}) == (
         b"--B\r\n"
         b'Content-Disposition: form-data; name="a"\r\n'
@@ -94,7 +94,7 @@ def test_bytes():
 
 
 def test_data_by_hand():
-    """MultipartData says type, file name and part headers itself."""
+    """MultipartData sets type, file name and part headers."""
     part = MultipartData(b"{}", mime_type="application/json", basename="x", headers={"X-Y": "z"})
     assert wire({"a": part}) == (
         b"--B\r\n"
@@ -108,7 +108,7 @@ def test_data_by_hand():
 
 
 def test_open_file_with_a_name():
-    """An open file gives its name; without one it is sent without."""
+    """An open file is sent with its name, if it has one."""
     file = io.BytesIO(b"x")
     file.name = "/some/where/photo.jpg"
     head = b'Content-Disposition: form-data; name="a"; filename="photo.jpg"\r\nContent-Type: image/'
@@ -132,7 +132,7 @@ def test_no_parts():
 
 
 def test_other_encoding():
-    """Names and values are written in `encoding`; what a name cannot be is sent as browsers do."""
+    """Names and values are encoded in `encoding`; other characters of names as in browsers."""
     body = wire({"ä€": "ö"}, "latin-1")
     assert b'name="\xe4&#8364;"' in body
     assert b"\xf6\r\n" in body
@@ -151,7 +151,7 @@ def test_encoding_without_ascii(encoding):
 
 
 def test_files_argument(tmp_path):
-    """`files=` takes paths as text; what names no file is a plain field."""
+    """`files=` accepts paths as text; text that is not a path of a file is a field."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"content")
     body = make_body(files={"f": str(path), "d": "no such file", "nul": "a\x00", "p": path})
@@ -164,14 +164,14 @@ def test_files_argument(tmp_path):
 
 
 def test_text_is_never_opened(tmp_path):
-    """In `multipart=` a text that happens to be a path stays a text."""
+    """In `multipart=` a text that is the path of a file stays a text."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"secret")
     assert b"secret" not in wire({"f": str(path)})
 
 
 def test_missing_file(tmp_path):
-    """A Path that is not there fails at the call; it is not sent as a text."""
+    """A Path that does not exist raises at the call."""
     for argument in ("files", "multipart"):
         with pytest.raises(FileNotFoundError):
             make_body(**{argument: {"f": tmp_path / "none"}})
@@ -235,7 +235,7 @@ def test_curio_file(tmp_path):
 
 
 def test_parts_that_change_size_together(tmp_path):
-    """Two files that change so that the sum stays right are an error all the same."""
+    """Two files that change raise, even if their total length stays the same."""
     one, two = tmp_path / "1", tmp_path / "2"
     one.write_bytes(b"1234")
     two.write_bytes(b"12")
@@ -257,14 +257,14 @@ def test_to_bytes(tmp_path):
 
 @pytest.mark.parametrize("source", ["text", 7, None, {"a": b"b"}])
 def test_wrong_source(source):
-    """A source that gives no bytes fails at the call."""
+    """A source that does not provide bytes raises at the call."""
     with pytest.raises(TypeError, match="source of a part"):
         make_body(multipart={"a": MultipartData(source)})
 
 
 @pytest.mark.parametrize("values", [["a"], [("a",)], "ab", [("a", "b", "c")], {b"a": "b"}])
 def test_wrong_values(values):
-    """What is no dict or list of pairs fails at the call."""
+    """Anything but a dict or a list of pairs raises at the call."""
     with pytest.raises(TypeError, match="pairs"):
         make_body(multipart=values)
 
@@ -273,7 +273,7 @@ def test_wrong_values(values):
 
 
 def test_boundary():
-    """Each body has a boundary of its own with 128 random bits."""
+    """Each body has its own boundary of 128 random bits."""
     boundaries = {MultipartSource({}).content_type.partition("=")[2] for _ in range(100)}
     assert len(boundaries) == 100
     assert all(len(bytes.fromhex(boundary)) == 16 for boundary in boundaries)
@@ -290,7 +290,7 @@ def test_names_are_escaped():
 
 @given(name=st.text(), encoding=st.sampled_from(["utf-8", "latin-1", "shift_jis", "iso2022_jp"]))
 def test_any_name(name, encoding):
-    """Whatever the name, the head has one line and its quotes end where they should."""
+    """Any name gives one header line with correct quotes."""
     body = MultipartSource(
         {name: "v"}, encoding, media_type="multipart/form-data; boundary=B"
     ).whole()
@@ -304,13 +304,13 @@ def test_any_name(name, encoding):
 
 
 def test_utf8_name():
-    """Names are UTF-8 as they are, as browsers send them."""
+    """Names are sent as plain UTF-8, as in browsers."""
     part = wire({"ключ": MultipartData(b"", basename="résumé 100%.txt")})
     assert 'name="ключ"; filename="résumé 100%.txt"'.encode() in part
 
 
 def test_undecodable_file_name(tmp_path):
-    """A file name that is no text can still be sent."""
+    """A file name that is not UTF-8 can be sent."""
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt"))
     path.write_bytes(b"x")
     assert b'filename="&#56575;.txt"' in wire({"f": path})
@@ -318,7 +318,7 @@ def test_undecodable_file_name(tmp_path):
 
 @pytest.mark.parametrize("value", ["text/plain\r\nX: y", "a\nb", "a\x00"])
 def test_part_headers_cannot_be_forged(value):
-    """Control characters in a media type or part header are refused."""
+    """Control characters in a media type or part header raise InvalidHeader."""
     with pytest.raises(InvalidHeader):
         make_body(multipart={"a": MultipartData(b"", mime_type=value)})
     with pytest.raises(InvalidHeader):
@@ -327,13 +327,13 @@ def test_part_headers_cannot_be_forged(value):
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\n", "Content-Disposition", "ä"])
 def test_part_header_names(name):
-    """A part header must be a token, and not the one that we write."""
+    """A part header must be a token other than Content-Disposition."""
     with pytest.raises(InvalidHeader):
         make_body(multipart={"a": MultipartData(b"", headers={name: "x"})})
 
 
 def test_type_of_the_whole():
-    """`mimetype` may name another multipart type, and nothing else."""
+    """`mimetype` must be a multipart type."""
     body = make_body(multipart={"a": "b"}, mimetype="multipart/related")
     assert body.content_type.startswith("multipart/related; boundary=")
     with pytest.raises(InvalidRequest, match="image/png"):
@@ -345,7 +345,7 @@ def test_type_of_the_whole():
 
 @pytest.mark.parametrize("argument", ["files", "multipart"])
 def test_tuples(argument, tmp_path):
-    """`(name, content[, type[, headers]])` stands wherever a part may, as in requests and httpx."""
+    """A part may be `(name, content[, type[, headers]])`, as in requests and httpx."""
     path = tmp_path / "on-disk.bin"
     path.write_bytes(b"disk")
 
@@ -380,7 +380,7 @@ def test_tuples(argument, tmp_path):
 
 
 def test_bytes_as_a_file():
-    """`files=` makes a file part of bytes and of a nameless file, named after the field."""
+    """`files=` names bytes and nameless files after their field."""
     form = {"raw": b"\x00", "buffer": io.BytesIO(b"b"), "text": "no such file"}
     assert parsed(make_body(files=form)) == [
         ("raw", "raw", "application/octet-stream", b"\x00"),
@@ -390,7 +390,7 @@ def test_bytes_as_a_file():
 
 
 async def _coroutine():
-    """Nothing to send."""
+    """An empty `files=` gives no body."""
 
 
 @pytest.mark.parametrize("argument", ["files", "multipart"])
@@ -412,13 +412,13 @@ async def _coroutine():
     ids=lambda value: type(value).__name__,
 )
 def test_no_part(argument, value):
-    """What cannot be a part is refused with what can; its text is not sent as a field."""
+    """A value that cannot be a part raises; its `str()` is not sent."""
     with pytest.raises(TypeError, match=r"part"):
         make_body(**{argument: {"f": value}})
 
 
 def test_a_coroutine_is_no_part():
-    """A call that was not awaited is no value."""
+    """A coroutine raises TypeError."""
     coroutine = _coroutine()
     with pytest.raises(TypeError, match="'f' cannot be made from coroutine"):
         make_body(multipart={"f": coroutine})
@@ -426,7 +426,7 @@ def test_a_coroutine_is_no_part():
 
 
 def test_boundary_by_hand():
-    """A boundary in `mimetype` is the one of the body; one that is illegal is refused."""
+    """A boundary in `mimetype` is used; an illegal one raises InvalidRequest."""
     for given_type in ('multipart/mixed; boundary="B b"; x=y', "multipart/form-data;Boundary=B"):
         body = make_body(multipart={"a": "1"}, mimetype=given_type)
         assert body.content_type == given_type

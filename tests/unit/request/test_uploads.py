@@ -1,4 +1,4 @@
-"""Bodies on the wire and on real servers: framing, replay, early answers, memory."""
+"""Uploads to scripted and real servers: framing, replay, early responses, memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def once(*pieces):
 
 
 async def test_framing(peer, tmp_path):
-    """Exactly one of Content-Length and chunked is sent, and it is true (RFC 9112 §6)."""
+    """Exactly one of Content-Length and chunked is sent, and it is correct (RFC 9112 §6)."""
     path = tmp_path / "x"
     path.write_bytes(b"12345")
     bodies = [b"12345", path, io.BytesIO(b"12345"), [b"12", b"345"], iter([b"123", b"", b"45"])]
@@ -49,7 +49,7 @@ async def test_framing(peer, tmp_path):
 
 
 async def test_no_body(peer):
-    """POST without a body says Content-Length: 0; GET says nothing."""
+    """POST without a body sends Content-Length: 0; GET sends no Content-Length."""
     server = peer([expect(), send(OK)] * 3)
     async with Session(server.url) as session:
         await session.get(path="/")
@@ -60,7 +60,7 @@ async def test_no_body(peer):
 
 
 async def test_given_length(peer):
-    """Content-Length given with an iterable is sent instead of chunks, and held to."""
+    """Content-Length given for an iterable is sent instead of chunked, and enforced."""
     server = peer([expect(), send(OK)], [expect_head()])
     async with Session(server.url) as session:
         headers = {"Content-Length": "4"}
@@ -74,7 +74,7 @@ async def test_given_length(peer):
 
 
 async def test_failing_generator(peer):
-    """A generator that fails: its error comes out, the body is not ended, nothing is reused."""
+    """If a generator raises, its error is raised, and the connection is closed."""
 
     async def failing():
         yield b"abc"
@@ -90,7 +90,7 @@ async def test_failing_generator(peer):
 
 
 async def test_early_answer(peer, tmp_path):
-    """A 413 that comes while we still send is the response, and the connection is not reused."""
+    """A 413 received during the upload is the response; the connection is not reused."""
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
@@ -105,7 +105,7 @@ async def test_early_answer(peer, tmp_path):
 
 
 async def test_early_answer_and_close(peer, tmp_path):
-    """The same when the server closes behind its answer."""
+    """An early response is returned if the server closes after it."""
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
@@ -158,7 +158,7 @@ async def test_expectation_refused_twice(peer):
 
 @pytest.mark.parametrize("status", [307, 308])
 async def test_redirect_replays(peer, tmp_path, status):
-    """307 and 308 send the body again, whole."""
+    """After 307 and 308 the whole body is sent again."""
     path = tmp_path / "x"
     path.write_bytes(b"content")
     moved = b"HTTP/1.1 %d Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n" % status
@@ -173,7 +173,7 @@ async def test_redirect_replays(peer, tmp_path, status):
 
 
 async def test_redirect_of_a_one_shot(peer):
-    """A one-shot body cannot follow a 307: the error says why."""
+    """A one-shot body raises UnreplayableBody after a 307."""
     moved = b"HTTP/1.1 307 Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
     server = peer([expect("POST", "/"), send(moved)])
     async with Session(server.url) as session:
@@ -183,7 +183,7 @@ async def test_redirect_of_a_one_shot(peer):
 
 
 async def test_303_drops_the_body(peer):
-    """303 leads to a GET without the body or a word of it."""
+    """After 303 a GET without body and body headers is sent."""
     moved = b"HTTP/1.1 303 See Other\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
     server = peer([expect("POST", "/"), send(moved), expect("GET", "/there"), send(OK)])
     async with Session(server.url) as session:
@@ -193,7 +193,7 @@ async def test_303_drops_the_body(peer):
 
 
 async def test_stale_connection(peer, tmp_path):
-    """On a connection that was dropped meanwhile, a PUT from disk goes out again, whole."""
+    """On a stale connection a PUT from disk is sent again completely."""
     path = tmp_path / "x"
     path.write_bytes(b"content")
     server = peer([expect(), send(OK), close()], [expect("PUT"), send(OK)])
@@ -204,7 +204,7 @@ async def test_stale_connection(peer, tmp_path):
 
 
 async def test_cancelled_upload(peer, tmp_path):
-    """A cancelled upload closes file and connection, and the next request is served."""
+    """A cancelled upload closes file and connection, and the next request succeeds."""
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(256 * 1024**2)
@@ -221,7 +221,7 @@ async def test_cancelled_upload(peer, tmp_path):
 
 
 async def test_httpbin_sees_the_form(httpbin, tmp_path):
-    """httpbin finds fields and files where they belong."""
+    """httpbin receives the fields and files."""
     path = tmp_path / 'Ü "x".txt'
     path.write_bytes("grüß".encode())
     async with Session(httpbin.url) as session:
@@ -241,7 +241,7 @@ async def test_httpbin_sees_the_form(httpbin, tmp_path):
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, 3 * CHUNK_SIZE + 1])
 async def test_granian_echoes(app_server, tmp_path, size):
-    """What is sent from disk, memory or a generator comes back the same."""
+    """A body from disk, memory or a generator is received unchanged."""
     content = bytes(range(256)) * (size // 256 + 1)
     content = content[:size]
     path = tmp_path / "x"
@@ -254,7 +254,7 @@ async def test_granian_echoes(app_server, tmp_path, size):
 
 
 async def test_over_tls(tls_server, client_context, tmp_path):
-    """Through TLS, what is sent from disk or a generator comes back the same."""
+    """Through TLS a body from disk or a generator is received unchanged."""
     content = bytes(range(256)) * 8000
     path = tmp_path / "x"
     path.write_bytes(content)
@@ -265,7 +265,7 @@ async def test_over_tls(tls_server, client_context, tmp_path):
 
 
 async def test_early_answer_over_tls(tls_peer, client_context, tmp_path):
-    """An early 413 through TLS is read, too."""
+    """An early 413 through TLS is the response."""
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
@@ -277,7 +277,7 @@ async def test_early_answer_over_tls(tls_peer, client_context, tmp_path):
 
 
 async def test_nginx_refuses_early(start_nginx, tmp_path):
-    """nginx answers 413 to the head alone; the upload stops."""
+    """nginx responds with 413 to the head; the upload stops."""
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
@@ -313,7 +313,7 @@ print(curio.run(main))
 
 
 def swallow(listener):
-    """Take every request on one connection, keep nothing, answer with the length of its body."""
+    """Respond to each request with the length of its body, without storing it."""
     sock, _ = listener.accept()
     scratch = bytearray(1024**2)
     with sock, sock.makefile("rb") as stream:
@@ -331,7 +331,7 @@ def swallow(listener):
 
 @pytest.mark.slow
 def test_gibibyte(tmp_path):
-    """A form with a file of 1 GiB goes over the wire in less than 8 MiB of memory."""
+    """A form with a file of 1 GiB is sent with less than 8 MiB of memory."""
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(1024**3)
@@ -353,7 +353,7 @@ def test_gibibyte(tmp_path):
 
 
 def _digest_server(connection):
-    """401 to a request without credentials, 200 with the length of the body to one with."""
+    """Respond 401 without credentials, otherwise 200 with the length of the body."""
     request = connection.requests[-1]
     if request.header("authorization") is None:
         challenge = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth-int"'
@@ -364,7 +364,7 @@ def _digest_server(connection):
 
 @pytest.mark.parametrize("kind", ["form", "generator"])
 async def test_cancelled_at_each_wait(peer, tmp_path, kind):
-    """Wherever an upload is cancelled, nothing stays open and the next one works."""
+    """After cancellation at any point nothing stays open, and the next upload succeeds."""
     path = tmp_path / "x"
     path.write_bytes(bytes(3 * CHUNK_SIZE))
     server = peer([repeat(expect(), send(_digest_server))])

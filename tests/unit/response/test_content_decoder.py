@@ -51,7 +51,7 @@ def encode(data: bytes, encoders: list[str]) -> tuple[bytes, str]:
 
 
 def in_pieces(decoder: ContentDecoder, pieces: list[bytes], step: int) -> bytes:
-    """Feed piece by piece, take out `step` bytes at a time."""
+    """Decode a body fed in pieces, reading `step` bytes at a time."""
     out = []
     for piece in pieces:
         out.append(decoder.decode(piece, step))
@@ -74,7 +74,7 @@ stacks = st.lists(st.sampled_from(CODINGS), min_size=1, max_size=3)
 
 @pytest.fixture(params=["isal.isal_zlib", "zlib_ng.zlib_ng", "zlib"])
 def inflate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each library that may be the one for gzip and deflate."""
+    """Run with each library for gzip and deflate."""
     module = pytest.importorskip(request.param)
     monkeypatch.setattr(compression_backends, "inflate_module", lambda size: module)
     return request.param
@@ -82,7 +82,7 @@ def inflate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(params=["compression.zstd", "backports.zstd", "zstandard"])
 def zstd_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each library that may be the one for zstd."""
+    """Run with each library for zstd."""
     pytest.importorskip(request.param)
     monkeypatch.setattr(compression_backends, "ZSTD_MODULES", (request.param,))
     return request.param
@@ -92,14 +92,14 @@ class TestWholeBodies:
     @pytest.mark.parametrize("encoder", CODINGS)
     @pytest.mark.parametrize("size", [0, 1, 100, 100_000])
     def test_comes_back(self, encoder: str, size: int) -> None:
-        """A body that a library compressed is what it was."""
+        """A compressed body decodes to the original."""
         body = (b'{"key": "value", "n": %d}' % size * size)[:size]
         assert decode_body(ENCODERS[encoder](body), coding_name(encoder)) == body
 
     @given(bodies, stacks)
     @settings(deadline=None, max_examples=60)
     def test_stacked(self, body: bytes, encoders: list[str]) -> None:
-        """Codings come off in the reverse of the order in which they are named."""
+        """Codings are removed in the reverse of the order in which they are named."""
         data, names = encode(body, encoders)
         assert decode_body(data, names) == body
 
@@ -113,41 +113,41 @@ class TestWholeBodies:
         assert decode_body(data, ["br", "gzip"]) == b"x"
 
     def test_identity_gives_the_same_object(self) -> None:
-        """Without a coding nothing is copied."""
+        """Without a coding the same object is returned."""
         data = b"plain"
         assert decode_body(data, "identity") is data
         assert decode_body(data, "") is data
 
     def test_unknown_coding_passes_through(self) -> None:
-        """What nobody knows stays as it is, like in browsers."""
+        """An unknown coding is not removed, as in browsers."""
         assert decode_body(b"data", "foo") == b"data"
 
     def test_unknown_inner_coding(self) -> None:
-        """Known codings outside of an unknown one still come off."""
+        """Known codings outside of an unknown one are removed."""
         decoder = ContentDecoder("foo, gzip")
         assert decoder.decode(gzip.compress(b"data")) == b"data"
         assert decoder.undecoded == ("foo",)
 
     def test_unknown_outer_coding(self) -> None:
-        """Nothing inside an unknown coding can be taken off."""
+        """Codings inside an unknown one are not removed."""
         data = gzip.compress(b"data")
         assert decode_body(data, "gzip, foo") == data
         assert ContentDecoder("gzip, foo").is_identity
 
     @pytest.mark.parametrize("encoder", CODINGS)
     def test_no_bytes_at_all(self, encoder: str) -> None:
-        """An empty body is empty whatever its coding is said to be (HEAD, 304)."""
+        """An empty body is valid with any coding (HEAD, 304)."""
         assert decode_body(b"", coding_name(encoder)) == b""
         assert ContentDecoder(coding_name(encoder)).finish() == b""
 
     def test_at_most_five_codings(self) -> None:
-        """Six codings are refused before a decoder is made, over all header lines."""
+        """More than five codings raise before a decoder is created, counted over all fields."""
         assert decode_body(b"x", ["foo, foo", "foo, foo, foo"]) == b"x"
         with pytest.raises(DecodingError, match="6 content codings"):
             decode_body(b"x", ["gzip, gzip, gzip", "gzip, gzip, gzip"])
 
     def test_accept_encoding(self) -> None:
-        """What is installed is what is offered, and can be decoded."""
+        """Exactly the supported codings are in Accept-Encoding."""
         assert content_decoder.ACCEPT_ENCODING == "gzip, deflate, br, zstd"
         assert set(content_decoder.ACCEPT_ENCODING.split(", ")) < set(decompressors.LAYERS)
 
@@ -171,8 +171,8 @@ class TestMembersAndFrames:
         assert decode_body(data, "gzip") == b"one,two"
         assert in_pieces(ContentDecoder("gzip"), [data[i : i + 1] for i in range(len(data))], 2)
 
-    def test_zeros_behind_gzip(self, inflate: str) -> None:
-        """Padding with zeros is what tapes and some servers add."""
+    def test_zeros_after_gzip(self, inflate: str) -> None:
+        """Zeros after a gzip member are ignored; some servers add them."""
         data = gzip.compress(b"one")
         assert decode_body(data + bytes(10_000), "gzip") == b"one"
         assert decode_body(data + b"\0\0" + data, "gzip") == b"oneone"
@@ -192,7 +192,7 @@ class TestMembersAndFrames:
 
     @pytest.mark.parametrize("trailing", TRAILING, ids=lambda trailing: repr(trailing[:8]))
     def test_trailing_bytes_after_gzip(self, trailing: bytes, inflate: str) -> None:
-        """What follows the last gzip member is ignored, as browsers do, however it is split."""
+        """Bytes after the last gzip member are ignored, as in browsers, for any split."""
         data = gzip.compress(b"one,") + gzip.compress(b"two" * 100)
         assert decode_body(data + trailing, "gzip") == b"one," + b"two" * 100
         wire = data + trailing[:200]
@@ -244,7 +244,7 @@ class TestMembersAndFrames:
         assert in_pieces(ContentDecoder("zstd"), pieces, 5) == b"one," + b"two" * 99
 
     def test_zstd_window(self, zstd_library: str) -> None:
-        """A window beyond 8 MiB is refused (RFC 9659 §3)."""
+        """A window beyond 8 MiB raises DecodingError (RFC 9659 §3)."""
         for log, fine in ((23, True), (24, False), (27, False)):
             parameters = zstandard.ZstdCompressionParameters(window_log=log)
             stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
@@ -256,7 +256,7 @@ class TestMembersAndFrames:
                     decode_body(data, "zstd")
 
     def test_gzip_checksum_and_length(self, inflate: str) -> None:
-        """A wrong CRC or length at the end is corruption."""
+        """A wrong CRC or length at the end raises DecodingError."""
         data = gzip.compress(b"body" * 50)
         for at in (-8, -1):
             broken = bytearray(data)
@@ -276,7 +276,7 @@ class TestStreams:
     @given(st.data())
     @settings(deadline=None, max_examples=120)
     def test_any_split(self, data: st.DataObject) -> None:
-        """However a body is cut, and however little is taken at a time, it is the same body."""
+        """The result does not depend on the size of the pieces or steps."""
         body = data.draw(bodies)
         wire, names = encode(body, data.draw(stacks))
         cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=5)))
@@ -288,7 +288,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("encoder", CODINGS)
     def test_every_split(self, encoder: str, inflate: str) -> None:
-        """Cut in two at each place, and byte by byte."""
+        """The body is split in two at each place, and fed byte by byte."""
         body = b"some text, " * 30 + bytes(range(256))
         wire = ENCODERS[encoder](body)
         name = coding_name(encoder)
@@ -298,7 +298,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("encoder", CODINGS)
     def test_cut_short(self, encoder: str, inflate: str) -> None:
-        """A body that ends early is an error at whatever byte it ends, in both modes."""
+        """A body that ends early raises DecodingError for any length, whole and streamed."""
         wire = ENCODERS[encoder](b"some text, " * 30 + bytes(range(256)))
         name = coding_name(encoder)
         for cut in range(1, len(wire)):
@@ -310,7 +310,7 @@ class TestStreams:
                 decoder.finish()
 
     def test_cut_short_inside(self) -> None:
-        """The layer that is not at its end says so, though the outer one is."""
+        """An incomplete inner layer raises, although the outer one is complete."""
         with pytest.raises(DecodingError, match="br body was cut short"):
             decode_body(gzip.compress(brotli.compress(b"text" * 100)[:-1]), "br, gzip")
 
@@ -339,7 +339,7 @@ class TestStreams:
             decode_body(wire, name, max_size=1 << 24)
 
     def test_caller_may_reuse_its_buffer(self) -> None:
-        """What is given in a buffer is not referred to after the call."""
+        """The decoder keeps no reference to the caller's buffer."""
         buffer = bytearray(gzip.compress(os.urandom(5000)))
         decoder = ContentDecoder("gzip")
         out = decoder.decode(memoryview(buffer), 10)
@@ -347,7 +347,7 @@ class TestStreams:
         assert len(out + decoder.finish()) == 5000
 
     def test_bounded_identity(self) -> None:
-        """A stream without coding obeys the same calls."""
+        """A stream without a coding supports the same calls."""
         decoder = ContentDecoder("identity")
         assert decoder.decode(b"abcdef", 4) == b"abcd"
         assert not decoder.needs_input
@@ -371,7 +371,7 @@ class TestBombs:
     def test_a_small_step_inflates_little(
         self, encoder: str, bombs: dict[str, bytes], inflate: str
     ) -> None:
-        """Taking 10 bytes out of 64 MiB of zeros decompresses one step, not all."""
+        """Reading 10 bytes of 64 MiB decompresses one step, not all."""
         import tracemalloc
 
         decoder = ContentDecoder(coding_name(encoder))
@@ -385,10 +385,10 @@ class TestBombs:
 
     @pytest.mark.parametrize("encoder", CODINGS)
     def test_max_size(self, encoder: str, bombs: dict[str, bytes]) -> None:
-        """`max_size` is exact: at it fine, one byte beyond it an error."""
+        """`max_size` is exact: one byte more raises ResponseTooLarge."""
         name = coding_name(encoder)
         assert len(decode_body(bombs[encoder], name, max_size=BOMB_SIZE)) == BOMB_SIZE
-        with pytest.raises(ResponseTooLarge, match=f"beyond {BOMB_SIZE - 1} bytes"):
+        with pytest.raises(ResponseTooLarge, match=f"exceeds {BOMB_SIZE - 1} bytes"):
             decode_body(bombs[encoder], name, max_size=BOMB_SIZE - 1)
         decoder = ContentDecoder(name, max_size=1000)
         with pytest.raises(ResponseTooLarge):
@@ -396,14 +396,14 @@ class TestBombs:
 
     @pytest.mark.parametrize("encoder", CODINGS)
     def test_max_ratio(self, encoder: str, bombs: dict[str, bytes]) -> None:
-        """`max_ratio` counts once a mebibyte has come out."""
+        """`max_ratio` applies after 1 MiB of output."""
         name = coding_name(encoder)
-        with pytest.raises(ResponseTooLarge, match=r"beyond 50\.0 times"):
+        with pytest.raises(ResponseTooLarge, match=r"exceeds 50\.0 times"):
             decode_body(bombs[encoder], name, max_ratio=50.0)
         assert len(decode_body(ENCODERS[encoder](bytes(1 << 20)), name, max_ratio=50.0)) == 1 << 20
 
     def test_stacked_bomb(self) -> None:
-        """A bomb inside a bomb stops at the limit; so does one whose own output is nothing."""
+        """A nested bomb stops at the limit, also if its last layer has no output."""
         inner = gzip.compress(bytes(BOMB_SIZE))
         with pytest.raises(ResponseTooLarge):
             decode_body(gzip.compress(inner), "gzip, gzip", max_size=1 << 20)
@@ -412,7 +412,7 @@ class TestBombs:
             decode_body(gzip.compress(nothing), "gzip, gzip", max_size=1 << 20)
 
     def test_zstd_bomb_in_each_library(self, zstd_library: str, bombs: dict[str, bytes]) -> None:
-        """The library without an output limit is fed little at a time."""
+        """The library without an output limit is fed small slices."""
         import tracemalloc
 
         decoder = ContentDecoder("zstd")
@@ -425,7 +425,7 @@ class TestBombs:
             tracemalloc.stop()
 
     def test_linear(self) -> None:
-        """Tiny steps through a large chunk do not copy the rest of it each time."""
+        """Small steps through a large chunk take linear time."""
         body = os.urandom(4 << 20)
         whole = gzip.compress(body, 1)
 

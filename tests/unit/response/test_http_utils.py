@@ -1,4 +1,4 @@
-"""Fields and texts from strangers: what they say, and what is made of nonsense."""
+"""Header values that describe a body: valid, sloppy and hostile ones."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestContentType:
          "raw-unicode-escape", "mbcs", "aliases", "../os", "os.path", "é"],
     )  # fmt: skip
     def test_no_charset(self, label: str) -> None:
-        """Encodings that are no charsets of a text, or slow, are not used at a server's word."""
+        """A server cannot select slow codecs or codecs that do not decode text."""
         assert codec_for(label) is None
 
     def test_type_and_parameters(self) -> None:
@@ -74,7 +74,7 @@ class TestContentType:
 
     @given(st.text(alphabet=' ;=",\\abé\x00', max_size=60))
     def test_any_parameters(self, text: str) -> None:
-        """Nonsense gives some dict, never an error."""
+        """Any text is parsed without an error."""
         parse_content_type(text)
         charset_of(text)
         filename_from(text)
@@ -82,14 +82,14 @@ class TestContentType:
 
     @given(st.text(max_size=30))
     def test_quoting_comes_back(self, value: str) -> None:
-        """What is quoted with backslashes is read as it was."""
+        """Values escaped with backslashes are read back unchanged."""
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
         assert parse_parameters(f'x; a="{quoted}"; b=2') == {"a": value, "b": "2"}
 
 
 class TestText:
     def test_order(self) -> None:
-        """The header goes before the mark, the mark before the fallback."""
+        """The header takes precedence over the byte order mark, the mark over the fallback."""
         assert decode_text("é".encode("cp1251", "replace"), "text/plain; charset=cp1251") == "?"
         assert decode_text("é".encode("utf-16"), "text/plain", "latin-1") == "é"
         assert decode_text("é".encode(), "text/plain; charset=latin-1") == "Ã©"
@@ -98,22 +98,22 @@ class TestText:
 
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
     def test_mark_is_left_out(self, encoding: str) -> None:
-        """A byte order mark is no part of the text."""
+        """A byte order mark is not part of the text."""
         text = "\ufeffé" if encoding == "utf-16-le" else "é"
         assert decode_text(text.encode(encoding), None) == "é"
         named = encoding.removesuffix("-sig")
         assert decode_text(text.encode(encoding), f"text/plain; charset={named}") == "é"
 
     def test_undecodable_bytes(self) -> None:
-        """Bytes that are no text are replaced, one by one."""
+        """Undecodable bytes are replaced, one by one."""
         assert decode_text(b"a\xffb", "text/plain; charset=utf-8") == "a\ufffdb"
 
     def test_unknown_charset_falls_back(self) -> None:
-        """A charset nobody knows is as good as none."""
+        """An unknown charset is ignored."""
         assert decode_text("é".encode("latin-1"), "text/plain; charset=x-foo", "latin-1") == "é"
 
     def test_wrong_fallback(self) -> None:
-        """The caller's own mistake is told."""
+        """An unknown fallback raises UnknownEncoding."""
         with pytest.raises(LookupError, match="no-such"):
             decode_text(b"x", None, "no-such")
 
@@ -132,7 +132,7 @@ class TestText:
 
     @given(st.binary(max_size=200))
     def test_any_bytes(self, data: bytes) -> None:
-        """Any bytes give a text."""
+        """Any bytes are decoded without an error."""
         assert isinstance(decode_text(data, "text/plain; charset=utf-16"), str)
         assert isinstance(decode_text(b"<meta charset" + data, None, detect=True), str)
 
@@ -147,7 +147,7 @@ class TestLinks:
         }
 
     def test_corners(self) -> None:
-        """No relation: by URL; several: under each, in lower case; broken: what can be had."""
+        """Links without a relation, with several, and malformed ones."""
         assert parse_links("</a>") == {"/a": {"url": "/a"}}
         both = parse_links('</a>; rel="prev first"')
         folded = parse_links('</2>; REL="Next", </9>; rel="LAST http://x/Rel"')
@@ -187,25 +187,25 @@ class TestFileNames:
         ],
     )
     def test_names(self, value: str | None, name: str | None) -> None:
-        """The name as meant, with nothing of a path (RFC 6266 §4.3, RFC 8187)."""
+        """The file name is decoded and contains no path (RFC 6266 §4.3, RFC 8187)."""
         assert filename_from(value) == name
 
     def test_long_names(self) -> None:
-        """A name fits into a directory entry and keeps its suffix."""
+        """A long name is shortened and keeps its suffix."""
         name = filename_from(f'attachment; filename="{"é" * 500}.tar.gz"')
         assert name is not None
         assert len(name.encode()) <= 200
         assert name.endswith(".gz")
 
     def test_from_the_url(self) -> None:
-        """Without a field the URL's last part is taken."""
+        """Without the field the last segment of the URL is used."""
         assert filename_from(None, "http://h/a/b%20c.txt?x=/y") == "b c.txt"
         assert filename_from("attachment", "http://h/a/%2e%2e%2fb") == "b"
         assert filename_from(None, "http://h/") is None
 
     @given(st.text(max_size=50))
     def test_any_name_is_safe(self, name: str) -> None:
-        """Whatever is asked for, no path comes out."""
+        """No input gives a name with a path."""
         from urllib.parse import quote
 
         safe = filename_from("attachment; filename*=UTF-8''" + quote(name, errors="replace"))
@@ -231,7 +231,7 @@ class TestDates:
 
     @given(st.integers(0, 4102444799))
     def test_as_the_standard_library_writes(self, seconds: int) -> None:
-        """What `email.utils` formats is read back."""
+        """Dates formatted by `email.utils` are parsed."""
         assert parse_http_date(formatdate(seconds, usegmt=True)) == seconds
         assert parse_http_date(time.asctime(time.gmtime(seconds))) == seconds
 
@@ -243,11 +243,11 @@ class TestDates:
          "Sun, 06 Nov ٤٩٩١ 08:49:37 GMT", "x" * 100_000],
     )  # fmt: skip
     def test_no_dates(self, text: str) -> None:
-        """What is no date is None."""
+        """Text that is not a date gives None."""
         assert parse_http_date(text) is None
 
     def test_century(self) -> None:
-        """A year of two digits lies at most fifty years ahead."""
+        """A year of two digits is at most fifty years in the future."""
         year = time.gmtime().tm_year
         for ahead, expected in ((50, year + 50), (51, year - 49)):
             text = f"Sunday, 06-Nov-{(year + ahead) % 100:02} 00:00:00 GMT"
@@ -255,13 +255,13 @@ class TestDates:
 
     @given(st.text(max_size=50))
     def test_any_text(self, text: str) -> None:
-        """Nonsense is None, never an error."""
+        """Any text gives a number or None."""
         parse_http_date(text)
         seconds = retry_after(text, 0)
         assert seconds is None or seconds >= 0
 
     def test_retry_after(self) -> None:
-        """Seconds or a date (RFC 9110 §10.2.3); a date gone by is no wait."""
+        """Seconds or a date are accepted (RFC 9110 §10.2.3); a date in the past gives 0."""
         assert retry_after("120", 0) == 120
         assert retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 784111777 - 5) == 5
         assert retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 784111777 + 5) == 0
@@ -287,13 +287,13 @@ class TestDates:
         ],
     )
     def test_retry_after_forms(self, value: str, seconds: float) -> None:
-        """Fractions and all date formats are read; of several values the longest wait counts."""
+        """Fractions and all date formats are accepted; of several values the longest counts."""
         assert retry_after(value, 784111777 - 5) == seconds
 
 
 class TestAsksNames:
     def test_decompress(self) -> None:
-        """asks' generators: send compressed, get plain or text."""
+        """The generators of asks decompress what is sent to them."""
         data = zlib.compress(gzip.compress("é!".encode()))
         generator = http_utils.decompress(["gzip", "deflate"])
         assert generator.send(data[:10]) + generator.send(data[10:]) == "é!".encode()

@@ -1,4 +1,4 @@
-"""The one decoder of text: byte order marks, names of codecs, pieces of any size, and its cost."""
+"""Decoding of text: byte order marks, names of codecs, pieces of any size, and time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_mark_decides(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", MARKS)
 def test_a_mark_beside_a_charset(encoding: str) -> None:
-    """A mark of the charset's own family is left out, and says which byte comes first."""
+    """A mark of the charset's family is removed and selects the byte order."""
     data = MARKS[encoding] + TEXT.encode(encoding)
     assert both_ways(data, encoding) == TEXT
     family = encoding.rpartition("-")[0] if encoding != "utf-8" else "utf-8-sig"
@@ -55,7 +55,7 @@ def test_a_mark_beside_a_charset(encoding: str) -> None:
 
 
 def test_a_mark_of_another_family() -> None:
-    """A charset that was named goes before a mark that does not belong to it."""
+    """A named charset takes precedence over a mark of another family."""
     assert both_ways(codecs.BOM_UTF8 + b"a", "latin-1") == "ï»¿a"
     assert both_ways(codecs.BOM_UTF16_LE + b"a", "utf-8") == "\ufffd\ufffda"
     assert both_ways(codecs.BOM_UTF16_BE + b"a\0", "utf-16-le") == "\ufffea"
@@ -75,7 +75,7 @@ def test_only_the_first_mark_is_left_out() -> None:
 
 
 def test_text_is_not_held_back() -> None:
-    """Only what may be the beginning of a mark waits for more bytes."""
+    """Only bytes that may be the start of a mark are held back."""
     decoder = TextDecoder()
     assert decoder.decode(b"a") == "a"
     decoder = TextDecoder()
@@ -90,7 +90,7 @@ def test_text_is_not_held_back() -> None:
 @example("hz", b"~{~~{~\n~}", 1)
 @example("utf_16", b"\xff\xfe\0\0a", 1)
 def test_any_bytes_in_any_pieces(name: str, data: bytes, size: int) -> None:
-    """Each codec that a server may name gives a text for any bytes, the same in any pieces."""
+    """Each codec that a server may name decodes any bytes, the same in pieces of any size."""
     charset = codec_for(name)
     assert charset is not None
     assert in_pieces(data, size, charset) == decode(data, charset)
@@ -102,7 +102,7 @@ SLOW = [b"\xff", b"\x1b(", b"\x1b$B", b"~{", b"\x0e\x0f", b"+AGE-", b"a-", b"\x8
 
 @pytest.mark.parametrize("name", sorted(SERVER_CODECS))
 def test_linear(name: str) -> None:
-    """Ten times the bytes take about ten times as long, whole and in pieces; 2 MB do not stall."""
+    """Decoding time is linear, whole and in pieces."""
     charset = codec_for(name)
     assert charset is not None
     for pattern in SLOW:
@@ -117,12 +117,12 @@ def test_linear(name: str) -> None:
      "unicode_escape", "raw_unicode_escape", "cp037", "cp500", "oem", "mbcs", "charmap", "palmos"],
 )  # fmt: skip
 def test_names_a_server_may_not_use(label: str) -> None:
-    """Slow codecs, codecs that do not decode text, and those in which ASCII is not ASCII."""
+    """A server cannot select slow codecs, non-text codecs, or those in which ASCII is not ASCII."""
     assert codec_for(label) is None
 
 
 def test_unknown_names_never_reach_the_registry() -> None:
-    """Python keeps a record of each name that it was asked for; a server cannot fill it."""
+    """Names of a server do not reach Python's cache of codec names."""
     asked: list[str] = []
 
     def search(name: str) -> None:
@@ -164,7 +164,7 @@ def test_the_callers_own_choice() -> None:
 
 
 def test_a_codec_that_replaces_nothing() -> None:
-    """A codec that raises although errors are to be replaced ends in an error of ours."""
+    """A codec that raises in spite of errors="replace" gives a DecodingError."""
     for data in (b"\xff", b"a..b"):
         with pytest.raises(DecodingError, match="cannot be decoded as idna"):
             decode(data, "idna")
@@ -182,7 +182,7 @@ def test_strict() -> None:
 
 
 def test_detection_stays_on_the_list() -> None:
-    """What is found by inspection is a codec that a server may name, and takes linear time."""
+    """Detection returns a codec that a server may name, in linear time."""
     pytest.importorskip("charset_normalizer")
     declared = b"<meta charset=utf-7>+AOk-\xff"
     assert "+AOk-" in decode(declared, None, "latin-1", detect=True)

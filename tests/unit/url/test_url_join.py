@@ -1,4 +1,4 @@
-"""One URL seen from another, and the pieces of a session's URL."""
+"""Joining of URLs: references against a base, and the parts of a session's URL."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_rfc_3986_examples(location: str, expected: str) -> None:
     ],
 )
 def test_lenient(location: str | bytes, expected: str) -> None:
-    """Spaces around are cut off, spaces and non-ASCII inside are encoded, as browsers do."""
+    """Surrounding spaces are removed, inner spaces and non-ASCII are encoded, as in browsers."""
     assert str(join_url(parse_url("http://h:8080/d/f?q"), location)) == expected
 
 
@@ -62,13 +62,13 @@ def test_lenient(location: str | bytes, expected: str) -> None:
      "http://"],
 )  # fmt: skip
 def test_location_refused(location: str) -> None:
-    """A redirect leads to http and https only, and to one host that all agree on."""
+    """Other schemes than http and https, and ambiguous hosts, raise InvalidURL."""
     with pytest.raises(InvalidURL):
         join_url(parse_url("http://h/"), location)
 
 
 def test_fragment_is_inherited() -> None:
-    """A location without fragment takes that of the URL before (RFC 9110 §10.2.2)."""
+    """A location without a fragment inherits that of the base (RFC 9110 §10.2.2)."""
     base = parse_url("http://h/a#one")
     assert join_url(base, "/b").fragment == "one"
     assert join_url(base, "http://h2/b").fragment == "one"
@@ -77,7 +77,7 @@ def test_fragment_is_inherited() -> None:
 
 
 def test_user_stays_with_the_authority() -> None:
-    """User and password go along with a relative reference, never to another authority."""
+    """A relative reference keeps user and password; another authority does not."""
     base = parse_url("http://u:p@h/a")
     assert join_url(base, "b").userinfo == ("u", "p")
     assert join_url(base, "//h2/b").userinfo is None
@@ -107,7 +107,7 @@ def test_user_stays_with_the_authority() -> None:
     ],
 )
 def test_join_path(base: str, endpoint: str | None, path: str | None, target: str) -> None:
-    """One slash, never two or none, joins base, endpoint and path."""
+    """Exactly one slash joins base, endpoint and path."""
     assert join_path(parse_url(base), endpoint, path) == target
 
 
@@ -126,14 +126,14 @@ def test_join_path(base: str, endpoint: str | None, path: str | None, target: st
     ],
 )
 def test_join_path_refused(base: str, endpoint: str, path: str) -> None:
-    """A base or text with a query before it, absolute URLs and control characters are refused."""
+    """A base with a query, text after a query, absolute URLs and control characters raise."""
     with pytest.raises(InvalidURL):
         join_path(parse_url(base), endpoint, path)
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_join_path_keeps_the_host(endpoint: str, path: str) -> None:
-    """No text in endpoint or path can lead to another origin or off the request line."""
+    """No endpoint or path can change the origin or end the request line."""
     try:
         target = join_path(parse_url("http://h/b"), endpoint, path)
     except InvalidURL:
@@ -145,7 +145,7 @@ def test_join_path_keeps_the_host(endpoint: str, path: str) -> None:
 
 @given(st.text(max_size=40) | st.binary(max_size=40))
 def test_any_location(location: str | bytes) -> None:
-    """Whatever a server sends as Location gives a URL fit for the wire, or InvalidURL."""
+    """Any Location gives a URL that can be sent, or InvalidURL."""
     try:
         url = join_url(parse_url("http://h/a/b?c"), location)
     except InvalidURL:

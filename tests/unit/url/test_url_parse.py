@@ -1,4 +1,4 @@
-"""What a URL is taken for, and what is refused."""
+"""Parsing of URLs: parts, canonical hosts, and invalid URLs."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ TARGETS = [
 
 @pytest.mark.parametrize(("text", "target"), TARGETS)
 def test_target(text: str, target: str) -> None:
-    """The target is path and query ready for the wire, by the short way and by the long one."""
+    """The target is the encoded path and query, on the fast path and on the general path."""
     assert parse_url(text).target == target
     assert parse_url(text).target == target
 
 
 def test_parts() -> None:
-    """Each part is found, the scheme and host in lower case, the default port filled in."""
+    """All parts are found; scheme and host are in lower case, the default port is added."""
     url = parse_url("HTTPS://Ann:s%40crt%3A@EXAMPLE.com/p?q#frag ment")
     assert url == Url("https", "example.com", 443, "/p?q", ("Ann", "s@crt:"), "frag%20ment")
     assert (url.path, url.query) == ("/p", "q")
@@ -86,7 +86,7 @@ def test_parts() -> None:
     ],
 )
 def test_origin_and_authority(text: str, origin: str, authority: str) -> None:
-    """The origin tells any two origins apart, zone included; the Host field has no zone."""
+    """The origin includes the zone of an address; the Host field does not."""
     url = parse_url(text)
     assert (url.origin, url.authority) == (origin, authority)
     assert parse_url(url.origin).origin == origin
@@ -120,14 +120,14 @@ REFUSED = [
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_refused(text: str) -> None:
-    """Whatever two programs could read in two ways is refused at the call."""
+    """URLs that two programs could read differently raise InvalidURL."""
     with pytest.raises(InvalidURL):
         parse_url(text)
 
 
 @pytest.mark.parametrize("text", [None, 5, b"http://h/", ["http://h/"]])
 def test_not_text(text: object) -> None:
-    """A URL is a str."""
+    """A URL that is not a str raises InvalidURL."""
     with pytest.raises(InvalidURL, match="must be a str"):
         parse_url(text)  # type: ignore[arg-type]
 
@@ -160,7 +160,7 @@ def test_not_text(text: object) -> None:
     ],
 )
 def test_host(text: str, host: str) -> None:
-    """The host is lower-case ASCII, by UTS 46 non-transitional, and that is connected to."""
+    """The host is converted to lower-case ASCII by UTS 46, non-transitional."""
     assert parse_url(text).host == host
 
 
@@ -177,7 +177,7 @@ def test_host(text: str, host: str) -> None:
     ],
 )
 def test_userinfo(text: str, userinfo: tuple[str, str] | None) -> None:
-    """User and password are decoded; the last `@` ends them, as in browsers."""
+    """User and password are decoded and end at the last `@`, as in browsers."""
     assert parse_url(text).userinfo == userinfo
 
 
@@ -193,7 +193,7 @@ def test_userinfo(text: str, userinfo: tuple[str, str] | None) -> None:
     ],
 )
 def test_no_password_shown(text: str) -> None:
-    """Neither an error nor str nor repr shows a password."""
+    """No error, str or repr contains a password."""
     with pytest.raises(InvalidURL) as caught:
         parse_url(text)
     assert "secret" not in str(caught.value)
@@ -203,10 +203,10 @@ def test_no_password_shown(text: str) -> None:
 
 
 def test_schemes() -> None:
-    """Other schemes are allowed by name, and then have their own default port or need one."""
+    """Other schemes can be allowed; one without a default port needs a port."""
     assert parse_url("socks5://h", schemes=("socks5",)).port == 1080
     assert parse_url("x://h:9", schemes=("x",)).origin == "x://h:9"
-    with pytest.raises(InvalidURL, match="port is needed"):
+    with pytest.raises(InvalidURL, match="port is required"):
         parse_url("x://h", schemes=("x",))
     with pytest.raises(InvalidURL, match="not one of"):
         parse_url("http://h/", schemes=("https",))
@@ -216,7 +216,7 @@ def test_schemes() -> None:
 
 
 def test_raw() -> None:
-    """`raw=True` sends the target exactly as written, or refuses it."""
+    """`raw=True` uses the target exactly as written, or raises InvalidURL."""
     for _ in range(2):
         assert parse_url("http://h/a/../%2e/b", raw=True).target == "/a/../%2e/b"
         with pytest.raises(InvalidURL, match="raw=True"):
@@ -225,7 +225,7 @@ def test_raw() -> None:
 
 
 def test_length_limit() -> None:
-    """Text and target are bounded, by 64 KiB where nothing else is said."""
+    """The length of text and target is limited, by default to 64 KiB."""
     front = "http://h/"
     longest = front + "a" * (MAX_URL_LENGTH - len(front))
     for _ in range(2):
@@ -239,7 +239,7 @@ def test_length_limit() -> None:
 
 
 def test_origins_remembered_are_bounded() -> None:
-    """The memory of origins does not grow with the number of hosts, and holds no password."""
+    """The cache of origins is bounded and contains no password."""
     for i in range(3 * urls._MAX_ORIGINS):
         parse_url(f"http://u:p@h{i}/")
         parse_url(f"http://h{i}/")
@@ -264,7 +264,7 @@ def test_origins_remembered_are_bounded() -> None:
     ],
 )
 def test_linear(text: str) -> None:
-    """No URL takes more than linear time: the longest costs a fraction of a second."""
+    """Parsing time is linear: the longest URL takes a fraction of a second."""
 
     def parse() -> None:
         with contextlib.suppress(InvalidURL):
@@ -275,7 +275,7 @@ def test_linear(text: str) -> None:
 
 @given(st.text(max_size=60).map(lambda tail: "http://h" + tail) | st.text(max_size=40))
 def test_anything(text: str) -> None:
-    """Any text gives a URL that is fit for the wire and reads the same again, or InvalidURL."""
+    """Any text gives a URL that can be sent and parses to itself, or InvalidURL."""
     try:
         url = parse_url(text)
     except InvalidURL:
@@ -292,7 +292,7 @@ def test_anything(text: str) -> None:
 
 @given(st.text(alphabet="abAB01._-/?#@:%[]\\éß。xn ", max_size=30).map("http://".__add__))
 def test_short_way_and_long_way_agree(text: str) -> None:
-    """What is remembered of an origin never changes the answer."""
+    """The cache of origins does not change results."""
 
     def outcome() -> object:
         try:
@@ -307,7 +307,7 @@ def test_short_way_and_long_way_agree(text: str) -> None:
 
 
 def test_same_origin() -> None:
-    """Scheme, host, port and zone all count, and nothing else does."""
+    """Two origins are equal if scheme, host, port and zone are equal."""
     url = parse_url("http://h:80/x")
     assert url.same_origin(parse_url("HTTP://u:p@H/y#z"))
     for other in ("https://h:80/x", "http://h:81/x", "http://i/x", "http://h./x"):
@@ -322,6 +322,6 @@ def test_same_origin() -> None:
     ["http://xn--a-bcb/", "http://xn--1ug/", "http://xn--a-zhc/", "http://xn--ab-m1t/"],
 )
 def test_a_labels_refused(text: str) -> None:
-    """A label in ASCII form obeys the rules of what it stands for: marks, joiners, directions."""
+    """An `xn--` label must follow the rules of its decoded form: marks, joiners, directions."""
     with pytest.raises(InvalidURL):
         parse_url(text)

@@ -1,4 +1,4 @@
-"""params, forms, and the quoting of targets."""
+"""Percent-encoding of params, forms and targets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]))
     ],
 )
 def test_encode_params(params: Any, query: str) -> None:
-    """Each kind of `params` gives the query that a server reads back as it was meant."""
+    """Each kind of `params` gives a query that a server decodes to the same values."""
     assert encode_params(params) == query
 
 
@@ -62,32 +62,32 @@ def test_encode_params(params: Any, query: str) -> None:
     ],
 )
 def test_add_params(target: str, params: Any, joined: str) -> None:
-    """`params` join a query that is already there with `&`."""
+    """`params` are appended to an existing query with `&`."""
     assert add_params(target, params) == joined
 
 
 @pytest.mark.parametrize("params", [5, 0, False, ["ab"], [("a",)], [1], [("a", "b", "c")], {"ab"}])
 def test_bad_params(params: Any) -> None:
-    """Anything that is neither pairs nor text is refused at the call."""
+    """Anything that is neither pairs nor text raises at the call."""
     with pytest.raises((TypeError, InvalidRequest)):
         encode_params(params)
 
 
 def test_control_characters() -> None:
-    """Text for the query may hold no control characters; in a value they are data."""
+    """Control characters raise in a query text; in a value they are encoded."""
     with pytest.raises(InvalidURL):
         encode_params("a=\r\nX: y")
     assert encode_params({"a": "\r\n"}) == "a=%0D%0A"
 
 
 def test_too_long() -> None:
-    """Params that make the URL longer than the limit are refused."""
+    """Params that make the URL longer than the limit raise InvalidURL."""
     with pytest.raises(InvalidURL, match="data="):
         add_params("/", {"a": "x" * 65536})
 
 
 def test_encoding() -> None:
-    """`encoding` is that of the escapes; what it cannot say is refused."""
+    """`encoding` is that of the escapes; text that it cannot encode raises InvalidURL."""
     assert encode_params({"a": "é"}, "latin-1") == "a=%E9"
     assert form_encode({"a": "é"}, "latin-1") == b"a=%E9"
     with pytest.raises(InvalidRequest):
@@ -97,7 +97,7 @@ def test_encoding() -> None:
 
 
 def test_form_encode() -> None:
-    """A form keeps 0, False and the empty string, drops None, repeats keys, quotes all else."""
+    """A form keeps 0, False and the empty string, omits None, and repeats keys."""
     data = [("a", 0), ("b", ""), ("c", None), ("d", False), ("e", ["x y", "&=+%#"])]
     assert form_encode(data) == b"a=0&b=&d=False&e=x+y&e=%26%3D%2B%25%23"
     for bad in ("a=1", b"a", 5):
@@ -107,14 +107,14 @@ def test_form_encode() -> None:
 
 @given(st.lists(st.tuples(text, text)))
 def test_pairs_come_back(pairs: list[tuple[str, str]]) -> None:
-    """What is encoded reads back the same, in a query and in a form."""
+    """Encoded values decode to the same values, in a query and in a form."""
     assert parse_qsl(encode_params(pairs), keep_blank_values=True) == pairs
     assert parse_qsl(form_encode(pairs).decode(), keep_blank_values=True) == pairs
 
 
 @given(text)
 def test_quote_target_once(target: str) -> None:
-    """Quoting what is quoted changes nothing, and the result is fit for the wire."""
+    """Encoding twice changes nothing, and the result can be sent."""
     try:
         quoted = quote_target(target)
     except InvalidURL:
