@@ -20,9 +20,8 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import curio
-from curio.kernel import Kernel as CurioKernel
-from curio.traps import _read_wait
 
+from ._curio import CurioKernel, read_wait
 from ._kernel import HAS_EPOLL, Epoll, Runtime, TaskCore
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def _compiled_task_class(taskcls: Any) -> type | None:
 async def _kernel_task(runtime: Runtime) -> None:
     """The kernel's own task: hears from other threads that a future is done."""
     while True:
-        await _read_wait(runtime.bell_heard)
+        await read_wait(runtime.bell_heard)
         runtime.deliver_wakes()
 
 

@@ -36,13 +36,14 @@ LAYERS = [
     ("cookies", ["cookie_utils", "_cookies"]),
     ("URLs", ["urls", "_url"]),
     ("options, time limits, events: value types", ["_config"]),
-    ("curio's kernel, compiled; private curio API", ["kernel", "_curio"]),
+    ("curio's kernel, compiled", ["kernel"]),
     ("compiled code", ["_hotpath", "_kernel"]),
     ("interception of exchanges", ["_config.interceptor"]),
     ("readable tracebacks", ["_tracebacks"]),
     ("errors", ["errors", "_extras"]),
     ("names of credentials", ["_sensitive"]),
     ("curio: time limits, shutdown", ["_deadlines", "_shutdown"]),
+    ("private curio API", ["_curio"]),
     ("version", ["_version"]),
 ]
 

@@ -17,8 +17,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from curio.traps import _io_release
-
+from .._curio import io_release
 from ..errors import ConnectionFailed, InvalidRequest, NameResolutionError, ProxyError
 from .dns_cache import (
     DEFAULT_TTLS,
@@ -233,7 +232,7 @@ class Connector:
                     return tunnelled
             finally:
                 if sock is not None:
-                    await _io_release(sock)
+                    await io_release(sock)
                     sock.close()
             if (
                 logins == _MOST_LOGINS_IN_A_ROW
@@ -255,7 +254,7 @@ class Connector:
         try:
             await socks.open_socks_tunnel(sock, proxy, host, route.port)
         except BaseException:
-            await _io_release(sock)
+            await io_release(sock)
             sock.close()
             raise
         if on_step is not None:

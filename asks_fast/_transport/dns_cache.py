@@ -18,8 +18,8 @@ from itertools import islice
 from typing import Any
 
 import curio
-from curio.traps import _get_kernel
 
+from .._curio import get_kernel
 from .._shutdown import is_shutting_down
 from ..errors import InvalidRequest, NameResolutionError
 from . import dns_threads
@@ -199,7 +199,7 @@ class DnsCache:
         Raises `NameResolutionError`. Cancelled, it leaves the look-up to those who still wait
         for it, and ends it if nobody does.
         """
-        kernel = await _get_kernel()
+        kernel = await get_kernel()
         while True:
             cached = self._cached.get(host)
             if cached is not None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from curio.traps import _future_wait
+from .._curio import future_wait
 
 __all__ = ["LIMIT", "LookupThreads", "run"]
 
@@ -107,7 +107,7 @@ class LookupThreads:
     async def run(self, call: Callable[[], Any]) -> Any:
         """`call()` in a thread. Cancelled, the call is dropped, or finishes unheard."""
         job = _Job(self, call)
-        await _future_wait(job, job)
+        await future_wait(job, job)
         return job.result()
 
     def submit(self, job: _Job) -> None:

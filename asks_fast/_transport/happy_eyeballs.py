@@ -15,8 +15,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curio.traps import _io_release, _read_wait
-
+from .._curio import io_release, read_wait
 from .._deadlines import ignore_after
 from ..errors import ConnectionFailed
 from .sockets import Address, close_socket, finish_connect, raise_connect_error, start_connect
@@ -125,7 +124,7 @@ class _ConnectRace:
             self._selector = selectors.DefaultSelector()
             for sock in self._running:
                 self._selector.register(sock, selectors.EVENT_WRITE)
-        await _read_wait(self._selector)
+        await read_wait(self._selector)
         for key, _ in self._selector.select(0):
             ready: Any = key.fileobj
             try:
@@ -151,7 +150,7 @@ class _ConnectRace:
     async def end(self) -> None:
         """Close whatever did not win."""
         if self._selector is not None:
-            await _io_release(self._selector)
+            await io_release(self._selector)
             self._selector.close()
         while self._running:
             await close_socket(self._running.popitem()[0])

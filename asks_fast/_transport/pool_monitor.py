@@ -22,8 +22,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import curio
-from curio.traps import _future_wait, _get_kernel
 
+from .._curio import future_wait, get_kernel
 from .._deadlines import ignore_after
 from .._hotpath import Pool
 from .._shutdown import is_shutting_down
@@ -76,7 +76,7 @@ class PoolMonitor:
         pool = self._pool
         if pool.thread not in (0, threading.get_ident()):
             return True  # who asks will hear that the session is at work there
-        kernel = await _get_kernel()
+        kernel = await get_kernel()
         if is_shutting_down(kernel):
             return False
         await self._spawn(kernel)
@@ -141,7 +141,7 @@ class PoolMonitor:
                 await pool.wake_pending()
                 if wait is None and not self._attended:
                     return
-                await ignore_after(wait or 1.0, _future_wait(self._alarm))
+                await ignore_after(wait or 1.0, future_wait(self._alarm))
         finally:
             if self._generation == number:
                 self._leave()

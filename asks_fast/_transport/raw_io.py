@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curio.traps import _read_wait, _write_wait
-
+from .._curio import read_wait, write_wait
 from .sockets import Descriptor
 
 __all__ = ["receive", "receive_exactly", "send_all"]
@@ -24,7 +23,7 @@ async def send_all(sock: Any, data: bytes) -> None:
         try:
             view = view[sock.send(view) :]
         except BlockingIOError:
-            await _write_wait(Descriptor(sock))
+            await write_wait(Descriptor(sock))
         except OSError as error:
             await _wait_for_tls(sock, error)
 
@@ -35,7 +34,7 @@ async def receive(sock: Any, size: int) -> bytes:
         try:
             data: bytes = sock.recv(size)
         except BlockingIOError:
-            await _read_wait(Descriptor(sock))
+            await read_wait(Descriptor(sock))
         except OSError as error:
             await _wait_for_tls(sock, error)
         else:
@@ -57,8 +56,8 @@ async def _wait_for_tls(sock: Any, error: OSError) -> None:
     import ssl
 
     if isinstance(error, ssl.SSLWantReadError):
-        await _read_wait(Descriptor(sock))
+        await read_wait(Descriptor(sock))
     elif isinstance(error, ssl.SSLWantWriteError):
-        await _write_wait(Descriptor(sock))
+        await write_wait(Descriptor(sock))
     else:
         raise error

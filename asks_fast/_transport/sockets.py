@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import curio
-from curio.traps import _io_release, _write_wait
 
+from .._curio import io_release, write_wait
 from ..errors import InvalidRequest
 
 SocketOption = tuple[int, int, int | bytes]
@@ -154,7 +154,7 @@ async def finish_connect(sock: socket.socket) -> None:
 
     Does not close the socket; cancelled, it leaves the connect going on.
     """
-    await _write_wait(Descriptor(sock))
+    await write_wait(Descriptor(sock))
     raise_connect_error(sock)
 
 
@@ -167,7 +167,7 @@ def raise_connect_error(sock: socket.socket) -> None:
 
 async def close_socket(sock: socket.socket) -> None:
     """Close `sock` after curio's kernel has let go of it. Never waits, is never cancelled."""
-    await _io_release(sock)
+    await io_release(sock)
     sock.close()
 
 

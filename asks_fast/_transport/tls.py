@@ -22,8 +22,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
-from curio.traps import _io_release, _read_wait, _write_wait
-
+from .._curio import io_release, read_wait, write_wait
 from ..errors import (
     CertificateError,
     ConnectionFailed,
@@ -249,7 +248,7 @@ class TlsWrapper:
         """
         secured = sock
         try:
-            await _io_release(sock)  # wrapping takes the descriptor away from `sock`
+            await io_release(sock)  # wrapping takes the descriptor away from `sock`
             session = self._sessions.find(key, self._context)
             try:
                 secured = self._wrap(sock, name, session)
@@ -258,7 +257,7 @@ class TlsWrapper:
             await handshake(secured.do_handshake, Descriptor(secured), peer)
             check_peer(secured, self._settings, peer)
         except BaseException:
-            await _io_release(secured)
+            await io_release(secured)
             secured.close()
             raise
         keep = partial(self._sessions.store, key, self._context)
@@ -297,9 +296,9 @@ async def handshake(step: Callable[[], Any], waitable: Any, peer: str) -> None:
                 step()
                 return
             except ssl.SSLWantReadError:
-                await _read_wait(waitable)
+                await read_wait(waitable)
             except ssl.SSLWantWriteError:
-                await _write_wait(waitable)
+                await write_wait(waitable)
     except ConnectivityError:
         raise
     except ssl.SSLCertVerificationError as error:

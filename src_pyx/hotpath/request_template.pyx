@@ -7,7 +7,7 @@
 #         fields and a body in memory goes the long way through Python, with the same result.
 # Not here: which options a plan can take, and what they are on the wire (asks_fast/_client/template_builder.py).
 
-from curio.meta import _locals as kernel_locals      # its `kernel` is the one that runs in this thread
+from asks_fast._curio import kernel_locals      # its `kernel` is the one that runs in this thread
 
 
 cdef extern from *:
