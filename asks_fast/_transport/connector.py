@@ -246,7 +246,6 @@ class Connector:
     async def _reach_through_socks(self, route: Route, proxy: Proxy, on_step: Trace | None) -> Any:
         from . import socks
 
-        socks.require_python_socks()
         host = route.host
         if proxy.scheme in ("socks4", "socks5"):
             host = await self._one_address(route, only_v4=proxy.scheme == "socks4")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -239,25 +238,64 @@ async def test_socks4a_leaves_the_name_to_the_proxy(
 
 
 @pytest.mark.parametrize(
-    "steps",
+    "reply",
     [
-        [close()],
-        [reset()],
-        [read(3), send(b"\x05\xff")],
-        [read(3), send(b"HTTP/1.1 400 Bad Request\r\n\r\n")],
-        [read(3), send(b"\x05\x00"), read(10), send(b"\x05\x05\x00\x01" + bytes(6))],
-        [read(3), send(b"\x05\x00"), read(10), send(b"\x05\x00"), close()],
-        [read(3), send(b"\x05\x00"), read(10), send(b"\x05\x00\x00\x09" + bytes(6))],
+        b"\x05\x00\x00\x01" + bytes(6),
+        b"\x05\x00\x00\x04" + bytes(18),
+        b"\x05\x00\x00\x03\x01p\x00\x00",
+    ],
+    ids=["ipv4", "ipv6", "name"],
+)
+async def test_socks5h_bytes(reply: bytes, peer: MakePeer, client_context: ssl.SSLContext) -> None:
+    """The login is UTF-8, the name goes to the proxy, and a reply of any length is read whole."""
+    login = b"\x01\x02me\x03p\xc3\xa4"
+    target = b"\x05\x01\x00\x03\x08far.test\x00\x50"
+    proxy = peer(
+        [
+            *(read(4), send(b"\x05\x02"), read(len(login)), send(b"\x01\x00")),
+            *(read(len(target)), send(reply), expect(), send(OK)),
+        ]
+    )
+    url = f"socks5h://me:p%C3%A4@127.0.0.1:{proxy.port}"
+    async with session(None, client_context, url=url) as one:
+        assert (await one.get("http://far.test/")).body == b"ok"
+    sent = bytes(proxy.connections[0].received)
+    assert sent.startswith(b"\x05\x02\x00\x02" + login + target + b"GET / HTTP/1.1\r\n")
+
+
+GREETING = (read(3), send(b"\x05\x00"), read(10))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "steps", "reason"),
+    [
+        ("socks5", [read(3), close()], "closed the connection"),
+        ("socks5", [reset()], "Connection reset"),
+        ("socks5", [read(3), send(b"\x05\xff")], "none of the login methods"),
+        ("socks5", [read(3), send(b"\x05\x02")], "none of the login methods"),
+        ("socks5", [read(3), send(b"HTTP/1.1 400 Bad Request\r\n\r\n")], "first byte 0x48"),
+        ("socks5", [*GREETING, send(b"\x05\x05\x00\x01" + bytes(6))], "connection refused"),
+        ("socks5", [*GREETING, send(b"\x05\x63\x00\x01" + bytes(6))], "unknown reply code 0x63"),
+        ("socks5", [*GREETING, send(b"HTTP/1.1 400")], "first byte 0x48"),
+        ("socks5", [*GREETING, send(b"\x05\x00"), close()], "closed the connection"),
+        ("socks5", [*GREETING, send(b"\x05\x00\x00\x09" + bytes(6))], "address type 0x09"),
+        ("socks4", [read(9), send(b"\x00\x5b" + bytes(6))], "rejected the request"),
+        ("socks4", [read(9), send(b"\x05\x5a" + bytes(6))], "first byte 0x05"),
+    ],
+    ids=[
+        *("close", "reset", "no_login_method", "login_not_offered", "http_reply", "refused"),
+        *("unknown_code", "http_reply_to_connect", "cut_reply", "unknown_address_type"),
+        *("socks4_rejected", "socks4_version"),
     ],
 )
-async def test_a_socks_proxy_that_fails(
-    steps: list[Any], peer: MakePeer, client_context: ssl.SSLContext
+async def test_socks_proxy_fails(
+    scheme: str, steps: list[Any], reason: str, peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """Whatever a SOCKS proxy does wrong is a `ProxyError`, and the connection is closed."""
+    """A refusal and an invalid reply are a `ProxyError` with the reason; the connection closes."""
     proxy = peer([*steps])
-    url = f"socks5://127.0.0.1:{proxy.port}"
+    url = f"{scheme}://127.0.0.1:{proxy.port}"
     async with session(None, client_context, url=url) as one:
-        with pytest.raises(ProxyError):
+        with pytest.raises(ProxyError, match=reason):
             await one.get("http://127.0.0.1:9/")
         await proxy.all_closed()
 
@@ -271,15 +309,17 @@ async def test_socks_cancelled_at_any_wait(socks: Server, origin: Peer) -> None:
         sock.close()
 
 
-async def test_socks_needs_its_extra(
-    origin: Peer, client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("login", ["u" * 256 + ":p", "u:" + "p" * 256], ids=["user", "password"])
+async def test_socks5_login_too_long(
+    login: str, peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """Without python-socks, the error names the extra, and nothing is opened."""
-    monkeypatch.setitem(sys.modules, "python_socks", None)
-    async with session(None, client_context, url=f"socks5://127.0.0.1:{origin.port}") as one:
-        with pytest.raises(InvalidRequest, match=r"asks-fast\[socks\]"):
-            await one.get(origin.url)
-    assert origin.connections == []
+    """A user name or password of more than 255 bytes is an `InvalidRequest`."""
+    proxy = peer([expect()])
+    async with session(None, client_context, url=f"socks5://{login}@127.0.0.1:{proxy.port}") as one:
+        with pytest.raises(InvalidRequest, match="256 bytes, more than the 255"):
+            await one.get("http://127.0.0.1:9/")
+        await proxy.all_closed()
+    assert not any(connection.received for connection in proxy.connections)
 
 
 async def test_a_rotation_in_use(
