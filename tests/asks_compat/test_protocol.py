@@ -32,7 +32,7 @@ from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_interim_answers(stream: bool, peer: MakePeer) -> None:
+async def test_informational_responses(stream: bool, peer: MakePeer) -> None:
     """100, 102 and 103 come before the answer, are not it, and can be seen on it."""
     server = peer(
         [
@@ -135,7 +135,7 @@ async def test_http_1_0(peer: MakePeer) -> None:
             assert len(server.connections) == (1 if kept else 3), head
 
 
-async def test_our_own_close(peer: MakePeer) -> None:
+async def test_connection_close_of_the_request(peer: MakePeer) -> None:
     """`Connection: close` asked for by the user ends the connection after the answer."""
     server = peer(SERVING)
     async with HSession(server.url, headers={"Connection": "close"}) as session:
@@ -146,7 +146,7 @@ async def test_our_own_close(peer: MakePeer) -> None:
     assert [r.header("connection") for r in server.requests] == ["close", "close"]
 
 
-async def test_bytes_after_the_answer(peer: MakePeer) -> None:
+async def test_bytes_after_the_response(peer: MakePeer) -> None:
     """What follows an answer unasked is nobody's answer: the connection is closed."""
     server = peer([expect(), send(OK + OK), stall()], SERVING)
     async with HSession(server.url) as session:
@@ -181,7 +181,7 @@ async def test_expect_continue(peer: MakePeer) -> None:
     assert server.requests[0].body == b"after a while"
 
 
-async def test_an_answer_before_the_body_is_sent(peer: MakePeer) -> None:
+async def test_response_before_the_body_is_sent(peer: MakePeer) -> None:
     """A server that answers while we still send is read, not deadlocked."""
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"
     server = peer([expect_head(), send(refusal), stall()])
@@ -191,7 +191,7 @@ async def test_an_answer_before_the_body_is_sent(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_upgrades_are_not_asked_for(peer: MakePeer) -> None:
+async def test_unrequested_upgrade(peer: MakePeer) -> None:
     """A 101 that nobody asked for is an error, not an answer."""
     server = peer(
         [
@@ -206,7 +206,7 @@ async def test_upgrades_are_not_asked_for(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_a_stale_connection(peer: MakePeer) -> None:
+async def test_stale_connection(peer: MakePeer) -> None:
     """A connection dropped while idle: GET goes again over a new one, POST only if unsent."""
     server = peer([expect(), send(OK), close()], [expect(), send(OK), close()], SERVING)
     async with HSession(server.url) as session:

@@ -97,7 +97,7 @@ async def test_modes(tmp_path: Path) -> None:
             assert [one["response"]["body"] for one in recorded] == [{"text": expected}]
 
 
-async def test_bodies_are_matched(tmp_path: Path) -> None:
+async def test_match_body(tmp_path: Path) -> None:
     """The recorded body is part of the question, unless `match_body=False`."""
     path = tmp_path / "api.json"
     routes = Routes()
@@ -120,7 +120,7 @@ async def test_recording_survives_a_failing_test(tmp_path: Path) -> None:
     assert len(json.loads(path.read_text())["exchanges"]) == 1
 
 
-async def test_secrets_of_every_kind(tmp_path: Path) -> None:
+async def test_all_kinds_of_secrets_are_masked(tmp_path: Path) -> None:
     """Uploads, compressed requests, links and camelCase members: no secret is in the file."""
     path = tmp_path / "api.json"
     routes = Routes()

@@ -96,7 +96,7 @@ UNMARKED = """
         raise RuntimeError("ran")
 
     @pytest.mark.asyncio
-    async def test_somebody_elses():
+    async def test_marked_for_another_plugin():
         raise RuntimeError("ran in curio")
 """
 

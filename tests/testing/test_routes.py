@@ -174,7 +174,7 @@ async def test_faults_need_sockets() -> None:
             await asks_fast.get("http://h/")
 
 
-async def test_nesting() -> None:
+async def test_nested_routes() -> None:
     """The inner table answers; after its block, the outer one; after that, the wire."""
     with Routes() as outer:
         outer.get("http://h/", "outer")
@@ -204,7 +204,7 @@ async def test_delays_are_virtual() -> None:
     assert time.monotonic() - began < 10
 
 
-async def test_delayed_answers_come_in_order() -> None:
+async def test_delayed_answers_in_order() -> None:
     """The shorter delay ends first, whichever request was made first."""
     ended = []
 
@@ -228,7 +228,7 @@ async def walk(session: DSession) -> None:
 
 
 @pytest.mark.parametrize("delay", [0, 3600])
-async def test_the_callers_own_time_out(delay: float) -> None:
+async def test_timeout_of_the_caller(delay: float) -> None:
     """`curio.timeout_after` ends a loop over routed answers, and a delay that is longer."""
     with Routes() as routes:
         routes.get("/{page}", lambda r: answer(json=int(r.match["page"]) + 1, delay=delay))
@@ -237,7 +237,7 @@ async def test_the_callers_own_time_out(delay: float) -> None:
                 await curio.timeout_after(0.1, walk, session)
 
 
-async def test_other_tasks_have_their_turn() -> None:
+async def test_other_tasks_run_during_delays() -> None:
     """Every routed answer yields to the kernel at least once."""
     turns = 0
 
@@ -257,7 +257,7 @@ async def test_other_tasks_have_their_turn() -> None:
     assert turns >= 20
 
 
-async def test_time_limits_of_what_a_route_does() -> None:
+async def test_time_limit_of_a_route_function() -> None:
     """`timeout` ends a chain of delayed redirects, and a route's own function."""
 
     async def slow(request: Any) -> int:
@@ -286,7 +286,7 @@ async def test_time_limits_of_what_a_route_does() -> None:
         ("/{kind}/{id}", "/items/{id}", "http://h/items/7"),
     ],
 )
-async def test_the_most_specific_route(general: str, special: str, url: str, reverse: bool) -> None:
+async def test_most_specific_route(general: str, special: str, url: str, reverse: bool) -> None:
     """Whichever route was added first, the more specific one answers."""
     with Routes() as routes:
         pairs = [(general, "general"), (special, "special")]
@@ -295,7 +295,7 @@ async def test_the_most_specific_route(general: str, special: str, url: str, rev
         assert (await asks_fast.get(url)).text == "special"
 
 
-async def test_a_method_is_more_specific_than_any() -> None:
+async def test_method_is_more_specific_than_any() -> None:
     """Of equal routes, one for the method wins; then the first that was added."""
     with Routes() as routes:
         routes.any("/", "any")
@@ -305,7 +305,7 @@ async def test_a_method_is_more_specific_than_any() -> None:
         assert (await asks_fast.post("http://h/")).text == "any"
 
 
-async def test_headers_of_a_request() -> None:
+async def test_request_headers() -> None:
     """`SeenRequest.headers` is a mapping like that of responses."""
     with Routes() as routes:
         routes.get("http://h/", 204)

@@ -179,7 +179,7 @@ def test_tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> 
         client.close()
 
 
-def test_wrong_routes() -> None:
+def test_invalid_routes() -> None:
     """What is no answer is refused when the route is made."""
     routes = Routes()
     with pytest.raises(TypeError, match="not an answer"):
@@ -190,7 +190,7 @@ def test_wrong_routes() -> None:
         answer(json=1, text="2")
 
 
-async def test_pass_through_to_the_wire() -> None:
+async def test_pass_through() -> None:
     """A table in place of the wire lets chosen origins through to it."""
     served = Routes()
     served.get("/", "from the wire")

@@ -25,13 +25,13 @@ def served(server: Peer) -> list[int]:
     return [len(connection.requests) for connection in server.connections]
 
 
-def test_thirty_seconds_by_default() -> None:
+def test_default_idle_timeout() -> None:
     """A connection at rest is kept for 30 s; None keeps it for as long as the server does."""
     assert HSession("http://a")._transport.pool.idle_timeout == 30.0
     assert HSession("http://a", idle_timeout=None)._transport.pool.idle_timeout == 0.0
 
 
-async def test_a_session_left_alone_closes_what_expired(peer: MakePeer) -> None:
+async def test_unused_session_closes_expired_connections(peer: MakePeer) -> None:
     """Idle connections are closed when their time is over, without another request coming by."""
     servers = [peer(SERVING) for _ in range(3)]
     async with DSession(idle_timeout=0.05) as session:
@@ -43,7 +43,7 @@ async def test_a_session_left_alone_closes_what_expired(peer: MakePeer) -> None:
         assert (await session.get(servers[0].url)).text == "ok"
 
 
-async def test_the_servers_own_limit(peer: MakePeer) -> None:
+async def test_keep_alive_timeout_of_the_server(peer: MakePeer) -> None:
     """`Keep-Alive: timeout=1` ends the rest of a connection that we would have kept for ever."""
     answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok"
     server = peer([repeat(expect(), send(answer))])
@@ -54,7 +54,7 @@ async def test_the_servers_own_limit(peer: MakePeer) -> None:
 
 
 @pytest.mark.parametrize("swift", [True, False])
-async def test_most_requests_of_a_connection(swift: bool, peer: MakePeer) -> None:
+async def test_max_requests_per_connection(swift: bool, peer: MakePeer) -> None:
     """`max_requests_per_connection` gives a connection up after so many."""
     server = peer(SERVING)
     async with HSession(server.url, max_requests_per_connection=2) as session:
@@ -63,7 +63,7 @@ async def test_most_requests_of_a_connection(swift: bool, peer: MakePeer) -> Non
     assert served(server) == [2, 2, 1]
 
 
-async def test_most_seconds_of_a_connection(peer: MakePeer) -> None:
+async def test_max_connection_age(peer: MakePeer) -> None:
     """`max_connection_age` reuses no connection that is older, and closes it when it rests."""
     server = peer(SERVING)
     async with HSession(server.url, max_connection_age=1e-6, idle_timeout=None) as session:
@@ -100,7 +100,7 @@ async def test_limits_are_checked_when_a_connection_is_acquired(
     assert served(server)[-1] == 1
 
 
-async def test_a_host_has_its_share_and_holds_up_no_other(peer: MakePeer) -> None:
+async def test_connections_per_host_does_not_block_other_hosts(peer: MakePeer) -> None:
     """`connections_per_host`: a slow host fills its own share, the rest serves the others."""
     slow, quick = peer([expect(), stall(), send(OK), FOREVER]), peer(SERVING)
     async with DSession(connections=4, connections_per_host=2) as session:
@@ -134,7 +134,7 @@ async def test_warm_up(peer: MakePeer) -> None:
     await server.all_closed()
 
 
-async def test_warm_up_of_a_dead_server() -> None:
+async def test_warm_up_of_an_unreachable_server() -> None:
     """It raises as a request would, and leaves no place taken."""
     async with HSession("http://127.0.0.1:1", connections=3) as session:
         with pytest.raises(ConnectionFailed):
@@ -142,7 +142,7 @@ async def test_warm_up_of_a_dead_server() -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_the_figures_of_the_pool(peer: MakePeer) -> None:
+async def test_pool_stats(peer: MakePeer) -> None:
     """`pool_stats` at each turn of events: lent, waiting, idle, and the totals."""
     server = peer([expect(), stall(), send(OK), FOREVER])
     other = peer(SERVING)
@@ -180,9 +180,7 @@ def traps_of(coroutine: Any, seen: list[str]) -> Any:
 @pytest.mark.parametrize(
     ("way", "limit"), [({}, 0.9), ({"max_redirects": 5}, 20.0)], ids=["plan", "long"]
 )
-async def test_no_timer_where_no_limit_was_asked_for(
-    way: dict[str, Any], limit: float, peer: MakePeer
-) -> None:
+async def test_no_timer_without_a_limit(way: dict[str, Any], limit: float, peer: MakePeer) -> None:
     """Over a connection that is there no timer is armed; with `timeout=` there is one, but by plan
     from a second on: that is left to the keeper (promises/test_whole_time.py)."""
     server = peer(SERVING)

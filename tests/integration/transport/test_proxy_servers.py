@@ -119,7 +119,7 @@ async def test_squid_with_basic(
         await both_ways(one, origin, secure_origin)
 
 
-async def test_squid_with_a_field_of_the_users(
+async def test_squid_with_proxy_authorization_header(
     squid_basic: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """`Proxy-Authorization` among the headers logs in at the proxy, and reaches no origin."""
@@ -143,7 +143,7 @@ async def test_squid_with_digest(
 
 @pytest.mark.parametrize("login", ["", f"{USER}:wrong@"])
 @pytest.mark.parametrize("auth", ["basic", "digest"])
-async def test_squid_refuses(
+async def test_squid_with_wrong_password(
     auth: str,
     login: str,
     request: pytest.FixtureRequest,
@@ -164,9 +164,7 @@ async def test_squid_refuses(
     assert origin.requests == secure_origin.requests == []
 
 
-async def test_an_origin_that_squid_cannot_reach(
-    squid: Server, client_context: ssl.SSLContext
-) -> None:
+async def test_squid_with_unreachable_origin(squid: Server, client_context: ssl.SSLContext) -> None:
     """The tunnel's error carries squid's own page."""
     async with session(squid, client_context) as one:
         assert (await one.get("http://127.0.0.1:1/")).status_code == 503
@@ -174,7 +172,7 @@ async def test_an_origin_that_squid_cannot_reach(
             await one.get("https://127.0.0.1:1/")
 
 
-async def test_a_proxy_over_tls(
+async def test_https_proxy(
     tls_proxy: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """https to the proxy: forwarding inside it, and TLS inside TLS for https origins."""
@@ -210,7 +208,7 @@ async def test_socks(
                 await one.get(here)
 
 
-async def test_socks_with_a_password(
+async def test_socks5_login(
     socks_login: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """SOCKS5 logs in; without the right password there is an error and no way."""
@@ -224,9 +222,7 @@ async def test_socks_with_a_password(
             assert "wrong" not in str(caught.value)
 
 
-async def test_socks4a_leaves_the_name_to_the_proxy(
-    peer: MakePeer, client_context: ssl.SSLContext
-) -> None:
+async def test_socks4a_bytes(peer: MakePeer, client_context: ssl.SSLContext) -> None:
     """A 4a request carries the impossible address 0.0.0.1, the user and the name."""
     answer = b"\x00\x5a\x00\x50\x00\x00\x00\x00"
     proxy = peer([read(8 + len("me") + 1 + len("far.test") + 1), send(answer), expect(), send(OK)])
@@ -300,7 +296,7 @@ async def test_socks_proxy_fails(
         await proxy.all_closed()
 
 
-async def test_socks_cancelled_at_any_wait(socks: Server, origin: Peer) -> None:
+async def test_socks_cancelled_at_each_await(socks: Server, origin: Peer) -> None:
     """Logging in at a SOCKS proxy, cancelled at each wait in turn, leaves nothing open."""
     connector = Connector(proxy=f"socks5://127.0.0.1:{socks.port}")
     route = connector.route_for("http", "127.0.0.1", origin.port)
@@ -322,7 +318,7 @@ async def test_socks5_login_too_long(
     assert not any(connection.received for connection in proxy.connections)
 
 
-async def test_a_rotation_in_use(
+async def test_rotation_of_a_session(
     squid: Server, socks: Server, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """Requests take the proxies of a list in turn, and connections are kept for each."""
@@ -335,7 +331,7 @@ async def test_a_rotation_in_use(
     assert len(origin.connections) == 3
 
 
-async def test_a_rotation_of_single_requests(
+async def test_rotation_of_a_request(
     squid: Server, socks: Server, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """A list in the request is taken in turn as the session's is, and each try takes the next."""
@@ -350,7 +346,7 @@ async def test_a_rotation_of_single_requests(
             assert (await one.get(origin.url, proxy=dead, retries=1)).body == b"ok"
 
 
-async def test_the_environment_in_use(
+async def test_proxy_from_environment(
     squid: Server, origin: Peer, client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`trust_env=True` goes by `http_proxy` and `no_proxy`."""
@@ -363,7 +359,7 @@ async def test_the_environment_in_use(
     assert via == {"/through": True, "/direct": False}
 
 
-async def test_a_redirect_from_a_proxied_to_a_direct_origin(
+async def test_redirect_from_proxied_to_direct_origin(
     squid_basic: Server,
     peer: MakePeer,
     secure_origin: Peer,
@@ -387,7 +383,7 @@ async def test_a_redirect_from_a_proxied_to_a_direct_origin(
     assert all("proxy.test" in (request.header("via") or "") for request in first.requests)
 
 
-async def test_a_failed_proxy_of_a_rotation_is_left_for_the_next(
+async def test_retry_uses_the_next_proxy(
     squid: Server, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """A retry takes the next proxy of the list."""

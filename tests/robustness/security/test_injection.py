@@ -63,7 +63,7 @@ DOORS: dict[str, Callable[[str], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("bad", BREAKS, ids=ascii)
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
-async def test_doors(
+async def test_injection_by_each_argument(
     peer: Callable[..., Peer], door: Callable[[str], dict[str, Any]], bad: str
 ) -> None:
     """Refused before a connection is made, or one request that says what was meant."""
@@ -120,7 +120,7 @@ async def test_userinfo(peer: Callable[..., Peer], bad: str) -> None:
 
 
 @pytest.mark.parametrize("bad", BREAKS[:-1], ids=ascii)
-def test_fields_for_a_proxy(bad: str) -> None:
+def test_proxy_headers(bad: str) -> None:
     """What goes to a proxy is held to the same rules, when the proxy is named."""
     for headers in ({"X-A": f"1{bad}{INJECTED}"}, {f"X{bad}": "1"}):
         with pytest.raises(InvalidRequest):
@@ -181,7 +181,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("base", ["", "/", "/api", "/api/"])
-async def test_a_plan_and_the_long_way_send_the_same(peer: Callable[..., Peer], base: str) -> None:
+async def test_fast_and_general_path_send_the_same(peer: Callable[..., Peer], base: str) -> None:
     """What a session sends by the plan of an earlier request is what it sends without one."""
     rng = random.Random(base)
     server, other = peer([repeat(expect(), send(OK))]), peer([repeat(expect(), send(OK))])
@@ -214,7 +214,7 @@ TEXT = st.text(
 
 
 @given(method=TEXT, path=TEXT, name=TEXT, value=TEXT, host=TEXT, params=TEXT, where=st.booleans())
-def test_any_text_at_every_door(
+def test_any_text_in_each_argument(
     method: str, path: str, name: str, value: str, host: str, params: str, where: bool
 ) -> None:
     """What would be sent is one request that h11 reads as it was meant, or it is refused."""
@@ -250,7 +250,7 @@ def test_any_text_at_every_door(
         {"Transfer-Encoding": "chunked", "Content-Length": "1"},
     ],
 )
-async def test_framing_by_hand(peer: Callable[..., Peer], headers: dict[str, str]) -> None:
+async def test_user_framing_headers(peer: Callable[..., Peer], headers: dict[str, str]) -> None:
     """A length or coding that is not what is sent is refused (CVE-2026-1525)."""
     server = peer([repeat(expect(), send(OK))])
     async with DSession() as session:
@@ -262,7 +262,7 @@ async def test_framing_by_hand(peer: Callable[..., Peer], headers: dict[str, str
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT", "X-OWN"])
 @pytest.mark.parametrize("data", [None, b"", b"x", [b"one", b"two"]], ids=repr)
-async def test_a_body_is_always_framed(peer: Callable[..., Peer], method: str, data: Any) -> None:
+async def test_body_is_always_framed(peer: Callable[..., Peer], method: str, data: Any) -> None:
     """Body or not, exactly one framing field, and it fits; also on GET (CVE-2020-35863)."""
     answer = b"HTTP/1.1 204 No Content\r\n\r\n"
     server = peer([repeat(expect(), send(answer))])
