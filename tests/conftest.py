@@ -22,8 +22,8 @@ from typing import Any
 import hypothesis
 import pytest
 from support import servers
-from support.faults import FaultProxy, Plan
-from support.kernels import own_kernel, run_in, stock_kernel
+from support.faults import ConnectionFaults, FaultProxy
+from support.kernels import make_compiled_kernel, make_curio_kernel, run_in
 from support.leaks import left_open, open_descriptors
 from support.scripted_server import Peer, Step
 
@@ -37,7 +37,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("suite")
 
-KERNELS: dict[str, Callable[[], Any]] = {"stock": stock_kernel, "own": own_kernel}
+KERNELS: dict[str, Callable[[], Any]] = {"stock": make_curio_kernel, "own": make_compiled_kernel}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -165,7 +165,7 @@ def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
     """`fault_proxy(server, plan, ..., choose=)` puts a faulty wire before `server` (host, port)."""
     started: list[FaultProxy] = []
 
-    def start(server: Any, *plans: Plan, **options: Any) -> FaultProxy:
+    def start(server: Any, *plans: ConnectionFaults, **options: Any) -> FaultProxy:
         started.append(FaultProxy(server.host, server.port, *plans, **options))
         return started[-1]
 

@@ -1,7 +1,7 @@
-"""Real proxies in processes of their own: squid (http), pproxy (http over TLS, SOCKS).
+"""Real proxies, each in a process of its own: squid (http), pproxy (http over TLS, SOCKS).
 
-Rules:  port 0 is not known to them, so a free port is found first; ready when it accepts; ends with
-        the `with` block. What is not installed raises `NotInstalled`, with what to install.
+These programs cannot use port 0, so a free port is searched first. A proxy is ready when it
+accepts, and ends with the `with` block. A missing program raises `NotInstalled`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.servers import NotInstalled, Server, _stop, free_port, wait_for_port
+from support.servers import NotInstalled, Server, free_port, stop_process, wait_for_port
 
 USER, PASSWORD, REALM = "user", "pass word:+", "test proxy"
 
@@ -41,11 +41,11 @@ _HELPERS = {
 
 @contextmanager
 def squid(auth: str | None = None) -> Iterator[Server]:
-    """squid as a forward and CONNECT proxy; `auth` is "basic" or "digest" (USER, PASSWORD)."""
+    """Run squid for forwarding and CONNECT; `auth` is "basic" or "digest" (USER, PASSWORD)."""
     program = shutil.which("squid") or shutil.which("squid", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise NotInstalled("squid is not installed: apt-get install squid")
-    # Run as root, squid becomes another user, who cannot look into pytest's directories.
+    # Started by root, squid changes its user, which cannot read pytest's directories.
     directory = Path(tempfile.mkdtemp(prefix="asks_fast_squid"))
     directory.chmod(0o777)
     port = free_port()
@@ -72,7 +72,7 @@ def squid(auth: str | None = None) -> Iterator[Server]:
         wait_for_port("127.0.0.1", port, process)
         yield Server("127.0.0.1", port)
     finally:
-        _stop(process)
+        stop_process(process)
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -80,15 +80,15 @@ def squid(auth: str | None = None) -> Iterator[Server]:
 def pproxy(
     protocols: str, *, login: bool = False, tls_files: str | None = None
 ) -> Iterator[Server]:
-    """pproxy speaking `protocols` ("socks4+socks5", "http"), with USER and PASSWORD if `login`.
+    """Run pproxy for `protocols` ("socks4+socks5", "http"), with USER and PASSWORD if `login`.
 
-    `tls_files` is "certificate,key": then TLS comes first.
+    With `tls_files` ("certificate,key") clients use TLS.
     """
     if importlib.util.find_spec("pproxy") is None:
         raise NotInstalled("pproxy is not installed: pip install pproxy")
     port = free_port()
     url = f"{protocols}{'+ssl' if tls_files else ''}://127.0.0.1:{port}"
-    # Otherwise it lets in whomever came from an address that logged in once.
+    # Otherwise it accepts any client from an address that logged in before.
     command = [sys.executable, "-W", "ignore", "-m", "pproxy", "--auth", "-1"]
     command += ["-l", f"{url}/#{USER}:{PASSWORD}" if login else url]
     if tls_files is not None:
@@ -100,4 +100,4 @@ def pproxy(
         wait_for_port("127.0.0.1", port, process)
         yield Server("127.0.0.1", port, "https" if tls_files else "http")
     finally:
-        _stop(process)
+        stop_process(process)

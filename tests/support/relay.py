@@ -1,22 +1,22 @@
-"""The far side of a tunnel: what a scripted proxy does after it said yes to CONNECT."""
+"""The far side of a tunnel: a step for scripted proxies that accepted CONNECT."""
 
 from __future__ import annotations
 
 import select
 import socket
 
-from support.leaks import disregard
+from support.leaks import ignore_descriptor
 from support.scripted_server import PeerConnection
 
 
 def relay(connection: PeerConnection) -> None:
-    """A step: carry bytes both ways between the client and the host that CONNECT named.
+    """Copy bytes in both directions between the client and the host of the CONNECT request.
 
-    In one thread: OpenSSL forbids that one reads a TLS socket while another writes it.
+    One thread does both: OpenSSL does not allow reading and writing one TLS socket in two threads.
     """
     host, _, port = connection.requests[-1].target.rpartition(":")
     outer = socket.create_connection((host.strip("[]"), int(port)), 5)
-    disregard(outer.fileno())
+    ignore_descriptor(outer.fileno())
     inner = connection.sock
     try:
         while True:

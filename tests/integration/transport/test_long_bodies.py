@@ -24,7 +24,7 @@ REQUEST = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 SIZE = 3_000_000
 BODY = (bytes(range(251)) * (SIZE // 251 + 1))[:SIZE]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 def unread(fd: int) -> int:
@@ -40,7 +40,7 @@ def mark(fd: int) -> int:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Give way until it is so; the test fails if it never is."""
-    async with curio.timeout_after(PATIENCE):
+    async with curio.timeout_after(TIMEOUT):
         while not condition():
             await curio.sleep(0.001)
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from support import proxy_servers
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.proxy_servers import PASSWORD, USER
 from support.script_steps import OK, SERVING, close, expect, read, repeat, reset, send
 from support.scripted_server import MakePeer, Peer
@@ -301,7 +301,7 @@ async def test_socks_cancelled_at_each_await(socks: Server, origin: Peer) -> Non
     connector = Connector(proxy=f"socks5://127.0.0.1:{socks.port}")
     route = connector.route_for("http", "127.0.0.1", origin.port)
     for _ in range(3):  # how many waits there are is the wire's affair
-        _, sock = await sweep(lambda: connector.connect(route))
+        _, sock = await cancel_at_each_await(lambda: connector.connect(route))
         sock.close()
 
 

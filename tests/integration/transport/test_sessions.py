@@ -7,7 +7,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.dns import DnsResolver, DnsServer
 from support.leaks import open_descriptors
 from support.relay import relay
@@ -156,7 +156,7 @@ async def test_cancelled_in_each_phase_closes_descriptors(
 
     try:
         before = open_descriptors()
-        waits, (received, second) = await sweep(upload, nothing_is_left)
+        waits, (received, second) = await cancel_at_each_await(upload, nothing_is_left)
         assert (received, second) == (body, b"ok")
         assert waits >= 7
         await nothing_is_left()

@@ -13,7 +13,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.script_steps import OK, close, expect, repeat, reset, send, stall
 from support.scripted_server import MakePeer, Peer
 
@@ -483,7 +483,7 @@ async def test_cancel_at_each_await_closes_the_socket(tls_peer: MakePeer, ca_fil
     connector = Connector(verify=ca_file)
     route = connector.route_for("https", "127.0.0.1", server.port)
     for _ in range(5):  # how many waits there are is the wire's affair
-        _, sock = await sweep(lambda: connector.connect(route), server.all_closed)
+        _, sock = await cancel_at_each_await(lambda: connector.connect(route), server.all_closed)
         sock.close()
     assert isinstance(sock, ssl.SSLSocket)
 

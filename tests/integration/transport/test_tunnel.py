@@ -15,7 +15,7 @@ import curio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.relay import relay
 from support.script_steps import OK, close, drip, expect, expect_head, reset, send, stall
 from support.scripted_server import MakePeer, Peer, PeerConnection
@@ -417,5 +417,5 @@ async def test_cancel_at_each_await_closes_the_socket(
         await origin.all_closed()
 
     for _ in range(3):  # how many waits there are is the wire's affair
-        _, sock = await sweep(lambda: connector.connect(route), all_closed)
+        _, sock = await cancel_at_each_await(lambda: connector.connect(route), all_closed)
         sock.close()

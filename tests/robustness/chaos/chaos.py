@@ -35,7 +35,7 @@ if __name__ == "__main__":
 
 from robustness.chaos.misbehaving import CUT, GOOD, body_of
 from support import faults, servers
-from support.kernels import own_kernel, stock_kernel
+from support.kernels import make_compiled_kernel, make_curio_kernel
 from support.leaks import left_open, open_descriptors
 
 import asks_fast
@@ -43,7 +43,7 @@ from asks_fast.errors import AsksException
 
 ALTERING = (faults.Garbage, faults.Duplicate, faults.Corrupt)
 GROWTH = 48 << 20  # bytes of memory that a run may end with beyond what it had when warm
-KERNELS = {"stock": stock_kernel, "own": own_kernel}
+KERNELS = {"stock": make_curio_kernel, "own": make_compiled_kernel}
 
 
 @dataclass
@@ -92,15 +92,15 @@ def misbehaving_server() -> Iterator[str]:
         process.wait(10)
 
 
-def plans(seed: int, altering: bool) -> Any:
+def choose_faults(seed: int, altering: bool) -> Any:
     """Plans for a fault proxy, connection by connection, of one of the two kinds."""
 
-    def choose(number: int) -> faults.Plan:
+    def choose(number: int) -> faults.ConnectionFaults:
         rng = random.Random(f"{seed} {altering} {number}")
         while True:
-            plan = faults.random_plan(rng)
-            if any(isinstance(fault, ALTERING) for fault in plan.up + plan.down) == altering:
-                return plan
+            chosen = faults.random_faults(rng)
+            if any(isinstance(fault, ALTERING) for fault in chosen.up + chosen.down) == altering:
+                return chosen
 
     return choose
 
@@ -308,7 +308,7 @@ def storm(
         with ExitStack() as wires:
             proxies = [
                 wires.enter_context(
-                    faults.FaultProxy(real.host, real.port, choose=plans(seed, altering))
+                    faults.FaultProxy(real.host, real.port, choose=choose_faults(seed, altering))
                 )
                 for altering in (False, True)
             ]
@@ -321,9 +321,7 @@ def storm(
                     if getattr(task.coro, "__name__", "") not in ("_kernel_task", "_run")
                 ]
                 report.wrong += [f"task left behind: {task!r}" for task in left]
-        report.wrong += [
-            f"descriptor left open: {name}" for name in left_open(before, read_timeout=30)
-        ]
+        report.wrong += [f"descriptor left open: {name}" for name in left_open(before, timeout=30)]
     return report
 
 

@@ -102,7 +102,7 @@ class Trial:
         if response.content != b"*" * 10:
             self.wrong.append(f"{what}: the next request was answered {response.content!r}")
 
-    async def sweep(self, kind: str, make: Callable[[], Any], fresh: bool) -> None:
+    async def cancel_at_each_await(self, kind: str, make: Callable[[], Any], fresh: bool) -> None:
         for step in range(STEPS):
             allocation = printable = 0
             while printable < SAFE:
@@ -142,7 +142,7 @@ async def main(url: str) -> None:
         ways = {kind: make for kind, make in ways.items() if kind not in MAKES_FUNCTIONS}
     before = len(os.listdir("/proc/self/fd"))
     for kind, make in ways.items():
-        await trial.sweep(kind, make, fresh=kind == "connect")
+        await trial.cancel_at_each_await(kind, make, fresh=kind == "connect")
     gc.collect()
     after = len(os.listdir("/proc/self/fd"))
     await trial.session.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.script_steps import OK, expect, send
 from support.scripted_server import MakePeer
 
@@ -312,6 +312,6 @@ async def test_cancel_at_each_await_closes_the_socket(peer: MakePeer) -> None:
 
     connector = Connector(resolver=resolver, dns_ttl=0)
     route = connector.route_for("http", "a.test", server.port)
-    count, sock = await sweep(lambda: connector.connect(route), server.all_closed)
+    count, sock = await cancel_at_each_await(lambda: connector.connect(route), server.all_closed)
     sock.close()
     assert count >= 1

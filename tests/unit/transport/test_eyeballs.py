@@ -13,8 +13,8 @@ import curio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cancel_at_each_await import sweep
-from support.leaks import disregard
+from support.cancel_at_each_await import cancel_at_each_await
+from support.leaks import ignore_descriptor
 from support.scripted_server import MakePeer
 
 from asks_fast._transport.happy_eyeballs import connect_to_any, interleave
@@ -52,14 +52,14 @@ def black_hole() -> Iterator[Callable[..., Address]]:
     def make(family: int = V4, host: str = "127.0.0.1") -> Address:
         listener = socket.socket(family, socket.SOCK_STREAM)
         kept.append(listener)
-        disregard(listener.fileno())
+        ignore_descriptor(listener.fileno())
         listener.bind((host, 0))
         listener.listen(0)
         target = listener.getsockname()
         for _ in range(8):
             filler = socket.socket(family, socket.SOCK_STREAM)
             kept.append(filler)
-            disregard(filler.fileno())
+            ignore_descriptor(filler.fileno())
             filler.settimeout(0.1)
             with contextlib.suppress(TimeoutError):
                 filler.connect(target)
@@ -153,13 +153,13 @@ async def test_several_unresponsive_and_refused_addresses(
 async def test_slow_first_address_can_win(black_hole: Callable[..., Address]) -> None:
     """An attempt that was overtaken by others goes on, and wins if it arrives before them."""
     listener = socket.socket()
-    disregard(listener.fileno())
+    ignore_descriptor(listener.fileno())
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)
     fillers = []
     for _ in range(8):
         filler = socket.socket()
-        disregard(filler.fileno())
+        ignore_descriptor(filler.fileno())
         filler.setblocking(False)
         filler.connect_ex(listener.getsockname())
         fillers.append(filler)
@@ -172,7 +172,7 @@ async def test_slow_first_address_can_win(black_hole: Callable[..., Address]) ->
             listener.setblocking(False)
             while True:
                 accepted, _ = listener.accept()
-                disregard(accepted.fileno())
+                ignore_descriptor(accepted.fileno())
                 fillers.append(accepted)
 
     helper = await curio.spawn(make_room)
@@ -216,7 +216,9 @@ async def test_cancel_at_each_await_closes_all_sockets(
             await good.all_closed()
             assert len(os.listdir("/proc/self/fd")) <= len(before) + 8
 
-    count, sock = await sweep(lambda: connect_to_any(addresses, delay=0.02), same_descriptors)
+    count, sock = await cancel_at_each_await(
+        lambda: connect_to_any(addresses, delay=0.02), same_descriptors
+    )
     sock.close()
     assert count >= 3
 
