@@ -560,7 +560,7 @@ async def test_cancelled(tmp_path: Path) -> None:
         await curio.sleep(0)
     await task.cancel()
     writer.ledger.close()
-    assert session.under_way == 0
+    assert session.active == 0
     assert len(read(out)) == fetch.tally.done == 20
 
 

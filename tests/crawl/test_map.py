@@ -81,7 +81,7 @@ async def test_async_and_endless_input() -> None:
                 break
     assert session.max_active == 10
     assert closed == [True]
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 async def test_failure_is_a_result() -> None:
@@ -168,7 +168,7 @@ async def test_leaving_the_block_early_cancels() -> None:
     async with map_requests(session, map(str, count())) as results:
         async for _ in results:
             break
-    assert session.under_way == 0
+    assert session.active == 0
     assert session.cancelled > 0
 
 
@@ -186,9 +186,9 @@ async def test_leaving_a_plain_loop_early_cancels() -> None:
         break
     gc.collect()
     async with curio.ignore_after(5):
-        while session.under_way:
+        while session.active:
             await sleep(0)
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 @pytest.mark.parametrize("closing", [True, False])
@@ -212,10 +212,10 @@ async def test_cancelled_reader(closing: bool) -> None:
                 pass
 
     task = await curio.spawn(read)
-    while session.under_way < 10:
+    while session.active < 10:
         await sleep(0)
     await task.cancel()
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 async def test_time_limit_on_one_result() -> None:

@@ -170,7 +170,7 @@ async def test_leaving_early() -> None:
             seen += 1
             if seen == 100:
                 break
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 async def test_look_ahead_is_bounded() -> None:
