@@ -1,9 +1,7 @@
-"""Every argument of a request does what the table of the documentation says.
+"""Every argument of a request has the documented effect.
 
-Rules:  seen by a real server (the application), or by a scripted peer where the exact bytes count.
-        What is wrong fails at the call, before a byte is sent.
-Not here: bodies in depth (tests/unit/request), redirects, streams, auth, cookies, plans (files of their
-        own).
+A real server (the application) checks it, or a scripted peer if the exact bytes matter. Invalid
+values fail at the call, before anything is sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Cookies through sessions: stored from every hop, sent where they belong, kept out elsewhere.
-
-Not here: parsing and matching in depth (tests/unit/cookies).
-"""
+"""Cookies in sessions: stored from each hop, and sent to matching requests only."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Corners of HTTP/1.1 as a user sees them: interim answers, trailers, answers without body,
-HTTP/1.0, `Expect: 100-continue`.
+"""Special cases of HTTP/1.1: informational responses, trailers, no body, HTTP/1.0, 100-continue.
 
-Rules:  what the connection is good for afterwards is looked at in each case.
-Not here: bad syntax, splits and limits on the wire (tests/unit/hotpath).
+Each test also checks whether the connection is reused. Invalid syntax, splits and limits are tested
+in tests/unit/hotpath.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ async def test_no_body(stream: bool, method: str, head: bytes, peer: MakePeer) -
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_ended_by_close(stream: bool, peer: MakePeer) -> None:
-    """Without a length the body ends where the connection does, and it serves nobody else."""
+    """Without a length the body ends where the connection does, and it is not reused."""
     for head in (b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"):
         server = peer([expect(), send(head + b"all there is"), close()])
         async with HSession(server.url) as session:
@@ -147,7 +146,7 @@ async def test_connection_close_of_the_request(peer: MakePeer) -> None:
 
 
 async def test_bytes_after_the_response(peer: MakePeer) -> None:
-    """What follows an answer unasked is nobody's answer: the connection is closed."""
+    """Bytes after a response belong to no request: the connection is closed."""
     server = peer([expect(), send(OK + OK), stall()], SERVING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -192,7 +191,7 @@ async def test_response_before_the_body_is_sent(peer: MakePeer) -> None:
 
 
 async def test_unrequested_upgrade(peer: MakePeer) -> None:
-    """A 101 that nobody asked for is an error, not an answer."""
+    """An unrequested 101 is an error, not a response."""
     server = peer(
         [
             expect(),

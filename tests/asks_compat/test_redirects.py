@@ -1,7 +1,7 @@
-"""Redirects as RFC 9110 §15.4 and browsers have them, and what they may not carry along.
+"""Redirects as in RFC 9110 §15.4 and in browsers, and what a redirected request must not contain.
 
-Rules:  seen on the wire, by scripted peers on two ports (two origins) and over TLS.
-Not here: bodies from disk and streams (tests/unit/request/test_uploads.py).
+Scripted peers on two ports (two origins), and over TLS, check the bytes. Bodies from files and
+streams are tested in tests/unit/request/test_uploads.py.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ async def test_statuses_that_are_not_followed(head: bytes, peer: MakePeer) -> No
     """300, 304, 305 and a 3xx without Location are answers, not redirects."""
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
-        for _ in range(2):  # the second goes the swift way
+        for _ in range(2):  # the second uses the fast path
             response = await session.get()
             assert response.status_code == int(head[9:12])
             assert response.history == []

@@ -1,4 +1,4 @@
-"""What a session with a base makes of relative and of absolute URLs."""
+"""Relative and absolute URLs in a session with a base."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What a response shows, whichever way the request went.
+"""The attributes of a response, on both code paths.
 
-Facts:  the first request of its kind goes the long way, the next ones of the session the swift
-        way: all that is visible must be the same.
-Not here: streams (`test_streams`), decompression and charsets in depth (tests/unit/response).
+The first request of its kind uses the general path, later ones of the session the fast path; the
+responses must be equal. Streams are tested in `test_streams`, decoding in tests/unit/response.
 """
 
 from __future__ import annotations
@@ -165,15 +164,15 @@ async def test_error_text_of_a_404(peer: MakePeer) -> None:
         assert str(caught.value) == expected
 
 
-@pytest.mark.parametrize("swift", [False, True])
-async def test_truncated_body(swift: bool, peer: MakePeer) -> None:
+@pytest.mark.parametrize("is_fast_path", [False, True])
+async def test_truncated_body(is_fast_path: bool, peer: MakePeer) -> None:
     """A body that ended early is an error, never a short success."""
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     for short in (whole[:-2], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"):
-        steps = [expect(), send(whole)] if swift else []
+        steps = [expect(), send(whole)] if is_fast_path else []
         server = peer([*steps, expect(), send(short), close()])
         async with HSession(server.url) as session:
-            if swift:
+            if is_fast_path:
                 await session.get(path="/1")
             with pytest.raises((ServerClosedConnectionError, BadHttpResponse)):
                 await session.get(path="/2")
@@ -202,7 +201,7 @@ async def test_truncated_compressed_body(coding: str, app_server: Server, peer: 
 
 
 async def test_unknown_codings_are_not_decoded(peer: MakePeer) -> None:
-    """A coding that nobody knows is left on, in both modes."""
+    """An unknown coding is not decoded, in both modes."""
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: x-own\r\nContent-Length: 4\r\n\r\nbody"
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:

@@ -1,8 +1,7 @@
-"""Bodies in pieces: `stream=True` and `callback=`.
+"""Streamed bodies: `stream=True` and `callback=`.
 
-Rules:  read to its end, the connection is there for the next; left early, it is closed and its
-        place is free at once. A server waits when nobody reads.
-Not here: codings in depth (tests/unit/response).
+After a complete read the connection is reused. A stream that is left early closes its connection
+and frees its slot at once. The server waits while the client does not read.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ async def test_read_to_its_end(app_server: Server) -> None:
 
 @pytest.mark.parametrize("how", ["context", "response context", "close", "dropped"])
 async def test_stream_not_read_to_its_end(how: str, peer: MakePeer) -> None:
-    """However a stream is left, its connection is closed and the next in line is served."""
+    """However a stream is left, its connection is closed and the next waiting request is served."""
     server = peer([expect(), send(LONG), stall()], SERVING)
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
@@ -154,7 +153,7 @@ async def test_two_tasks_read_one_stream(peer: MakePeer) -> None:
 
 
 async def test_back_pressure(peer: MakePeer) -> None:
-    """A server can't send on while nobody reads."""
+    """A server cannot send more while the client does not read."""
     size = 64 << 20
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
     server = peer([expect(), send(head), send(lambda _: bytes(size)), mark("all"), stall()])

@@ -1,4 +1,4 @@
-"""Text and JSON of a response: whole and streamed text alike, and what is raised for neither."""
+"""Text and JSON of a response: equal for whole and streamed bodies, and their errors."""
 
 from __future__ import annotations
 

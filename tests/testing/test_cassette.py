@@ -1,4 +1,4 @@
-"""Recording against a real server, replaying without it, and nothing secret in the file."""
+"""Record with a real server, replay without it, and write no secret to the file."""
 
 from __future__ import annotations
 

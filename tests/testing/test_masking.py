@@ -1,4 +1,4 @@
-"""What is secret does not get into a recording."""
+"""Secrets are masked in a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pytest plugin, run as users run it: a pytest of its own on files of its own."""
+"""The pytest plugin, run in a separate pytest on generated files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`with routes:` — every session's requests answered from the table, no socket opened."""
+"""`with routes:` answers the requests of all sessions and opens no socket."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_one_shot_and_sessions() -> None:
 
 
 async def test_no_route() -> None:
-    """A request nobody foresaw is an error that names what there is."""
+    """A request without a route is an error that lists the routes."""
     with Routes() as routes:
         routes.get("https://api.test/known", 204)
         with pytest.raises(NoRoute, match=r"no route for GET https://other\.test/.*known"):

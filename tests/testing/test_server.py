@@ -1,4 +1,4 @@
-"""`serve`: the table over real sockets, looked at with plain sockets and a plain client."""
+"""`serve`: the table of routes over real sockets, tested with plain sockets and http.client."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_bad_request() -> None:
 
 
 def test_tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
-    """With a context it speaks TLS; a failed handshake harms nobody else."""
+    """With a context it uses TLS; a failed handshake affects no other connection."""
     routes = Routes()
     routes.get("/", "secret")
     with serve(routes, ssl_context=server_context) as server:

@@ -1,7 +1,4 @@
-"""Our own time limits: as curio's, but for the warning about work that ends a little late.
-
-Not here: what each time limit of a request means (tests/integration/guarantees, tests/unit/hotpath).
-"""
+"""Time limits work as in curio, without the warning about work that completes slightly late."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What error messages say: each fact once.
-
-Not here: which error is raised when (the other files).
-"""
+"""Error messages state each fact once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Seeing inside a request: events, the log, and where the time went.
+"""Events, the log and timings of requests, over real connections, proxies and TLS included.
 
-Rules:  over real connections, proxies and TLS included; no statement about how long anything takes.
-Not here: that no secret is told when something goes wrong (tests/robustness/security/test_leaks.py).
+No test depends on how long anything takes. Secrets in events and the log are tested in
+tests/robustness/security/test_leaks.py.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ async def test_events_of_a_safe_resend(peer: MakePeer) -> None:
         told.clear()
         assert (await session.get(on_event=told)).status_code == 200
     assert [name for name in told.names if name not in ("resolved", "connected")] == [
-        "connection_acquired", "sent", "failed", "retry", "connection_acquired", "sent", "head", "body"
+        *("connection_acquired", "sent", "failed", "retry"),
+        *("connection_acquired", "sent", "head", "body"),
     ]  # fmt: skip
     assert isinstance(told.data("failed")[0]["error"], ServerClosedConnectionError)
     assert [turn["reused"] for turn in told.data("connection_acquired")] == [True, False]
@@ -195,7 +196,7 @@ async def test_log_level_changed_later(peer: MakePeer, caplog: pytest.LogCapture
 
 
 async def test_no_events_without_listener(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
-    """Where nobody asked there is no teller, and the finer points in time are not looked up."""
+    """Without a listener there is no emitter, and no times are recorded."""
     caplog.set_level(logging.INFO, logger="asks_fast")
     server = peer(SERVING)
     async with HSession(server.url) as session:
@@ -278,7 +279,7 @@ async def test_timings_of_a_stream(peer: MakePeer) -> None:
 
 
 async def test_timings_of_waiting_for_a_connection(peer: MakePeer) -> None:
-    """`wait` is the time for which the connection served somebody else."""
+    """`wait` is the time for which the connection served another request."""
     server = peer([expect(), stall(), send(OK), FOREVER])
     async with HSession(server.url, timings=True) as session:
         first = await curio.spawn(session.get)

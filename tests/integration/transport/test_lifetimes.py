@@ -1,8 +1,8 @@
-"""How long a session's connections live, and what it may be asked about them.
+"""The lifetime of the connections of a session, and the figures of its pool.
 
-Rules:  over real sockets; what the server saw is waited for, never slept for.
-Not here: the pool's decisions one by one (tests/unit/hotpath), `close()` at every point
-        (tests/integration/guarantees/test_closing.py).
+Tests use real sockets, and wait for what the server observes instead of sleeping. The decisions of
+the pool are tested in tests/unit/hotpath, `close()` in
+tests/integration/guarantees/test_closing.py.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ async def test_keep_alive_timeout_of_the_server(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-@pytest.mark.parametrize("swift", [True, False])
-async def test_max_requests_per_connection(swift: bool, peer: MakePeer) -> None:
+@pytest.mark.parametrize("is_fast_path", [True, False])
+async def test_max_requests_per_connection(is_fast_path: bool, peer: MakePeer) -> None:
     """`max_requests_per_connection` gives a connection up after so many."""
     server = peer(SERVING)
     async with HSession(server.url, max_requests_per_connection=2) as session:
         for number in range(5):
-            await session.get(path=f"/{number}", **({} if swift else {"params": {"a": "1"}}))
+            await session.get(path=f"/{number}", **({} if is_fast_path else {"params": {"a": "1"}}))
     assert served(server) == [2, 2, 1]
 
 
@@ -74,7 +74,7 @@ async def test_max_connection_age(peer: MakePeer) -> None:
     assert served(server) == [1, 1, 1]
 
 
-@pytest.mark.parametrize("swift", [True, False])
+@pytest.mark.parametrize("is_fast_path", [True, False])
 @pytest.mark.parametrize(
     ("options", "hint", "seconds"),
     [
@@ -85,12 +85,12 @@ async def test_max_connection_age(peer: MakePeer) -> None:
     ids=["idle_timeout", "max_connection_age", "keep-alive hint"],
 )
 async def test_limits_are_checked_when_a_connection_is_acquired(
-    options: dict[str, Any], hint: bytes, seconds: float, swift: bool, peer: MakePeer
+    options: dict[str, Any], hint: bytes, seconds: float, is_fast_path: bool, peer: MakePeer
 ) -> None:
     """A connection past a limit is not reused, though the kernel had no turn to close it."""
     answer = b"HTTP/1.1 200 OK\r\n" + hint + b"Content-Length: 2\r\n\r\nok"
     server = peer([repeat(expect(), send(answer))])
-    more = {} if swift else {"timings": True}
+    more = {} if is_fast_path else {"timings": True}
     async with HSession(server.url, **options) as session:
         await session.get(path="/1", **more)
         await session.get(path="/2", **more)
@@ -181,8 +181,8 @@ def traps_of(coroutine: Any, seen: list[str]) -> Any:
     ("way", "limit"), [({}, 0.9), ({"max_redirects": 5}, 20.0)], ids=["plan", "long"]
 )
 async def test_no_timer_without_a_limit(way: dict[str, Any], limit: float, peer: MakePeer) -> None:
-    """Over a connection that is there no timer is armed; with `timeout=` there is one, but by plan
-    from a second on: that is left to the keeper (promises/test_whole_time.py)."""
+    """No timer is armed on an open connection without `timeout=`. On the fast path the pool monitor
+    checks a `timeout=` of a second or more."""
     server = peer(SERVING)
     async with HSession(server.url) as session:
         await session.get()

@@ -1,4 +1,4 @@
-"""Long bodies over real TCP: the mark that wakes us late, and that nobody hangs on it."""
+"""Long bodies over real TCP: the low watermark delays wake-ups, and no task hangs because of it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ linux_only = pytest.mark.skipif(
 
 @linux_only
 async def test_bytes_below_the_low_watermark_are_read() -> None:
-    """A peer that sent something since the last look is not silent, though nobody was woken."""
+    """Data that arrived without a wake-up counts as activity of the peer."""
     with lent(1e-9) as (pool, connection, theirs):
         theirs.sendall(HEAD % SIZE)
         response = BaseHttpResponse()

@@ -1,4 +1,4 @@
-"""Time limits and retries as values: decisions without clocks, dice or sockets of their own."""
+"""Time limits and retry policies as values, without clocks, random numbers and sockets."""
 
 from __future__ import annotations
 

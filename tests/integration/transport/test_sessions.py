@@ -1,4 +1,4 @@
-"""What the parts come to in a session: resumption, the pool's key, two layers of TLS."""
+"""Connection features in a session: TLS resumption, the key of the pool, TLS inside TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS with real handshakes: what is trusted, what is shown, what is resumed, what is closed."""
+"""TLS with real handshakes: verification, client certificates, resumption, closing."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_unknown_ca(tls_peer: MakePeer) -> None:
 
 
 async def test_wrong_host_name(tls_peer: MakePeer, connector: Connector) -> None:
-    """A good certificate for somebody else is refused, and so is one for another address."""
+    """A valid certificate for another host is rejected, and so is one for another address."""
     error = await refused(connector, tls_peer([]), server_hostname="other.test")
     assert is_certificate_error(error)
     assert "other.test" in str(error)

@@ -1,4 +1,4 @@
-"""CONNECT: what is asked, what counts as a tunnel, what an attack gets; TLS inside TLS."""
+"""CONNECT: the request, accepted and rejected responses, attacks; TLS inside TLS."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Hundreds of tasks, everything going wrong at once, and afterwards a look at what is left.
+"""Run hundreds of tasks with random failures, then check what they leave behind.
 
-    python tests/robustness/chaos/chaos.py --seconds 60 --seed 1 --tasks 200 --connections 10 --kernel own
+    python tests/robustness/chaos/chaos.py --seconds 60 --seed 1 --tasks 200 --kernel own
 
-Facts:  the seed decides what every task does; the clock decides how it interleaves. Two wires: a
-        server that misbehaves as it is asked to (`misbehaving`), and fault proxies in front of a
-        real server (granian).
-Rules:  every answer that is taken for one belongs to its question; nothing but our own errors
-        comes out; afterwards no descriptor, task, place or waiter is left, memory is flat, and the
-        session serves as many requests at once as it has connections.
+The seed decides what every task does, the clock how they interleave. Requests go to a server that
+misbehaves on request (`misbehaving`), and through fault proxies to a real server (granian).
+
+Every complete response belongs to its request, and only our own errors are raised. Afterwards no
+descriptor, task, slot or waiter remains, memory has not grown, and the session can serve as many
+requests at once as it has connections.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Worker:
         way = rng.choice(("plain", "plain", "get", "post", "head", "read", "leave", "drop", "call"))
         limits = {"timeout": rng.choice((0.05, 0.2, 1.0))}
         if way == "get" and conduct in GOOD:
-            self.check(ident, conduct, size, await session.get(target))  # the swift way
+            self.check(ident, conduct, size, await session.get(target))  # the fast path
         elif way in ("plain", "get"):
             self.check(ident, conduct, size, await session.get(target, **limits))
         elif way == "head":

@@ -1,10 +1,9 @@
 """A program whose system calls fail: `python failing_calls.py URL KERNEL [CA]`, for test_faults.
 
-Facts:  failing_calls.c, loaded by LD_PRELOAD, lets every n-th call on TCP sockets fail. Interrupted
-        calls, empty promises of epoll and calls that do less than asked are the system's right:
-        every request is answered all the same. Without memory or descriptors a request may fail.
-Rules:  whatever a call does, an answer is right to the last byte, or the request ends with a
-        `ConnectivityError`; nothing hangs, and afterwards nothing is left and all goes well.
+failing_calls.c, loaded by LD_PRELOAD, makes every n-th call on TCP sockets fail. Interrupted calls,
+spurious readiness and partial reads and writes are legal, so every request must succeed all the
+same. Without memory or descriptors a request may fail. A response is correct to the last byte, or
+the request ends with a `ConnectivityError`. Nothing hangs, and afterwards nothing is left open.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""When the system, the names or TLS fail: the request says so, and nothing else is harmed.
+"""Failures of the system, of name resolution and of TLS affect only their own request.
 
-Not here: closing and cancelling under way, Ctrl-C, kernels that end (tests/integration/guarantees); one
-connection's failures (tests/transport).
+Closing, cancellation, Ctrl-C and the end of kernels are tested in tests/integration/guarantees.
 """
 
 from __future__ import annotations

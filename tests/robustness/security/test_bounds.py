@@ -1,7 +1,7 @@
-"""What a server can make us hold, wait for or repeat has an end: bombs, floods, long waits.
+"""A server cannot make the client store, wait or repeat without limit: bombs, floods, long waits.
 
-Facts:  the parts have their limits tested where they are (tests/unit/response, cookies, transport);
-        here a server tries it on a session, and memory is measured.
+A server tries it on a session, and memory is measured. The limits of the single parts are tested
+with those parts.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ async def test_growing_redirects(peer: Callable[..., Peer]) -> None:
 
 
 async def test_header_limits_of_a_session(peer: Callable[..., Peer]) -> None:
-    """`max_header_size`, `max_headers` and `max_informational` of a session count, each with its own error."""
+    """`max_header_size`, `max_headers` and `max_informational` apply, each with its own error."""
     long = b"HTTP/1.1 200 OK\r\nX: " + b"a" * 2000 + b"\r\n\r\n"
     many = b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 20 + b"\r\n"
     early = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 4 + OK

@@ -1,8 +1,7 @@
-"""Credentials go to the origin they were given for, and nowhere else: on the wire, by redirects.
+"""Credentials are sent to the origin they were given for, and to no other, redirects included.
 
-Facts:  an origin is scheme, host and port. What a redirect may carry on is decided in one place
-        (`conversation`), so each kind of secret is sent along each kind of change of origin.
-Not here: Digest's own state (tests/unit/auth), tunnels (tests/integration/transport/test_tunnel.py).
+An origin is scheme, host and port. `request_flow` decides what a redirected request contains, so
+each kind of secret is tested with each kind of change of origin.
 """
 
 from __future__ import annotations

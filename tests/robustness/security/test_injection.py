@@ -1,10 +1,8 @@
-"""No argument of a request can write a second line into it, through any door of the public API.
+"""No argument of the public API can inject a line into a request.
 
-Facts:  what is illegal is refused before anything is sent, or escaped; both leave exactly one
-        request with exactly the fields that were asked for.
-Rules:  the doors are tried one by one against a real server, and all at once with generated text
-        on the bytes that would be sent, read back by h11.
-Not here: the quoting of URLs, multipart and cookies in detail (tests/unit/url, bodies, cookies).
+Illegal input is rejected before anything is sent, or escaped. Both leave exactly one request with
+the requested fields. Each argument is tested with a real server, and all together with generated
+text whose bytes h11 parses.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from asks_fast._request.prepared_request import prepare
 from asks_fast.errors import InvalidRequest
 from asks_fast.urls import parse_url
 
-# What ends a line, a field or a string somewhere; the last is CR LF to whoever cuts off high bits.
+# What ends a line, a field or a string somewhere; the last is CR LF if high bits are dropped.
 BREAKS = ["\r\n", "\n", "\r", "\0", "\r\n\r\nGET /x HTTP/1.1\r\n", "\u010d\u010a"]
 INJECTED = "X-Injected: 1"
 

@@ -1,7 +1,7 @@
-"""No secret is shown: in a repr, a log line, an event, an error, a warning.
+"""No secret appears in a repr, a log line, an event, an error or a warning.
 
-Facts:  the secrets are a password (in a URL, as `auth`, for a proxy), cookies, and fields; all of
-        them hold the same word, which must not be found, nor its Base64.
+The secrets are passwords (in a URL, as `auth`, for a proxy), cookies and header fields. All contain
+the same word, and neither it nor its Base64 form may be found.
 """
 
 from __future__ import annotations

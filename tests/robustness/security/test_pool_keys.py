@@ -1,7 +1,4 @@
-"""A connection made under one set of conditions never serves a request made under another.
-
-Not here: that a route holds all of them (tests/unit/transport/test_connect.py).
-"""
+"""A connection with one set of conditions never serves a request with another."""
 
 from __future__ import annotations
 

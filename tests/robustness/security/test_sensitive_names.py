@@ -1,4 +1,4 @@
-"""One list of sensitive names, whatever their spelling."""
+"""One list of sensitive names, independent of spelling."""
 
 from __future__ import annotations
 

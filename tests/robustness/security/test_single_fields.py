@@ -1,4 +1,4 @@
-"""Fields that may occur only once are sent once, and Host is a host."""
+"""Fields that may occur only once are sent once, and Host is valid."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class HostAuth(PreResponseAuth):
 
 @pytest.mark.parametrize("host", BAD_HOSTS)
 async def test_invalid_host_headers(peer: MakePeer, host: str) -> None:
-    """A Host field holds a host and maybe a port (RFC 9112 §3.2), whoever gives it."""
+    """A Host field holds a host and maybe a port (RFC 9112 §3.2), whatever its source."""
     server = peer([])
     given: list[Any] = [{"headers": {"hOST": host}}, {"headers": {"Host": host.encode()}}]
     async with DSession() as session:

@@ -164,10 +164,10 @@ async def test_static_hosts_are_not_resolved(peer: MakePeer) -> None:
     """A name in `hosts` goes to its address, and only that name."""
     server = peer([])
 
-    async def nobody(host: str) -> list[str]:
+    async def unused_resolver(host: str) -> list[str]:
         raise AssertionError(host)
 
-    connector = Connector(hosts={"a.test": ["127.0.0.1"]}, resolver=nobody)
+    connector = Connector(hosts={"a.test": ["127.0.0.1"]}, resolver=unused_resolver)
     sock = await connector.connect(connector.route_for("http", "a.test", server.port))
     sock.close()
     with pytest.raises(NameResolutionError, match=r"b\.test"):

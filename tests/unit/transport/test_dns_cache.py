@@ -1,4 +1,4 @@
-"""Names: cached, looked up once at a time, never in the way of the loop."""
+"""Name resolution: caching, one resolution per name at a time, no blocking of the kernel."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_unknown_zone() -> None:
 
 
 async def test_answer_is_cached_for_ttl() -> None:
-    """Within `ttl` seconds nobody is asked again, after them somebody is."""
+    """The resolver is called again only after `ttl` seconds."""
     clock, asked = Clock(), await open_gate(Asked(a=["10.0.0.1"]))
     names = DnsCache(asked, ttl=60, clock=clock)
     assert await names.resolve("a") == ("10.0.0.1",)
@@ -157,7 +157,7 @@ async def test_cancelled_task_leaves_the_resolution_to_others() -> None:
 
 
 async def test_last_cancelled_task_cancels_the_resolution() -> None:
-    """When nobody waits any more the look-up is cancelled, and the next one starts afresh."""
+    """Without waiting tasks the resolution is cancelled, and the next request starts a new one."""
     asked = Asked(a=["10.0.0.1"])
     names = DnsCache(asked)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Which proxy: URLs, the environment, rotation. No sockets."""
+"""The choice of a proxy: URLs, environment variables, rotation. No sockets."""
 
 from __future__ import annotations
 
