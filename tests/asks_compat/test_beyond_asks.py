@@ -207,7 +207,7 @@ async def test_netrc(app_server: Server, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_keep_framing(stream: bool, peer: MakePeer) -> None:
-    """`response_head` and, with `keep_framing`, `framed_body` are exactly the bytes of the server."""
+    """`response_head` and, with `keep_framing`, `framed_body` are the exact bytes of the server."""
     head = b"HTTP/1.1 200 \xe9\r\nX:  y\r\nTransfer-Encoding: chunked\r\n\r\n"
     framed = b"1;a=b\r\no\r\n2\r\nk!\r\n0\r\nT: u\r\n\r\n"
     parts = [send(head + framed[:9]), send(framed[9:])]
