@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-TABLES = ("dependencies", "speed", "socks", "charset", "truststore", "cli", "demo")
+TABLES = ("dependencies", "speed", "charset", "truststore", "cli", "demo")
 REQUIREMENT = re.compile(r'"([A-Za-z][\w.-]*)>=([\w.]+)\s*(;[^"]*)?"')
 
 

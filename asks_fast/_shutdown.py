@@ -1,29 +1,27 @@
 """Tell whether a curio kernel is shutting down.
 
-A kernel that shuts down lists its tasks, cancels each one and waits for its end. A task that is
-spawned later is not on the list; if it is still there afterwards, curio's kernel fails. So a
-background task of ours is spawned before the shutdown, or ends before the task that needs it.
+A kernel that shuts down lists its tasks, cancels each one and waits until it has ended. A task that
+is spawned later is not on the list, and curio's kernel fails if it still exists afterwards. So this
+package spawns a background task before the shutdown, or ends it before the task that needs it.
 
-curio has no public way to ask. `Kernel.run` keeps the list of the tasks to cancel in a local
-variable while it shuts down, and whatever a task runs is called from there. Both kernels share
-that method.
+curio has no public function for this. `Kernel.run` keeps the tasks to cancel in the local variable
+`tocancel` while it shuts down, and every task runs inside that call. Both kernels use that method.
 """
 
 from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import Any
 
-from curio.kernel import Kernel
+from ._curio import CurioKernel
 
 __all__ = ["is_shutting_down"]
 
-_RUN = Kernel.run.__code__
+_RUN = CurioKernel.run.__code__
 
 
-def is_shutting_down(kernel: Any) -> bool:
-    """Whether the kernel that runs the caller is cancelling its tasks for good."""
+def is_shutting_down(kernel: object) -> bool:
+    """Return whether `kernel`, which runs the caller, is cancelling all its tasks to shut down."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code is _RUN and frame.f_locals.get("self") is kernel:

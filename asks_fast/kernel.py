@@ -1,13 +1,14 @@
-"""curio's kernel with its run loop compiled.
+"""curio's kernel with a compiled run loop.
 
-`Kernel` and `run` have the signatures, options and behaviour of curio's own: change `curio.run` to
-`asks_fast.run`, and nothing else. Everything of curio works on it untouched.
+`Kernel` and `run` have the signatures, options and behaviour of curio's own. Replace `curio.run` by
+`asks_fast.run`; everything else of curio works unchanged.
 
-Facts:  a kernel's tasks are objects of a class made from the one asked for (`taskcls=`, default
-        `curio.Task`) and from `TaskCore`, whose C fields hold what the loop needs.
-Rules:  a subclass of `curio.Kernel` that replaces the selector and what `_make_kernel_runtime`
-        builds. Whatever it can't compile runs on curio's own loop, never differently.
-Not here: the loop (src_pyx/kernel/_kernel.pyx).
+The tasks of a kernel are instances of a class that derives from the requested one (`taskcls=`,
+default `curio.Task`) and from `TaskCore`, whose C fields the loop uses. `Kernel` is a subclass of
+`curio.Kernel` that replaces the selector and `_make_kernel_runtime`. If it cannot compile a task
+class, curio's own loop runs.
+
+The loop is implemented in src_pyx/kernel/_kernel.pyx.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import curio
-from curio.kernel import Kernel as CurioKernel
-from curio.traps import _read_wait
 
+from ._curio import CurioKernel, read_wait
 from ._kernel import HAS_EPOLL, Epoll, Runtime, TaskCore
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __tracebackhide__ = True  # pytest leaves out frames of this module
 
 
 class Task(TaskCore, curio.Task):  # type: ignore[misc]
-    """A `curio.Task` whose fields live in C. Not instantiated directly: use `curio.spawn`."""
+    """A `curio.Task` with C fields. Created by `curio.spawn`."""
 
     __slots__ = ()
     __module__ = "curio.task"
@@ -42,7 +42,7 @@ class Task(TaskCore, curio.Task):  # type: ignore[misc]
 
 @cache
 def _compiled_task_class(taskcls: Any) -> type | None:
-    """`taskcls` with C fields; None if it is no subclass of `curio.Task` that can take them."""
+    """Return `taskcls` with C fields; None if that is impossible or it is not a `curio.Task`."""
     if taskcls is curio.Task:
         return Task
     if not (isinstance(taskcls, type) and issubclass(taskcls, curio.Task)):
@@ -55,31 +55,35 @@ def _compiled_task_class(taskcls: Any) -> type | None:
             (taskcls, TaskCore),
             {"__module__": taskcls.__module__, "__qualname__": taskcls.__qualname__},
         )
-    except TypeError:  # its own __slots__, or a metaclass that objects
+    except TypeError:  # its own __slots__, or an incompatible metaclass
         return None
 
 
 async def _kernel_task(runtime: Runtime) -> None:
-    """The kernel's own task: hears from other threads that a future is done."""
+    """The kernel's own task: receives wake-ups from other threads."""
     while True:
-        await _read_wait(runtime.bell_heard)
+        await read_wait(runtime.bell_heard)
         runtime.deliver_wakes()
 
 
 class Kernel(CurioKernel):  # type: ignore[misc]
-    """A curio kernel, compiled. See `curio.Kernel`; the arguments are the same.
+    """A compiled curio kernel, with the arguments of `curio.Kernel`.
+
+    Use it as a context manager, or end it with `run(shutdown=True)`. That cancels all remaining
+    tasks and closes the resources of the kernel.
 
     Args:
-        selector: an object of the `selectors` module to wait with. Default: epoll, called
-            without Python in between, on Linux; `selectors.DefaultSelector` elsewhere.
+        selector: a selector of the `selectors` module. Default: epoll, called directly from C, on
+            Linux; `selectors.DefaultSelector` elsewhere.
         debug: debuggers of `curio.debug`, one or a list; `True` for `schedtrace`.
         activations: `curio.kernel.Activation` classes or instances.
-        taskcls: class of the tasks. One that can't be given C fields (no subclass of
-            `curio.Task`, or one with `__slots__` of its own) makes the kernel use curio's own loop.
+        taskcls: the class of the tasks. If it is not a subclass of `curio.Task`, or has
+            `__slots__`, the kernel uses curio's own loop.
         max_select_timeout: seconds that one wait for events may last, `None` for no limit.
 
-    Use it as a context manager, or end it with `run(shutdown=True)`: that cancels the tasks still
-    there and frees what the kernel holds.
+    Example:
+        >>> with Kernel() as kernel:
+        ...     kernel.run(main)
     """
 
     def __init__(
@@ -117,20 +121,28 @@ def run(
     activations: list[Any] | None = None,
     **kernel_extra: Any,
 ) -> Any:
-    """Run a coroutine function (or coroutine) in a kernel of its own, then shut the kernel down.
+    """Run a coroutine function, or a coroutine, in a new kernel, then shut the kernel down.
 
-    As `curio.run`: tasks that are left when `corofunc` returns are cancelled.
+    As with `curio.run`, tasks that remain when `corofunc` returns are cancelled.
 
     Args:
-        corofunc: `async def` function, called with `args`; or a coroutine, then without `args`.
+        corofunc: an `async def` function, called with `args`; or a coroutine, without `args`.
+        *args: the arguments of `corofunc`.
         wait_for_tasks: when `corofunc` has returned, wait for every task that is not a daemon,
-            as `curio.run` did before curio 0.9. A task that crashes is logged and ends no other
-            task. An exception of `corofunc`, and Ctrl-C, cancel what is left.
-        with_monitor: start curio's monitor (telnet, port 48802) beside it; `CURIOMONITOR` in the
+            as `curio.run` did before curio 0.9. A task that crashes is logged and does not end the
+            others. An exception of `corofunc`, and Ctrl-C, cancel all remaining tasks.
+        with_monitor: start curio's monitor (telnet, port 48802) too; `CURIOMONITOR` in the
             environment does the same.
-        selector: and the others: see `Kernel`.
+        selector: see `Kernel`.
+        debug: see `Kernel`.
+        activations: see `Kernel`.
+        **kernel_extra: further arguments of `Kernel`.
 
-    Returns what the coroutine returns, and raises what it raises.
+    Returns:
+        The result of the coroutine. Its exceptions propagate.
+
+    Example:
+        >>> asks_fast.run(main)
     """
     kernel = Kernel(selector=selector, debug=debug, activations=activations, **kernel_extra)
     if with_monitor or "CURIOMONITOR" in os.environ:
@@ -150,7 +162,7 @@ def run(
 
 
 async def _join_tasks(kernel: Kernel) -> None:
-    """Wait until no task is left but the caller and the daemons."""
+    """Wait until only the calling task and daemons remain."""
     this = await curio.current_task()
     while tasks := [task for task in kernel._tasks.values() if not (task.daemon or task is this)]:
         for task in tasks:

@@ -24,12 +24,12 @@ from typing import Any
 import hypothesis
 import pytest
 from support import servers
-from support.faults import FaultProxy, Plan
+from support.faults import ConnectionFaults, FaultProxy
 from support.kernels import (
     asyncio_kernel,
-    own_kernel,
+    make_compiled_kernel,
+    make_curio_kernel,
     run_in,
-    stock_kernel,
     trio_kernel,
     uvloop_kernel,
 )
@@ -47,8 +47,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 KERNELS: dict[str, Callable[[], Any]] = {
-    "stock": stock_kernel,
-    "own": own_kernel,
+    "stock": make_curio_kernel,
+    "own": make_compiled_kernel,
     "asyncio": asyncio_kernel,
     "uvloop": uvloop_kernel,
     "trio": trio_kernel,
@@ -197,7 +197,7 @@ def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
     """`fault_proxy(server, plan, ..., choose=)` puts a faulty wire before `server` (host, port)."""
     started: list[FaultProxy] = []
 
-    def start(server: Any, *plans: Plan, **options: Any) -> FaultProxy:
+    def start(server: Any, *plans: ConnectionFaults, **options: Any) -> FaultProxy:
         started.append(FaultProxy(server.host, server.port, *plans, **options))
         return started[-1]
 

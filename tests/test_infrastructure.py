@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import faults
-from support.kernels import run_in, stock_kernel
+from support.kernels import make_curio_kernel, run_in
 from support.leaks import left_open, open_descriptors
 from support.script_steps import (
     OK,
@@ -65,15 +65,15 @@ def test_leftover_task_fails_a_test() -> None:
     async def body() -> None:
         await curio.spawn(curio.sleep, 1000, daemon=True)
 
-    with pytest.raises(AssertionError, match="tasks left behind"):
-        run_in(stock_kernel, body)
+    with pytest.raises(AssertionError, match="tasks remain"):
+        run_in(make_curio_kernel, body)
 
 
 def test_leftover_descriptor_is_seen() -> None:
     """A socket that stays open is reported, one that is closed is not."""
     before = open_descriptors()
     with socket.socket():
-        assert len(left_open(before, read_timeout=0.01)) == 1
+        assert len(left_open(before, timeout=0.01)) == 1
     assert left_open(before) == []
 
 
@@ -183,7 +183,7 @@ def test_faulty_wire(
 ) -> None:
     """Each fault strikes at its place and nowhere else."""
     server = peer([expect(), send(b"0123456789"), close()])
-    proxy = fault_proxy(server, faults.plan(down=[fault]))
+    proxy = fault_proxy(server, faults.connection_faults(down=[fault]))
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as sock:
         sock.sendall(GET)
         if isinstance(expected, bytes):
@@ -196,7 +196,7 @@ def test_faulty_wire(
 def test_faulty_wire_stalls(peer: MakePeer, fault_proxy: Any) -> None:
     """A stalled wire passes nothing more and stays open."""
     server = peer([expect(), send(b"0123456789"), close()])
-    proxy = fault_proxy(server, faults.plan(down=[faults.StallAfter(3)]))
+    proxy = fault_proxy(server, faults.connection_faults(down=[faults.StallAfter(3)]))
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as sock:
         sock.sendall(GET)
         assert sock.recv(100) == b"012"

@@ -36,7 +36,7 @@ LAYERS = [
     ("URLs", ["urls", "_url"]),
     ("options, time limits, events: value types", ["_config"]),
     ("host event loops: asyncio, trio, threads", ["_guest"]),
-    ("curio's kernel, compiled; private curio API", ["kernel", "_curio"]),
+    ("curio's kernel, compiled", ["kernel"]),
     ("compiled code", ["_hotpath", "_kernel"]),
     ("interception of exchanges", ["_config.interceptor"]),
     ("readable tracebacks", ["_tracebacks"]),
@@ -44,6 +44,7 @@ LAYERS = [
     ("syntax of header fields", ["_header_syntax"]),
     ("names of credentials", ["_sensitive"]),
     ("curio: time limits, shutdown", ["_deadlines", "_shutdown"]),
+    ("private curio API", ["_curio"]),
     ("version", ["_version"]),
 ]
 

@@ -18,7 +18,7 @@ EXTRA = re.compile(r"asks-fast\[([\w,]+)\]")
 # Imported only by the function that needs it: `import asks_fast` must not pay for it.
 NOT_AT_IMPORT = {
     *("email", "zipfile", "concurrent.futures", "asyncio", "idna"),
-    *("brotli", "zstandard", "isal", "orjson", "publicsuffixlist", "python_socks", "dask"),
+    *("brotli", "zstandard", "isal", "orjson", "publicsuffixlist", "dask"),
     *("rich", "click", "charset_normalizer", "truststore", "warcio", "protego"),
 }
 
@@ -48,7 +48,7 @@ def test_every_extra_that_a_message_names_exists() -> None:
 
 def test_all_holds_every_extra_for_users() -> None:
     """`asks-fast[all]` is everything a user may want but the heavy ones."""
-    assert EXTRA.findall(extras()["all"]) == ["speed,socks,charset,truststore,cli"]
+    assert EXTRA.findall(extras()["all"]) == ["speed,charset,truststore,cli"]
 
 
 @pytest.mark.smoke
@@ -181,7 +181,7 @@ def test_every_supported_python_is_named_everywhere() -> None:
 WITHOUT_EXTRAS = """
 import sys
 for name in (
-    "brotli brotlicffi zstandard isal orjson backports python_socks charset_normalizer truststore "
+    "brotli brotlicffi zstandard isal orjson backports charset_normalizer truststore "
     "warcio protego dask"
 ).split():
     sys.modules[name] = None
@@ -198,7 +198,6 @@ async def get(politeness=None, **options):
         result.unwrap()
 
 asked = {
-    "socks": lambda: curio.run(lambda: get(proxy="socks5://localhost:1")),
     "charset": lambda: curio.run(lambda: get(detect_encoding=True)),
     "truststore": lambda: curio.run(lambda: get(verify="truststore")),
     "cli: WARC": lambda: format_for("pages.warc", None, "auto", False),
@@ -229,6 +228,6 @@ def test_what_needs_a_missing_extra_names_it() -> None:
     said = dict(line.split(" | ") for line in done.stdout.splitlines())
     own = ["gzip", "deflate", *(["zstd"] if find_spec("_zstd") else [])]
     assert said.pop("speed") == ", ".join(own)
-    assert len(said) == 7
+    assert len(said) == 6
     for needed, words in said.items():
         assert f'pip install "asks-fast[{needed.partition(":")[0]}]"' in words, needed

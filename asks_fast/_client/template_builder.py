@@ -20,12 +20,13 @@ from .._cookies.request_cookies import cookie_header
 from .._request.body import make_body
 from .._request.headers import HeadersBuilder
 from .._request.prepared_request import MAX_INLINE_BODY, PreparedRequest
+from .._response.status_codes import REDIRECT_STATUSES
 from .._transport.transport import Transport
 from ..auth import AuthBase, BasicAuth, BearerAuth
 from ..response_objects import Response, StreamResponse
 from ..urls import encode_params
 from . import redirect_pause
-from .drain import REDIRECTS, get_followup_statuses
+from .drain import get_followup_statuses
 from .retry import Retry
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def next_exchange(exchange: _hotpath.Exchange) -> _hotpath.Exchange | None:
     That is a redirect to the same origin whose body was read. `RequestFlow` handles the others.
     """
     response = exchange.response
-    if response.status_code not in REDIRECTS or redirect_pause.gates:
+    if response.status_code not in REDIRECT_STATUSES or redirect_pause.gates:
         return None
     headers = response.headers
     location = headers.get("location")

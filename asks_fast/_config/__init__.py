@@ -1,1 +1,1 @@
-"""Options, time limits, events and timings: value types used by the layers above."""
+"""Value types used by all layers above: options, time limits, events and timings."""

@@ -1,9 +1,10 @@
-"""The time that is left of a request's `timeout`."""
+"""The time that remains of the `timeout` of a request."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from curio.errors import TaskTimeout
 
@@ -13,9 +14,16 @@ from .events import RequestInfo
 
 __all__ = ["Deadline"]
 
+T = TypeVar("T")
+
 
 class Deadline:
-    """What is left of a request's `timeout`; the time in line is not taken from it."""
+    """The time that remains of a request's `timeout`; waiting for a connection does not count.
+
+    Attributes:
+        timeout: the limit in seconds, None for none.
+        remaining: the remaining seconds, None without a limit.
+    """
 
     __slots__ = ("remaining", "timeout")
 
@@ -23,8 +31,8 @@ class Deadline:
         self.timeout = total
         self.remaining = None if total is None else total - elapsed
 
-    async def run(self, request: RequestInfo, work: Any) -> Any:
-        """Await `work` within what is left. Raises `TotalTimeout`."""
+    async def run(self, request: RequestInfo, work: Awaitable[T]) -> T:
+        """Await `work` within the remaining time. Raises `TotalTimeout`."""
         if self.remaining is None:
             return await work
         started = time.monotonic()
@@ -36,12 +44,12 @@ class Deadline:
             self.remaining -= time.monotonic() - started
 
     def charge(self, seconds: float) -> None:
-        """Count time that passed on a virtual clock."""
+        """Subtract time that passed on a virtual clock."""
         if self.remaining is not None:
             self.remaining -= seconds
 
     def exceeded(self, request: RequestInfo) -> TotalTimeout:
-        """The error for a request that took longer than `timeout`."""
+        """Return the error for a request that exceeded `timeout`."""
         return TotalTimeout(
             f"{request.method} {request.url}: not done within timeout={self.timeout:g} s",
             self.timeout,

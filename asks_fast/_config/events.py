@@ -1,16 +1,16 @@
-"""Seeing inside a request: events for a callback of the user's, and lines for the log.
+"""Events of a request, for the callback of the user and for the log.
 
-Events of one request, in order (those that apply): `turn` (its place in the pool came; with a
-connection that served before, or none yet), `resolved`, `connected`, `tunnelled`, `tls` (a new
-connection), `sent`, `head`, `body`, `failed`, `retry`, `again` (a redirect, or an answered
-challenge). Each has a time of the monotonic clock. `sent`, `head` and `body` are told together,
-when the exchange is over, each with its own time.
+The events of one request, in order, as far as they apply: `connection_acquired` (from the pool),
+`resolved`, `connected`, `tunnel_established`, `tls` (of a new connection), `sent`, `head`, `body`,
+`failed`, `retry`, `followup` (a redirect, or the response to a challenge). Each has a monotonic
+time. `sent`, `head` and `body` are emitted together when the exchange is complete, each with its
+own time.
 
-Facts:  whoever listens is found out once per exchange; nobody listening costs one look-up. The
-        phases of `response.timings` are the distances between these events.
-Rules:  no field, no cookie, no password is in an event's text or in the log; URLs are shown
-        without userinfo, and sensitive values of their queries are masked. A callback that raises
-        is logged and harms no request.
+- Whether there is a listener is checked once per exchange.
+- The phases of `response.timings` are the intervals between these events.
+- The text of an event and the log contain no header field, cookie or password. URLs are shown
+  without userinfo, and sensitive values in their queries are masked.
+- An exception of the callback is logged and does not affect the request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("asks_fast")
 
 
 class RequestInfo(Protocol):
-    """The request of an event, as a listener may read it: a `PreparedRequest`."""
+    """The attributes of a request that a listener may read: a `PreparedRequest`."""
 
     method: str
     options: RequestOptions
@@ -41,11 +41,11 @@ class RequestInfo(Protocol):
 
 
 class TimedResponse(Protocol):
-    """The response that an exchange fills, as far as events and timings read it."""
+    """The attributes of a response that events and timings read."""
 
     timed: bool
     status_code: int
-    body: Any  # bytes, or the stream that gives them
+    body: Any  # bytes, or a stream
     _marks: list[tuple[str, float]]
 
     @property
@@ -66,10 +66,15 @@ class TimedResponse(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to a request: its `name`, `at` in monotonic seconds, and `facts`.
+    """One event of a request.
 
-    `response` is the response of the exchange, None before it begins; its head is there from the
-    event `head` on.
+    Attributes:
+        name: such as `"connected"`.
+        at: monotonic time in seconds.
+        request: the request.
+        data: details, such as `{"status": 200}` of `"head"`.
+        response: the response of the exchange, None before it begins. It has its head from the
+            event `"head"` on.
     """
 
     name: str
@@ -85,7 +90,7 @@ class Event:
 
 
 class EventEmitter:
-    """Tells the events of one request to those who listen."""
+    """Emits the events of one request to its callback and the log."""
 
     __slots__ = ("_callback", "_marks", "_request", "_response")
 
@@ -93,16 +98,16 @@ class EventEmitter:
         self._request = request
         self._response: TimedResponse | None = None
         self._callback = callback
-        self._marks: list[tuple[str, float]] = []  # the steps of this exchange, and when they ended
+        self._marks: list[tuple[str, float]] = []  # the steps of this exchange and when they ended
 
     def begin(self, response: TimedResponse) -> None:
-        """An exchange begins: from now on the time runs, and `response` notes the finer points."""
+        """Start an exchange, and make `response` record its times."""
         response.timed = True
         self._response = response
         self._marks = [("begun", time.monotonic())]
 
     def finish(self, response: TimedResponse, stream: bool) -> None:
-        """The answer is there, or with `stream` the head of it."""
+        """Emit the events of a complete response, or of its head with `stream`."""
         self("sent", at=response.sent_at)
         self("head", at=response.head_received_at, status=response.status_code)
         if not stream and response.is_complete:
@@ -124,12 +129,12 @@ class EventEmitter:
                 log.exception("the on_event callback failed at %s", event)
 
     def on_step(self, name: str, at: float) -> None:
-        """As the connector reports its steps."""
+        """Emit a step of the connector."""
         self(name, at=at)
 
 
 def get_emitter(request: RequestInfo) -> EventEmitter | None:
-    """Who tells of this request; None when nobody listens."""
+    """Return the emitter of a request, None without a listener."""
     options = request.options
     callback = options.on_event
     if callback is None and not options.timings and not log.isEnabledFor(logging.DEBUG):

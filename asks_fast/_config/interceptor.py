@@ -1,8 +1,7 @@
-"""The one place where something else may stand in for the wire: a test's routes, a recording.
+"""The place where test routes or a recording replace the exchanges of all sessions.
 
-Rules:  at most one stands in at a time, for every session of the process. It is asked before
-        each single exchange, so that redirects, cookies, auth and retries work as ever.
-Not here: anything that stands in (`asks_fast.testing`).
+At most one interceptor is active in the process. It is called for each single exchange, below
+redirects, cookies, auth and retries. Interceptors are implemented in `asks_fast.testing`.
 """
 
 from __future__ import annotations
@@ -14,20 +13,19 @@ __all__ = ["Interceptor", "current"]
 
 
 class Interceptor(Protocol):
-    """Whoever stands in for the wire."""
+    """The interface of an object that replaces exchanges."""
 
     async def exchange(
         self,
-        request: Any,  # a PreparedRequest; its module is above this one
+        request: Any,  # a PreparedRequest; its module is in a higher layer
         response: Any,  # a BaseResponse, to be filled
         forward: Callable[[], Awaitable[None]],
         deadline: Any,  # a Deadline
     ) -> None:
-        """Fill in `response` (`assume`), or let the wire do it by `await forward()`.
+        """Fill `response`, or call `await forward()` for a real exchange.
 
-        `deadline` is what is left of the request's `timeout`: `forward` takes its time from it by
-        itself, and whatever else waits must do so by `deadline.run`. What it raises reaches the
-        caller as if the wire had failed so.
+        `deadline` has the remaining time of the request. `forward` observes it; everything else
+        must wait with `deadline.run`. An exception reaches the caller like one of a real exchange.
         """
 
 

@@ -1,12 +1,10 @@
-"""The keyword arguments of a request: their names, defaults and checks, in one place.
+"""The keyword arguments of requests and sessions: names, defaults and checks.
 
-A session takes the same names as its own defaults, so that one table serves both. What belongs to
-connections (`CONNECTION_OPTIONS`) goes to the connector, what belongs to the pool (`POOL_OPTIONS`)
-is for sessions alone.
+A session takes the arguments of a request as its defaults, so one table serves both. The connector
+takes `CONNECTOR_OPTIONS`; `POOL_OPTIONS` are for sessions only.
 
-Rules:  unknown names are a TypeError at the call; values that can't be right are an
-        `InvalidRequest` (a ValueError) at the call, before a byte is sent.
-Not here: what any of it does.
+An unknown name is a `TypeError` at the call. An invalid value is an `InvalidRequest` (a
+`ValueError`) at the call, before anything is sent.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ __all__ = [
 DEFAULT_READ_TIMEOUT = 300.0
 DEFAULT_CONNECT_TIMEOUT = 60.0
 
-# Options of a connection that a single request may choose for itself.
+# Options of a connection that a request can override.
 CONNECTION_OPTIONS = frozenset(
     {
         "cert",
@@ -71,9 +69,9 @@ POOL_OPTIONS: dict[str, Any] = {
 
 
 class RequestOptions:
-    """What one request was asked to do; the defaults where nothing was said.
+    """The options of one request, with the default of each option that was not given.
 
-    `explicit` holds the names that were given, by the session or the call.
+    `explicit` contains the names that were given by the session or the call.
     """
 
     auth: Any = None
@@ -136,7 +134,7 @@ class RequestOptions:
             if name == "timeout" and isinstance(value, Timeouts):
                 self._apply_timeouts(value, given)
             elif isinstance(value, bool) or not isinstance(value, (int, float)):
-                hint = "; for limits by phase give asks_fast.Timeouts(connect=…, read=…)"
+                hint = "; for limits by phase use asks_fast.Timeouts(connect=…, read=…)"
                 raise InvalidRequest(
                     f"{name} must be a number of seconds or None, not {value!r}"
                     + (hint if name == "timeout" else "")
@@ -152,14 +150,14 @@ class RequestOptions:
         if isinstance(self.retries, int) and self.retries < 0:
             raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
         if isinstance(self.sensitive_headers, (str, bytes)):
-            raise InvalidRequest("secret_headers must be a list of field names, not one name")
+            raise InvalidRequest("sensitive_headers must be a list of field names, not one name")
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
         if self.detect_encoding:
             _check_detection()
 
     def _apply_timeouts(self, limits: Timeouts, given: Mapping[str, Any]) -> None:
-        """A `Timeouts` value says all phases at once; a phase given by name overrules it."""
+        """Apply a `Timeouts` value; a limit that was given by name takes precedence."""
         self.timeout = limits.total
         for name, value in (
             ("pool_timeout", limits.pool),
@@ -177,7 +175,7 @@ _DURATION_OPTIONS = frozenset(
 _COUNT_OPTIONS = frozenset({"max_redirects", "max_body", "max_decompressed"})
 _NAMES = frozenset(RequestOptions.__annotations__) - {"connection", "explicit"}
 
-# What makes sense for one request only, never as the default of a session.
+# Options of a request that cannot be defaults of a session.
 ONE_REQUEST_ONLY = frozenset({"data", "json", "files", "headers", "multipart", "path", "callback"})
 SESSION_DEFAULTS = _NAMES - ONE_REQUEST_ONLY
 
@@ -190,8 +188,8 @@ _SESSION_NAMES = (
 )
 _REQUEST_NAMES = _NAMES | CONNECTION_OPTIONS | {"url"}
 
-# What other libraries call an argument → what it is called here.
-_ELSEWHERE = {
+# Argument names of other libraries → names here.
+_OTHER_LIBRARIES = {
     "allow_redirects": "follow_redirects",
     "base_url": "host",
     "body": "data",
@@ -213,7 +211,7 @@ _ELSEWHERE = {
 
 
 def unexpected_argument(function: str, names: Iterable[str]) -> TypeError:
-    """The error for unknown keyword arguments, in the words of asks, with what may be meant."""
+    """Return the error for unknown keyword arguments, as asks words it, with suggestions."""
     is_session = function[:1].isupper()
     known, others = (
         (_SESSION_NAMES, _REQUEST_NAMES) if is_session else (_REQUEST_NAMES, _SESSION_NAMES)
@@ -223,19 +221,19 @@ def unexpected_argument(function: str, names: Iterable[str]) -> TypeError:
     for name in sorted(names):
         if name in others:
             text += f"; {name!r} is an argument of {'requests' if is_session else 'sessions'}"
-        elif meant := _ELSEWHERE.get(name) or _closest(name, known):
+        elif meant := _OTHER_LIBRARIES.get(name) or _closest(name, known):
             text += f"; did you mean {meant!r}?"
     return TypeError(text)
 
 
 def _closest(name: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches  # for a mistake only
+    from difflib import get_close_matches  # only needed after a mistake
 
     return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.75)), None)
 
 
 def _check_detection() -> None:
-    """Report the missing extra before a request is sent, not when its response is there."""
+    """Report a missing package before a request is sent."""
     if find_spec("charset_normalizer") is None:
         raise ModuleNotFoundError(
             missing_extra("detect_encoding=True", "charset-normalizer", "charset")

@@ -1,15 +1,15 @@
-"""How long each phase of a request may take.
+"""The time limits of the phases of a request.
 
-Rules:  None means no limit and no timer. A limit of 0 or below, or one that is no number, is
-        refused before anything is sent: "none at all" and "not a moment" are both written 0 by
-        somebody.
-Not here: arming timers, and which error a phase raises (`errors`).
+None means no limit and no timer. A limit that is not a number above 0 is rejected before anything
+is sent. 0 is ambiguous: some libraries read it as "no limit", others as "immediately".
+
+Timers are implemented in `_deadlines` and in the pool monitor; `errors` defines which error a phase
+raises.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from ..errors import InvalidRequest
 
@@ -18,12 +18,20 @@ __all__ = ["DEFAULT_TIMEOUTS", "Timeouts"]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Limits in seconds, None for none.
+    """Time limits in seconds, None for no limit.
 
-    `pool` is the wait in line for a connection, `connect` the making of one (name, TCP, proxy,
-    TLS), `read` the longest silence of the server, `write` the longest time in which it takes
-    no byte, `total` the whole exchange with redirects and retries, but without `pool`. Raises
-    `InvalidRequest` for a limit that is not above 0 or no number.
+    Attributes:
+        pool: waiting for a connection from the pool.
+        connect: opening a connection: name resolution, TCP, proxy, TLS.
+        read: the longest time without a byte from the server.
+        write: the longest time in which the server accepts no byte.
+        total: the whole request with redirects and retries, without `pool`.
+
+    Raises:
+        InvalidRequest: a limit is not a number above 0.
+
+    Example:
+        >>> await asks_fast.get(url, timeout=Timeouts(connect=5, read=30))
     """
 
     pool: float | None = None
@@ -38,7 +46,7 @@ class Timeouts:
 
     @classmethod
     def coerce(cls, value: Timeouts | float | None) -> Timeouts:
-        """The value itself; a number for short means `total`; None the defaults."""
+        """Return a `Timeouts`: `value` itself, a number as `total`, the defaults for None."""
         if isinstance(value, Timeouts):
             return value
         if value is None:
@@ -47,20 +55,22 @@ class Timeouts:
         return cls(total=value)
 
     def replace(self, **limits: float | None) -> Timeouts:
-        """The same with some limits changed; the very same object if none is."""
+        """Return a copy with other limits, or this object if nothing changes."""
         if all(getattr(self, name) == limit for name, limit in limits.items()):
             return self
         return replace(self, **limits)
 
 
-def _check(name: str, limit: Any) -> None:
+def _check(name: str, limit: object) -> None:
     if limit is None:
         return
-    # bool is an int, and True seconds is a slip; a NaN is neither below nor above anything.
+    # bool is an int, and True is a mistake; NaN is not greater than 0.
     if isinstance(limit, bool) or not isinstance(limit, (int, float)):
-        raise InvalidRequest(f"the {name} time-out is a number of seconds or None, not {limit!r}")
+        raise InvalidRequest(
+            f"the {name} time-out must be a number of seconds or None, not {limit!r}"
+        )
     if not limit > 0:
-        raise InvalidRequest(f"the {name} time-out is more than 0 seconds, not {limit!r}")
+        raise InvalidRequest(f"the {name} time-out must be more than 0 seconds, not {limit!r}")
 
 
 DEFAULT_TIMEOUTS = Timeouts()

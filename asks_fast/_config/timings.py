@@ -1,10 +1,9 @@
-"""Where the time of one exchange went.
+"""The duration of the phases of one exchange.
 
-Facts:  each event of an exchange (events.py) ends a phase, and the next one begins there: so the
-        phases add up to the total. Phases that did not take place are None.
-Rules:  made when it is looked at; what an exchange pays for it is a list of marks, and only where
-        `timings=True` was asked for.
-Not here: whole conversations. Each response of a `history` has timings of its own.
+Each event of an exchange (`events`) ends a phase and begins the next one, so the phases add up to
+the total. Phases that did not take place are None. `Timings` are computed on access; the exchange
+only appends to a list of marks, and only with `timings=True`. Each response in `history` has its
+own.
 """
 
 from __future__ import annotations
@@ -27,14 +26,22 @@ _PHASES = {
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds that the phases of one exchange took; None for what did not take place.
+    """The duration of each phase of one exchange in seconds, None if it did not take place.
 
-    `wait`: in line for a connection. `lookup`: the name. `connect`: TCP, to the origin or the
-    proxy. `tunnel`: what the proxy took to open one. `tls`: handshakes, an https proxy's included.
-    `send`: the request, its body included. `first_byte`: from then to the first byte of the
-    answer. `body`: from then to the last one. `total`: all of these. Over a connection that served
-    before there is no `lookup`, `connect`, `tunnel` and `tls`; of a stream that is not read to
-    its end, no `body` and `total`. Of a request that was sent twice, these are of the last time.
+    On a reused connection `lookup`, `connect`, `tunnel` and `tls` are None. For a stream that is
+    not read to its end `body` and `total` are None. For a request that was sent twice the values
+    are those of the last exchange.
+
+    Attributes:
+        wait: waiting for a connection from the pool.
+        lookup: name resolution.
+        connect: TCP, to the origin or the proxy.
+        tunnel: opening a tunnel through the proxy.
+        tls: handshakes, that of an https proxy included.
+        send: sending the request with its body.
+        first_byte: from then to the first byte of the response.
+        body: from then to the last byte.
+        total: the sum.
     """
 
     wait: float
@@ -49,27 +56,27 @@ class Timings:
 
     @classmethod
     def from_marks(cls, marks: Iterable[tuple[str, float]], response: TimedResponse) -> Timings:
-        """The distances between an exchange's marks, and those that `response` noted."""
+        """Compute the durations from the marks of an exchange and the times of `response`."""
         steps = iter(marks)
-        _, begun = next(steps)
-        spent: dict[str, float] = {}
-        last = begun
+        _, started = next(steps)
+        durations: dict[str, float] = {}
+        last = started
         for name, at in steps:
             phase = _PHASES.get(name)
             if phase is not None:
-                spent[phase] = spent.get(phase, 0.0) + at - last
+                durations[phase] = durations.get(phase, 0.0) + at - last
                 last = at
-        # An answer may begin before the request is out: the phases end in this order all the same.
+        # A response may begin before the request is sent; the phases keep this order.
         sent = max(last, response.sent_at)
-        spoke = max(sent, response.first_byte_at)
-        spent["send"] = sent - last
-        spent["first_byte"] = spoke - sent
+        first_byte = max(sent, response.first_byte_at)
+        durations["send"] = sent - last
+        durations["first_byte"] = first_byte - sent
         if response.is_complete:
-            spent["body"] = response.completed_at - spoke
-            spent["total"] = response.completed_at - begun
-        return cls(**spent)
+            durations["body"] = response.completed_at - first_byte
+            durations["total"] = response.completed_at - started
+        return cls(**durations)
 
     def __str__(self) -> str:
         phases = ((one.name, getattr(self, one.name)) for one in fields(self))
-        said = (f"{name} {spent:.6f} s" for name, spent in phases if spent is not None)
-        return ", ".join(said).replace("first_byte", "first byte")
+        texts = (f"{name} {seconds:.6f} s" for name, seconds in phases if seconds is not None)
+        return ", ".join(texts).replace("first_byte", "first byte")

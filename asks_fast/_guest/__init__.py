@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from curio.meta import curio_running
+from .._curio import curio_running
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec

@@ -13,8 +13,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from curio.meta import curio_running
-
+from .._curio import curio_running
 from .guest_kernel import GuestKernel
 
 __all__ = ["run"]

@@ -1,6 +1,7 @@
-"""Between a URL and the first byte: names, addresses, sockets, TLS, proxies; time limits, retries.
+"""Connections: routes, name resolution, sockets, TLS, proxies; the exchange of one request.
 
-Rules:  imports downwards only (errors, the compiled hot path, and for Digest at a proxy `auth`);
-        what costs memory or time to import is imported by the function that needs it.
-Not here: the exchange itself, and the conversation around it.
+Modules that cost memory or time to import (`ssl`, `idna`, `http_tunnel`, `socks`) are imported by
+the function that needs them.
+
+The compiled hot path (`_hotpath`) sends and receives; `_client` handles redirects and retries.
 """

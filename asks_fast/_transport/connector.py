@@ -1,13 +1,15 @@
-"""From a route to a connected socket, ready for the first byte of a request.
+"""Open a connection along a route, ready for the first byte of a request.
 
-A `Connector` belongs to a session and holds what its connections need: names, contexts, TLS
-sessions, logins at proxies.
+A `Connector` belongs to a session. It holds the DNS cache, TLS contexts, TLS sessions and the state
+of proxy authentication.
 
-Rules:  whatever fails is closed before the error leaves, cancellation and time-outs included. No
-        timer is armed here but the one between two addresses: the time limit is the caller's.
-        What a certificate file or an extra must provide is asked for before anything is opened.
-        `ssl` is imported with the first https route only.
-Not here: the pool, the exchange, the time limits, which route to take (routing.py).
+- Every failure closes the socket before the error is raised, cancellation and time-outs included.
+- The only timer here is the delay between two addresses; the caller applies the time limit.
+- A certificate file that is missing is reported before a socket is opened.
+- `ssl` is imported with the first https route only.
+
+The pool, the exchange and the time limits are implemented in `transport` and `_hotpath`, the choice
+of a route in `route_builder`.
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from curio.traps import _io_release
-
+from .._curio import io_release
 from ..errors import ConnectionFailed, InvalidRequest, NameResolutionError, ProxyError
 from .dns_cache import (
     DEFAULT_TTLS,
@@ -29,7 +30,7 @@ from .dns_cache import (
     shared_dns_cache,
     system_lookup,
 )
-from .happy_eyeballs import DELAY, connect_to_any
+from .happy_eyeballs import ATTEMPT_DELAY, connect_to_any
 from .proxy_auth import ProxyAuthenticator
 from .route import Route
 from .route_builder import UNSET, RouteBuilder
@@ -44,25 +45,31 @@ if TYPE_CHECKING:
     from .sockets import Address
     from .tls import TlsWrapper
 
-    Trace = Callable[[str, float], None]
+    OnStep = Callable[[str, float], None]
 
 __all__ = ["UNSET", "Connector"]
 
-_MOST_CONTEXTS = 64
-_MOST_LOGINS_IN_A_ROW = 3
+_MAX_CONTEXTS = 64
+_MAX_TUNNEL_ATTEMPTS = 3
 
 
 class Connector:
-    """Makes connections for one session. All options by keyword; none opens anything yet.
+    """Open the connections of one session. Creating one opens nothing.
 
-    Names: `resolver` (async function `host -> addresses`, or an object with such a method
-    `resolve`), `hosts` (name or `"name:port"` → address or addresses), `dns_ttl` and
-    `dns_negative_ttl` (seconds). Sockets: `source_address` (IP, or `(IP, port)`),
-    `socket_options` (`(level, option, value)` each), `keepalive` (seconds of silence before the
-    first probe, None for no probes), `unix_socket` (path), `happy_eyeballs_delay` (seconds).
-    TLS: `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`. Proxies: `proxy` (URL,
-    `Proxy`, or a list of them to be taken in turn), `trust_env`. Raises `InvalidRequest` for
-    options that cannot be right.
+    Args:
+        socket_options: `(level, option, value)` tuples for `setsockopt`.
+        keepalive: seconds without data before the first TCP keepalive probe; None sends none.
+        resolver: an async function `host -> addresses`, or an object with such a method `resolve`.
+        hosts: maps a name, or `"name:port"`, to an IP address or several.
+        dns_ttl: seconds that an answer is cached.
+        dns_negative_ttl: seconds that a failed resolution is cached.
+        happy_eyeballs_delay: seconds before the next address is tried as well.
+        **route_options: `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`, `proxy`
+            (URL, `Proxy`, or a list of them to rotate), `trust_env`, `source_address` (IP, or
+            `(IP, port)`) and `unix_socket` (path).
+
+    Raises:
+        InvalidRequest: an option has an invalid value.
     """
 
     def __init__(
@@ -70,14 +77,14 @@ class Connector:
         *,
         socket_options: Iterable[tuple[int, int, int | bytes]] = (),
         keepalive: float | None = 60.0,
-        resolver: Any = None,
+        resolver: object = None,
         hosts: Mapping[str, str | Iterable[str]] | None = None,
         dns_ttl: float = DEFAULT_TTLS[0],
         dns_negative_ttl: float = DEFAULT_TTLS[1],
-        happy_eyeballs_delay: float = DELAY,
+        happy_eyeballs_delay: float = ATTEMPT_DELAY,
         **route_options: Any,
     ) -> None:
-        self._routes = RouteBuilder(dns_cache_for=self._names_for, **route_options)
+        self._routes = RouteBuilder(dns_cache_for=self._dns_cache_for, **route_options)
         self._tcp_options = SocketSettings(keepalive, tuple(socket_options)).tcp_options()
         if not happy_eyeballs_delay >= 0:
             raise InvalidRequest("happy_eyeballs_delay= takes seconds, 0 or more")
@@ -85,53 +92,62 @@ class Connector:
         self._hosts = StaticHosts(hosts)
         self._ttls = (dns_ttl, dns_negative_ttl)
         if resolver is not None:
-            self._names = self._new_names(as_resolver(resolver))
+            self._dns_cache = self._new_dns_cache(as_resolver(resolver))
         elif self._ttls != DEFAULT_TTLS:
-            self._names = self._new_names(system_lookup)
+            self._dns_cache = self._new_dns_cache(system_lookup)
         else:
-            self._names = shared_dns_cache()
+            self._dns_cache = shared_dns_cache()
         self._resolvers: dict[Any, DnsCache] = {}
-        self._logins = ProxyAuthenticator()
-        self._securities: dict[TlsSettings, TlsWrapper] = {}
-        self._sessions: Any = None
+        self._proxy_auth = ProxyAuthenticator()
+        self._tls_wrappers: dict[TlsSettings, TlsWrapper] = {}
+        self._tls_sessions: Any = None
 
     def __repr__(self) -> str:
-        return f"<Connector {self._routes!r} {self._names!r}>"
+        return f"<Connector {self._routes!r} {self._dns_cache!r}>"
 
     # -- routes
 
     def has_proxy_rotation(self, **overrides: Any) -> bool:
-        """Whether one origin's route differs from request to request (a list of proxies).
+        """Return whether requests to one origin take different routes (a list of proxies).
 
-        `overrides` are the request's own, as in `route_for`.
+        `overrides` are the options of the request, as in `route_for`.
         """
         return self._routes.has_proxy_rotation(overrides.get("proxy", UNSET))
 
     def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
-        """The route to an origin; the same object for the same arguments, unless it `rotates`.
+        """Return the route to an origin.
 
-        `host` is lower-case ASCII, or an IP address without brackets. `overrides` are one
-        request's own `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`, `proxy`,
-        `source_address`, `unix_socket` and `resolver`; leave out (or `UNSET`) what is not given.
-        Raises `InvalidRequest`, and `TypeError` for an unknown name. Waits for nothing.
+        The same arguments give the same object, unless the proxies rotate. Does not block.
+
+        Args:
+            scheme: `"http"` or `"https"`.
+            host: lower-case ASCII, or an IP address without brackets.
+            port: the port of the origin.
+            **overrides: the request's own `verify`, `cert`, `ssl_context`, `fingerprint`,
+                `server_hostname`, `proxy`, `source_address`, `unix_socket` and `resolver`;
+                `UNSET` stands for an option that was not given.
+
+        Raises:
+            InvalidRequest: an option has an invalid value.
+            TypeError: an option is unknown.
         """
         return self._routes.route_for(scheme, host, port, **overrides)
 
     def with_proxy_credentials(self, route: Route, credentials: str) -> Route:
-        """The route with a `Proxy-Authorization` of the request's own, for its HTTP proxy alone.
+        """Return the route with the `Proxy-Authorization` that the request itself contains.
 
-        Raises `InvalidRequest` where there is none, since it would go to somebody else.
+        Raises `InvalidRequest` if the route has no HTTP proxy: the field would reach the origin.
         """
         return self._routes.with_proxy_credentials(route, credentials)
 
     def proxy_headers(self, route: Route, method: str, url: str) -> tuple[tuple[str, str], ...]:
-        """The fields that go with this request to the proxy of a `forward` route.
+        """Return the header fields for the proxy that forwards this request.
 
-        `url` is the absolute target as it stands in the request line. Empty on any other route.
+        Empty if no proxy forwards it. `url` is the absolute URL of the request line.
         """
         if not route.is_forward_proxy or route.proxy is None:
             return ()
-        return self._logins.headers(route.proxy, method, url)
+        return self._proxy_auth.headers(route.proxy, method, url)
 
     async def handle_proxy_challenge(
         self,
@@ -141,47 +157,63 @@ class Connector:
         sent: Iterable[tuple[str, str]],
         answer: Iterable[tuple[str, str]],
     ) -> bool:
-        """Take in the 407 that a proxy gave to a request on a `forward` route.
+        """Process a 407 response of the proxy that forwards a request.
 
-        `sent` is what `proxy_headers` gave for the request, `answer` the fields of the 407. True
-        means: send the request once more, with `proxy_headers` asked for anew. False means that
-        there is nothing better to say: the 407 is the caller's.
+        Args:
+            route: the route of the request.
+            method: its method.
+            url: the absolute URL of the request line.
+            sent: what `proxy_headers` returned for the request.
+            answer: the header fields of the 407 response.
+
+        Returns:
+            True if the request should be sent again, with new `proxy_headers`; False if there are
+            no better credentials, so the 407 is the result.
         """
         if not route.is_forward_proxy or route.proxy is None:
             return False
-        return await self._logins.handle_challenge(route.proxy, method, url, sent, answer)
+        return await self._proxy_auth.handle_challenge(route.proxy, method, url, sent, answer)
 
     # -- connections
 
-    async def connect(self, route: Route, *, on_step: Trace | None = None) -> Any:
-        """A connection along `route`: connected, TLS done, non-blocking, nobody else's.
+    async def connect(self, route: Route, *, on_step: OnStep | None = None) -> Any:
+        """Open a new connection along `route`, TLS included. If cancelled, it leaves nothing open.
 
-        Returns a `socket.socket`, an `ssl.SSLSocket`, or an object with their non-blocking
-        `recv_into`, `send`, `pending`, `close` and `fileno`. `on_step` is called with the name of
-        each step done (`"resolved"`, `"connected"`, `"tunnel_established"`, `"tls"`, the latter for the
-        TLS with an https proxy too) and
-        `time.monotonic()`. Raises `ConnectionFailed` and its kinds (`NameResolutionError`,
-        `ProxyError`, `TlsError`, `CertificateError`), and `InvalidRequest` for files or extras
-        that are missing. Cancelled at any point, it leaves nothing open.
+        Args:
+            route: from `route_for`.
+            on_step: called after each step with its name (`"resolved"`, `"connected"`,
+                `"tunnel_established"`, `"tls"`) and `time.monotonic()`. `"tls"` is reported for an
+                https proxy too.
+
+        Returns:
+            A `socket.socket`, an `ssl.SSLSocket`, or an object with their non-blocking
+            `recv_into`, `send`, `pending`, `close` and `fileno`.
+
+        Raises:
+            ConnectionFailed: or a subclass: `NameResolutionError`, `ProxyError`, `TlsError`,
+                `CertificateError`.
+            InvalidRequest: a file or an optional package is missing.
         """
-        secure = None
+        wrap_tls = None
         if route.tls is not None:
             peer = route.origin
-            secure = self._tls_wrapper(route.tls, route.server_hostname or route.host, route, peer)
+            wrap_tls = self._tls_wrapper(
+                route.tls, route.server_hostname or route.host, route, peer
+            )
         if route.proxy is not None:
-            sock = await self._reach_through(route, route.proxy, on_step)
+            sock = await self._open_through_proxy(route, route.proxy, on_step)
         elif route.unix_socket is not None:
-            sock = await self._reach_unix(route, on_step)
+            sock = await self._open_unix(route, on_step)
         else:
-            sock = await self._reach(route, route.host, route.port, route.origin, on_step)
-        if secure is not None:
-            sock = await secure(sock)
+            sock = await self._open_tcp(route, route.host, route.port, route.origin, on_step)
+        if wrap_tls is not None:
+            sock = await wrap_tls(sock)
             if on_step is not None:
                 on_step("tls", time.monotonic())
         return sock
 
-    async def _reach(
-        self, route: Route, host: str, port: int, target: str, on_step: Trace | None
+    async def _open_tcp(
+        self, route: Route, host: str, port: int, target: str, on_step: OnStep | None
     ) -> socket.socket:
         addresses = await self._addresses(route, host, port)
         if on_step is not None:
@@ -197,7 +229,7 @@ class Connector:
             on_step("connected", time.monotonic())
         return sock
 
-    async def _reach_unix(self, route: Route, on_step: Trace | None) -> socket.socket:
+    async def _open_unix(self, route: Route, on_step: OnStep | None) -> socket.socket:
         assert route.unix_socket is not None
         try:
             sock = await connect_unix(route.unix_socket)
@@ -212,72 +244,71 @@ class Connector:
 
     # -- through proxies
 
-    async def _reach_through(self, route: Route, proxy: Proxy, on_step: Trace | None) -> Any:
+    async def _open_through_proxy(self, route: Route, proxy: Proxy, on_step: OnStep | None) -> Any:
         if proxy.is_socks:
-            return await self._reach_through_socks(route, proxy, on_step)
+            return await self._open_through_socks(route, proxy, on_step)
         if route.is_forward_proxy:
-            return await self._reach_proxy(route, proxy, on_step)
+            return await self._open_to_proxy(route, proxy, on_step)
         from . import http_tunnel
 
-        logins = 0
+        attempts = 0
         while True:
-            logins += 1
-            sock = await self._reach_proxy(route, proxy, on_step)
+            attempts += 1
+            sock = await self._open_to_proxy(route, proxy, on_step)
             try:
-                headers = self._logins.headers(proxy, "CONNECT", route.authority)
+                headers = self._proxy_auth.headers(proxy, "CONNECT", route.authority)
                 reply = await http_tunnel.open_tunnel(sock, route.authority, headers, str(proxy))
                 if reply.status_code < 300:
                     if on_step is not None:
                         on_step("tunnel_established", time.monotonic())
-                    tunnelled, sock = sock, None
-                    return tunnelled
+                    tunnel, sock = sock, None
+                    return tunnel
             finally:
                 if sock is not None:
-                    await _io_release(sock)
+                    await io_release(sock)
                     sock.close()
             if (
-                logins == _MOST_LOGINS_IN_A_ROW
+                attempts == _MAX_TUNNEL_ATTEMPTS
                 or reply.status_code != 407
-                or not await self._logins.handle_challenge(
+                or not await self._proxy_auth.handle_challenge(
                     proxy, "CONNECT", route.authority, headers, reply.headers
                 )
             ):
-                raise http_tunnel.refusal(str(proxy), route.authority, reply)
+                raise http_tunnel.refusal_error(str(proxy), route.authority, reply)
 
-    async def _reach_through_socks(self, route: Route, proxy: Proxy, on_step: Trace | None) -> Any:
+    async def _open_through_socks(self, route: Route, proxy: Proxy, on_step: OnStep | None) -> Any:
         from . import socks
 
-        socks.require_python_socks()
         host = route.host
         if proxy.scheme in ("socks4", "socks5"):
-            host = await self._one_address(route, only_v4=proxy.scheme == "socks4")
-        sock = await self._reach_proxy(route, proxy, on_step)
+            host = await self._first_address(route, only_v4=proxy.scheme == "socks4")
+        sock = await self._open_to_proxy(route, proxy, on_step)
         try:
             await socks.open_socks_tunnel(sock, proxy, host, route.port)
         except BaseException:
-            await _io_release(sock)
+            await io_release(sock)
             sock.close()
             raise
         if on_step is not None:
             on_step("tunnel_established", time.monotonic())
         return sock
 
-    async def _reach_proxy(self, route: Route, proxy: Proxy, on_step: Trace | None) -> Any:
-        secure = None
+    async def _open_to_proxy(self, route: Route, proxy: Proxy, on_step: OnStep | None) -> Any:
+        wrap_tls = None
         if route.proxy_tls is not None:
             key = (proxy, route.proxy_tls)
-            secure = self._tls_wrapper(route.proxy_tls, proxy.host, key, f"the proxy {proxy}")
+            wrap_tls = self._tls_wrapper(route.proxy_tls, proxy.host, key, f"the proxy {proxy}")
         try:
-            sock: Any = await self._reach(route, proxy.host, proxy.port, str(proxy), on_step)
+            sock: Any = await self._open_tcp(route, proxy.host, proxy.port, str(proxy), on_step)
         except ConnectionFailed as error:
             raise ProxyError(f"the proxy cannot be reached: {error}") from error
-        if secure is not None:
-            sock = await secure(sock)
+        if wrap_tls is not None:
+            sock = await wrap_tls(sock)
             if on_step is not None:
                 on_step("tls", time.monotonic())
         return sock
 
-    # -- names and contexts
+    # -- name resolution and TLS contexts
 
     async def _addresses(self, route: Route, host: str, port: int) -> list[Address]:
         literal = literal_address(host, port)
@@ -285,39 +316,39 @@ class Connector:
             return [literal]
         found = self._hosts.find(host, port) if self._hosts else None
         if found is None:
-            names = self._names if route.resolver is None else route.resolver
-            found = await names.resolve(host)
+            cache = self._dns_cache if route.resolver is None else route.resolver
+            found = await cache.resolve(host)
         return [address for text in found if (address := literal_address(text, port)) is not None]
 
-    async def _one_address(self, route: Route, *, only_v4: bool) -> str:
+    async def _first_address(self, route: Route, *, only_v4: bool) -> str:
         for _, target in await self._addresses(route, route.host, route.port):
             if not only_v4 or ":" not in target[0]:
                 return target[0]
-        raise NameResolutionError(f"{route.host!r} has no IPv4 address, and SOCKS4 knows no other")
+        raise NameResolutionError(f"{route.host!r} has no IPv4 address, and SOCKS4 needs one")
 
-    def _names_for(self, resolver: Any) -> DnsCache:
-        names = self._resolvers.get(resolver)
-        if names is None:
-            names = self._resolvers[resolver] = self._new_names(as_resolver(resolver))
-        return names
+    def _dns_cache_for(self, resolver: Any) -> DnsCache:
+        cache = self._resolvers.get(resolver)
+        if cache is None:
+            cache = self._resolvers[resolver] = self._new_dns_cache(as_resolver(resolver))
+        return cache
 
-    def _new_names(self, lookup: Resolver) -> DnsCache:
+    def _new_dns_cache(self, lookup: Resolver) -> DnsCache:
         ttl, negative_ttl = self._ttls
         return DnsCache(lookup, ttl=ttl, negative_ttl=negative_ttl)
 
     def _tls_wrapper(
         self, settings: TlsSettings, host: str, key: Hashable, peer: str
     ) -> Callable[[Any], Awaitable[Any]]:
-        """What puts TLS on a socket; all that can be wrong beforehand is raised here."""
+        """Return the function that adds TLS to a socket. Raises for settings that cannot work."""
         from . import tls
 
         name = tls.tls_name(host)
-        security = self._securities.get(settings)
-        if security is None:
-            if self._sessions is None:
-                self._sessions = tls.SessionCache()
-            security = tls.TlsWrapper(settings, self._sessions)
-            if len(self._securities) >= _MOST_CONTEXTS:
-                del self._securities[next(iter(self._securities))]
-            self._securities[settings] = security
-        return partial(security.wrap, name=name, key=key, peer=peer)
+        wrapper = self._tls_wrappers.get(settings)
+        if wrapper is None:
+            if self._tls_sessions is None:
+                self._tls_sessions = tls.SessionCache()
+            wrapper = tls.TlsWrapper(settings, self._tls_sessions)
+            if len(self._tls_wrappers) >= _MAX_CONTEXTS:
+                del self._tls_wrappers[next(iter(self._tls_wrappers))]
+            self._tls_wrappers[settings] = wrapper
+        return partial(wrapper.wrap, name=name, key=key, peer=peer)

@@ -1,11 +1,12 @@
-"""From a host name to addresses, without ever holding up the loop.
+"""Resolve host names to addresses, with a cache, without blocking the kernel.
 
-Facts:  an answer is worth keeping for a while (`ttl`), a failure for a moment (`negative_ttl`).
-        A thousand tasks that start at once want the same name at once.
-Rules:  IP literals and static hosts ask nobody. One look-up per name at a time, however many
-        wait for it; it belongs to none of them, so a cancelled waiter does not end it for the
-        others, and when the last one is gone it ends too. What is kept is bounded.
-Not here: which address to take (eyeballs.py), the threads (dns_threads.py).
+- An answer is cached for `ttl` seconds, a failure for `negative_ttl`. The size is bounded.
+- IP literals and static hosts are not resolved.
+- One resolution per name runs at a time, in a task of its own, for any number of waiting tasks.
+  Cancelling one of these tasks does not affect the others; when the last one is gone, the
+  resolution is cancelled.
+
+The choice among the addresses is implemented in `happy_eyeballs`, the threads in `dns_threads`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from itertools import islice
 from typing import Any
 
 import curio
-from curio.traps import _get_kernel
 
+from .._curio import get_kernel
 from .._shutdown import is_shutting_down
 from ..errors import InvalidRequest, NameResolutionError
 from . import dns_threads
@@ -37,16 +38,16 @@ __all__ = [
 ]
 
 DEFAULT_TTLS = (60.0, 1.0)
-"""Seconds that an answer and a failure are kept, unless told otherwise."""
+"""The defaults: seconds that an answer and a failure are cached."""
 
-MOST_ADDRESSES = 64
+MAX_ADDRESSES = 64
 
 Resolver = Callable[[str], Awaitable[Iterable[Any]]]
-"""A host name in, IP addresses out (str, or anything whose `str()` is an IP address)."""
+"""Takes a host name; returns IP addresses, as str or as objects whose `str()` is an address."""
 
 
 def literal_address(host: str, port: int) -> Address | None:
-    """`host` as a numeric address, or None if it is a name. Never blocks."""
+    """Return `host` as a numeric address, or None if it is a name. Does not block."""
     try:
         socket.inet_pton(socket.AF_INET, host)
     except (OSError, ValueError):
@@ -76,23 +77,25 @@ def _scope(zone: str) -> int:
 
 def _system_addresses(host: str) -> list[str]:
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(_text(family, address) for family, _, _, _, address in found))
+    return list(
+        dict.fromkeys(_format_address(family, address) for family, _, _, _, address in found)
+    )
 
 
-def _text(family: int, address: Any) -> str:
+def _format_address(family: int, address: Any) -> str:
     if family == socket.AF_INET6 and address[3]:
         return f"{address[0].partition('%')[0]}%{address[3]}"
     return str(address[0])
 
 
 async def system_lookup(host: str) -> list[str]:
-    """Ask the system (hosts file, DNS, whatever it is set up for), in a thread of our own few."""
+    """Resolve a name by `getaddrinfo` in one of the threads of `dns_threads`."""
     found: list[str] = await dns_threads.run(lambda: _system_addresses(host))
     return found
 
 
-def as_resolver(resolver: Any) -> Resolver:
-    """A user's resolver as a function: either it is one (async), or its `resolve` method is.
+def as_resolver(resolver: object) -> Resolver:
+    """Return a user's resolver as a function. It may be one, or have a method `resolve`.
 
     Raises `InvalidRequest` for anything else.
     """
@@ -103,11 +106,11 @@ def as_resolver(resolver: Any) -> Resolver:
             "resolver= takes an async function (host) -> addresses, or an object with such a "
             f"method named resolve; not {resolver!r}"
         )
-    return _AskedResolver(call)
+    return _UserResolver(call)
 
 
-class _AskedResolver:
-    """Calls the user's resolver, async or not, and lets only our error out."""
+class _UserResolver:
+    """Calls the user's resolver, which may be async or not."""
 
     __slots__ = ("_call",)
 
@@ -122,9 +125,10 @@ class _AskedResolver:
 
 
 class StaticHosts:
-    """Names whose addresses the user has laid down, as in a hosts file.
+    """Names with fixed addresses, as in a hosts file.
 
-    Keys are `"name"` or `"name:port"` (which wins for that port); values an IP address or several.
+    A key is `"name"` or `"name:port"`, which takes precedence for that port. A value is an IP
+    address or several.
     """
 
     def __init__(self, hosts: Mapping[str, str | Iterable[str]] | None = None) -> None:
@@ -133,7 +137,7 @@ class StaticHosts:
             addresses = (value,) if isinstance(value, str) else tuple(value)
             for address in addresses:
                 if literal_address(str(address), 0) is None:
-                    raise InvalidRequest(f"hosts={{{name!r}: …}}: {address!r} is no IP address")
+                    raise InvalidRequest(f"hosts={{{name!r}: …}}: {address!r} is not an IP address")
             if not addresses:
                 raise InvalidRequest(f"hosts={{{name!r}: …}} names no address")
             self._hosts[name.lower()] = tuple(str(address) for address in addresses)
@@ -142,17 +146,17 @@ class StaticHosts:
         return bool(self._hosts)
 
     def find(self, host: str, port: int) -> tuple[str, ...] | None:
-        """The addresses laid down for `host` at `port`, or None."""
+        """Return the fixed addresses of `host` at `port`, or None."""
         return self._hosts.get(f"{host}:{port}") or self._hosts.get(host)
 
 
 class _Resolution:
-    """One look-up under way: who runs it, how many wait for it, and what came of it."""
+    """One resolution that runs: its task, the number of waiting tasks and its result."""
 
     __slots__ = ("addresses", "done", "error", "is_cancelled", "kernel", "task", "waiters")
 
     def __init__(self, kernel: Any) -> None:
-        self.kernel = kernel  # waiters of another kernel could not be woken from this one
+        self.kernel = kernel  # only tasks of this kernel can wait for it
         self.done = curio.Event()
         self.task: Any = None
         self.waiters = 0
@@ -162,10 +166,17 @@ class _Resolution:
 
 
 class DnsCache:
-    """A cache in front of one way to look names up.
+    """A cache for one resolver. Usable from several kernels and threads.
 
-    `ttl` and `negative_ttl` are seconds, 0 keeps nothing; at most `size` names are kept, the
-    longest-kept one goes first. `clock` is monotonic. Usable from several kernels and threads.
+    Args:
+        lookup: the resolver.
+        ttl: seconds that an answer is cached; 0 caches none.
+        negative_ttl: seconds that a failure is cached; 0 caches none.
+        size: at most so many names; the oldest entry is removed first.
+        clock: monotonic, in seconds.
+
+    Raises:
+        InvalidRequest: a number is out of range.
     """
 
     def __init__(
@@ -186,20 +197,19 @@ class DnsCache:
         self._negative_ttl = negative_ttl
         self._size = size
         self._clock = clock
-        # host → (good until, addresses, what went wrong if there are none)
+        # host → (time of expiry, addresses, the reason if there are none)
         self._cached: dict[str, tuple[float, tuple[str, ...], str | None]] = {}
         self._in_flight: dict[str, _Resolution] = {}
 
     def __repr__(self) -> str:
-        return f"<Names {len(self._cached)} kept, {len(self._in_flight)} under way>"
+        return f"<DnsCache {len(self._cached)} cached, {len(self._in_flight)} in flight>"
 
     async def resolve(self, host: str) -> tuple[str, ...]:
-        """The addresses of `host`, at least one.
+        """Return the addresses of `host`, at least one. Raises `NameResolutionError`.
 
-        Raises `NameResolutionError`. Cancelled, it leaves the look-up to those who still wait
-        for it, and ends it if nobody does.
+        If cancelled, the resolution goes on while other tasks wait for it, and else is cancelled.
         """
-        kernel = await _get_kernel()
+        kernel = await get_kernel()
         while True:
             cached = self._cached.get(host)
             if cached is not None:
@@ -209,7 +219,7 @@ class DnsCache:
             in_flight = self._in_flight.get(host)
             if in_flight is None or in_flight.kernel is not kernel:
                 in_flight = _Resolution(kernel)
-                if is_shutting_down(kernel):  # it gets no new tasks
+                if is_shutting_down(kernel):  # it must not get new tasks
                     await self._look_up(host, in_flight)
                     break
                 self._in_flight[host] = in_flight
@@ -226,27 +236,27 @@ class DnsCache:
         finally:
             in_flight.waiters -= 1
             if not in_flight.waiters and not in_flight.done.is_set():
-                self._leave(host, in_flight)
+                self._remove(host, in_flight)
                 await in_flight.task.cancel(blocking=False)
 
     async def _run(self, host: str, in_flight: _Resolution) -> None:
         try:
             await self._look_up(host, in_flight)
         except BaseException:
-            in_flight.is_cancelled = True  # by a shutdown: who waits looks the name up itself
+            in_flight.is_cancelled = True  # by a shutdown: each waiting task resolves the name
             raise
         finally:
-            self._leave(host, in_flight)
+            self._remove(host, in_flight)
             await in_flight.done.set()
 
     async def _look_up(self, host: str, in_flight: _Resolution) -> None:
         try:
-            in_flight.addresses = _checked(await self._lookup(host))
+            in_flight.addresses = _validate(await self._lookup(host))
         except Exception as error:
             in_flight.error = _reason(error)
         self._store(host, in_flight)
 
-    def _leave(self, host: str, in_flight: _Resolution) -> None:
+    def _remove(self, host: str, in_flight: _Resolution) -> None:
         if self._in_flight.get(host) is in_flight:
             del self._in_flight[host]
 
@@ -260,16 +270,16 @@ class DnsCache:
             try:
                 del cached[next(iter(cached))]
             except (KeyError, StopIteration, RuntimeError):
-                break  # another thread was quicker
+                break  # another thread removed it first
         cached[host] = (self._clock() + seconds, in_flight.addresses, in_flight.error)
 
 
-def _checked(answer: Iterable[Any]) -> tuple[str, ...]:
-    """The addresses of an answer, the first `MOST_ADDRESSES` of them: each may cost a connect."""
-    addresses = tuple(islice(dict.fromkeys(map(str, answer)), MOST_ADDRESSES))
+def _validate(answer: Iterable[Any]) -> tuple[str, ...]:
+    """Return the first `MAX_ADDRESSES` addresses: each may cost a connection attempt."""
+    addresses = tuple(islice(dict.fromkeys(map(str, answer)), MAX_ADDRESSES))
     for address in addresses:
         if literal_address(address, 0) is None:
-            raise ValueError(f"the resolver returned {address!r}, which is no IP address")
+            raise ValueError(f"the resolver returned {address!r}, which is not an IP address")
     if not addresses:
         raise ValueError("the name has no address")
     return addresses
@@ -291,7 +301,7 @@ _shared: DnsCache | None = None
 
 
 def shared_dns_cache() -> DnsCache:
-    """The process's cache of the system's answers, for every session with default settings."""
+    """Return the cache of the process, which all sessions with default settings share."""
     global _shared
     if _shared is None:
         _shared = DnsCache()

@@ -1,11 +1,12 @@
-"""The few threads in which the system's resolver may block.
+"""A bounded number of threads for the system's blocking resolver.
 
-Facts:  `getaddrinfo` cannot be interrupted, so whoever stops waiting for it leaves a thread behind
-        that is still busy. curio's own pool counts such a thread as free; with slow name
-        servers and time-outs, their number would have no bound.
-Rules:  never more than `LIMIT` threads in the process, zombies included. A look-up nobody waits
-        for any more is not begun. The threads are daemons: the program ends when it wants to.
-Not here: caching, and which look-ups are worth making.
+`getaddrinfo` cannot be interrupted, so a cancelled call leaves its thread busy. curio's own thread
+pool counts such a thread as free, so slow name servers would make the number of threads unbounded.
+Here at most `MAX_THREADS` threads exist in the process, those of cancelled calls included. A call
+that is cancelled before it begins is not made. The threads are daemons: they do not delay the end
+of the program.
+
+Caching is implemented in `dns_cache`.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from curio.traps import _future_wait
+from .._curio import future_wait
 
-__all__ = ["LIMIT", "LookupThreads", "run"]
+__all__ = ["MAX_THREADS", "LookupThreads", "run"]
 
-LIMIT = 64
-_IDLE_SECONDS = 20.0
+MAX_THREADS = 64
+_IDLE_TIMEOUT = 20.0
 
 
 class _Job:
-    """One call on its way through a thread; to curio's kernel it is a future and its start signal.
+    """One call for a thread. It is both arguments of curio's trap: the future and the event.
 
-    The kernel attaches its callback and then calls `set()`, which is when the job joins the queue:
-    so it cannot finish before there is someone to tell.
+    The kernel adds its callback and then calls `set()`, which puts the job into the queue. So the
+    job cannot finish before the callback is there.
     """
 
     __slots__ = ("_call", "_callback", "_error", "_is_cancelled", "_pool", "_value")
@@ -57,35 +58,35 @@ class _Job:
             raise self._error
         return self._value
 
-    def perform(self) -> None:
-        """Called in a thread: make the call and tell the kernel."""
+    def run_in_thread(self) -> None:
+        """Make the call and notify the kernel."""
         if self._is_cancelled or self._callback is None:
             return
         try:
             self._value = self._call()
         except BaseException as error:
             self._error = error
-        self._tell()
+        self._notify()
 
     def fail(self, error: BaseException) -> None:
-        """The call cannot be made."""
+        """Report that the call cannot be made."""
         self._error = error
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         assert self._callback is not None
-        with suppress(OSError):  # that kernel has closed in the meantime; nobody is waiting
+        with suppress(OSError):  # the kernel has closed in the meantime
             self._callback(self)
 
 
 class LookupThreads:
-    """Threads made when there is work and no idle one, up to `limit`, gone when long idle."""
+    """A pool of up to `limit` threads, started on demand, ended after 20 seconds without work."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = MAX_THREADS) -> None:
         self._limit = limit
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._changed = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._threads = 0
@@ -96,18 +97,18 @@ class LookupThreads:
 
     @property
     def threads(self) -> int:
-        """How many threads there are now, busy with forgotten look-ups or not."""
+        """The number of threads, those of cancelled calls included."""
         return self._threads
 
     @property
     def waiting(self) -> int:
-        """How many look-ups are not begun, forgotten ones included."""
+        """The number of calls in the queue, cancelled ones included."""
         return len(self._jobs)
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """`call()` in a thread. Cancelled, the call is dropped, or finishes unheard."""
+        """Return `call()`, run in a thread. If cancelled, a call that has begun runs to its end."""
         job = _Job(self, call)
-        await _future_wait(job, job)
+        await future_wait(job, job)
         return job.result()
 
     def submit(self, job: _Job) -> None:
@@ -120,18 +121,18 @@ class LookupThreads:
             thread = threading.Thread(target=self._work, name="asks_fast lookup", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # the system gives us no more
+            except RuntimeError as error:  # the system allows no further thread
                 self._threads -= 1
-                if not self._threads:  # nobody else would come to it
+                if not self._threads:  # no other thread would run it
                     self._jobs.remove(job)
                     job.fail(error)
 
-    def _take(self) -> _Job | None:
+    def _next_job(self) -> _Job | None:
         with self._changed:
             while not self._jobs:
                 self._idle += 1
                 try:
-                    woken = self._changed.wait(_IDLE_SECONDS)
+                    woken = self._changed.wait(_IDLE_TIMEOUT)
                 finally:
                     self._idle -= 1
                 if not woken and not self._jobs:
@@ -140,10 +141,10 @@ class LookupThreads:
             return self._jobs.popleft()
 
     def _work(self) -> None:
-        while (job := self._take()) is not None:
-            job.perform()
+        while (job := self._next_job()) is not None:
+            job.run_in_thread()
 
 
 _shared = LookupThreads()
-os.register_at_fork(after_in_child=_shared._forget)
+os.register_at_fork(after_in_child=_shared._reset)
 run = _shared.run

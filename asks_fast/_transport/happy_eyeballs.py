@@ -1,11 +1,14 @@
-"""Several addresses, one connection: Happy Eyeballs (RFC 8305).
+"""Connect to the first of several addresses that accepts: Happy Eyeballs (RFC 8305).
 
-Facts:  a non-blocking connect goes on by itself; only its end must be waited for. A selector is
-        itself a descriptor that can be waited on, so one task watches any number of connects.
-Rules:  families take turns, the resolver's first choice leads. The next attempt starts when one
-        fails, or after `delay` seconds. The first to arrive wins, all others are closed, and so is
-        everything on any `BaseException`. A single address costs no timer.
-Not here: names, and what is then spoken on the connection.
+A non-blocking connect proceeds by itself; the task waits only for its completion. A selector has a
+descriptor that can be waited for, so one task can watch any number of attempts.
+
+- Address families alternate, beginning with the first address of the resolver.
+- The next attempt starts when one fails, or after `delay` seconds.
+- The first connection wins. All other sockets are closed, and all of them on any `BaseException`.
+- A single address needs no timer.
+
+Name resolution is implemented in `dns_cache`, single connects in `sockets`.
 """
 
 from __future__ import annotations
@@ -15,8 +18,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curio.traps import _io_release, _read_wait
-
+from .._curio import io_release, read_wait
 from .._deadlines import ignore_after
 from ..errors import ConnectionFailed
 from .sockets import Address, close_socket, finish_connect, raise_connect_error, start_connect
@@ -24,13 +26,13 @@ from .sockets import Address, close_socket, finish_connect, raise_connect_error,
 if TYPE_CHECKING:
     from .sockets import SocketOption
 
-__all__ = ["DELAY", "connect_to_any", "interleave"]
+__all__ = ["ATTEMPT_DELAY", "connect_to_any", "interleave"]
 
-DELAY = 0.25
+ATTEMPT_DELAY = 0.25  # seconds
 
 
 def interleave(addresses: Iterable[Address]) -> list[Address]:
-    """The addresses with families taking turns, beginning with the first one's (RFC 8305 §4)."""
+    """Return the addresses with alternating families, the first one's first (RFC 8305 §4)."""
     families: dict[int, list[Address]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)
@@ -50,23 +52,30 @@ async def connect_to_any(
     *,
     options: Sequence[SocketOption] = (),
     source_address: tuple[str, int] | None = None,
-    delay: float = DELAY,
+    delay: float = ATTEMPT_DELAY,
     target: str = "",
 ) -> socket.socket:
-    """A socket connected to the first of `addresses` (numeric, at least one) that answers.
+    """Return a socket connected to one of `addresses`. If cancelled, it leaves nothing open.
 
-    `delay` is in seconds, `target` names the aim in errors. Raises `ConnectionFailed`, which lists
-    each address and its reason. Cancelled, it leaves nothing open.
+    Args:
+        addresses: numeric addresses, at least one.
+        options: `(level, option, value)` tuples for `setsockopt`.
+        source_address: the local IP address and port.
+        delay: seconds before the next address is tried as well.
+        target: the name of the destination, for errors.
+
+    Raises:
+        ConnectionFailed: lists each address and the reason of its failure.
     """
     race = _ConnectRace(options, source_address, target)
     try:
         return await race.run(interleave(addresses), delay)
     finally:
-        await race.end()
+        await race.close_losers()
 
 
 class _ConnectRace:
-    """The attempts under way towards one target."""
+    """The connection attempts to one target that run at the same time."""
 
     def __init__(
         self,
@@ -82,10 +91,10 @@ class _ConnectRace:
         self._selector: selectors.BaseSelector | None = None  # from the second attempt on
 
     async def run(self, addresses: list[Address], delay: float) -> socket.socket:
-        for place, address in enumerate(addresses):
+        for index, address in enumerate(addresses):
             winner = self._start(address)
             if winner is None and self._running:
-                is_last = place == len(addresses) - 1
+                is_last = index == len(addresses) - 1
                 winner = await self._wait(None if is_last else delay)
             if winner is not None:
                 return winner
@@ -97,11 +106,11 @@ class _ConnectRace:
 
     def _start(self, address: Address) -> socket.socket | None:
         try:
-            sock, has_arrived = start_connect(address, self._options, self._source_address)
+            sock, is_connected = start_connect(address, self._options, self._source_address)
         except OSError as error:
             self._failures.append((address, error))
             return None
-        if has_arrived:
+        if is_connected:
             return sock
         self._running[sock] = address
         if self._selector is not None:
@@ -109,7 +118,7 @@ class _ConnectRace:
         return None
 
     async def _wait(self, seconds: float | None) -> socket.socket | None:
-        """Until an attempt arrives (returned), one fails, or the time is up."""
+        """Wait until an attempt succeeds (returned), one fails, or `seconds` have passed."""
         return await ignore_after(seconds, self._next_outcome())
 
     async def _next_outcome(self) -> socket.socket | None:
@@ -120,12 +129,12 @@ class _ConnectRace:
             except OSError as error:
                 await self._fail(sock, error)
                 return None
-            return self._win(sock)
+            return self._take(sock)
         if self._selector is None:
             self._selector = selectors.DefaultSelector()
             for sock in self._running:
                 self._selector.register(sock, selectors.EVENT_WRITE)
-        await _read_wait(self._selector)
+        await read_wait(self._selector)
         for key, _ in self._selector.select(0):
             ready: Any = key.fileobj
             try:
@@ -133,10 +142,10 @@ class _ConnectRace:
             except OSError as error:
                 await self._fail(ready, error)
             else:
-                return self._win(ready)
+                return self._take(ready)
         return None
 
-    def _win(self, sock: socket.socket) -> socket.socket:
+    def _take(self, sock: socket.socket) -> socket.socket:
         del self._running[sock]
         if self._selector is not None:
             self._selector.unregister(sock)
@@ -148,21 +157,22 @@ class _ConnectRace:
             self._selector.unregister(sock)
         await close_socket(sock)
 
-    async def end(self) -> None:
-        """Close whatever did not win."""
+    async def close_losers(self) -> None:
+        """Close the sockets of all other attempts."""
         if self._selector is not None:
-            await _io_release(self._selector)
+            await io_release(self._selector)
             self._selector.close()
         while self._running:
             await close_socket(self._running.popitem()[0])
 
     def _describe_failures(self) -> str:
         tried = "; ".join(
-            f"{_show(address)}: {error.strerror or error}" for address, error in self._failures
+            f"{_format_address(address)}: {error.strerror or error}"
+            for address, error in self._failures
         )
         return f"could not connect to {self._target or 'any address'} ({tried})"
 
 
-def _show(address: Address) -> str:
+def _format_address(address: Address) -> str:
     host, port = address[1][:2]
     return f"[{host}]:{port}" if address[0] == socket.AF_INET6 else f"{host}:{port}"

@@ -1,11 +1,14 @@
-"""A tunnel through an HTTP proxy: CONNECT (RFC 9110 §9.3.6) and the proxy's answer to it.
+"""Open a tunnel through an HTTP proxy with CONNECT (RFC 9110 §9.3.6).
 
-Facts:  a 2xx answer has no body whatever its fields say; behind its head the origin's own bytes
-        begin, and with TLS the origin says nothing before we do.
-Rules:  what is read is bounded. Bytes behind the head of a 2xx are an attack on the handshake
-        (CVE-2023-40217) and an error. The request carries the proxy's fields and none of the
-        origin's. Anything but 2xx is a `ProxyError` with the answer in it.
-Not here: reaching the proxy, the TLS on either side of the tunnel.
+A 2xx response to CONNECT has no body, whatever its header fields say. The bytes after its head come
+from the origin, and with TLS the origin sends nothing before the client does. So bytes after the
+head of a 2xx response are an attack on the handshake (CVE-2023-40217) and an error.
+
+- The size of the response is limited.
+- The request contains the proxy's header fields and none of the origin's.
+- A response other than 2xx is a `ProxyError` that contains it.
+
+Connecting to the proxy and the TLS inside the tunnel are implemented in `connector`.
 """
 
 from __future__ import annotations
@@ -13,23 +16,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import ProxyError, printable, truncated_repr
-from .raw_io import receive, send_all
+from .raw_io import StreamSocket, receive, send_all
 
 __all__ = ["ProxyReply", "open_tunnel"]
 
-_MOST_HEAD_BYTES = 65536
-_MOST_INTERIM_ANSWERS = 16
-_MOST_BODY_BYTES = 8192
+_MAX_HEAD_BYTES = 65536
+_MAX_INFORMATIONAL = 16
+_MAX_BODY_BYTES = 8192
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n\x00]*))?\Z")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyReply:
-    """What the proxy said to CONNECT: `headers` in order, and as much body as came along."""
+    """The response to CONNECT: `headers` in order, `body` as far as it came with the head."""
 
     status_code: int
     reason_phrase: str
@@ -40,23 +42,34 @@ class ProxyReply:
         return f"<ProxyReply {self.status_code} {printable(self.reason_phrase, 80)}>"
 
     def values(self, name: str) -> list[str]:
-        """The values of every field called `name`, in whatever case."""
+        """Return the values of all fields with this name, which is case-insensitive."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     @property
     def text(self) -> str:
-        """The body as text, for people."""
+        """The body as text, for error messages."""
         return self.body.decode("utf-8", "replace")
 
 
 async def open_tunnel(
-    sock: Any, authority: str, headers: Iterable[tuple[str, str]], proxy: str
+    sock: StreamSocket, authority: str, headers: Iterable[tuple[str, str]], proxy: str
 ) -> ProxyReply:
-    """Ask the proxy at the other end of `sock` for a tunnel to `authority` ("host:port").
+    """Ask the proxy at the other end of `sock` for a tunnel to `authority`.
 
-    `proxy` names it in errors. Returns the answer, 2xx or not: only after 2xx is `sock` a tunnel,
-    after anything else it is of no use. Raises `ProxyError` where the answer is no HTTP, too
-    long, or goes on behind a 2xx. Closes nothing.
+    `sock` is not closed here. It is a tunnel after a 2xx response; after any other response, an
+    error or a cancellation it cannot be used any more.
+
+    Args:
+        sock: connected to the proxy.
+        authority: `"host:port"` of the origin.
+        headers: the header fields for the proxy.
+        proxy: the name of the proxy, for errors.
+
+    Returns:
+        The response, whatever its status.
+
+    Raises:
+        ProxyError: the response is not HTTP/1, too long, or has bytes after the head of a 2xx.
     """
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
     lines += [f"{name}: {value}" for name, value in headers]
@@ -67,36 +80,36 @@ async def open_tunnel(
         raise
     except OSError as error:
         raise ProxyError(
-            f"{proxy} broke off while a tunnel to {authority} was asked for: "
+            f"the connection to {proxy} failed before the tunnel to {authority} was open: "
             f"{error.strerror or error}"
         ) from error
 
 
-def refusal(proxy: str, authority: str, reply: ProxyReply) -> ProxyError:
-    """The error for an answer other than 2xx."""
-    said = f"{reply.status_code} {reply.reason_phrase}".strip()
+def refusal_error(proxy: str, authority: str, reply: ProxyReply) -> ProxyError:
+    """Return the error for a response other than 2xx."""
+    status = f"{reply.status_code} {reply.reason_phrase}".strip()
     more = f"; it added {truncated_repr(reply.text.strip())}" if reply.body.strip() else ""
     hint = ""
     if reply.status_code == 407:
-        hint = "; it wants a user name and password, or other ones"
+        hint = "; it requires a user name and password, or other ones"
     return ProxyError(
-        f"{proxy} refused a tunnel to {authority}: {truncated_repr(said)}{hint}{more}",
+        f"{proxy} refused a tunnel to {authority}: {truncated_repr(status)}{hint}{more}",
         response=reply,
     )
 
 
-async def _read_reply(sock: Any, proxy: str) -> ProxyReply:
+async def _read_reply(sock: StreamSocket, proxy: str) -> ProxyReply:
     received = b""
-    total = interim = searched = 0
+    total = informational = searched = 0
     while True:
         end = _END_OF_HEAD.search(received, searched)
         if end is None:
-            if total > _MOST_HEAD_BYTES:
+            if total > _MAX_HEAD_BYTES:
                 raise ProxyError(f"{proxy} answered CONNECT with more than {total} bytes of head")
             more = await receive(sock, 16384)
             if not more:
-                seen = f" after {truncated_repr(received)}" if received else " without an answer"
-                raise ProxyError(f"{proxy} closed the connection{seen} to CONNECT")
+                seen = f"after {truncated_repr(received)}" if received else "without a response"
+                raise ProxyError(f"{proxy} closed the connection {seen} to CONNECT")
             searched = max(0, len(received) - 3)
             received += more
             total += len(more)
@@ -105,18 +118,18 @@ async def _read_reply(sock: Any, proxy: str) -> ProxyReply:
         rest = received[end.end() :]
         if reply.status_code >= 300:
             return ProxyReply(
-                reply.status_code, reply.reason_phrase, reply.headers, rest[:_MOST_BODY_BYTES]
+                reply.status_code, reply.reason_phrase, reply.headers, rest[:_MAX_BODY_BYTES]
             )
         if reply.status_code >= 200:
             if rest:
                 raise ProxyError(
-                    f"{proxy} opened a tunnel and sent {truncated_repr(rest)} behind its answer",
+                    f"{proxy} opened a tunnel and sent {truncated_repr(rest)} after its response",
                     reply,
                 )
             return reply
-        interim += 1
-        if interim > _MOST_INTERIM_ANSWERS or reply.status_code == 101:
-            raise ProxyError(f"{proxy} answers CONNECT with {reply.status_code} and goes on", reply)
+        informational += 1
+        if informational > _MAX_INFORMATIONAL or reply.status_code == 101:
+            raise ProxyError(f"{proxy} sent too many 1xx responses to CONNECT, or a 101", reply)
         received, searched = rest, 0
 
 
@@ -125,7 +138,7 @@ def _parse(head: bytes, proxy: str) -> ProxyReply:
     found = _STATUS_LINE.match(first)
     if found is None:
         raise ProxyError(
-            f"{proxy} answered CONNECT with {truncated_repr(first)}, which is no HTTP/1 answer"
+            f"{proxy} answered CONNECT with {truncated_repr(first)}, which is not HTTP/1"
         )
     headers = []
     for line in lines:

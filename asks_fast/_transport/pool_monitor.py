@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 
 import curio
 from curio.errors import TaskTimeout
-from curio.traps import _clock, _future_wait, _get_kernel, _set_timeout, _unset_timeout
 
+from .._curio import clock, future_wait, get_kernel, set_timeout, unset_timeout
 from .._guest import internal_task
 from .._hotpath import Pool
 from .._shutdown import is_shutting_down
@@ -65,10 +65,10 @@ async def _wait(alarm: _Wakeup, seconds: float) -> None:
     Not by `curio.ignore_after`: that awaits as it is left, so that a coroutine in it can't be
     closed, and a kernel that failed does nothing but close this one.
     """
-    outer = await _set_timeout(await _clock() + seconds)
+    outer = await set_timeout(await clock() + seconds)
     with suppress(TaskTimeout):
-        await _future_wait(alarm)
-    await _unset_timeout(outer)
+        await future_wait(alarm)
+    await unset_timeout(outer)
 
 
 class PoolMonitor:
@@ -90,7 +90,7 @@ class PoolMonitor:
         pool = self._pool
         if pool.thread not in (0, threading.get_ident()):
             return True  # who asks will hear that the session is at work there
-        kernel = await _get_kernel()
+        kernel = await get_kernel()
         if pool.wake_monitor is not None and pool.kernel is kernel:
             return True
         if is_shutting_down(kernel):

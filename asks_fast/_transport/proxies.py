@@ -1,10 +1,12 @@
-"""Which proxy, if any: proxy URLs, the environment's variables, a list taken in turn.
+"""Proxies: their URLs, the environment variables, rotation over a list.
 
-Rules:  a proxy's credentials show in no repr, log or error, and are part of its identity: the same
-        proxy under another password is another proxy. Upper-case HTTP_PROXY is not believed in a
-        CGI process, where a client of that server sets it (httpoxy, CVE-2016-5388). A name is
-        never matched against an IP address.
-Not here: speaking to the proxy (tunnel.py, socks.py).
+- The credentials of a proxy appear in no repr, log or error. They are part of its identity: two
+  proxies with different passwords are different proxies.
+- In a CGI process HTTP_PROXY is ignored, because the client of that process can set it (httpoxy,
+  CVE-2016-5388).
+- A name in `no_proxy` never matches an IP address.
+
+Communication with the proxy is implemented in `http_tunnel` and `socks`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from ..errors import InvalidRequest, InvalidURL, truncated_repr
 from ..urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
+    import ssl
+
     from .tls_settings import TlsSettings
 
 __all__ = [
@@ -41,10 +45,17 @@ _NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\\^`{|}]")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy, as a value; made by `Proxy.from_url`.
+    """A proxy, as an immutable value. Use `Proxy.from_url` to create one.
 
-    `headers` go to the proxy alone. `digest` keeps the password from being sent as Basic.
-    `tls` is how an `https` proxy is verified, None for the way the request's origin is.
+    Attributes:
+        scheme: `"http"`, `"https"`, `"socks4"`, `"socks4a"`, `"socks5"` or `"socks5h"`.
+        host: a name or an IP address without brackets.
+        port: its port.
+        username: None without a login.
+        password: None without one.
+        headers: header fields that are sent to the proxy only.
+        digest: if True, the password is never sent as Basic.
+        tls: how an `https` proxy is verified; None means as the origin.
     """
 
     scheme: str
@@ -58,17 +69,30 @@ class Proxy:
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Proxy:
-        """The same as `make_proxy`."""
+        """Create a proxy from a URL.
+
+        Args:
+            url: `scheme://user:password@host:port`; user and password are percent-encoded.
+            **options: `headers`, `digest`, `verify` and `ssl_context`, as for `make_proxy`.
+
+        Raises:
+            InvalidURL: the URL is invalid. The text contains no credentials.
+            InvalidRequest: an option has an invalid value.
+
+        Example:
+            >>> Proxy.from_url("http://jo:secret@proxy.example:3128")
+            <Proxy 'http://***@proxy.example:3128'>
+        """
         return make_proxy(url, **options)
 
     @property
     def is_socks(self) -> bool:
-        """Whether the proxy speaks SOCKS, and so carries plain http as a tunnel too."""
+        """Whether this is a SOCKS proxy, which tunnels plain http too."""
         return self.scheme.startswith("socks")
 
     @property
     def url(self) -> str:
-        """The proxy's URL without credentials: this is what errors show."""
+        """The URL without credentials, as errors show it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
@@ -81,7 +105,7 @@ class Proxy:
         return f"<Proxy {self.url.replace('://', '://***@', 1)!r}>"
 
     def basic_credentials(self) -> str | None:
-        """The Proxy-Authorization value that needs no challenge (RFC 7617), if there is one."""
+        """Return the value of Proxy-Authorization for Basic (RFC 7617), or None."""
         if self.username is None or self.digest:
             return None
         from base64 import b64encode
@@ -90,7 +114,7 @@ class Proxy:
         return "Basic " + b64encode(pair).decode("ascii")
 
     def headers_to_send(self) -> tuple[tuple[str, str], ...]:
-        """The fields for the proxy: the user's own, and Basic credentials."""
+        """Return the header fields for the proxy: `headers` and Basic credentials."""
         credentials = self.basic_credentials()
         if credentials is None:
             return self.headers
@@ -103,21 +127,28 @@ def make_proxy(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
     digest: bool = False,
     verify: bool | str | os.PathLike[str] | None = None,
-    ssl_context: Any = None,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> Proxy:
-    """A proxy from `scheme://user:password@host:port`; credentials percent-decoded.
+    """Create a proxy from `scheme://user:password@host:port`.
 
-    Schemes: http (also when there is none), https, socks4, socks4a, socks5 (the name is resolved
-    here), socks5h (by the proxy). `headers` are extra fields for the proxy; `digest=True` answers
-    a Digest challenge and never sends Basic; `verify` and `ssl_context` are for the TLS with
-    an https proxy. Raises `InvalidURL` or `InvalidRequest`, whose text shows no credentials.
+    Args:
+        url: user and password are percent-encoded. Without a scheme it is an http proxy. With
+            `socks4` and `socks5` the client resolves names, with `socks4a` and `socks5h` the proxy.
+        headers: header fields that are sent to the proxy only.
+        digest: answer Digest challenges and never send the password as Basic.
+        verify: as for a session, for the TLS with an https proxy.
+        ssl_context: as for a session, for the TLS with an https proxy.
+
+    Raises:
+        InvalidURL: the URL is invalid. The text contains no credentials.
+        InvalidRequest: an option has an invalid value.
     """
     if not isinstance(url, str):
         raise InvalidRequest(f"a proxy is given as a URL, not as {type(url).__name__}")
     from urllib.parse import unquote, urlsplit
 
     shown = truncated_repr(_without_credentials(url))
-    if _NOT_IN_URL.search(url):  # urlsplit would drop some of them without a word
+    if _NOT_IN_URL.search(url):  # urlsplit would remove some of them without an error
         raise InvalidURL(f"the proxy URL {shown} has spaces or control characters")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -154,7 +185,7 @@ def make_proxy(
 
 
 def _without_credentials(url: str) -> str:
-    scheme, mark, rest = url.partition("://")  # a password may hold a second one
+    scheme, mark, rest = url.partition("://")  # a password may contain a second one
     if not mark:
         return url.rpartition("@")[2]
     return f"{scheme}{mark}{rest.rpartition('@')[2]}"
@@ -169,7 +200,7 @@ def _ascii_host(host: str) -> str:
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError as error:
         raise InvalidURL(
-            f"the proxy's host {truncated_repr(host)} is no valid name: {error}"
+            f"the proxy's host {truncated_repr(host)} is not a valid name: {error}"
         ) from error
 
 
@@ -180,27 +211,27 @@ def _checked_headers(
     checked = []
     for name, value in pairs:
         if not _FIELD_NAME.match(name) or _NOT_IN_VALUE.search(value) or not value.isascii():
-            raise InvalidRequest(f"{truncated_repr(name)} is no field that a proxy can be sent")
+            raise InvalidRequest(f"{truncated_repr(name)} is not a valid header field for a proxy")
         checked.append((name, value))
     return tuple(checked)
 
 
-def as_proxy(value: Any) -> Proxy | None:
-    """What `proxy=` of a request may be: a URL, a `Proxy`, or None for a direct connection."""
+def as_proxy(value: object) -> Proxy | None:
+    """Return the `proxy=` of a request, a URL, a `Proxy` or None, as a `Proxy` or None."""
     if value is None or isinstance(value, Proxy):
         return value
     if isinstance(value, str):
         return make_proxy(value)
     raise InvalidRequest(
-        "proxy= takes a URL, a Proxy, None for none, or a list of these to be taken in turn; not "
+        "proxy= must be a URL, a Proxy, None (no proxy), or a list of these to rotate; not "
         f"{type(value).__name__}"
     )
 
 
 def with_credentials(proxy: Proxy, value: str) -> Proxy:
-    """The same proxy, logged in at by a `Proxy-Authorization` of the user's own.
+    """Return the proxy with this value of `Proxy-Authorization` instead of its own login.
 
-    Another password makes another proxy: its connections are shared with no other.
+    It is a different proxy, so its connections are not shared with the original.
     """
     others = (pair for pair in proxy.headers if pair[0].lower() != "proxy-authorization")
     headers = _checked_headers([*others, ("Proxy-Authorization", value)])
@@ -208,30 +239,30 @@ def with_credentials(proxy: Proxy, value: str) -> Proxy:
 
 
 class ProxyRotation:
-    """Proxies taken in turn, one per request; None among them means a direct connection."""
+    """A list of proxies used in rotation, one per request; None means a direct connection."""
 
     def __init__(self, proxies: Iterable[str | Proxy | None]) -> None:
         self._proxies = [as_proxy(proxy) for proxy in proxies]
         if not self._proxies:
-            raise InvalidRequest("proxy=[] names no proxy; for none at all, leave it out")
-        self._turns = itertools.cycle(self._proxies)
+            raise InvalidRequest("proxy=[] contains no proxy; omit proxy= for a direct connection")
+        self._cycle = itertools.cycle(self._proxies)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<ProxyRotation of {len(self._proxies)}>"
 
     def next(self) -> Proxy | None:
-        """The proxy whose turn it is."""
+        """Return the next proxy of the rotation."""
         with self._lock:
-            return next(self._turns)
+            return next(self._cycle)
 
 
 class EnvironmentProxies:
-    """What `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` said when this was made.
+    """The values of `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` at creation.
 
-    Lower-case names win over upper-case ones. `no_proxy` lists, by commas or spaces: `*`, names
-    (their subdomains included, a leading `.` or `*.` makes no difference), IP addresses, CIDR
-    blocks; each but `*` and blocks may end in `:port`.
+    Lower-case names take precedence over upper-case ones. The entries of `no_proxy` are separated
+    by commas or spaces. An entry is `*`, an IP address, a CIDR block, or a name, which includes its
+    subdomains (a leading `.` or `*.` makes no difference). Names and addresses may end in `:port`.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -244,17 +275,19 @@ class EnvironmentProxies:
             if value.strip():
                 self._proxies[kind] = _from_variable(f"{kind}_proxy", value.strip())
         exceptions = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-        self._exceptions = [_Exception(entry) for entry in re.split(r"[\s,]+", exceptions) if entry]
+        self._no_proxy = [
+            _NoProxyEntry(entry) for entry in re.split(r"[\s,]+", exceptions) if entry
+        ]
 
     def __repr__(self) -> str:
-        return f"<EnvironmentProxies {self._proxies!r}, {len(self._exceptions)} exceptions>"
+        return f"<EnvironmentProxies {self._proxies!r}, {len(self._no_proxy)} exceptions>"
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """The proxy for an origin, None for a direct connection."""
+        """Return the proxy for an origin, None for a direct connection."""
         proxy = self._proxies.get(scheme) or self._proxies.get("all")
         if proxy is None:
             return None
-        if any(exception.covers(host, port) for exception in self._exceptions):
+        if any(exception.matches(host, port) for exception in self._no_proxy):
             return None
         return proxy
 
@@ -263,10 +296,10 @@ def _from_variable(name: str, value: str) -> Proxy:
     try:
         return make_proxy(value)
     except InvalidRequest as error:
-        raise InvalidURL(f"the environment's {name} is not usable: {error}") from None
+        raise InvalidURL(f"the environment variable {name} is not usable: {error}") from None
 
 
-class _Exception:
+class _NoProxyEntry:
     """One entry of `no_proxy`."""
 
     __slots__ = ("_host", "_network", "_port")
@@ -287,7 +320,7 @@ class _Exception:
             self._network = _as_network(host)
         self._host = host.removeprefix("*.").lstrip(".").removesuffix(".")
 
-    def covers(self, host: str, port: int) -> bool:
+    def matches(self, host: str, port: int) -> bool:
         if self._port is not None and self._port != port:
             return False
         if self._host == "*":

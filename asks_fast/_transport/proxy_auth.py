@@ -1,10 +1,11 @@
-"""Logging in at a proxy: Basic at once, Digest when it asks.
+"""Authenticate at proxies: Basic with the first request, Digest after a challenge.
 
-Facts:  Digest credentials differ for each request and build on what the proxy last said.
-Rules:  what one proxy said, and the password for it, is told to no other and never to an origin:
-        one Digest state per `Proxy` value, which includes the password. `digest=True`, or a
-        challenge that offers Digest, ends the sending of Basic to that proxy.
-Not here: Digest itself (`auth`), sending.
+Digest credentials differ for each request and depend on the last challenge of the proxy. The state
+belongs to one `Proxy` value, which includes the password, so no other proxy and no origin receives
+anything that is derived from it. With `digest=True`, or after a challenge that offers Digest, Basic
+is not sent to that proxy any more.
+
+Digest itself is implemented in `auth`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ProxyAuthenticator"]
 
-_FIELD = "Proxy-Authorization"
-_MOST_READY = 1024
+_FIELD_NAME = "Proxy-Authorization"
+_MAX_PENDING = 1024
 
 
 @dataclass
 class _Request:
-    """A request to a proxy, as `DigestAuth` wants to see it."""
+    """A request to a proxy, with the attributes that `DigestAuth` reads."""
 
     method: str
     path: str
@@ -39,27 +40,27 @@ class _Request:
 
 
 @dataclass
-class _Answer:
-    """A proxy's 407, as `DigestAuth` wants to see it."""
+class _Challenge:
+    """The 407 response of a proxy, with the attributes that `DigestAuth` reads."""
 
     headers: Any
     status_code: int = 407
 
 
 class ProxyAuthenticator:
-    """What one session knows of the proxies that it logged in at."""
+    """The authentication state of one session for all its proxies."""
 
     def __init__(self) -> None:
         self._digests: dict[Proxy, Any] = {}
-        # Answers to challenges, each for the request that was challenged: how it fares tells
-        # `DigestAuth` whether the password is right.
+        # Credentials for the request that was challenged. They are not replaced by newer ones:
+        # the response to them tells `DigestAuth` whether the password is right.
         self._pending: dict[tuple[Proxy, str, str], Mapping[str, Any]] = {}
 
     def __repr__(self) -> str:
-        return f"<ProxyLogins {len(self._digests)} by Digest>"
+        return f"<ProxyAuthenticator {len(self._digests)} by Digest>"
 
     def headers(self, proxy: Proxy, method: str, target: str) -> tuple[tuple[str, str], ...]:
-        """The proxy's own fields for a request, credentials included if they can be known yet."""
+        """Return the header fields for the proxy, with credentials as far as they are known."""
         digest = self._digests.get(proxy)
         if digest is None:
             return proxy.headers_to_send()
@@ -71,9 +72,17 @@ class ProxyAuthenticator:
     async def handle_challenge(
         self, proxy: Proxy, method: str, target: str, sent: Pairs, answer: Pairs
     ) -> bool:
-        """Take in a 407: `answer` are its fields, `sent` those that `headers` gave for the request.
+        """Process a 407 response.
 
-        Returns whether `headers` now has something better to say.
+        Args:
+            proxy: the proxy that sent it.
+            method: the method of the request.
+            target: its request target.
+            sent: what `headers` returned for the request.
+            answer: the header fields of the 407 response.
+
+        Returns:
+            True if `headers` now returns better credentials for this request.
         """
         if proxy.username is None:
             return False
@@ -90,10 +99,10 @@ class ProxyAuthenticator:
             digest = DigestAuth((proxy.username, proxy.password or ""), proxy=True)
             self._digests[proxy] = digest
         request = _request(proxy, method, target)
-        request.headers.update(pair for pair in sent if pair[0] == _FIELD)
-        credentials = await digest(_Answer(fields), request)
+        request.headers.update(pair for pair in sent if pair[0] == _FIELD_NAME)
+        credentials = await digest(_Challenge(fields), request)
         if credentials:
-            if len(self._pending) >= _MOST_READY:
+            if len(self._pending) >= _MAX_PENDING:
                 self._pending.clear()
             self._pending[proxy, method, target] = credentials
         return bool(credentials)

@@ -1,49 +1,55 @@
-"""Sending and receiving before there is an exchange: for CONNECT and SOCKS.
+"""Send and receive on a socket before it belongs to an exchange: for CONNECT and SOCKS.
 
-Facts:  a plain socket that would block raises `BlockingIOError`, a TLS one `SSLWantReadError` or
-        `SSLWantWriteError`: both mean "wait and call again".
-Rules:  nothing is read beyond what was asked for. Nothing is closed here.
-Not here: the hot path's own reading and writing.
+A non-blocking plain socket that is not ready raises `BlockingIOError`, a TLS socket
+`SSLWantReadError` or `SSLWantWriteError`: then the call is repeated when the socket is ready.
+No function reads more than it was asked for, and none closes the socket.
+
+An exchange does its own I/O in the compiled code.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
-from curio.traps import _read_wait, _write_wait
-
+from .._curio import read_wait, write_wait
 from .sockets import Descriptor
 
-__all__ = ["receive", "receive_exactly", "send_all"]
+__all__ = ["StreamSocket", "receive", "receive_exactly", "send_all"]
 
 
-async def send_all(sock: Any, data: bytes) -> None:
-    """Send all of `data`; raises OSError. Cancelled, part of it is sent."""
+class StreamSocket(Protocol):
+    """A non-blocking stream: `socket.socket`, `ssl.SSLSocket` or `tls_in_tls.TlsOverTls`."""
+
+    def recv(self, size: int, /) -> bytes: ...
+    def send(self, data: memoryview, /) -> int: ...
+    def fileno(self) -> int: ...
+
+
+async def send_all(sock: StreamSocket, data: bytes) -> None:
+    """Send all of `data`. If cancelled, a part of it may have been sent. Raises `OSError`."""
     view = memoryview(data)
     while view:
         try:
             view = view[sock.send(view) :]
         except BlockingIOError:
-            await _write_wait(Descriptor(sock))
+            await write_wait(Descriptor(sock))
         except OSError as error:
             await _wait_for_tls(sock, error)
 
 
-async def receive(sock: Any, size: int) -> bytes:
-    """What is there, at least one byte unless the peer is done, at most `size`."""
+async def receive(sock: StreamSocket, size: int) -> bytes:
+    """Receive 1 to `size` bytes, or b"" at the end of the stream. Raises `OSError`."""
     while True:
         try:
-            data: bytes = sock.recv(size)
+            return sock.recv(size)
         except BlockingIOError:
-            await _read_wait(Descriptor(sock))
+            await read_wait(Descriptor(sock))
         except OSError as error:
             await _wait_for_tls(sock, error)
-        else:
-            return data
 
 
-async def receive_exactly(sock: Any, size: int) -> bytes:
-    """Exactly `size` bytes; raises `EOFError` if the peer is done before."""
+async def receive_exactly(sock: StreamSocket, size: int) -> bytes:
+    """Receive exactly `size` bytes. Raises `EOFError` if the stream ends before, and `OSError`."""
     data = b""
     while len(data) < size:
         more = await receive(sock, size - len(data))
@@ -53,12 +59,12 @@ async def receive_exactly(sock: Any, size: int) -> bytes:
     return data
 
 
-async def _wait_for_tls(sock: Any, error: OSError) -> None:
+async def _wait_for_tls(sock: StreamSocket, error: OSError) -> None:
     import ssl
 
     if isinstance(error, ssl.SSLWantReadError):
-        await _read_wait(Descriptor(sock))
+        await read_wait(Descriptor(sock))
     elif isinstance(error, ssl.SSLWantWriteError):
-        await _write_wait(Descriptor(sock))
+        await write_wait(Descriptor(sock))
     else:
         raise error

@@ -1,14 +1,11 @@
-"""What a connection is made of, and therefore who may use it again.
+"""`Route`: everything that distinguishes one connection from another, and the key of the pool.
 
-A `Route` says everything that distinguishes one connection from another: the origin, the proxy with
-its credentials, the TLS settings, the name to verify, the local address, the Unix socket and the
-resolver. It is the key of the connection pool.
+That is the origin, the proxy with its credentials, the TLS settings, the name to verify, the local
+address, the Unix socket and the resolver. Two requests share a connection only if their routes are
+equal. So nothing that is sent with one certificate, proxy or password is ever sent with another.
+A route is a value; its hash is computed once. Its repr shows no password and no key.
 
-Facts:  a route is a value; its hash is computed once, when it is made.
-Rules:  two requests share a connection only if their routes are equal, so that nothing sent under
-        one certificate, proxy or password ever travels under another (SECURITY 3.7). No
-        password and no key shows in a repr.
-Not here: `ssl`, sockets, names, parsing of proxy URLs.
+Routes are created by `route_builder`.
 """
 
 from __future__ import annotations
@@ -30,13 +27,21 @@ SECURE_SCHEMES = frozenset({"https", "wss"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to one origin, and the key of its connections; made by `Connector.route_for`.
+    """The route to one origin. Created by `Connector.route_for`.
 
-    `tls` is None exactly for plain http, `proxy_tls` unless the proxy is an https one.
-    `server_hostname` is the name to ask for and to verify where it is not `host`. `resolver` is
-    compared by identity. `forward` is true where requests go to an HTTP proxy as they are: then
-    the request line carries the absolute URL, and the proxy's fields go along, which nobody else
-    may see.
+    Attributes:
+        scheme: of the origin.
+        host: of the origin, lower-case ASCII or an IP address without brackets.
+        port: of the origin.
+        proxy: None for a direct connection.
+        proxy_tls: None unless the proxy is an https proxy.
+        tls: None for plain http only.
+        server_hostname: the name for SNI and verification if it is not `host`.
+        source_address: the local IP address and port.
+        unix_socket: the path of a Unix socket.
+        resolver: compared by identity.
+        is_forward_proxy: whether an HTTP proxy forwards the requests. Then the request line has
+            the absolute URL, and the header fields for the proxy are sent with each request.
     """
 
     scheme: str
@@ -54,8 +59,8 @@ class Route:
 
     def __post_init__(self) -> None:
         proxy = self.proxy
-        forward = proxy is not None and not proxy.is_socks and self.scheme not in SECURE_SCHEMES
-        object.__setattr__(self, "is_forward_proxy", forward)
+        is_forward = proxy is not None and not proxy.is_socks and self.scheme not in SECURE_SCHEMES
+        object.__setattr__(self, "is_forward_proxy", is_forward)
         key = (
             self.scheme,
             self.host,
@@ -74,14 +79,14 @@ class Route:
         return self._hash
 
     def __repr__(self) -> str:
-        said = [repr(self.origin)]
+        parts = [repr(self.origin)]
         if self.proxy is not None:
-            said.append(f"{'forwarded by' if self.is_forward_proxy else 'through'} {self.proxy}")
+            parts.append(f"{'forwarded by' if self.is_forward_proxy else 'through'} {self.proxy}")
         if self.unix_socket is not None:
-            said.append(f"on {self.unix_socket!r}")
+            parts.append(f"on {self.unix_socket!r}")
         if self.tls is not None and self.tls != TlsSettings():
-            said.append(repr(self.tls))
-        return f"<Route {' '.join(said)}>"
+            parts.append(repr(self.tls))
+        return f"<Route {' '.join(parts)}>"
 
     @property
     def authority(self) -> str:
@@ -91,14 +96,14 @@ class Route:
 
     @property
     def origin(self) -> str:
-        """The origin for people: in errors and logs."""
+        """The origin as errors and logs show it."""
         return f"{self.scheme}://{self.authority}"
 
     @property
     def proxy_headers(self) -> tuple[tuple[str, str], ...]:
-        """Fields that go with each forwarded request, to the proxy alone; else empty.
+        """The header fields for a proxy that forwards requests; else empty.
 
-        Without Digest credentials, which differ each time: `Connector.proxy_headers` has them too.
+        They lack Digest credentials, which differ for each request: see `Connector.proxy_headers`.
         """
         return (
             self.proxy.headers_to_send() if self.is_forward_proxy and self.proxy is not None else ()

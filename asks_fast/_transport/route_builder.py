@@ -1,11 +1,13 @@
-"""From options to routes: what the session said, what this request says, what the environment says.
+"""Create routes from the options of the session, of the request and of the environment.
 
-Facts:  most requests say nothing of their own, so a route is looked up, not made.
-Rules:  the request's word goes before the session's, a proxy that was named before one from the
-        environment. Of a list of proxies, the session's or a request's own, each request takes the
-        next one; equal lists are one list, whose turn goes on.
-        What a request says about TLS goes for that request alone. Nothing is opened here.
-Not here: sockets, `ssl`.
+- Options of the request take precedence over those of the session, and a proxy that is given over
+  one from the environment.
+- With a list of proxies, of the session or of a request, each request uses the next one. Equal
+  lists share one rotation.
+- TLS options of a request apply to that request only.
+- Most requests have no such options, so their route is looked up, not created.
+
+Nothing is opened here, and `ssl` is not imported.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ __all__ = ["UNSET", "RouteBuilder"]
 
 
 class _Unset:
-    """The value of an option that was not given, where None is a value."""
+    """The value of an option that was not given, because None is a valid value."""
 
     __slots__ = ()
 
@@ -43,8 +45,8 @@ class _Unset:
 
 UNSET: Any = _Unset()
 
-_MOST_ROUTES = 4096
-_MOST_ROTATIONS = 64
+_MAX_ROUTES = 4096
+_MAX_ROTATIONS = 64
 _TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint")
 _OVERRIDES = frozenset(
     {*_TLS_OPTIONS, "proxy", "resolver", "server_hostname", "source_address", "unix_socket"}
@@ -52,9 +54,10 @@ _OVERRIDES = frozenset(
 
 
 class RouteBuilder:
-    """Makes the routes of one session, and keeps them.
+    """Creates and caches the routes of one session.
 
-    `dns_cache_for` turns a request's own `resolver` into the `DnsCache` that stand for it.
+    `dns_cache_for` returns the `DnsCache` for a `resolver=` of a request. The other arguments are
+    the options of the session.
     """
 
     def __init__(
@@ -71,8 +74,8 @@ class RouteBuilder:
         source_address: str | tuple[str, int] | None = None,
         unix_socket: str | bytes | os.PathLike[str] | None = None,
     ) -> None:
-        self._names_for = dns_cache_for
-        self._own = {
+        self._dns_cache_for = dns_cache_for
+        self._tls_options = {
             "verify": verify,
             "cert": cert,
             "ssl_context": ssl_context,
@@ -93,51 +96,52 @@ class RouteBuilder:
         if proxy is not None and unix_socket is not None:
             raise InvalidRequest("unix_socket= and proxy= exclude each other")
         self._environment = EnvironmentProxies() if trust_env and proxy is None else None
-        self._kept: dict[Any, Route] = {}
+        self._cache: dict[Any, Route] = {}
         self._rotations: dict[tuple[Any, ...], ProxyRotation] = {}  # those of requests
 
     def __repr__(self) -> str:
-        return f"<Routing {len(self._kept)} kept, {self._rotation or self._proxy or 'no proxy'}>"
+        proxy = self._rotation or self._proxy or "no proxy"
+        return f"<RouteBuilder {len(self._cache)} cached, {proxy}>"
 
     def has_proxy_rotation(self, proxy: Any = UNSET) -> bool:
-        """Whether one origin's route differs from request to request, given its `proxy=`."""
+        """Return whether requests to one origin take different routes, given their `proxy=`."""
         if proxy is UNSET:
             return self._rotation is not None
         return isinstance(proxy, (list, tuple, ProxyRotation))
 
-    def _rotation_of(self, proxies: Sequence[Any]) -> ProxyRotation:
-        """A list of proxies that a request named: where its turn stands."""
+    def _get_rotation(self, proxies: Sequence[Any]) -> ProxyRotation:
+        """Return the rotation for a list of proxies that a request gives."""
         key = tuple(proxies)
-        rotation = ProxyRotation(key)  # what is wrong with it shows here
+        rotation = ProxyRotation(key)  # checks the list
         found = self._rotations.get(key)
         if found is None:
             found = rotation
-            if len(self._rotations) >= _MOST_ROTATIONS:
+            if len(self._rotations) >= _MAX_ROTATIONS:
                 del self._rotations[next(iter(self._rotations))]
             self._rotations[key] = found
         return found
 
     def with_proxy_credentials(self, route: Route, credentials: str) -> Route:
-        """The route for a request that brings its own `Proxy-Authorization`."""
+        """See `Connector.with_proxy_credentials`."""
         proxy = route.proxy
         if proxy is None or proxy.is_socks:
             raise InvalidRequest(
-                f"Proxy-Authorization is for an HTTP proxy, and {route.origin} is not asked "
-                "through one: it would go to the server; give the request its proxy="
+                f"Proxy-Authorization needs an HTTP proxy, and the request to {route.origin} has "
+                "none: the field would reach the server; set proxy="
             )
         key = (route, credentials)
-        made = self._kept.get(key)
-        if made is None:
-            made = replace(route, proxy=with_credentials(proxy, credentials))
-            self._keep(key, made)
-        return made
+        new_route = self._cache.get(key)
+        if new_route is None:
+            new_route = replace(route, proxy=with_credentials(proxy, credentials))
+            self._store(key, new_route)
+        return new_route
 
     def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
         """See `Connector.route_for`."""
         key: Any = (scheme, host, port)
         given = overrides.get("proxy", UNSET)
         if isinstance(given, (list, tuple)):
-            overrides["proxy"] = self._rotation_of(given).next()
+            overrides["proxy"] = self._get_rotation(given).next()
         elif isinstance(given, ProxyRotation):
             overrides["proxy"] = given.next()
         elif self._rotation is not None and given is UNSET:
@@ -147,22 +151,22 @@ class RouteBuilder:
             unknown = overrides.keys() - _OVERRIDES
             if unknown:
                 raise TypeError(f"unknown connection options: {', '.join(sorted(unknown))}")
-            key = (*key, *sorted(overrides.items(), key=_name_of))
+            key = (*key, *sorted(overrides.items(), key=_option_name))
         try:
-            route = self._kept.get(key)
+            route = self._cache.get(key)
         except TypeError:  # an unhashable value, such as a list of fingerprints
-            return self._make(scheme, host, port, overrides)
+            return self._new_route(scheme, host, port, overrides)
         if route is None:
-            route = self._make(scheme, host, port, overrides)
-            self._keep(key, route)
+            route = self._new_route(scheme, host, port, overrides)
+            self._store(key, route)
         return route
 
-    def _keep(self, key: Any, route: Route) -> None:
-        if len(self._kept) >= _MOST_ROUTES:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = route
+    def _store(self, key: Any, route: Route) -> None:
+        if len(self._cache) >= _MAX_ROUTES:
+            del self._cache[next(iter(self._cache))]
+        self._cache[key] = route
 
-    def _make(self, scheme: str, host: str, port: int, overrides: dict[str, Any]) -> Route:
+    def _new_route(self, scheme: str, host: str, port: int, overrides: dict[str, Any]) -> Route:
         tls = self._tls_for(overrides)
         unix_socket = self._unix_socket
         if "unix_socket" in overrides:
@@ -183,13 +187,13 @@ class RouteBuilder:
         if scheme in SECURE_SCHEMES:
             name = overrides.get("server_hostname", self._server_hostname)
         if overrides.get("resolver") is not None:
-            resolver = self._names_for(overrides["resolver"])
+            resolver = self._dns_cache_for(overrides["resolver"])
         return Route(
             scheme,
             host,
             port,
             proxy=proxy,
-            proxy_tls=_tls_with(proxy, tls),
+            proxy_tls=_proxy_tls(proxy, tls),
             tls=tls if scheme in SECURE_SCHEMES else None,
             server_hostname=name,
             source_address=source,
@@ -201,8 +205,8 @@ class RouteBuilder:
         given = {name: overrides[name] for name in _TLS_OPTIONS if name in overrides}
         if not given:
             return self._tls
-        wanted = self._own | given
-        # What a request says itself stands against the session's statement of another kind.
+        wanted = self._tls_options | given
+        # An ssl_context of the request replaces verify and cert of the session, and vice versa.
         if given.get("ssl_context") is not None:
             wanted["verify"] = given.get("verify", True)
             wanted["cert"] = given.get("cert")
@@ -211,15 +215,17 @@ class RouteBuilder:
         return make_tls_settings(**wanted)
 
 
-def _tls_with(proxy: Proxy | None, tls: TlsSettings) -> TlsSettings | None:
-    """How to verify an https proxy: its own settings, else the origin's without what is the
-    origin's alone (the client certificate and the pinned one)."""
+def _proxy_tls(proxy: Proxy | None, tls: TlsSettings) -> TlsSettings | None:
+    """Return the TLS settings for an https proxy, None for another one.
+
+    These are its own, or those of the origin without client certificate and fingerprints.
+    """
     if proxy is None or proxy.scheme != "https":
         return None
     return proxy.tls or TlsSettings(verify=tls.verify, context=tls.context)
 
 
-def _name_of(item: tuple[str, Any]) -> str:
+def _option_name(item: tuple[str, Any]) -> str:
     return item[0]
 
 
@@ -227,7 +233,7 @@ def _as_path(path: str | bytes | os.PathLike[str] | None) -> str | bytes | None:
     if path is None:
         return None
     if not isinstance(path, (str, bytes, os.PathLike)) or not path:
-        raise InvalidRequest(f"unix_socket= takes the path of a socket, not {path!r}")
+        raise InvalidRequest(f"unix_socket= must be the path of a socket, not {path!r}")
     return os.fspath(path)
 
 
@@ -237,7 +243,7 @@ def _as_source(source: str | tuple[str, int] | None) -> tuple[str, int] | None:
     host, port = (source, 0) if isinstance(source, str) else source
     if literal_address(host, 0) is None or not 0 <= port <= 65535:
         raise InvalidRequest(
-            f"source_address= takes an IP address of this machine, or (address, port); "
+            f"source_address= must be an IP address of this machine, or (address, port), "
             f"not {source!r}"
         )
     return (host, port)

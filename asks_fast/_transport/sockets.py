@@ -1,11 +1,12 @@
-"""Sockets as this package wants them: non-blocking, closed on exec, without delay.
+"""Create and connect non-blocking sockets.
 
-Facts:  Python makes every socket non-inheritable; on Linux the non-blocking bit is set in the same
-        call. A non-blocking connect is over when the socket is writable; `SO_ERROR` says how.
-Rules:  addresses are numeric, so that nothing here can wait for a name. Each socket is closed on
-        any `BaseException`, after the kernel has let go of its descriptor: a number still
-        registered there would be mistaken for the next file of that number.
-Not here: names, TLS, which of several addresses to take.
+Python makes every socket non-inheritable. A non-blocking connect is complete when the socket is
+writable; `SO_ERROR` then has its result. Addresses are numeric, so nothing here resolves a name.
+
+A socket is closed on any `BaseException`, after the kernel has released its descriptor. A number
+that stays registered would be mistaken for the next file with that number.
+
+TLS is implemented in `tls`, the choice among several addresses in `happy_eyeballs`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import curio
-from curio.traps import _io_release, _write_wait
 
+from .._curio import io_release, write_wait
 from ..errors import InvalidRequest
 
 SocketOption = tuple[int, int, int | bytes]
@@ -38,29 +39,31 @@ __all__ = [
 ]
 
 Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
-"""Family and the numeric address as `socket.connect` wants it."""
+"""The address family, and the numeric address as `socket.connect` takes it."""
 
-_UNDERWAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR})
-_ARRIVED = frozenset({0, errno.EISCONN})
+_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR})
+_CONNECTED = frozenset({0, errno.EISCONN})
 _IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; Python names it since 3.12
 _UNIX_QUEUE_FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
-_UNIX_RETRY_SECONDS = 0.005
-_UNIX_PATIENCE_SECONDS = 10.0
+_UNIX_RETRY_INTERVAL = 0.005
+_UNIX_CONNECT_TIMEOUT = 10.0
 
 
 class Descriptor:
-    """Stands for an open file in a wait. Curio's kernel asks for the repr of what it does not know
-    yet, and that of a socket takes two system calls."""
+    """The descriptor of an open file, as an object to wait for.
+
+    curio's kernel takes the repr of each new object; the repr of a socket costs two system calls.
+    """
 
     __slots__ = ("_fd",)
 
-    has_stable_fd = True  # to our kernel: one open file all its life
+    has_stable_fd = True  # for our kernel: the same open file as long as it exists
 
     def __init__(self, file: Any) -> None:
         self._fd: int = file.fileno()
 
     def fileno(self) -> int:
-        """The number, also after the file was closed: to be released before that."""
+        """Return the number, also after the file was closed."""
         return self._fd
 
 
@@ -81,11 +84,12 @@ def _keepalive_options(idle: int, interval: int, count: int) -> list[SocketOptio
 
 @dataclass(frozen=True, slots=True)
 class SocketSettings:
-    """What is set on each TCP socket before it connects.
+    """The options that each TCP socket gets before it connects.
 
-    `keepalive` is the seconds of silence before the first probe (then every quarter of that, four
-    times, until the connection counts as dead), or None for no probes. `options` are
-    `(level, option, value)` for `setsockopt`, applied last.
+    Attributes:
+        keepalive: seconds without data before the first probe; None sends none. Four more follow,
+            a quarter of that time apart, then the connection counts as lost.
+        options: `(level, option, value)` for `setsockopt`, set last.
     """
 
     keepalive: float | None = 60.0
@@ -93,10 +97,10 @@ class SocketSettings:
 
     def __post_init__(self) -> None:
         if self.keepalive is not None and self.keepalive <= 0:
-            raise InvalidRequest(f"keepalive= takes seconds above 0, not {self.keepalive!r}")
+            raise InvalidRequest(f"keepalive= must be more than 0 seconds, not {self.keepalive!r}")
 
     def tcp_options(self) -> list[SocketOption]:
-        """All options for a TCP socket, in the order to set them."""
+        """Return all options for a TCP socket, in the order to set them."""
         options: list[SocketOption] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
         if self.keepalive is not None:
             idle = max(1, round(self.keepalive))
@@ -105,7 +109,7 @@ class SocketSettings:
 
 
 def _new_socket(family: int) -> socket.socket:
-    # SOCK_NONBLOCK saves Linux a call; elsewhere setblocking does it.
+    # SOCK_NONBLOCK saves a system call on Linux.
     sock = socket.socket(family, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
     sock.setblocking(False)
     return sock
@@ -116,10 +120,10 @@ def start_connect(
     options: Iterable[SocketOption],
     source_address: tuple[str, int] | None = None,
 ) -> tuple[socket.socket, bool]:
-    """A socket on its way to `address`, and whether it has arrived already.
+    """Start to connect to `address`. Return the socket and whether it is connected already.
 
-    Raises OSError, with nothing left open, where that cannot even begin: the network is
-    unreachable, no descriptor is left, an option or the local address is refused.
+    Raises `OSError` and closes the socket if the connect cannot begin: the network is
+    unreachable, no descriptor is available, or an option or the local address is invalid.
     """
     family, target = address
     sock = _new_socket(family)
@@ -129,55 +133,55 @@ def start_connect(
         if source_address is not None:
             _bind(sock, source_address)
         code = sock.connect_ex(target)
-        if code in _UNDERWAY:
-            code = sock.connect_ex(target)  # on this machine it has arrived by now
-        if code not in _ARRIVED and code not in _UNDERWAY:
+        if code in _IN_PROGRESS:
+            code = sock.connect_ex(target)  # on loopback it is connected by now
+        if code not in _CONNECTED and code not in _IN_PROGRESS:
             raise OSError(code, os.strerror(code))
     except BaseException:
         sock.close()
         raise
-    return sock, code in _ARRIVED
+    return sock, code in _CONNECTED
 
 
 def _bind(sock: socket.socket, source_address: tuple[str, int]) -> None:
     host, port = source_address
     if (sock.family == socket.AF_INET6) != (":" in host):
-        raise OSError(errno.EAFNOSUPPORT, f"source_address {host} is of the other family")
+        raise OSError(errno.EAFNOSUPPORT, f"source_address {host} has another address family")
     if not port and sys.platform == "linux":
-        # The port is then chosen per destination: thousands of connections share one address.
+        # The port is then chosen per destination, so more connections can share one address.
         sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     sock.bind((host, port))
 
 
 async def finish_connect(sock: socket.socket) -> None:
-    """Wait until the connect begun on `sock` is over; raises OSError if it failed.
+    """Wait until the connect of `sock` is complete. Raises `OSError` if it failed.
 
-    Does not close the socket; cancelled, it leaves the connect going on.
+    Does not close the socket. If cancelled, the connect continues.
     """
-    await _write_wait(Descriptor(sock))
+    await write_wait(Descriptor(sock))
     raise_connect_error(sock)
 
 
 def raise_connect_error(sock: socket.socket) -> None:
-    """Raise the OSError that the finished connect on `sock` ended with, if any."""
+    """Raise the `OSError` of the completed connect of `sock`, if it failed."""
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, os.strerror(code))
 
 
 async def close_socket(sock: socket.socket) -> None:
-    """Close `sock` after curio's kernel has let go of it. Never waits, is never cancelled."""
-    await _io_release(sock)
+    """Close `sock` after the kernel has released it. Does not wait, so it is never cancelled."""
+    await io_release(sock)
     sock.close()
 
 
 async def connect_unix(path: str | bytes) -> socket.socket:
-    """A connected socket on the Unix socket at `path` (Linux: also abstract, with a leading NUL).
+    """Connect to the Unix socket at `path` (on Linux also an abstract one, with a leading NUL).
 
-    Raises OSError. A full queue of the server is waited for, at most ten seconds: unlike TCP,
-    such a connect does not go on by itself. Cancelled, it leaves nothing open.
+    If the queue of the server is full, the connect is repeated for up to ten seconds: unlike with
+    TCP, it does not proceed by itself. Raises `OSError`. If cancelled, it leaves nothing open.
     """
-    deadline = time.monotonic() + _UNIX_PATIENCE_SECONDS
+    deadline = time.monotonic() + _UNIX_CONNECT_TIMEOUT
     while True:
         sock = _new_socket(socket.AF_UNIX)
         try:
@@ -185,7 +189,7 @@ async def connect_unix(path: str | bytes) -> socket.socket:
             if not code:
                 return sock
             if code in _UNIX_QUEUE_FULL and time.monotonic() < deadline:
-                await curio.sleep(_UNIX_RETRY_SECONDS)
+                await curio.sleep(_UNIX_RETRY_INTERVAL)
             elif code == errno.EINPROGRESS:
                 await finish_connect(sock)
                 return sock

@@ -1,14 +1,18 @@
 """TLS: contexts, handshakes, pinned certificates, resumed sessions.
 
-The only module that imports `ssl`, itself imported with the first https request.
+This is the only module that imports `ssl` and `tls_in_tls`. It is imported with the first https
+route.
 
-Facts:  building a default context takes 15 to 25 ms, so there is one per process. TLS 1.3 hands
-        out its tickets after the handshake: a session is worth saving only when the
-        connection closes. A resumed session is not verified again.
-Rules:  verified against the system's store unless told otherwise, TLS 1.2 at least, the name always
-        given. A session is resumed only on the very route it was made on. A cut connection
-        (no close_notify) is an error, never an end. Sockets are closed on any `BaseException`.
-Not here: what the settings mean (route.py), TLS inside TLS (tls_bio.py).
+- Certificates are verified with the system's store unless an option says otherwise. The minimum is
+  TLS 1.2. The server name is always sent.
+- A default context takes 15 to 25 ms to create, so the process shares one.
+- A session is resumed only on a route that equals its own, because a resumed session is not
+  verified again. TLS 1.3 sends tickets after the handshake, so a session is saved when its
+  connection closes.
+- A connection that ends without close_notify is an error, not an end of data.
+- Sockets are closed on any `BaseException`.
+
+The settings are defined in `tls_settings`, TLS inside TLS is implemented in `tls_in_tls`.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
-from curio.traps import _io_release, _read_wait, _write_wait
-
+from .._curio import io_release, read_wait, write_wait
+from .._extras import missing_extra
 from ..errors import (
     CertificateError,
     ConnectionFailed,
@@ -37,10 +41,10 @@ from .sockets import Descriptor
 from .tls_in_tls import TlsOverTls
 from .tls_settings import TlsSettings
 
-__all__ = ["SessionCache", "TlsWrapper", "context_for", "tls_name"]
+__all__ = ["SessionCache", "TlsWrapper", "get_context", "tls_name"]
 
 _PROTOCOL = "http/1.1"
-_MOST_SESSIONS = 2048
+_MAX_SESSIONS = 2048
 
 
 # -- contexts
@@ -50,11 +54,11 @@ _shared: dict[bool, ssl.SSLContext] = {}
 _has_warned = False
 
 
-def context_for(settings: TlsSettings) -> ssl.SSLContext:
-    """A context for these settings: the user's own, the process's shared one, or a new one.
+def get_context(settings: TlsSettings) -> ssl.SSLContext:
+    """Return a context for these settings: the user's own, a shared one or a new one.
 
-    The caller keeps what it gets: a new one is expensive. Raises `InvalidRequest` where a
-    file named by the settings is missing or does not hold what it should.
+    A new one is expensive, so the caller should reuse it. Raises `InvalidRequest` if a file of the
+    settings is missing or invalid.
     """
     if settings.context is not None:
         return settings.context
@@ -68,13 +72,13 @@ def context_for(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def warn_once_if_unverified(settings: TlsSettings) -> None:
-    """One warning per process that certificates are not checked and none is pinned either."""
+    """Warn once per process if certificates are neither verified nor pinned."""
     global _has_warned
     if settings.verify is False and not settings.fingerprints and not _has_warned:
         _has_warned = True
         warnings.warn(
-            "verify=False: certificates are not checked, so anyone on the way can read and change "
-            "what is sent; give verify= the path of a CA file, or pin a fingerprint=",
+            "verify=False: certificates are not verified, so anyone on the network path can read "
+            "and change the data; set verify= to the path of a CA file, or pin a fingerprint=",
             stacklevel=2,
         )
 
@@ -97,9 +101,9 @@ def _build(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _no_password(file: str) -> str:
-    """Called for an encrypted key without a password; OpenSSL would ask for it on the terminal."""
+    """Reject an encrypted key without a password; OpenSSL would read one from the terminal."""
     raise InvalidRequest(
-        f"the key in {file!r} is encrypted; give its password: cert=(certificate, key, password)"
+        f"the key in {file!r} is encrypted; pass its password: cert=(certificate, key, password)"
     )
 
 
@@ -112,7 +116,7 @@ def _verifying_context(verify: bool | str) -> ssl.SSLContext:
             import truststore
         except ImportError as error:
             raise InvalidRequest(
-                'verify="truststore" needs an extra: pip install "asks-fast[truststore]"'
+                missing_extra('verify="truststore"', "truststore", "truststore")
             ) from error
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     where = str(verify)
@@ -125,7 +129,7 @@ def _verifying_context(verify: bool | str) -> ssl.SSLContext:
 
 
 def _insecure_context() -> ssl.SSLContext:
-    # Given empty CA data, create_default_context does not load the system's store for nothing.
+    # The arguments keep create_default_context from loading the system's store.
     context = ssl.create_default_context(cafile=None, cadata=None, capath=None)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -136,42 +140,42 @@ def _insecure_context() -> ssl.SSLContext:
 
 
 class SessionCache:
-    """The newest TLS session of each route, so that the next connection starts with less.
+    """The latest TLS session of each route, for a shorter handshake of the next connection.
 
-    One entry per key, the longest unused goes first. Only for fully verified handshakes
-    under equal settings: the key is the whole route and the role (origin or proxy).
+    The key is the whole route and the role (origin or proxy), so a session is resumed only with
+    equal settings. At most `size` sessions are kept; the oldest is removed first.
     """
 
-    def __init__(self, size: int = _MOST_SESSIONS) -> None:
+    def __init__(self, size: int = _MAX_SESSIONS) -> None:
         self._size = size
-        self._kept: dict[Hashable, tuple[ssl.SSLContext, ssl.SSLSession]] = {}
+        self._sessions_by_key: dict[Hashable, tuple[ssl.SSLContext, ssl.SSLSession]] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._sessions_by_key)
 
     def find(self, key: Hashable, context: ssl.SSLContext) -> ssl.SSLSession | None:
-        """A session to resume, if one was made with this very context."""
-        kept = self._kept.get(key)
-        return kept[1] if kept is not None and kept[0] is context else None
+        """Return a session to resume, if one was created with this very context."""
+        entry = self._sessions_by_key.get(key)
+        return entry[1] if entry is not None and entry[0] is context else None
 
     def store(self, key: Hashable, context: ssl.SSLContext, session: ssl.SSLSession | None) -> None:
-        """Remember `session`, unless the server gave no ticket for it."""
+        """Store `session`, unless the server sent no ticket for it."""
         if session is None or not (session.has_ticket or session.id):
             return
-        self._kept.pop(key, None)
-        while len(self._kept) >= self._size:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = (context, session)
+        self._sessions_by_key.pop(key, None)
+        while len(self._sessions_by_key) >= self._size:
+            del self._sessions_by_key[next(iter(self._sessions_by_key))]
+        self._sessions_by_key[key] = (context, session)
 
 
-class _KeepingSocket(ssl.SSLSocket):
-    """An `SSLSocket` that hands over its session when it is closed."""
+class _SessionSavingSocket(ssl.SSLSocket):
+    """An `SSLSocket` that passes its session to `save_session` when it is closed."""
 
-    has_stable_fd = True  # to our kernel: one open file all its life
-    keep: Callable[[ssl.SSLSession | None], None] | None = None
+    has_stable_fd = True  # for our kernel: the same open file as long as it exists
+    save_session: Callable[[ssl.SSLSession | None], None] | None = None
 
     def getpeername(self) -> Any:
-        """Asked while it is made; of a connection that was reset by then, ssl loses the socket."""
+        """Close the socket on an error during creation: `ssl` would leave it open."""
         try:
             return super().getpeername()
         except OSError:
@@ -180,33 +184,35 @@ class _KeepingSocket(ssl.SSLSocket):
             raise
 
     def close(self) -> None:
-        keep, self.keep = self.keep, None
-        if keep is not None and self._sslobj is not None:  # type: ignore[attr-defined]
-            keep(self.session)
+        save_session, self.save_session = self.save_session, None
+        if save_session is not None and self._sslobj is not None:  # type: ignore[attr-defined]
+            save_session(self.session)
         super().close()
 
 
-def _keep_when_closed(sock: ssl.SSLSocket, keep: Callable[[ssl.SSLSession | None], None]) -> None:
-    """As `_KeepingSocket`, for a socket whose class is not ours to choose."""
+def _save_session_on_close(
+    sock: ssl.SSLSocket, save_session: Callable[[ssl.SSLSession | None], None]
+) -> None:
+    """Do the same for a socket of a class that the context chooses."""
     close = sock.close
 
-    def keep_and_close() -> None:
-        del sock.close  # or the circle would outlive it
+    def save_and_close() -> None:
+        del sock.close  # breaks the reference cycle
         if sock._sslobj is not None:  # type: ignore[attr-defined]
-            keep(sock.session)
+            save_session(sock.session)
         close()
 
-    sock.close = keep_and_close  # type: ignore[method-assign]
+    sock.close = save_and_close  # type: ignore[method-assign]
 
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\Z")
 
 
 def tls_name(host: str) -> str:
-    """`host` as a certificate names it: ASCII, without a final dot or an IPv6 zone.
+    """Return `host` as a certificate names it: ASCII, without a final dot or an IPv6 zone.
 
-    Raises `InvalidRequest` for what cannot be such a name. To be asked before connecting: given a
-    bad one, the `ssl` module loses the socket that it was about to wrap.
+    Raises `InvalidRequest` for an invalid name. Must be called before connecting: with an invalid
+    name the `ssl` module leaves the socket open.
     """
     if ":" in host:
         address = literal_address(host, 0)
@@ -219,54 +225,69 @@ def tls_name(host: str) -> str:
         try:
             name = idna.encode(name, uts46=True).decode("ascii")
         except idna.IDNAError as error:
-            raise InvalidRequest(f"server_hostname={host!r} is no valid name: {error}") from error
+            raise InvalidRequest(
+                f"server_hostname={host!r} is not a valid name: {error}"
+            ) from error
     if not _NAME.match(name):
         raise InvalidRequest(f"{truncated_repr(host)} cannot be the name of a server in TLS")
     return name
 
 
 class TlsWrapper:
-    """One set of TLS settings, ready for use: its context, and where its sessions are kept.
+    """Adds TLS with one set of settings to sockets. Expensive to create.
 
-    Raises `InvalidRequest` where a file named by the settings is missing or does not hold what
-    it should. Expensive to make; the first unverified one of a process warns.
+    The first one of a process that does not verify certificates emits a warning.
+
+    Raises:
+        InvalidRequest: a file of the settings is missing or invalid.
     """
 
     def __init__(self, settings: TlsSettings, sessions: SessionCache) -> None:
         warn_once_if_unverified(settings)
         self._settings = settings
-        self._context = context_for(settings)
+        self._context = get_context(settings)
         self._sessions = sessions
 
     async def wrap(
         self, sock: Any, name: str, *, key: Hashable, peer: str
     ) -> ssl.SSLSocket | TlsOverTls:
-        """TLS on a connected `sock`, which from now on belongs to the result.
+        """Do the handshake on a connected `sock`, which then belongs to the result.
 
-        `name`, from `tls_name`, is asked for and verified, `key` that of the session to resume,
-        `peer` says in errors whom we talk to. Raises `CertificateError`, `TlsError` or
-        `ConnectionFailed`. The socket is closed on every failure, cancellation included.
+        `sock` is closed on every failure, cancellation included.
+
+        Args:
+            sock: a plain or a TLS socket.
+            name: from `tls_name`; sent to the server and verified.
+            key: identifies the session to resume.
+            peer: the name of the peer, for errors.
+
+        Raises:
+            CertificateError: the certificate is not trusted.
+            TlsError: the handshake failed.
+            ConnectionFailed: the connection failed.
         """
-        secured = sock
+        tls_sock = sock
         try:
-            await _io_release(sock)  # wrapping takes the descriptor away from `sock`
+            await io_release(sock)  # wrapping takes the descriptor away from `sock`
             session = self._sessions.find(key, self._context)
             try:
-                secured = self._wrap(sock, name, session)
+                tls_sock = self._wrap(sock, name, session)
             except OSError as error:
-                raise ConnectionFailed(f"{peer} broke off before the TLS handshake") from error
-            await handshake(secured.do_handshake, Descriptor(secured), peer)
-            check_peer(secured, self._settings, peer)
+                raise ConnectionFailed(
+                    f"{peer} closed the connection before the TLS handshake"
+                ) from error
+            await handshake(tls_sock.do_handshake, Descriptor(tls_sock), peer)
+            check_peer(tls_sock, self._settings, peer)
         except BaseException:
-            await _io_release(secured)
-            secured.close()
+            await io_release(tls_sock)
+            tls_sock.close()
             raise
-        keep = partial(self._sessions.store, key, self._context)
-        if isinstance(secured, (TlsOverTls, _KeepingSocket)):
-            secured.keep = keep
+        save_session = partial(self._sessions.store, key, self._context)
+        if isinstance(tls_sock, (TlsOverTls, _SessionSavingSocket)):
+            tls_sock.save_session = save_session
         else:
-            _keep_when_closed(secured, keep)
-        return secured
+            _save_session_on_close(tls_sock, save_session)
+        return tls_sock
 
     def _wrap(
         self, sock: Any, name: str, session: ssl.SSLSession | None
@@ -274,9 +295,9 @@ class TlsWrapper:
         context = self._context
         if isinstance(sock, (ssl.SSLSocket, TlsOverTls)):
             return TlsOverTls(sock, context, name, session)
-        # A context with a socket class of its own (truststore, a user's) keeps it.
+        # A context with its own socket class (of truststore or the user) keeps that class.
         if context.sslsocket_class is ssl.SSLSocket:
-            context.sslsocket_class = _KeepingSocket
+            context.sslsocket_class = _SessionSavingSocket
         return context.wrap_socket(
             sock,
             server_hostname=name,
@@ -287,9 +308,9 @@ class TlsWrapper:
 
 
 async def handshake(step: Callable[[], Any], waitable: Any, peer: str) -> None:
-    """Call `step` until the handshake is done, waiting on `waitable` as it asks.
+    """Call `step` until the handshake is complete, waiting for `waitable` in between.
 
-    Translates its errors; closes nothing.
+    Translates the errors. Does not close the socket.
     """
     try:
         while True:
@@ -297,36 +318,36 @@ async def handshake(step: Callable[[], Any], waitable: Any, peer: str) -> None:
                 step()
                 return
             except ssl.SSLWantReadError:
-                await _read_wait(waitable)
+                await read_wait(waitable)
             except ssl.SSLWantWriteError:
-                await _write_wait(waitable)
+                await write_wait(waitable)
     except ConnectivityError:
         raise
     except ssl.SSLCertVerificationError as error:
         raise CertificateError(
-            f"{peer} showed a certificate that is not to be trusted: {error.verify_message}", error
+            f"{peer} sent a certificate that is not trusted: {error.verify_message}", error
         ) from error
     except ssl.SSLEOFError as error:
         raise TlsError(f"{peer} closed the connection during the TLS handshake", error) from error
     except ssl.SSLError as error:
-        raise TlsError(f"no TLS with {peer}: {_explain(error)}", error) from error
+        raise TlsError(f"TLS handshake with {peer} failed: {_explain(error)}", error) from error
     except OSError as error:
         raise ConnectionFailed(
-            f"{peer} broke off during the TLS handshake: {error.strerror or error}"
+            f"the connection to {peer} failed during the TLS handshake: {error.strerror or error}"
         ) from error
 
 
 def _explain(error: ssl.SSLError) -> str:
     reason = error.reason or str(error)
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return f"{reason}; does it speak plain http there?"
+        return f"{reason}; the server may expect plain http on this port"
     if reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"):
-        return f"{reason}; it offers no TLS version that we accept (1.2 and later)"
+        return f"{reason}; the server supports no TLS version from 1.2 on"
     return reason
 
 
 def check_peer(wrapped: ssl.SSLSocket | TlsOverTls, settings: TlsSettings, peer: str) -> None:
-    """After the handshake: the pinned certificate, and a protocol we speak."""
+    """Check the pinned certificate and the negotiated protocol after the handshake."""
     if settings.fingerprints:
         import hashlib
 
@@ -334,9 +355,11 @@ def check_peer(wrapped: ssl.SSLSocket | TlsOverTls, settings: TlsSettings, peer:
         found = hashlib.sha256(certificate).digest()
         if found not in settings.fingerprints:
             raise CertificateError(
-                f"{peer} showed a certificate with fingerprint {found.hex()}, "
-                "which is none of those given"
+                f"{peer} sent a certificate with fingerprint {found.hex()}, "
+                "which is not one of those in fingerprint="
             )
     chosen = wrapped.selected_alpn_protocol()
     if chosen is not None and not chosen.startswith("http/1"):
-        raise TlsError(f"{peer} wants to speak {chosen!r}, which the ssl_context offered; we don't")
+        raise TlsError(
+            f"{peer} chose the protocol {chosen!r}; ssl_context= must offer http/1.1 only"
+        )

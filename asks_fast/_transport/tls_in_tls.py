@@ -1,14 +1,12 @@
-"""TLS inside another connection, where OpenSSL cannot have the descriptor to itself.
+"""TLS inside another connection, for an https origin behind an https proxy.
 
-For an https origin behind an https proxy: the outer TLS is spoken with the proxy, the inner one
-with the origin through it.
+The outer TLS is with the proxy, the inner TLS with the origin. OpenSSL reads and writes memory
+buffers, and this module transfers their contents over the outer connection. Bytes in these buffers
+do not make the descriptor readable, so `pending` must be checked before a wait.
 
-Facts:  OpenSSL writes into and reads from memory here; we carry those bytes on the outer
-        connection. What waits in the outer connection's buffers makes no descriptor readable.
-Rules:  behaves as a non-blocking `SSLSocket`: `SSLWantReadError` and `SSLWantWriteError` say what
-        to wait for, and a `send` that raised must be repeated with the same bytes. A `send` that
-        returned has handed all of its bytes to the outer connection.
-Not here: waiting.
+`TlsOverTls` behaves as a non-blocking `SSLSocket`. `SSLWantReadError` and `SSLWantWriteError` say
+what to wait for. A `send` that raised must be repeated with the same bytes; a `send` that returned
+has passed all of its bytes to the outer connection. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ from typing import Any
 
 __all__ = ["TlsOverTls"]
 
-_RECORD = 16384  # the most plain bytes of one TLS record
-_PIECE = 65536
+_MAX_RECORD_BYTES = 16384  # of plain data in one TLS record
+_READ_SIZE = 65536
 
 
 class TlsOverTls:
-    """A TLS connection inside `outer`, which it owns: closing this closes that."""
+    """A TLS connection inside `outer`, which it owns and closes."""
 
-    has_stable_fd = True  # to our kernel: one open file all its life
+    has_stable_fd = True  # for our kernel: the same open file as long as it exists
 
     def __init__(
         self,
@@ -42,73 +40,72 @@ class TlsOverTls:
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname, session=session
         )
-        self._unsent = memoryview(b"")  # ciphertext that the outer connection did not take yet
-        self._in_flight = 0  # plain bytes of the send that raised, to be reported by its repetition
-        self.keep: Callable[[ssl.SSLSession | None], None] | None = None
+        self._unsent = memoryview(b"")  # ciphertext that is not sent yet
+        self._pending_send = 0  # plain bytes of the send that raised; its repetition returns them
+        self.save_session: Callable[[ssl.SSLSession | None], None] | None = None
 
     def __repr__(self) -> str:
         return f"<TlsOverTls {self._tls.version() or 'handshaking'} fd={self.fileno()}>"
 
-    # -- what a caller of an SSLSocket uses
+    # -- the interface of SSLSocket
 
     def do_handshake(self) -> None:
-        """One step of the handshake; raises as `SSLSocket.do_handshake` does."""
-        self._pump(self._tls.do_handshake)
+        """Do one step of the handshake. Raises as `SSLSocket.do_handshake` does."""
+        self._run_step(self._tls.do_handshake)
         self._flush()
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """Like `SSLSocket.recv_into`: at least one byte, 0 only at a proper end."""
+        """As `SSLSocket.recv_into`: at least one byte; 0 only after close_notify."""
         view = memoryview(buffer).cast("B")
         size = nbytes or len(view)
         if not size:
             return 0
         try:
-            got: int = self._pump(lambda: self._tls.read(size, view))
+            got: int = self._run_step(lambda: self._tls.read(size, view))
         except ssl.SSLZeroReturnError:
             return 0
         return got
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Like `SSLSocket.recv`."""
+        """As `SSLSocket.recv`."""
         buffer = bytearray(size)
         return bytes(buffer[: self.recv_into(buffer)])
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Like `SSLSocket.send`: how many bytes were taken, at most one record's worth."""
-        if not self._in_flight:
+        """As `SSLSocket.send`: the number of bytes sent, at most those of one record."""
+        if not self._pending_send:
             view = memoryview(data).cast("B")
             if not view:
                 return 0
             self._flush()
-            self._in_flight = self._tls.write(view[:_RECORD])
+            self._pending_send = self._tls.write(view[:_MAX_RECORD_BYTES])
         self._flush()
-        sent, self._in_flight = self._in_flight, 0
+        sent, self._pending_send = self._pending_send, 0
         return sent
 
     def pending(self) -> int:
-        """How many bytes wait in buffers, so that it is not known whether there is more to read
-        until `recv_into` was called: not 0 means do not wait for the descriptor."""
+        """Return the number of buffered bytes. Unless it is 0, call `recv_into` before waiting."""
         outer = getattr(self._outer, "pending", None)
         return self._tls.pending() + self._incoming.pending + (outer() if outer is not None else 0)
 
     def fileno(self) -> int:
-        """The descriptor to wait for; -1 when closed."""
+        """Return the descriptor to wait for, -1 after `close`."""
         return int(self._outer.fileno())
 
     def close(self) -> None:
-        """Close the outer connection; repeated calls do nothing."""
-        keep, self.keep = self.keep, None
-        if keep is not None:
-            keep(self._tls.session)
+        """Close the outer connection. Further calls do nothing."""
+        save_session, self.save_session = self.save_session, None
+        if save_session is not None:
+            save_session(self._tls.session)
         self._outer.close()
 
     def setblocking(self, flag: bool) -> None:
-        """Non-blocking is all this can be; True raises ValueError."""
+        """Raise `ValueError` for True: this is always non-blocking."""
         if flag:
             raise ValueError("TLS inside TLS is always non-blocking")
 
     def __getattr__(self, name: str) -> Any:
-        # What describes the connection: the inner TLS knows first, then the outer socket.
+        # Attributes that describe the connection come from the inner TLS, else the outer socket.
         if name.startswith("_"):
             raise AttributeError(name)
         try:
@@ -116,9 +113,9 @@ class TlsOverTls:
         except AttributeError:
             return getattr(self._outer, name)
 
-    # -- carrying the ciphertext
+    # -- transfer of the ciphertext
 
-    def _pump(self, step: Callable[[], Any]) -> Any:
+    def _run_step(self, step: Callable[[], Any]) -> Any:
         while True:
             try:
                 result = step()
@@ -126,13 +123,13 @@ class TlsOverTls:
                 self._flush()
                 self._fill()
             else:
-                # What TLS has to say for itself meanwhile must not cost the caller the result.
+                # An error while sending TLS's own records must not discard the result.
                 with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
                     self._flush()
                 return result
 
     def _flush(self) -> None:
-        """Hand all ciphertext to the outer connection; raises what to wait for if it is full."""
+        """Send all ciphertext. Raises `SSLWantWriteError` if the outer connection is full."""
         while True:
             if not self._unsent:
                 if not self._outgoing.pending:
@@ -146,9 +143,9 @@ class TlsOverTls:
                 ) from None
 
     def _fill(self) -> None:
-        """Take ciphertext from the outer connection; raises what to wait for if there is none."""
+        """Receive ciphertext. Raises `SSLWantReadError` if the outer connection has none."""
         try:
-            data = self._outer.recv(_PIECE)
+            data = self._outer.recv(_READ_SIZE)
         except BlockingIOError:
             raise ssl.SSLWantReadError(
                 ssl.SSL_ERROR_WANT_READ, "the outer connection has nothing"

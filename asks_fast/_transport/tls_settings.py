@@ -21,12 +21,14 @@ _FINGERPRINT_BYTES = 32  # SHA-256; shorter digests can be forged
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """How the peer proves who it is, and how we do; made by `make_tls_settings`.
+    """How the peer and the client authenticate. Created by `make_tls_settings`.
 
-    `verify` is True (system store), False (nothing is checked), the word `"truststore"`, or the
-    path of a CA file or folder that *replaces* the system store. `cert` is the client certificate
-    as (certificate file, key file or None, password or None). `context` overrules both.
-    `fingerprints` are SHA-256 digests, one of which the peer's certificate must have.
+    Attributes:
+        verify: True (the system's store), False (no verification), `"truststore"`, or the path of a
+            CA file or directory that replaces the system's store.
+        cert: the client certificate: its file, key file or None, password or None.
+        context: replaces `verify` and `cert`.
+        fingerprints: SHA-256 digests; the certificate of the peer must have one of them.
     """
 
     verify: bool | str = True
@@ -35,14 +37,14 @@ class TlsSettings:
     fingerprints: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
-        said = [f"verify={self.verify!r}"]
+        parts = [f"verify={self.verify!r}"]
         if self.cert is not None:
-            said.append(f"cert={self.cert[0]!r}")
+            parts.append(f"cert={self.cert[0]!r}")
         if self.context is not None:
-            said.append("ssl_context=…")
+            parts.append("ssl_context=…")
         if self.fingerprints:
-            said.append(f"{len(self.fingerprints)} fingerprint(s)")
-        return f"<TlsSettings {' '.join(said)}>"
+            parts.append(f"{len(self.fingerprints)} fingerprint(s)")
+        return f"<TlsSettings {' '.join(parts)}>"
 
 
 def _as_cert(cert: Cert) -> tuple[str, str | None, Any]:
@@ -80,19 +82,25 @@ def make_tls_settings(
     ssl_context: ssl.SSLContext | None = None,
     fingerprint: str | bytes | Iterable[str | bytes] | None = None,
 ) -> TlsSettings:
-    """The settings as a value, checked as far as that goes without opening a file.
+    """Create the settings and check them, without opening a file.
 
-    Raises `InvalidRequest` for a fingerprint that is no SHA-256 digest, for a `cert` of the wrong
-    shape, and for `verify` or `cert` beside an `ssl_context`, which says all of that itself.
+    Args:
+        verify: as `TlsSettings.verify`; any path-like object.
+        cert: a path, or a tuple of certificate file, key file and password.
+        ssl_context: used as it is; excludes `verify` and `cert`.
+        fingerprint: a SHA-256 digest, as bytes or in hexadecimal, or several.
+
+    Raises:
+        InvalidRequest: a value is invalid, or `ssl_context` is combined with `verify` or `cert`.
     """
     if not isinstance(verify, bool):
         if not isinstance(verify, (str, os.PathLike)) or not os.fspath(verify):
-            raise InvalidRequest(f"verify= takes True, False or a path, not {verify!r}")
+            raise InvalidRequest(f"verify= must be True, False or a path, not {verify!r}")
         verify = os.fspath(verify)
     if ssl_context is not None and (verify is not True or cert is not None):
         raise InvalidRequest(
-            "ssl_context= already says what to verify and which certificate to show; "
-            "leave verify= and cert= out"
+            "ssl_context= already defines verification and the client certificate; "
+            "omit verify= and cert="
         )
     prints: Iterable[str | bytes] = ()
     if fingerprint is not None:

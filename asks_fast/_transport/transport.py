@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import curio
 from curio.errors import CancelledError, TaskTimeout
-from curio.meta import _locals as kernel_locals
-from curio.traps import _cancel_task
 
 from .._config.events import get_emitter
+from .._curio import cancel_task, kernel_locals
 from .._deadlines import timeout_after
 from .._hotpath import Exchange, ExchangeOptions, Limits, OriginPool, Pool
 from ..errors import AsksException, ConnectTimeout, SessionClosed
@@ -252,7 +251,7 @@ class Transport:
             await waiter.wake
         for task in list(self._connecting):
             if not task.cancelled:
-                await _cancel_task(task, _SessionClosing)
+                await cancel_task(task, _SessionClosing)
                 task.cancelled = None  # it is not: it may go on, and be cancelled by others
 
 

@@ -22,9 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from curio.traps import _io_release, _read_wait
-
 from .._config.options import CONNECTION_OPTIONS, ONE_REQUEST_ONLY, SESSION_DEFAULTS, RequestOptions
+from .._curio import io_release, read_wait
 from ..errors import InvalidRequest, truncated_repr
 from .job import INVALID_LINE
 
@@ -209,7 +208,7 @@ class Lines:
     async def _fill(self) -> None:
         """Read on, waiting where that may be needed."""
         if self._waits:
-            await _read_wait(self._file)
+            await read_wait(self._file)
         data = os.read(self._fd, 1 << 16)
         self._read += len(data)
         if not data:
@@ -230,7 +229,7 @@ class Lines:
             return
         if self._waits:
             with contextlib.suppress(Exception):  # it was never waited for
-                await _io_release(file)
+                await io_release(file)
         if self._owns:
             file.close()
 

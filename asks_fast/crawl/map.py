@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from curio import spawn
 from curio.errors import TaskCancelled
 from curio.io import Socket
-from curio.traps import _get_kernel
 
 from .._client.retry import Retry
+from .._curio import get_kernel
 from .._guest import hosted
 from .._shutdown import is_shutting_down
 from .job import Result, SessionLike
@@ -212,7 +212,7 @@ class Map:
 
         In a kernel that is shutting down nothing could wait for that end: `TaskCancelled`.
         """
-        if is_shutting_down(await _get_kernel()):
+        if is_shutting_down(await get_kernel()):
             raise TaskCancelled("the kernel is shutting down")
         ours, theirs = socket.socketpair()
         self._watch = ours

@@ -1,32 +1,32 @@
-"""What you need to test a program of your own that uses asks_fast.
+"""Test programs that use asks_fast.
 
-`Routes` answers from a table, without a socket (`with routes:`) or over real ones
-(`with serve(routes) as server:`, where `faults` can be scripted); `Cassette` records real
-exchanges to a file and replays them. The pytest plugin (`asks_fast.testing.plugin`, found by
-itself once the package is installed) brings all of them as fixtures and runs `async def` tests
-in curio.
+- `Routes` answers requests from a table, without a socket (`with routes:`).
+- `serve(routes)` answers them over real sockets, and can inject `faults`.
+- `Cassette` records real exchanges to a file and replays them.
+- The pytest plugin (`asks_fast.testing.plugin`) provides these as fixtures and runs `async def`
+  tests in curio. pytest finds it when the package is installed.
 
-Not here: anything that a program needs at work; nothing else in the package imports this.
+No other module of the package imports this one.
 """
 
 from __future__ import annotations
 
 from . import faults
 from .cassette import Cassette, NotRecorded
-from .messages import Answer, SeenRequest, answer
+from .messages import MockResponse, RecordedRequest, response
 from .routes import NoRoute, Route, Routes
 from .server import LocalServer, serve
 
 __all__ = [
-    "Answer",
     "Cassette",
     "LocalServer",
+    "MockResponse",
     "NoRoute",
     "NotRecorded",
+    "RecordedRequest",
     "Route",
     "Routes",
-    "SeenRequest",
-    "answer",
     "faults",
+    "response",
     "serve",
 ]

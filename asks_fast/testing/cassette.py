@@ -1,16 +1,16 @@
-"""Real exchanges recorded to a file, and replayed from it without a socket.
+"""Record real exchanges to a file and replay them without a socket.
 
     with Cassette("tests/cassettes/items.json"):
-        ...            # the first run talks to the servers, all later ones to the file
+        ...            # the first run uses the servers, all later ones the file
 
-Facts:  the file is JSON, made to be read and committed: texts as text, other bodies in base64,
-        bodies stored decompressed so that what is secret in them can be found. A body that cannot
-        be decompressed, or grows beyond `max_decompressed`, is stored as it came.
-Rules:  secrets never reach the file: credential fields, cookie values, secret query and form and
-        JSON members, and every string given as `secrets=`, wherever it stands. Names are
-        secret by their parts, and what is below a secret name is masked whole. Each recorded
-        exchange answers once, the first that fits; one that was not recorded is an error.
-Not here: streaming at the pace of the recording; a body is whole when it is replayed.
+The file is JSON, meant to be read and committed. Text is stored as text, other bodies in base64.
+Bodies are stored decompressed, so that secrets in them can be found. A body that cannot be
+decompressed, or exceeds `max_decompressed`, is stored as it was received.
+
+Secrets are masked before the file is written: credentials in header fields, cookie values, query
+and form parameters and JSON members with sensitive names, and every string given as `secrets=`.
+Below a sensitive name everything is masked. Each recorded exchange is replayed once, the first
+match; a request that was not recorded is an error. A replayed body arrives at once.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import Any
 
 from .._response.content_decoder import DEFAULT_MAX_SIZE, decode_body
 from ..errors import AsksException, DecodingError, ResponseTooLarge
-from .interception import Forward, Intercepting, fill, seen
+from .interception import BaseInterceptor, Forward, apply_response, to_recorded_request
 from .masking import Mask
-from .messages import Answer, SeenRequest
+from .messages import MockResponse, RecordedRequest
 
 __all__ = ["Cassette", "NotRecorded"]
 
@@ -35,24 +35,24 @@ MODES = ("once", "replay", "record")
 
 
 class NotRecorded(AsksException, LookupError):
-    """A request was made that the recording does not hold (any more)."""
+    """A request was made that the recording does not contain, or no longer contains."""
 
 
-class Cassette(Intercepting):
-    """A context manager that records or replays.
+class Cassette(BaseInterceptor):
+    """A context manager that records or replays exchanges.
 
     Args:
-        path: the file; its directory is made when recording.
-        mode: `"once"` records if there is no file and replays otherwise; `"replay"` never uses
-            the wire; `"record"` writes the file anew.
-        secrets: strings to be masked wherever they appear.
-        secret_names: names of fields, query and form and JSON members whose values are masked,
-            beyond the usual ones (`sensitive.is_sensitive`).
-        match_body: whether a request must have the recorded body to get the recorded answer.
+        path: the file. Its directory is created when recording.
+        mode: `"once"` records if the file does not exist and replays otherwise; `"replay"` never
+            uses the network; `"record"` replaces the file.
+        secrets: strings that are masked wherever they appear.
+        secret_names: further sensitive names of header fields, query and form parameters and JSON
+            members.
+        match_body: whether a request must have the body of the recorded one.
 
     Raises:
-        ValueError: an unknown mode.
-        FileNotFoundError: `"replay"` without a file, on entering.
+        ValueError: the mode is unknown.
+        FileNotFoundError: on entering, if the mode is `"replay"` and the file does not exist.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Cassette(Intercepting):
         self.path = Path(path)
         self.mode = mode
         self.exchanges: list[dict[str, Any]] = []
-        """What is recorded: a list of `{"request": …, "response": …}`."""
+        """The recorded exchanges: a list of `{"request": …, "response": …}`."""
         self._match_body = match_body
         self._mask = Mask(secrets, secret_names)
         self._replays = False
-        self._left: list[dict[str, Any]] = []
+        self._unused: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
         doing = "replaying" if self._replays else "recording"
@@ -85,7 +85,7 @@ class Cassette(Intercepting):
         self.exchanges = []
         if self._replays:
             self.exchanges = json.loads(self.path.read_text("utf-8"))["exchanges"]
-        self._left = list(self.exchanges)
+        self._unused = list(self.exchanges)
         return super().__enter__()
 
     def __exit__(
@@ -99,56 +99,60 @@ class Cassette(Intercepting):
             self._write()
 
     async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
-        """What a session calls in place of a real exchange."""
-        what = await seen(request) if _can_be_read_twice(request) else await _without_body(request)
-        masked = self._masked_request(what)
+        """Called by a session instead of a real exchange."""
+        recorded = (
+            await to_recorded_request(request)
+            if _can_be_read_twice(request)
+            else await _without_body(request)
+        )
+        masked = self._masked_request(recorded)
         if self._replays:
-            fill(request, response, self._recorded(masked))
+            apply_response(request, response, self._replay(masked))
             return
         await forward()
-        given = await _taken_down(response)
-        self.exchanges.append({"request": masked, "response": self._masked_answer(given)})
+        received = await _to_mock_response(response)
+        self.exchanges.append({"request": masked, "response": self._masked_response(received)})
 
     # -- replaying
 
-    def _recorded(self, request: dict[str, Any]) -> Answer:
-        for index, exchange in enumerate(self._left):
-            if self._fits(exchange["request"], request):
-                del self._left[index]
-                return _answer_of(exchange["response"])
-        same = sum(self._fits(exchange["request"], request) for exchange in self.exchanges)
-        why = f"it was recorded {same} times, and asked for once more" if same else "not recorded"
+    def _replay(self, request: dict[str, Any]) -> MockResponse:
+        for index, exchange in enumerate(self._unused):
+            if self._matches(exchange["request"], request):
+                del self._unused[index]
+                return _from_json(exchange["response"])
+        same = sum(self._matches(exchange["request"], request) for exchange in self.exchanges)
+        why = f"it was recorded {same} times and is requested once more" if same else "not recorded"
         raise NotRecorded(f"{request['method']} {request['url']}: {why} ({self.path})")
 
-    def _fits(self, recorded: dict[str, Any], asked: dict[str, Any]) -> bool:
+    def _matches(self, recorded: dict[str, Any], request: dict[str, Any]) -> bool:
         names = ("method", "url", "body") if self._match_body else ("method", "url")
-        return all(recorded[name] == asked[name] for name in names)
+        return all(recorded[name] == request[name] for name in names)
 
     # -- recording
 
-    def _masked_request(self, request: SeenRequest) -> dict[str, Any]:
+    def _masked_request(self, request: RecordedRequest) -> dict[str, Any]:
         mask = self._mask
         codings = request.headers.getlist("content-encoding")
         body, is_plain = _decoded(request.body, codings, DEFAULT_MAX_SIZE)
-        gone = {"content-encoding"} if is_plain else set()
+        removed = {"content-encoding"} if is_plain else set()
         raw = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw
         ]
-        fields = [pair for pair in raw if pair[0].lower() not in gone]
+        fields = [pair for pair in raw if pair[0].lower() not in removed]
         return {
             "method": request.method,
             "url": mask.url(request.url),
             "headers": mask.fields(fields),
-            "body": _written(mask.body(body, request.header("content-type"))),
+            "body": _to_json(mask.body(body, request.header("content-type"))),
         }
 
-    def _masked_answer(self, given: Answer) -> dict[str, Any]:
-        kind = next((v for name, v in given.headers if name.lower() == "content-type"), None)
+    def _masked_response(self, received: MockResponse) -> dict[str, Any]:
+        kind = next((v for name, v in received.headers if name.lower() == "content-type"), None)
         return {
-            "status": given.status,
-            "reason": self._mask.text(given.phrase),
-            "headers": self._mask.fields(given.headers),
-            "body": _written(self._mask.body(given.body, kind)),
+            "status": received.status,
+            "reason": self._mask.text(received.phrase),
+            "headers": self._mask.fields(received.headers),
+            "body": _to_json(self._mask.body(received.body, kind)),
         }
 
     def _write(self) -> None:
@@ -164,16 +168,16 @@ def _can_be_read_twice(request: Any) -> bool:
     return body is None or body.buffered is not None or body.is_replayable
 
 
-async def _without_body(request: Any) -> SeenRequest:
+async def _without_body(request: Any) -> RecordedRequest:
     body, request.body = request.body, None
     try:
-        return await seen(request)
+        return await to_recorded_request(request)
     finally:
         request.body = body
 
 
-async def _taken_down(response: Any) -> Answer:
-    """The answer as it is recorded: whole, decompressed, without the fields of its transfer."""
+async def _to_mock_response(response: Any) -> MockResponse:
+    """Return the response as it is recorded: whole, decompressed, without connection fields."""
     from .._response.stream import StreamBody
 
     body = response.body
@@ -183,21 +187,21 @@ async def _taken_down(response: Any) -> Answer:
         response.body = StreamBody(response, None, data, decompress_data=decompress)
     else:
         data = bytes(body)
-    gone = {"transfer-encoding", "connection", "keep-alive", "content-length"}
+    removed = {"transfer-encoding", "connection", "keep-alive", "content-length"}
     limit = response._get_option("max_decompressed", DEFAULT_MAX_SIZE)
     data, is_plain = _decoded(data, response.headers.getlist("content-encoding"), limit)
     if is_plain:
-        gone.add("content-encoding")
+        removed.add("content-encoding")
     headers = [(name.decode("latin-1"), value.decode("utf-8", "replace"))
                for name, value in response.headers.raw]  # fmt: skip
-    kept = [(name, value) for name, value in headers if name.lower() not in gone]
-    return Answer(response.status_code, kept, data, response.reason_phrase)
+    fields = [(name, value) for name, value in headers if name.lower() not in removed]
+    return MockResponse(response.status_code, fields, data, response.reason_phrase)
 
 
 def _decoded(data: bytes, codings: list[str], limit: int | None) -> tuple[bytes, bool]:
-    """Take the content codings off, within the limit; False if the data stays as it came.
+    """Decode the content codings. Returns the data, and False if it is unchanged.
 
-    A body that cannot be decoded, or only beyond the limit, fails in the same way when replayed.
+    A body that is invalid or exceeds the limit stays encoded, so its replay fails in the same way.
     """
     try:
         return decode_body(data, codings, max_size=limit), True
@@ -205,15 +209,15 @@ def _decoded(data: bytes, codings: list[str], limit: int | None) -> tuple[bytes,
         return data, False
 
 
-def _written(data: bytes) -> dict[str, str]:
+def _to_json(data: bytes) -> dict[str, str]:
     try:
         return {"text": data.decode("utf-8")}
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(data).decode("ascii")}
 
 
-def _answer_of(recorded: dict[str, Any]) -> Answer:
+def _from_json(recorded: dict[str, Any]) -> MockResponse:
     body = recorded["body"]
     data = body["text"].encode() if "text" in body else base64.b64decode(body["base64"])
     headers = [(name, value) for name, value in recorded["headers"]]
-    return Answer(recorded["status"], headers, data, recorded["reason"])
+    return MockResponse(recorded["status"], headers, data, recorded["reason"])

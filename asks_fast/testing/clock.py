@@ -1,9 +1,8 @@
-"""A virtual clock: the delays of routed answers pass without being waited for.
+"""A virtual clock: delays of mocked responses end without being waited for.
 
-Rules:  delays end in the order in which they would end in real time. Where the calling task has a
-        time-out of curio that ends before the delay does, that time is waited for, so that the
-        time-out expires as it would.
-Not here: the time limits of a request (`routes`).
+Delays end in the order in which they would end in real time. If the calling task has a curio
+time-out that expires before the delay ends, the task waits in real time, so that the time-out
+expires as usual. The time limits of a request are implemented in `routes`.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ __all__ = ["VirtualClock"]
 
 
 class VirtualClock:
-    """Time that passes only by `sleep`. `now` is in seconds."""
+    """A clock that only `sleep` advances. `now` is in seconds."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._ends: list[tuple[float, int]] = []  # a heap of the delays that pass at present
-        self._tickets = count()
+        self._ends: list[tuple[float, int]] = []  # a heap of the current delays
+        self._order = count()
 
     async def sleep(self, seconds: float) -> None:
-        """Let the clock advance by `seconds`, after all delays that end earlier."""
+        """Advance the clock by `seconds`, after all delays that end earlier."""
         deadline = (await curio.current_task()).timeout
         if deadline is not None and deadline - monotonic() <= seconds:
             await curio.sleep(seconds)
             return
-        end = (self.now + seconds, next(self._tickets))
+        end = (self.now + seconds, next(self._order))
         heapq.heappush(self._ends, end)
         try:
             await curio.sleep(0)

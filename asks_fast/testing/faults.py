@@ -1,7 +1,7 @@
-"""What may go wrong with one answer of a `LocalServer`, over a real socket.
+"""Faults of a response that `serve` sends over a real socket.
 
-Each fault lets the first `after` bytes of the answer through (its head included), then does its
-harm. Give one to `answer(..., fault=...)`, or as an answer of its own.
+A fault applies after the first `after` bytes of the response, its head included. Use it as
+`response(..., fault=...)`, or instead of a response.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ __all__ = ["Cut", "Drip", "Fault", "Garbage", "Reset", "Stall"]
 
 @dataclass(frozen=True)
 class Fault:
-    """The base of all faults. `after`: bytes of the answer that arrive unharmed."""
+    """The base class. `after` is the number of bytes that are sent unchanged."""
 
     after: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Cut(Fault):
-    """The connection is closed in the middle of the answer."""
+    """The connection is closed in the middle of the response."""
 
 
 @dataclass(frozen=True)
 class Reset(Fault):
-    """The connection is reset (RST) in the middle of the answer."""
+    """The connection is reset (RST) in the middle of the response."""
 
 
 @dataclass(frozen=True)
 class Stall(Fault):
-    """Nothing more comes, and the connection stays open until the client closes it."""
+    """Nothing more is sent, and the connection stays open until the client closes it."""
 
 
 @dataclass(frozen=True)
 class Drip(Fault):
-    """The rest comes `size` bytes at a time, `pause` seconds apart."""
+    """The rest is sent `size` bytes at a time, `pause` seconds apart."""
 
     size: int = 1
     pause: float = 0.01
@@ -43,6 +43,6 @@ class Drip(Fault):
 
 @dataclass(frozen=True)
 class Garbage(Fault):
-    """These bytes come in place of the rest, then the connection is closed."""
+    """These bytes are sent instead of the rest, then the connection is closed."""
 
     data: bytes = b"\x00\xff garbage \r\n\r\n"

@@ -1,9 +1,8 @@
-"""Taking the place of the wire for every session: what `Routes` and `Cassette` have in common.
+"""The base class of `Routes` and `Cassette`, which replace the exchanges of all sessions.
 
-Facts:  a session asks `asks_fast._config.interceptor.current` before each exchange, below redirects,
-        cookies, auth and retries, so that these work on answers that came over no socket.
-Rules:  `with` blocks nest: the inner one answers, the outer one is back afterwards.
-Not here: what is answered.
+A session reads `asks_fast._config.interceptor.current` before each exchange. That is below
+redirects, cookies, auth and retries, so these work as with real servers. `with` blocks nest: the
+inner one is active, and the outer one is active again afterwards.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._config import interceptor
 from .._hotpath import Headers
-from .messages import Answer, SeenRequest
+from .messages import MockResponse, RecordedRequest
 
 if TYPE_CHECKING:
     from .._config.deadline import Deadline
     from .._request.prepared_request import PreparedRequest
     from ..response_objects import BaseResponse
 
-__all__ = ["Forward", "Intercepting", "fill", "seen"]
+__all__ = ["BaseInterceptor", "Forward", "apply_response", "to_recorded_request"]
 
 Forward = Callable[[], Awaitable[None]]
-Self = TypeVar("Self", bound="Intercepting")
+Self = TypeVar("Self", bound="BaseInterceptor")
 
 
-class Intercepting:
-    """A context manager inside of which all exchanges of all sessions come to `exchange`."""
+class BaseInterceptor:
+    """A context manager; inside it, `exchange` handles every exchange of every session."""
 
     def __init__(self) -> None:
         self._outer: list[Any] = []
@@ -36,7 +35,7 @@ class Intercepting:
     async def exchange(
         self, request: PreparedRequest, response: BaseResponse, forward: Forward, deadline: Deadline
     ) -> None:
-        """Fill in `response`, or let the wire do so by `await forward()`."""
+        """Fill `response`, or call `await forward()` for a real exchange."""
         raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
@@ -53,8 +52,8 @@ class Intercepting:
         interceptor.current = self._outer.pop()
 
 
-async def seen(request: PreparedRequest) -> SeenRequest:
-    """A prepared request as plain data; a streamed body is read to its end."""
+async def to_recorded_request(request: PreparedRequest) -> RecordedRequest:
+    """Return a prepared request as plain data. A streamed body is read to its end."""
     body = request.body
     data = b""
     if body is not None and body.buffered is not None:
@@ -64,21 +63,21 @@ async def seen(request: PreparedRequest) -> SeenRequest:
     head: bytes = request.head().partition(b"\r\n\r\n")[0]
     fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
     headers = Headers.from_pairs((name, value.strip()) for name, _, value in fields)
-    return SeenRequest(request.method, str(request.url).partition("#")[0], headers, data)
+    return RecordedRequest(request.method, str(request.url).partition("#")[0], headers, data)
 
 
-def fill(request: PreparedRequest, response: BaseResponse, given: Answer) -> None:
-    """Make a session's response of an answer, as if it had come over a connection."""
+def apply_response(request: PreparedRequest, response: BaseResponse, mock: MockResponse) -> None:
+    """Fill the response of a session, as if `mock` had arrived over a connection."""
     from .._response.stream import StreamBody
     from ..response_objects import StreamResponse
 
-    has_body = request.method != "HEAD" and given.status not in (204, 304)
-    body = given.body if has_body else b""
+    has_body = request.method != "HEAD" and mock.status not in (204, 304)
+    body = mock.body if has_body else b""
     response._set_from_parts(
-        given.status,
-        Headers.from_pairs(given.fields()),
+        mock.status,
+        Headers.from_pairs(mock.fields()),
         body,
-        reason=given.phrase.encode("latin-1", "replace"),
+        reason=mock.phrase.encode("latin-1", "replace"),
         sent_head=request.head().partition(b"\r\n\r\n")[0] + b"\r\n\r\n",
         origin=request.url.origin,
     )

@@ -1,10 +1,11 @@
-"""What must not be written into a recording, and how it is masked.
+"""Mask secrets in a recording.
 
-Rules:  names decide, by `sensitive.is_sensitive`: of fields, query and form pairs, parts of a
-        multipart body, members of JSON. What is below a secret name is masked whole. Literal
-        strings are masked wherever they stand, percent-encoded too. A cookie keeps its name and
-        attributes, for a replayed session needs them. When in doubt, more is masked.
-Not here: how names and values are found in running text (`masking_text`); files, requests.
+Names decide, by `is_sensitive`: names of header fields, of query and form parameters, of multipart
+parts and of JSON members. Everything below a sensitive name is masked. Literal strings are masked
+wherever they appear, percent-encoded too. A cookie keeps its name and attributes, because a
+replayed session needs them. In case of doubt a value is masked.
+
+Names and values in running text are found by `masking_text`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from . import masking_text
 
 __all__ = ["MASK", "Mask"]
 
-MAX_DEPTH = 5  # multipart bodies within each other that are taken apart
+MAX_DEPTH = 5  # nested multipart bodies that are parsed
 
 # Their values are challenges, not credentials.
 _CHALLENGE_FIELDS = frozenset(
@@ -28,37 +29,37 @@ _CHALLENGE_FIELDS = frozenset(
 
 
 class Mask:
-    """Masks what is secret. `secrets` are literal strings, `names` further secret names."""
+    """Masks secrets. `secrets` are literal strings, `names` further sensitive names."""
 
     def __init__(self, secrets: Iterable[str] = (), names: Iterable[str] = ()) -> None:
         if isinstance(secrets, str) or isinstance(names, str):
             raise TypeError("secrets and secret_names are lists of strings")
-        self._names = {_squeezed(name) for name in names}
+        self._names = {_normalized(name) for name in names}
         literal = {
             form for one in secrets if one for form in (one, quote(one, ""), quote_plus(one))
         }
         self._literal = sorted(literal, key=len, reverse=True)  # the longest first
 
     def is_secret(self, name: str) -> bool:
-        """Whether the value of that name is to be masked."""
-        return is_sensitive(name) or _squeezed(name) in self._names
+        """Return whether the value of that name must be masked."""
+        return is_sensitive(name) or _normalized(name) in self._names
 
     def text(self, text: str) -> str:
-        """The literal secrets taken out."""
+        """Mask the literal secrets in a text."""
         for secret in self._literal:
             text = text.replace(secret, MASK)
         return text
 
     def url(self, url: str) -> str:
-        """A URL without userinfo, secret pairs of the query and the fragment masked."""
+        """Remove userinfo from a URL and mask sensitive parameters of query and fragment."""
         return self.text(masking_text.mask_urls(url, self.is_secret))
 
     def fields(self, pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
-        """Header fields, their order kept."""
+        """Mask header fields; their order is kept."""
         return [[name, self._field(name, value)] for name, value in pairs]
 
     def body(self, data: bytes, content_type: str | None, depth: int = 0) -> bytes:
-        """A body: parts, pairs, members and URLs by their names, literal secrets of any text."""
+        """Mask a body: parts, parameters, members and URLs by their names, and literal secrets."""
         kind = (content_type or "").partition(";")[0].strip().lower()
         if kind.startswith("multipart/") and depth < MAX_DEPTH:
             return self._multipart(data, content_type or "", depth + 1)
@@ -68,11 +69,11 @@ class Mask:
                 data = data.replace(secret.encode(), MASK.encode())
             return data
         text = data.decode(encoding)
-        return self._text_of(text, kind).encode(encoding, "backslashreplace")
+        return self._mask_text(text, kind).encode(encoding, "backslashreplace")
 
-    # -- inside
+    # -- internals
 
-    def _text_of(self, text: str, kind: str) -> str:
+    def _mask_text(self, text: str, kind: str) -> str:
         if kind == "application/x-www-form-urlencoded":
             text = masking_text.mask_pairs(text, self.is_secret)
         else:
@@ -142,5 +143,5 @@ def _text_encoding(data: bytes, kind: str) -> str | None:
     return None
 
 
-def _squeezed(name: str) -> str:
+def _normalized(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())

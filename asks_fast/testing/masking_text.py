@@ -1,8 +1,8 @@
-"""Masking of values by their names in text: URLs, forms, JSON wherever it stands, HTML and XML.
+"""Mask values by their names in text: URLs, forms, JSON at any position, HTML and XML.
 
 Each function takes a text and `is_secret(name)`, and returns the text with the values of secret
-names replaced by `MASK`; text without secrets comes back as it was. None of them raises, whatever
-the text, and their time grows with its length.
+names replaced by `MASK`. Text without secrets is returned unchanged. No function raises, whatever
+the text, and the time grows linearly with its length.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAIR_VALUE = re.compile(r"""[^&#\s"'<>]*""")
 
 
 def mask_urls(text: str, is_secret: IsSecret) -> str:
-    """Take userinfo out of all URLs in a text; mask secret pairs of queries and fragments."""
+    """Remove userinfo from all URLs in a text; mask parameters of queries and fragments."""
     text = _USERINFO.sub(r"\1//", text)
     return _mask_values(text, _PAIR_NAME, lambda name: is_secret(unquote_plus(name)), _end_of_pair)
 
@@ -51,10 +51,10 @@ def mask_pairs(text: str, is_secret: IsSecret) -> str:
 
 
 def mask_json(text: str, is_secret: IsSecret) -> str:
-    """Mask each JSON object or array in a text: alone, one a line, behind a prefix, in a call."""
+    """Mask each JSON object or array in a text: alone, one per line, after a prefix, in a call."""
     pieces = []
     position = 0
-    work_left = 16 * len(text) + 1000  # letters read in vain before `mask_members` has to do
+    work_left = 16 * len(text) + 1000  # characters of failed attempts, then `mask_members` is used
     for found in re.finditer(r"[\[{]", text):
         start = found.start()
         if start < position:
@@ -77,7 +77,7 @@ def mask_json(text: str, is_secret: IsSecret) -> str:
 
 
 class _Decoder(json.JSONDecoder):
-    """Notes whether an object has a name twice: `json` keeps only the last."""
+    """Detects objects with duplicate names: `json` keeps only the last value."""
 
     def __init__(self) -> None:
         super().__init__(object_pairs_hook=self._make)
@@ -92,11 +92,11 @@ class _Decoder(json.JSONDecoder):
 def _mask_member(value: Any, is_secret: IsSecret) -> Any:
     if isinstance(value, dict):
         named = value.get("name", value.get("key"))  # {"name": "password", "value": "x"}
-        hides_value = isinstance(named, str) and is_secret(named)
+        masks_value = isinstance(named, str) and is_secret(named)
         return {
             name: _hidden(inner)
             if is_secret(name)
-            or (hides_value and name.lower() == "value")
+            or (masks_value and name.lower() == "value")
             or (name.lower().endswith("tokens") and not isinstance(inner, int | float))
             else _mask_member(inner, is_secret)
             for name, inner in value.items()
@@ -111,11 +111,11 @@ def _mask_member(value: Any, is_secret: IsSecret) -> Any:
 
 
 def _hidden(value: Any) -> Any:
-    """Mask a value whole; null, true and false say nothing."""
+    """Mask a whole value, except null, true and false."""
     return value if value is None or isinstance(value, bool) else MASK
 
 
-# -- members of text that is not JSON as it stands: cut off, escaped, JavaScript
+# -- members in text that is not valid JSON: truncated, escaped, JavaScript
 
 _MEMBER_NAME = re.compile(
     r"""(?P<q>\\*["'])([^"'\\\s]{1,200})(?P=q)\s{0,99}:\s{0,99}(?=\\*["']|-?\d|[\[{])"""
@@ -132,7 +132,7 @@ def mask_members(text: str, is_secret: IsSecret) -> str:
 
 
 def _end_of_member(text: str, start: int) -> int:
-    """Return where the value ends; the end of the text for what is never closed."""
+    """Return the end of the value; the end of the text if it is never closed."""
     if text[start] in "{[":
         try:
             return json.JSONDecoder().raw_decode(text, start)[1]

@@ -1,9 +1,9 @@
-"""A request as it was seen, an answer as it will be given: plain data, no sockets.
+"""Requests and responses of tests as plain data.
 
-Rules:  an answer can be written short: a status (`404`), a text, bytes, anything that is JSON
-        (dict or list), a fault, an exception to be raised, or a function of the request that
-        gives one of these.
-Not here: which answer belongs to which request (routes.py).
+A response can be given in a short form: a status (`404`), a text, bytes, JSON (a dict or list), a
+fault, an exception to raise, or a function of the request that returns one of these.
+
+The selection of a response for a request is implemented in `routes`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from typing import Any
 from .._hotpath import Headers
 from .faults import Fault
 
-__all__ = ["Answer", "AnswerLike", "SeenRequest", "answer", "as_answer"]
+__all__ = ["MockResponse", "RecordedRequest", "ResponseLike", "as_response", "response"]
 
 GivenHeaders = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
 
 @dataclass
-class SeenRequest:
-    """A request that was made.
+class RecordedRequest:
+    """A request that a program sent.
 
-    `headers` is a mapping as responses have it: case-insensitive, repeats joined by `", "`, with
-    `getlist` and `raw`. `match` holds what the route's `{names}` stood for.
+    Attributes:
+        method: upper case.
+        url: without fragment.
+        headers: a case-insensitive mapping, as that of a response.
+        body: the whole body.
+        match: the values of the `{names}` of the route.
     """
 
     method: str
@@ -35,41 +39,41 @@ class SeenRequest:
     match: dict[str, str] = field(default_factory=dict)
 
     def header(self, name: str) -> str | None:
-        """The value of a field, repeats joined by `", "`; None without one."""
+        """Return the value of a field, repeated ones joined by `", "`, or None."""
         found = self.headers.getlist(name)
         return ", ".join(found) if found else None
 
     @property
     def path(self) -> str:
-        """The path as sent, without query."""
+        """The path as it was sent, without query."""
         from urllib.parse import urlsplit
 
         return urlsplit(self.url).path or "/"
 
     @property
     def params(self) -> list[tuple[str, str]]:
-        """The decoded pairs of the query, in order."""
+        """The decoded parameters of the query, in order."""
         from urllib.parse import parse_qsl, urlsplit
 
         return parse_qsl(urlsplit(self.url).query, keep_blank_values=True)
 
     @property
     def form(self) -> list[tuple[str, str]]:
-        """The decoded pairs of a form body, in order."""
+        """The decoded parameters of a form body, in order."""
         from urllib.parse import parse_qsl
 
         return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)
 
     def json(self) -> Any:
-        """The body read as JSON."""
+        """Return the body parsed as JSON."""
         import json
 
         return json.loads(self.body)
 
 
 @dataclass
-class Answer:
-    """One answer, ready to be given. `answer()` makes it from friendlier arguments."""
+class MockResponse:
+    """A response that a test defines. `response()` creates it from simpler arguments."""
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -80,7 +84,7 @@ class Answer:
 
     @property
     def phrase(self) -> str:
-        """The reason given, else the usual words for the status."""
+        """`reason`, else the standard phrase of the status."""
         if self.reason is not None:
             return self.reason
         from http import HTTPStatus
@@ -91,7 +95,7 @@ class Answer:
             return ""
 
     def fields(self) -> list[tuple[str, str]]:
-        """The headers, Content-Length added where an answer needs one and names none."""
+        """Return the headers, with Content-Length if it is needed and missing."""
         names = {name.lower() for name, _ in self.headers}
         if self.status < 200 or self.status in (204, 304):
             return self.headers
@@ -101,67 +105,79 @@ class Answer:
 
 
 Plain = int | str | bytes | dict[str, Any] | list[Any]
-AnswerLike = (
-    Answer | Fault | BaseException | type[BaseException] | Plain | Callable[[SeenRequest], Any]
+ResponseLike = (
+    MockResponse
+    | Fault
+    | BaseException
+    | type[BaseException]
+    | Plain
+    | Callable[[RecordedRequest], Any]
 )
 
-_NOTHING: Any = object()
+_UNSET: Any = object()
 
 
-def answer(
+def response(
     status: int = 200,
     *,
-    json: Any = _NOTHING,
+    json: Any = _UNSET,
     text: str | None = None,
     body: bytes | None = None,
     headers: GivenHeaders = None,
     reason: str | None = None,
     delay: float = 0.0,
     fault: Fault | None = None,
-) -> Answer:
-    """Make an answer.
+) -> MockResponse:
+    """Create a response.
 
     Args:
-        json, text, body: what the body is, at most one; sets Content-Type unless `headers` does.
-        headers: a mapping, or pairs where a name is to be sent twice.
-        delay: seconds to wait before it is given.
-        fault: what goes wrong; needs real sockets (`serve`).
+        status: the status code.
+        json: the body as JSON; sets Content-Type unless `headers` does.
+        text: the body as text; sets Content-Type unless `headers` does.
+        body: the body as bytes.
+        headers: a mapping, or pairs if a name is sent twice.
+        reason: the reason phrase; default: the standard one.
+        delay: seconds before it is sent.
+        fault: a fault to inject; needs real sockets (`serve`).
 
     Raises:
-        TypeError: more than one body.
+        TypeError: more than one of `json`, `text` and `body` is given.
+
+    Example:
+        >>> routes.post("/items", response(201, json={"id": 9}))
     """
-    if (json is not _NOTHING) + (text is not None) + (body is not None) > 1:
+    if (json is not _UNSET) + (text is not None) + (body is not None) > 1:
         raise TypeError("json, text and body exclude each other")
     kind = None
-    if json is not _NOTHING:
-        import json as library
+    if json is not _UNSET:
+        import json as json_module
 
-        body, kind = library.dumps(json).encode(), "application/json"
+        body, kind = json_module.dumps(json).encode(), "application/json"
     elif text is not None:
         body, kind = text.encode(), "text/plain; charset=utf-8"
-    given: Any = headers.items() if isinstance(headers, Mapping) else headers or ()
-    pairs: list[tuple[str, str]] = list(given)
+    items: Any = headers.items() if isinstance(headers, Mapping) else headers or ()
+    pairs: list[tuple[str, str]] = list(items)
     if kind and not any(name.lower() == "content-type" for name, _ in pairs):
         pairs.insert(0, ("Content-Type", kind))
-    return Answer(status, pairs, body or b"", reason, delay, fault)
+    return MockResponse(status, pairs, body or b"", reason, delay, fault)
 
 
-def as_answer(value: Any) -> Answer:
-    """The answer that a short form stands for.
+def as_response(value: Any) -> MockResponse:
+    """Return the response for a short form.
 
     Raises:
-        TypeError: it stands for none.
+        TypeError: the value is not a short form of a response.
     """
-    if isinstance(value, Answer):
+    if isinstance(value, MockResponse):
         return value
     if isinstance(value, Fault):
-        return Answer(fault=value)
+        return MockResponse(fault=value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return answer(value)
+        return response(value)
     if isinstance(value, str):
-        return answer(text=value)
+        return response(text=value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return answer(body=bytes(value))
+        return response(body=bytes(value))
     if isinstance(value, (dict, list)):
-        return answer(json=value)
-    raise TypeError(f"not an answer: {value!r}")
+        return response(json=value)
+    raise TypeError(f"not a response: {value!r}")

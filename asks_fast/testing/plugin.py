@@ -1,14 +1,15 @@
 """The pytest plugin: `async def` tests in curio, and fixtures for routes, server and recordings.
 
-pytest finds it by itself (entry point `asks_fast`). It touches an `async def` test only if that is
-marked `@pytest.mark.curio`, or if the ini option `asks_fast_mode = auto` is set and the test is
-not marked for another library: so it lives beside pytest-asyncio and anyio.
+pytest finds it by the entry point `asks_fast`. It runs an `async def` test only if that is marked
+`@pytest.mark.curio`, or if the ini option `asks_fast_mode = auto` is set and the test is not marked
+for another library. So it works together with pytest-asyncio and anyio.
 
-Fixtures: `asks_routes` (a table that answers all requests of the test), `asks_server` (the same
-over real sockets), `asks_cassette` (recorded to `cassettes/<module>/<test>.json` beside the test),
-`curio_kernel` (the kernel of the test; its async fixtures of function scope run in it too).
+- `asks_routes`: a table of routes that answers all requests of the test.
+- `asks_server`: the same over real sockets.
+- `asks_cassette`: a recording in `cassettes/<module>/<test>.json` in the directory of the test.
+- `curio_kernel`: the kernel of the test. Its async fixtures of function scope run in it too.
 
-Not here: anything of the package before a fixture asks for it: every pytest run loads this file.
+Every pytest run loads this file, so the fixtures import the rest of the package when they are used.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ OTHER_MARKS = ("asyncio", "anyio", "trio", "twisted", "gen_test", "tornado")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The ini option and the command line option."""
+    """Add the ini option and the command line option."""
     parser.addini(
         "asks_fast_mode",
-        "strict (default): run async tests marked `curio`; auto: all that nobody else runs",
+        "strict (default): run async tests marked `curio`; auto: all without another mark",
         default="strict",
     )
     parser.getgroup("asks_fast").addoption(
         "--asks-record",
         choices=("once", "replay", "record"),
         default="once",
-        help="asks_cassette: record where there is no file (once), never (replay), anew (record)",
+        help="asks_cassette: record if there is no file (once), never (replay), always (record)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell the marker; refuse a mode that is none."""
+    """Register the marker and check the mode."""
     config.addinivalue_line("markers", "curio: run this `async def` test in a curio kernel")
     mode = config.getini("asks_fast_mode")
     if mode not in ("strict", "auto"):
@@ -56,13 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
 # -- async tests and fixtures
 
 
-def _body_of(test: Any) -> Any:
-    """The coroutine function behind a test, also behind Hypothesis' `@given`; None if sync."""
+def _coroutine_function(test: Any) -> Any:
+    """Return the coroutine function of a test, also with Hypothesis' `@given`; None if sync."""
     inner = getattr(getattr(test, "hypothesis", None), "inner_test", test)
     return inner if inspect.iscoroutinefunction(inner) else None
 
 
-def _is_ours(node: Any) -> bool:
+def _should_run(node: Any) -> bool:
     if node.get_closest_marker("curio") is not None:
         return True
     if node.config.getini("asks_fast_mode") != "auto":
@@ -72,9 +73,9 @@ def _is_ours(node: Any) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test of ours to its end, in the kernel of its fixtures."""
-    body = _body_of(pyfuncitem.obj)
-    if body is None or not _is_ours(pyfuncitem):
+    """Run an async test in the kernel of its fixtures."""
+    body = _coroutine_function(pyfuncitem.obj)
+    if body is None or not _should_run(pyfuncitem):
         return None
     kernel = pyfuncitem._request.getfixturevalue("curio_kernel")
     names = pyfuncitem._fixtureinfo.argnames
@@ -93,25 +94,25 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: Any) -> Any:
-    """Run an async fixture of one of our tests in the test's kernel."""
+    """Run an async fixture in the kernel of its test."""
     function = fixturedef.func
     is_generator = inspect.isasyncgenfunction(function)
     if not (is_generator or inspect.iscoroutinefunction(function)):
         return None
-    if fixturedef.scope != "function" or not _is_ours(request.node):
+    if fixturedef.scope != "function" or not _should_run(request.node):
         return None
     kernel = request.getfixturevalue("curio_kernel")
     arguments = {name: request.getfixturevalue(name) for name in fixturedef.argnames}
     if inspect.ismethod(function) and isinstance(request.instance, type(function.__self__)):
-        function = function.__func__.__get__(request.instance)  # of this test, not of its class
+        function = function.__func__.__get__(request.instance)  # bound to the instance of this test
     call = partial(function, **arguments)
-    value = _first_of(kernel, call(), request) if is_generator else kernel.run(call)
+    value = _first_value(kernel, call(), request) if is_generator else kernel.run(call)
     fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
     return value
 
 
-def _first_of(kernel: Any, generator: Any, request: pytest.FixtureRequest) -> Any:
-    """What an async generator yields first; the rest of it runs when the test is over."""
+def _first_value(kernel: Any, generator: Any, request: pytest.FixtureRequest) -> Any:
+    """Return the first value of an async generator; the rest of it runs after the test."""
 
     async def begin() -> Any:
         return await generator.__anext__()
@@ -137,12 +138,12 @@ def curio_kernel() -> Iterator[Any]:
         yield kernel
 
 
-# -- what a program's test needs
+# -- fixtures
 
 
 @pytest.fixture
 def asks_routes() -> Iterator[Routes]:
-    """An empty table of routes that answers every request of the test; no sockets."""
+    """An empty table of routes that answers every request of the test, without sockets."""
     from .routes import Routes
 
     with Routes() as routes:
@@ -161,7 +162,7 @@ def asks_server() -> Iterator[LocalServer]:
 
 @pytest.fixture
 def asks_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
-    """Real exchanges of the test, recorded once and replayed ever after."""
+    """Real exchanges of the test, recorded once and replayed from then on."""
     from .cassette import Cassette
 
     test = Path(str(request.node.path))

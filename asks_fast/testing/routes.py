@@ -1,17 +1,18 @@
-"""A table of routes: which answer a request gets, and what was asked.
+"""A table of routes: which response a request gets, and which requests were made.
 
     routes = Routes()
     routes.get("https://api.test/items/{id}", {"id": 1})
-    routes.post("/login", 503, answer(204))          # first 503, from then on 204
+    routes.post("/login", 503, response(204))        # the first time 503, from then on 204
     with routes:
-        ...                                          # no session opens a socket in here
+        ...                                          # no session opens a socket here
 
-Rules:  of the routes that fit, the most specific answers: fewer `*`, fewer `{names}`, a longer URL,
-        a method instead of `*`, more pairs of the query; of equal ones the first that was added.
-        Delays pass on a virtual clock, and time limits apply to it. A request that fits none is an
-        error that lists the routes, never a socket (unless `pass_through`). Redirects, cookies,
-        auth and retries are the session's, as with a real server.
-Not here: the server that serves the same table over sockets (server.py).
+- If several routes match, the most specific one is used: fewer `*`, fewer `{names}`, a longer URL,
+  a method instead of `*`, more query parameters; then the one that was added first.
+- Delays pass on a virtual clock, and time limits apply to it.
+- A request that no route matches is an error that lists the routes, unless `pass_through` applies.
+- Redirects, cookies, auth and retries work as with a real server.
+
+`server` serves the same table over sockets.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..errors import AsksException, ReadTimeout, RequestTimeout
 from .clock import VirtualClock
-from .interception import Forward, Intercepting, fill, seen
-from .messages import Answer, AnswerLike, SeenRequest, answer, as_answer
+from .interception import BaseInterceptor, Forward, apply_response, to_recorded_request
+from .messages import MockResponse, RecordedRequest, ResponseLike, as_response, response
 
 if TYPE_CHECKING:
     from .._config.deadline import Deadline
@@ -35,69 +36,74 @@ __all__ = ["NoRoute", "Route", "Routes"]
 
 
 class NoRoute(AsksException, LookupError):
-    """A request was made that no route answers."""
+    """A request was made that no route matches."""
 
 
 class Route:
-    """One line of the table. `requests` are those that it has answered."""
+    """One entry of the table. `requests` are the requests that it has answered."""
 
     def __init__(
-        self, method: str, url: str, answers: list[Any], params: Mapping[str, str] | None
+        self, method: str, url: str, responses: list[Any], params: Mapping[str, str] | None
     ) -> None:
         self.method = method.upper()
         self.url = url
-        self.requests: list[SeenRequest] = []
-        self._answers = answers
-        place, _, query = url.partition("?")
+        self.requests: list[RecordedRequest] = []
+        self._responses = responses
+        target, _, query = url.partition("?")
         self._params = parse_qsl(query, keep_blank_values=True)
         self._params += [(name, str(value)) for name, value in (params or {}).items()]
-        self._of_any_origin = place.startswith("/")
-        if not self._of_any_origin and not urlsplit(place).path:
-            place += "/"
-        self._pattern = _compiled(place)
+        self._matches_any_origin = target.startswith("/")
+        if not self._matches_any_origin and not urlsplit(target).path:
+            target += "/"
+        self._pattern = _compile(target)
         self.specificity = (
-            -place.count("*"),
-            -place.count("{"),
-            len(place),
+            -target.count("*"),
+            -target.count("{"),
+            len(target),
             self.method != "*",
             len(self._params),
         )
-        """Of several routes that fit a request, the one with the greatest value answers."""
+        """If several routes match a request, the one with the greatest value is used."""
 
     def __repr__(self) -> str:
-        return f"<Route {self.method} {self.url} answered {len(self.requests)}>"
+        return f"<Route {self.method} {self.url} {len(self.requests)} requests>"
 
-    def fits(self, request: SeenRequest) -> dict[str, str] | None:
-        """What the `{names}` stand for if this route is the request's, else None."""
+    def match(self, request: RecordedRequest) -> dict[str, str] | None:
+        """Return the values of the `{names}` if the request matches, else None."""
         if self.method not in ("*", request.method):
             return None
-        place = request.path if self._of_any_origin else request.url.partition("?")[0]
-        found = self._pattern.fullmatch(place)
+        target = request.path if self._matches_any_origin else request.url.partition("?")[0]
+        found = self._pattern.fullmatch(target)
         if found is None:
             return None
-        asked = request.params if self._params else []
-        if not all(pair in asked for pair in self._params):
+        params = request.params if self._params else []
+        if not all(pair in params for pair in self._params):
             return None
         return {name: unquote(value) for name, value in found.groupdict().items()}
 
-    def next_answer(self, request: SeenRequest) -> Any:
-        """The answer in turn, the last one again and again; notes the request."""
-        turn = min(len(self.requests), len(self._answers) - 1)
+    def next_response(self, request: RecordedRequest) -> Any:
+        """Return the next response, repeating the last one, and record the request."""
+        index = min(len(self.requests), len(self._responses) - 1)
         self.requests.append(request)
-        return self._answers[turn]
+        return self._responses[index]
 
 
-class Routes(Intercepting):
-    """The table. As a context manager it answers every session's requests itself.
+class Routes(BaseInterceptor):
+    """A table of routes. As a context manager it responses the requests of all sessions.
 
     Args:
-        pass_through: origins (`"http://localhost:8000"`) whose requests go to the wire.
+        pass_through: origins (`"http://localhost:8000"`) whose requests are really sent.
+
+    Example:
+        >>> routes = Routes()
+        >>> routes.get("https://api.test/items", [1, 2, 3])
+        <Route GET https://api.test/items 0 requests>
     """
 
     def __init__(self, *, pass_through: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.routes: list[Route] = []
-        self.requests: list[SeenRequest] = []
+        self.requests: list[RecordedRequest] = []
         self._pass_through = pass_through
         self._clock = VirtualClock()
 
@@ -105,83 +111,89 @@ class Routes(Intercepting):
         self,
         method: str,
         url: str,
-        *answers: AnswerLike,
+        *responses: ResponseLike,
         params: Mapping[str, str] | None = None,
         **single: Any,
     ) -> Route:
         """Add a route.
 
         Args:
-            method: `"*"` for any.
-            url: a full URL, or a path for any origin. `{name}` stands for one part of the path,
-                `*` for anything. A query names pairs that must be there, among others.
-            answers: given in turn, the last one for ever; see `answer` and messages.py.
-            params: pairs of the query that must be there.
-            single: arguments of `answer`, in place of `answers`.
+            method: `"*"` matches any.
+            url: a full URL, or a path for any origin. `{name}` matches one segment of the path,
+                `*` anything. The query lists parameters that the request must have, among others.
+            *responses: used one after the other, the last one repeatedly; each is a
+                `MockResponse` or a short form.
+            params: further query parameters that the request must have.
+            **single: arguments of `response()`, instead of `responses`.
+
+        Returns:
+            The route, whose `requests` can be checked.
 
         Raises:
-            TypeError: both or neither kind of answer, or one that is none.
+            TypeError: both or neither of `responses` and `single` are mock, or one is invalid.
         """
-        if bool(answers) == bool(single):
-            raise TypeError("give a route answers, or the arguments of one answer")
-        given: list[Any] = list(answers) or [answer(**single)]
-        for one in given:
+        if bool(responses) == bool(single):
+            raise TypeError("a route needs responses, or the arguments of one response")
+        values: list[Any] = list(responses) or [response(**single)]
+        for one in values:
             if not callable(one) and not isinstance(one, BaseException):
-                as_answer(one)
-        route = Route(method, url, given, params)
+                as_response(one)
+        route = Route(method, url, values, params)
         self.routes.append(route)
         return route
 
-    def get(self, url: str, *answers: AnswerLike, **options: Any) -> Route:
-        """`add("GET", …)`; the other methods likewise."""
-        return self.add("GET", url, *answers, **options)
+    def get(self, url: str, *responses: ResponseLike, **options: Any) -> Route:
+        """Add a route: `add("GET", …)`."""
+        return self.add("GET", url, *responses, **options)
 
-    def head(self, url: str, *answers: AnswerLike, **options: Any) -> Route:
-        """`add("HEAD", …)`."""
-        return self.add("HEAD", url, *answers, **options)
+    def head(self, url: str, *responses: ResponseLike, **options: Any) -> Route:
+        """Add a route: `add("HEAD", …)`."""
+        return self.add("HEAD", url, *responses, **options)
 
-    def post(self, url: str, *answers: AnswerLike, **options: Any) -> Route:
-        """`add("POST", …)`."""
-        return self.add("POST", url, *answers, **options)
+    def post(self, url: str, *responses: ResponseLike, **options: Any) -> Route:
+        """Add a route: `add("POST", …)`."""
+        return self.add("POST", url, *responses, **options)
 
-    def put(self, url: str, *answers: AnswerLike, **options: Any) -> Route:
-        """`add("PUT", …)`."""
-        return self.add("PUT", url, *answers, **options)
+    def put(self, url: str, *responses: ResponseLike, **options: Any) -> Route:
+        """Add a route: `add("PUT", …)`."""
+        return self.add("PUT", url, *responses, **options)
 
-    def patch(self, url: str, *answers: AnswerLike, **options: Any) -> Route:
-        """`add("PATCH", …)`."""
-        return self.add("PATCH", url, *answers, **options)
+    def patch(self, url: str, *responses: ResponseLike, **options: Any) -> Route:
+        """Add a route: `add("PATCH", …)`."""
+        return self.add("PATCH", url, *responses, **options)
 
-    def delete(self, url: str, *answers: AnswerLike, **options: Any) -> Route:
-        """`add("DELETE", …)`."""
-        return self.add("DELETE", url, *answers, **options)
+    def delete(self, url: str, *responses: ResponseLike, **options: Any) -> Route:
+        """Add a route: `add("DELETE", …)`."""
+        return self.add("DELETE", url, *responses, **options)
 
-    def any(self, url: str, *answers: AnswerLike, **options: Any) -> Route:
-        """A route for every method."""
-        return self.add("*", url, *answers, **options)
+    def any(self, url: str, *responses: ResponseLike, **options: Any) -> Route:
+        """Add a route for every method."""
+        return self.add("*", url, *responses, **options)
 
     @property
     def unused(self) -> list[Route]:
-        """The routes that have answered nothing."""
+        """The routes that have answered no request."""
         return [route for route in self.routes if not route.requests]
 
-    def choose(self, request: SeenRequest) -> Any:
-        """The next answer for a request, in whatever form it was given.
+    def choose(self, request: RecordedRequest) -> Any:
+        """Return the next response for a request, in the form in which it was mock.
 
         Raises:
-            NoRoute: no route fits.
+            NoRoute: no route matches.
         """
         self.requests.append(request)
-        fitting = [(route, route.fits(request)) for route in self.routes]
+        fitting = [(route, route.match(request)) for route in self.routes]
         found = [(route, match) for route, match in fitting if match is not None]
         if found:
             route, request.match = max(found, key=lambda one: one[0].specificity)
-            return route.next_answer(request)
+            return route.next_response(request)
         known = ", ".join(f"{route.method} {route.url}" for route in self.routes)
-        raise NoRoute(f"no route for {request.method} {request.url}; there are: {known or 'none'}")
+        raise NoRoute(
+            f"no route for {request.method} {request.url}; the routes are: {known or 'none'}"
+        )
 
     async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
-        """What a session calls in place of a real exchange."""
+        """Called by a session instead of a real exchange."""
         if request.url.origin in self._pass_through:
             await forward()
             return
@@ -190,30 +202,30 @@ class Routes(Intercepting):
             isinstance(value, type) and issubclass(value, BaseException)
         ):
             raise value
-        given = _without_fault(as_answer(value))
-        if given.delay:
-            await self._delay(request, given.delay, deadline)
-        fill(request, response, given)
+        mock = _require_no_fault(as_response(value))
+        if mock.delay:
+            await self._delay(request, mock.delay, deadline)
+        apply_response(request, response, mock)
 
     async def _next_value(self, request: PreparedRequest) -> Any:
-        """What the route of a request gives, its function called."""
-        what = await seen(request)
-        value = self.choose(what)
+        """Return the response of the route, calling its function."""
+        recorded = await to_recorded_request(request)
+        value = self.choose(recorded)
         if callable(value) and not isinstance(value, type):
-            value = value(what)
+            value = value(recorded)
             if inspect.isawaitable(value):
                 value = await value
         return value
 
     async def _delay(self, request: PreparedRequest, delay: float, deadline: Deadline) -> None:
-        """Let the delay of an answer pass, or as much of it as the request's limits allow."""
-        silence = request.options.read_timeout
+        """Wait the delay of a response, or as much of it as the time limits allow."""
+        read_timeout = request.options.read_timeout
         error: RequestTimeout | None = None
-        if silence is not None and silence < delay:
-            delay = silence
+        if read_timeout is not None and read_timeout < delay:
+            delay = read_timeout
             error = ReadTimeout(
-                f"{request.method} {request.url}: no answer within read_timeout={silence:g} s",
-                silence,
+                f"{request.method} {request.url}: no response within read_timeout={delay:g} s",
+                delay,
             )
         if deadline.remaining is not None and deadline.remaining < delay:
             delay = max(0.0, deadline.remaining)
@@ -224,16 +236,16 @@ class Routes(Intercepting):
             raise error
 
 
-def _without_fault(given: Answer) -> Answer:
-    if given.fault is not None:
-        raise TypeError(f"{given.fault!r} needs real sockets: serve(routes), not `with routes`")
-    return given
+def _require_no_fault(mock: MockResponse) -> MockResponse:
+    if mock.fault is not None:
+        raise TypeError(f"{mock.fault!r} needs real sockets: use serve(routes), not `with routes`")
+    return mock
 
 
-def _compiled(place: str) -> re.Pattern[str]:
-    """`/items/{id}/*` as a regular expression."""
+def _compile(target: str) -> re.Pattern[str]:
+    """Return a pattern such as `/items/{id}/*` as a regular expression."""
     pieces = []
-    for piece in re.split(r"(\{\w+\}|\*)", place):
+    for piece in re.split(r"(\{\w+\}|\*)", target):
         if piece == "*":
             pieces.append(".*")
         elif piece.startswith("{") and piece.endswith("}"):

@@ -1,14 +1,12 @@
-"""A server on loopback that answers from the same table of routes, and misbehaves on demand.
+"""A server on loopback that answers from a table of routes and can inject faults.
 
     with serve(routes) as server:
         await asks_fast.get(server.url + "/items/1")
 
-Facts:  threads, so that it runs beside any kernel; port 0 unless told otherwise; keep-alive,
-        pipelining and `Expect: 100-continue` as real servers have them.
-Rules:  leaving the block closes every connection and ends every thread. A request without a route
-        gets a 404 that says so; a route's function that raises gets a 500, and the error is
-        raised when the block is left.
-Not here: the table (routes.py). This is for tests: it is neither fast nor hardened.
+It uses threads, so it works with any kernel. It supports keep-alive, pipelining and `Expect:
+100-continue`. Leaving the block closes every connection and ends every thread. A request without a
+route gets a 404 that says so. If the function of a route raises, the client gets a 500, and the
+error is raised when the block is left. The server is for tests: it is neither fast nor hardened.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._hotpath import Headers
 from . import faults
-from .messages import Answer, SeenRequest, answer, as_answer
+from .messages import MockResponse, RecordedRequest, as_response, response
 from .routes import NoRoute, Routes
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ __all__ = ["LocalServer", "serve"]
 
 
 class LocalServer:
-    """The listening side; `serve` makes one. `url` has no slash at its end."""
+    """The server. Created by `serve`. `url` has no slash at its end."""
 
     def __init__(
         self,
@@ -46,7 +44,7 @@ class LocalServer:
         self.routes = routes
         self.host = host
         self.connections = 0
-        """How many connections were accepted so far."""
+        """The number of connections that were accepted."""
         self.errors: list[BaseException] = []
         self._tls = ssl_context
         self._stopping = threading.Event()
@@ -59,24 +57,24 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """Where it answers, e.g. `"http://127.0.0.1:40123"`."""
+        """The address, e.g. `"http://127.0.0.1:40123"`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
-    def requests(self) -> list[SeenRequest]:
-        """Every request that came, in order."""
+    def requests(self) -> list[RecordedRequest]:
+        """All requests, in order."""
         return self.routes.requests
 
     def __repr__(self) -> str:
         return f"<LocalServer {self.url} {self.connections} connections>"
 
     def start(self) -> None:
-        """Begin to accept; returns at once."""
+        """Start to accept connections. Returns at once."""
         self._start(self._accept)
 
     def stop(self) -> None:
-        """Close all; returns when every thread has ended. Raises what a route's function raised."""
+        """Close everything and wait for all threads. Raises the first error of a route function."""
         self._stopping.set()
         with suppress(OSError):  # wake the thread that waits in accept()
             socket.create_connection((self.host, self.port), 1).close()
@@ -103,7 +101,7 @@ class LocalServer:
         try:
             self.stop()
         except BaseException:
-            if error is None:  # else the test's own error says more
+            if error is None:  # else the error of the test is more useful
                 raise
 
     # -- the threads
@@ -117,7 +115,7 @@ class LocalServer:
         while True:
             try:
                 sock, _ = self._listener.accept()
-            except OSError:  # no descriptor for it, say; the next one may have one
+            except OSError:  # for example no descriptor; the next one may succeed
                 if self._stopping.wait(0.01):
                     return
                 continue
@@ -127,9 +125,9 @@ class LocalServer:
                     return
                 self._open.add(sock)
             self.connections += 1
-            self._start(self._converse, sock)
+            self._start(self._serve_connection, sock)
 
-    def _converse(self, sock: socket.socket) -> None:
+    def _serve_connection(self, sock: socket.socket) -> None:
         plain = sock
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -137,8 +135,8 @@ class LocalServer:
                 sock = self._tls.wrap_socket(sock, server_side=True)
                 with self._lock:
                     self._open.add(sock)
-            _Conversation(self, sock).run()
-        except (OSError, _Over):
+            _ServerConnection(self, sock).run()
+        except (OSError, _ConnectionEnded):
             pass
         except BaseException as error:
             self.errors.append(error)
@@ -148,23 +146,23 @@ class LocalServer:
             sock.close()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not beyond `stop`."""
+        """Wait, at most until `stop`."""
         self._stopping.wait(seconds)
 
-    def answer_for(self, request: SeenRequest) -> Answer:
-        """What the table says; 404 and 500 where it fails."""
+    def response_for(self, request: RecordedRequest) -> MockResponse:
+        """Return the response of the table; 404 or 500 if it fails."""
         try:
             value = self.routes.choose(request)
             if callable(value) and not isinstance(value, type):
                 value = value(request)
             if isinstance(value, (BaseException, type)):
-                raise TypeError(f"{value!r} can't be sent: give a fault instead")
-            return as_answer(value)
+                raise TypeError(f"{value!r} cannot be sent: use a fault instead")
+            return as_response(value)
         except NoRoute as error:
-            return answer(404, text=str(error))
+            return response(404, text=str(error))
         except Exception as error:
             self.errors.append(error)
-            return answer(500, text=f"{type(error).__name__}: {error}")
+            return response(500, text=f"{type(error).__name__}: {error}")
 
 
 def serve(
@@ -174,16 +172,30 @@ def serve(
     port: int = 0,
     ssl_context: ssl.SSLContext | None = None,
 ) -> LocalServer:
-    """A context manager that serves the table on loopback, over TLS with `ssl_context`."""
+    """Serve a table of routes on loopback.
+
+    Args:
+        routes: the table.
+        host: an IP address of this machine.
+        port: 0 chooses a free port.
+        ssl_context: serve over TLS with this context.
+
+    Returns:
+        A context manager: the server, which runs inside the `with` block.
+
+    Example:
+        >>> with serve(routes) as server:
+        ...     print(server.url)
+    """
     return LocalServer(routes, host=host, port=port, ssl_context=ssl_context)
 
 
-class _Over(Exception):
-    """The connection's story ends here."""
+class _ConnectionEnded(Exception):
+    """The connection has ended."""
 
 
-class _Conversation:
-    """One connection: httptools calls the `on_` methods, whole requests are answered in order."""
+class _ServerConnection:
+    """One connection. httptools calls the `on_` methods; requests are answered in order."""
 
     def __init__(self, server: LocalServer, sock: socket.socket) -> None:
         from httptools import HttpRequestParser
@@ -191,7 +203,7 @@ class _Conversation:
         self.server = server
         self.sock = sock
         self.parser = HttpRequestParser(self)
-        self.waiting: list[tuple[SeenRequest, bool]] = []
+        self.waiting: list[tuple[RecordedRequest, bool]] = []
         self.on_message_begin()
 
     def run(self) -> None:
@@ -201,12 +213,12 @@ class _Conversation:
             try:
                 self.parser.feed_data(data)
             except HttpParserUpgrade:
-                pass  # the upgrade is not taken up
+                pass  # the upgrade is ignored
             except HttpParserError as error:
-                self.sock.sendall(_head(answer(400, text=str(error)), closes=True))
+                self.sock.sendall(_head(response(400, text=str(error)), closes=True))
                 return
             while self.waiting:
-                self.reply(*self.waiting.pop(0))
+                self.respond(*self.waiting.pop(0))
 
     # -- httptools' callbacks
 
@@ -236,31 +248,33 @@ class _Conversation:
                 f"{scheme}://{self.header('host') or self.server.url[len(scheme) + 3 :]}{target}"
             )
         method = self.parser.get_method().decode("ascii")
-        request = SeenRequest(method, target, Headers.from_pairs(self.headers), bytes(self.body))
+        request = RecordedRequest(
+            method, target, Headers.from_pairs(self.headers), bytes(self.body)
+        )
         self.waiting.append((request, self.parser.should_keep_alive()))
 
     def header(self, name: str) -> str:
         found = (value for key, value in self.headers if key.lower() == name.encode())
         return next(found, b"").decode("latin-1")
 
-    # -- answers
+    # -- responses
 
-    def reply(self, request: SeenRequest, keeps_alive: bool) -> None:
-        given = self.server.answer_for(request)
-        if given.delay:
-            self.server.wait(given.delay)
-        data = _head(given, closes=not keeps_alive)
-        if request.method != "HEAD" and given.status >= 200 and given.status not in (204, 304):
-            data += given.body
-        if given.fault is None:
+    def respond(self, request: RecordedRequest, keeps_alive: bool) -> None:
+        mock = self.server.response_for(request)
+        if mock.delay:
+            self.server.wait(mock.delay)
+        data = _head(mock, closes=not keeps_alive)
+        if request.method != "HEAD" and mock.status >= 200 and mock.status not in (204, 304):
+            data += mock.body
+        if mock.fault is None:
             self.sock.sendall(data)
         else:
-            self.sock.sendall(data[: given.fault.after])
-            self.harm(given.fault, data[given.fault.after :])
+            self.sock.sendall(data[: mock.fault.after])
+            self.send_with_fault(mock.fault, data[mock.fault.after :])
         if not keeps_alive:
-            raise _Over
+            raise _ConnectionEnded
 
-    def harm(self, fault: faults.Fault, rest: bytes) -> None:
+    def send_with_fault(self, fault: faults.Fault, rest: bytes) -> None:
         if isinstance(fault, faults.Drip):
             for start in range(0, len(rest), fault.size):
                 self.sock.sendall(rest[start : start + fault.size])
@@ -274,13 +288,13 @@ class _Conversation:
         elif isinstance(fault, faults.Reset):
             linger = struct.pack("ii", 1, 0)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        raise _Over
+        raise _ConnectionEnded
 
 
-def _head(given: Answer, *, closes: bool) -> bytes:
-    lines = [f"HTTP/1.1 {given.status} {given.phrase}"]
-    lines += [f"{name}: {value}" for name, value in given.fields()]
-    names = {name.lower() for name, _ in given.headers}
+def _head(mock: MockResponse, *, closes: bool) -> bytes:
+    lines = [f"HTTP/1.1 {mock.status} {mock.phrase}"]
+    lines += [f"{name}: {value}" for name, value in mock.fields()]
+    names = {name.lower() for name, _ in mock.headers}
     if "date" not in names:
         lines.append(f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}")
     if closes and "connection" not in names:

@@ -21,6 +21,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import os
 from collections.abc import Mapping
 from functools import partial
+from logging import DEBUG, getLogger
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import socket as Socket
 from weakref import WeakSet
@@ -31,6 +32,7 @@ from multidict import getversion
 
 from asks_fast import _guest, errors
 from asks_fast._config import interceptor
+from asks_fast._curio import kernel_locals
 from asks_fast._deadlines import ignore_after, timeout_after
 from asks_fast._tracebacks import shorten
 

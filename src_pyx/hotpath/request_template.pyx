@@ -6,8 +6,6 @@
 # Implemented elsewhere: which requests have a template (asks_fast/_client/template_builder.py), sending
 #         (Pool.run), redirects, challenges and retries (asks_fast/_client/request_flow.py).
 
-from curio.meta import _locals as kernel_locals      # its `kernel` is the one that runs in this thread
-from logging import DEBUG, getLogger
 
 cdef object log = getLogger("asks_fast")
 cdef dict log_levels = getattr(log, "_cache", {})   # level -> whether it is enabled; emptied on each change

@@ -36,11 +36,12 @@ from curio.errors import (
     TaskTimeout,
     WriteResourceBusy,
 )
-from curio.io import _Fd as Fd
-from curio.kernel import Activation
-from curio.kernel import log as KERNEL_LOG
-from curio.meta import _locals as here      # `kernel`: the one that runs in this thread
 from curio.sched import SchedBarrier, SchedFIFO
+
+from asks_fast._curio import Activation
+from asks_fast._curio import FileDescriptor as Fd
+from asks_fast._curio import kernel_locals as here      # `kernel`: the one that runs in this thread
+from asks_fast._curio import kernel_log as KERNEL_LOG
 
 include "system.pyx"
 

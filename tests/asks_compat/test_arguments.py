@@ -1,9 +1,7 @@
-"""Every argument of a request does what the table of the documentation says.
+"""Every argument of a request has the documented effect.
 
-Rules:  seen by a real server (the application), or by a scripted peer where the exact bytes count.
-        What is wrong fails at the call, before a byte is sent.
-Not here: bodies in depth (tests/unit/request), redirects, streams, auth, cookies, plans (files of their
-        own).
+A real server (the application) checks it, or a scripted peer if the exact bytes matter. Invalid
+values fail at the call, before anything is sent.
 """
 
 from __future__ import annotations
@@ -50,7 +48,9 @@ async def test_get_without_arguments(app_server: Server) -> None:
 @pytest.mark.parametrize("host", ["http://h", "http://h/"])
 @pytest.mark.parametrize("endpoint", ["e", "/e", "e/", "/e/"])
 @pytest.mark.parametrize("path", ["p", "/p"])
-async def test_one_slash_joins(host: str, endpoint: str, path: str, peer: Any) -> None:
+async def test_base_and_path_are_joined_with_one_slash(
+    host: str, endpoint: str, path: str, peer: Any
+) -> None:
     """One slash, never two or none, joins host, endpoint and path."""
     server: Peer = peer(SERVING)
     async with HSession(host.replace("http://h", server.url), endpoint) as session:
@@ -81,7 +81,7 @@ async def test_host_and_base_may_change(peer: Any) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "example.org", "ftp://h", "http://h/?q", "http://h/#f"])
-def test_hosts_that_are_none(host: str) -> None:
+def test_invalid_hosts(host: str) -> None:
     """A host without scheme, with another scheme, with query or fragment is a clear error."""
     with pytest.raises(InvalidURL):
         HSession(host)
@@ -112,7 +112,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("name", "hint"), MISTAKES.items())
-async def test_what_was_meant(name: str, hint: str) -> None:
+async def test_suggestions_for_unknown_names(name: str, hint: str) -> None:
     """A name that is close, or that other libraries use, is answered with ours."""
     said = rf"\(\) got unexpected keyword arguments '{name}'; {hint}"
     given: dict[str, Any] = {name: 1}
@@ -140,7 +140,7 @@ async def test_arguments_in_the_wrong_place() -> None:
 
 
 @pytest.mark.parametrize("value", [(3, 5), [3, 5], "3", True])
-async def test_a_pair_of_timeouts(value: Any) -> None:
+async def test_timeout_pair(value: Any) -> None:
     """The pair that requests takes is answered with `Timeouts`."""
     with pytest.raises(InvalidRequest, match=r"asks_fast\.Timeouts\(connect=…, read=…\)"):
         await asks_fast.get("http://127.0.0.1:1/", timeout=value)
@@ -149,7 +149,7 @@ async def test_a_pair_of_timeouts(value: Any) -> None:
 
 
 @pytest.mark.in_order
-async def test_connections_is_the_most_open_ever(peer: Any) -> None:
+async def test_connections_limit(peer: Any) -> None:
     """`connections` bounds what is open; requests beyond it wait in the order they came."""
     server: Peer = peer(SERVING)
     order: list[int] = []
@@ -168,7 +168,7 @@ async def test_connections_is_the_most_open_ever(peer: Any) -> None:
         HSession(server.url, connections=0)
 
 
-def test_one_session_in_several_kernels(app_server: Server, kernel: Callable[[], Any]) -> None:
+def test_session_in_several_kernels(app_server: Server, kernel: Callable[[], Any]) -> None:
     """A session made outside a kernel serves in one after another."""
     session = HSession(app_server.url, connections=2)
 
@@ -293,7 +293,7 @@ async def test_files_and_multipart(app_server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["content-type", "Content-Type"])
-async def test_multipart_with_its_type_by_hand(app_server: Server, name: str) -> None:
+async def test_multipart_with_user_content_type(app_server: Server, name: str) -> None:
     """A hand-written multipart type gets the boundary of the body; another type is refused."""
     for kind in ("multipart/form-data", 'multipart/form-data; boundary="own one"'):
         for of_session in (False, True):
@@ -342,7 +342,7 @@ async def test_encoding(peer: Any) -> None:
 # -- limits
 
 
-async def test_timeouts_say_which_phase(peer: Any) -> None:
+async def test_timeout_errors_name_the_phase(peer: Any) -> None:
     """Each limit that runs out is a RequestTimeout that says which one."""
     server: Peer = peer([expect(), stall()])
     async with HSession(server.url) as session:
@@ -361,7 +361,7 @@ async def test_timeouts_say_which_phase(peer: Any) -> None:
         assert session.pool_stats()["in_use"] == 0
 
 
-async def test_waiting_in_line_does_not_count(peer: Any) -> None:
+async def test_timeout_excludes_waiting_for_a_connection(peer: Any) -> None:
     """`timeout` is for the exchange: a request that waits for its turn is not late."""
     server: Peer = peer([expect(), stall(), send(OK), FOREVER])
     async with HSession(server.url) as session:
@@ -389,7 +389,7 @@ async def test_waiting_in_line_does_not_count(peer: Any) -> None:
     ],
     ids=str,
 )
-async def test_values_that_cannot_be(options: dict[str, Any]) -> None:
+async def test_invalid_values(options: dict[str, Any]) -> None:
     """A value that cannot be right is refused before a connection is made, as a ValueError."""
     with pytest.raises(InvalidRequest):
         await asks_fast.get("http://127.0.0.1:1/", **options)
@@ -401,7 +401,7 @@ async def test_stream_and_callback() -> None:
         await asks_fast.get("http://127.0.0.1:1/", stream=True, callback=print)
 
 
-async def test_a_missing_extra_shows_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """`detect_encoding=True` without its extra is an error before a byte is sent."""
     monkeypatch.setitem(__import__("sys").modules, "charset_normalizer", None)
     with pytest.raises(ModuleNotFoundError, match=r"asks-fast\[charset\]"):
@@ -450,7 +450,7 @@ async def test_asks_exceptions_only(peer: Any) -> None:
             await asks_fast.get(server.url, timeout=60)
 
 
-async def test_context_and_source_address_may_be_assigned(
+async def test_assign_ssl_context_and_source_address(
     tls_server: Server, client_context: Any, app_server: Server
 ) -> None:
     """`ssl_context` and `source_address` of a session may be assigned, as in later asks."""

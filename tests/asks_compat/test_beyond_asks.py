@@ -1,7 +1,4 @@
-"""What sessions offer beyond asks: retries by policy, events, warm connections, names of files.
-
-Rules:  through sessions and on real servers; the parts have tests of their own.
-"""
+"""Features of sessions beyond asks: retry policies, events, warm connections, file names."""
 
 from __future__ import annotations
 
@@ -104,7 +101,7 @@ async def test_ipv6(kernel: Any) -> None:
         pytest.skip("no IPv6 on this machine")
 
 
-async def test_names_of_files(peer: MakePeer) -> None:
+async def test_file_names(peer: MakePeer) -> None:
     """`filename` is what the server suggests, made harmless, else the end of the URL."""
     for field, name in (
         (b'Content-Disposition: attachment; filename="../re port.pdf"\r\n', "re port.pdf"),
@@ -128,7 +125,7 @@ async def test_chunks_of_one_size(app_server: Server) -> None:
             response.body.chunks(0)
 
 
-async def test_urls_as_they_are(peer: MakePeer) -> None:
+async def test_raw_url(peer: MakePeer) -> None:
     """What is illegal in a URL is quoted once; `raw_url=True` sends it as it is written."""
     server = peer(SERVING)
     async with DSession() as session:
@@ -209,8 +206,8 @@ async def test_netrc(app_server: Server, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_bytes_as_received(stream: bool, peer: MakePeer) -> None:
-    """`response_head` and, with `keep_framing`, `framed_body` are what the server sent, to the byte."""
+async def test_keep_framing(stream: bool, peer: MakePeer) -> None:
+    """`response_head` and, with `keep_framing`, `framed_body` are the exact bytes of the server."""
     head = b"HTTP/1.1 200 \xe9\r\nX:  y\r\nTransfer-Encoding: chunked\r\n\r\n"
     framed = b"1;a=b\r\no\r\n2\r\nk!\r\n0\r\nT: u\r\n\r\n"
     parts = [send(head + framed[:9]), send(framed[9:])]

@@ -1,7 +1,4 @@
-"""Cookies through sessions: stored from every hop, sent where they belong, kept out elsewhere.
-
-Not here: parsing and matching in depth (tests/unit/cookies).
-"""
+"""Cookies in sessions: stored from each hop, and sent to matching requests only."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ async def test_off_by_default(app_server: Server) -> None:
         assert session.cookie_tracker_obj is session._cookie_tracker is None
 
 
-async def test_every_hop_is_kept(app_server: Server) -> None:
+async def test_cookies_of_each_hop_are_stored(app_server: Server) -> None:
     """Cookies of a redirect are there for the next hop, and for the next request."""
     async with HSession(app_server.url, persist_cookies=True) as session:
         response = await session.get(path="/cookies/set?a=1&b=2")
@@ -74,7 +71,7 @@ async def test_byte_for_byte(peer: MakePeer) -> None:
     assert b"\r\nCookie: a=\xfc\xff; b=\xc3\xbc\r\n" in server.requests[1].raw
 
 
-async def test_cookies_of_the_call_beside_kept_ones(peer: MakePeer) -> None:
+async def test_cookies_of_a_call_and_stored_ones(peer: MakePeer) -> None:
     """`cookies=` go with kept ones, and take the place of those of the same name."""
     server = peer([expect(), setting(b"a=kept; Path=/", b"b=kept; Path=/"), FOREVER])
     async with HSession(server.url, persist_cookies=True) as session:
@@ -88,7 +85,7 @@ async def test_cookies_of_the_call_beside_kept_ones(peer: MakePeer) -> None:
     assert pairs[3] == {""}
 
 
-async def test_a_name_with_a_blank(peer: MakePeer) -> None:
+async def test_cookie_name_with_a_space(peer: MakePeer) -> None:
     """What a server sets under such a name goes back, and the program may send it too."""
     server = peer([expect(), setting(b"Cookie Monster=Yum; Path=/"), FOREVER])
     async with HSession(server.url, persist_cookies=True) as session:
@@ -98,7 +95,7 @@ async def test_a_name_with_a_blank(peer: MakePeer) -> None:
     assert sent(server) == [None, "Cookie Monster=Yum", "Cookie Monster=Yum"]
 
 
-async def test_secure_ones(
+async def test_secure_cookies(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """A secure cookie goes over https only, and is not to be set over http."""
@@ -111,7 +108,7 @@ async def test_secure_ones(
     assert sent(plain) == ["p=1", "p=1"]
 
 
-async def test_other_hosts(peer: MakePeer) -> None:
+async def test_cookies_of_other_hosts(peer: MakePeer) -> None:
     """A cookie goes to its host alone, or with `Domain` to subdomains; never to strangers."""
     server = peer(
         [
@@ -129,7 +126,7 @@ async def test_other_hosts(peer: MakePeer) -> None:
     assert seen["other.test"] is None
 
 
-async def test_a_tracker_for_several(app_server: Server, tmp_path: Path) -> None:
+async def test_tracker_shared_by_sessions(app_server: Server, tmp_path: Path) -> None:
     """A tracker may serve several sessions, be filled by hand, saved and loaded."""
     tracker = CookieTracker()
     tracker.set("mine", "1", domain="127.0.0.1")
@@ -145,7 +142,7 @@ async def test_a_tracker_for_several(app_server: Server, tmp_path: Path) -> None
         assert response.json() == {"cookies": {"mine": "1"}}
 
 
-async def test_the_cookie_of_asks(peer: MakePeer) -> None:
+async def test_asks_cookie_class(peer: MakePeer) -> None:
     """A `Cookie` has the attributes of asks and what else was sent, and iterates as pairs."""
     line = b"n=v; Domain=.example.test; Path=/p; Secure; HttpOnly; Max-Age=60; SameSite=Lax"
     server = peer([repeat(expect(), setting(line))])

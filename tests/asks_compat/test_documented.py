@@ -58,7 +58,7 @@ async def answered(server: Server) -> int:
 
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.parametrize("run_call", ["curio.run", "asks_fast.run"])
-def test_unchanged(name: str, run_call: str, app_server: Server, tmp_path: Path) -> None:
+def test_unchanged_examples(name: str, run_call: str, app_server: Server, tmp_path: Path) -> None:
     """The program ends without an error when `main` returns, whatever is still under way."""
     source = program(name, app_server)
     assert source.count("curio.run(") == 1

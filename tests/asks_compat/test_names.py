@@ -46,13 +46,13 @@ def module(name: str) -> types.ModuleType:
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_everything_that_asks_exported_is_there(name: str) -> None:
+def test_all_names_of_asks_exist(name: str) -> None:
     """What asks exported from a module of that name is importable from ours."""
     missing = [export for export in EXPORTS[name].split() if not hasattr(module(name), export)]
     assert missing == []
 
 
-def test_modules_are_attributes_without_an_import_of_their_own() -> None:
+def test_modules_are_attributes() -> None:
     """`import asks` made `asks.errors`, `asks.auth` and the others reachable, and so do we."""
     lines = [f"assert asks.{name}.__name__ == 'asks_fast.{name}'" for name in MODULES]
     code = "\n".join(["import asks_fast as asks", *lines])
@@ -81,7 +81,7 @@ POSITIONS = {
 
 
 @pytest.mark.parametrize("kind", POSITIONS, ids=lambda kind: kind.__name__)
-def test_positions_and_defaults_of_sessions(kind: type) -> None:
+def test_session_signatures(kind: type) -> None:
     """The arguments of each session stand in the order of asks, with its defaults."""
     parameters = inspect.signature(kind).parameters.values()
     positional = {
@@ -93,7 +93,7 @@ def test_positions_and_defaults_of_sessions(kind: type) -> None:
     assert list(positional) == list(POSITIONS[kind])
 
 
-def test_sessions_take_headers_and_a_context_by_keyword() -> None:
+def test_session_keyword_arguments() -> None:
     """All three take `headers=` and `ssl_context=`."""
     import ssl
 
@@ -107,7 +107,7 @@ def test_sessions_take_headers_and_a_context_by_keyword() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_every_method_everywhere(method: str, app_server: Server) -> None:
+async def test_methods_of_sessions_and_module(method: str, app_server: Server) -> None:
     """Each method is a function of the package and a method of all sessions."""
     url = f"{app_server.url}/anything"
     one_shot = await getattr(asks_fast, method)(url)
@@ -140,7 +140,7 @@ async def test_url_and_uri(app_server: Server) -> None:
         await asks_fast.get(url, uri=url)
 
 
-def test_errors_and_their_family() -> None:
+def test_error_classes_of_asks() -> None:
     """The tree of asks: what old `except` clauses catch, they still catch."""
     for child, parents in {
         errors.TooManyRedirects: (errors.AsksException,),
@@ -156,7 +156,7 @@ def test_errors_and_their_family() -> None:
     assert (str(status), status.response, status.status_code) == ("gone", "response", 500)
 
 
-def test_every_error_descends_from_the_root() -> None:
+def test_all_errors_are_asks_exceptions() -> None:
     """Whatever error we define is an AsksException."""
     assert all(issubclass(getattr(errors, name), errors.AsksException) for name in errors.__all__)
 

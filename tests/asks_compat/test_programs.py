@@ -96,7 +96,7 @@ def test_with_another_import_line(
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("path", NAMES)
-def test_not_changed_at_all(
+def test_unchanged_programs(
     path: Path,
     app_server: Server,
     tmp_path: Path,

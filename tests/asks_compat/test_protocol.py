@@ -1,8 +1,7 @@
-"""Corners of HTTP/1.1 as a user sees them: interim answers, trailers, answers without body,
-HTTP/1.0, `Expect: 100-continue`.
+"""Special cases of HTTP/1.1: informational responses, trailers, no body, HTTP/1.0, 100-continue.
 
-Rules:  what the connection is good for afterwards is looked at in each case.
-Not here: bad syntax, splits and limits on the wire (tests/unit/hotpath).
+Each test also checks whether the connection is reused. Invalid syntax, splits and limits are tested
+in tests/unit/hotpath.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_interim_answers(stream: bool, peer: MakePeer) -> None:
+async def test_informational_responses(stream: bool, peer: MakePeer) -> None:
     """100, 102 and 103 come before the answer, are not it, and can be seen on it."""
     server = peer(
         [
@@ -104,7 +103,7 @@ async def test_no_body(stream: bool, method: str, head: bytes, peer: MakePeer) -
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_ended_by_close(stream: bool, peer: MakePeer) -> None:
-    """Without a length the body ends where the connection does, and it serves nobody else."""
+    """Without a length the body ends where the connection does, and it is not reused."""
     for head in (b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"):
         server = peer([expect(), send(head + b"all there is"), close()])
         async with HSession(server.url) as session:
@@ -135,7 +134,7 @@ async def test_http_1_0(peer: MakePeer) -> None:
             assert len(server.connections) == (1 if kept else 3), head
 
 
-async def test_our_own_close(peer: MakePeer) -> None:
+async def test_connection_close_of_the_request(peer: MakePeer) -> None:
     """`Connection: close` asked for by the user ends the connection after the answer."""
     server = peer(SERVING)
     async with HSession(server.url, headers={"Connection": "close"}) as session:
@@ -146,8 +145,8 @@ async def test_our_own_close(peer: MakePeer) -> None:
     assert [r.header("connection") for r in server.requests] == ["close", "close"]
 
 
-async def test_bytes_after_the_answer(peer: MakePeer) -> None:
-    """What follows an answer unasked is nobody's answer: the connection is closed."""
+async def test_bytes_after_the_response(peer: MakePeer) -> None:
+    """Bytes after a response belong to no request: the connection is closed."""
     server = peer([expect(), send(OK + OK), stall()], SERVING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -181,7 +180,7 @@ async def test_expect_continue(peer: MakePeer) -> None:
     assert server.requests[0].body == b"after a while"
 
 
-async def test_an_answer_before_the_body_is_sent(peer: MakePeer) -> None:
+async def test_response_before_the_body_is_sent(peer: MakePeer) -> None:
     """A server that answers while we still send is read, not deadlocked."""
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"
     server = peer([expect_head(), send(refusal), stall()])
@@ -191,8 +190,8 @@ async def test_an_answer_before_the_body_is_sent(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_upgrades_are_not_asked_for(peer: MakePeer) -> None:
-    """A 101 that nobody asked for is an error, not an answer."""
+async def test_unrequested_upgrade(peer: MakePeer) -> None:
+    """An unrequested 101 is an error, not a response."""
     server = peer(
         [
             expect(),
@@ -206,7 +205,7 @@ async def test_upgrades_are_not_asked_for(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_a_stale_connection(peer: MakePeer) -> None:
+async def test_stale_connection(peer: MakePeer) -> None:
     """A connection dropped while idle: GET goes again over a new one, POST only if unsent."""
     server = peer([expect(), send(OK), close()], [expect(), send(OK), close()], SERVING)
     async with HSession(server.url) as session:

@@ -1,7 +1,7 @@
-"""Redirects as RFC 9110 §15.4 and browsers have them, and what they may not carry along.
+"""Redirects as in RFC 9110 §15.4 and in browsers, and what a redirected request must not contain.
 
-Rules:  seen on the wire, by scripted peers on two ports (two origins) and over TLS.
-Not here: bodies from disk and streams (tests/unit/request/test_uploads.py).
+Scripted peers on two ports (two origins), and over TLS, check the bytes. Bodies from files and
+streams are tested in tests/unit/request/test_uploads.py.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ async def test_head_is_followed_only_when_asked(peer: MakePeer) -> None:
     assert (response.status_code, response.method) == (200, "HEAD")
 
 
-async def test_switched_off(app_server: Server) -> None:
+async def test_follow_redirects_false(app_server: Server) -> None:
     """`follow_redirects=False` returns the 3xx itself."""
     response = await asks_fast.get(f"{app_server.url}/redirect/3", follow_redirects=False)
     assert (response.status_code, response.history) == (302, [])
@@ -120,7 +120,7 @@ async def test_switched_off(app_server: Server) -> None:
         ("http://user:pw@{host}/whole", "/whole"),
     ],
 )
-async def test_where_it_leads(location: str | bytes, target: str, peer: MakePeer) -> None:
+async def test_location_is_resolved(location: str | bytes, target: str, peer: MakePeer) -> None:
     """Relative, absolute and scheme-relative targets, quoted where they must be, byte for byte."""
     server = peer([])
     host = server.url.partition("//")[2]
@@ -155,11 +155,11 @@ async def test_fragments(peer: MakePeer) -> None:
         b"HTTP/1.1 399 What\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
     ],
 )
-async def test_left_alone(head: bytes, peer: MakePeer) -> None:
+async def test_statuses_that_are_not_followed(head: bytes, peer: MakePeer) -> None:
     """300, 304, 305 and a 3xx without Location are answers, not redirects."""
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
-        for _ in range(2):  # the second goes the swift way
+        for _ in range(2):  # the second uses the fast path
             response = await session.get()
             assert response.status_code == int(head[9:12])
             assert response.history == []
@@ -170,7 +170,7 @@ async def test_left_alone(head: bytes, peer: MakePeer) -> None:
     "location",
     ["ftp://h/", "file:///etc/passwd", "javascript:1", "http://", "http://h:99999/", "\\\\h"],
 )
-async def test_places_that_cannot_be_gone_to(location: str, peer: MakePeer) -> None:
+async def test_invalid_locations(location: str, peer: MakePeer) -> None:
     """Only http and https; the error names the request and gives the connection back."""
     server = peer([expect(), to(location), FOREVER])
     async with HSession(server.url) as session:
@@ -192,7 +192,7 @@ async def test_any_location(location: bytes) -> None:
 # -- the limit
 
 
-async def test_the_limit(app_server: Server) -> None:
+async def test_redirect_limit(app_server: Server) -> None:
     """As many as `max_redirects` are followed; one more raises, and carries the responses."""
     async with HSession(app_server.url) as session:
         assert len((await session.get(path="/redirect/20")).history) == 20
@@ -207,7 +207,7 @@ async def test_the_limit(app_server: Server) -> None:
         assert session.pool_stats()["in_use"] == 0
 
 
-async def test_loops(peer: MakePeer) -> None:
+async def test_redirect_loops(peer: MakePeer) -> None:
     """A loop is followed to the limit: a server may count on being asked again."""
     server = peer([repeat(expect(), to("/loop"))])
     async with HSession(server.url) as session:
@@ -238,7 +238,7 @@ def leaked(server: Peer) -> set[str]:
 
 
 @pytest.mark.parametrize("doubled", [False, True])
-async def test_secrets_stay(doubled: bool, peer: MakePeer) -> None:
+async def test_credentials_are_not_sent_to_another_origin(doubled: bool, peer: MakePeer) -> None:
     """Another port is another origin: every copy of every secret field stays behind."""
     other = peer(SERVING)
     server = peer([expect(), to(f"{other.url}/x"), FOREVER])
@@ -268,7 +268,7 @@ async def test_proxy_credentials_without_an_http_proxy(proxy: str | None, peer: 
                 await session.get(headers=PROXY_FIELD, proxy=proxy)
         with pytest.raises(InvalidRequest, match="only once"):
             await session.get(headers={"Proxy-Authorization": ["a", "b"]}, proxy=server.url)
-        with pytest.raises(InvalidRequest, match="can be sent"):
+        with pytest.raises(InvalidRequest, match="not a valid header field"):
             await session.get(headers={"Proxy-Authorization": "a\nb"}, proxy=server.url)
         assert session.pool_stats()["created"] == 0
         await session.get(headers={"Proxy-Authorization": None})
@@ -320,7 +320,7 @@ async def test_proxy_credentials_and_tunnels(
     assert all(request.header("proxy-authorization") is None for request in origin.requests)
 
 
-async def test_secrets_do_not_come_back(peer: MakePeer) -> None:
+async def test_removed_credentials_are_not_restored(peer: MakePeer) -> None:
     """A detour over another origin gives nothing back when it returns."""
     server, other = peer([]), peer([])
     server.scripts[0] = [expect(), to(f"{other.url}/away"), FOREVER]
@@ -340,7 +340,7 @@ async def test_secrets_do_not_come_back(peer: MakePeer) -> None:
     assert other.requests[0].header("authorization") is None
 
 
-async def test_secrets_stay_within_an_origin(peer: MakePeer) -> None:
+async def test_credentials_are_kept_within_an_origin(peer: MakePeer) -> None:
     """Within one origin everything goes along."""
     server = peer([expect(), to("/next"), FOREVER])
     async with HSession(server.url) as session:
@@ -405,7 +405,7 @@ async def test_from_https_to_http(
     assert plain.requests[0].header("cookie") is None
 
 
-async def test_headers_of_the_session_stay_too(peer: MakePeer) -> None:
+async def test_session_credentials_are_not_sent_to_another_origin(peer: MakePeer) -> None:
     """What is secret among the session's headers is no less secret."""
     other = peer(SERVING)
     server = peer([expect(), to(other.url), FOREVER])
@@ -417,7 +417,7 @@ async def test_headers_of_the_session_stay_too(peer: MakePeer) -> None:
     assert leaked(server) == {name.lower() for name in SECRETS}
 
 
-async def test_a_host_given_by_hand_stays(peer: MakePeer) -> None:
+async def test_user_host_header_is_not_sent_to_another_origin(peer: MakePeer) -> None:
     """A Host field of the user's is for the first origin."""
     other = peer(SERVING)
     server = peer([expect(), to("/same"), expect(), to(other.url), FOREVER])
@@ -430,7 +430,7 @@ async def test_a_host_given_by_hand_stays(peer: MakePeer) -> None:
 # -- connections
 
 
-async def test_a_body_on_the_way(peer: MakePeer) -> None:
+async def test_redirect_with_streamed_body(peer: MakePeer) -> None:
     """The body of a redirect is read to save its connection; a long one costs the connection."""
     server = peer(
         [expect(), to("/next", body=b"moved" * 100), FOREVER],
@@ -448,7 +448,7 @@ async def test_a_body_on_the_way(peer: MakePeer) -> None:
     assert len(server.connections) == 2
 
 
-async def test_a_server_that_closes(peer: MakePeer) -> None:
+async def test_server_closes_after_redirect(peer: MakePeer) -> None:
     """`Connection: close` on the redirect: the next request goes over a new connection."""
     server = peer([expect(), to("/next", 302, b"Connection: close"), close()], SERVING)
     async with HSession(server.url) as session:
@@ -456,7 +456,7 @@ async def test_a_server_that_closes(peer: MakePeer) -> None:
     assert len(server.connections) == 2
 
 
-async def test_one_connection_is_enough(peer: MakePeer) -> None:
+async def test_redirects_with_one_connection(peer: MakePeer) -> None:
     """A session of one connection follows to another origin and back."""
     server, other = peer([]), peer([])
     server.scripts[0] = [expect(), to(f"{other.url}/away"), FOREVER]

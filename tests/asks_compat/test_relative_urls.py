@@ -1,4 +1,4 @@
-"""What a session with a base makes of relative and of absolute URLs."""
+"""Relative and absolute URLs in a session with a base."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asks_fast.errors import InvalidURL
 
 @pytest.mark.parametrize("kind", [HSession, Session])
 @pytest.mark.parametrize("endpoint", ["", "/api"])
-async def test_a_relative_url_is_a_path(peer: MakePeer, kind: Any, endpoint: str) -> None:
+async def test_relative_url_is_a_path(peer: MakePeer, kind: Any, endpoint: str) -> None:
     """A session with a base takes a relative reference as it takes `path=`, in `map` as well."""
     server = peer([repeat(expect(), send(OK))])
     references = ["/x", "x", "x?q=1", "/a:b", "?q=2", "/x#part", "/ü", "/u?to=http://h/", "/x"]
@@ -31,7 +31,7 @@ async def test_a_relative_url_is_a_path(peer: MakePeer, kind: Any, endpoint: str
     assert [request.raw for request in server.requests] == by_path * 5
 
 
-async def test_an_absolute_url_is_not_a_path(peer: MakePeer) -> None:
+async def test_absolute_url_is_not_a_path(peer: MakePeer) -> None:
     """An absolute URL in `path=` raises an error that names `url=`, also after other requests."""
     server = peer([repeat(expect(), send(OK))])
     async with HSession(server.url) as session:

@@ -1,8 +1,7 @@
-"""What a response shows, whichever way the request went.
+"""The attributes of a response, on both code paths.
 
-Facts:  the first request of its kind goes the long way, the next ones of the session the swift
-        way: all that is visible must be the same.
-Not here: streams (`test_streams`), decompression and charsets in depth (tests/unit/response).
+The first request of its kind uses the general path, later ones of the session the fast path; the
+responses must be equal. Streams are tested in `test_streams`, decoding in tests/unit/response.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ HEAD = (
 )
 
 
-async def test_all_there_is_to_see(peer: MakePeer) -> None:
+async def test_attributes_of_a_response(peer: MakePeer) -> None:
     """Status, fields, body and all that follows from them, the same by both ways."""
     server = peer([repeat(expect(), send(HEAD + b"hello"))])
     async with HSession(server.url) as session:
@@ -81,7 +80,7 @@ async def test_all_there_is_to_see(peer: MakePeer) -> None:
                 pass
 
 
-async def test_computed_once(app_server: Server) -> None:
+async def test_attributes_are_computed_once(app_server: Server) -> None:
     """`content`, `text` and `json()` are computed once; with arguments `json()` is not kept."""
     response = await asks_fast.get(f"{app_server.url}/gzip")
     assert response.content is response.content
@@ -93,7 +92,7 @@ async def test_computed_once(app_server: Server) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
-async def test_codings(coding: str, app_server: Server) -> None:
+async def test_content_codings(coding: str, app_server: Server) -> None:
     """Each coding that we say we accept is taken off, whole and streamed alike."""
     url = f"{app_server.url}/{coding}"
     whole = await asks_fast.get(url)
@@ -104,7 +103,7 @@ async def test_codings(coding: str, app_server: Server) -> None:
     assert left_on.content == left_on.raw != whole.content
 
 
-async def test_the_charset_and_ones_own(app_server: Server) -> None:
+async def test_charset_and_user_encoding(app_server: Server) -> None:
     """Content-Type names the charset; what is set on the response goes before it."""
     for charset in ("utf-8", "iso-8859-1", "utf-16", "cp1252"):
         response = await asks_fast.get(f"{app_server.url}/text/{charset}")
@@ -154,7 +153,7 @@ async def test_raise_for_status(app_server: Server) -> None:
             assert not response.ok
 
 
-async def test_the_words_of_a_404(peer: MakePeer) -> None:
+async def test_error_text_of_a_404(peer: MakePeer) -> None:
     """The reason is the server's, else the one of the standard."""
     for line, words in ((b"404 NOT FOUND", "NOT FOUND"), (b"404 ", "NOT FOUND"), (b"404", "")):
         server = peer([expect(), send(b"HTTP/1.1 " + line + b"\r\nContent-Length: 0\r\n\r\n")])
@@ -165,15 +164,15 @@ async def test_the_words_of_a_404(peer: MakePeer) -> None:
         assert str(caught.value) == expected
 
 
-@pytest.mark.parametrize("swift", [False, True])
-async def test_cut_short(swift: bool, peer: MakePeer) -> None:
+@pytest.mark.parametrize("is_fast_path", [False, True])
+async def test_truncated_body(is_fast_path: bool, peer: MakePeer) -> None:
     """A body that ended early is an error, never a short success."""
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     for short in (whole[:-2], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"):
-        steps = [expect(), send(whole)] if swift else []
+        steps = [expect(), send(whole)] if is_fast_path else []
         server = peer([*steps, expect(), send(short), close()])
         async with HSession(server.url) as session:
-            if swift:
+            if is_fast_path:
                 await session.get(path="/1")
             with pytest.raises((ServerClosedConnectionError, BadHttpResponse)):
                 await session.get(path="/2")
@@ -181,7 +180,7 @@ async def test_cut_short(swift: bool, peer: MakePeer) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
-async def test_compression_cut_short(coding: str, app_server: Server, peer: MakePeer) -> None:
+async def test_truncated_compressed_body(coding: str, app_server: Server, peer: MakePeer) -> None:
     """A compressed body that ends early is an error that names the request, in both modes."""
     good = (await asks_fast.get(f"{app_server.url}/{coding}")).raw
     for bad in (good[:-9], good[: len(good) // 2], b"no such stream"):
@@ -201,8 +200,8 @@ async def test_compression_cut_short(coding: str, app_server: Server, peer: Make
             assert kept.content == bad
 
 
-async def test_unknown_codings_stay_on(peer: MakePeer) -> None:
-    """A coding that nobody knows is left on, in both modes."""
+async def test_unknown_codings_are_not_decoded(peer: MakePeer) -> None:
+    """An unknown coding is not decoded, in both modes."""
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: x-own\r\nContent-Length: 4\r\n\r\nbody"
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
@@ -210,7 +209,7 @@ async def test_unknown_codings_stay_on(peer: MakePeer) -> None:
         assert await (await session.get(stream=True)).body.read() == b"body"
 
 
-async def test_responses_of_the_long_way_keep_their_request(app_server: Server) -> None:
+async def test_general_path_sets_request(app_server: Server) -> None:
     """`request` is the request as prepared, and each response of the history has its own."""
     async with HSession(app_server.url) as session:
         response = await session.post(path="/redirect/1", json={"a": 1})
@@ -219,7 +218,7 @@ async def test_responses_of_the_long_way_keep_their_request(app_server: Server) 
     assert bytes(response.history[0].request.body.buffered) == b'{"a": 1}'
 
 
-def test_parts_load_when_first_asked_for() -> None:
+def test_modules_are_loaded_lazily() -> None:
     """`import asks_fast` does not load modules that only few programs need."""
     code = (
         "import sys, curio; before = set(sys.modules)\n"
@@ -230,7 +229,7 @@ def test_parts_load_when_first_asked_for() -> None:
     assert done.stdout.split() == []
 
 
-async def test_own_json_loads(app_server: Server) -> None:
+async def test_json_loads(app_server: Server) -> None:
     """`json_loads=` takes the place of the standard library's parser."""
 
     def loads(data: Any) -> Any:
@@ -240,14 +239,14 @@ async def test_own_json_loads(app_server: Server) -> None:
     assert response.json() == ["own", "gzip"]
 
 
-async def test_cookies_of_a_response_that_sets_none(app_server: Server) -> None:
+async def test_cookies_without_set_cookie(app_server: Server) -> None:
     """No Set-Cookie, no cookies: an empty list."""
     assert (await asks_fast.get(app_server.url)).cookies == []
     with pytest.raises(KeyError):
         (await asks_fast.get(app_server.url)).headers["set-cookie"]
 
 
-async def test_nothing_but_our_errors(peer: MakePeer) -> None:
+async def test_only_asks_exceptions(peer: MakePeer) -> None:
     """A server that closes at once is an AsksException and a ConnectionError."""
     server = peer([close()])
     with pytest.raises(AsksException) as caught:
@@ -294,7 +293,7 @@ async def test_decompress_data_of_a_response(app_server: Server) -> None:
     assert (await streamed.body.read()).startswith(b"\x1f\x8b")
 
 
-def test_the_constructor_of_asks() -> None:
+def test_asks_constructor() -> None:
     """Positions: encoding, http_version, status_code, reason_phrase, headers, body, method, url."""
     headers = {"Content-Type": "application/json", "Set-Cookie": ["a=1"]}
     response = Response(
@@ -310,7 +309,7 @@ def test_the_constructor_of_asks() -> None:
         response.raise_for_status()
 
 
-def test_the_constructor_by_keywords() -> None:
+def test_constructor_with_keywords() -> None:
     """Any of them may be left out; an unknown one is an error."""
     response = Response(body=gzip.compress(b"hello"), headers=[("Content-Encoding", "gzip")])
     assert (response.status_code, response.text, response.ok) == (200, "hello", True)
@@ -321,7 +320,7 @@ def test_the_constructor_by_keywords() -> None:
         Response(http_version="2")
 
 
-def test_attributes_of_ones_own_are_pickled() -> None:
+def test_user_attributes_are_pickled() -> None:
     """With everything else, except credentials."""
     response = Response(status_code=201, headers={"A": "b"}, body=b"x", url="http://h/")
     response.my_tag = [1]

@@ -1,8 +1,7 @@
-"""Bodies in pieces: `stream=True` and `callback=`.
+"""Streamed bodies: `stream=True` and `callback=`.
 
-Rules:  read to its end, the connection is there for the next; left early, it is closed and its
-        place is free at once. A server waits when nobody reads.
-Not here: codings in depth (tests/unit/response).
+After a complete read the connection is reused. A stream that is left early closes its connection
+and frees its slot at once. The server waits while the client does not read.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ async def test_read_to_its_end(app_server: Server) -> None:
 
 
 @pytest.mark.parametrize("how", ["context", "response context", "close", "dropped"])
-async def test_left_early(how: str, peer: MakePeer) -> None:
-    """However a stream is left, its connection is closed and the next in line is served."""
+async def test_stream_not_read_to_its_end(how: str, peer: MakePeer) -> None:
+    """However a stream is left, its connection is closed and the next waiting request is served."""
     server = peer([expect(), send(LONG), stall()], SERVING)
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
@@ -77,7 +76,7 @@ async def test_left_early(how: str, peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 1
 
 
-async def test_unread_and_complete(app_server: Server) -> None:
+async def test_unread_complete_stream(app_server: Server) -> None:
     """A small body that came with its head: closing it unread costs nothing else."""
     async with HSession(app_server.url) as session:
         response = await session.get(path="/get", stream=True)
@@ -89,7 +88,7 @@ async def test_unread_and_complete(app_server: Server) -> None:
         assert session.pool_stats()["in_use"] == 0
 
 
-async def test_a_limit_for_each_chunk(peer: MakePeer) -> None:
+async def test_timeout_per_chunk(peer: MakePeer) -> None:
     """`body(timeout=)` is for each chunk, and names its phase when it runs out."""
     slow = drip(b"x" * 12, 1, 0.1)  # longer in all than the limit
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n"
@@ -104,7 +103,7 @@ async def test_a_limit_for_each_chunk(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_the_servers_silence(peer: MakePeer) -> None:
+async def test_read_timeout(peer: MakePeer) -> None:
     """`read_timeout` guards a stream as it guards a whole body."""
     server = peer([expect(), send(LONG), stall()])
     async with HSession(server.url) as session:
@@ -114,7 +113,7 @@ async def test_the_servers_silence(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_cut_off(peer: MakePeer) -> None:
+async def test_connection_closed_during_stream(peer: MakePeer) -> None:
     """A stream that ends early raises; what came before was given."""
     server = peer([expect(), send(LONG), close()])
     async with HSession(server.url) as session:
@@ -138,7 +137,7 @@ async def test_cancelled(peer: MakePeer) -> None:
         assert (await session.get(timeout=60)).text == "ok"
 
 
-async def test_two_readers(peer: MakePeer) -> None:
+async def test_two_tasks_read_one_stream(peer: MakePeer) -> None:
     """One task reads a body; another one that tries is told so, and so is who comes too late."""
     server = peer([expect(), send(LONG[:-1000]), stall()])
     async with HSession(server.url) as session:
@@ -154,7 +153,7 @@ async def test_two_readers(peer: MakePeer) -> None:
 
 
 async def test_back_pressure(peer: MakePeer) -> None:
-    """A server can't send on while nobody reads."""
+    """A server cannot send more while the client does not read."""
     size = 64 << 20
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
     server = peer([expect(), send(head), send(lambda _: bytes(size)), mark("all"), stall()])
@@ -240,7 +239,7 @@ async def test_callback(kind: str, app_server: Server) -> None:
         assert session.pool_stats()["open"] == 1
 
 
-async def test_a_callback_that_raises(peer: MakePeer) -> None:
+async def test_callback_that_raises(peer: MakePeer) -> None:
     """Its error reaches the caller; the connection is closed."""
     server = peer([expect(), send(LONG), stall()])
 
@@ -265,7 +264,7 @@ async def test_one_shot_streams(peer: MakePeer) -> None:
     await server.all_closed()
 
 
-async def test_a_stream_after_redirects_and_errors(app_server: Server) -> None:
+async def test_stream_after_redirects_and_errors(app_server: Server) -> None:
     """A stream follows redirects like any other request, and any status has a body."""
     async with HSession(app_server.url) as session:
         response: Any = await session.get(path="/redirect/2", stream=True)
@@ -278,7 +277,7 @@ async def test_a_stream_after_redirects_and_errors(app_server: Server) -> None:
         assert session.pool_stats()["open"] == 1
 
 
-async def test_an_encoding_of_ones_own(peer: MakePeer) -> None:
+async def test_user_encoding(peer: MakePeer) -> None:
     """An `encoding` set on a streamed response is that of its text."""
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Text and JSON of a response: whole and streamed text alike, and what is raised for neither."""
+"""Text and JSON of a response: equal for whole and streamed bodies, and their errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def answer(body: bytes, kind: str = "text/plain", more: str = "") -> bytes:
         (TEXT.encode(), "text/plain; charset=punycode"),
     ],
 )
-async def test_whole_and_streamed(peer: MakePeer, body: bytes, kind: str) -> None:
+async def test_whole_and_streamed_text_are_equal(peer: MakePeer, body: bytes, kind: str) -> None:
     """`text`, `body.text()` and `body.lines()` give the same text, without a byte order mark."""
     server = peer([repeat(expect(), drip(answer(body, kind), 1, 0.0))])
     async with HSession(server.url) as session:
@@ -69,7 +69,7 @@ async def test_lines(peer: MakePeer, text: str) -> None:
         assert whole == [line.rstrip("\r\n") for line in io.StringIO(text, newline=None)]
 
 
-async def test_an_encoding_that_is_none(peer: MakePeer) -> None:
+async def test_unknown_encoding(peer: MakePeer) -> None:
     """An `encoding` that Python does not know raises the same error for whole and streamed text."""
     server = peer([repeat(expect(), send(answer(b"x")))])
     async with HSession(server.url) as session:
@@ -96,7 +96,7 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize(("body", "kind", "words"), NOT_JSON.values(), ids=NOT_JSON)
-async def test_not_json(peer: MakePeer, body: bytes, kind: str, words: str) -> None:
+async def test_invalid_json(peer: MakePeer, body: bytes, kind: str, words: str) -> None:
     """What is not JSON is an `AsksException` and a `JSONDecodeError` that says what came."""
     server = peer([repeat(expect(), send(answer(body, kind)))])
     async with HSession(server.url) as session:
@@ -115,7 +115,7 @@ async def test_not_json(peer: MakePeer, body: bytes, kind: str, words: str) -> N
                 response.json(parse_float=str)
 
 
-async def test_not_json_says_where(peer: MakePeer) -> None:
+async def test_invalid_json_error_names_the_position(peer: MakePeer) -> None:
     """The error has what json's own has, and can be pickled."""
     server = peer([repeat(expect(), send(answer(b'{\n"a": x}')))])
     async with HSession(server.url) as session:
@@ -127,7 +127,7 @@ async def test_not_json_says_where(peer: MakePeer) -> None:
     assert (str(copied), copied.pos) == (str(error), 7)
 
 
-async def test_another_json_library(peer: MakePeer) -> None:
+async def test_json_library(peer: MakePeer) -> None:
     """The errors of `json_loads` are turned into ours; it is given bytes in UTF-8, or text."""
     orjson = pytest.importorskip("orjson")
     others = [codecs.BOM_UTF8 + b"[1]", "[1]".encode("utf-16"), "[1]".encode("utf-16-be")]
@@ -140,7 +140,7 @@ async def test_another_json_library(peer: MakePeer) -> None:
             assert (await session.get()).json() == [1]
 
 
-async def test_json_with_bytes_that_do_not_fit(peer: MakePeer) -> None:
+async def test_json_with_invalid_bytes(peer: MakePeer) -> None:
     """With a charset bytes that do not fit become U+FFFD; without one the body is not JSON."""
     body = b'["\xff"]'
     with_charset = answer(body, "application/json; charset=utf-8")
@@ -151,7 +151,7 @@ async def test_json_with_bytes_that_do_not_fit(peer: MakePeer) -> None:
             (await session.get()).json()
 
 
-async def test_corrupt_bodies_are_another_error(peer: MakePeer) -> None:
+async def test_corrupt_body_is_a_decoding_error(peer: MakePeer) -> None:
     """A body that does not decompress raises `DecodingError` from `json()` too."""
     body = gzip.compress(b"[1]")[:-4]
     server = peer([repeat(expect(), send(answer(body, more="Content-Encoding: gzip\r\n")))])
@@ -163,7 +163,11 @@ async def test_corrupt_bodies_are_another_error(peer: MakePeer) -> None:
 @pytest.fixture
 def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No library for br and zstd is installed."""
-    caches = (compression_backends._module, compression_backends.installed, content_decoder._supported)
+    caches = (
+        compression_backends._module,
+        compression_backends.installed,
+        content_decoder._supported,
+    )
     for name in ("brotli", "zstandard", "backports.zstd", "compression.zstd", "_zstd"):
         monkeypatch.setitem(sys.modules, name, None)
     for cache in caches:
@@ -176,7 +180,7 @@ def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_libraries")
 @pytest.mark.parametrize("coding", ["br", "zstd"])
-async def test_a_missing_library(peer: MakePeer, coding: str) -> None:
+async def test_missing_library(peer: MakePeer, coding: str) -> None:
     """Text and JSON of a body that could not be decompressed name what to install."""
     body = b"\x0b\x02\x80[1, 2]\xff\xfe"
     sample = answer(body, "application/json", f"Content-Encoding: {coding}\r\n")
@@ -198,7 +202,7 @@ async def test_a_missing_library(peer: MakePeer, coding: str) -> None:
         assert "[1, 2]" in (await session.get(decompress=False)).text
 
 
-async def test_an_unknown_coding_is_left_alone(peer: MakePeer) -> None:
+async def test_unknown_coding_is_not_decoded(peer: MakePeer) -> None:
     """Servers name codings that are none; their text is text."""
     server = peer([repeat(expect(), send(answer(b"[1]", more="Content-Encoding: utf-8\r\n")))])
     async with HSession(server.url) as session:

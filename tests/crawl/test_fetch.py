@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.costs import thread_seconds
-from support.fake_session import Answer, TableSession
+from support.fake_session import Answer, FakeSession
 
 from asks_fast.crawl.asked import read_request
 from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
@@ -431,7 +431,7 @@ async def test_limits_and_filters() -> None:
         )
         return answers[-1]
 
-    table = TableSession(answer)
+    table = FakeSession(answer)
     with pytest.raises(ResponseTooLarge, match="larger than 4000 bytes"):
         await PageSession(table, FetchOptions(max_body=4000)).request("GET", "http://a/")
     pages = PageSession(table, FetchOptions(only_status=("2xx",), only_type=("text/*",)))
@@ -444,7 +444,7 @@ async def test_limits_and_filters() -> None:
 
 async def test_files(tmp_path: Path) -> None:
     """A file has its name when it is whole, and leaves nothing half-written behind."""
-    table = TableSession(lambda url: Answer(200, b"x" * 5000, url, content_type="text/plain"))
+    table = FakeSession(lambda url: Answer(200, b"x" * 5000, url, content_type="text/plain"))
     pages = PageSession(table, FetchOptions(), directory=tmp_path)
     made = await pages.request("GET", "http://a/b/c.txt")
     assert made.file is not None
@@ -474,7 +474,7 @@ def urls(n: int) -> list[str]:
 async def test_fetch_and_resume(tmp_path: Path) -> None:
     """Each URL once, however often it is named or the run is begun again."""
     out = tmp_path / "o.jsonl"
-    session = TableSession()
+    session = FakeSession()
     writer = open_writer(out)
     tally = await Fetch(session, PLAIN, urls(30) + urls(10), writer).run()
     writer.ledger.close()
@@ -499,7 +499,7 @@ async def test_failures_and_filters(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     writer = open_writer(out)
     options = FetchOptions(robots=False, retries=0, failures=0, only_status=("200",))
-    tally = await Fetch(TableSession(answer), options, urls(30), writer).run()
+    tally = await Fetch(FakeSession(answer), options, urls(30), writer).run()
     writer.ledger.close()
     assert (tally.done, tally.failed, tally.dropped) == (20, 10, 10)
     assert tally.kinds == {"ConnectionFailed": 10}
@@ -512,7 +512,7 @@ async def test_shares_cover_everything(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     hosts: list[set[str]] = []
     for which in range(3):
-        session = TableSession()
+        session = FakeSession()
         writer = open_writer(out, resume=True)
         await Fetch(session, PLAIN, urls(60), writer, share=(which, 3)).run()
         writer.ledger.close()
@@ -525,7 +525,7 @@ async def test_shares_cover_everything(tmp_path: Path) -> None:
 async def test_stop(tmp_path: Path) -> None:
     """`stop` ends the run when what is under way has ended; all of it is written."""
     out = tmp_path / "o.jsonl"
-    session = TableSession()
+    session = FakeSession()
     writer = open_writer(out)
     count = 0
 
@@ -552,7 +552,7 @@ async def test_cancelled(tmp_path: Path) -> None:
             await curio.Event().wait()
         return Answer()
 
-    session = TableSession(answer)
+    session = FakeSession(answer)
     writer = open_writer(out)
     fetch = Fetch(session, PLAIN, urls(500), writer)
     task = await curio.spawn(fetch.run)
@@ -560,7 +560,7 @@ async def test_cancelled(tmp_path: Path) -> None:
         await curio.sleep(0)
     await task.cancel()
     writer.ledger.close()
-    assert session.under_way == 0
+    assert session.active == 0
     assert len(read(out)) == fetch.tally.done == 20
 
 
@@ -571,7 +571,7 @@ async def test_broken_pipe() -> None:
     writer = StreamWriter(w, format_for("-", "jsonl", "auto", False))
     try:
         with pytest.raises(OutputError, match="closed by its reader; 0 records"):
-            await Fetch(TableSession(), PLAIN, urls(100), writer).run()
+            await Fetch(FakeSession(), PLAIN, urls(100), writer).run()
     finally:
         os.close(w)
 
@@ -627,7 +627,7 @@ async def test_junk_is_a_failed_result(junk: Any, tmp_path: Path) -> None:
         if name.startswith("warc"):
             pytest.importorskip("warcio", reason="warcio is not installed")
         writer = open_writer(tmp_path / f"o.{name}")
-        session = TableSession(lambda url: Answer(url=url, content=b"ok") if url else ValueError())
+        session = FakeSession(lambda url: Answer(url=url, content=b"ok") if url else ValueError())
         options = FetchOptions(robots=False, retries=0, failures=0)
         tally = await Fetch(session, options, ["http://a/", junk, "http://b/"], writer).run()
         writer.ledger.close()
@@ -637,7 +637,7 @@ async def test_junk_is_a_failed_result(junk: Any, tmp_path: Path) -> None:
 async def test_fragments_under_way(tmp_path: Path) -> None:
     """URLs that share a fetch under way get all of its result."""
     out = tmp_path / "o.jsonl"
-    session = TableSession()
+    session = FakeSession()
     writer = open_writer(out)
     asked = ["http://a/b#x", "http://a/b", "http://a/b#y", "http://a/b#x"]
     tally = await Fetch(session, PLAIN, asked, writer).run()
@@ -664,7 +664,7 @@ async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
         yield "http://a/b#y"
 
     out = tmp_path / "o.jsonl"
-    session = TableSession(answer)
+    session = FakeSession(answer)
     writer = open_writer(out)
     options = FetchOptions(
         robots=False, retries=0, failures=0, only_status=("404",) if outcome == "dropped" else ()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_session import TableSession
+from support.fake_session import FakeSession
 from support.site import Site, text_page
 
 import asks_fast
@@ -119,7 +119,7 @@ async def test_record_that_cannot_be_encoded(tmp_path: Path, name: str) -> None:
     out = tmp_path / name
     form = format_for(name, None, "auto", False)
     urls = [f"http://h/{n}" for n in range(20)]
-    session = TableSession()
+    session = FakeSession()
     reported: list[Fetched] = []
     with Ledger(out, form.name) as ledger:
         writer = LedgerWriter(ledger, _failing(form, "/7"))
@@ -138,7 +138,7 @@ async def test_stream_gets_a_record_of_the_error(tmp_path: Path) -> None:
     with (tmp_path / "o").open("wb") as file:
         form = _failing(format_for("-", "jsonl", "auto", False), "/1")
         urls = ["http://h/0", "http://h/1"]
-        tally = await Fetch(TableSession(), PLAIN, urls, StreamWriter(file.fileno(), form)).run()
+        tally = await Fetch(FakeSession(), PLAIN, urls, StreamWriter(file.fileno(), form)).run()
     rows = [json.loads(line) for line in (tmp_path / "o").read_text().splitlines()]
     assert sorted(row["url"] for row in rows) == urls
     assert [row["error"]["kind"] for row in rows if "error" in row] == ["NotWritten"]
@@ -152,11 +152,11 @@ async def test_full_disk_ends_the_run(tmp_path: Path) -> None:
         if url.endswith("/30"):
             with local_errors("save it"):
                 raise OSError(28, "No space left on device")
-        return TableSession().answer(url)
+        return FakeSession().answer(url)
 
     out = tmp_path / "o.jsonl"
     form = format_for(str(out), None, "auto", False)
-    session = TableSession(answer)
+    session = FakeSession(answer)
     with Ledger(out, form.name) as ledger:
         fetch = Fetch(
             session, PLAIN, (f"http://h/{n}" for n in range(9000)), LedgerWriter(ledger, form)

@@ -13,7 +13,7 @@ import pytest
 from curio import sleep
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fake_session import Answer, TableSession
+from support.fake_session import Answer, FakeSession
 
 from asks_fast.crawl.map import Map, gather, map_requests
 from asks_fast.errors import ConnectionFailed, InvalidRequest, ServerClosedConnectionError
@@ -26,15 +26,15 @@ async def later(url: str) -> Answer:
 
 async def test_every_item_gives_one_result() -> None:
     """Every item of the input gives exactly one result, and the run ends by itself."""
-    session = TableSession(later)
+    session = FakeSession(later)
     got = [r.response.content async for r in map_requests(session, map(str, range(500)))]
     assert sorted(got, key=int) == [str(n).encode() for n in range(500)]
-    assert session.most_under_way == 10
+    assert session.max_active == 10
 
 
 async def test_in_order() -> None:
     """`ordered=True` gives results in the order of the input, whatever the order of answers."""
-    session = TableSession(later)
+    session = FakeSession(later)
     mapped = map_requests(session, map(str, range(300)), ordered=True)
     assert [r.key async for r in mapped] == [str(n) for n in range(300)]
 
@@ -42,7 +42,7 @@ async def test_in_order() -> None:
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_results_held_back(ordered: bool) -> None:
     """A reader that takes nothing stops the run at `window` items, and it goes on from there."""
-    session = TableSession()
+    session = FakeSession()
     async with map_requests(
         session, map(str, count()), concurrency=4, window=9, ordered=ordered
     ) as results:
@@ -72,16 +72,16 @@ async def test_async_and_endless_input() -> None:
         finally:
             closed.append(True)
 
-    session = TableSession(later)
+    session = FakeSession(later)
     seen = 0
     async with map_requests(session, source()) as results:
         async for _ in results:
             seen += 1
             if seen == 100:
                 break
-    assert session.most_under_way == 10
+    assert session.max_active == 10
     assert closed == [True]
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 async def test_failure_is_a_result() -> None:
@@ -90,7 +90,7 @@ async def test_failure_is_a_result() -> None:
     def answer(url: str) -> Any:
         return ConnectionFailed("no") if url == "3" else Answer(404 if url == "4" else 200)
 
-    results = await gather(TableSession(answer), map(str, range(6)))
+    results = await gather(FakeSession(answer), map(str, range(6)))
     assert [r.ok for r in results] == [True, True, True, False, False, True]
     assert isinstance(results[3].error, ConnectionFailed)
     assert results[3].response is None
@@ -102,7 +102,7 @@ async def test_failure_is_a_result() -> None:
 
 async def test_shapes_of_requests() -> None:
     """URLs, dicts, pairs with a key, and nonsense: each gives a result with the user's key."""
-    session = TableSession(lambda url: Answer(content=url.encode()))
+    session = FakeSession(lambda url: Answer(content=url.encode()))
     key = object()
     items = [
         "http://a/",
@@ -127,7 +127,7 @@ async def test_paths_for_a_session_with_a_host() -> None:
     """A session with a host takes paths, and full URLs as well."""
     asked = []
 
-    class Session(TableSession):
+    class Session(FakeSession):
         async def request(self, method: str, url: str = "", **kwargs: Any) -> Any:
             asked.append((url, kwargs))
             return Answer()
@@ -147,7 +147,7 @@ async def test_input_that_raises() -> None:
     got: list[str] = []
 
     async def read() -> None:
-        async for result in map_requests(TableSession(), source()):
+        async for result in map_requests(FakeSession(), source()):
             got.append(result.key)
 
     with pytest.raises(RuntimeError, match="input broke"):
@@ -164,11 +164,11 @@ async def test_leaving_the_block_early_cancels() -> None:
         await curio.Event().wait()
         raise AssertionError
 
-    session = TableSession(never)
+    session = FakeSession(never)
     async with map_requests(session, map(str, count())) as results:
         async for _ in results:
             break
-    assert session.under_way == 0
+    assert session.active == 0
     assert session.cancelled > 0
 
 
@@ -181,14 +181,14 @@ async def test_leaving_a_plain_loop_early_cancels() -> None:
         await curio.Event().wait()
         raise AssertionError
 
-    session = TableSession(never)
+    session = FakeSession(never)
     async for _ in map_requests(session, map(str, count())):
         break
     gc.collect()
     async with curio.ignore_after(5):
-        while session.under_way:
+        while session.active:
             await sleep(0)
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 @pytest.mark.parametrize("closing", [True, False])
@@ -199,7 +199,7 @@ async def test_cancelled_reader(closing: bool) -> None:
         await curio.Event().wait()
         raise AssertionError
 
-    session = TableSession(never)
+    session = FakeSession(never)
 
     async def read() -> None:
         results = map_requests(session, map(str, count()))
@@ -212,10 +212,10 @@ async def test_cancelled_reader(closing: bool) -> None:
                 pass
 
     task = await curio.spawn(read)
-    while session.under_way < 10:
+    while session.active < 10:
         await sleep(0)
     await task.cancel()
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 async def test_time_limit_on_one_result() -> None:
@@ -226,7 +226,7 @@ async def test_time_limit_on_one_result() -> None:
         await go_on.wait()
         return Answer()
 
-    mapped = map_requests(TableSession(answer), ["1", "2"])
+    mapped = map_requests(FakeSession(answer), ["1", "2"])
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.01, mapped.__anext__)
     await go_on.set()
@@ -241,7 +241,7 @@ async def test_stop_finishes_what_is_under_way() -> None:
             yield str(n)
         await curio.Event().wait()
 
-    session = TableSession(later)
+    session = FakeSession(later)
     got = []
     async with map_requests(session, source(), concurrency=5) as results:
         async for result in results:
@@ -266,7 +266,7 @@ async def test_repeats_what_is_safe() -> None:
         "c": ConnectionFailed("no"),
     }
     items = ["a", {"url": "b", "method": "POST"}, {"url": "c", "method": "POST"}]
-    first, second, third = await gather(TableSession(answer), items, retries=1)
+    first, second, third = await gather(FakeSession(answer), items, retries=1)
     assert (first.ok, first.attempts) == (True, 2)
     assert (second.error, second.attempts) == (errors["b"], 1)
     assert (third.ok, third.attempts) == (True, 2)
@@ -274,8 +274,8 @@ async def test_repeats_what_is_safe() -> None:
 
 async def test_fewer_items_than_workers() -> None:
     """Workers are only started for work that is there; an empty input ends at once."""
-    assert await gather(TableSession(), []) == []
-    mapped = map_requests(TableSession(), ["a"], concurrency=1000)
+    assert await gather(FakeSession(), []) == []
+    mapped = map_requests(FakeSession(), ["a"], concurrency=1000)
     async for _ in mapped:
         assert "workers=" in repr(mapped)
         assert int(repr(mapped).split("workers=")[1].rstrip(">")) <= 2
@@ -285,14 +285,14 @@ async def test_fewer_items_than_workers() -> None:
 def test_bad_numbers(bad: dict[str, int]) -> None:
     """Numbers that make no sense fail at the call."""
     with pytest.raises(ValueError, match=r"at least 1|0 or more"):
-        map_requests(TableSession(), [], **bad)  # type: ignore[arg-type]
+        map_requests(FakeSession(), [], **bad)  # type: ignore[arg-type]
 
 
 def test_a_single_request_is_no_list() -> None:
     """A text or a dict given in place of a list fails at the call."""
     for single in ("http://a/", {"url": "http://a/"}):
         with pytest.raises(TypeError, match="put it into a list"):
-            Map(TableSession(), single)
+            Map(FakeSession(), single)
 
 
 @given(
@@ -319,7 +319,7 @@ async def test_any_numbers(
             await sleep(0)
         return Answer()
 
-    session = TableSession(answer)
+    session = FakeSession(answer)
     got: list[int] = []
 
     async def read(results: Map) -> None:
@@ -336,7 +336,7 @@ async def test_any_numbers(
         for _ in range(readers):
             await group.spawn(read, results)
     assert sorted(got) == list(range(total))
-    assert session.most_under_way <= concurrency
+    assert session.max_active <= concurrency
     if ordered and readers == 1:
         assert got == list(range(total))
 
@@ -345,7 +345,7 @@ async def test_any_numbers(
 async def test_memory_is_flat() -> None:
     """Fifty thousand results leave no more behind than five thousand."""
 
-    class Quick(TableSession):
+    class Quick(FakeSession):
         async def request(self, method: str, url: str = "", **kwargs: Any) -> Any:
             return ANSWER
 

@@ -26,7 +26,7 @@ import curio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.leaks import disregard
+from support.leaks import ignore_descriptor
 from support.site import Site
 
 from asks_fast import DSession
@@ -404,7 +404,7 @@ def test_on_a_terminal(hosts: Hosts, workers: str, tmp_path: Path) -> None:
     """The live picture shows escapes of servers and inputs, and does not pass them on."""
     source = lines_of(hosts.inputs(FIXED), tmp_path / "in.txt")
     ours, theirs = pty.openpty()
-    disregard(ours)
+    ignore_descriptor(ours)
     arguments = command(source, "-o", tmp_path / "o.jsonl", "--workers", workers)
     with subprocess.Popen(arguments, stderr=theirs, stdout=theirs) as process:
         os.close(theirs)

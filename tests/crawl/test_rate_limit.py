@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.fake_session import Answer, TableSession
+from support.fake_session import Answer, FakeSession
 from support.site import Site
 
 from asks_fast.crawl import Politeness, map_requests
@@ -174,7 +174,7 @@ async def test_map(rate: float, burst: int, per_host: bool) -> None:
             return Answer()
 
         urls = (f"http://h/{n}" for n in range(int(2.5 * rate)))
-        async for result in map_requests(TableSession(answer), urls, politeness=options):
+        async for result in map_requests(FakeSession(answer), urls, politeness=options):
             assert result.ok
         assert most_within_a_second(clock.times) <= rate + burst
         averages.append(clock.average(burst))

@@ -10,7 +10,7 @@ from typing import Any
 import curio
 import pytest
 from curio import sleep
-from support.fake_session import Answer, TableSession
+from support.fake_session import Answer, FakeSession
 
 from asks_fast.crawl import Politeness, gather, map_requests
 from asks_fast.errors import CircuitOpen, ConnectionFailed, RobotsDisallowed
@@ -23,7 +23,7 @@ def urls(host: str, n: int) -> list[str]:
 async def test_everything_comes_once() -> None:
     """With politeness too: one result each, and the run ends by itself."""
     items = [f"http://h{n % 7}/{n}" for n in range(300)]
-    got = [r.key async for r in map_requests(TableSession(), items, politeness=Politeness())]
+    got = [r.key async for r in map_requests(FakeSession(), items, politeness=Politeness())]
     assert sorted(got) == sorted(items)
 
 
@@ -31,7 +31,7 @@ async def test_in_order_with_limits() -> None:
     """Ordered results and per-host limits go together, whatever the window."""
     items = [f"http://h{n % 3}/{n}" for n in range(60)]
     options = Politeness(host_concurrency=1)
-    mapped = map_requests(TableSession(), items, politeness=options, ordered=True, window=5)
+    mapped = map_requests(FakeSession(), items, politeness=options, ordered=True, window=5)
     assert [r.key async for r in mapped] == items
 
 
@@ -45,7 +45,7 @@ async def test_slow_host_does_not_hold_up_the_others() -> None:
         return Answer()
 
     items = urls("slow", 50) + urls("quick", 50)
-    session = TableSession(answer, connections=4)
+    session = FakeSession(answer, connections=4)
     options = Politeness(host_concurrency=2)
     finished = []
     async with map_requests(session, items, politeness=options) as results:
@@ -65,7 +65,7 @@ async def test_host_concurrency_and_delay() -> None:
         starts.append(monotonic())
         return Answer()
 
-    await gather(TableSession(answer), urls("h", 5), politeness=Politeness(delay=0.02))
+    await gather(FakeSession(answer), urls("h", 5), politeness=Politeness(delay=0.02))
     assert all(b - a >= 0.019 for a, b in pairwise(starts))
 
 
@@ -73,7 +73,7 @@ async def test_rate_of_the_run() -> None:
     """`rate` holds for all hosts together."""
     begin = monotonic()
     items = [f"http://h{n}/" for n in range(11)]
-    await gather(TableSession(), items, politeness=Politeness(rate=100))
+    await gather(FakeSession(), items, politeness=Politeness(rate=100))
     assert monotonic() - begin >= 0.099
 
 
@@ -83,7 +83,7 @@ async def test_dead_host_is_left_alone() -> None:
     def answer(url: str) -> Any:
         return ConnectionFailed("refused") if "dead" in url else Answer()
 
-    session = TableSession(answer, connections=1)
+    session = FakeSession(answer, connections=1)
     items = urls("dead", 20) + urls("fine", 3)
     results = await gather(session, items, politeness=Politeness(failures=3))
     kinds = [type(r.error) for r in results[:20]]
@@ -102,7 +102,7 @@ async def test_busy_host_is_asked_again_later() -> None:
         return Answer(503, retry_after="0") if tries[url] == 1 else Answer()
 
     results = await gather(
-        TableSession(answer), urls("h", 2), retries=2, politeness=Politeness(max_pause=0.01)
+        FakeSession(answer), urls("h", 2), retries=2, politeness=Politeness(max_pause=0.01)
     )
     assert [r.ok for r in results] == [True, True]
     assert [r.attempts for r in results] == [2, 2]
@@ -117,7 +117,7 @@ async def test_robots() -> None:
     def answer(url: str) -> Answer:
         return Answer(content=ROBOTS) if url.endswith("robots.txt") else Answer()
 
-    session = TableSession(answer)
+    session = FakeSession(answer)
     items = ["http://h/private/1", *urls("h", 3), "http://h/private/2", *urls("g", 2)]
     results = await gather(session, items, politeness=Politeness(robots=True))
     assert [type(r.error) for r in results] == [
@@ -148,7 +148,7 @@ async def test_robots_that_cannot_be_read(robots: Any, allowed: bool) -> None:
     def answer(url: str) -> Any:
         return robots if url.endswith("robots.txt") else Answer()
 
-    (result,) = await gather(TableSession(answer), urls("h", 1), politeness=Politeness(robots=True))
+    (result,) = await gather(FakeSession(answer), urls("h", 1), politeness=Politeness(robots=True))
     assert result.ok is allowed
     expected = ConnectionFailed if isinstance(robots, Exception) else RobotsDisallowed
     assert allowed or isinstance(result.error, expected)
@@ -162,7 +162,7 @@ async def test_leaving_early() -> None:
             await sleep(0)
             yield f"http://h{n % 5}/{n}"
 
-    session = TableSession()
+    session = FakeSession()
     seen = 0
     options = Politeness(host_concurrency=2, lookahead=50)
     async with map_requests(session, source(), politeness=options) as results:
@@ -170,7 +170,7 @@ async def test_leaving_early() -> None:
             seen += 1
             if seen == 100:
                 break
-    assert session.under_way == 0
+    assert session.active == 0
 
 
 async def test_look_ahead_is_bounded() -> None:
@@ -188,6 +188,6 @@ async def test_look_ahead_is_bounded() -> None:
         raise AssertionError
 
     options = Politeness(lookahead=100)
-    async with map_requests(TableSession(never), source(), politeness=options):
+    async with map_requests(FakeSession(never), source(), politeness=options):
         await sleep(0.05)
         assert read <= 100 + 10 + 1

@@ -14,7 +14,7 @@ from typing import Any
 import curio
 import pytest
 from support.hosts import ASYNCIO, Main, acting_at, run_asyncio, run_eager
-from support.leaks import nothing_under_way
+from support.leaks import assert_no_active_requests
 from support.script_steps import drip, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
@@ -60,7 +60,7 @@ def test_every_way_to_ask(peer: MakePeer, run: Run, tmp_path: Path) -> None:
             assert await session.warm_up(3) >= 3
             prepared = session.prepare("GET", path="/")
             assert (await session.send(prepared)).content == b"ok"
-            nothing_under_way(session)
+            assert_no_active_requests(session)
         async with asks_fast.DSession() as many:
             assert (await many.get(server.url)).content == b"ok"
 
@@ -81,7 +81,7 @@ def test_tools_of_asyncio(peer: MakePeer, run: Run) -> None:
             assert (await asyncio.shield(session.get(path="/"))).content == b"ok"
             for done in asyncio.as_completed([session.get(path="/"), session.get(path="/")]):
                 assert (await done).content == b"ok"
-            nothing_under_way(session)
+            assert_no_active_requests(session)
 
     run(main)
 
@@ -101,7 +101,7 @@ def test_a_task_group(peer: MakePeer) -> None:
             with pytest.raises(ExceptionGroup) as caught:  # noqa: F821
                 await both(session)
             assert [type(e) for e in caught.value.exceptions] == [asks_fast.TotalTimeout]
-            nothing_under_way(session)
+            assert_no_active_requests(session)
 
     run_asyncio(main)
 
@@ -152,7 +152,7 @@ def test_cancelled_at_every_wait(peer: MakePeer, run: Run, streamed: bool, later
                     assert await task == b"abcdefg"
                 except asyncio.CancelledError:
                     place += 1
-                    nothing_under_way(session)
+                    assert_no_active_requests(session)
                     assert await one() == b"abcdefg"
                 else:
                     return place
@@ -181,7 +181,7 @@ def test_a_storm(peer: MakePeer, run: Run) -> None:
         async with HSession(server.url, connections=10) as session:
             for _ in range(10):
                 await asyncio.gather(*(one(session) for _ in range(100)))
-                nothing_under_way(session)
+                assert_no_active_requests(session)
                 assert (await session.get(path="/")).content == b"abcdefg"
 
     run(main)
@@ -230,14 +230,14 @@ def test_a_time_limit_cuts_user_code(peer: MakePeer, run: Run) -> None:
             task = asyncio.current_task()
             assert task is not None
             assert sys.version_info < (3, 11) or task.cancelling() == 0
-            nothing_under_way(session)
+            assert_no_active_requests(session)
             task = asyncio.create_task(session.post(path="/", data=pieces()))
             while not session.pool_stats()["in_use"]:
                 await asyncio.sleep(0.001)
             task.cancel("enough")
             with pytest.raises(asyncio.CancelledError):
                 await task
-            nothing_under_way(session)
+            assert_no_active_requests(session)
             assert (await session.get(path="/")).content == b"ok"
 
     run(main)
@@ -352,6 +352,6 @@ def test_anyio(peer: MakePeer, backend: str) -> None:
                         for _ in range(3):
                             group.start_soon(lambda: silent.get(path="/"))
                 assert scope.cancel_called
-                nothing_under_way(silent)
+                assert_no_active_requests(silent)
 
     anyio.run(main, backend=backend)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import curio
 import pytest
-from support.leaks import nothing_under_way
+from support.leaks import assert_no_active_requests
 from support.script_steps import expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
@@ -44,7 +44,7 @@ def test_every_way_to_ask(peer: MakePeer, tmp_path: Path) -> None:
         assert len(session.gather(["/"] * 3)) == 3
         assert session.warm_up(2) >= 2
         assert session.send(session.prepare("GET", path="/")).status_code == 200
-        nothing_under_way(session)
+        assert_no_active_requests(session)
     with sync.DSession() as many, sync.Session(server.url) as later:
         assert many.get(server.url).content == later.get(path="/").content
     with pytest.raises(errors.SessionClosed):
@@ -57,7 +57,7 @@ def test_errors_and_time_limits(peer: MakePeer) -> None:
     with sync.HSession(server.url) as session:
         with pytest.raises(errors.TotalTimeout):
             session.get(path="/", timeout=0.05)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 def test_a_running_loop_is_refused(peer: MakePeer) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.hosts import acting_at
-from support.leaks import nothing_under_way
+from support.leaks import assert_no_active_requests
 from support.script_steps import drip, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
@@ -50,7 +50,7 @@ def test_every_way_to_ask(peer: MakePeer, tmp_path: Path) -> None:
             results = [result async for result in session.map(["/"] * 9)]
             assert [result.response.status_code for result in results] == [200] * 9
             assert len(await session.gather(["/"] * 3)) == 3
-            nothing_under_way(session)
+            assert_no_active_requests(session)
 
     trio.run(main)
     trio.run(main)
@@ -77,7 +77,7 @@ def test_cancelled_at_every_wait(peer: MakePeer, streamed: bool) -> None:
                 if not scope.cancelled_caught:
                     return place
                 place += 1
-                nothing_under_way(session)
+                assert_no_active_requests(session)
                 assert await one() == b"abcdefg"
 
     assert trio.run(main) >= 2
@@ -106,7 +106,7 @@ def test_a_storm(peer: MakePeer) -> None:
                 async with trio.open_nursery() as nursery:
                     for _ in range(100):
                         nursery.start_soon(one, session)
-                nothing_under_way(session)
+                assert_no_active_requests(session)
                 assert (await session.get(path="/")).content == b"abcdefg"
 
     trio.run(main)
@@ -152,14 +152,14 @@ def test_a_time_limit_cuts_user_code(peer: MakePeer) -> None:
         async with HSession(server.url) as session:
             with pytest.raises(asks_fast.TotalTimeout):
                 await session.post(path="/", data=pieces(), timeout=0.05)
-            nothing_under_way(session)
+            assert_no_active_requests(session)
             with trio.move_on_after(0.05) as scope:
                 await session.post(path="/", data=pieces())
             assert scope.cancelled_caught
-            nothing_under_way(session)
+            assert_no_active_requests(session)
             with pytest.raises(trio.TooSlowError), trio.fail_after(0.05):
                 await session.post(path="/", data=pieces(), timeout=50)
-            nothing_under_way(session)
+            assert_no_active_requests(session)
             assert (await session.get(path="/")).content == b"ok"
 
     trio.run(main)

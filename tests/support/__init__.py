@@ -1,6 +1,4 @@
-"""What the tests stand on: peers, servers, a faulty wire, leak checks.
+"""Test helpers: scripted servers, real servers, a proxy that injects faults, leak checks.
 
-Three rings of tests use it (see CONTRIBUTING.md): no I/O (`feeding`), a curio kernel against a
-scripted peer (`peer`, `faults`), real servers on loopback (`servers`, `app`).
-Not here: fixtures, they are in `tests/conftest.py`; anything the library itself imports.
+Fixtures are defined in `tests/conftest.py`.
 """

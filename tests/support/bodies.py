@@ -1,4 +1,4 @@
-"""Bodies made and read, and pieces that come once."""
+"""Create and read request bodies; chunks from generators."""
 
 from __future__ import annotations
 

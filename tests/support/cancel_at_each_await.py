@@ -1,7 +1,7 @@
-"""Cancel a coroutine at its n-th wait, for every n: which one leaves something behind?
+"""Cancel a coroutine at its n-th wait, for every n, to find what a cancellation leaves behind.
 
-Facts:  curio's kernel raises cancellation and time-outs out of traps that wait, and no others.
-Rules:  counts waits, so that no sleep decides where the blow falls.
+curio's kernel raises cancellation and time-outs only at traps that wait. The place is a number of
+waits, not a time, so no sleep decides where the cancellation is raised.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import curio
 _WAITING = {"trap_io", "trap_sleep", "trap_future_wait", "trap_sched_wait"}
 
 
-class Blow(curio.TaskCancelled):
-    """The cancellation that the sweep itself raised."""
+class Injected(curio.TaskCancelled):
+    """The cancellation that `cancel_at` raises."""
 
 
 @types.coroutine
-def cancelled_at(place: int, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Await `coroutine`, but raise `Blow` in it at its wait number `place` (from 0)."""
+def cancel_at(index: int, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await `coroutine`, and raise `Injected` in it at its wait number `index` (from 0)."""
     waits = 0
     step: Callable[[], Any] = lambda: coroutine.send(None)  # noqa: E731
     while True:
@@ -31,8 +31,8 @@ def cancelled_at(place: int, coroutine: Coroutine[Any, Any, Any]) -> Any:
             return done.value
         if trap[0] in _WAITING:
             waits += 1
-            if waits == place + 1:
-                step = lambda: coroutine.throw(Blow("blow"))  # noqa: E731
+            if waits == index + 1:
+                step = lambda: coroutine.throw(Injected("injected cancellation"))  # noqa: E731
                 continue
         try:
             answer = yield trap
@@ -43,18 +43,21 @@ def cancelled_at(place: int, coroutine: Coroutine[Any, Any, Any]) -> Any:
             step = lambda: coroutine.send(answer)  # noqa: B023, E731
 
 
-async def sweep(
+async def cancel_at_each_await(
     make: Callable[[], Coroutine[Any, Any, Any]],
     after_each: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> tuple[int, Any]:
-    """Run `make()` cancelled at wait 0, 1, 2 … until it gets through; the count and its result."""
-    place = 0
+    """Run `make()`, cancelled at wait 0, 1, 2 … until it completes.
+
+    Returns the number of cancellations and the result.
+    """
+    count = 0
     while True:
         try:
-            result = await cancelled_at(place, make())
-        except Blow:
-            place += 1
+            result = await cancel_at(count, make())
+        except Injected:
+            count += 1
             if after_each is not None:
                 await after_each()
         else:
-            return place, result
+            return count, result

@@ -1,9 +1,8 @@
-"""What a computation costs, told so that a busy machine does not matter.
+"""Measure processor time in a way that does not depend on the load of the machine.
 
-Rules:  the processor time of this thread alone, the least of several tries: other programs make
-        that a little longer, never many times. Bounds are for what is linear against what is not,
-        so they are wide: tenfold at least.
-Not here: how fast something is: `bench/`.
+Only the time of this thread counts, and the least of several runs: other programs increase it a
+little, never many times. Tests compare linear with non-linear growth, so their bounds are wide: a
+factor of ten at least. Benchmarks are in `bench/`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 
 def thread_seconds(function: Callable[..., Any], *arguments: Any, tries: int = 3) -> float:
-    """Seconds of this thread's processor time for one call, the least of `tries`."""
+    """Return the seconds of processor time that one call takes, the least of `tries`."""
     least = float("inf")
     for _ in range(tries):
         began = time.thread_time()

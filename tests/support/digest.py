@@ -1,4 +1,4 @@
-"""What an auth class is given and gives, without a server."""
+"""The inputs and outputs of an auth class, without a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def request(path="/", method="GET", body=None, url="http://h", **headers):
     )
 
 
-def refusal(*challenges):
+def unauthorized(*challenges):
     return SimpleNamespace(headers={"WWW-Authenticate": list(challenges)})
 
 
@@ -28,16 +28,16 @@ def params(header):
 
 
 def answer(auth, challenge, req=None):
-    return curio.run(auth, refusal(challenge), req or request())
+    return curio.run(auth, unauthorized(challenge), req or request())
 
 
-def let_in(auth, challenge, req=None):
-    """The answer to a challenge, which the server then accepts."""
+def accepted_answer(auth, challenge, req=None):
+    """Return the credentials for a challenge, after the server accepted them."""
     req = req or request()
     req.headers = answer(auth, challenge, req)
     auth.on_response(SimpleNamespace(headers={}), req)
     return req.headers
 
 
-def sums(name):
+def hasher(name):
     return lambda text: hashlib.new(name, text.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""A DNS server on loopback and a resolver that asks it, for tests of custom resolvers.
+"""A DNS server on loopback, and a resolver that queries it, for tests of custom resolvers.
 
-Rules:  names under `records` answer with their addresses, names under `silent` are never answered,
-        all others do not exist. Every question is counted.
+Names in `records` have addresses, names in `silent` are never answered, other names do not exist.
+Every question is counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import curio
 import curio.socket
 import pytest
 
-from support.leaks import disregard
+from support.leaks import ignore_descriptor
 
 
 class DnsServer:
@@ -26,7 +26,7 @@ class DnsServer:
         self.records, self.silent = records, silent
         self.questions: Counter[str] = Counter()
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        disregard(self._sock.fileno())
+        ignore_descriptor(self._sock.fileno())
         self._sock.bind(("127.0.0.1", 0))
         self._sock.settimeout(0.05)
         self.address: tuple[str, int] = self._sock.getsockname()
@@ -69,7 +69,7 @@ class DnsServer:
 
 
 class DnsResolver:
-    """What a user might write: asks one server for A and AAAA, over curio's UDP sockets."""
+    """A resolver as a user could write it: A and AAAA queries over curio's UDP sockets."""
 
     def __init__(self, server: tuple[str, int]) -> None:
         self._server = server

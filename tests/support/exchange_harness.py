@@ -1,10 +1,9 @@
-"""One answer, read by the compiled exchange over a socket pair, without a kernel.
+"""Run the compiled exchange over a socket pair, without a kernel.
 
-Facts:  the exchange waits by yielding a trap; whoever drives it decides what has come by then. So
-        each piece of an answer is exactly one receive, and no time passes.
-Rules:  what is left of the pieces when the exchange is done is sent too, and then the pool is asked
-        for the connection again: `kept` does not depend on how the answer was cut.
-Not here: sessions, names, time limits.
+The exchange yields a trap where it waits, and the harness sends the next piece of the response
+there. So each piece is exactly one receive, and no time passes. Pieces that are left at the end are
+sent too before the pool is asked for the connection again, so `kept` does not depend on how the
+response was split.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from asks_fast._hotpath import BaseHttpResponse, Connection, Limits, OriginPool,
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
-class NeverEnds(Exception):
-    """The exchange wants more, and the peer neither sends nor closes."""
+class ExchangeIncomplete(Exception):
+    """The exchange waits for more data, and the peer neither sends nor closes."""
 
 
 @dataclass
 class Answer:
-    """What came out of an exchange, compared by value."""
+    """The result of an exchange, compared by value."""
 
     status: int
     reason: str
@@ -39,8 +38,8 @@ class Answer:
     pieces: list[bytes] = field(default_factory=list, compare=False)
 
 
-class Wire:
-    """A pool with one connection over a socket pair; `theirs` is the server's end."""
+class ExchangeHarness:
+    """A pool with one connection, which is a socket pair; `theirs` is the end of the server."""
 
     def __init__(self, *, limits: dict[str, Any] | None = None, buffer: int = 65536) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -51,7 +50,7 @@ class Wire:
         assert run(self.pool.acquire(self.origin)) is None
         self.connection: Connection = self.pool.add_connection(self.origin, self.ours)
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> ExchangeHarness:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +59,7 @@ class Wire:
         self.theirs.close()
 
     def drive(self, coroutine: Any, pieces: list[bytes], closes: bool) -> Any:
-        """Run to the end; at each wait the next of `pieces` arrives, then the end of input."""
+        """Run to the end. At each wait the next piece is sent, then the connection is closed."""
         try:
             while True:
                 trap = coroutine.send(None)
@@ -68,22 +67,22 @@ class Wire:
                 if trap[0] == "trap_io_release":
                     continue
                 if select.select([self.ours], [], [], 0)[0]:
-                    continue  # what came last was not all received yet
+                    continue  # the last piece is not received completely
                 if pieces:
                     self.theirs.sendall(pieces.pop(0))
                 elif closes and self.theirs.fileno() >= 0:
-                    self.theirs.recv(1 << 20)  # unread bytes would make a reset of the close
+                    self.theirs.recv(1 << 20)  # unread bytes would turn the close into a reset
                     self.theirs.close()
                 else:
                     coroutine.close()
-                    raise NeverEnds
+                    raise ExchangeIncomplete
         except StopIteration as done:
             return done.value
 
     def read(
         self, pieces: Sequence[bytes], *, closes: bool = True, stream: bool = False, **options: Any
     ) -> Answer:
-        """The answer in `pieces`; raises what the exchange raises."""
+        """Return the response in `pieces`. Raises what the exchange raises."""
         left = list(pieces)
         response = BaseHttpResponse()
         exchange = self.connection.exchange(GET, response, stream=stream, **options)
@@ -115,22 +114,27 @@ class Wire:
 
 
 def run(coroutine: Any) -> Any:
-    """The result of a coroutine that waits for nothing."""
+    """Return the result of a coroutine that does not wait."""
     try:
         trap = coroutine.send(None)
     except StopIteration as done:
         return done.value
     coroutine.close()
-    raise AssertionError(f"it waits: {trap!r}")
+    raise AssertionError(f"the coroutine waits: {trap!r}")
 
 
-def answer_of(pieces: Sequence[bytes] | bytes, **options: Any) -> Answer:
-    """The answer in `pieces` on a fresh connection; `limits=` and what `Wire.read` takes."""
+def read_response(pieces: Sequence[bytes] | bytes, **options: Any) -> Answer:
+    """Return the response in `pieces`, read on a new connection.
+
+    `options` are `limits`, `buffer` and those of `ExchangeHarness.read`.
+    """
     whole = [pieces] if isinstance(pieces, bytes) else list(pieces)
-    with Wire(limits=options.pop("limits", None), buffer=options.pop("buffer", 65536)) as wire:
+    with ExchangeHarness(
+        limits=options.pop("limits", None), buffer=options.pop("buffer", 65536)
+    ) as wire:
         try:
             return wire.read(whole, **options)
         except BaseException:
-            assert wire.pool.stats()["in_use"] == 0, "an error must end the loan"
-            assert wire.pool.stats()["open"] == 0, "an error must free the place"
+            assert wire.pool.stats()["in_use"] == 0, "an error must release the connection"
+            assert wire.pool.stats()["open"] == 0, "an error must free the slot"
             raise

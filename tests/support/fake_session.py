@@ -1,4 +1,4 @@
-"""A session without a network: a table of answers, and a record of what was asked."""
+"""A session without a network: it returns prepared answers and records the requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import curio
 
 
 class AnswerBody:
-    """A body that comes in pieces of up to 1,000 bytes."""
+    """A body that arrives in chunks of up to 1,000 bytes."""
 
     def __len__(self) -> int:
         return len(self.content)
@@ -23,18 +23,18 @@ class AnswerBody:
         return self
 
     async def __anext__(self) -> bytes:
-        piece, self.content = self.content[:1000], self.content[1000:]
-        if not piece:
+        chunk, self.content = self.content[:1000], self.content[1000:]
+        if not chunk:
             raise StopAsyncIteration
         await curio.sleep(0)
-        return piece
+        return chunk
 
     async def close(self) -> None:
         self.closed = True
 
 
 class Answer:
-    """What tests look at in a response, streamed or not."""
+    """The attributes of a response that tests read, streamed or not."""
 
     def __init__(
         self, status_code: int = 200, content: bytes = b"", url: str = "", **headers: str
@@ -51,8 +51,8 @@ class Answer:
         return f"<Answer {self.status_code}>"
 
 
-class TableSession:
-    """Answers from `answer(method, url, kwargs)`: an Answer, an exception, or a coroutine."""
+class FakeSession:
+    """Responds with `answer(url)`: an `Answer`, an exception, or a coroutine of one."""
 
     def __init__(
         self, answer: Callable[..., Any] | None = None, connections: int = 10, host: str = ""
@@ -60,8 +60,8 @@ class TableSession:
         self.answer = answer or (lambda url: Answer(content=url.encode(), url=url))
         self.connections = connections
         self.asked: list[str] = []
-        self.under_way = 0
-        self.most_under_way = 0
+        self.active = 0
+        self.max_active = 0
         self.cancelled = 0
         if host:
             self.host = host
@@ -69,8 +69,8 @@ class TableSession:
     async def request(self, method: str, url: str = "", *, path: str = "", **kwargs: Any) -> Any:
         url = url or path
         self.asked.append(url)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.active += 1
+        self.max_active = max(self.max_active, self.active)
         try:
             answer = self.answer(url)
             if hasattr(answer, "__await__"):
@@ -81,7 +81,7 @@ class TableSession:
             self.cancelled += 1
             raise
         finally:
-            self.under_way -= 1
+            self.active -= 1
         if isinstance(answer, Exception):
             raise answer
         return answer

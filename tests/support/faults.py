@@ -1,12 +1,12 @@
-"""A TCP proxy that breaks the wire on demand.
+"""A TCP proxy that injects faults.
 
-    with FaultProxy(server.host, server.port, plan(down=[CutAfter(100)])) as proxy: ...
+    faults = connection_faults(down=[CutAfter(100)])
+    with FaultProxy(server.host, server.port, faults) as proxy: ...
 
-Facts:  bytes pass unchanged but for the faults; places are counted in bytes of one direction of
-        one connection, so a fault strikes at the same place every time.
-Rules:  connection n follows the n-th plan, further ones the last; with a function, the plan it
-        gives for n. "up" is from the client to the server, "down" the way back.
-Not here: HTTP. What a fault means is for the test to say.
+Bytes pass unchanged apart from the faults. The position of a fault is a number of bytes in one
+direction of one connection, so it is the same in each run. Connection n uses the n-th script of
+faults, further ones the last; with `choose`, the result of that function. "up" is from the client
+to the server, "down" from the server to the client.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from support.leaks import disregard
+from support.leaks import ignore_descriptor
 
-TICK = 0.02
+POLL_INTERVAL = 0.02
 
 
 @dataclass(frozen=True)
 class Delay:
-    """Hold the bytes back for `seconds`, once, before the byte at `at`."""
+    """Wait `seconds`, once, before the byte at `at`."""
 
     seconds: float
     at: int = 0
@@ -49,14 +49,14 @@ class CutAfter:
 
 @dataclass(frozen=True)
 class ResetAfter:
-    """RST to both sides after `at` bytes."""
+    """Send RST to both sides after `at` bytes."""
 
     at: int
 
 
 @dataclass(frozen=True)
 class HalfCloseAfter:
-    """FIN to the receiver of this direction after `at` bytes; the other direction goes on."""
+    """Send FIN in this direction after `at` bytes; the other direction continues."""
 
     at: int
 
@@ -70,7 +70,7 @@ class StallAfter:
 
 @dataclass(frozen=True)
 class Garbage:
-    """Put `data` before the byte at `at`."""
+    """Insert `data` before the byte at `at`."""
 
     at: int
     data: bytes = b"\x00\xff\x16\x03garbage\r\n\r\n"
@@ -105,25 +105,27 @@ Fault = (
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What happens on one connection. `refuse`: it is reset as soon as it is accepted."""
+class ConnectionFaults:
+    """The faults of one connection. With `refuse` it is reset when it is accepted."""
 
     up: tuple[Fault, ...] = ()
     down: tuple[Fault, ...] = ()
     refuse: bool = False
 
 
-def plan(up: Sequence[Fault] = (), down: Sequence[Fault] = (), refuse: bool = False) -> Plan:
-    return Plan(tuple(up), tuple(down), refuse)
+def connection_faults(
+    up: Sequence[Fault] = (), down: Sequence[Fault] = (), refuse: bool = False
+) -> ConnectionFaults:
+    return ConnectionFaults(tuple(up), tuple(down), refuse)
 
 
-def random_plan(rng: random.Random, reach: int = 2000) -> Plan:
-    """A plan drawn from `rng`: often no fault, else one within the first `reach` bytes."""
+def random_faults(rng: random.Random, reach: int = 2000) -> ConnectionFaults:
+    """Return random faults: often none, else one within the first `reach` bytes."""
     draw = rng.random()
     if draw < 0.3:
-        return Plan()
+        return ConnectionFaults()
     if draw < 0.35:
-        return Plan(refuse=True)
+        return ConnectionFaults(refuse=True)
     at = rng.choice((0, 1, rng.randrange(200), rng.randrange(reach)))
     fault: Fault = rng.choice(
         (
@@ -138,7 +140,7 @@ def random_plan(rng: random.Random, reach: int = 2000) -> Plan:
             Corrupt(at),
         )
     )
-    return Plan(down=(fault,)) if rng.random() < 0.8 else Plan(up=(fault,))
+    return ConnectionFaults(down=(fault,)) if rng.random() < 0.8 else ConnectionFaults(up=(fault,))
 
 
 @dataclass
@@ -151,35 +153,35 @@ class _Pipe:
     passed: int = 0
     tail: bytearray = field(default_factory=bytearray)
     stalled: bool = False
-    struck: set[int] = field(default_factory=set)
+    applied: set[int] = field(default_factory=set)
 
 
-class _SessionClosing(Exception):
-    """This connection is over."""
+class _ConnectionEnded(Exception):
+    """The connection has ended."""
 
 
 class FaultProxy:
     """Listens on port 0 of loopback and passes every connection on to `host:port`.
 
-    Attributes: `port`, `accepted` (connections so far), `plans` (may be replaced while running).
+    Attributes: `port`, `accepted` (connections so far), `scripts` (may be replaced while running).
     """
 
     def __init__(
         self,
         host: str,
         port: int,
-        *plans: Plan,
-        choose: Callable[[int], Plan] | None = None,
+        *scripts: ConnectionFaults,
+        choose: Callable[[int], ConnectionFaults] | None = None,
     ) -> None:
         self.target = (host, port)
-        self.plans = list(plans) or [Plan()]
-        self.choose = choose or (lambda n: self.plans[min(n, len(self.plans) - 1)])
+        self.scripts = list(scripts) or [ConnectionFaults()]
+        self.choose = choose or (lambda n: self.scripts[min(n, len(self.scripts) - 1)])
         self.accepted = 0
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        disregard(self._listener.fileno())
-        self._listener.settimeout(TICK)
+        ignore_descriptor(self._listener.fileno())
+        self._listener.settimeout(POLL_INTERVAL)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._start(self._accept)
@@ -207,7 +209,7 @@ class FaultProxy:
                 client, _ = self._listener.accept()
             except TimeoutError:
                 continue
-            disregard(client.fileno())
+            ignore_descriptor(client.fileno())
             chosen = self.choose(self.accepted)
             self.accepted += 1
             if chosen.refuse:
@@ -218,25 +220,27 @@ class FaultProxy:
             except OSError:
                 _reset(client)
                 continue
-            disregard(server.fileno())
-            self._start(self._carry, client, server, chosen)
+            ignore_descriptor(server.fileno())
+            self._start(self._relay, client, server, chosen)
 
-    def _carry(self, client: socket.socket, server: socket.socket, chosen: Plan) -> None:
+    def _relay(
+        self, client: socket.socket, server: socket.socket, chosen: ConnectionFaults
+    ) -> None:
         both = (client, server)
         for sock in both:
-            sock.settimeout(TICK)
+            sock.settimeout(POLL_INTERVAL)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         down = _Pipe(server, client, chosen.down)
         upward = threading.Thread(
-            target=self._pump, args=(_Pipe(client, server, chosen.up), both), daemon=True
+            target=self._forward, args=(_Pipe(client, server, chosen.up), both), daemon=True
         )
         upward.start()
-        self._pump(down, both)
+        self._forward(down, both)
         upward.join()
         for sock in both:
             sock.close()
 
-    def _pump(self, pipe: _Pipe, both: tuple[socket.socket, socket.socket]) -> None:
+    def _forward(self, pipe: _Pipe, both: tuple[socket.socket, socket.socket]) -> None:
         try:
             self._apply(pipe, both, b"")
             while not self._stopping.is_set():
@@ -250,17 +254,17 @@ class FaultProxy:
                     return
                 if not pipe.stalled:
                     self._apply(pipe, both, data)
-        except (_SessionClosing, OSError):
-            for sock in both:  # wakes the other direction; closing is left to the owner
+        except (_ConnectionEnded, OSError):
+            for sock in both:  # wakes the other direction; `_relay` closes them
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
 
     def _apply(self, pipe: _Pipe, both: tuple[socket.socket, socket.socket], data: bytes) -> None:
-        """Send `data`, stopping at each place where a fault strikes."""
+        """Send `data` and apply the faults at their positions."""
         placed = sorted(
             (fault.at, order, fault)
             for order, fault in enumerate(pipe.faults)
-            if not isinstance(fault, Drip) and order not in pipe.struck
+            if not isinstance(fault, Drip) and order not in pipe.applied
         )
         for at, order, fault in placed:
             if at > pipe.passed + len(data):
@@ -270,13 +274,13 @@ class FaultProxy:
                 break
             self._send(pipe, data[:until])
             data = data[until:]
-            pipe.struck.add(order)
-            data = self._strike(pipe, both, fault, data)
+            pipe.applied.add(order)
+            data = self._apply_fault(pipe, both, fault, data)
             if pipe.stalled:
                 return
         self._send(pipe, data)
 
-    def _strike(
+    def _apply_fault(
         self, pipe: _Pipe, both: tuple[socket.socket, socket.socket], fault: Fault, data: bytes
     ) -> bytes:
         if isinstance(fault, Delay):
@@ -296,9 +300,9 @@ class FaultProxy:
             for sock in both:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.close()
-            raise _SessionClosing
+            raise _ConnectionEnded
         elif isinstance(fault, CutAfter):
-            raise _SessionClosing
+            raise _ConnectionEnded
         return data
 
     def _send(self, pipe: _Pipe, data: bytes) -> None:

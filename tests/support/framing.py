@@ -1,4 +1,4 @@
-"""What an answer comes to, however the wire cut it, and two answers that many tests begin with."""
+"""Read a response split in every way, and expect one result; two heads that many tests use."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import re
 from typing import Any
 
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
-from support.exchange_harness import Answer, answer_of
+from support.exchange_harness import Answer, read_response
 from support.split_input import feed_all_ways
 
 
 def read(sample: bytes, **options: Any) -> Answer:
-    """The one answer that all ways of cutting the sample give; the same for a stream."""
+    """Return the response, which is the same for each way to split it, and for a stream."""
 
     def parse(pieces: list[bytes]) -> Answer:
         try:
-            return answer_of(pieces, **options)
+            return read_response(pieces, **options)
         except Exception as error:
-            # What was seen so far differs with the cut, and so does the time.
+            # The progress in the text differs with the split, and so does the time.
             raise type(error)(kind_of(str(error))) from None
 
     answer = feed_all_ways(sample, parse)
-    assert feed_all_ways(sample, lambda pieces: answer_of(pieces, stream=True, **options)) == answer
+    assert (
+        feed_all_ways(sample, lambda pieces: read_response(pieces, stream=True, **options))
+        == answer
+    )
     return answer
 
 
@@ -29,13 +32,13 @@ def kind_of(text: str) -> str:
     return re.split(r"[:,]| \[| after | before | in the middle", text, maxsplit=3)[0]
 
 
-def refused(sample: bytes, **options: Any) -> None:
-    """Every way of cutting the sample is an error of the server's."""
+def assert_rejected(sample: bytes, **options: Any) -> None:
+    """Assert that the response is an error of the server, however it is split."""
     for stream in (False, True):
 
         def parse(pieces: list[bytes], stream: bool = stream) -> str:
             try:
-                answer = answer_of(pieces, stream=stream, **options)
+                answer = read_response(pieces, stream=stream, **options)
             except (BadHttpResponse, ServerClosedConnectionError) as error:
                 named = str(error).startswith("GET http://h/x: ")
                 return "refused" if named else str(error)

@@ -1,9 +1,8 @@
-"""Runs one `async def` test in a fresh kernel and looks at what it left there.
+"""Run one `async def` test in a new kernel and check that it leaves no task.
 
-Rules:  the test fails if a task that was not there before its body is there after it; a test
-        that fails by itself is not checked further. In an event loop of another library the test
-        is a hosted task, so that it may use curio as well.
-Not here: descriptors (`leaks`), the choice of the kernel (`tests/conftest.py`).
+A test that fails is not checked. In an event loop of another library the test is a hosted task, so
+that it may use curio as well. Descriptors are checked by `leaks`; `tests/conftest.py` chooses the
+kernel.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from curio.traps import _get_kernel
 AsyncTest = Callable[..., Coroutine[Any, Any, None]]
 
 
-def stock_kernel() -> Any:
-    """curio's own kernel."""
+def make_curio_kernel() -> Any:
+    """Create curio's own kernel."""
     return curio.Kernel()
 
 
-def own_kernel() -> Any:
-    """The compiled kernel of asks_fast."""
+def make_compiled_kernel() -> Any:
+    """Create the compiled kernel of asks_fast."""
     from asks_fast.kernel import Kernel
 
     return Kernel()
@@ -73,27 +72,27 @@ def trio_kernel() -> Any:
 
 
 def run_in(make_kernel: Callable[[], Any], test: AsyncTest, **arguments: Any) -> None:
-    """Run `test(**arguments)` to its end; AssertionError if it leaves a task behind."""
+    """Run `test(**arguments)`. Raises `AssertionError` if a task remains."""
     with make_kernel() as kernel:
-        leftover = kernel.run(_watched, test, arguments)
-    if leftover:
-        raise AssertionError(f"tasks left behind: {', '.join(leftover)}")
+        remaining = kernel.run(_run_and_check, test, arguments)
+    if remaining:
+        raise AssertionError(f"tasks remain: {', '.join(remaining)}")
 
 
-async def _watched(test: AsyncTest, arguments: dict[str, Any]) -> list[str]:
+async def _run_and_check(test: AsyncTest, arguments: dict[str, Any]) -> list[str]:
     kernel = await _get_kernel()
     before = set(_tasks_of(kernel))
     await test(**arguments)
     for _ in range(40):
-        leftover = [task for name, task in _tasks_of(kernel).items() if name not in before]
-        if not leftover:
+        remaining = [task for name, task in _tasks_of(kernel).items() if name not in before]
+        if not remaining:
             break
-        await curio.sleep(0.005)  # a cancelled task needs a turn of the kernel to end
-    return [repr(task) for task in leftover]
+        await curio.sleep(0.005)  # a cancelled task ends when the kernel runs it
+    return [repr(task) for task in remaining]
 
 
 def _tasks_of(kernel: Any) -> dict[Any, Any]:
-    """The kernel's task table without the kernel's own helper."""
+    """Return the tasks of the kernel by id, without its own task."""
     tasks: dict[Any, Any] = getattr(kernel, "_tasks", None) or {}
     return {
         name: task

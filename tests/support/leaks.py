@@ -1,10 +1,9 @@
-"""Did a test leave a descriptor or a task behind?
+"""Find descriptors and requests that a test left open.
 
-Facts:  /proc/self/fd names what each descriptor is ("socket:[inode]"); an inode number is not
-        given out again within one test run, so a name tells one socket from all others.
-Rules:  the test's own servers live in this process too and say so with `disregard`, all else
-        that was not open before the test body and is open after it counts as left behind.
-Not here: unclosed objects that the interpreter finds itself (ResourceWarning is an error).
+/proc/self/fd names what each descriptor is ("socket:[inode]"). An inode number is not reused within
+one test run, so a name identifies one socket. The servers of a test run in this process too; they
+exclude their descriptors with `ignore_descriptor`. Unclosed objects are reported by the interpreter
+(ResourceWarning is an error).
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ from typing import Any
 FD_DIRECTORY = "/proc/self/fd"
 LIBFFI = "/libffi.so"  # libffi 3.5 keeps its own file open once a ctypes callback was made
 
-_disregarded: set[str] = set()
+_ignored: set[str] = set()
 
 
-def disregard(fd: int) -> None:
-    """Say that `fd` belongs to the test's scaffolding, for as long as it is open."""
+def ignore_descriptor(fd: int) -> None:
+    """Exclude `fd`, which belongs to a test server, for as long as it is open."""
     name = _name(fd)
     if name is not None:
-        _disregarded.add(name)
+        _ignored.add(name)
 
 
 def open_descriptors() -> Counter[str]:
-    """What is open now, by name; empty where the system does not tell."""
+    """Return the open descriptors by name; empty if the system has no /proc."""
     if not os.path.isdir(FD_DIRECTORY):
         return Counter()
     names = (_name(int(entry)) or "" for entry in os.listdir(FD_DIRECTORY))
-    return Counter(n for n in names if n and n not in _disregarded and LIBFFI not in n)
+    return Counter(n for n in names if n and n not in _ignored and LIBFFI not in n)
 
 
-def left_open(before: Counter[str], read_timeout: float = 2.0) -> list[str]:
-    """Names of what was opened since `before` and does not close within `read_timeout` seconds.
+def left_open(before: Counter[str], timeout: float = 2.0) -> list[str]:
+    """Return the names of descriptors opened since `before` that do not close within `timeout` s.
 
-    The patience is for scaffolding threads that are just closing; garbage is collected once, so
-    that what only the collector would close is reported by its own ResourceWarning.
+    Threads of test servers may need that time to close. Garbage is collected once, so an object
+    that only the collector closes emits its ResourceWarning.
     """
-    deadline = time.monotonic() + read_timeout
+    deadline = time.monotonic() + timeout
     collected = False
     while True:
         extra = open_descriptors() - before
@@ -63,8 +62,8 @@ def _name(fd: int) -> str | None:
         return None
 
 
-def nothing_under_way(session: Any) -> None:
-    """Assert that no request of a session holds a connection or a place, or waits for one."""
+def assert_no_active_requests(session: Any) -> None:
+    """Assert that no request of the session uses a connection or waits for one."""
     stats = session.pool_stats()
     assert (stats["in_use"], stats["waiting"], stats["opening"]) == (0, 0, 0), stats
     assert stats["open"] == stats["idle"], stats

@@ -1,4 +1,4 @@
-"""A pool whose connections are socket pairs: its decisions, without a network."""
+"""A pool whose connections are socket pairs: tests of its decisions without a network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 HEAD = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
-class Ground:
-    """A pool whose connections are socket pairs; the other ends are kept by descriptor."""
+class PoolHarness:
+    """A pool whose connections are socket pairs; `theirs` maps descriptors to the other ends."""
 
     def __init__(self, limit: int, **options: Any) -> None:
         self.pool = Pool(limit, **options)
@@ -35,16 +35,16 @@ class Ground:
         return self.pool.add_connection(origin, ours)
 
     async def get(self, origin: OriginPool, **options: Any) -> Connection:
-        """A connection, made if the pool says so."""
+        """Acquire a connection, and create it if the pool has none."""
         connection = await self.pool.acquire(origin, **options)
         return self.add_connection(origin) if connection is None else connection
 
     async def serve(self, connection: Connection, answer: bytes = ANSWER) -> BaseHttpResponse:
-        """One whole exchange over a connection that was lent."""
+        """Run one whole exchange on an acquired connection."""
         self.theirs[connection.fd].send(answer)
         return await connection.exchange(HEAD, BaseHttpResponse())
 
-    async def visit(self, origin: OriginPool, log: list[Any], name: Any) -> None:
+    async def acquire_and_serve(self, origin: OriginPool, log: list[Any], name: Any) -> None:
         connection = await self.get(origin)
         log.append(name)
         await self.serve(connection)
@@ -59,12 +59,12 @@ class Ground:
 
 
 @contextmanager
-def ground(limit: int, **options: Any) -> Iterator[Ground]:
-    made = Ground(limit, **options)
+def pool_harness(limit: int, **options: Any) -> Iterator[PoolHarness]:
+    harness = PoolHarness(limit, **options)
     try:
-        yield made
+        yield harness
     finally:
-        made.close()
+        harness.close()
 
 
 def counts(pool: Pool) -> tuple[int, int, int, int]:
@@ -72,7 +72,7 @@ def counts(pool: Pool) -> tuple[int, int, int, int]:
     return stats["open"], stats["in_use"], stats["idle"], stats["waiting"]
 
 
-async def turns(number: int = 3) -> None:
+async def run_other_tasks(number: int = 3) -> None:
     """Let every other task run until it waits."""
     for _ in range(number):
         await curio.sleep(0)

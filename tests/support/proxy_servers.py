@@ -1,7 +1,7 @@
 """squid as a real proxy in a process of its own (`proxy_steps` has scripted proxies).
 
-Rules:  port 0 is not known to them, so a free port is found first; ready when it accepts; ends with
-        the `with` block. What is not installed raises `NotInstalled`, with what to install.
+These programs cannot use port 0, so a free port is searched first. A proxy is ready when it
+accepts, and ends with the `with` block. A missing program raises `NotInstalled`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.servers import NotInstalled, Server, _stop, free_port, wait_for_port
+from support.servers import NotInstalled, Server, free_port, stop_process, wait_for_port
 
 USER, PASSWORD, REALM = "user", "pass word:+", "test proxy"
 
@@ -40,11 +40,11 @@ _HELPERS = {
 
 @contextmanager
 def squid(auth: str | None = None) -> Iterator[Server]:
-    """squid as a forward and CONNECT proxy; `auth` is "basic" or "digest" (USER, PASSWORD)."""
+    """Run squid for forwarding and CONNECT; `auth` is "basic" or "digest" (USER, PASSWORD)."""
     program = shutil.which("squid") or shutil.which("squid", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise NotInstalled("squid is not installed: apt-get install squid")
-    # Run as root, squid becomes another user, who cannot look into pytest's directories.
+    # Started by root, squid changes its user, which cannot read pytest's directories.
     directory = Path(tempfile.mkdtemp(prefix="asks_fast_squid"))
     directory.chmod(0o777)
     port = free_port()
@@ -71,5 +71,5 @@ def squid(auth: str | None = None) -> Iterator[Server]:
         wait_for_port("127.0.0.1", port, process)
         yield Server("127.0.0.1", port)
     finally:
-        _stop(process)
+        stop_process(process)
         shutil.rmtree(directory, ignore_errors=True)

@@ -1,18 +1,18 @@
-"""The far side of a tunnel: what a scripted proxy does after it said yes to a client."""
+"""The far side of a tunnel: steps for scripted proxies that accepted a client."""
 
 from __future__ import annotations
 
 import select
 import socket
 
-from support.leaks import disregard
+from support.leaks import ignore_descriptor
 from support.scripted_server import PeerConnection, PeerStopped
 
 
 def open_outer(host: str, port: int) -> socket.socket:
     """Connect to the host that the client named; raises OSError if that fails."""
     outer = socket.create_connection((host, port), 5)
-    disregard(outer.fileno())
+    ignore_descriptor(outer.fileno())
     return outer
 
 
@@ -25,7 +25,7 @@ def relay(connection: PeerConnection) -> None:
 def carry(connection: PeerConnection, outer: socket.socket) -> None:
     """Carry bytes both ways until one side closes, then close `outer`.
 
-    In one thread: OpenSSL forbids that one reads a TLS socket while another writes it.
+    One thread does both: OpenSSL does not allow reading and writing one TLS socket in two threads.
     """
     inner = connection.sock
     try:

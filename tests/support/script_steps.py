@@ -1,9 +1,9 @@
-"""The steps a peer's script is made of: each does one thing to one connection.
+"""The steps of a server script: each does one thing with one connection.
 
     [expect("GET", "/x"), send(b"HTTP/1.1 200 OK\\r\\n"), mark("half"), stall(), reset()]
 
-Rules:  a step blocks its own connection's thread only, and ends early when the client closes or
-        the test is over. `close`, `reset` and `tls_close` end the script.
+A step blocks only the thread of its connection, and ends early when the client closes or the test
+is over. `close`, `reset` and `tls_close` end the script.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ import struct
 import time
 from collections.abc import Callable
 
-from support.scripted_server import PATIENCE, TICK, ClientGone, PeerConnection, PeerStopped, Step
+from support.scripted_server import (
+    POLL_INTERVAL,
+    WAIT_TIMEOUT,
+    ClientGone,
+    PeerConnection,
+    PeerStopped,
+    Step,
+)
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -33,27 +40,27 @@ def expect(method: str | None = None, target: str | None = None) -> Step:
 
 
 def expect_head() -> Step:
-    """Read a request up to the blank line and leave its body on the wire."""
-    return lambda connection: void(connection.take_head())
+    """Read a request up to the blank line, not its body."""
+    return lambda connection: discard(connection.take_head())
 
 
 def expect_body() -> Step:
-    """Read the body of the request whose head was read last."""
+    """Read the body of the last request head."""
     return lambda connection: connection.take_body(connection.requests[-1])
 
 
 def read(size: int) -> Step:
-    """Read exactly `size` bytes, whatever they are."""
-    return lambda connection: void(connection.take(size))
+    """Read exactly `size` bytes."""
+    return lambda connection: discard(connection.take(size))
 
 
 def send(data: bytes | Callable[[PeerConnection], bytes]) -> Step:
-    """Send these bytes, or what the function makes of the connection (to echo a request)."""
+    """Send these bytes, or the result of a function of the connection (to echo a request)."""
     return lambda connection: connection.put(data if isinstance(data, bytes) else data(connection))
 
 
 def drip(data: bytes, size: int = 1, pause: float = 0.0) -> Step:
-    """Send `data` in pieces of `size` bytes, each a segment of its own, `pause` seconds apart."""
+    """Send `data` in segments of `size` bytes, `pause` seconds apart."""
 
     def step(connection: PeerConnection) -> None:
         if connection.sock.family != getattr(socket, "AF_UNIX", None):
@@ -76,7 +83,7 @@ def close() -> Step:
 
 
 def reset() -> Step:
-    """End the connection with RST: what the client has not read yet is lost."""
+    """End the connection with RST: bytes that the client has not read are lost."""
 
     def step(connection: PeerConnection) -> None:
         linger = struct.pack("ii", 1, 0)
@@ -93,12 +100,12 @@ def half_close() -> Step:
 
 
 def tls_close() -> Step:
-    """Send TLS close_notify, then close: the end of an answer that has no length."""
+    """Send TLS close_notify, then close: the end of a response without a length."""
 
     def step(connection: PeerConnection) -> None:
         assert isinstance(connection.sock, ssl.SSLSocket)
         connection.sock.settimeout(0)
-        with contextlib.suppress(OSError):  # the client's own close_notify is not waited for
+        with contextlib.suppress(OSError):  # does not wait for the client's close_notify
             connection.sock.unwrap()
         connection.sock.close()
         raise PeerStopped
@@ -107,11 +114,11 @@ def tls_close() -> Step:
 
 
 def stall() -> Step:
-    """Do nothing until `Peer.release()`, or until the client closes; what comes is collected."""
+    """Collect data until `Peer.release()`, or until the client closes."""
 
     def step(connection: PeerConnection) -> None:
         before = connection.sock.gettimeout()
-        connection.sock.settimeout(TICK)
+        connection.sock.settimeout(POLL_INTERVAL)
         try:
             while not connection.peer.released.is_set():
                 try:
@@ -135,18 +142,18 @@ def stall() -> Step:
     return step
 
 
-def deaf() -> Step:
+def stop_reading() -> Step:
     """Read nothing until `Peer.release()`: the client's sends fill the buffers and block."""
-    return lambda connection: void(connection.peer.released.wait(PATIENCE * 2))
+    return lambda connection: discard(connection.peer.released.wait(WAIT_TIMEOUT * 2))
 
 
 def mark(name: str) -> Step:
-    """Note that the script came here; a test waits for it with `await peer.reached(name)`."""
+    """Note that the script got here; a test waits for it with `await peer.reached(name)`."""
     return lambda connection: connection.peer._marks.append(name)
 
 
 def repeat(*steps: Step, times: int | None = None) -> Step:
-    """Run the steps again and again, until the client closes or `times` is reached."""
+    """Repeat the steps until the client closes, or `times` times."""
 
     def step(connection: PeerConnection) -> None:
         done = 0
@@ -158,9 +165,9 @@ def repeat(*steps: Step, times: int | None = None) -> Step:
     return step
 
 
-def void(_: object) -> None:
-    """Drops a value, so that a lambda is a Step."""
+def discard(_: object) -> None:
+    """Ignore a value, so that a lambda is a `Step`."""
 
 
-FOREVER = repeat(expect(), send(OK))  # says ok to whatever comes
+FOREVER = repeat(expect(), send(OK))  # answers every request with 200
 SERVING = [FOREVER]

@@ -1,13 +1,14 @@
-"""A server that does what the test wrote: real sockets, exact bytes, a script per connection.
+"""A server that runs a script of steps for each connection: real sockets, exact bytes.
 
     server = peer([expect(), send(b"HTTP/1.1 204 No Content\\r\\n\\r\\n"), close()])
 
-Facts:  threads, so that it runs beside any kernel; port 0; steps are plain functions.
-Rules:  connection n runs the n-th script, further ones the last script. After its script a
-        connection stays open, collecting what comes, until the client closes it. A client that
-        closes early ends the script quietly (`client_closed`); anything else that goes wrong in
-        a step is raised when the test ends.
-Not here: the steps (`steps`), HTTP knowledge beyond finding where a request ends.
+- It uses threads, so it works with any kernel, and port 0. Steps are plain functions.
+- Connection n runs the n-th script, further ones the last script. After its script a connection
+  stays open and collects data until the client closes it.
+- A client that closes early ends the script without an error (`client_closed`). Any other error in
+  a step is raised when the test ends.
+
+The steps are defined in `script_steps`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.leaks import disregard
+from support.leaks import ignore_descriptor
 
 Step = Callable[["PeerConnection"], None]
-TICK = 0.02  # seconds between two looks at whether the test is over
-PATIENCE = 60.0  # seconds a test may wait for something to happen at the peer
+POLL_INTERVAL = 0.02  # seconds between two checks whether the test is over
+WAIT_TIMEOUT = 60.0  # seconds that a test waits at most for an event at the peer
 
 
 class ClientGone(Exception):
@@ -37,7 +38,7 @@ class PeerStopped(Exception):
 
 @dataclass
 class SeenRequest:
-    """One request as it came over the wire."""
+    """One request as it was received."""
 
     method: str
     target: str
@@ -48,7 +49,7 @@ class SeenRequest:
     connection: int
 
     def header(self, name: str) -> str | None:
-        """The one value of that field, None if missing; AssertionError if repeated."""
+        """Return the value of the field, None if missing. Raises `AssertionError` if repeated."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) < 2, f"{name} was sent {len(values)} times"
         return values[0] if values else None
@@ -56,7 +57,7 @@ class SeenRequest:
 
 @dataclass
 class PeerConnection:
-    """One accepted connection: the socket, what came, how it ended."""
+    """One accepted connection: its socket, the received data, how it ended."""
 
     peer: Peer
     index: int
@@ -69,7 +70,7 @@ class PeerConnection:
     unread: bytearray = field(default_factory=bytearray)
 
     def take_more(self) -> None:
-        """Wait for the next bytes of the client; raises `ClientGone` at their end."""
+        """Wait for the next bytes of the client. Raises `ClientGone` at their end."""
         while True:
             if self.peer.stopping:
                 raise PeerStopped
@@ -90,7 +91,7 @@ class PeerConnection:
             return
 
     def put(self, data: bytes) -> None:
-        """Send all of `data`; raises `ClientGone` if the client does not take it."""
+        """Send all of `data`. Raises `ClientGone` if the client has closed."""
         view = memoryview(data)
         while view:
             if self.peer.stopping:
@@ -144,7 +145,7 @@ class PeerConnection:
 
 
 class Peer:
-    """The listening side. Made by the fixtures `peer` and `tls_peer`."""
+    """The listening side. Created by the fixtures `peer` and `tls_peer`."""
 
     def __init__(
         self,
@@ -172,18 +173,18 @@ class Peer:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             address = (host, 0)  # type: ignore[assignment]
         self._listener = socket.socket(family, socket.SOCK_STREAM)
-        disregard(self._listener.fileno())
+        ignore_descriptor(self._listener.fileno())
         if receive_buffer is not None:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._listener.bind(address)
         self._listener.listen(backlog)
-        self._listener.settimeout(TICK)
+        self._listener.settimeout(POLL_INTERVAL)
         self.host = host
         self.port = 0 if unix is not None else self._listener.getsockname()[1]
         if accepting:
             self._start(self._accept)
 
-    # -- what a test reads ---------------------------------------------------------------------
+    # -- for tests ---------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -200,24 +201,24 @@ class Peer:
         """Connections that the client still holds open."""
         return sum(1 for c in self.connections if c.client_closed is None and not c.finished)
 
-    def wait(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = WAIT_TIMEOUT) -> None:
         """Block this thread until `condition()`; AssertionError after `seconds`."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"waited in vain; {self!r}"
+            assert time.monotonic() < deadline, f"the condition did not become true; {self!r}"
             time.sleep(0.001)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = WAIT_TIMEOUT) -> None:
         """The same from inside a kernel: other tasks run meanwhile."""
         import curio
 
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"waited in vain; {self!r}"
+            assert time.monotonic() < deadline, f"the condition did not become true; {self!r}"
             await curio.sleep(0.001)
 
     async def saw_requests(self, count: int = 1) -> None:
-        """Wait until `count` request heads have come in."""
+        """Wait until `count` request heads were received."""
         await self.until(lambda: len(self.requests) >= count)
 
     async def saw_connections(self, count: int = 1) -> None:
@@ -238,7 +239,7 @@ class Peer:
         return self._released
 
     def release(self) -> None:
-        """Let every script go on that stands at `stall()`, now and later."""
+        """End every `stall()`, now and later."""
         self._released.set()
 
     def __repr__(self) -> str:
@@ -252,11 +253,11 @@ class Peer:
     # -- the threads ---------------------------------------------------------------------------
 
     def start_accepting(self) -> None:
-        """For a peer made with `accepting=False`: begin to take connections off the backlog."""
+        """Start to accept connections, if it was created with `accepting=False`."""
         self._start(self._accept)
 
     def stop(self) -> None:
-        """Close everything; raises what went wrong in a script."""
+        """Close everything. Raises the first error of a script."""
         self.stopping = True
         self._released.set()
         for thread in list(self._threads):
@@ -280,13 +281,13 @@ class Peer:
                 continue
             except OSError:
                 return
-            disregard(sock.fileno())
-            sock.settimeout(TICK)
+            ignore_descriptor(sock.fileno())
+            sock.settimeout(POLL_INTERVAL)
             connection = PeerConnection(self, len(self.connections), sock)
             self.connections.append(connection)
-            self._start(self._converse, connection)
+            self._start(self._serve, connection)
 
-    def _converse(self, connection: PeerConnection) -> None:
+    def _serve(self, connection: PeerConnection) -> None:
         script = self.scripts[min(connection.index, len(self.scripts) - 1)]
         try:
             for step in self.before_tls:
@@ -306,14 +307,14 @@ class Peer:
             connection.sock.close()
 
     def _handshake(self, connection: PeerConnection, context: ssl.SSLContext) -> bool:
-        connection.sock.settimeout(PATIENCE)
+        connection.sock.settimeout(WAIT_TIMEOUT)
         try:
             connection.sock = context.wrap_socket(connection.sock, server_side=True)
         except OSError as error:  # ssl.SSLError is one
             connection.handshake_error = error
             connection.client_closed = "reset" if isinstance(error, ConnectionError) else "eof"
             return False
-        connection.sock.settimeout(TICK)
+        connection.sock.settimeout(POLL_INTERVAL)
         return True
 
 

@@ -1,10 +1,9 @@
-"""Serves one application with granian, as a program: `python serve.py module:name ADDRESS`.
+"""Serve one application with granian, as a program: `python serve.py module:name ADDRESS`.
 
-Facts:  granian takes no port 0, but sets SO_REUSEPORT: a socket that is bound and never listens
-        holds a free port for it. Granian's embedded server knows no WSGI, so a WSGI application
-        runs on werkzeug's threaded server, which speaks HTTP/1.1 with keep-alive. Prints
-        one line of JSON {"port": n} when it answers.
-Rules:  ends when its standard input ends, so that no server outlives the test run.
+granian does not accept port 0, but sets SO_REUSEPORT: a bound socket that never listens reserves a
+free port for it. Its embedded server does not support WSGI, so a WSGI application runs on
+werkzeug's threaded server. The program prints one line of JSON {"port": n} when it is ready, and
+ends when its standard input ends, so no server outlives the test run.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from granian.server.embed import Server
 
 
 def hold_port(address: str) -> socket.socket:
-    """A bound, never listening socket: its port is ours and granian's alone."""
+    """Return a bound socket that never listens; it reserves its port for granian."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     holder = socket.socket(family, socket.SOCK_STREAM)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 async def answers(address: str, port: int) -> None:
-    """Wait until somebody accepts connections there."""
+    """Wait until the server accepts connections."""
     while True:
         try:
             _, writer = await asyncio.open_connection(address, port)
@@ -84,7 +83,7 @@ def serve_wsgi(target: Any, options: argparse.Namespace) -> None:
         protocol_version = "HTTP/1.1"
 
         def log(self, type: str, message: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = make_server(options.address, 0, target, threaded=True, request_handler=Handler)
     announce(server.server_port)
@@ -95,7 +94,7 @@ def announce(port: int) -> None:
     print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     sys.stdin.read()
     os._exit(0)
 
@@ -104,7 +103,7 @@ def main() -> None:
     options = parse_arguments()
     module, _, name = options.app.partition(":")
     target: Any = getattr(importlib.import_module(module), name)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     if options.interface == "wsgi":
         serve_wsgi(target, options)
     else:

@@ -1,8 +1,7 @@
 """Real servers on loopback, each in a process of its own.
 
-Rules:  a server is ready when its function returns; it ends with the `with` block and, should
-        the test run be killed, with the pipe to it. What is not installed raises `NotInstalled`,
-        which a fixture turns into a skip with that reason.
+A server is ready when its function returns. It ends with the `with` block and, if the test run is
+killed, with the pipe to it. A missing program raises `NotInstalled`; fixtures skip the test then.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ TESTS = Path(__file__).resolve().parent.parent
 
 
 class NotInstalled(Exception):
-    """The server is not on this machine; the text says what to install."""
+    """The server is not installed; the text says how to install it."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where a server answers. `url` has no slash at its end."""
+    """The address of a server. `url` has no slash at its end."""
 
     host: str
     port: int
@@ -50,7 +49,7 @@ def application(
     tls_files: tuple[str, str] | None = None,
     needs: Sequence[str] = ("granian",),
 ) -> Iterator[Server]:
-    """`app` ("module:name", importable from tests/) served by granian, if WSGI by werkzeug."""
+    """Serve `app` ("module:name", importable from tests/) with granian, WSGI with werkzeug."""
     for module in needs:
         if importlib.util.find_spec(module) is None:
             raise NotInstalled(f"{module} is not installed: pip install {module}")
@@ -72,12 +71,12 @@ def application(
         port = json.loads(line)["port"]
         yield Server(address, port, "https" if tls_files else "http")
     finally:
-        _stop(process)
+        stop_process(process)
 
 
 @contextmanager
 def nginx(directory: Path, locations: str = "") -> Iterator[Server]:
-    """nginx with `location` blocks of the caller; serves /small (100 bytes) and /status itself."""
+    """Run nginx with further `location` blocks. It serves /small (100 bytes) and /status."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise NotInstalled("nginx is not installed: apt-get install nginx-light")
@@ -91,7 +90,7 @@ def nginx(directory: Path, locations: str = "") -> Iterator[Server]:
         wait_for_port("127.0.0.1", port, process)
         yield Server("127.0.0.1", port)
     finally:
-        _stop(process)
+        stop_process(process)
 
 
 _NGINX = """
@@ -112,7 +111,7 @@ http {{
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port that was free just now."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         port: int = probe.getsockname()[1]
@@ -122,7 +121,7 @@ def free_port(address: str = "127.0.0.1") -> int:
 def wait_for_port(
     address: str, port: int, process: subprocess.Popen[bytes], seconds: float = 20.0
 ) -> None:
-    """Return once `address:port` accepts; RuntimeError if `process` ends or time runs out."""
+    """Wait until `address:port` accepts. Raises `RuntimeError` if `process` ends or on time-out."""
     deadline = time.monotonic() + seconds
     while True:
         if process.poll() is not None:
@@ -137,7 +136,7 @@ def wait_for_port(
             return
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop_process(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

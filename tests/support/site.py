@@ -1,12 +1,11 @@
-"""A small web site of several hosts, for crawls: pages are made by a function, requests are noted.
+"""A web site of several hosts for crawls: a function creates the pages, requests are recorded.
 
     with Site(page, hosts=3) as site: ...
 
-Facts:  each host is a port of 127.0.0.1; the server is asyncio in a thread of this process.
-Rules:  `page(host, path)` gives (status, headers, body), or bytes that are sent as they are before
-        the connection is closed; `host` is the number of the port. What was asked for is in
-        `site.asked` as "METHOD host path".
-Not here: anything beyond GET and HEAD with keep-alive.
+Each host is a port of 127.0.0.1. The server is asyncio in a thread of this process. `page(host,
+path)` returns (status, headers, body), or bytes that are sent as they are before the connection is
+closed; `host` is the index of the port. `site.asked` lists the requests as "METHOD host path". It
+supports GET and HEAD with keep-alive.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from support.leaks import disregard
+from support.leaks import ignore_descriptor
 
 Answer = tuple[int, dict[str, str], bytes]
 
 
 class Site:
-    """See the module. `urls` are the bases, one per host; `delay` is waited before each answer."""
+    """The site. `urls` are the base URLs of the hosts; `delay` is the seconds before a response."""
 
     def __init__(
         self, page: Callable[[int, str], Answer | bytes], hosts: int = 1, delay: float = 0.0
@@ -35,7 +34,7 @@ class Site:
         self.headers: list[dict[str, str]] = []
         self._sockets = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in range(hosts)]
         for one in self._sockets:
-            disregard(one.fileno())
+            ignore_descriptor(one.fileno())
         self.urls = [f"http://127.0.0.1:{s.getsockname()[1]}" for s in self._sockets]
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -73,7 +72,7 @@ class Site:
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
-            disregard(writer.get_extra_info("socket").fileno())
+            ignore_descriptor(writer.get_extra_info("socket").fileno())
             try:
                 await self._converse(host, reader, writer)
             except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -113,7 +112,7 @@ class Site:
 
 
 def text_page(host: int, path: str) -> Answer:
-    """A page that tells itself apart from any other; 404 for robots.txt."""
+    """Return a page that differs from all others; 404 for robots.txt."""
     if path == "/robots.txt":
         return 404, {}, b""
     return 200, {"Content-Type": "text/plain"}, f"page {host} {path} ".encode() * 40

@@ -1,7 +1,7 @@
-"""Every way the same bytes can arrive.
+"""Feed the same bytes in every possible split.
 
-A parser must not care how the wire cut its input. `feed_all_ways` gives a sample whole, byte by
-byte, and split in two at each place, and holds that all give the same.
+The result of a parser must not depend on how its input is split. `feed_all_ways` feeds a sample
+whole, byte by byte, and split in two at each position, and asserts that all results are equal.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 
 def ways(sample: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """Name and pieces of each way to cut `sample`."""
+    """Yield name and pieces of each way to split `sample`."""
     yield "whole", [sample]
     yield "byte by byte", [sample[i : i + 1] for i in range(len(sample))]
     for cut in range(1, len(sample)):
-        yield f"cut at {cut}", [sample[:cut], sample[cut:]]
+        yield f"split at {cut}", [sample[:cut], sample[cut:]]
 
 
 def outcome(parse: Callable[[list[bytes]], T], pieces: list[bytes]) -> T | Exception:
-    """What `parse` returns, or the exception it raises: both are answers to compare."""
+    """Return what `parse` returns, or the exception that it raises."""
     try:
         return parse(pieces)
     except Exception as error:
@@ -29,12 +29,12 @@ def outcome(parse: Callable[[list[bytes]], T], pieces: list[bytes]) -> T | Excep
 
 
 def feed_all_ways(sample: bytes, parse: Callable[[list[bytes]], T]) -> T:
-    """Result of `parse(pieces)`, the same for every way to cut `sample`.
+    """Return the result of `parse(pieces)`, which must be the same for every split of `sample`.
 
-    `parse` makes a fresh parser, feeds the pieces in order and returns something that compares by
-    value (a tuple of status, headers, body). If it raises, every way must raise the same class
-    with the same words, and that exception is raised here. AssertionError names the way that
-    differs. Trailing bytes are part of the sample: give `sample + b"more"` and say what must be.
+    `parse` creates a parser, feeds the pieces in order and returns something that compares by
+    value. If it raises, every split must raise the same class with the same text, and that
+    exception is raised here. `AssertionError` names the split that differs. Bytes after the message
+    are part of the sample.
     """
     expected = outcome(parse, [sample])
     for name, pieces in ways(sample):

@@ -1,4 +1,4 @@
-"""Recording against a real server, replaying without it, and nothing secret in the file."""
+"""Record with a real server, replay without it, and write no secret to the file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 import asks_fast
 from asks_fast import DSession
 from asks_fast.errors import ResponseTooLarge
-from asks_fast.testing import Cassette, NotRecorded, Routes, answer, serve
+from asks_fast.testing import Cassette, NotRecorded, Routes, response, serve
 
 
 def api() -> Routes:
     routes = Routes()
     routes.post(
         "/login",
-        answer(
+        response(
             303,
             headers=[("Location", "/items?token=t0ken&n=1"), ("Set-Cookie", "sid=s3ssion; Path=/")],
         ),
@@ -26,7 +26,7 @@ def api() -> Routes:
     zipped = gzip.compress(json.dumps({"items": ["é"], "access_token": "t0ken"}).encode())
     routes.get(
         "/items",
-        answer(
+        response(
             body=zipped,
             headers={"Content-Encoding": "gzip", "Content-Type": "application/json"},
         ),
@@ -78,7 +78,7 @@ async def test_not_recorded(tmp_path: Path) -> None:
         with pytest.raises(NotRecorded, match="not recorded"):
             await asks_fast.get(server.url + "/other")
         assert (await asks_fast.get(server.url + "/count")).text == "1"
-        with pytest.raises(NotRecorded, match="recorded 1 times, and asked for once more"):
+        with pytest.raises(NotRecorded, match="recorded 1 times and is requested once more"):
             await asks_fast.get(server.url + "/count")
 
 
@@ -97,7 +97,7 @@ async def test_modes(tmp_path: Path) -> None:
             assert [one["response"]["body"] for one in recorded] == [{"text": expected}]
 
 
-async def test_bodies_are_matched(tmp_path: Path) -> None:
+async def test_match_body(tmp_path: Path) -> None:
     """The recorded body is part of the question, unless `match_body=False`."""
     path = tmp_path / "api.json"
     routes = Routes()
@@ -120,13 +120,13 @@ async def test_recording_survives_a_failing_test(tmp_path: Path) -> None:
     assert len(json.loads(path.read_text())["exchanges"]) == 1
 
 
-async def test_secrets_of_every_kind(tmp_path: Path) -> None:
+async def test_all_kinds_of_secrets_are_masked(tmp_path: Path) -> None:
     """Uploads, compressed requests, links and camelCase members: no secret is in the file."""
     path = tmp_path / "api.json"
     routes = Routes()
     routes.post(
         "/",
-        answer(
+        response(
             json={"accessToken": "hunter2", "session": {"ids": ["hunter2"]}},
             headers=[("Link", "</?token=hunter2>; rel=next"), ("X-Access-Token", "hunter2")],
         ),
@@ -155,7 +155,7 @@ async def test_max_decompressed(tmp_path: Path, stream: bool) -> None:
     path = tmp_path / "api.json"
     routes = Routes()
     bomb = gzip.compress(bytes(50_000_000))
-    routes.get("/", answer(body=bomb, headers={"Content-Encoding": "gzip"}))
+    routes.get("/", response(body=bomb, headers={"Content-Encoding": "gzip"}))
 
     async def get(url: str) -> None:
         response = await asks_fast.get(url, stream=stream, max_decompressed=1_000_000)

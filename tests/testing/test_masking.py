@@ -1,4 +1,4 @@
-"""What is secret does not get into a recording."""
+"""Secrets are masked in a recording."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_secrets_in_bodies(body: str, kind: str | None, encoding: str) -> None:
     assert mask.body(masked, kind) == masked
 
 
-def test_binary_parts_stay() -> None:
+def test_binary_parts_are_unchanged() -> None:
     """A file in a multipart body is kept byte for byte; the password beside it is masked."""
     file = bytes(range(256))
     body = (
@@ -175,7 +175,7 @@ def test_binary_parts_stay() -> None:
         (b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" * 2000, "multipart/mixed"),
     ],
 )
-def test_harmless_bodies_stay(body: bytes, kind: str) -> None:
+def test_bodies_without_secrets_are_unchanged(body: bytes, kind: str) -> None:
     """A body without secrets stays as it was, in reasonable time whatever it is."""
     before = time.process_time()
     assert Mask().body(body, kind) == body

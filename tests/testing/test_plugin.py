@@ -1,4 +1,4 @@
-"""The pytest plugin, run as users run it: a pytest of its own on files of its own."""
+"""The pytest plugin, run in a separate pytest on generated files."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ UNMARKED = """
         raise RuntimeError("ran")
 
     @pytest.mark.asyncio
-    async def test_somebody_elses():
+    async def test_marked_for_another_plugin():
         raise RuntimeError("ran in curio")
 """
 

@@ -1,4 +1,4 @@
-"""`with routes:` — every session's requests answered from the table, no socket opened."""
+"""`with routes:` answers the requests of all sessions and opens no socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from asks_fast.errors import (
     TooManyRedirects,
     TotalTimeout,
 )
-from asks_fast.testing import NoRoute, Routes, answer, faults
+from asks_fast.testing import NoRoute, Routes, faults, response
 
 
 @pytest.fixture(autouse=True)
@@ -40,16 +40,16 @@ async def test_one_shot_and_sessions() -> None:
     before = HSession("https://api.test", connections=2)
     with Routes() as routes:
         routes.get("https://api.test/items/{id}", lambda request: {"id": request.match["id"]})
-        routes.post("https://api.test/items", answer(201, json={}, headers={"X-Id": "9"}))
+        routes.post("https://api.test/items", response(201, json={}, headers={"X-Id": "9"}))
         assert (await asks_fast.get("https://api.test/items/5")).json() == {"id": "5"}
         assert (await before.get(path="/items/6")).json() == {"id": "6"}
         assert (await before.get(path="/items/7")).json() == {"id": "7"}
         async with DSession() as session:
-            response = await session.post("https://api.test/items", json={"n": 1})
-    assert (response.status_code, response.headers["x-id"]) == (201, "9")
-    assert response.reason_phrase == "Created"
-    assert response.method == "POST"
-    assert response.url == "https://api.test/items"
+            r = await session.post("https://api.test/items", json={"n": 1})
+    assert (r.status_code, r.headers["x-id"]) == (201, "9")
+    assert r.reason_phrase == "Created"
+    assert r.method == "POST"
+    assert r.url == "https://api.test/items"
     assert routes.requests[-1].json() == {"n": 1}
     assert routes.requests[-1].header("content-type") == "application/json"
     assert [len(route.requests) for route in routes.routes] == [3, 1]
@@ -57,7 +57,7 @@ async def test_one_shot_and_sessions() -> None:
 
 
 async def test_no_route() -> None:
-    """A request nobody foresaw is an error that names what there is."""
+    """A request without a route is an error that lists the routes."""
     with Routes() as routes:
         routes.get("https://api.test/known", 204)
         with pytest.raises(NoRoute, match=r"no route for GET https://other\.test/.*known"):
@@ -82,14 +82,14 @@ async def test_redirects_and_cookies() -> None:
     with Routes() as routes:
         routes.post(
             "https://h/login",
-            answer(303, headers=[("Location", "/home"), ("Set-Cookie", "sid=1; Path=/")]),
+            response(303, headers=[("Location", "/home"), ("Set-Cookie", "sid=1; Path=/")]),
         )
         routes.get("https://h/home", lambda request: str(request.header("cookie")))
-        routes.get("https://h/loop", answer(302, headers={"Location": "/loop"}))
+        routes.get("https://h/loop", response(302, headers={"Location": "/loop"}))
         async with DSession(persist_cookies=True) as session:
-            response = await session.post("https://h/login", data={"user": "u"})
-            assert response.text == "sid=1"
-            assert [earlier.status_code for earlier in response.history] == [303]
+            r = await session.post("https://h/login", data={"user": "u"})
+            assert r.text == "sid=1"
+            assert [earlier.status_code for earlier in r.history] == [303]
             with pytest.raises(TooManyRedirects):
                 await session.get("https://h/loop", max_redirects=3)
     assert routes.requests[0].form == [("user", "u")]
@@ -117,7 +117,7 @@ async def test_retries() -> None:
 async def test_delay_and_time_limits() -> None:
     """A delay that a time limit does not allow ends as a silent server would."""
     with Routes() as routes:
-        routes.get("http://h/", answer(204, delay=0.2))
+        routes.get("http://h/", response(204, delay=0.2))
         with pytest.raises(TotalTimeout, match=r"timeout=0\.01 s"):
             await asks_fast.get("http://h/", timeout=0.01)
         with pytest.raises(ReadTimeout, match=r"read_timeout=0\.01 s"):
@@ -127,7 +127,7 @@ async def test_delay_and_time_limits() -> None:
 async def test_cancelled() -> None:
     """A request cancelled while its answer is delayed leaves the session fit for use."""
     with Routes() as routes:
-        routes.get("http://h/", answer(204, delay=60), 204)
+        routes.get("http://h/", response(204, delay=60), 204)
         async with HSession("http://h") as session:
             task = await curio.spawn(session.get)
             while not routes.requests:
@@ -141,17 +141,17 @@ async def test_streams() -> None:
     with Routes() as routes:
         routes.any("http://h/", "some text")
         async with DSession() as session:
-            response = await session.get("http://h/", stream=True)
-            async with response.body:
-                assert b"".join([chunk async for chunk in response.body]) == b"some text"
+            r = await session.get("http://h/", stream=True)
+            async with r.body:
+                assert b"".join([chunk async for chunk in r.body]) == b"some text"
             chunks: list[bytes] = []
             await session.get("http://h/", callback=chunks.append)
             assert b"".join(chunks) == b"some text"
             await session.post("http://h/", data=iter([b"a", b"b"]))
             assert routes.requests[-1].body == b"ab"
             assert (await session.head("http://h/")).headers["content-length"] == "9"
-        response = await asks_fast.get("http://h/", stream=True)
-        assert await response.body.read() == b"some text"
+        r = await asks_fast.get("http://h/", stream=True)
+        assert await r.body.read() == b"some text"
 
 
 async def test_async_functions() -> None:
@@ -174,7 +174,7 @@ async def test_faults_need_sockets() -> None:
             await asks_fast.get("http://h/")
 
 
-async def test_nesting() -> None:
+async def test_nested_routes() -> None:
     """The inner table answers; after its block, the outer one; after that, the wire."""
     with Routes() as outer:
         outer.get("http://h/", "outer")
@@ -189,10 +189,10 @@ async def test_delays_are_virtual() -> None:
     """A delay is not waited for; it counts towards `timeout`, over redirects and retries too."""
     began = time.monotonic()
     with Routes() as routes:
-        routes.get("http://h/", answer(204, delay=1000))
-        routes.get("http://h/a", answer(302, headers={"Location": "/b"}, delay=40))
-        routes.get("http://h/b", answer(204, delay=40))
-        routes.get("http://h/c", answer(503, delay=40), answer(204, delay=40))
+        routes.get("http://h/", response(204, delay=1000))
+        routes.get("http://h/a", response(302, headers={"Location": "/b"}, delay=40))
+        routes.get("http://h/b", response(204, delay=40))
+        routes.get("http://h/c", response(503, delay=40), response(204, delay=40))
         assert (await asks_fast.get("http://h/", read_timeout=2000)).status_code == 204
         assert (await asks_fast.get("http://h/a", timeout=100)).status_code == 204
         again = Retry(attempts=1, backoff=0.0)
@@ -204,7 +204,7 @@ async def test_delays_are_virtual() -> None:
     assert time.monotonic() - began < 10
 
 
-async def test_delayed_answers_come_in_order() -> None:
+async def test_delayed_answers_in_order() -> None:
     """The shorter delay ends first, whichever request was made first."""
     ended = []
 
@@ -213,7 +213,7 @@ async def test_delayed_answers_come_in_order() -> None:
         ended.append(delay)
 
     with Routes() as routes:
-        routes.get("/{delay}", lambda r: answer(204, delay=float(r.match["delay"])))
+        routes.get("/{delay}", lambda r: response(204, delay=float(r.match["delay"])))
         async with DSession() as session, curio.TaskGroup() as tasks:
             for delay in ("30", "10", "20"):
                 await tasks.spawn(ask, session, delay)
@@ -228,16 +228,16 @@ async def walk(session: DSession) -> None:
 
 
 @pytest.mark.parametrize("delay", [0, 3600])
-async def test_the_callers_own_time_out(delay: float) -> None:
+async def test_timeout_of_the_caller(delay: float) -> None:
     """`curio.timeout_after` ends a loop over routed answers, and a delay that is longer."""
     with Routes() as routes:
-        routes.get("/{page}", lambda r: answer(json=int(r.match["page"]) + 1, delay=delay))
+        routes.get("/{page}", lambda r: response(json=int(r.match["page"]) + 1, delay=delay))
         async with DSession() as session:
             with pytest.raises(curio.TaskTimeout):
                 await curio.timeout_after(0.1, walk, session)
 
 
-async def test_other_tasks_have_their_turn() -> None:
+async def test_other_tasks_run_during_delays() -> None:
     """Every routed answer yields to the kernel at least once."""
     turns = 0
 
@@ -257,7 +257,7 @@ async def test_other_tasks_have_their_turn() -> None:
     assert turns >= 20
 
 
-async def test_time_limits_of_what_a_route_does() -> None:
+async def test_time_limit_of_a_route_function() -> None:
     """`timeout` ends a chain of delayed redirects, and a route's own function."""
 
     async def slow(request: Any) -> int:
@@ -265,7 +265,7 @@ async def test_time_limits_of_what_a_route_does() -> None:
         return 204
 
     with Routes() as routes:
-        routes.get("http://h/loop", answer(302, headers={"Location": "/loop"}, delay=0.01))
+        routes.get("http://h/loop", response(302, headers={"Location": "/loop"}, delay=0.01))
         routes.get("http://h/slow", slow)
         for path in ("loop", "slow"):
             with pytest.raises(TotalTimeout):
@@ -286,7 +286,7 @@ async def test_time_limits_of_what_a_route_does() -> None:
         ("/{kind}/{id}", "/items/{id}", "http://h/items/7"),
     ],
 )
-async def test_the_most_specific_route(general: str, special: str, url: str, reverse: bool) -> None:
+async def test_most_specific_route(general: str, special: str, url: str, reverse: bool) -> None:
     """Whichever route was added first, the more specific one answers."""
     with Routes() as routes:
         pairs = [(general, "general"), (special, "special")]
@@ -295,7 +295,7 @@ async def test_the_most_specific_route(general: str, special: str, url: str, rev
         assert (await asks_fast.get(url)).text == "special"
 
 
-async def test_a_method_is_more_specific_than_any() -> None:
+async def test_method_is_more_specific_than_any() -> None:
     """Of equal routes, one for the method wins; then the first that was added."""
     with Routes() as routes:
         routes.any("/", "any")
@@ -305,7 +305,7 @@ async def test_a_method_is_more_specific_than_any() -> None:
         assert (await asks_fast.post("http://h/")).text == "any"
 
 
-async def test_headers_of_a_request() -> None:
+async def test_request_headers() -> None:
     """`SeenRequest.headers` is a mapping like that of responses."""
     with Routes() as routes:
         routes.get("http://h/", 204)

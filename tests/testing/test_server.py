@@ -1,4 +1,4 @@
-"""`serve`: the table over real sockets, looked at with plain sockets and a plain client."""
+"""`serve`: the table of routes over real sockets, tested with plain sockets and http.client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import asks_fast
-from asks_fast.testing import Routes, answer, faults, serve
+from asks_fast.testing import Routes, faults, response, serve
 
 
 def fetch(url: str, data: bytes | None = None, **options: Any) -> tuple[int, bytes]:
@@ -45,7 +45,7 @@ def test_answers() -> None:
     routes.get("/text", "é")
     routes.get("/bytes", b"\0\1")
     routes.get("/flaky", 503, 503, "fine")
-    routes.post("/echo", lambda request: answer(201, json=[request.json(), request.params]))
+    routes.post("/echo", lambda request: response(201, json=[request.json(), request.params]))
     routes.any("/users/{name}/*", lambda request: request.match["name"])
     with serve(routes) as server:
         assert fetch(server.url + "/json") == (200, b'{"a": [1]}')
@@ -113,10 +113,10 @@ def test_faults() -> None:
     routes = Routes()
     routes.get(
         "/x",
-        answer(text="four", fault=faults.Cut(after=30)),
+        response(text="four", fault=faults.Cut(after=30)),
         faults.Garbage(b"garbage"),
-        answer(text="four", fault=faults.Drip(size=7, pause=0.001)),
-        answer(text="four", fault=faults.Reset(after=10)),
+        response(text="four", fault=faults.Drip(size=7, pause=0.001)),
+        response(text="four", fault=faults.Reset(after=10)),
     )
     with serve(routes) as server:
         assert talk(server, GET) == whole[:30]
@@ -131,7 +131,7 @@ def test_faults() -> None:
 def test_stall_ends_with_the_client() -> None:
     """A stalled answer waits for the client to go, or for the end of the block."""
     routes = Routes()
-    routes.get("/x", answer(text="four", fault=faults.Stall(after=5)))
+    routes.get("/x", response(text="four", fault=faults.Stall(after=5)))
     with serve(routes) as server:
         with socket.create_connection((server.host, server.port)) as sock:
             sock.sendall(GET)
@@ -149,7 +149,7 @@ def test_stall_ends_with_the_client() -> None:
 def test_delay() -> None:
     """`delay` holds the answer back."""
     routes = Routes()
-    routes.get("/", answer(204, delay=0.05))
+    routes.get("/", response(204, delay=0.05))
     with serve(routes) as server:
         began = time.monotonic()
         assert fetch(server.url)[0] == 204
@@ -163,7 +163,7 @@ def test_bad_request() -> None:
 
 
 def test_tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
-    """With a context it speaks TLS; a failed handshake harms nobody else."""
+    """With a context it uses TLS; a failed handshake affects no other connection."""
     routes = Routes()
     routes.get("/", "secret")
     with serve(routes, ssl_context=server_context) as server:
@@ -179,18 +179,18 @@ def test_tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> 
         client.close()
 
 
-def test_wrong_routes() -> None:
-    """What is no answer is refused when the route is made."""
+def test_invalid_routes() -> None:
+    """An invalid response raises `TypeError` when the route is added."""
     routes = Routes()
-    with pytest.raises(TypeError, match="not an answer"):
+    with pytest.raises(TypeError, match="not a response"):
         routes.get("/", object())  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="give a route answers"):
+    with pytest.raises(TypeError, match="a route needs responses"):
         routes.get("/")
     with pytest.raises(TypeError, match="exclude each other"):
-        answer(json=1, text="2")
+        response(json=1, text="2")
 
 
-async def test_pass_through_to_the_wire() -> None:
+async def test_pass_through() -> None:
     """A table in place of the wire lets chosen origins through to it."""
     served = Routes()
     served.get("/", "from the wire")

@@ -8,7 +8,14 @@ from typing import Any
 
 import curio
 import pytest
-from support.faults import CutAfter, FaultProxy, Garbage, HalfCloseAfter, ResetAfter, plan
+from support.faults import (
+    CutAfter,
+    FaultProxy,
+    Garbage,
+    HalfCloseAfter,
+    ResetAfter,
+    connection_faults,
+)
 from support.script_steps import (
     OK,
     close,
@@ -61,7 +68,9 @@ async def test_cut_at_every_byte(
     server = peer([repeat(expect(), send(answer))])
     places = [*range(0, len(answer), 3), len(answer) - 1]
     proxy = fault_proxy(
-        server, *(p for at in places for p in (plan(down=[fault(at)]), plan())), plan()
+        server,
+        *(p for at in places for p in (connection_faults(down=[fault(at)]), connection_faults())),
+        connection_faults(),
     )
     async with HSession(proxy.url, max_requests_per_connection=1) as session:
         for at in places:
@@ -76,7 +85,7 @@ async def test_garbage_at_every_byte(peer: MakePeer, fault_proxy: MakeProxy) -> 
     answer = ANSWERS["chunked"]
     server = peer([repeat(expect(), send(answer))])
     places = range(0, len(answer), 2)
-    proxy = fault_proxy(server, *(plan(down=[Garbage(at)]) for at in places))
+    proxy = fault_proxy(server, *(connection_faults(down=[Garbage(at)]) for at in places))
     async with HSession(proxy.url, max_requests_per_connection=1) as session:
         for _ in places:
             try:

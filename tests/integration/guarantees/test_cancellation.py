@@ -12,11 +12,10 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
-from support.leaks import nothing_under_way
+from support.cancel_at_each_await import cancel_at_each_await
+from support.leaks import assert_no_active_requests
 from support.script_steps import (
     OK,
-    deaf,
     drip,
     expect,
     expect_body,
@@ -25,6 +24,7 @@ from support.script_steps import (
     repeat,
     send,
     stall,
+    stop_reading,
 )
 from support.scripted_server import MakePeer, Peer
 
@@ -44,12 +44,12 @@ async def sweep_requests(
     """Sweep over a request; after each blow nothing is under way and the next request works."""
 
     async def after_each() -> None:
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         assert (await session.get(path="/next")).content == b"abcdefg"
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
-    places, result = await sweep(make, after_each)
-    nothing_under_way(session)
+    places, result = await cancel_at_each_await(make, after_each)
+    assert_no_active_requests(session)
     await session.close()
     await server.all_closed()
     return places, result
@@ -176,7 +176,7 @@ async def test_half_of_many_are_cancelled(peer: MakePeer) -> None:
             await task.wait()
             task.joined = True
         assert set(range(0, 200, 2)) <= set(got)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         assert session.pool_stats()["open"] <= 10
         responses = []
         async with curio.TaskGroup() as group:
@@ -199,7 +199,7 @@ async def test_total_timeout_while_the_server_is_silent(peer: MakePeer) -> None:
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout, match=r"^GET http://127.0.0.1:\d+/x: .*timeout=0.05"):
             await session.get(path="/x", timeout=0.05)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         await server.until(lambda: server.connections[0].client_closed is not None)
         assert (await session.get(path="/x")).content == b"abcdefg"
 
@@ -210,7 +210,7 @@ async def test_total_timeout_in_the_body(peer: MakePeer) -> None:
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout):
             await session.get(timeout=0.05)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 async def test_total_timeout_of_a_drip(peer: MakePeer) -> None:
@@ -219,7 +219,7 @@ async def test_total_timeout_of_a_drip(peer: MakePeer) -> None:
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout):
             await session.get(timeout=0.1, read_timeout=10)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 async def test_pool_timeout(peer: MakePeer) -> None:
@@ -243,7 +243,7 @@ async def test_connection_timeout(peer: MakePeer) -> None:
     url = server.url.replace("http:", "https:")
     with pytest.raises(ConnectTimeout, match=r"^GET https://.*connection_timeout=0.05"):
         await session.get(url + "/x", connection_timeout=0.05)
-    nothing_under_way(session)
+    assert_no_active_requests(session)
     await session.close()
     await server.all_closed()
 
@@ -269,7 +269,7 @@ async def test_read_timeout(peer: MakePeer, begun: bytes, limit: float) -> None:
         with pytest.raises(ReadTimeout, match=rf"^GET http://.*silent for {limit:g} s") as caught:
             await session.get(path="/x", read_timeout=limit)
         assert caught.value.limit == limit
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         assert (await session.get(path="/x")).content == b"abcdefg"
 
 
@@ -282,7 +282,7 @@ async def test_read_timeout_of_a_stream(peer: MakePeer) -> None:
         assert await body.__anext__() == b"ab"
         with pytest.raises(ReadTimeout):
             await body.__anext__()
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 async def test_read_timeout_counts_silence_alone(peer: MakePeer) -> None:
@@ -295,11 +295,11 @@ async def test_read_timeout_counts_silence_alone(peer: MakePeer) -> None:
 @pytest.mark.parametrize("limit", [0.05, 1.1])
 async def test_write_timeout(peer: MakePeer, limit: float) -> None:
     """`write_timeout` ends an upload that the server does not take."""
-    server = peer([expect_head(), deaf()], receive_buffer=4096)
+    server = peer([expect_head(), stop_reading()], receive_buffer=4096)
     async with HSession(server.url) as session:
         with pytest.raises(WriteTimeout, match=rf"^POST http://.*took no bytes for {limit:g} s"):
             await session.post(path="/x", data=b"x" * 8_000_000, write_timeout=limit)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         server.release()
 
 
@@ -311,7 +311,7 @@ async def test_time_limits_from_outside(peer: MakePeer) -> None:
             await curio.timeout_after(0.05, lambda: session.get())
         with pytest.raises(curio.TaskTimeout):
             await curio.timeout_after(0.05, lambda: session.get(timeout=100, read_timeout=50))
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 async def test_expect_100_continue_cancelled(peer: MakePeer) -> None:
@@ -323,7 +323,7 @@ async def test_expect_100_continue_cancelled(peer: MakePeer) -> None:
         )
         await server.reached("head")
         await task.cancel()
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 async def test_expect_100_continue(peer: MakePeer) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.script_steps import OK, SERVING, deaf, expect, expect_head, send, stall
+from support.script_steps import OK, SERVING, expect, expect_head, send, stall, stop_reading
 from support.scripted_server import MakePeer
 
 from asks_fast import DSession, HSession
@@ -88,7 +88,7 @@ async def test_close_while_reading_tls(tls_peer: MakePeer, client_context: Any) 
 
 async def test_close_while_uploading(peer: MakePeer) -> None:
     """An upload that the server does not take ends."""
-    server = peer([expect_head(), deaf()], receive_buffer=4096)
+    server = peer([expect_head(), stop_reading()], receive_buffer=4096)
     session = HSession(server.url)
     error = await closed_while(
         session, lambda: session.post(data=b"x" * 8_000_000), lambda: server.saw_requests(1)

@@ -12,8 +12,8 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
-from support.leaks import nothing_under_way
+from support.cancel_at_each_await import cancel_at_each_await
+from support.leaks import assert_no_active_requests
 from support.script_steps import OK, close, drip, expect, half_close, mark, repeat, send, stall
 from support.scripted_server import Peer, Step
 
@@ -76,7 +76,7 @@ async def test_what_nobody_wants(peer: MakePeer, body: str, lead: str, how: dict
         async with r:
             assert r.status_code == 200
         assert peak < 4 << 20
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         assert len(server.connections) == 2
         await server.until(lambda: server.open_connections == 1)
         if lead != "busy":
@@ -159,7 +159,7 @@ async def test_what_leads_nowhere_is_whole(
             body = await r.body.read() if "stream" in how else r.content
             assert body == rest
             assert r.history == []
-            nothing_under_way(session)
+            assert_no_active_requests(session)
 
 
 class Reader(PostResponseAuth):
@@ -202,7 +202,7 @@ async def test_one_redirect_too_many(peer: MakePeer) -> None:
             await session.get(max_redirects=0)
         assert caught.value.response is not None
         assert caught.value.response.status_code == 302
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         await server.all_closed()
 
 
@@ -217,7 +217,7 @@ async def test_bad_framing(peer: MakePeer, apart: float, how: dict[str, Any]) ->
         await session.get()
         with pytest.raises(BadHttpResponse):
             await session.get(path="/", **how)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         await server.all_closed()
 
 
@@ -236,14 +236,14 @@ async def test_cancelled_on_the_way(peer: MakePeer, size: int, how: dict[str, An
     session = HSession(server.url, connections=1)
 
     async def after_each() -> None:
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         assert (await session.get(path="/end")).content == b"ok"
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
-    places, r = await sweep(lambda: session.get(path="/x", **how), after_each)
+    places, r = await cancel_at_each_await(lambda: session.get(path="/x", **how), after_each)
     assert places >= 2
     assert r.content == b"ok"
-    nothing_under_way(session)
+    assert_no_active_requests(session)
     await session.close()
     await server.all_closed()
 
@@ -254,7 +254,7 @@ async def test_the_time_limit_counts(peer: MakePeer) -> None:
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout):
             await session.get(timeout=0.2)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         await server.all_closed()
 
 
@@ -275,7 +275,7 @@ async def test_the_session_closes(peer: MakePeer, how: dict[str, Any]) -> None:
     await server.reached("there")
     await session.close()
     await task.join()
-    nothing_under_way(session)
+    assert_no_active_requests(session)
     await server.all_closed()
 
 

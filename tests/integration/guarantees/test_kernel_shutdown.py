@@ -16,7 +16,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.kernels import own_kernel, stock_kernel
+from support.kernels import make_compiled_kernel, make_curio_kernel
 from support.script_steps import SERVING, expect, stall
 from support.scripted_server import MakePeer
 from support.servers import Server
@@ -26,7 +26,7 @@ from asks_fast._shutdown import is_shutting_down
 from asks_fast.errors import ReadTimeout
 
 RUN_CALLS = ["curio.run(main)", "asks_fast.run(main)"]
-KERNELS = [stock_kernel, own_kernel]
+KERNELS = [make_curio_kernel, make_compiled_kernel]
 HEAD = """
 import signal
 import sys

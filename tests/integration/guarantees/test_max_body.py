@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.leaks import nothing_under_way
+from support.leaks import assert_no_active_requests
 from support.script_steps import FOREVER, OK, Step, close, drip, expect, repeat, send
 from support.scripted_server import MakePeer, PeerConnection
 
@@ -93,7 +93,7 @@ async def test_larger_than_the_limit(
         async with await session.get(path="/", **ASKED.get(lead, {}), **how) as r:
             assert r.status_code == 200
         assert len(server.connections) == 2
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         await server.until(lambda: server.open_connections == 1)
         if not how and lead not in ("busy", "judged"):
             with pytest.raises(ResponseTooLarge):
@@ -148,7 +148,7 @@ async def test_the_final_response_is_limited(
         with pytest.raises(ResponseTooLarge, match="GET http") as caught:
             await read(await session.get(path="/", **asked, **how))
         assert caught.value.status_code == int(head[9:12])
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         await server.all_closed()
 
 

@@ -10,7 +10,7 @@ import gzip
 from typing import Any
 
 import pytest
-from support.leaks import nothing_under_way
+from support.leaks import assert_no_active_requests
 from support.script_steps import SERVING, expect, repeat, send
 from support.scripted_server import MakePeer
 
@@ -69,7 +69,7 @@ async def test_read_and_closed(peer: MakePeer, sample: bytes, options: dict[str,
     async with HSession(server.url) as session:
         for _ in range(3):
             assert await content(await session.get(path="/x", **options)) == BODY
-            nothing_under_way(session)
+            assert_no_active_requests(session)
             assert session.pool_stats()["open"] == (0 if sample in CLOSING.values() else 1)
     assert len(server.connections) == (3 if sample in CLOSING.values() else 1)
 
@@ -97,7 +97,7 @@ async def test_strict_sessions(peer: MakePeer, sample: bytes, options: dict[str,
         assert await content(await session.get(path="/x", **options)) == BODY
         with pytest.raises((BadHttpResponse, DecodingError), match=r"^GET .*/x: "):
             await content(await session.get(path="/x", **options))
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         assert await content(await session.get(path="/x", strict=False, **options)) == BODY
         assert await content(await session.get(path="/x", strict=False, **options)) == BODY
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.leaks import nothing_under_way
+from support.leaks import assert_no_active_requests
 from support.script_steps import OK, drip, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
@@ -49,7 +49,7 @@ async def test_it_ends_what_does_not(peer: MakePeer, steps: list[Any]) -> None:
             await session.get(path="/x", timeout=LIMIT)
         assert time.monotonic() - began >= LIMIT
         assert caught.value.limit == LIMIT
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         await server.until(lambda: server.connections[0].client_closed is not None)
         assert (await session.get(path="/x")).status_code == 200
 
@@ -61,7 +61,7 @@ async def test_the_sessions_own(peer: MakePeer) -> None:
         await session.get(path="/first")
         with pytest.raises(TotalTimeout, match=r"^GET http://127.0.0.1:\d+/x: .*timeout=1 s"):
             await session.get(path="/x")
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 async def test_it_ends_with_its_request(peer: MakePeer) -> None:
@@ -85,7 +85,7 @@ async def test_a_limit_around_it_stays_somebody_elses(peer: MakePeer) -> None:
         await session.get(path="/first")
         with pytest.raises(curio.TaskTimeout):
             await curio.timeout_after(0.05, session.get(path="/x", timeout=60))
-        nothing_under_way(session)
+        assert_no_active_requests(session)
         assert (await session.get(path="/x")).status_code == 200
 
 
@@ -96,7 +96,7 @@ async def test_silence_is_found_before_it(peer: MakePeer) -> None:
         await session.get(path="/first")
         with pytest.raises(ReadTimeout, match=r"silent for 0.2 s"):
             await session.get(path="/x")
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 @pytest.mark.parametrize("kernel_class", [curio.Kernel, asks_fast.Kernel])

@@ -1,7 +1,4 @@
-"""Our own time limits: as curio's, but for the warning about work that ends a little late.
-
-Not here: what each time limit of a request means (tests/integration/guarantees, tests/unit/hotpath).
-"""
+"""Time limits work as in curio, without the warning about work that completes slightly late."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ async def block(seconds: float) -> str:
     return "done"
 
 
-async def test_late_work_is_not_worth_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+async def test_late_completion_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     """The result is returned and nothing is logged; curio logs its "Badness delta"."""
     assert await curio.timeout_after(0.001, block(0.005)) == "done"
     assert "Badness" in caplog.text
@@ -42,7 +39,7 @@ async def test_late_work_is_not_worth_a_warning(caplog: pytest.LogCaptureFixture
     assert caplog.text == ""
 
 
-async def test_a_late_request_is_not_worth_a_warning(
+async def test_late_request_logs_no_warning(
     peer: MakePeer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The limits of a request log nothing when the program itself takes longer."""
@@ -53,7 +50,7 @@ async def test_a_late_request_is_not_worth_a_warning(
     assert caplog.text == ""
 
 
-def test_all_of_the_package_uses_them() -> None:
+def test_package_uses_no_other_time_limits() -> None:
     """No other module has a time limit of curio's, so no task of ours can be in its warning."""
     files = [*(ROOT / "asks_fast").rglob("*.py"), *(ROOT / "src_pyx").glob("*.pyx")]
     curios = re.compile(
@@ -63,7 +60,7 @@ def test_all_of_the_package_uses_them() -> None:
 
 
 @BOTH
-async def test_time_is_over(limit: Limit) -> None:
+async def test_timeout_expires(limit: Limit) -> None:
     """`TaskTimeout`, and the task goes on."""
     with pytest.raises(curio.TaskTimeout):
         await limit(0.001, curio.sleep(1000))
@@ -87,9 +84,7 @@ async def within(limit: Limit, outer: float, inner: float, steps: list[str]) -> 
     ("outer", "inner", "expected"),
     [(0.001, 1000.0, "TimeoutCancellationError"), (0.01, 0.001, "TaskTimeout")],
 )
-async def test_within_another_limit(
-    limit: Limit, outer: float, inner: float, expected: str
-) -> None:
+async def test_nested_timeouts(limit: Limit, outer: float, inner: float, expected: str) -> None:
     """The limit that is over first ends what is inside; the outer one raises in the end."""
     steps: list[str] = []
     with pytest.raises(curio.TaskTimeout):
@@ -97,7 +92,7 @@ async def test_within_another_limit(
     assert steps == [expected]
 
 
-async def test_no_limit() -> None:
+async def test_no_timeout() -> None:
     """None is no limit; `ignore_after` gives None when the time is over."""
     assert await timeout_after(None, block(0)) == "done"
     assert await ignore_after(None, block(0)) == "done"

@@ -1,7 +1,4 @@
-"""What error messages say: each fact once.
-
-Not here: which error is raised when (the other files).
-"""
+"""Error messages state each fact once."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ async def test_pool_timeout_names_the_host_once(peer: MakePeer) -> None:
     assert str(caught.value).count(server.url) == 1
 
 
-async def test_no_time_where_none_passed(peer: MakePeer) -> None:
+async def test_no_elapsed_time_if_none_passed(peer: MakePeer) -> None:
     """`[0.000 s after sending]` says nothing."""
     server = peer([expect(), send(b"HTTP/1.1 2000 OK\r\n\r\n")])
     async with HSession(server.url) as session:
@@ -46,7 +43,7 @@ async def test_no_time_where_none_passed(peer: MakePeer) -> None:
     assert "0.000 s" not in str(caught.value)
 
 
-async def test_place_of_a_corrupt_byte(peer: MakePeer) -> None:
+async def test_offset_of_a_corrupt_byte(peer: MakePeer) -> None:
     """A decoder notices a bad byte some bytes later: the text says no more than it knows."""
     answer = (
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\nnot gzip at all"

@@ -1,7 +1,7 @@
-"""Seeing inside a request: events, the log, and where the time went.
+"""Events, the log and timings of requests, over real connections, proxies and TLS included.
 
-Rules:  over real connections, proxies and TLS included; no statement about how long anything takes.
-Not here: that no secret is told when something goes wrong (tests/robustness/security/test_leaks.py).
+No test depends on how long anything takes. Secrets in events and the log are tested in
+tests/robustness/security/test_leaks.py.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def secure_way(peer: MakePeer, tls_peer: MakePeer) -> Callable[..., tuple[Peer, 
 # -- events ----------------------------------------------------------------------------------------
 
 
-async def test_every_step_of_a_new_connection(
+async def test_events_of_a_new_connection(
     secure_way: Callable[..., tuple[Peer, Peer]], client_context: ssl.SSLContext
 ) -> None:
     """Waited, resolved, connected, tunnelled, TLS done, sent, head, body, in this order of time."""
@@ -85,7 +85,7 @@ async def test_every_step_of_a_new_connection(
     assert all(event.request.url.origin == origin.url for event in told)
 
 
-async def test_resent_on_a_fresh_connection(peer: MakePeer) -> None:
+async def test_events_of_a_safe_resend(peer: MakePeer) -> None:
     """A stale connection: the failure, that it is tried again, and the new connection."""
     server = peer([expect(), send(OK), expect(), close()], SERVING)
     told = Listener()
@@ -94,13 +94,14 @@ async def test_resent_on_a_fresh_connection(peer: MakePeer) -> None:
         told.clear()
         assert (await session.get(on_event=told)).status_code == 200
     assert [name for name in told.names if name not in ("resolved", "connected")] == [
-        "connection_acquired", "sent", "failed", "retry", "connection_acquired", "sent", "head", "body"
+        *("connection_acquired", "sent", "failed", "retry"),
+        *("connection_acquired", "sent", "head", "body"),
     ]  # fmt: skip
     assert isinstance(told.data("failed")[0]["error"], ServerClosedConnectionError)
     assert [turn["reused"] for turn in told.data("connection_acquired")] == [True, False]
 
 
-async def test_retries_and_redirects(peer: MakePeer) -> None:
+async def test_events_of_retries_and_redirects(peer: MakePeer) -> None:
     """What a policy repeats is `retry`, with its pause; a redirect is `again`, with its target."""
     server = peer(
         [
@@ -122,7 +123,7 @@ async def test_retries_and_redirects(peer: MakePeer) -> None:
     assert told.data("followup")[0] == {"status": 302, "url": f"{server.url}/there"}
 
 
-async def test_a_connection_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+async def test_events_of_a_failed_connection(caplog: pytest.LogCaptureFixture) -> None:
     """Where nothing was sent, nothing is said to have been."""
     told = Listener()
     async with DSession() as session:
@@ -131,7 +132,7 @@ async def test_a_connection_that_fails(caplog: pytest.LogCaptureFixture) -> None
     assert told.names == ["connection_acquired", "resolved", "failed"]
 
 
-async def test_a_listener_that_raises(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_callback_that_raises(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
     """A callback's own error is logged, and harms no request."""
     server = peer(SERVING)
 
@@ -144,7 +145,7 @@ async def test_a_listener_that_raises(peer: MakePeer, caplog: pytest.LogCaptureF
     assert "KeyError" in caplog.text
 
 
-async def test_the_log_has_a_line_for_each_step(
+async def test_log_line_for_each_event(
     secure_way: Callable[..., tuple[Peer, Peer]],
     client_context: ssl.SSLContext,
     caplog: pytest.LogCaptureFixture,
@@ -178,9 +179,7 @@ async def test_the_log_has_a_line_for_each_step(
     assert "aGlkZGVu" not in caplog.text
 
 
-async def test_the_log_is_switched_on_later(
-    peer: MakePeer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_log_level_changed_later(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
     """A log that is set to DEBUG after the first request of its kind has lines of the next ones."""
     server = peer(SERVING)
     async with HSession(server.url) as session:
@@ -191,8 +190,8 @@ async def test_the_log_is_switched_on_later(
     assert any("/after: head" in record.getMessage() for record in caplog.records)
 
 
-async def test_nobody_listens(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
-    """Where nobody asked there is no teller, and the finer points in time are not looked up."""
+async def test_no_events_without_listener(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a listener there is no emitter, and no times are recorded."""
     caplog.set_level(logging.INFO, logger="asks_fast")
     server = peer(SERVING)
     async with HSession(server.url) as session:
@@ -221,7 +220,7 @@ NEW = {"wait", "lookup", "connect", "send", "first_byte", "body"}
 USED = {"wait", "send", "first_byte", "body"}
 
 
-async def test_where_the_time_went(
+async def test_timings(
     secure_way: Callable[..., tuple[Peer, Peer]], client_context: ssl.SSLContext
 ) -> None:
     """Each phase that took place, and no other; together they are the whole."""
@@ -238,7 +237,7 @@ async def test_where_the_time_went(
     assert first.timings == first.timings
 
 
-async def test_tls_with_the_proxy_counts_too(
+async def test_timings_include_tls_with_the_proxy(
     peer: MakePeer, server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
     """A forwarded request over TLS with the proxy has a `tls` phase."""
@@ -274,8 +273,8 @@ async def test_timings_of_a_stream(peer: MakePeer) -> None:
         assert response.timings.total is not None
 
 
-async def test_time_in_line(peer: MakePeer) -> None:
-    """`wait` is the time for which the connection served somebody else."""
+async def test_timings_of_waiting_for_a_connection(peer: MakePeer) -> None:
+    """`wait` is the time for which the connection served another request."""
     server = peer([expect(), stall(), send(OK), FOREVER])
     async with HSession(server.url, timings=True) as session:
         first = await curio.spawn(session.get)
@@ -290,7 +289,7 @@ async def test_time_in_line(peer: MakePeer) -> None:
         assert (await second.join()).timings.wait >= least
 
 
-async def test_the_word_to_go_on_is_no_answer(peer: MakePeer) -> None:
+async def test_first_byte_is_not_100_continue(peer: MakePeer) -> None:
     """100 Continue comes before the body is sent: the first byte is that of the answer."""
     server = peer([expect(), send(OK), FOREVER])
     async with HSession(server.url) as session:

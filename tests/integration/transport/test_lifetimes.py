@@ -1,8 +1,8 @@
-"""How long a session's connections live, and what it may be asked about them.
+"""The lifetime of the connections of a session, and the figures of its pool.
 
-Rules:  over real sockets; what the server saw is waited for, never slept for.
-Not here: the pool's decisions one by one (tests/unit/hotpath), `close()` at every point
-        (tests/integration/guarantees/test_closing.py).
+Tests use real sockets, and wait for what the server observes instead of sleeping. The decisions of
+the pool are tested in tests/unit/hotpath, `close()` in
+tests/integration/guarantees/test_closing.py.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def served(server: Peer) -> list[int]:
     return [len(connection.requests) for connection in server.connections]
 
 
-def test_thirty_seconds_by_default() -> None:
+def test_default_idle_timeout() -> None:
     """A connection at rest is kept for 30 s; None keeps it for as long as the server does."""
     assert HSession("http://a")._transport.pool.idle_timeout == 30.0
     assert HSession("http://a", idle_timeout=None)._transport.pool.idle_timeout == 0.0
 
 
-async def test_a_session_left_alone_closes_what_expired(peer: MakePeer) -> None:
+async def test_unused_session_closes_expired_connections(peer: MakePeer) -> None:
     """Idle connections are closed when their time is over, without another request coming by."""
     servers = [peer(SERVING) for _ in range(3)]
     async with DSession(idle_timeout=0.05) as session:
@@ -43,7 +43,7 @@ async def test_a_session_left_alone_closes_what_expired(peer: MakePeer) -> None:
         assert (await session.get(servers[0].url)).text == "ok"
 
 
-async def test_the_servers_own_limit(peer: MakePeer) -> None:
+async def test_keep_alive_timeout_of_the_server(peer: MakePeer) -> None:
     """`Keep-Alive: timeout=1` ends the rest of a connection that we would have kept for ever."""
     answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok"
     server = peer([repeat(expect(), send(answer))])
@@ -53,17 +53,17 @@ async def test_the_servers_own_limit(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-@pytest.mark.parametrize("swift", [True, False])
-async def test_most_requests_of_a_connection(swift: bool, peer: MakePeer) -> None:
+@pytest.mark.parametrize("is_fast_path", [True, False])
+async def test_max_requests_per_connection(is_fast_path: bool, peer: MakePeer) -> None:
     """`max_requests_per_connection` gives a connection up after so many."""
     server = peer(SERVING)
     async with HSession(server.url, max_requests_per_connection=2) as session:
         for number in range(5):
-            await session.get(path=f"/{number}", **({} if swift else {"params": {"a": "1"}}))
+            await session.get(path=f"/{number}", **({} if is_fast_path else {"params": {"a": "1"}}))
     assert served(server) == [2, 2, 1]
 
 
-async def test_most_seconds_of_a_connection(peer: MakePeer) -> None:
+async def test_max_connection_age(peer: MakePeer) -> None:
     """`max_connection_age` reuses no connection that is older, and closes it when it rests."""
     server = peer(SERVING)
     async with HSession(server.url, max_connection_age=1e-6, idle_timeout=None) as session:
@@ -74,7 +74,7 @@ async def test_most_seconds_of_a_connection(peer: MakePeer) -> None:
     assert served(server) == [1, 1, 1]
 
 
-@pytest.mark.parametrize("swift", [True, False])
+@pytest.mark.parametrize("is_fast_path", [True, False])
 @pytest.mark.parametrize(
     ("options", "hint", "seconds"),
     [
@@ -85,12 +85,12 @@ async def test_most_seconds_of_a_connection(peer: MakePeer) -> None:
     ids=["idle_timeout", "max_connection_age", "keep-alive hint"],
 )
 async def test_limits_are_checked_when_a_connection_is_acquired(
-    options: dict[str, Any], hint: bytes, seconds: float, swift: bool, peer: MakePeer
+    options: dict[str, Any], hint: bytes, seconds: float, is_fast_path: bool, peer: MakePeer
 ) -> None:
     """A connection past a limit is not reused, though the kernel had no turn to close it."""
     answer = b"HTTP/1.1 200 OK\r\n" + hint + b"Content-Length: 2\r\n\r\nok"
     server = peer([repeat(expect(), send(answer))])
-    more = {} if swift else {"timings": True}
+    more = {} if is_fast_path else {"timings": True}
     async with HSession(server.url, **options) as session:
         await session.get(path="/1", **more)
         await session.get(path="/2", **more)
@@ -100,7 +100,7 @@ async def test_limits_are_checked_when_a_connection_is_acquired(
     assert served(server)[-1] == 1
 
 
-async def test_a_host_has_its_share_and_holds_up_no_other(peer: MakePeer) -> None:
+async def test_connections_per_host_does_not_block_other_hosts(peer: MakePeer) -> None:
     """`connections_per_host`: a slow host fills its own share, the rest serves the others."""
     slow, quick = peer([expect(), stall(), send(OK), FOREVER]), peer(SERVING)
     async with DSession(connections=4, connections_per_host=2) as session:
@@ -134,7 +134,7 @@ async def test_warm_up(peer: MakePeer) -> None:
     await server.all_closed()
 
 
-async def test_warm_up_of_a_dead_server() -> None:
+async def test_warm_up_of_an_unreachable_server() -> None:
     """It raises as a request would, and leaves no place taken."""
     async with HSession("http://127.0.0.1:1", connections=3) as session:
         with pytest.raises(ConnectionFailed):
@@ -142,7 +142,7 @@ async def test_warm_up_of_a_dead_server() -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_the_figures_of_the_pool(peer: MakePeer) -> None:
+async def test_pool_stats(peer: MakePeer) -> None:
     """`pool_stats` at each turn of events: lent, waiting, idle, and the totals."""
     server = peer([expect(), stall(), send(OK), FOREVER])
     other = peer(SERVING)
@@ -181,7 +181,7 @@ def traps_of(coroutine: Any, seen: list[str]) -> Any:
 @pytest.mark.parametrize(
     "options", [{}, {"max_redirects": 5}, {"sensitive_headers": []}], ids=["plain", "kept", "full"]
 )
-async def test_a_reused_connection_needs_no_timer(
+async def test_no_timer_on_a_reused_connection(
     options: dict[str, Any], limit: float, peer: MakePeer
 ) -> None:
     """A request over a reused connection arms no timer: the pool monitor checks its time limit."""

@@ -1,4 +1,4 @@
-"""Long bodies over real TCP: the mark that wakes us late, and that nobody hangs on it."""
+"""Long bodies over real TCP: the low watermark delays wake-ups, and no task hangs because of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REQUEST = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 SIZE = 3_000_000
 BODY = (bytes(range(251)) * (SIZE // 251 + 1))[:SIZE]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 def unread(fd: int) -> int:
@@ -40,7 +40,7 @@ def mark(fd: int) -> int:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Give way until it is so; the test fails if it never is."""
-    async with curio.timeout_after(PATIENCE):
+    async with curio.timeout_after(TIMEOUT):
         while not condition():
             await curio.sleep(0.001)
 
@@ -68,8 +68,8 @@ linux_only = pytest.mark.skipif(
 
 
 @linux_only
-async def test_bytes_below_the_mark_are_heard() -> None:
-    """A peer that sent something since the last look is not silent, though nobody was woken."""
+async def test_bytes_below_the_low_watermark_are_read() -> None:
+    """Data that arrived without a wake-up counts as activity of the peer."""
     with lent(1e-9) as (pool, connection, theirs):
         theirs.sendall(HEAD % SIZE)
         response = BaseHttpResponse()
@@ -87,7 +87,7 @@ async def test_bytes_below_the_mark_are_heard() -> None:
 
 
 @linux_only
-async def test_nobody_hangs_on_the_mark() -> None:
+async def test_no_task_hangs_at_the_low_watermark() -> None:
     """When no more came between two looks, the task gets what there is; then silence counts."""
     with lent(1e-9) as (pool, connection, theirs):
         theirs.sendall(HEAD % SIZE)
@@ -120,7 +120,7 @@ async def test_body_after_body(peer: Callable[..., Any], size: int) -> None:
 
 
 @pytest.mark.parametrize("sent", [60_000, 70_000, 2_999_999])
-async def test_end_below_the_mark(peer: Callable[..., Any], sent: int) -> None:
+async def test_end_below_the_low_watermark(peer: Callable[..., Any], sent: int) -> None:
     """The end of input wakes us whatever the mark is."""
     server = peer([expect(), send(HEAD % SIZE + BODY[:sent]), close()])
     async with HSession(server.url) as session:
@@ -128,7 +128,7 @@ async def test_end_below_the_mark(peer: Callable[..., Any], sent: int) -> None:
             await session.get(path="/")
 
 
-async def test_cancelled_at_the_mark(peer: Callable[..., Any]) -> None:
+async def test_cancelled_at_the_low_watermark(peer: Callable[..., Any]) -> None:
     """A task that waits for many bytes is cancelled like any other; its connection is closed."""
     server = peer([expect(), send(HEAD % SIZE + BODY[:70_000])])
     async with HSession(server.url) as session:
@@ -140,7 +140,7 @@ async def test_cancelled_at_the_mark(peer: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("rest", [1, 16_384, 40_000])
-async def test_tls_record_by_record(
+async def test_tls_in_single_records(
     tls_peer: Callable[..., Any], client_context: Any, rest: int
 ) -> None:
     """Over TLS the rest of a body may lie in the layer already, in part: never wait for it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from support import proxy_servers
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.proxy_servers import PASSWORD, USER
 from support.proxy_steps import http_proxy, socks_proxy
 from support.script_steps import OK, SERVING, close, expect, read, repeat, reset, send
@@ -115,7 +114,7 @@ async def test_squid_with_basic(
         await both_ways(one, origin, secure_origin)
 
 
-async def test_squid_with_a_field_of_the_users(
+async def test_squid_with_proxy_authorization_header(
     squid_basic: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """`Proxy-Authorization` among the headers logs in at the proxy, and reaches no origin."""
@@ -139,7 +138,7 @@ async def test_squid_with_digest(
 
 @pytest.mark.parametrize("login", ["", f"{USER}:wrong@"])
 @pytest.mark.parametrize("auth", ["basic", "digest"])
-async def test_squid_refuses(
+async def test_squid_with_wrong_password(
     auth: str,
     login: str,
     request: pytest.FixtureRequest,
@@ -160,9 +159,7 @@ async def test_squid_refuses(
     assert origin.requests == secure_origin.requests == []
 
 
-async def test_an_origin_that_squid_cannot_reach(
-    squid: Server, client_context: ssl.SSLContext
-) -> None:
+async def test_squid_with_unreachable_origin(squid: Server, client_context: ssl.SSLContext) -> None:
     """The tunnel's error carries squid's own page."""
     async with session(squid, client_context) as one:
         assert (await one.get("http://127.0.0.1:1/")).status_code == 503
@@ -170,7 +167,7 @@ async def test_an_origin_that_squid_cannot_reach(
             await one.get("https://127.0.0.1:1/")
 
 
-async def test_a_proxy_over_tls(
+async def test_https_proxy(
     tls_proxy: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """https to the proxy: forwarding inside it, and TLS inside TLS for https origins."""
@@ -205,7 +202,7 @@ async def test_socks(
                 await one.get(here)
 
 
-async def test_socks_with_a_password(
+async def test_socks5_login(
     socks_login: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """SOCKS5 logs in; without the right password there is an error and no way."""
@@ -219,9 +216,7 @@ async def test_socks_with_a_password(
             assert "wrong" not in str(caught.value)
 
 
-async def test_socks4a_leaves_the_name_to_the_proxy(
-    peer: MakePeer, client_context: ssl.SSLContext
-) -> None:
+async def test_socks4a_bytes(peer: MakePeer, client_context: ssl.SSLContext) -> None:
     """A 4a request carries the impossible address 0.0.0.1, the user and the name."""
     answer = b"\x00\x5a\x00\x50\x00\x00\x00\x00"
     proxy = peer([read(8 + len("me") + 1 + len("far.test") + 1), send(answer), expect(), send(OK)])
@@ -233,50 +228,91 @@ async def test_socks4a_leaves_the_name_to_the_proxy(
 
 
 @pytest.mark.parametrize(
-    "steps",
+    "reply",
     [
-        [close()],
-        [reset()],
-        [read(3), send(b"\x05\xff")],
-        [read(3), send(b"HTTP/1.1 400 Bad Request\r\n\r\n")],
-        [read(3), send(b"\x05\x00"), read(10), send(b"\x05\x05\x00\x01" + bytes(6))],
-        [read(3), send(b"\x05\x00"), read(10), send(b"\x05\x00"), close()],
-        [read(3), send(b"\x05\x00"), read(10), send(b"\x05\x00\x00\x09" + bytes(6))],
+        b"\x05\x00\x00\x01" + bytes(6),
+        b"\x05\x00\x00\x04" + bytes(18),
+        b"\x05\x00\x00\x03\x01p\x00\x00",
+    ],
+    ids=["ipv4", "ipv6", "name"],
+)
+async def test_socks5h_bytes(reply: bytes, peer: MakePeer, client_context: ssl.SSLContext) -> None:
+    """The login is UTF-8, the name goes to the proxy, and a reply of any length is read whole."""
+    login = b"\x01\x02me\x03p\xc3\xa4"
+    target = b"\x05\x01\x00\x03\x08far.test\x00\x50"
+    proxy = peer(
+        [
+            *(read(4), send(b"\x05\x02"), read(len(login)), send(b"\x01\x00")),
+            *(read(len(target)), send(reply), expect(), send(OK)),
+        ]
+    )
+    url = f"socks5h://me:p%C3%A4@127.0.0.1:{proxy.port}"
+    async with session(None, client_context, url=url) as one:
+        assert (await one.get("http://far.test/")).body == b"ok"
+    sent = bytes(proxy.connections[0].received)
+    assert sent.startswith(b"\x05\x02\x00\x02" + login + target + b"GET / HTTP/1.1\r\n")
+
+
+GREETING = (read(3), send(b"\x05\x00"), read(10))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "steps", "reason"),
+    [
+        ("socks5", [read(3), close()], "closed the connection"),
+        ("socks5", [reset()], "Connection reset"),
+        ("socks5", [read(3), send(b"\x05\xff")], "none of the login methods"),
+        ("socks5", [read(3), send(b"\x05\x02")], "none of the login methods"),
+        ("socks5", [read(3), send(b"HTTP/1.1 400 Bad Request\r\n\r\n")], "first byte 0x48"),
+        ("socks5", [*GREETING, send(b"\x05\x05\x00\x01" + bytes(6))], "connection refused"),
+        ("socks5", [*GREETING, send(b"\x05\x63\x00\x01" + bytes(6))], "unknown reply code 0x63"),
+        ("socks5", [*GREETING, send(b"HTTP/1.1 400")], "first byte 0x48"),
+        ("socks5", [*GREETING, send(b"\x05\x00"), close()], "closed the connection"),
+        ("socks5", [*GREETING, send(b"\x05\x00\x00\x09" + bytes(6))], "address type 0x09"),
+        ("socks4", [read(9), send(b"\x00\x5b" + bytes(6))], "rejected the request"),
+        ("socks4", [read(9), send(b"\x05\x5a" + bytes(6))], "first byte 0x05"),
+    ],
+    ids=[
+        *("close", "reset", "no_login_method", "login_not_offered", "http_reply", "refused"),
+        *("unknown_code", "http_reply_to_connect", "cut_reply", "unknown_address_type"),
+        *("socks4_rejected", "socks4_version"),
     ],
 )
-async def test_a_socks_proxy_that_fails(
-    steps: list[Any], peer: MakePeer, client_context: ssl.SSLContext
+async def test_socks_proxy_fails(
+    scheme: str, steps: list[Any], reason: str, peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """Whatever a SOCKS proxy does wrong is a `ProxyError`, and the connection is closed."""
+    """A refusal and an invalid reply are a `ProxyError` with the reason; the connection closes."""
     proxy = peer([*steps])
-    url = f"socks5://127.0.0.1:{proxy.port}"
+    url = f"{scheme}://127.0.0.1:{proxy.port}"
     async with session(None, client_context, url=url) as one:
-        with pytest.raises(ProxyError):
+        with pytest.raises(ProxyError, match=reason):
             await one.get("http://127.0.0.1:9/")
         await proxy.all_closed()
 
 
-async def test_socks_cancelled_at_any_wait(socks: Peer, origin: Peer) -> None:
+async def test_socks_cancelled_at_each_await(socks: Peer, origin: Peer) -> None:
     """Logging in at a SOCKS proxy, cancelled at each wait in turn, leaves nothing open."""
     connector = Connector(proxy=f"socks5://127.0.0.1:{socks.port}")
     route = connector.route_for("http", "127.0.0.1", origin.port)
     for _ in range(3):  # how many waits there are is the wire's affair
-        _, sock = await sweep(lambda: connector.connect(route))
+        _, sock = await cancel_at_each_await(lambda: connector.connect(route))
         sock.close()
 
 
-async def test_socks_needs_its_extra(
-    origin: Peer, client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("login", ["u" * 256 + ":p", "u:" + "p" * 256], ids=["user", "password"])
+async def test_socks5_login_too_long(
+    login: str, peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """Without python-socks, the error names the extra, and nothing is opened."""
-    monkeypatch.setitem(sys.modules, "python_socks", None)
-    async with session(None, client_context, url=f"socks5://127.0.0.1:{origin.port}") as one:
-        with pytest.raises(InvalidRequest, match=r"asks-fast\[socks\]"):
-            await one.get(origin.url)
-    assert origin.connections == []
+    """A user name or password of more than 255 bytes is an `InvalidRequest`."""
+    proxy = peer([expect()])
+    async with session(None, client_context, url=f"socks5://{login}@127.0.0.1:{proxy.port}") as one:
+        with pytest.raises(InvalidRequest, match="256 bytes, more than the 255"):
+            await one.get("http://127.0.0.1:9/")
+        await proxy.all_closed()
+    assert not any(connection.received for connection in proxy.connections)
 
 
-async def test_a_rotation_in_use(
+async def test_rotation_of_a_session(
     squid: Server, socks: Peer, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """Requests take the proxies of a list in turn, and connections are kept for each."""
@@ -289,7 +325,7 @@ async def test_a_rotation_in_use(
     assert len(origin.connections) == 3
 
 
-async def test_a_rotation_of_single_requests(
+async def test_rotation_of_a_request(
     squid: Server, socks: Peer, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """A list in the request is taken in turn as the session's is, and each try takes the next."""
@@ -304,7 +340,7 @@ async def test_a_rotation_of_single_requests(
             assert (await one.get(origin.url, proxy=dead, retries=1)).body == b"ok"
 
 
-async def test_the_environment_in_use(
+async def test_proxy_from_environment(
     squid: Server, origin: Peer, client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`trust_env=True` goes by `http_proxy` and `no_proxy`."""
@@ -317,7 +353,7 @@ async def test_the_environment_in_use(
     assert via == {"/through": True, "/direct": False}
 
 
-async def test_a_redirect_from_a_proxied_to_a_direct_origin(
+async def test_redirect_from_proxied_to_direct_origin(
     squid_basic: Server,
     peer: MakePeer,
     secure_origin: Peer,
@@ -341,7 +377,7 @@ async def test_a_redirect_from_a_proxied_to_a_direct_origin(
     assert all("proxy.test" in (request.header("via") or "") for request in first.requests)
 
 
-async def test_a_failed_proxy_of_a_rotation_is_left_for_the_next(
+async def test_retry_uses_the_next_proxy(
     squid: Server, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """A retry takes the next proxy of the list."""

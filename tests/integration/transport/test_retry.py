@@ -1,4 +1,4 @@
-"""Time limits and retries as values: decisions without clocks, dice or sockets of their own."""
+"""Time limits and retry policies as values, without clocks, random numbers and sockets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def failed(error: Exception, number: int = 1, method: str = "GET", sent: bool = 
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_statuses_that_pass(status: int) -> None:
+def test_retryable_statuses(status: int) -> None:
     """Overload and gateway errors of an idempotent method are repeated, of others they are not."""
     assert policy().delay_before_next(answered(status)) == 0.5
     assert policy().delay_before_next(answered(status, method="POST")) is None
@@ -47,12 +47,12 @@ def test_statuses_that_pass(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 404, 500, 501])
-def test_statuses_that_are_answers(status: int) -> None:
+def test_statuses_that_are_not_retried(status: int) -> None:
     """Everything else is an answer."""
     assert policy().delay_before_next(answered(status)) is None
 
 
-def test_waits_double_up_to_a_limit_and_end() -> None:
+def test_backoff_doubles_up_to_a_limit() -> None:
     """The n-th wait is at most `backoff * 2**(n-1)`, never above `max_delay`; then it is over."""
     retry = policy(attempts=5, backoff=1.0, max_delay=6.0)
     waits = [retry.delay_before_next(answered(503, number)) for number in range(1, 7)]
@@ -60,7 +60,7 @@ def test_waits_double_up_to_a_limit_and_end() -> None:
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1e6), st.floats(0, 1e6))
-def test_any_wait_is_within_bounds(number: int, backoff: float, most: float) -> None:
+def test_any_delay_is_within_bounds(number: int, backoff: float, most: float) -> None:
     """Whatever the numbers, a wait is finite, not negative, and at most `max_delay`."""
     retry = Retry(attempts=10_000, backoff=backoff, max_delay=most)
     wait = retry.delay_before_next(answered(503, number))
@@ -92,14 +92,14 @@ def test_any_wait_is_within_bounds(number: int, backoff: float, most: float) -> 
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
-def test_errors(error: Exception, method: str, sent: bool, again: bool) -> None:
+def test_retryable_errors(error: Exception, method: str, sent: bool, again: bool) -> None:
     """What may have had effects is not repeated, nor what would end in the same way again."""
     assert (policy().delay_before_next(failed(error, 1, method, sent)) is not None) == again
     never = policy(connection_errors=False)
     assert never.delay_before_next(failed(error, 1, method, sent)) is None
 
 
-def test_retry_after_goes_before_backoff_and_has_a_cap() -> None:
+def test_retry_after_overrides_backoff_and_is_capped() -> None:
     """Seconds and dates are respected, up to the cap; nonsense is not."""
     retry = policy(max_retry_after=100.0)
 
@@ -118,7 +118,7 @@ def test_retry_after_goes_before_backoff_and_has_a_cap() -> None:
     assert ignoring.delay_before_next(answered(429, retry_after="7")) == 0.5
 
 
-def test_the_predicate_has_its_say() -> None:
+def test_predicate() -> None:
     """True repeats, False does not, None leaves it to the policy; the number of tries stands."""
     seen: list[Attempt] = []
 
@@ -134,7 +134,7 @@ def test_the_predicate_has_its_say() -> None:
     assert [attempt.number for attempt in seen] == [1, 2, 3]
 
 
-def test_a_number_for_short() -> None:
+def test_number_of_retries() -> None:
     """`retries=2` repeats connection errors at once, twice, and takes every status as it comes."""
     retry = Retry.coerce(2)
     error = errors.ConnectionFailed("x")
@@ -155,7 +155,7 @@ def test_a_number_for_short() -> None:
         {"max_retry_after": -1},
     ],
 )
-def test_bad_policies(options: dict[str, Any]) -> None:
+def test_invalid_policies(options: dict[str, Any]) -> None:
     """Numbers that make no sense are refused when the policy is made."""
     with pytest.raises(InvalidRequest):
         Retry(**options)
@@ -170,7 +170,7 @@ def test_policies_are_values() -> None:
 # -- time limits -----------------------------------------------------------------------------------
 
 
-def test_limits_by_phase() -> None:
+def test_timeouts_by_phase() -> None:
     """A number is the total, None the defaults, a value itself."""
     assert Timeouts.coerce(5) == Timeouts(total=5)
     assert Timeouts.coerce(None) is DEFAULT_TIMEOUTS
@@ -189,7 +189,7 @@ def test_limits_by_phase() -> None:
 
 @pytest.mark.parametrize("bad", [-1, 0, -0.001, float("nan"), "5", True, [], object()])
 @pytest.mark.parametrize("phase", ["pool", "connect", "read", "write", "total"])
-def test_bad_limits(bad: Any, phase: str) -> None:
+def test_invalid_timeouts(bad: Any, phase: str) -> None:
     """A limit that is not above 0 or no number is refused, and the error says which."""
     with pytest.raises(InvalidRequest, match=phase):
         Timeouts(**{phase: bad})

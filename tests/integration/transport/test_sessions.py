@@ -1,4 +1,4 @@
-"""What the parts come to in a session: resumption, the pool's key, two layers of TLS."""
+"""Connection features in a session: TLS resumption, the key of the pool, TLS inside TLS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.dns import DnsResolver, DnsServer
 from support.leaks import open_descriptors
 from support.relay import relay
@@ -30,7 +30,7 @@ def echo(connection: PeerConnection) -> bytes:
     return with_length(connection.requests[-1].body[::-1])
 
 
-async def test_a_session_resumes_tls(
+async def test_session_resumes_tls(
     peer: MakePeer, server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
     """A second connection to an origin, after the first was closed, resumes its TLS session."""
@@ -48,7 +48,7 @@ async def test_a_session_resumes_tls(
     assert reused == [False, True, True]
 
 
-async def test_other_settings_other_connections(
+async def test_different_settings_use_different_connections(
     tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """A connection that one request made unverified never serves one that verifies."""
@@ -88,7 +88,7 @@ async def test_large_bodies_through_a_tunnel(
     assert len(origin.connections) == 1
 
 
-async def test_a_resolver_of_ones_own(peer: MakePeer) -> None:
+async def test_user_resolver(peer: MakePeer) -> None:
     """A session on a real DNS server: one look-up for many requests, and clear failures."""
     server = peer(SERVING)
     dns = DnsServer({"good.test": ["127.0.0.1"]}, silent=("silent.test",))
@@ -121,7 +121,7 @@ async def test_a_resolver_of_ones_own(peer: MakePeer) -> None:
     ],
     ids=lambda options: next(iter(options)),
 )
-async def test_bad_options_of_a_request(
+async def test_invalid_options_of_a_request(
     options: dict[str, Any], tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """What cannot be right fails before a connection is made, and the session stays usable."""
@@ -133,7 +133,7 @@ async def test_bad_options_of_a_request(
         assert (await session.get(server.url)).body == b"ok"
 
 
-async def test_cancelled_in_any_phase_no_descriptor_stays(
+async def test_cancelled_in_each_phase_closes_descriptors(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
     """Name, TCP, CONNECT, TLS, body out, head, body in: cancelled at each wait, then counted."""
@@ -156,7 +156,7 @@ async def test_cancelled_in_any_phase_no_descriptor_stays(
 
     try:
         before = open_descriptors()
-        waits, (received, second) = await sweep(upload, nothing_is_left)
+        waits, (received, second) = await cancel_at_each_await(upload, nothing_is_left)
         assert (received, second) == (body, b"ok")
         assert waits >= 7
         await nothing_is_left()

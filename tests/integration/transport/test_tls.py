@@ -1,4 +1,4 @@
-"""TLS with real handshakes: what is trusted, what is shown, what is resumed, what is closed."""
+"""TLS with real handshakes: verification, client certificates, resumption, closing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.script_steps import OK, close, expect, repeat, reset, send, stall
 from support.scripted_server import MakePeer, Peer
 
@@ -76,7 +76,7 @@ async def test_verified_with_a_ca_file(tls_peer: MakePeer, connector: Connector)
         assert (await exchange(connector, server.port, host))["version"] == "TLSv1.3"
 
 
-async def test_a_folder_of_certificates(
+async def test_verified_with_a_ca_directory(
     tls_peer: MakePeer, certificate_authority: Any, tmp_path: Path
 ) -> None:
     """`verify=` takes an OpenSSL folder of hashed certificates too."""
@@ -117,7 +117,7 @@ def is_certificate_error(error: BaseException) -> bool:
     )
 
 
-async def test_the_system_store_does_not_know_our_root(tls_peer: MakePeer) -> None:
+async def test_unknown_ca(tls_peer: MakePeer) -> None:
     """An unknown root is refused by default, on every port."""
     error = await refused(Connector(), tls_peer([]))
     assert is_certificate_error(error)
@@ -126,8 +126,8 @@ async def test_the_system_store_does_not_know_our_root(tls_peer: MakePeer) -> No
     assert error.verify_code == 20  # type: ignore[attr-defined]
 
 
-async def test_a_wrong_name(tls_peer: MakePeer, connector: Connector) -> None:
-    """A good certificate for somebody else is refused, and so is one for another address."""
+async def test_wrong_host_name(tls_peer: MakePeer, connector: Connector) -> None:
+    """A valid certificate for another host is rejected, and so is one for another address."""
     error = await refused(connector, tls_peer([]), server_hostname="other.test")
     assert is_certificate_error(error)
     assert "other.test" in str(error)
@@ -138,13 +138,13 @@ async def test_a_wrong_name(tls_peer: MakePeer, connector: Connector) -> None:
     )
 
 
-async def test_the_name_to_verify_may_be_another(tls_peer: MakePeer, connector: Connector) -> None:
+async def test_server_hostname(tls_peer: MakePeer, connector: Connector) -> None:
     """`server_hostname=` is asked for and verified instead of the host."""
     server = tls_peer([expect(), send(OK)], host="0.0.0.0")
     await exchange(connector, server.port, "127.0.0.3", server_hostname="example.test")
 
 
-async def test_an_expired_certificate(
+async def test_expired_certificate(
     peer: MakePeer, certificate_authority: Any, connector: Connector
 ) -> None:
     """A certificate past its time is refused."""
@@ -155,7 +155,9 @@ async def test_an_expired_certificate(
     assert "expired" in str(error)
 
 
-async def test_tls_1_1_only(peer: MakePeer, server_certificate: Any, connector: Connector) -> None:
+async def test_tls_1_1_is_rejected(
+    peer: MakePeer, server_certificate: Any, connector: Connector
+) -> None:
     """A server that offers nothing above TLS 1.1 is refused, whether or not it is verified."""
     context = context_with(server_certificate)
     with warnings.catch_warnings():
@@ -172,7 +174,7 @@ async def test_tls_1_1_only(peer: MakePeer, server_certificate: Any, connector: 
         assert "1.2" in str(error)
 
 
-async def test_tls_1_2_will_do(
+async def test_tls_1_2_is_accepted(
     peer: MakePeer, server_certificate: Any, connector: Connector
 ) -> None:
     """TLS 1.2 is spoken where the server knows no better."""
@@ -181,21 +183,21 @@ async def test_tls_1_2_will_do(
     assert (await exchange(connector, server.port))["version"] == "TLSv1.2"
 
 
-async def test_a_server_that_speaks_plain_http(peer: MakePeer, connector: Connector) -> None:
+async def test_plain_http_server(peer: MakePeer, connector: Connector) -> None:
     """Plain http on a TLS port is an error that says what it looks like."""
     server = peer([send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), close()])
     with pytest.raises(errors.TlsError, match="plain http"):
         await connector.connect(connector.route_for("https", "localhost", server.port))
 
 
-async def test_a_server_that_goes_away_meanwhile(peer: MakePeer, connector: Connector) -> None:
+async def test_server_closes_during_handshake(peer: MakePeer, connector: Connector) -> None:
     """A connection cut during the handshake is a connectivity error."""
     server = peer([close()])
     with pytest.raises(ConnectionFailed, match="during the TLS handshake"):
         await connector.connect(connector.route_for("https", "localhost", server.port))
 
 
-async def test_a_connection_that_was_reset_before_tls(peer: MakePeer, connector: Connector) -> None:
+async def test_reset_before_handshake(peer: MakePeer, connector: Connector) -> None:
     """A reset between TCP and TLS is a connectivity error, and no socket is lost over it."""
     from asks_fast._transport.tls import SessionCache, TlsWrapper
     from asks_fast._transport.tls_settings import TlsSettings
@@ -206,19 +208,19 @@ async def test_a_connection_that_was_reset_before_tls(peer: MakePeer, connector:
     await server.saw_connections()
     await server.until(lambda: server.connections[0].finished)
     security = TlsWrapper(TlsSettings(), SessionCache())
-    with pytest.raises(ConnectionFailed, match="broke off"):
+    with pytest.raises(ConnectionFailed, match="closed the connection before the TLS handshake"):
         await security.wrap(sock, "localhost", key=1, peer="the server")
     assert sock.fileno() == -1
 
 
-async def test_a_users_own_context(tls_peer: MakePeer, client_context: ssl.SSLContext) -> None:
+async def test_user_context(tls_peer: MakePeer, client_context: ssl.SSLContext) -> None:
     """`ssl_context=` is used as it is, for the session or for a request."""
     server = tls_peer([expect(), send(OK)])
     await exchange(Connector(ssl_context=client_context), server.port)
     await exchange(Connector(), server.port, ssl_context=client_context)
 
 
-async def test_a_context_that_offers_h2_is_told(
+async def test_context_that_offers_h2(
     peer: MakePeer, server_certificate: Any, client_context: ssl.SSLContext
 ) -> None:
     """HTTP/2 negotiated by a user's context cannot be spoken, and is not tried."""
@@ -248,7 +250,7 @@ async def test_alpn_and_sni(peer: MakePeer, server_certificate: Any, connector: 
 
 
 @pytest.mark.parametrize("name", ["a..b", ".a", "a" * 64 + ".test", "ü" * 70, "a\x00b"])
-async def test_impossible_names(name: str, tls_peer: MakePeer, connector: Connector) -> None:
+async def test_invalid_server_names(name: str, tls_peer: MakePeer, connector: Connector) -> None:
     """A name that TLS cannot carry is an error before anything is opened."""
     server = tls_peer([])
     with pytest.raises(InvalidRequest):
@@ -274,7 +276,7 @@ async def test_verify_false_warns_once(tls_peer: MakePeer, monkeypatch: pytest.M
     assert is_certificate_error(await refused(Connector(), tls_peer([])))
 
 
-async def test_a_pinned_certificate(
+async def test_fingerprint(
     tls_peer: MakePeer, connector: Connector, recwarn: pytest.WarningsRecorder
 ) -> None:
     """The right fingerprint is let through, in any spelling, without a warning; others are not."""
@@ -291,9 +293,7 @@ async def test_a_pinned_certificate(
     assert digest.hex() in str(error)
 
 
-async def test_a_pin_holds_for_resumed_sessions_too(
-    tls_peer: MakePeer, connector: Connector
-) -> None:
+async def test_fingerprint_with_resumed_session(tls_peer: MakePeer, connector: Connector) -> None:
     """A resumed session shows the certificate of its first handshake: the pin is checked again."""
     server = tls_peer([expect(), send(OK)])
     digest = hashlib.sha256((await exchange(connector, server.port))["certificate"]).hexdigest()
@@ -304,7 +304,7 @@ async def test_a_pin_holds_for_resumed_sessions_too(
 # -- client certificates -------------------------------------------------------------------------
 
 
-async def test_a_client_certificate(
+async def test_client_certificate(
     peer: MakePeer,
     certificate_authority: Any,
     server_certificate: Any,
@@ -335,7 +335,7 @@ async def test_a_client_certificate(
 
 @pytest.mark.parametrize("password", [None, "", b"", lambda: "s3cret", "s3cret", "wrong"])
 @pytest.mark.parametrize("is_one_file", [False, True])
-async def test_an_encrypted_key(
+async def test_encrypted_key(
     password: Any, is_one_file: bool, tls_peer: MakePeer, ca_file: str, tmp_path: Path
 ) -> None:
     """An encrypted key without its password is an error that says so, and never a prompt."""
@@ -357,7 +357,7 @@ async def test_an_encrypted_key(
         f"https://localhost:{server.port}", verify=ca_file, cert=cert
     ) as session:
         if password in (None, "", b"", "wrong"):
-            why = "no usable" if password == "wrong" else r"encrypted; give its password"
+            why = "no usable" if password == "wrong" else r"encrypted; pass its password"
             file = chain if is_one_file or password == "wrong" else key_file
             with pytest.raises(InvalidRequest, match=rf"{file.name}.*{why}"):
                 await session.get("/")
@@ -366,7 +366,7 @@ async def test_an_encrypted_key(
 
 
 @pytest.mark.parametrize("name", ["verify", "cert"])
-async def test_missing_and_wrong_files(name: str, tls_peer: MakePeer, tmp_path: Path) -> None:
+async def test_missing_and_invalid_files(name: str, tls_peer: MakePeer, tmp_path: Path) -> None:
     """A file that is missing, or holds no certificate, is said before anything is opened."""
     server = tls_peer([])
     wrong = tmp_path / "wrong.pem"
@@ -382,7 +382,7 @@ async def test_missing_and_wrong_files(name: str, tls_peer: MakePeer, tmp_path: 
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_sessions_are_resumed_on_their_own_route_only(
+async def test_session_is_resumed_on_its_route_only(
     version: ssl.TLSVersion,
     peer: MakePeer,
     server_certificate: Any,
@@ -423,7 +423,7 @@ def test_one_default_context_per_process() -> None:
 
 
 @pytest.mark.leaves_open("the context holds its key log open")
-async def test_keys_are_logged_on_request(
+async def test_sslkeylogfile(
     tls_peer: MakePeer, ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SSLKEYLOGFILE names a file that gets the keys, for a debugger of the wire."""
@@ -465,7 +465,9 @@ async def test_truststore_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the wire ------------------------------------------------------------------------------------
 
 
-async def test_a_cut_is_not_an_end(tls_peer: MakePeer, connector: Connector) -> None:
+async def test_end_without_close_notify_is_an_error(
+    tls_peer: MakePeer, connector: Connector
+) -> None:
     """FIN without close_notify raises, so that a truncated body is never taken for a whole one."""
     server = tls_peer([expect(), send(b"half"), close()])
     sock = await connector.connect(connector.route_for("https", "localhost", server.port))
@@ -475,18 +477,18 @@ async def test_a_cut_is_not_an_end(tls_peer: MakePeer, connector: Connector) -> 
     sock.close()
 
 
-async def test_cancelled_at_any_wait_nothing_stays_open(tls_peer: MakePeer, ca_file: str) -> None:
+async def test_cancel_at_each_await_closes_the_socket(tls_peer: MakePeer, ca_file: str) -> None:
     """TCP and handshake, cancelled at each wait in turn, leave no socket on either side."""
     server = tls_peer([])
     connector = Connector(verify=ca_file)
     route = connector.route_for("https", "127.0.0.1", server.port)
     for _ in range(5):  # how many waits there are is the wire's affair
-        _, sock = await sweep(lambda: connector.connect(route), server.all_closed)
+        _, sock = await cancel_at_each_await(lambda: connector.connect(route), server.all_closed)
         sock.close()
     assert isinstance(sock, ssl.SSLSocket)
 
 
-async def test_a_handshake_that_stalls_can_be_left(peer: MakePeer, connector: Connector) -> None:
+async def test_timeout_during_handshake(peer: MakePeer, connector: Connector) -> None:
     """A server that accepts and then says nothing costs the caller's time limit, no more."""
     server = peer([stall()])
     with pytest.raises(curio.TaskTimeout):
@@ -496,7 +498,7 @@ async def test_a_handshake_that_stalls_can_be_left(peer: MakePeer, connector: Co
     await server.all_closed()
 
 
-async def test_the_trace_hears_of_tls(tls_peer: MakePeer, connector: Connector) -> None:
+async def test_on_step_reports_tls(tls_peer: MakePeer, connector: Connector) -> None:
     """The last step told of a secure connection is `tls`."""
     heard: list[str] = []
     server = tls_peer([])

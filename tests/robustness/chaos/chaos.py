@@ -1,13 +1,13 @@
-"""Hundreds of tasks, everything going wrong at once, and afterwards a look at what is left.
+"""Run hundreds of tasks with random failures, then check what they leave behind.
 
-    python tests/robustness/chaos/chaos.py --seconds 60 --seed 1 --tasks 200 --connections 10 --kernel own
+    python tests/robustness/chaos/chaos.py --seconds 60 --seed 1 --tasks 200 --kernel own
 
-Facts:  the seed decides what every task does; the clock decides how it interleaves. Two wires: a
-        server that misbehaves as it is asked to (`misbehaving`), and fault proxies in front of a
-        real server (granian).
-Rules:  every answer that is taken for one belongs to its question; nothing but our own errors
-        comes out; afterwards no descriptor, task, place or waiter is left, memory is flat, and the
-        session serves as many requests at once as it has connections.
+The seed decides what every task does, the clock how they interleave. Requests go to a server that
+misbehaves on request (`misbehaving`), and through fault proxies to a real server (granian).
+
+Every complete response belongs to its request, and only our own errors are raised. Afterwards no
+descriptor, task, slot or waiter remains, memory has not grown, and the session can serve as many
+requests at once as it has connections.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if __name__ == "__main__":
 
 from robustness.chaos.misbehaving import CUT, GOOD, body_of
 from support import faults, servers
-from support.kernels import own_kernel, stock_kernel
+from support.kernels import make_compiled_kernel, make_curio_kernel
 from support.leaks import left_open, open_descriptors
 
 import asks_fast
@@ -43,7 +43,7 @@ from asks_fast.errors import AsksException
 
 ALTERING = (faults.Garbage, faults.Duplicate, faults.Corrupt)
 GROWTH = 48 << 20  # bytes of memory that a run may end with beyond what it had when warm
-KERNELS = {"stock": stock_kernel, "own": own_kernel}
+KERNELS = {"stock": make_curio_kernel, "own": make_compiled_kernel}
 
 
 @dataclass
@@ -92,15 +92,15 @@ def misbehaving_server() -> Iterator[str]:
         process.wait(10)
 
 
-def plans(seed: int, altering: bool) -> Any:
+def choose_faults(seed: int, altering: bool) -> Any:
     """Plans for a fault proxy, connection by connection, of one of the two kinds."""
 
-    def choose(number: int) -> faults.Plan:
+    def choose(number: int) -> faults.ConnectionFaults:
         rng = random.Random(f"{seed} {altering} {number}")
         while True:
-            plan = faults.random_plan(rng)
-            if any(isinstance(fault, ALTERING) for fault in plan.up + plan.down) == altering:
-                return plan
+            chosen = faults.random_faults(rng)
+            if any(isinstance(fault, ALTERING) for fault in chosen.up + chosen.down) == altering:
+                return chosen
 
     return choose
 
@@ -166,7 +166,7 @@ class Worker:
         way = rng.choice(("plain", "plain", "get", "post", "head", "read", "leave", "drop", "call"))
         limits = {"timeout": rng.choice((0.05, 0.2, 1.0))}
         if way == "get" and conduct in GOOD:
-            self.check(ident, conduct, size, await session.get(target))  # the swift way
+            self.check(ident, conduct, size, await session.get(target))  # the fast path
         elif way in ("plain", "get"):
             self.check(ident, conduct, size, await session.get(target, **limits))
         elif way == "head":
@@ -308,7 +308,7 @@ def storm(
         with ExitStack() as wires:
             proxies = [
                 wires.enter_context(
-                    faults.FaultProxy(real.host, real.port, choose=plans(seed, altering))
+                    faults.FaultProxy(real.host, real.port, choose=choose_faults(seed, altering))
                 )
                 for altering in (False, True)
             ]
@@ -321,9 +321,7 @@ def storm(
                     if getattr(task.coro, "__name__", "") not in ("_kernel_task", "_run")
                 ]
                 report.wrong += [f"task left behind: {task!r}" for task in left]
-        report.wrong += [
-            f"descriptor left open: {name}" for name in left_open(before, read_timeout=30)
-        ]
+        report.wrong += [f"descriptor left open: {name}" for name in left_open(before, timeout=30)]
     return report
 
 

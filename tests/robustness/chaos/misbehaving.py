@@ -1,10 +1,10 @@
-"""A server in a process of its own that does to a request what the request asks for.
+"""A server in a separate process that misbehaves as the request says.
 
     /<id>/<conduct>/<size>      answered with X-Id: <id>, and a body made of the id
 
-Facts:  raw asyncio streams, so that heads, framing, ends and silences are what is written here.
-Rules:  what a client takes for a whole answer must carry the id it asked for; `CUT` names the
-        conducts after which there is no whole answer. Prints its port; ends with its input.
+It uses raw asyncio streams, so heads, framing, ends and pauses are exactly as written here. A
+response that a client regards as complete must contain the id of its request. `CUT` lists the
+conducts that send no complete response. The server prints its port and ends with its input.
 """
 
 from __future__ import annotations

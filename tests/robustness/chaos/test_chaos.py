@@ -1,7 +1,4 @@
-"""A little chaos in every test run, one seed that stays and one that is fresh each time.
-
-Not here: the minute of it in continuous integration (`.ci/run`), `make chaos`.
-"""
+"""A short chaos run in every test run: one fixed seed and one new seed."""
 
 from __future__ import annotations
 

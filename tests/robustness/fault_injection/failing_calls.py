@@ -1,10 +1,9 @@
 """A program whose system calls fail: `python failing_calls.py URL KERNEL [CA]`, for test_faults.
 
-Facts:  failing_calls.c, loaded by LD_PRELOAD, lets every n-th call on TCP sockets fail. Interrupted
-        calls, empty promises of epoll and calls that do less than asked are the system's right:
-        every request is answered all the same. Without memory or descriptors a request may fail.
-Rules:  whatever a call does, an answer is right to the last byte, or the request ends with a
-        `ConnectivityError`; nothing hangs, and afterwards nothing is left and all goes well.
+failing_calls.c, loaded by LD_PRELOAD, makes every n-th call on TCP sockets fail. Interrupted calls,
+spurious readiness and partial reads and writes are legal, so every request must succeed all the
+same. Without memory or descriptors a request may fail. A response is correct to the last byte, or
+the request ends with a `ConnectivityError`. Nothing hangs, and afterwards nothing is left open.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from asks_fast.testing import Routes, serve
 SHORT = -1
 KINDS, ROUNDS, TASKS = 7, 2, 5  # each task makes so many rounds of each kind of request
 LONG = 300_000  # bytes
-PATIENCE = 60.0  # seconds: nothing here takes so long, if it does not hang
+TIMEOUT = 60.0  # seconds: nothing here takes so long, if it does not hang
 
 # The system may do this to anybody at any time: call, error, of how many calls, how many.
 HARMLESS = {
@@ -105,7 +104,7 @@ class Trial:
         if kind == 0:
             r = await get(f"{url}/bytes/100")
         elif kind == 1:
-            r = await get(f"{url}/bytes/{LONG}", timeout=PATIENCE)
+            r = await get(f"{url}/bytes/{LONG}", timeout=TIMEOUT)
         elif kind == 2:
             r = await get(f"{url}/chunked?n=40&size=5000", headers={"A": "b"})
         elif kind == 3:
@@ -166,7 +165,7 @@ async def accepted(trial: Trial, code: int) -> None:
         shim.fault(b"accept", code, 2, 1)
         async with asks_fast.DSession(max_requests_per_connection=1) as session:
             for _ in range(10):
-                answer = await session.get(server.url, read_timeout=PATIENCE)
+                answer = await session.get(server.url, read_timeout=TIMEOUT)
                 if answer.text != "ok":
                     trial.wrong.append(f"accept {code}: {answer.text}")
         if shim.no_faults() == 0:
@@ -179,8 +178,8 @@ async def main(url: str, more: dict[str, Any], context: ssl.SSLContext | None) -
         connections=3,
         max_requests_per_connection=5,
         ssl_context=context,
-        read_timeout=PATIENCE,
-        write_timeout=PATIENCE,
+        read_timeout=TIMEOUT,
+        write_timeout=TIMEOUT,
     )
     async with session:
         trial = Trial(session, url)

@@ -1,13 +1,13 @@
 """A program whose n-th allocation fails, for every n: `python no_memory.py URL`, for test_faults.
 
-Facts:  `_testcapi.set_nomemory` fails allocations of Python's three domains, the interpreter's
-        own and ours, in Cython and in httptools' wrapper alike; malloc within OpenSSL goes on.
-        From 3.12 on CPython itself crashes where a function (a lambda, a generator expression) is
-        made without memory: there only the ways that make none are tried.
-Rules:  memory fails only while the request runs, never while curio does: what that does then is not
-        ours. One allocation fails, then there is memory again: what tidies up may use it. After
-        each blow the request ended, no place is taken, no descriptor open beyond those of idle
-        connections, and the next request is answered.
+`_testcapi.set_nomemory` makes allocations of Python's three domains fail: those of the interpreter,
+of the compiled code and of httptools, but not malloc in OpenSSL. From 3.12 on CPython crashes if
+the allocation of a function object (a lambda, a generator expression) fails; there only code paths
+without such allocations are tested.
+
+Memory fails only while the request runs, not while curio runs. One allocation fails, then memory is
+available again for the clean-up. After each failure the request has ended, no slot is in use, only
+idle connections are open, and the next request succeeds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from asks_fast.errors import AsksException
 
 STEPS = 12  # of one request, from wait to wait, that are tried: a long body has many alike
 INTERPRETERS = (TypeError, SystemError)  # what CPython now and then makes of a MemoryError
-MAKES_FUNCTIONS = {"long way", "upload", "connect"}
+MAKES_FUNCTIONS = {"general path", "upload", "connect"}
 SAFE = 60  # so many allocations in a row that harm nobody: the step had no more of them
 
 
@@ -102,7 +102,7 @@ class Trial:
         if response.content != b"*" * 10:
             self.wrong.append(f"{what}: the next request was answered {response.content!r}")
 
-    async def sweep(self, kind: str, make: Callable[[], Any], fresh: bool) -> None:
+    async def cancel_at_each_await(self, kind: str, make: Callable[[], Any], fresh: bool) -> None:
         for step in range(STEPS):
             allocation = printable = 0
             while printable < SAFE:
@@ -130,19 +130,19 @@ async def main(url: str) -> None:
     trial.session = HSession(url, connections=1)
     await trial.check("at first")
     ways: dict[str, Callable[[], Any]] = {
-        "swift": lambda: trial.session.get(),
-        "long way": lambda: trial.session.get(path="/", headers={"A": "b"}, timeout=60),
+        "fast path": lambda: trial.session.get(),
+        "general path": lambda: trial.session.get(path="/", headers={"A": "b"}, timeout=60),
         "upload": lambda: trial.session.post(path="/", data=b"x" * 100_000),
         "long": lambda: trial.session.get(path="/long"),
         "chunked": lambda: trial.session.get(path="/chunked"),
         "stream": lambda: streamed(trial.session),
     }
-    ways["connect"] = ways["swift"]
+    ways["connect"] = ways["fast path"]
     if sys.version_info >= (3, 12):
         ways = {kind: make for kind, make in ways.items() if kind not in MAKES_FUNCTIONS}
     before = len(os.listdir("/proc/self/fd"))
     for kind, make in ways.items():
-        await trial.sweep(kind, make, fresh=kind == "connect")
+        await trial.cancel_at_each_await(kind, make, fresh=kind == "connect")
     gc.collect()
     after = len(os.listdir("/proc/self/fd"))
     await trial.session.close()

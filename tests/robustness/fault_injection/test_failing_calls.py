@@ -1,7 +1,6 @@
-"""System calls that fail or do less than asked, many thousands of them, in a program of its own.
+"""System calls that fail or do less than requested, many thousands of them, in a separate program.
 
-Facts:  failing_calls.c is compiled when the test runs, and loaded in front of the C library.
-Not here: what fails without that help: descriptors, names, memory of Python (test_faults).
+failing_calls.c is compiled by the test. Failures that need no such library are in test_faults.
 """
 
 from __future__ import annotations

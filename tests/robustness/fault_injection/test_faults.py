@@ -1,7 +1,6 @@
-"""When the system, the names or TLS fail: the request says so, and nothing else is harmed.
+"""Failures of the system, of name resolution and of TLS affect only their own request.
 
-Not here: closing and cancelling under way, Ctrl-C, kernels that end (tests/integration/guarantees); one
-connection's failures (tests/transport).
+Closing, cancellation, Ctrl-C and the end of kernels are tested in tests/integration/guarantees.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ async def test_no_network() -> None:
             assert session.pool_stats()["open"] == 0
 
 
-async def test_names_fail_in_a_burst(peer: Callable[..., Peer]) -> None:
+async def test_burst_of_failing_names(peer: Callable[..., Peer]) -> None:
     """Hundreds of requests for dead, slow and living names: each gets its own outcome."""
     server = peer([repeat(expect(), send(OK))])
 
@@ -161,7 +160,7 @@ async def fetch(session: DSession, url: str, stream: bool) -> bytes:
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS.keys())
 @pytest.mark.parametrize("begun", [b"", BEGUN, b"HTTP/1.1 200 OK\r\n\r\nhalf"])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_bad_records(
+async def test_corrupt_tls_records(
     tls_peer: Callable[..., Peer],
     client_context: ssl.SSLContext,
     record: bytes,
@@ -177,7 +176,7 @@ async def test_bad_records(
     await server.all_closed()
 
 
-async def test_a_bad_record_on_an_idle_connection(
+async def test_corrupt_tls_record_on_idle_connection(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
     """A connection that got one while it rested is not used again; the next request has another."""
@@ -192,7 +191,7 @@ async def test_a_bad_record_on_an_idle_connection(
     assert len(server.connections) == 2
 
 
-async def test_a_stall_inside_a_record(
+async def test_stall_inside_a_tls_record(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
     """Half a record keeps nobody busy: the time limit counts, and no processor time is burnt."""
@@ -205,7 +204,7 @@ async def test_a_stall_inside_a_record(
         assert session.pool_stats()["open"] == 0
 
 
-async def test_one_fault_harms_one_request(peer: Callable[..., Peer]) -> None:
+async def test_fault_affects_one_request(peer: Callable[..., Peer]) -> None:
     """While some connections break, the answers on others come as if nothing had been."""
     good = peer([repeat(expect(), send(OK))])
     bad: list[Any] = [expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")]

@@ -1,4 +1,4 @@
-"""The seed corpus: samples of what each target reads, written out rather than kept as files."""
+"""The seed corpus: a sample for each target, as code instead of files."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What is fuzzed: one function per place where bytes of a stranger come in.
+"""The fuzz targets: one function for each place that reads bytes of a peer.
 
-Each takes bytes and returns nothing. What may be raised is caught here; whatever else comes out, an
-AssertionError included, is a bug. The promise (docs/reliability.md): whatever a peer sends gives a
-response or a `BadHttpResponse`, however it is cut, and nothing that is kept grows beyond its limit.
-Not here: who makes the bytes: Hypothesis (`test_fuzz`), atheris (`run`), or the corpus.
+Each takes bytes and returns nothing. It catches the errors that are allowed; any other one, an
+AssertionError included, is a bug. The promise (docs/reliability.md): any input of a peer gives a
+response or a `BadHttpResponse`, however it is split, and no stored data exceeds its limit. The
+bytes come from Hypothesis (`test_fuzz`), atheris (`run`) or the corpus.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The fuzz targets, fed by Hypothesis in every test run: noise, and seeds that were damaged."""
+"""Run the fuzz targets with Hypothesis in every test run: random bytes and damaged seeds."""
 
 from __future__ import annotations
 

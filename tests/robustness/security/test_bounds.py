@@ -1,7 +1,7 @@
-"""What a server can make us hold, wait for or repeat has an end: bombs, floods, long waits.
+"""A server cannot make the client store, wait or repeat without limit: bombs, floods, long waits.
 
-Facts:  the parts have their limits tested where they are (tests/unit/response, cookies, transport);
-        here a server tries it on a session, and memory is measured.
+A server tries it on a session, and memory is measured. The limits of the single parts are tested
+with those parts.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def peak() -> Iterator[Callable[[], int]]:
     tracemalloc.stop()
 
 
-async def test_bombs(
+async def test_decompression_bombs(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
     """`max_decompressed` ends a bomb soon after the limit, of whatever coding, stacked too."""
@@ -84,7 +84,7 @@ async def test_bombs(
     assert peak() < 8 * MIB + 3 * len(bomb[1])
 
 
-async def test_bombs_by_ratio(
+async def test_decompression_bombs_by_ratio(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
     """`max_ratio` as a session's default ends what grows out of proportion."""
@@ -96,7 +96,7 @@ async def test_bombs_by_ratio(
     assert peak() < 24 * MIB + 20 * len(bomb[1])
 
 
-async def test_streamed_bombs(
+async def test_streamed_decompression_bombs(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
     """A stream gives `read_size` bytes at a time, raises at the limit, and leaves no connection."""
@@ -117,7 +117,7 @@ async def read_sizes(body: Any, sizes: list[int]) -> None:
         sizes.append(len(chunk))
 
 
-async def test_bombs_on_the_way(
+async def test_decompression_bombs_in_transfer_coding(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
     """The body of a redirect is not decompressed at all (CVE-2026-21441)."""
@@ -131,7 +131,7 @@ async def test_bombs_on_the_way(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_codings_on_the_way(peer: Callable[..., Peer], stream: bool) -> None:
+async def test_transfer_codings(peer: Callable[..., Peer], stream: bool) -> None:
     """What stands on the body of a redirect, broken or unending, stops nobody."""
     way = answer(b"this is no gzip", "gzip, " * 9 + "gzip", 302, "Location: /end\r\n")
     server = peer([expect(), send(way), expect(), send(OK)])
@@ -140,7 +140,7 @@ async def test_codings_on_the_way(peer: Callable[..., Peer], stream: bool) -> No
         assert [before.status_code for before in r.history] == [302]
 
 
-async def test_a_bomb_left_alone(
+async def test_unread_decompression_bomb(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
     """A stream that is left early inflates nothing more (CVE-2026-44432)."""
@@ -152,7 +152,7 @@ async def test_a_bomb_left_alone(
 
 
 @pytest.mark.parametrize("fields", [["gzip"] * 6, [", ".join(["gzip"] * 2000)], ["br,gzip"] * 3])
-async def test_chains_of_codings(peer: Callable[..., Peer], fields: list[str]) -> None:
+async def test_many_content_codings(peer: Callable[..., Peer], fields: list[str]) -> None:
     """More than five codings, over all fields, are refused unread (CVE-2022-32206)."""
     lines = "".join(f"Content-Encoding: {value}\r\n" for value in fields)
     data = f"HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nok".encode()
@@ -189,7 +189,7 @@ async def test_max_body(peer: Callable[..., Peer], peak: Callable[[], int]) -> N
     assert peak() < 16 * MIB
 
 
-async def test_floods_of_cookies(peer: Callable[..., Peer]) -> None:
+async def test_many_cookies(peer: Callable[..., Peer]) -> None:
     """At most 50 of one answer, 180 of one host, 8190 octets in one request (CVE-2022-32205)."""
 
     def flood(start: int) -> bytes:
@@ -211,7 +211,7 @@ async def test_floods_of_cookies(peer: Callable[..., Peer]) -> None:
 
 
 @pytest.mark.parametrize("value", ["Max-Age=" + "9" * 5000, "Expires=" + "1" * 60000, "a" * 60000])
-async def test_cookies_out_of_bounds(peer: Callable[..., Peer], value: str) -> None:
+async def test_oversized_cookies(peer: Callable[..., Peer], value: str) -> None:
     """Numbers, dates and values of any length are taken or left, and harm nothing."""
     data = f"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; {value}\r\nContent-Length: 0\r\n\r\n".encode()
     server = peer([repeat(expect(), send(data))])
@@ -237,7 +237,7 @@ async def test_retry_after(peer: Callable[..., Peer], asked: str) -> None:
     assert Retry().max_retry_after == 120.0
 
 
-async def test_retries_end(peer: Callable[..., Peer]) -> None:
+async def test_retries_are_limited(peer: Callable[..., Peer]) -> None:
     """A server that is always busy gets `attempts` further tries, then its answer is given."""
     busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     server = peer([repeat(expect(), send(busy))])
@@ -247,7 +247,7 @@ async def test_retries_end(peer: Callable[..., Peer]) -> None:
     assert len(server.requests) == 4
 
 
-async def test_redirects_that_grow(peer: Callable[..., Peer]) -> None:
+async def test_growing_redirects(peer: Callable[..., Peer]) -> None:
     """Neither an endless chain nor a Location that doubles gets beyond its limit."""
 
     def longer(connection: Any) -> bytes:
@@ -261,8 +261,8 @@ async def test_redirects_that_grow(peer: Callable[..., Peer]) -> None:
     assert len(server.requests) < 30
 
 
-async def test_heads_beyond_the_limits_of_a_session(peer: Callable[..., Peer]) -> None:
-    """`max_header_size`, `max_headers` and `max_informational` of a session count, each with its own error."""
+async def test_header_limits_of_a_session(peer: Callable[..., Peer]) -> None:
+    """`max_header_size`, `max_headers` and `max_informational` apply, each with its own error."""
     long = b"HTTP/1.1 200 OK\r\nX: " + b"a" * 2000 + b"\r\n\r\n"
     many = b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 20 + b"\r\n"
     early = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 4 + OK
@@ -273,7 +273,7 @@ async def test_heads_beyond_the_limits_of_a_session(peer: Callable[..., Peer]) -
                 await session.get(server.url)
 
 
-async def test_urls_beyond_the_limit(peer: Callable[..., Peer]) -> None:
+async def test_long_urls(peer: Callable[..., Peer]) -> None:
     """A URL beyond 64 KiB is refused the first time and every other, by path and by URL."""
     server = peer([repeat(expect(), send(OK))])
     long = "/" + "a" * 70_000
@@ -288,7 +288,7 @@ async def test_urls_beyond_the_limit(peer: Callable[..., Peer]) -> None:
     assert len(server.requests) == 4
 
 
-async def test_floods_of_addresses() -> None:
+async def test_many_addresses() -> None:
     """Of a name with ten thousand addresses 64 are tried: each may cost a connect."""
     answer = [f"127.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(1, 10_000)]
 
@@ -317,7 +317,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("place", DRIPS.values(), ids=DRIPS.keys())
-async def test_a_drip_has_an_end(
+async def test_slow_drip_ends_at_the_timeout(
     peer: Callable[..., Peer], place: bytes, how: dict[str, Any]
 ) -> None:
     """A byte now and then keeps no request alive beyond its `timeout`, wherever it comes."""

@@ -1,8 +1,7 @@
-"""Credentials go to the origin they were given for, and nowhere else: on the wire, by redirects.
+"""Credentials are sent to the origin they were given for, and to no other, redirects included.
 
-Facts:  an origin is scheme, host and port. What a redirect may carry on is decided in one place
-        (`conversation`), so each kind of secret is sent along each kind of change of origin.
-Not here: Digest's own state (tests/unit/auth), tunnels (tests/integration/transport/test_tunnel.py).
+An origin is scheme, host and port. `request_flow` decides what a redirected request contains, so
+each kind of secret is tested with each kind of change of origin.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN.keys())
 @pytest.mark.parametrize("status", [301, 307])
-async def test_secrets_stay_at_their_origin(
+async def test_credentials_are_not_sent_to_another_origin(
     peer: Callable[..., Peer], given: dict[str, Any], status: int
 ) -> None:
     """To another port of the same host no credential follows, however it was given or spelt."""
@@ -87,7 +86,9 @@ async def test_secrets_stay_at_their_origin(
     assert other.requests[0].header("host") == f"127.0.0.1:{other.port}"
 
 
-async def test_session_defaults_stay_too(peer: Callable[..., Peer]) -> None:
+async def test_session_credentials_are_not_sent_to_another_origin(
+    peer: Callable[..., Peer],
+) -> None:
     """What a session adds to each request by itself is left behind by a redirect all the same."""
     other = peer([expect(), send(OK)])
     first = peer([expect(), send(moved(other.url))])
@@ -114,7 +115,7 @@ OF_A_SESSION: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("given", OF_A_SESSION.values(), ids=OF_A_SESSION.keys())
 @pytest.mark.parametrize("more", [{}, {"timeout": 30}, {"persist_cookies": True}])
-async def test_an_absolute_url_gets_nothing_of_the_base(
+async def test_absolute_url_gets_no_credentials_of_the_base(
     peer: Callable[..., Peer], given: dict[str, Any], more: dict[str, Any]
 ) -> None:
     """Credentials of a session with a base stay there, also the second time and in `map`."""
@@ -136,7 +137,7 @@ async def test_an_absolute_url_gets_nothing_of_the_base(
         assert all(request.header("x-other") == "yes" for request in other.requests)
 
 
-async def test_what_a_call_gives_goes_to_its_url(peer: Callable[..., Peer]) -> None:
+async def test_credentials_of_a_call_are_sent_to_its_url(peer: Callable[..., Peer]) -> None:
     """Credentials given with an absolute URL are for that URL, whatever the base."""
     base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
     given = [{"auth": ("user", SECRET)}, {"headers": {"X-Api-Key": SECRET}}]
@@ -161,7 +162,7 @@ async def test_auth_off_domain_of_a_session(peer: Callable[..., Peer], of_the_ca
     assert other.requests[0].header("x-api-key") is None
 
 
-async def test_from_an_https_base_down_to_http(peer: Callable[..., Peer]) -> None:
+async def test_credentials_of_https_base_are_not_sent_to_http(peer: Callable[..., Peer]) -> None:
     """`auth_off_domain=True` does not let `auth` go from https down to http."""
     other = peer([expect(), send(OK)])
     async with HSession(
@@ -171,7 +172,9 @@ async def test_from_an_https_base_down_to_http(peer: Callable[..., Peer]) -> Non
     assert not carries_secret(other.requests[0])
 
 
-async def test_host_and_proxy_credentials_stay_too(peer: Callable[..., Peer]) -> None:
+async def test_host_and_proxy_credentials_are_not_sent_to_another_origin(
+    peer: Callable[..., Peer],
+) -> None:
     """A `Host` of a session with a base, and its credentials for a proxy, stay with the base."""
     proxy = peer([repeat(expect(), send(OK))])
     headers = {"Host": "virtual.test", "Proxy-Authorization": BASIC}
@@ -182,7 +185,9 @@ async def test_host_and_proxy_credentials_stay_too(peer: Callable[..., Peer]) ->
     assert [q.header("proxy-authorization") for q in proxy.requests] == [BASIC, None]
 
 
-async def test_a_session_without_base_tells_every_host(peer: Callable[..., Peer]) -> None:
+async def test_session_without_base_sends_credentials_to_each_host(
+    peer: Callable[..., Peer],
+) -> None:
     """`DSession(auth=…)` means every host: it has no origin that the credentials belong to."""
     servers = [peer([expect(), send(OK)]) for _ in range(2)]
     async with DSession(auth=("user", SECRET)) as session:
@@ -191,13 +196,13 @@ async def test_a_session_without_base_tells_every_host(peer: Callable[..., Peer]
     assert all(carries_secret(server.requests[0]) for server in servers)
 
 
-async def test_one_name_is_no_list_of_names() -> None:
+async def test_sensitive_headers_must_be_a_list() -> None:
     """`sensitive_headers="X-Mine"` would be five names of one letter: refused."""
     with pytest.raises(InvalidRequest, match="list of field names"):
         DSession(sensitive_headers="X-Mine")
 
 
-async def test_user_and_password_of_a_url(peer: Callable[..., Peer]) -> None:
+async def test_userinfo_of_a_url(peer: Callable[..., Peer]) -> None:
     """They go to their origin as Basic, and no further."""
     other = peer([expect(), send(OK)])
     first = peer([expect(), send(moved(other.url))])
@@ -208,7 +213,7 @@ async def test_user_and_password_of_a_url(peer: Callable[..., Peer]) -> None:
     assert SECRET not in r.url + repr(r.history) + str(r.history[0].url)
 
 
-async def test_what_was_left_behind_does_not_come_back(peer: Callable[..., Peer]) -> None:
+async def test_removed_credentials_are_not_restored(peer: Callable[..., Peer]) -> None:
     """First origin, second, first again: stripped for good (CVE-2024-45336)."""
     second = peer([])
     first = peer([expect(), send(moved(f"{second.url}/b")), expect(), send(OK)])
@@ -225,7 +230,7 @@ async def test_what_was_left_behind_does_not_come_back(peer: Callable[..., Peer]
     assert seen == [True, False, False]
 
 
-async def test_down_to_http(
+async def test_redirect_from_https_to_http(
     peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
     """From https to http nothing is told, not even if `auth_off_domain` allows other origins."""
@@ -237,7 +242,7 @@ async def test_down_to_http(
     assert not carries_secret(other.requests[0])
 
 
-async def test_another_host(peer: Callable[..., Peer]) -> None:
+async def test_redirect_to_another_host(peer: Callable[..., Peer]) -> None:
     """Another name for the same address and port is another origin."""
     server = peer([])
     server.scripts[0][:] = [expect(), send(moved(f"http://b.test:{server.port}/"))]
@@ -248,7 +253,7 @@ async def test_another_host(peer: Callable[..., Peer]) -> None:
     assert [carries_secret(request) for request in server.requests] == [True, False]
 
 
-async def test_auth_off_domain_is_for_auth_alone(peer: Callable[..., Peer]) -> None:
+async def test_auth_off_domain_covers_auth_only(peer: Callable[..., Peer]) -> None:
     """`auth_off_domain=True` lets `auth` follow; cookies and fields stay behind even then."""
     other = peer([expect(), send(OK)])
     first = peer([expect(), send(moved(other.url))])
@@ -261,17 +266,17 @@ async def test_auth_off_domain_is_for_auth_alone(peer: Callable[..., Peer]) -> N
 
 
 @pytest.mark.parametrize("name", ["Proxy-Authorization", "proxy-authorization"])
-async def test_proxy_credentials_as_a_field(peer: Callable[..., Peer], name: str) -> None:
+async def test_proxy_authorization_without_proxy(peer: Callable[..., Peer], name: str) -> None:
     """A proxy's credentials among the headers would go to the server: refused, and why."""
     server = peer([expect(), send(OK)])
     async with DSession() as session:
-        with pytest.raises(InvalidRequest, match="would go to the server") as caught:
+        with pytest.raises(InvalidRequest, match="would reach the server") as caught:
             await session.get(server.url, headers={name: BASIC})
     assert not any(trace.decode() in str(caught.value) for trace in TRACES)
     assert server.connections == []
 
 
-async def test_proxy_credentials_by_redirects(peer: Callable[..., Peer]) -> None:
+async def test_proxy_authorization_after_redirect(peer: Callable[..., Peer]) -> None:
     """Through a forward proxy each hop is told to the proxy, with its credentials; to no origin."""
     proxy = peer([expect(), send(moved("http://b.test/"))], [expect(), send(OK)])
     url = proxy.url.replace("//", f"//user:{SECRET}@")
@@ -283,7 +288,7 @@ async def test_proxy_credentials_by_redirects(peer: Callable[..., Peer]) -> None
     assert proxy.requests[1].header("authorization") is None
 
 
-async def test_from_a_proxy_to_a_direct_request(peer: Callable[..., Peer]) -> None:
+async def test_redirect_from_proxied_to_direct_origin(peer: Callable[..., Peer]) -> None:
     """The proxy's credentials belong to the hop by the proxy (CVE-2026-44486)."""
     proxy = peer([expect(), send(OK)])
     server = peer([expect(), send(OK)])
@@ -294,7 +299,7 @@ async def test_from_a_proxy_to_a_direct_request(peer: Callable[..., Peer]) -> No
     assert not carries_secret(server.requests[0])
 
 
-async def test_one_request_leaves_nothing_to_the_next(peer: Callable[..., Peer]) -> None:
+async def test_requests_share_no_credentials(peer: Callable[..., Peer]) -> None:
     """Credentials, cookies and fields of a request are that request's (CVE-2026-9079)."""
     server = peer([repeat(expect(), send(OK))])
     async with DSession() as session:
@@ -305,7 +310,7 @@ async def test_one_request_leaves_nothing_to_the_next(peer: Callable[..., Peer])
     assert [carries_secret(request) for request in server.requests] == [True, False, False]
 
 
-async def test_cookies_belong_to_the_hop_that_set_them(peer: Callable[..., Peer]) -> None:
+async def test_cookies_belong_to_the_origin_that_set_them(peer: Callable[..., Peer]) -> None:
     """A Set-Cookie beside a redirect is kept for the host that sent it (CVE-2015-2296)."""
     server = peer([])
     port = server.port
@@ -321,7 +326,7 @@ async def test_cookies_belong_to_the_hop_that_set_them(peer: Callable[..., Peer]
     assert [request.header("cookie") for request in server.requests] == [None, None]
 
 
-async def test_a_cookie_that_a_challenge_deletes(peer: Callable[..., Peer]) -> None:
+async def test_cookie_deleted_by_a_challenge(peer: Callable[..., Peer]) -> None:
     """The answer to a challenge carries the cookies of that moment, not those of the first try."""
     head = b"HTTP/1.1 %b\r\nSet-Cookie: sid=%b\r\nContent-Length: 0\r\n\r\n"
     challenge = b"401 No\r\nWWW-Authenticate: Digest realm=a, nonce=b, qop=auth"
@@ -342,7 +347,7 @@ async def test_a_cookie_that_a_challenge_deletes(peer: Callable[..., Peer]) -> N
     assert sent == [None, "sid=one", None, "sid=two", "sid=three"]
 
 
-async def test_a_host_field_opens_no_jar(peer: Callable[..., Peer]) -> None:
+async def test_host_header_does_not_select_cookies(peer: Callable[..., Peer]) -> None:
     """The jar goes by the URL, not by a Host field; a Host field stays behind (CVE-2026-6276)."""
     server = peer([])
     port = server.port
@@ -360,7 +365,7 @@ async def test_a_host_field_opens_no_jar(peer: Callable[..., Peer]) -> None:
     assert server.requests[2].header("host") == f"c.test:{port}"
 
 
-async def test_a_server_chooses_no_credentials(peer: Callable[..., Peer]) -> None:
+async def test_redirect_cannot_set_credentials(peer: Callable[..., Peer]) -> None:
     """User and password in a Location are not sent (and not shown)."""
     server = peer([expect(), send(b""), repeat(expect(), send(OK))])
     server.scripts[0][1] = send(moved(server.url.replace("//", "//evil:plan@") + "/x"))
@@ -391,7 +396,9 @@ PLACES = [
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-async def test_only_to_http_and_https(peer: Callable[..., Peer], place: str, stream: bool) -> None:
+async def test_redirect_to_http_and_https_only(
+    peer: Callable[..., Peer], place: str, stream: bool
+) -> None:
     """A redirect elsewhere is an error that names the place; nothing is opened (CVE-2009-0037)."""
     server = peer([repeat(expect(), send(moved(place)))])
     async with DSession() as session:
@@ -403,7 +410,7 @@ async def test_only_to_http_and_https(peer: Callable[..., Peer], place: str, str
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
 @pytest.mark.parametrize("of_the_session", [False, True])
-async def test_the_redirect_limit_is_exact(
+async def test_redirect_limit_is_exact(
     peer: Callable[..., Peer], limit: int, of_the_session: bool
 ) -> None:
     """`max_redirects` are followed and not one more, wherever it was set (CVE-2025-50181)."""
@@ -458,7 +465,7 @@ async def test_no_referer(peer: Callable[..., Peer]) -> None:
     "path",
     ["//evil.test/x", "/http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
 )
-async def test_a_path_changes_no_host(peer: Callable[..., Peer], path: str) -> None:
+async def test_path_cannot_change_the_host(peer: Callable[..., Peer], path: str) -> None:
     """A path changes no host, whatever it looks like, also as a relative URL (CVE-2022-35949)."""
     server = peer([repeat(expect(), send(OK))])
     async with HSession(server.url) as session:

@@ -1,10 +1,8 @@
-"""No argument of a request can write a second line into it, through any door of the public API.
+"""No argument of the public API can inject a line into a request.
 
-Facts:  what is illegal is refused before anything is sent, or escaped; both leave exactly one
-        request with exactly the fields that were asked for.
-Rules:  the doors are tried one by one against a real server, and all at once with generated text
-        on the bytes that would be sent, read back by h11.
-Not here: the quoting of URLs, multipart and cookies in detail (tests/unit/url, bodies, cookies).
+Illegal input is rejected before anything is sent, or escaped. Both leave exactly one request with
+the requested fields. Each argument is tested with a real server, and all together with generated
+text whose bytes h11 parses.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from asks_fast._request.prepared_request import prepare
 from asks_fast.errors import InvalidRequest
 from asks_fast.urls import parse_url
 
-# What ends a line, a field or a string somewhere; the last is CR LF to whoever cuts off high bits.
+# What ends a line, a field or a string somewhere; the last is CR LF if high bits are dropped.
 BREAKS = ["\r\n", "\n", "\r", "\0", "\r\n\r\nGET /x HTTP/1.1\r\n", "\u010d\u010a"]
 INJECTED = "X-Injected: 1"
 
@@ -63,7 +61,7 @@ DOORS: dict[str, Callable[[str], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("bad", BREAKS, ids=ascii)
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
-async def test_doors(
+async def test_injection_by_each_argument(
     peer: Callable[..., Peer], door: Callable[[str], dict[str, Any]], bad: str
 ) -> None:
     """Refused before a connection is made, or one request that says what was meant."""
@@ -120,7 +118,7 @@ async def test_userinfo(peer: Callable[..., Peer], bad: str) -> None:
 
 
 @pytest.mark.parametrize("bad", BREAKS[:-1], ids=ascii)
-def test_fields_for_a_proxy(bad: str) -> None:
+def test_proxy_headers(bad: str) -> None:
     """What goes to a proxy is held to the same rules, when the proxy is named."""
     for headers in ({"X-A": f"1{bad}{INJECTED}"}, {f"X{bad}": "1"}):
         with pytest.raises(InvalidRequest):
@@ -181,7 +179,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("base", ["", "/", "/api", "/api/"])
-async def test_a_plan_and_the_long_way_send_the_same(peer: Callable[..., Peer], base: str) -> None:
+async def test_fast_and_general_path_send_the_same(peer: Callable[..., Peer], base: str) -> None:
     """What a session sends by the plan of an earlier request is what it sends without one."""
     rng = random.Random(base)
     server, other = peer([repeat(expect(), send(OK))]), peer([repeat(expect(), send(OK))])
@@ -214,7 +212,7 @@ TEXT = st.text(
 
 
 @given(method=TEXT, path=TEXT, name=TEXT, value=TEXT, host=TEXT, params=TEXT, where=st.booleans())
-def test_any_text_at_every_door(
+def test_any_text_in_each_argument(
     method: str, path: str, name: str, value: str, host: str, params: str, where: bool
 ) -> None:
     """What would be sent is one request that h11 reads as it was meant, or it is refused."""
@@ -250,7 +248,7 @@ def test_any_text_at_every_door(
         {"Transfer-Encoding": "chunked", "Content-Length": "1"},
     ],
 )
-async def test_framing_by_hand(peer: Callable[..., Peer], headers: dict[str, str]) -> None:
+async def test_user_framing_headers(peer: Callable[..., Peer], headers: dict[str, str]) -> None:
     """A length or coding that is not what is sent is refused (CVE-2026-1525)."""
     server = peer([repeat(expect(), send(OK))])
     async with DSession() as session:
@@ -262,7 +260,7 @@ async def test_framing_by_hand(peer: Callable[..., Peer], headers: dict[str, str
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT", "X-OWN"])
 @pytest.mark.parametrize("data", [None, b"", b"x", [b"one", b"two"]], ids=repr)
-async def test_a_body_is_always_framed(peer: Callable[..., Peer], method: str, data: Any) -> None:
+async def test_body_is_always_framed(peer: Callable[..., Peer], method: str, data: Any) -> None:
     """Body or not, exactly one framing field, and it fits; also on GET (CVE-2020-35863)."""
     answer = b"HTTP/1.1 204 No Content\r\n\r\n"
     server = peer([repeat(expect(), send(answer))])

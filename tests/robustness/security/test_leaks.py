@@ -1,7 +1,7 @@
-"""No secret is shown: in a repr, a log line, an event, an error, a warning.
+"""No secret appears in a repr, a log line, an event, an error or a warning.
 
-Facts:  the secrets are a password (in a URL, as `auth`, for a proxy), cookies, and fields; all of
-        them hold the same word, which must not be found, nor its Base64.
+The secrets are passwords (in a URL, as `auth`, for a proxy), cookies and header fields. All contain
+the same word, and neither it nor its Base64 form may be found.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ ENDS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("script", ENDS.values(), ids=ENDS.keys())
 @pytest.mark.parametrize("how", ["fields", "auth", "url", "bearer", "proxy"])
-async def test_whatever_goes_wrong(
+async def test_no_secret_in_errors_events_and_logs(
     peer: Callable[..., Peer], script: list[Any], how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Errors, events and the log of a failing request name the URL, and no secret."""
@@ -135,7 +135,7 @@ async def test_urls(url: str) -> None:
 
 
 @pytest.mark.parametrize("value", [f"{SECRET}\r\n", f"{SECRET}\udc80", [[SECRET]], {SECRET: 1}])
-async def test_refused_fields(value: Any) -> None:
+async def test_rejected_headers(value: Any) -> None:
     """A field that can't be sent is named; its value is not shown."""
     async with DSession() as session:
         with pytest.raises(InvalidHeader, match="X-Key") as caught:
@@ -143,7 +143,7 @@ async def test_refused_fields(value: Any) -> None:
     assert_silent(shown(caught.value))
 
 
-async def test_refused_cookies_and_credentials() -> None:
+async def test_rejected_cookies_and_credentials() -> None:
     """The same for cookies and for credentials that no field can carry."""
     async with DSession() as session:
         for given in (
@@ -195,7 +195,7 @@ async def test_warnings(peer: Callable[..., Peer]) -> None:
     assert_silent(*(warning.message for warning in caught))
 
 
-async def test_what_a_server_says_is_shown_harmless(peer: Callable[..., Peer]) -> None:
+async def test_text_of_a_server_is_escaped(peer: Callable[..., Peer]) -> None:
     """Bytes of a server in an error are escaped and cut short: no terminal obeys them."""
     evil = b"\x1b]0;owned\x07\x1b[2J"
     answers = [

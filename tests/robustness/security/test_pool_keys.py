@@ -1,7 +1,4 @@
-"""A connection made under one set of conditions never serves a request made under another.
-
-Not here: that a route holds all of them (tests/unit/transport/test_connect.py).
-"""
+"""A connection with one set of conditions never serves a request with another."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from asks_fast import DSession, Proxy
 SERVING = [repeat(expect(), send(OK))]
 
 
-async def test_verified_and_not(
+async def test_verified_connection_is_not_used_unverified(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
     """A connection that one request may trust is not there for one that may not."""
@@ -31,7 +28,7 @@ async def test_verified_and_not(
     assert len(server.requests) == 2
 
 
-async def test_not_verified_and_verified(tls_peer: Callable[..., Peer]) -> None:
+async def test_unverified_connection_is_not_used_verified(tls_peer: Callable[..., Peer]) -> None:
     """`verify=False` of one request is of that request (CVE-2024-35195)."""
     server = tls_peer(SERVING)
     async with DSession(connections=4) as session:
@@ -42,7 +39,7 @@ async def test_not_verified_and_verified(tls_peer: Callable[..., Peer]) -> None:
     assert len(server.requests) == 1
 
 
-async def test_another_name_to_verify(
+async def test_different_server_hostname(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
     """`server_hostname` is part of what a connection was made for."""
@@ -61,7 +58,7 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("one", "other"), OTHERS.values(), ids=OTHERS.keys())
-async def test_other_conditions(
+async def test_different_connection_options(
     peer: Callable[..., Peer], one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     """Requests that differ in how they connect share no connection; those alike do."""
@@ -74,7 +71,7 @@ async def test_other_conditions(
     assert len(server.connections) == 2
 
 
-async def test_proxies(peer: Callable[..., Peer]) -> None:
+async def test_different_proxies(peer: Callable[..., Peer]) -> None:
     """Another password, or another field, for the proxy is another proxy (CVE-2026-3784)."""
     proxy = peer(SERVING)
     at = f"127.0.0.1:{proxy.port}"

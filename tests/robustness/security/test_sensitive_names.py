@@ -1,4 +1,4 @@
-"""One list of sensitive names, whatever their spelling."""
+"""One list of sensitive names, independent of spelling."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_long_names() -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_harmless_names(name: str) -> None:
+def test_names_that_are_not_sensitive(name: str) -> None:
     """Names that only resemble those of credentials are not sensitive."""
     assert not is_sensitive(name)
 

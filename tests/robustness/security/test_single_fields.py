@@ -1,4 +1,4 @@
-"""Fields that may occur only once are sent once, and Host is a host."""
+"""Fields that may occur only once are sent once, and Host is valid."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SINGLE = [
 
 @pytest.mark.parametrize("name", SINGLE)
 @pytest.mark.parametrize("of_session", [False, True])
-async def test_a_second_value_is_refused(peer: MakePeer, name: str, of_session: bool) -> None:
+async def test_second_value_is_rejected(peer: MakePeer, name: str, of_session: bool) -> None:
     """Twice in a list, two spellings in a dict, two values of one name: nothing is sent."""
     server = peer([])
     ways: list[Any] = [
@@ -46,7 +46,7 @@ async def test_a_second_value_is_refused(peer: MakePeer, name: str, of_session: 
     assert server.connections == []
 
 
-async def test_a_list_may_have_several_fields(peer: MakePeer) -> None:
+async def test_list_fields_may_repeat(peer: MakePeer) -> None:
     """Fields whose value is a list may be repeated, and a later layer replaces a single one."""
     server = peer([repeat(expect(), send(OK))])
     async with DSession(headers={"Referer": "http://a.test/"}) as session:
@@ -71,8 +71,8 @@ class HostAuth(PreResponseAuth):
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS)
-async def test_what_is_no_host(peer: MakePeer, host: str) -> None:
-    """A Host field holds a host and maybe a port (RFC 9112 §3.2), whoever gives it."""
+async def test_invalid_host_headers(peer: MakePeer, host: str) -> None:
+    """A Host field holds a host and maybe a port (RFC 9112 §3.2), whatever its source."""
     server = peer([])
     given: list[Any] = [{"headers": {"hOST": host}}, {"headers": {"Host": host.encode()}}]
     async with DSession() as session:
@@ -83,7 +83,7 @@ async def test_what_is_no_host(peer: MakePeer, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["b.test", "b.test:8080", "[::1]:80", "xn--bcher-kva.test", ""])
-async def test_a_host_by_hand(peer: MakePeer, host: str) -> None:
+async def test_user_host_header(peer: MakePeer, host: str) -> None:
     """One legal Host by hand replaces that of the URL."""
     server = peer([expect(), send(OK)])
     async with HSession(server.url) as session:
@@ -91,7 +91,7 @@ async def test_a_host_by_hand(peer: MakePeer, host: str) -> None:
     assert [v for name, v in server.requests[0].headers if name.lower() == "host"] == [host]
 
 
-async def test_cookies_become_one_field(peer: MakePeer) -> None:
+async def test_cookies_are_sent_in_one_field(peer: MakePeer) -> None:
     """Several `Cookie` fields, and `cookies=` beside one by hand, are sent as one field."""
     server = peer([repeat(expect(), send(OK))])
     cases: list[tuple[dict[str, Any], str]] = [
@@ -112,7 +112,7 @@ async def test_cookies_become_one_field(peer: MakePeer) -> None:
     assert sent == [*([text] for _, text in cases), ["b=2; a=1"]] * 2
 
 
-async def test_the_headers_of_a_part(peer: MakePeer) -> None:
+async def test_headers_of_a_multipart_part(peer: MakePeer) -> None:
     """A header of a form part is not given twice either."""
     part = MultipartData(b"x", headers={"Content-Type": "a/a", "content-type": "b/b"})
     async with DSession() as session:

@@ -1,8 +1,8 @@
-"""Nothing that a server, a proxy or an input line sends is obeyed by a terminal or splits a log.
+"""Bytes from a server, a proxy or an input line cannot control a terminal or split a log line.
 
-Each answer below holds control characters in another place. The test collects everything that a
-program would print: reprs, errors with their causes, log records, events, warnings, and what the
-command line writes to standard error.
+Each response below contains control characters in another place. The test collects everything that
+a program would print: reprs, errors with their causes, log records, events, warnings, and the
+standard error of the command line.
 """
 
 from __future__ import annotations

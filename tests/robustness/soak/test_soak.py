@@ -1,4 +1,4 @@
-"""A short soak in every test run: the long one is `make soak`."""
+"""A short soak run in every test run; the long one is `make soak`."""
 
 from __future__ import annotations
 

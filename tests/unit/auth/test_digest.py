@@ -9,7 +9,7 @@ import curio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.digest import answer, let_in, params, refusal, request, sums
+from support.digest import accepted_answer, answer, hasher, params, request, unauthorized
 
 from asks_fast._auth.digest import ProtectionSpace, select_challenge
 from asks_fast._request.body import make_body
@@ -107,7 +107,7 @@ def test_rfc2069_2_4():
 def test_session_key_without_qop():
     """For -sess without qop the cnonce is sent, since the server needs it to check the response."""
     sent = params(answer(DigestAuth(("u", "p")), "Digest realm=r, nonce=n, algorithm=MD5-sess"))
-    h = sums("md5")
+    h = hasher("md5")
     key = h(f"{h('u:r:p')}:n:{sent['cnonce']}")
     assert sent["response"] == h(f"{key}:n:{h('GET:/')}")
 
@@ -116,10 +116,10 @@ def test_session_key_without_qop():
 @pytest.mark.parametrize(("name", "hash_name"), [("MD5", "md5"), ("SHA-256", "sha256")])
 def test_session_key(name, hash_name, qop):
     """For -sess the key is derived from the first nonces and reused (RFC 7616 §3.4.2)."""
-    h = sums(hash_name)
+    h = hasher(hash_name)
     auth = DigestAuth(("user", "pass"))
     challenge = f'Digest realm="r", nonce="n", algorithm={name}-sess, qop="{qop}"'
-    first = params(let_in(auth, challenge, request(body=b"body")))
+    first = params(accepted_answer(auth, challenge, request(body=b"body")))
     second = params(auth.initial_headers(request(body=b"body")))
     key = h(f"{h('user:r:pass')}:n:{first['cnonce']}")
     what = "GET:/" + (f":{h('body')}" if qop == "auth-int" else "")
@@ -197,7 +197,7 @@ def test_choice(challenges, realm):
     """The strongest supported challenge is selected, the first of equals; None without one."""
     chosen = select_challenge(parse_challenges(challenges))
     assert (chosen and chosen.params["realm"]) == realm
-    header = curio.run(DigestAuth(("u", "p")), refusal(*challenges), request())
+    header = curio.run(DigestAuth(("u", "p")), unauthorized(*challenges), request())
     assert bool(header) == (realm is not None)
 
 
@@ -250,7 +250,7 @@ def test_realm_of_any_bytes(realm):
     value = header["Authorization"]
     assert b'realm="%b"' % realm in (value.encode() if isinstance(value, str) else value)
     key = hashlib.md5(b"u:" + realm + b":p").hexdigest()
-    h = sums("md5")
+    h = hasher("md5")
     assert params(header)["response"] == h(f"{key}:n:{h('GET:/')}")
 
 
@@ -278,9 +278,9 @@ def test_body_hash_of_a_stream(tmp_path):
     challenge = "Digest realm=r, nonce=n, qop=auth-int"
     streamed, buffered = request(method="POST"), request(method="POST", body=b"body")
     streamed.body_source = make_body(data=path)
-    h = sums("md5")
+    h = hasher("md5")
     for req in (streamed, buffered):
-        sent = params(let_in(auth, challenge, req))
+        sent = params(accepted_answer(auth, challenge, req))
         key = f"{h('u:r:p')}:n:{sent['nc']}:{sent['cnonce']}:auth-int"
         assert sent["response"] == h(f"{key}:{h('POST:/:' + h('body'))}")
     assert auth.initial_headers(streamed) == {}
@@ -293,5 +293,5 @@ async def test_body_hash_of_a_one_shot():
     req.body_source = make_body(data=_stream())
     await req.body_source.chunks().__anext__()
     with pytest.raises(UnreplayableBody, match="auth-int"):
-        await DigestAuth(("u", "p"))(refusal("Digest realm=r, nonce=n, qop=auth-int"), req)
+        await DigestAuth(("u", "p"))(unauthorized("Digest realm=r, nonce=n, qop=auth-int"), req)
     await req.body_source.close()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import curio
 import pytest
-from support.digest import answer, let_in, params, refusal, request
+from support.digest import accepted_answer, answer, params, request, unauthorized
 
 from asks_fast.auth import DigestAuth
 
@@ -17,7 +17,7 @@ def test_nonce_is_used_again():
     """Later requests to the same origin use the next count of the same nonce."""
     auth = DigestAuth(("u", "p"))
     assert auth.initial_headers(request()) == {}
-    counts = [params(let_in(auth, CHALLENGE.format("n")))["nc"]]
+    counts = [params(accepted_answer(auth, CHALLENGE.format("n")))["nc"]]
     counts += [params(auth.initial_headers(request("/other")))["nc"] for _ in range(16)]
     assert counts == [f"{i:08x}" for i in range(1, 18)]
 
@@ -28,7 +28,7 @@ def test_nonce_is_used_again():
 def test_nonce_stays_with_its_origin(other):
     """A nonce is not used for another scheme, host or port."""
     auth = DigestAuth(("u", "p"))
-    let_in(auth, CHALLENGE.format("n"))
+    accepted_answer(auth, CHALLENGE.format("n"))
     assert auth.initial_headers(request(url=other)) == {}
     assert auth.initial_headers(request(url="http://h:80"))
 
@@ -46,7 +46,9 @@ def test_nonce_is_kept_back_until_accepted():
 def test_domain():
     """`domain` limits the paths for which a nonce is sent in advance."""
     auth = DigestAuth(("u", "p"))
-    let_in(auth, 'Digest realm=r, nonce=n, domain="/a /b/ http://h/c http://evil/d //evil/e"')
+    accepted_answer(
+        auth, 'Digest realm=r, nonce=n, domain="/a /b/ http://h/c http://evil/d //evil/e"'
+    )
     for path in ("/a", "/a/x", "/a?q", "/b/", "/b/x", "/c/x"):
         assert auth.initial_headers(request(path)), path
     for path in ("/", "/ab", "/b", "/d", "/e"):
@@ -57,8 +59,8 @@ def test_domain():
 def test_closest_domain():
     """Of several realms the one with the longest matching domain is used."""
     auth = DigestAuth(("u", "p"))
-    let_in(auth, 'Digest realm=deep, nonce=n, domain="/a/b"')
-    let_in(auth, 'Digest realm=wide, nonce=n, domain="/"')
+    accepted_answer(auth, 'Digest realm=deep, nonce=n, domain="/a/b"')
+    accepted_answer(auth, 'Digest realm=wide, nonce=n, domain="/"')
     assert params(auth.initial_headers(request("/a/b/c")))["realm"] == "deep"
     assert params(auth.initial_headers(request("/a/c")))["realm"] == "wide"
 
@@ -85,7 +87,7 @@ def test_wrong_password():
 def test_wrong_password_with_a_constant_nonce():
     """Rejected credentials are not sent again if the server repeats its nonce."""
     auth = DigestAuth(("u", "wrong"))
-    let_in(auth, CHALLENGE.format("1"))
+    accepted_answer(auth, CHALLENGE.format("1"))
     req = request()
     req.headers = auth.initial_headers(req)
     assert answer(auth, CHALLENGE.format("1"), req) == {}
@@ -94,7 +96,7 @@ def test_wrong_password_with_a_constant_nonce():
 def test_nonce_that_ran_out_silently():
     """If a nonce sent in advance is rejected without `stale`, one new challenge is answered."""
     auth = DigestAuth(("u", "p"))
-    let_in(auth, CHALLENGE.format("1"))
+    accepted_answer(auth, CHALLENGE.format("1"))
     req = request()
     req.headers = auth.initial_headers(req)
     req.headers = answer(auth, CHALLENGE.format("2"), req)
@@ -109,7 +111,7 @@ def test_same_nonce_for_many():
 
     async def one(stale):
         req = request()
-        req.headers = await auth(refusal(CHALLENGE.format("n") + stale), req)
+        req.headers = await auth(unauthorized(CHALLENGE.format("n") + stale), req)
         seen.append(params(req.headers)["nc"])
         await curio.sleep(0)
         auth.on_response(SimpleNamespace(headers={}), req)
@@ -128,7 +130,7 @@ def test_next_nonce():
     """The next nonce of Authentication-Info is used; its count starts at 1."""
     auth = DigestAuth(("u", "p"))
     req = request()
-    req.headers = let_in(auth, CHALLENGE.format("1"))
+    req.headers = accepted_answer(auth, CHALLENGE.format("1"))
     auth.on_response(SimpleNamespace(headers={"Authentication-Info": 'nextnonce="2"'}), req)
     sent = params(auth.initial_headers(request()))
     assert (sent["nonce"], sent["nc"]) == ("2", "00000001")
@@ -142,7 +144,7 @@ def test_memory_is_bounded():
     async def main():
         for i in range(4000):
             req = request()
-            req.headers = await auth(refusal(f"Digest realm={i}, nonce=n, qop=auth"), req)
+            req.headers = await auth(unauthorized(f"Digest realm={i}, nonce=n, qop=auth"), req)
             if i % 2:
                 auth.on_response(SimpleNamespace(headers={}), req)
 

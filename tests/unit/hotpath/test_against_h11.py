@@ -14,7 +14,7 @@ import h11
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.exchange_harness import NeverEnds, answer_of
+from support.exchange_harness import ExchangeIncomplete, read_response
 
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
@@ -53,7 +53,7 @@ def h11_reads(data: bytes, method: bytes = b"GET") -> Seen:
 
 
 def we_read(data: bytes, **options: Any) -> Seen:
-    answer = answer_of(data, **options)
+    answer = read_response(data, **options)
     return Seen(
         answer.status,
         [(name.lower(), value.rstrip(b" \t")) for name, value in answer.fields],
@@ -248,7 +248,7 @@ def test_cuts_change_nothing(data: bytes, cuts: list[int]) -> None:
     ]
 
     def read(pieces: list[bytes], **options: Any) -> Any:
-        got = outcome(answer_of, pieces, **options)
+        got = outcome(read_response, pieces, **options)
         return "refused" if isinstance(got, str) else got
 
     whole = read([data])
@@ -262,7 +262,7 @@ def test_nothing_hangs_at_the_end_of_input(closes: bool) -> None:
     """With the end of input there is an outcome; without one an unfinished answer waits."""
     if closes:
         with pytest.raises(ServerClosedConnectionError):
-            answer_of(b"HTTP/1.1 2")
+            read_response(b"HTTP/1.1 2")
     else:
-        with pytest.raises(NeverEnds):
-            answer_of(b"HTTP/1.1 2", closes=False)
+        with pytest.raises(ExchangeIncomplete):
+            read_response(b"HTTP/1.1 2", closes=False)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.exchange_harness import Wire, answer_of
+from support.exchange_harness import ExchangeHarness, read_response
 
 from asks_fast.errors import BadHttpResponse, ResponseTooLarge, ServerClosedConnectionError
 
@@ -39,18 +39,18 @@ def cut(whole: bytes, places: list[int]) -> list[bytes]:
 def test_any_split(sizes: list[int], places: list[int], extension: bytes, trailer: bytes) -> None:
     """However a long body is chunked and cut, it is the same, and the connection is kept."""
     whole = sample(sizes, b"0\r\n" + trailer + b"\r\n", extension)
-    answer = answer_of(cut(whole, places))
+    answer = read_response(cut(whole, places))
     assert answer.body == PATTERN[: sum(sizes)]
     assert answer.trailers == ([(b"A", b"b")] if trailer else [])
     assert answer.kept
-    assert answer_of(cut(whole, places), stream=True).body == answer.body
+    assert read_response(cut(whole, places), stream=True).body == answer.body
 
 
 @pytest.mark.parametrize("back", range(12))
 def test_cut_in_the_last_framing(back: int) -> None:
     """The end may come in two at any place of the framing."""
     whole = sample([30_000] * 5)
-    answer = answer_of([whole[: len(whole) - back], whole[len(whole) - back :]])
+    answer = read_response([whole[: len(whole) - back], whole[len(whole) - back :]])
     assert answer.body == PATTERN[:150_000]
     assert answer.kept
 
@@ -61,7 +61,7 @@ def test_surplus(behind: bytes, at_once: bool) -> None:
     """What stands behind a long chunked body is not its part and drops the connection."""
     whole = sample([30_000] * 5)
     pieces = [whole + behind] if at_once else [whole[:100_000], whole[100_000:] + behind]
-    answer = answer_of(pieces)
+    answer = read_response(pieces)
     assert answer.body == PATTERN[:150_000]
     assert not answer.kept
 
@@ -70,15 +70,15 @@ def test_cut_short() -> None:
     """A long chunked body without its last chunk is no body."""
     whole = sample([30_000] * 5, b"")
     with pytest.raises(ServerClosedConnectionError, match="after 150000 bytes of the body"):
-        answer_of([whole[:60_000], whole[60_000:]])
+        read_response([whole[:60_000], whole[60_000:]])
 
 
 def test_max_body() -> None:
     """`max_body` holds for a body whose length nobody announced."""
     whole = sample([30_000] * 5)
-    assert answer_of([whole], max_body=150_000).body == PATTERN[:150_000]
+    assert read_response([whole], max_body=150_000).body == PATTERN[:150_000]
     with pytest.raises(ResponseTooLarge, match="max_body is 149999"):
-        answer_of([whole], max_body=149_999)
+        read_response([whole], max_body=149_999)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_bad_framing_far_into_the_body(bad: bytes) -> None:
     whole = sample([30_000] * 3, bad)
     for pieces in ([whole], [whole[:60_000], whole[60_000:]], [whole[:-1], whole[-1:]]):
         with pytest.raises(BadHttpResponse):
-            answer_of(pieces, closes=False)
+            read_response(pieces, closes=False)
 
 
 def test_a_wrong_guess() -> None:
     """The last body is a guess at the length of the next one, no more."""
-    with Wire() as wire:
+    with ExchangeHarness() as wire:
         for sizes in ([90_000] * 3, [90_000] * 9, [50_000], [1], [90_000] * 4, [90_000] * 4):
             answer = wire.read([sample(sizes)[:70_000], sample(sizes)[70_000:]])
             assert answer.body == PATTERN[: sum(sizes)]

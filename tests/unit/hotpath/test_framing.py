@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.exchange_harness import NeverEnds, answer_of
-from support.framing import CHUNKED, FIXED, read, refused
+from support.exchange_harness import ExchangeIncomplete, read_response
+from support.framing import CHUNKED, FIXED, assert_rejected, read
 
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
@@ -133,7 +133,7 @@ def test_interim_fields_are_not_merged() -> None:
 
 def test_unasked_101() -> None:
     """101 is an error: nobody asked for another protocol (RFC 9110 §15.2.2)."""
-    refused(b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + FIXED)
+    assert_rejected(b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + FIXED)
 
 
 def test_upgrade_offer_on_a_final_answer() -> None:
@@ -186,8 +186,8 @@ def test_chunked_in_http_1_0() -> None:
 
 def test_a_peer_that_says_nothing_more_is_waited_for() -> None:
     """Without an end of input an unfinished answer waits, and ends nothing by itself."""
-    with pytest.raises(NeverEnds):
-        answer_of(FIXED[:-1], closes=False)
+    with pytest.raises(ExchangeIncomplete):
+        read_response(FIXED[:-1], closes=False)
 
 
 SURPLUS = [
@@ -217,7 +217,7 @@ SURPLUS = [
 )
 def test_surplus(sample: bytes, surplus: bytes) -> None:
     """Bytes behind the end, however cut, spoil nothing but the connection: it is never reused."""
-    alone = answer_of(sample)
+    alone = read_response(sample)
     assert alone.kept
     answer = read(sample + surplus)
     assert not answer.kept
@@ -238,43 +238,43 @@ def test_long_bodies(size: int) -> None:
     for sample in (fixed, CHUNKED + chunks + b"0\r\n\r\n"):
         for cut in (1000, 65536, 100_000):
             pieces = [sample[i : i + cut] for i in range(0, len(sample), cut)]
-            answer = answer_of(pieces)
+            answer = read_response(pieces)
             assert answer.body == body
             assert answer.kept
-            assert answer_of(pieces, stream=True).body == body
+            assert read_response(pieces, stream=True).body == body
 
 
 def test_long_body_cut_short() -> None:
     """A long body that ends early says how much of it came."""
     sample = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 150_000
     with pytest.raises(ServerClosedConnectionError, match="after 150000 of 200000 bytes"):
-        answer_of(sample)
+        read_response(sample)
 
 
 def test_long_body_with_surplus() -> None:
     """Bytes behind a long body drop the connection too."""
     sample = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
-    assert answer_of(sample).kept
-    assert not answer_of(sample + b"HTTP/1.1 200 OK\r\n").kept
+    assert read_response(sample).kept
+    assert not read_response(sample + b"HTTP/1.1 200 OK\r\n").kept
 
 
 def test_a_length_of_ten_terabytes_takes_no_memory() -> None:
     """Memory is set aside for bytes that come, not for bytes that are announced."""
     with pytest.raises(ServerClosedConnectionError, match="of 10000000000000 bytes"):
-        answer_of(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000000\r\n\r\nhi")
+        read_response(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000000\r\n\r\nhi")
 
 
 def test_small_receive_buffer() -> None:
     """The size of the receive buffer is a matter of speed alone."""
     sample = b"HTTP/1.1 103 Hint\r\n\r\n" + CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n\r\n"
     for buffer in (1, 2, 7, 64):
-        assert answer_of(sample, buffer=buffer) == answer_of(sample)
+        assert read_response(sample, buffer=buffer) == read_response(sample)
 
 
 def test_error_texts() -> None:
     """An error names the request, what was seen, cut short, and the time it took."""
     with pytest.raises(BadHttpResponse) as caught:
-        answer_of(b"\x1b[2J<html>" + b"x" * 1000)
+        read_response(b"\x1b[2J<html>" + b"x" * 1000)
     text = str(caught.value)
     assert text.startswith("GET http://h/x: not an HTTP/1.x response: b'\\x1b[2J<html>")
     assert "[0.000 s" not in text  # the time is left out where it says nothing
@@ -283,7 +283,7 @@ def test_error_texts() -> None:
 
 def test_two_answers_one_after_the_other() -> None:
     """A kept connection serves the next exchange with nothing left of the last."""
-    from support.exchange_harness import Wire
+    from support.exchange_harness import ExchangeHarness
 
     kinds: list[tuple[bytes, dict[str, Any], bytes]] = [
         (FIXED, {}, b"hello"),
@@ -294,7 +294,7 @@ def test_two_answers_one_after_the_other() -> None:
         (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", {}, b"hi"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70000, {}, b"x" * 70000),
     ]
-    with Wire() as wire:
+    with ExchangeHarness() as wire:
         for _ in range(2):
             for first, options, body in kinds:
                 for second, more, rest in kinds:

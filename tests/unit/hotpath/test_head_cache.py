@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.exchange_harness import Answer, NeverEnds, Wire, answer_of
+from support.exchange_harness import Answer, ExchangeHarness, ExchangeIncomplete, read_response
 
 from asks_fast.errors import AsksException
 
@@ -49,7 +49,7 @@ class Told:
         marks = [0, *sorted({cut % len(self.data) for cut in self.cuts} - {0}), len(self.data)]
         return [self.data[a:b] for a, b in itertools.pairwise(marks)]
 
-    def read(self, wire: Wire) -> Answer | str:
+    def read(self, wire: ExchangeHarness) -> Answer | str:
         """What the exchange makes of it, or how it refused."""
         return outcome(
             lambda: wire.read(
@@ -66,7 +66,7 @@ def outcome(read: Callable[[], Answer]) -> Answer | str:
     """The answer, or what kept it from being one."""
     try:
         return read()
-    except NeverEnds:
+    except ExchangeIncomplete:
         return "never ends"
     except AsksException as error:
         return f"{type(error).__name__}: {error}".partition(" [")[0]
@@ -100,9 +100,9 @@ def told(draw: st.DrawFn) -> Told:
 @given(st.lists(told(), min_size=2, max_size=6))
 def test_each_answer_is_read_as_if_it_were_the_first(answers: list[Told]) -> None:
     """What stood in front of an answer on its connection changes nothing about it."""
-    with Wire() as wire:
+    with ExchangeHarness() as wire:
         for one in answers:
-            with Wire() as fresh:
+            with ExchangeHarness() as fresh:
                 alone = one.read(fresh)
             assert one.read(wire) == alone
             if isinstance(alone, str) or not alone.kept:
@@ -112,7 +112,7 @@ def test_each_answer_is_read_as_if_it_were_the_first(answers: list[Told]) -> Non
 def test_a_long_body_behind_a_repeated_head() -> None:
     """It goes past the parser straight into its buffer, and the next answer is read as ever."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
-    with Wire() as wire:
+    with ExchangeHarness() as wire:
         for letter in (b"a", b"b", b"c"):
             body = letter * 300_000
             answer = wire.read([head + body[:70_000], body[70_000:200_000], body[200_000:]])
@@ -124,9 +124,9 @@ def test_a_long_body_behind_a_repeated_head() -> None:
 @pytest.mark.parametrize("cut", [1, len(FIRST) - 1, len(FIRST), len(FIRST) + 2])
 def test_a_repeated_head_cut_anywhere(cut: int) -> None:
     """Whole or in pieces, alone or with its body: the same answer."""
-    with Wire() as wire:
+    with ExchangeHarness() as wire:
         for body in (b"first", b"again", b"third"):
             data = FIRST + body
             answer = wire.read([data[:cut], data[cut:]])
-            assert answer == answer_of(data)
+            assert answer == read_response(data)
             assert answer.body == body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.exchange_harness import answer_of
+from support.exchange_harness import read_response
 from support.framing import CHUNKED, FIXED, read
 
 from asks_fast.errors import BadHttpResponse, HeadTooLarge, ResponseTooLarge
@@ -19,13 +19,15 @@ def test_body_limit() -> None:
         assert read(sample, max_body=5).body == b"hello"
         for pieces in ([sample], [sample[i : i + 1] for i in range(len(sample))]):
             with pytest.raises(ResponseTooLarge):
-                answer_of(pieces, max_body=4)
+                read_response(pieces, max_body=4)
 
 
 def test_a_length_beyond_the_limit_is_refused_at_the_head() -> None:
     """Too long a body is refused on its announcement, before any of it is received."""
     with pytest.raises(ResponseTooLarge, match="1000000 bytes, max_body is 10"):
-        answer_of(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", max_body=10, closes=False)
+        read_response(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", max_body=10, closes=False
+        )
 
 
 def test_head_of_exactly_the_limit() -> None:
@@ -36,10 +38,10 @@ def test_head_of_exactly_the_limit() -> None:
     assert len(fits) == 65536
     for cut in (1, 7, 65535, 65536):
         pieces = [fits[i : i + cut] for i in range(0, len(fits), cut)]
-        assert answer_of(pieces).kept
+        assert read_response(pieces).kept
         pieces = [bursts[i : i + cut] for i in range(0, len(bursts), cut)]
         with pytest.raises(HeadTooLarge, match="65536"):
-            answer_of(pieces)
+            read_response(pieces)
 
 
 def test_number_of_fields() -> None:
@@ -48,54 +50,54 @@ def test_number_of_fields() -> None:
     def head(number: int) -> bytes:
         return b"HTTP/1.1 204 No\r\n" + b"A: b\r\n" * number + b"\r\n"
 
-    assert len(answer_of(head(256)).fields) == 256
+    assert len(read_response(head(256)).fields) == 256
     with pytest.raises(HeadTooLarge, match="256"):
-        answer_of(head(257))
+        read_response(head(257))
 
 
 def test_number_of_trailers() -> None:
     """Trailers are counted like fields."""
     start = CHUNKED + b"1\r\nx\r\n0\r\n"
-    assert len(answer_of(start + b"A: b\r\n" * 256 + b"\r\n").trailers) == 256
+    assert len(read_response(start + b"A: b\r\n" * 256 + b"\r\n").trailers) == 256
     with pytest.raises(HeadTooLarge, match="256"):
-        answer_of(start + b"A: b\r\n" * 257 + b"\r\n")
+        read_response(start + b"A: b\r\n" * 257 + b"\r\n")
 
 
 def test_endless_head() -> None:
     """A head that never ends is refused once it is too large, not when memory is out."""
     endless = [b"HTTP/1.1 200 OK\r\n"] + [b"X-Filler: %b\r\n" % (b"y" * 1000)] * 1000
     with pytest.raises(HeadTooLarge):
-        answer_of(endless, closes=False)
+        read_response(endless, closes=False)
     with pytest.raises(HeadTooLarge):
-        answer_of([b"HTTP/1.1 200 " + b"x" * 70000], closes=False)
+        read_response([b"HTTP/1.1 200 " + b"x" * 70000], closes=False)
 
 
 def test_interim_flood() -> None:
     """16 interim responses pass, 17 do not."""
     one = b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert len(answer_of(one * 16 + FIXED).interim) == 16
+    assert len(read_response(one * 16 + FIXED).interim) == 16
     for pieces in ([one * 17 + FIXED], [one] * 17 + [FIXED], [one * 20000]):
         with pytest.raises(HeadTooLarge, match="16"):
-            answer_of(pieces)
+            read_response(pieces)
 
 
 def test_interim_heads_in_all() -> None:
     """All interim responses together have the room of one head, however few they are."""
     one = b"HTTP/1.1 103 Early Hints\r\nLink: %b\r\n\r\n" % (b"x" * 20_000)
-    assert len(answer_of(one * 3 + FIXED).interim) == 3
+    assert len(read_response(one * 3 + FIXED).interim) == 3
     for pieces in ([one * 4 + FIXED], [one] * 4 + [FIXED]):
         with pytest.raises(HeadTooLarge, match="interim responses have more than 65536 bytes"):
-            answer_of(pieces)
+            read_response(pieces)
 
 
 def test_interim_split_within_is_counted_once() -> None:
     """An interim answer cut in two is one interim answer."""
     one = b"HTTP/1.1 100 Continue\r\n\r\n"
     pieces = [piece for _ in range(16) for piece in (one[:9], one[9:] + b"")] + [FIXED]
-    assert len(answer_of(pieces).interim) == 16
+    assert len(read_response(pieces).interim) == 16
     joined = one * 16 + FIXED
     cut = [joined[i : i + 30] for i in range(0, len(joined), 30)]
-    assert len(answer_of(cut).interim) == 16
+    assert len(read_response(cut).interim) == 16
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_framing_floods(flood: bytes, body: int) -> None:
     sample = CHUNKED + begun + flood
     pieces = [sample[i : i + 65536] for i in range(0, len(sample), 65536)]
     with pytest.raises(BadHttpResponse):
-        answer_of(pieces, closes=False)
+        read_response(pieces, closes=False)
 
 
 def test_many_small_chunks() -> None:
@@ -124,9 +126,9 @@ def test_many_small_chunks() -> None:
     body = bytes(range(256)) * 1000
     sample = CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
     pieces = [sample[i : i + 65536] for i in range(0, len(sample), 65536)]
-    answer = answer_of(pieces)
+    answer = read_response(pieces)
     assert answer.body == body
     assert answer.kept
-    streamed = answer_of(pieces, stream=True)
+    streamed = read_response(pieces, stream=True)
     assert streamed.body == body
     assert len(streamed.pieces) <= len(pieces)

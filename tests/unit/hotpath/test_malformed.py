@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
-from support.exchange_harness import Wire, answer_of
-from support.framing import CHUNKED, FIXED, read, refused
+from support.exchange_harness import ExchangeHarness, read_response
+from support.framing import CHUNKED, FIXED, assert_rejected, read
 
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
@@ -50,8 +50,8 @@ def test_forgiven_forms(sample: bytes) -> None:
 )
 def test_strict_forgives_nothing(sample: bytes) -> None:
     """`strict=True` refuses what is only forgiven otherwise."""
-    assert answer_of(sample).body == b"hi"
-    refused(sample, strict=True)
+    assert read_response(sample).body == b"hi"
+    assert_rejected(sample, strict=True)
 
 
 CHUNKS = b"2\r\nhi\r\n0\r\n\r\n"
@@ -87,7 +87,7 @@ def test_ambiguous_length(rest: bytes, version: bytes) -> None:
     assert not answer.kept
     received = sum(line.lower().startswith(b"content-length") for line in rest.split(b"\n"))
     assert len([name for name, _ in answer.fields if name.lower() == b"content-length"]) == received
-    refused(sample, strict=True)
+    assert_rejected(sample, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_ambiguous_length_without_a_body(
     sample = b"HTTP/1.1 " + status + b" OK\r\n" + fields + b"\r\n"
     answer = read(sample, is_head_request=is_head_request)
     assert (answer.body, answer.kept) == (b"", False)
-    refused(sample, is_head_request=is_head_request, strict=True)
+    assert_rejected(sample, is_head_request=is_head_request, strict=True)
 
 
 def test_chunked_in_http_1_0() -> None:
@@ -115,7 +115,7 @@ def test_chunked_in_http_1_0() -> None:
     head = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = read(head + CHUNKS)
     assert (answer.body, answer.kept) == (b"hi", False)
-    refused(head + CHUNKS, strict=True)
+    assert_rejected(head + CHUNKS, strict=True)
 
 
 @pytest.mark.parametrize("fields", [b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"])
@@ -124,7 +124,7 @@ def test_framing_of_an_interim_response(fields: bytes) -> None:
     sample = b"HTTP/1.1 103 Early Hints\r\n" + fields + b"\r\n" + FIXED
     answer = read(sample)
     assert (answer.status, answer.body, len(answer.interim)) == (200, b"hello", 1)
-    refused(sample, strict=True)
+    assert_rejected(sample, strict=True)
 
 
 @pytest.mark.parametrize("size", [70_000, 3_000_000])
@@ -132,11 +132,11 @@ def test_ambiguous_length_of_a_long_body(size: int) -> None:
     """A long body is received into its final buffer; the connection closes after it as well."""
     body = bytes(range(250)) * (size // 250)
     length = b"Content-Length: %d\r\n" % size
-    answer = answer_of([b"HTTP/1.1 200 OK\r\n" + length * 2 + b"\r\n", body])
+    answer = read_response([b"HTTP/1.1 200 OK\r\n" + length * 2 + b"\r\n", body])
     assert (answer.body, answer.kept) == (body, False)
     chunked = b"".join(b"%x\r\n%b\r\n" % (250, body[:250]) for _ in range(size // 250))
     head = b"HTTP/1.1 200 OK\r\n" + length + b"Transfer-Encoding: chunked\r\n\r\n"
-    answer = answer_of([head, chunked + b"0\r\n\r\n"])
+    answer = read_response([head, chunked + b"0\r\n\r\n"])
     assert (answer.body, answer.kept) == (body, False)
 
 
@@ -144,14 +144,14 @@ def test_ambiguous_length_cut_short() -> None:
     """A body that ends before its length is an error, whatever the head looks like."""
     for rest in AMBIGUOUS.values():
         with pytest.raises(ServerClosedConnectionError):
-            answer_of(b"HTTP/1.1 200 OK\r\n" + rest[:-1])
+            read_response(b"HTTP/1.1 200 OK\r\n" + rest[:-1])
 
 
 def test_strict_belongs_to_one_message() -> None:
     """One connection reads a strict message, a lenient one, and a strict one again."""
     good = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
     folded = b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nhi"
-    with Wire() as wire:
+    with ExchangeHarness() as wire:
         for sample, strict in ((good, True), (folded, False), (folded, False), (good, True)):
             answer = wire.read([sample], closes=False, strict=strict)
             assert (answer.body, answer.kept) == (b"hi", True)
@@ -180,7 +180,7 @@ def test_a_fold_in_another_field_is_a_space() -> None:
 )
 def test_no_fold_beside_framing(head: bytes) -> None:
     """A line fold never continues a framing field, nor stands before the first field."""
-    refused(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n2\r\nhi\r\n0\r\n\r\n")
+    assert_rejected(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n2\r\nhi\r\n0\r\n\r\n")
 
 
 LENGTHS = [
@@ -217,9 +217,9 @@ def test_malformed_length(length: bytes) -> None:
     sample = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nhi"
     if len(sample) > 500:
         with pytest.raises(BadHttpResponse):
-            answer_of(sample)
+            read_response(sample)
     else:
-        refused(sample)
+        assert_rejected(sample)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_malformed_length(length: bytes) -> None:
 )
 def test_malformed_fields(fields: bytes) -> None:
     """Ambiguous framing and broken field lines are refused, never guessed at."""
-    refused(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n2\r\nhi\r\n0\r\n\r\n")
+    assert_rejected(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n2\r\nhi\r\n0\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -310,12 +310,12 @@ def test_malformed_fields(fields: bytes) -> None:
 )
 def test_status_lines_that_are_none(line: bytes) -> None:
     """A status line is `HTTP/1.0` or `HTTP/1.1`, a space, three digits, to the byte."""
-    refused(line + b"\r\nContent-Length: 2\r\n\r\nhi")
+    assert_rejected(line + b"\r\nContent-Length: 2\r\n\r\nhi")
 
 
 def test_no_head_at_all() -> None:
     """A page without a head, as in HTTP/0.9, is no answer."""
-    refused(b"hello world\r\n")
+    assert_rejected(b"hello world\r\n")
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_no_head_at_all() -> None:
 )
 def test_malformed_chunks(body: bytes) -> None:
     """Chunk sizes are hexadecimal, lines end in CRLF, trailers are fields like any other."""
-    refused(CHUNKED + body)
+    assert_rejected(CHUNKED + body)
 
 
 @pytest.mark.parametrize(
@@ -359,4 +359,4 @@ def test_cut_short(sample: bytes) -> None:
         for pieces in ([sample[:cut]] if cut else [], [sample[i : i + 1] for i in range(cut)]):
             for stream in (False, True):
                 with pytest.raises(ServerClosedConnectionError, match=r"^GET http://h/x: "):
-                    answer_of(pieces, stream=stream)
+                    read_response(pieces, stream=stream)

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from support.cancel_at_each_await import sweep
-from support.leaks import nothing_under_way
+from support.cancel_at_each_await import cancel_at_each_await
+from support.leaks import assert_no_active_requests
 from support.script_steps import OK, close, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
@@ -76,7 +76,7 @@ async def test_a_template_gives_the_same_bytes(
             assert response.encoding == options.get("encoding", "utf-8")
             assert response.strict == options.get("strict", False)
         assert len(session._templates) == 1
-        nothing_under_way(session)
+        assert_no_active_requests(session)
     assert len({request.raw for request in server.requests}) == 1
     assert len(server.connections) == 1
 
@@ -141,7 +141,7 @@ async def test_a_limit_of_a_streamed_body(peer: MakePeer) -> None:
             with pytest.raises(ResponseTooLarge):
                 async with await session.get(path="/", stream=True, max_body=1) as response:
                     await response.body.read()
-            nothing_under_way(session)
+            assert_no_active_requests(session)
 
 
 # -- redirects that only change the target -----------------------------------------------------------
@@ -186,7 +186,7 @@ async def test_too_many_redirects(peer: MakePeer, more: dict[str, Any]) -> None:
         await session.get(path="/first", **more)
         with pytest.raises(TooManyRedirects, match="max_redirects=3") as caught:
             await session.get(path="/x", **more)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
     assert [r.status_code for r in caught.value.history] == [302] * 3
     assert len(server.requests) == 5
 
@@ -200,7 +200,7 @@ async def test_an_error_after_a_redirect(peer: MakePeer, more: dict[str, Any]) -
         await session.get(path="/first", **more)
         with pytest.raises(ServerClosedConnectionError, match="/there: ") as caught:
             await session.get(path="/x", **more)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
     assert [r.status_code for r in caught.value.history] == [302]
 
 
@@ -210,9 +210,9 @@ async def test_a_time_limit_after_a_redirect(peer: MakePeer, more: dict[str, Any
     server = peer([expect(), send(OK), expect(), send(ELSEWHERE), expect(), stall()])
     async with HSession(server.url, timeout=0.3) as session:
         await session.get(path="/first", **more)
-        with pytest.raises(TotalTimeout, match="/there: not done within timeout=0.3 s"):
+        with pytest.raises(TotalTimeout, match=r"/there: not done within timeout=0\.3 s"):
             await session.get(path="/x", **more)
-        nothing_under_way(session)
+        assert_no_active_requests(session)
 
 
 @pytest.mark.parametrize("more", [{}, GENERAL], ids=["template", "general"])
@@ -270,10 +270,10 @@ async def test_cancelled_at_each_wait(peer: MakePeer, options: dict[str, Any]) -
             return response
 
         async def after_each() -> None:
-            nothing_under_way(session)
+            assert_no_active_requests(session)
 
         await session.get(path="/first", **options)
-        places, response = await sweep(once, after_each)
+        places, response = await cancel_at_each_await(once, after_each)
         assert places > 1
         assert response.status_code in (200, 302)
-        nothing_under_way(session)
+        assert_no_active_requests(session)

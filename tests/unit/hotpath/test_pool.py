@@ -8,7 +8,7 @@ import weakref
 import curio
 import pytest
 from support.exchange_harness import run
-from support.pool_harness import ANSWER, HEAD, Ground, counts, ground, turns
+from support.pool_harness import ANSWER, HEAD, PoolHarness, counts, pool_harness, run_other_tasks
 
 from asks_fast._hotpath import BaseHttpResponse, Limits, OriginPool, Pool
 
@@ -22,7 +22,7 @@ def test_no_places(limit: int) -> None:
 
 def test_repr_and_stats() -> None:
     """The `repr` tells the state, and the numbers add up."""
-    with ground(2) as g:
+    with pool_harness(2) as g:
         a = g.origin()
         assert repr(g.pool) == "<Pool 0 of 2 open: 0 in use, 0 idle; 0 waiting>"
         connection = run(g.get(a))
@@ -46,7 +46,7 @@ def test_repr_and_stats() -> None:
 
 async def test_newest_first() -> None:
     """Of several idle connections the one used last serves next."""
-    with ground(3) as g:
+    with pool_harness(3) as g:
         a = g.origin()
         three = [await g.get(a) for _ in range(3)]
         for connection in three:
@@ -59,7 +59,7 @@ async def test_newest_first() -> None:
 
 async def test_eviction() -> None:
     """A full pool closes the connection that rested longest to make room for another origin."""
-    with ground(2) as g:
+    with pool_harness(2) as g:
         a, b, c = g.origin("a"), g.origin("b"), g.origin("c")
         first, second = await g.get(a), await g.get(b)
         await g.serve(first)
@@ -75,12 +75,12 @@ async def test_eviction() -> None:
 
 async def test_a_place_for_another_origin() -> None:
     """A waiter for another origin gets the place; the connection that held it is closed."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a, b = g.origin("a"), g.origin("b")
         connection = await g.get(a)
         log: list[str] = []
-        task = await curio.spawn(g.visit, b, log, "b")
-        await turns()
+        task = await curio.spawn(g.acquire_and_serve, b, log, "b")
+        await run_other_tasks()
         await g.serve(connection)
         await task.join()
         assert log == ["b"]
@@ -91,7 +91,7 @@ async def test_a_place_for_another_origin() -> None:
 async def test_what_is_closed_is_not_lent() -> None:
     """An idle connection that the other side closed, or spoke on, is discarded."""
     for words in (b"", b"\r\n", ANSWER, b"HTTP/1.1 408 Request Timeout\r\n\r\n"):
-        with ground(1) as g:
+        with pool_harness(1) as g:
             a = g.origin()
             connection = await g.get(a)
             theirs = g.theirs[connection.fd]
@@ -104,7 +104,7 @@ async def test_what_is_closed_is_not_lent() -> None:
 async def test_fresh_takes_nothing_used() -> None:
     """`fresh` gives a new connection, at a limit by closing an idle one."""
     for options in ({}, {"limit_per_origin": 1}):
-        with ground(1 if not options else 5, **options) as g:
+        with pool_harness(1 if not options else 5, **options) as g:
             a = g.origin()
             first = await g.get(a)
             await g.serve(first)
@@ -113,7 +113,7 @@ async def test_fresh_takes_nothing_used() -> None:
             assert counts(g.pool) == (1, 0, 0, 0)
             second = g.add_connection(a)
             waiter = await curio.spawn(g.pool.acquire, a, None, True)
-            await turns()
+            await run_other_tasks()
             await g.serve(second)
             assert await waiter.join() is None
             assert second.state == 2
@@ -123,7 +123,7 @@ async def test_fresh_takes_nothing_used() -> None:
 
 async def test_life_of_a_connection() -> None:
     """Connections are given up after so many exchanges, seconds, or seconds of rest."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         g.pool.max_requests = 2
         connection = await g.get(a)
@@ -131,13 +131,13 @@ async def test_life_of_a_connection() -> None:
         assert g.pool.get_idle(a) is connection
         await g.serve(connection)
         assert counts(g.pool) == (0, 0, 0, 0)
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         g.pool.max_age = 1e-9
         connection = await g.get(a)
         await g.serve(connection)
         assert g.pool.get_idle(a) is None
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         g.pool.idle_timeout = 1e-9
         await g.serve(await g.get(a))
@@ -148,13 +148,13 @@ async def test_life_of_a_connection() -> None:
 
 async def test_an_old_connection_is_not_handed_on() -> None:
     """`max_connection_age` holds for a connection that goes from waiter to waiter too."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         g.pool.max_age = 1e-9
         log: list[int] = []
         async with curio.TaskGroup() as tasks:
             for number in range(5):
-                await tasks.spawn(g.visit, a, log, number)
+                await tasks.spawn(g.acquire_and_serve, a, log, number)
         assert g.pool.stats()["created"] == 5
         assert g.pool.stats()["reused"] == 0
 
@@ -167,7 +167,7 @@ async def test_keep_alive_of_the_server() -> None:
         (b"timeout=x", True),
         (b"timeout=99999999999999999999", True),
     ):
-        with ground(1) as g:
+        with pool_harness(1) as g:
             a = g.origin()
             answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: %b\r\nContent-Length: 0\r\n\r\n" % hint
             connection = await g.get(a)
@@ -177,7 +177,7 @@ async def test_keep_alive_of_the_server() -> None:
 
 async def test_a_task_that_is_thrown_away() -> None:
     """A coroutine closed from outside (its kernel is gone) leaves no place and no descriptor."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         connection = await g.get(a)
         exchange = connection.exchange(HEAD, BaseHttpResponse())
@@ -195,7 +195,7 @@ async def test_a_task_that_is_thrown_away() -> None:
 
 def test_origins_are_forgotten() -> None:
     """A crawl over many hosts keeps no record of those without connections."""
-    with ground(2) as g:
+    with pool_harness(2) as g:
         for number in range(5000):
             g.pool.origin(number, f"http://{number}")
         gc.collect()
@@ -211,7 +211,7 @@ def test_limits_are_what_was_given() -> None:
 
 def test_pool_is_freed() -> None:
     """A closed pool and its connections are freed; nothing keeps them but the user."""
-    made = Ground(2)
+    made = PoolHarness(2)
     a = made.origin()
     run(run(made.get(a)).release())
     made.close()

@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 import pytest
-from support.cancel_at_each_await import sweep
-from support.leaks import nothing_under_way
+from support.cancel_at_each_await import cancel_at_each_await
+from support.leaks import assert_no_active_requests
 from support.script_steps import OK, close, expect, repeat, reset, send, stall
 from support.scripted_server import MakePeer, Peer
 
@@ -100,7 +100,7 @@ async def test_both_ways_end_alike(peer: MakePeer, script: str, method: str) -> 
             async with HSession(server.url, connections=1, **defaults) as session:
                 await session.request(method, path="/first")
                 end = await outcome(session, method, **way)
-                nothing_under_way(session)
+                assert_no_active_requests(session)
                 ends.append((end, seen(server), len(server.connections)))
                 assert bool(session._templates) == (name != "predicate"), name
         assert ends[0] == ends[1], name
@@ -184,12 +184,12 @@ async def test_cancelled_at_each_wait(peer: MakePeer) -> None:
     async with HSession(server.url, connections=1, retries=policy, timeout=60) as session:
 
         async def after_each() -> None:
-            nothing_under_way(session)
+            assert_no_active_requests(session)
             assert (await session.get(path="/next")).status_code == 200
-            nothing_under_way(session)
+            assert_no_active_requests(session)
 
         await session.get(path="/first")
-        places, response = await sweep(lambda: session.get(path="/x"), after_each)
+        places, response = await cancel_at_each_await(lambda: session.get(path="/x"), after_each)
         assert places > 3
         assert response.status_code == 200
     await server.all_closed()

@@ -6,8 +6,8 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import cancelled_at
-from support.pool_harness import counts, ground, turns
+from support.cancel_at_each_await import cancel_at
+from support.pool_harness import counts, pool_harness, run_other_tasks
 
 from asks_fast._hotpath import OriginPool
 from asks_fast.errors import PoolTimeout, SessionClosed
@@ -16,12 +16,12 @@ from asks_fast.errors import PoolTimeout, SessionClosed
 @pytest.mark.in_order
 async def test_first_come_first_served() -> None:
     """Waiters get their turn in the order they came, each with the connection that came free."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         log: list[int] = []
         async with curio.TaskGroup() as tasks:
             for number in range(20):
-                await tasks.spawn(g.visit, a, log, number)
+                await tasks.spawn(g.acquire_and_serve, a, log, number)
         assert log == list(range(20))
         assert g.pool.stats()["created"] == 1
         assert counts(g.pool) == (1, 0, 1, 0)
@@ -29,16 +29,16 @@ async def test_first_come_first_served() -> None:
 
 async def test_a_place_travels_with_the_wake_up() -> None:
     """Between a return and the waiter's turn the place is nobody else's."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         first = await g.get(a)
         log: list[str] = []
-        waiter = await curio.spawn(g.visit, a, log, "waiter")
-        await turns()
+        waiter = await curio.spawn(g.acquire_and_serve, a, log, "waiter")
+        await run_other_tasks()
         assert counts(g.pool) == (1, 1, 0, 1)
         await g.serve(first)
         assert counts(g.pool) == (1, 1, 0, 0)
-        latecomer = await curio.spawn(g.visit, a, log, "latecomer")
+        latecomer = await curio.spawn(g.acquire_and_serve, a, log, "latecomer")
         await waiter.join()
         await latecomer.join()
         assert log == ["waiter", "latecomer"]
@@ -46,7 +46,7 @@ async def test_a_place_travels_with_the_wake_up() -> None:
 
 async def test_what_is_closed_is_not_handed_to_a_waiter() -> None:
     """A connection that goes straight to a waiter is looked at too: surplus is never an answer."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         connection = await g.get(a)
         theirs = g.theirs[connection.fd]
@@ -56,7 +56,7 @@ async def test_what_is_closed_is_not_handed_to_a_waiter() -> None:
             log.append(await g.get(a))
 
         task = await curio.spawn(visitor)
-        await turns()
+        await run_other_tasks()
         await g.serve(connection)
         theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
         await task.join()
@@ -67,14 +67,14 @@ async def test_what_is_closed_is_not_handed_to_a_waiter() -> None:
 
 async def test_its_own_origin_is_preferred() -> None:
     """What came free goes to who can use it as it is, before another who came a little earlier."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a, b = g.origin("a"), g.origin("b")
         connection = await g.get(a)
         log: list[str] = []
         async with curio.TaskGroup() as tasks:
             for number in range(6):
-                await tasks.spawn(g.visit, (b, a)[number % 2], log, "ba"[number % 2])
-            await turns()
+                await tasks.spawn(g.acquire_and_serve, (b, a)[number % 2], log, "ba"[number % 2])
+            await run_other_tasks()
             await g.serve(connection)
         assert log == ["a", "a", "a", "b", "b", "b"]
         assert g.pool.stats()["created"] == 2
@@ -83,15 +83,15 @@ async def test_its_own_origin_is_preferred() -> None:
 @pytest.mark.in_order
 async def test_nobody_is_overtaken_for_long() -> None:
     """Of those who come without end for one origin only so many go before one for another."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a, b = g.origin("a"), g.origin("b")
         connection = await g.get(a)
         log: list[str] = []
         async with curio.TaskGroup() as tasks:
-            await tasks.spawn(g.visit, b, log, "b")
+            await tasks.spawn(g.acquire_and_serve, b, log, "b")
             for _ in range(50):
-                await tasks.spawn(g.visit, a, log, "a")
-            await turns()
+                await tasks.spawn(g.acquire_and_serve, a, log, "a")
+            await run_other_tasks()
             await g.serve(connection)
         assert log.index("b") == 8
         assert len(log) == 51
@@ -99,7 +99,7 @@ async def test_nobody_is_overtaken_for_long() -> None:
 
 async def test_places_that_come_free_go_by_arrival_within_an_origin() -> None:
     """A waiter that moved from its origin's line into the pool's line keeps its turn."""
-    with ground(1, limit_per_origin=2) as g:
+    with pool_harness(1, limit_per_origin=2) as g:
         a, b = g.origin("a"), g.origin("b")
         log: list[str] = []
 
@@ -112,7 +112,7 @@ async def test_places_that_come_free_go_by_arrival_within_an_origin() -> None:
         async with curio.TaskGroup() as tasks:
             for origin, name in ((a, "a1"), (a, "a2"), (a, "a3"), (b, "b")):
                 await tasks.spawn(fail_to_open, origin, name)
-            await turns()
+            await run_other_tasks()
             await g.pool.cancel_reservation(a)
         assert log == ["a1", "a2", "a3", "b"]
         assert counts(g.pool) == (0, 0, 0, 0)
@@ -120,13 +120,13 @@ async def test_places_that_come_free_go_by_arrival_within_an_origin() -> None:
 
 async def test_share_of_one_origin() -> None:
     """An origin gets no more than its share; others pass by those who wait for it."""
-    with ground(3, limit_per_origin=1) as g:
+    with pool_harness(3, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         at_a = await g.get(a)
         log: list[str] = []
-        waiting = await curio.spawn(g.visit, a, log, "a")
-        await turns()
-        await g.visit(b, log, "b")
+        waiting = await curio.spawn(g.acquire_and_serve, a, log, "a")
+        await run_other_tasks()
+        await g.acquire_and_serve(b, log, "b")
         assert log == ["b"]
         await g.serve(at_a)
         await waiting.join()
@@ -136,15 +136,15 @@ async def test_share_of_one_origin() -> None:
 
 async def test_share_leaves_no_waiter_behind() -> None:
     """When one who moved up is cancelled, the next of its origin moves up in its stead."""
-    with ground(1, limit_per_origin=1) as g:
+    with pool_harness(1, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         held = await g.get(a)
         log: list[str] = []
-        first = await curio.spawn(g.visit, b, log, "b1")
-        second = await curio.spawn(g.visit, a, log, "a1")
-        third = await curio.spawn(g.visit, a, log, "a2")
-        fourth = await curio.spawn(g.visit, b, log, "b2")
-        await turns()
+        first = await curio.spawn(g.acquire_and_serve, b, log, "b1")
+        second = await curio.spawn(g.acquire_and_serve, a, log, "a1")
+        third = await curio.spawn(g.acquire_and_serve, a, log, "a2")
+        fourth = await curio.spawn(g.acquire_and_serve, b, log, "b2")
+        await run_other_tasks()
         await held.aclose()
         await second.cancel()
         for task in (first, third, fourth):
@@ -156,12 +156,12 @@ async def test_share_leaves_no_waiter_behind() -> None:
 
 async def test_cancelled_in_line() -> None:
     """Whoever is cancelled in line leaves it, from the front, the middle and the end."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
         log: list[int] = []
-        tasks = [await curio.spawn(g.visit, a, log, number) for number in range(5)]
-        await turns()
+        tasks = [await curio.spawn(g.acquire_and_serve, a, log, number) for number in range(5)]
+        await run_other_tasks()
         for place in (0, 2, 4):
             await tasks[place].cancel()
         assert counts(g.pool) == (1, 1, 0, 2)
@@ -176,7 +176,7 @@ async def test_cancelled_in_line() -> None:
 @pytest.mark.parametrize("usable", [True, False])
 async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
     """A turn that comes at the moment of the cancellation goes to the next in line."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
         log: list[str] = []
@@ -191,8 +191,8 @@ async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
                 await connection.aclose()
 
         first = await curio.spawn(doomed)
-        second = await curio.spawn(g.visit, a, log, "second")
-        await turns()
+        second = await curio.spawn(g.acquire_and_serve, a, log, "second")
+        await run_other_tasks()
         if usable:
             await g.serve(held)
         else:
@@ -205,11 +205,11 @@ async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
 
 async def test_cancellation_swept_over_the_line() -> None:
     """Cancelled at any wait of its turn, a request leaves neither waiter nor place behind."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
         with pytest.raises(curio.TaskCancelled):
-            await cancelled_at(0, g.pool.acquire(a))
+            await cancel_at(0, g.pool.acquire(a))
         assert counts(g.pool) == (1, 1, 0, 0)
         await held.aclose()
         assert counts(g.pool) == (0, 0, 0, 0)
@@ -217,7 +217,7 @@ async def test_cancellation_swept_over_the_line() -> None:
 
 async def test_time_limit_in_line() -> None:
     """`pool_timeout` ends the wait with an error that says what helps, and leaves no waiter."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
         with pytest.raises(PoolTimeout, match=r"waited 0.01 s .* 1 connections") as caught:
@@ -231,7 +231,7 @@ async def test_time_limit_in_line() -> None:
 
 async def test_a_time_limit_from_outside_passes_through() -> None:
     """A limit that the caller set is the caller's error, not ours."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
         with pytest.raises(curio.TaskTimeout):
@@ -244,7 +244,7 @@ async def test_a_time_limit_from_outside_passes_through() -> None:
 
 async def test_close_refuses_those_in_line() -> None:
     """Closing wakes every waiter with `SessionClosed`; whoever comes later gets it at once."""
-    with ground(1, limit_per_origin=1) as g:
+    with pool_harness(1, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         await g.get(a)
         outcomes: list[str] = []
@@ -256,7 +256,7 @@ async def test_close_refuses_those_in_line() -> None:
                 outcomes.append(str(error))
 
         tasks = [await curio.spawn(wait_for, origin) for origin in (a, b, a, b)]
-        await turns()
+        await run_other_tasks()
         for waiter in g.pool.close():
             await waiter.wake
         for task in tasks:
@@ -271,12 +271,12 @@ async def test_close_refuses_those_in_line() -> None:
 
 async def test_close_between_a_turn_and_its_use() -> None:
     """A turn given before the pool was closed is not used after it."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
         for give in (True, False):
             task = await curio.spawn(g.pool.acquire, a)
-            await turns()
+            await run_other_tasks()
             if give:
                 await g.serve(held)
                 held = None  # type: ignore[assignment]
@@ -291,14 +291,14 @@ async def test_close_between_a_turn_and_its_use() -> None:
 
 async def test_dropped_without_waiting() -> None:
     """What can't await gives its place back too; whoever waits gets it when the pool settles."""
-    with ground(1) as g:
+    with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
         is_set: list[int] = []
         g.pool.wake_monitor = lambda: is_set.append(1)
         log: list[str] = []
-        task = await curio.spawn(g.visit, a, log, "waiter")
-        await turns()
+        task = await curio.spawn(g.acquire_and_serve, a, log, "waiter")
+        await run_other_tasks()
         held.close_nowait()
         assert is_set == [1]
         await g.pool.wake_pending()
@@ -310,12 +310,12 @@ async def test_dropped_without_waiting() -> None:
 
 async def test_ten_thousand_waiters() -> None:
     """Ten thousand wait in line, are woken one at a time, and each gets its turn."""
-    with ground(50) as g:
+    with pool_harness(50) as g:
         a = g.origin()
         log: list[int] = []
         async with curio.TaskGroup(wait=all) as tasks:
             for number in range(10_000):
-                await tasks.spawn(g.visit, a, log, number)
+                await tasks.spawn(g.acquire_and_serve, a, log, number)
         assert sorted(log) == list(range(10_000))
         stats = g.pool.stats()
         assert stats["created"] == 50

@@ -11,9 +11,9 @@ from functools import partial
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.leaks import left_open, open_descriptors
-from support.script_steps import close, deaf, expect, expect_head, mark, repeat, send
+from support.script_steps import close, expect, expect_head, mark, repeat, send, stop_reading
 
 from asks_fast import DigestAuth, Session
 from asks_fast._request.body_source import CHUNK_SIZE
@@ -95,7 +95,7 @@ async def test_early_answer(peer, tmp_path):
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
-    server = peer([expect_head(), send(refusal), deaf()], [expect(), send(OK)])
+    server = peer([expect_head(), send(refusal), stop_reading()], [expect(), send(OK)])
     async with Session(server.url) as session:
         r = await session.put(path="/", data=path)
         assert (r.status_code, r.content) == (413, b"big")
@@ -208,7 +208,7 @@ async def test_cancelled_upload(peer, tmp_path):
     path = tmp_path / "big"
     with path.open("wb") as file:
         file.truncate(256 * 1024**2)
-    server = peer([expect_head(), mark("head"), deaf()], [expect(), send(OK)])
+    server = peer([expect_head(), mark("head"), stop_reading()], [expect(), send(OK)])
     async with Session(server.url) as session:
         task = await curio.spawn(partial(session.put, path="/", data=path))
         await server.reached("head")
@@ -270,7 +270,7 @@ async def test_early_answer_over_tls(tls_peer, client_context, tmp_path):
     with path.open("wb") as file:
         file.truncate(64 * 1024**2)
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
-    server = tls_peer([expect_head(), send(refusal), deaf()])
+    server = tls_peer([expect_head(), send(refusal), stop_reading()])
     async with Session(server.url, ssl_context=client_context) as session:
         r = await session.put(path="/", data=path)
         assert (r.status_code, r.content) == (413, b"big")
@@ -391,7 +391,7 @@ async def test_cancelled_at_each_wait(peer, tmp_path, kind):
         async def look():
             assert " 0 in use" in repr(session._transport.pool)
 
-        places, response = await sweep(upload, look)
+        places, response = await cancel_at_each_await(upload, look)
         assert response.status_code == 200
         assert int(response.text) > (3 * CHUNK_SIZE if kind == "form" else 3)
     assert places >= 2  # on loopback a connection is there without a wait

@@ -12,7 +12,7 @@ from typing import Any
 
 import curio
 import pytest
-from support.cancel_at_each_await import sweep
+from support.cancel_at_each_await import cancel_at_each_await
 from support.script_steps import OK, expect, send
 from support.scripted_server import MakePeer
 
@@ -24,7 +24,7 @@ def option(sock: socket.socket, level: int, name: int) -> int:
     return sock.getsockopt(level, name)
 
 
-async def test_a_socket_as_we_want_it(peer: MakePeer) -> None:
+async def test_default_socket_options(peer: MakePeer) -> None:
     """Non-blocking, closed on exec, without delay, with keep-alive probes."""
     server = peer([])
     connector = Connector()
@@ -41,7 +41,7 @@ async def test_a_socket_as_we_want_it(peer: MakePeer) -> None:
         sock.close()
 
 
-async def test_options_of_the_user(peer: MakePeer) -> None:
+async def test_user_socket_options(peer: MakePeer) -> None:
     """`socket_options` come last, `keepalive=None` means no probes, the source address is bound."""
     server = peer([])
     connector = Connector(
@@ -56,11 +56,11 @@ async def test_options_of_the_user(peer: MakePeer) -> None:
     sock.close()
 
 
-async def test_a_source_address_of_the_other_family_is_said(peer: MakePeer) -> None:
+async def test_source_address_of_another_family(peer: MakePeer) -> None:
     """An IPv6 source cannot reach an IPv4 address; the error says so."""
     server = peer([])
     connector = Connector(source_address="::1")
-    with pytest.raises(ConnectionFailed, match="other family"):
+    with pytest.raises(ConnectionFailed, match="another address family"):
         await connector.connect(connector.route_for("http", "127.0.0.1", server.port))
 
 
@@ -88,13 +88,13 @@ async def test_a_source_address_of_the_other_family_is_said(peer: MakePeer) -> N
         {"proxy": "http://p", "unix_socket": "/x"},
     ],
 )
-def test_bad_options_fail_at_once(options: dict[str, Any]) -> None:
+def test_invalid_options(options: dict[str, Any]) -> None:
     """What cannot be right is an error before anything is opened."""
     with pytest.raises(InvalidRequest):
         Connector(**options)
 
 
-def test_unknown_options_are_type_errors() -> None:
+def test_unknown_options() -> None:
     """A misspelt option is not swallowed."""
     with pytest.raises(TypeError):
         Connector(verfy=False)
@@ -102,7 +102,7 @@ def test_unknown_options_are_type_errors() -> None:
         Connector().route_for("https", "a", 443, verfy=False)
 
 
-def test_one_route_per_origin_and_options() -> None:
+def test_equal_options_give_the_same_route() -> None:
     """The same arguments give the same object, other arguments another route."""
     connector = Connector()
     plain = connector.route_for("https", "a.test", 443)
@@ -132,7 +132,7 @@ def test_one_route_per_origin_and_options() -> None:
     assert len({plain, *others}) == len(others) + 1
 
 
-def test_a_route_tells_its_state() -> None:
+def test_route_repr() -> None:
     """The repr says origin, proxy and TLS, and no secret."""
     connector = Connector()
     assert repr(connector.route_for("http", "::1", 80)) == "<Route 'http://[::1]:80'>"
@@ -144,7 +144,7 @@ def test_a_route_tells_its_state() -> None:
     assert said == "<Route 'https://a:443' <TlsSettings verify=False cert='/c'>>"
 
 
-def test_what_a_request_says_about_tls_is_for_it_alone() -> None:
+def test_tls_options_of_a_request() -> None:
     """A request's word replaces the session's of another kind, and leaves no trace."""
     context = object()
     connector = Connector(ssl_context=context)
@@ -160,21 +160,21 @@ def test_what_a_request_says_about_tls_is_for_it_alone() -> None:
     assert (strict.context, strict.verify) == (context, True)
 
 
-async def test_static_hosts_ask_nobody(peer: MakePeer) -> None:
+async def test_static_hosts_are_not_resolved(peer: MakePeer) -> None:
     """A name in `hosts` goes to its address, and only that name."""
     server = peer([])
 
-    async def nobody(host: str) -> list[str]:
+    async def unused_resolver(host: str) -> list[str]:
         raise AssertionError(host)
 
-    connector = Connector(hosts={"a.test": ["127.0.0.1"]}, resolver=nobody)
+    connector = Connector(hosts={"a.test": ["127.0.0.1"]}, resolver=unused_resolver)
     sock = await connector.connect(connector.route_for("http", "a.test", server.port))
     sock.close()
     with pytest.raises(NameResolutionError, match=r"b\.test"):
         await connector.connect(connector.route_for("http", "b.test", server.port))
 
 
-async def test_a_requests_own_resolver(peer: MakePeer) -> None:
+async def test_resolver_of_a_request(peer: MakePeer) -> None:
     """`resolver=` of a request is asked for that request, and cached for itself."""
     server, asked = peer([]), []
 
@@ -192,7 +192,7 @@ async def test_a_requests_own_resolver(peer: MakePeer) -> None:
         await connector.connect(connector.route_for("http", "a.invalid", server.port))
 
 
-async def test_the_trace_is_told_each_step(peer: MakePeer) -> None:
+async def test_on_step(peer: MakePeer) -> None:
     """`trace` hears of each step, in order, with rising times."""
     server, heard = peer([]), []
     connector = Connector()
@@ -203,7 +203,7 @@ async def test_the_trace_is_told_each_step(peer: MakePeer) -> None:
     assert heard == sorted(heard)
 
 
-async def test_no_descriptors_left_is_an_error_of_that_request(peer: MakePeer) -> None:
+async def test_no_descriptor_available(peer: MakePeer) -> None:
     """With no descriptor to be had the request fails; when there is one again it works."""
     server = peer([])
     connector = Connector()
@@ -220,7 +220,7 @@ async def test_no_descriptors_left_is_an_error_of_that_request(peer: MakePeer) -
     (await connector.connect(route)).close()
 
 
-async def test_a_peer_that_resets_is_no_surprise(peer: MakePeer) -> None:
+async def test_peer_resets(peer: MakePeer) -> None:
     """A connection that is reset right after it was made is still handed out."""
     server = peer([lambda connection: connection.sock.setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))])  # fmt: skip
@@ -245,7 +245,7 @@ async def ask(sock: Any) -> bytes:
         await wrapped.close()
 
 
-async def test_a_unix_socket(peer: MakePeer, tmp_path: Path) -> None:
+async def test_unix_socket(peer: MakePeer, tmp_path: Path) -> None:
     """`unix_socket=` connects there, whatever the host, and resolves nothing."""
     path = str(tmp_path / "server.sock")
     server = peer([expect("GET", "/small"), send(OK)], unix=path)
@@ -259,14 +259,14 @@ async def test_a_unix_socket(peer: MakePeer, tmp_path: Path) -> None:
     assert len(server.requests) == 1
 
 
-async def test_no_server_on_a_unix_socket(tmp_path: Path) -> None:
+async def test_unix_socket_without_server(tmp_path: Path) -> None:
     """The error names the path and the reason."""
     connector = Connector(unix_socket=tmp_path / "none.sock")
     with pytest.raises(ConnectionFailed, match=r"none\.sock.*No such file"):
         await connector.connect(connector.route_for("http", "a", 80))
 
 
-async def test_a_full_queue_on_a_unix_socket_is_waited_for(peer: MakePeer, tmp_path: Path) -> None:
+async def test_unix_socket_with_full_queue(peer: MakePeer, tmp_path: Path) -> None:
     """A server that does not accept yet is waited for; cancelled meanwhile, nothing stays open."""
     path = str(tmp_path / "server.sock")
     server = peer([], unix=path, backlog=0, accepting=False)
@@ -285,7 +285,7 @@ async def test_a_full_queue_on_a_unix_socket_is_waited_for(peer: MakePeer, tmp_p
         sock.close()
 
 
-async def test_nginx_on_a_unix_socket(start_nginx: Any, tmp_path: Path) -> None:
+async def test_unix_socket_of_nginx(start_nginx: Any, tmp_path: Path) -> None:
     """A real server on a Unix socket answers."""
     from support.servers import NotInstalled
 
@@ -302,7 +302,7 @@ async def test_nginx_on_a_unix_socket(start_nginx: Any, tmp_path: Path) -> None:
     assert answer.endswith(b"unix")
 
 
-async def test_cancelled_at_any_wait_nothing_stays_open(peer: MakePeer) -> None:
+async def test_cancel_at_each_await_closes_the_socket(peer: MakePeer) -> None:
     """Resolving and connecting, cancelled at each wait in turn, leave nothing behind."""
     server = peer([])
 
@@ -312,6 +312,6 @@ async def test_cancelled_at_any_wait_nothing_stays_open(peer: MakePeer) -> None:
 
     connector = Connector(resolver=resolver, dns_ttl=0)
     route = connector.route_for("http", "a.test", server.port)
-    count, sock = await sweep(lambda: connector.connect(route), server.all_closed)
+    count, sock = await cancel_at_each_await(lambda: connector.connect(route), server.all_closed)
     sock.close()
     assert count >= 1

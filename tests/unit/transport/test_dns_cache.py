@@ -1,4 +1,4 @@
-"""Names: cached, looked up once at a time, never in the way of the loop."""
+"""Name resolution: caching, one resolution per name at a time, no blocking of the kernel."""
 
 from __future__ import annotations
 
@@ -70,19 +70,19 @@ async def open_gate(asked: Asked) -> Asked:
         ("", None),
     ],
 )
-def test_literals_are_addresses_already(host: str, expected: object) -> None:
+def test_literal_addresses(host: str, expected: object) -> None:
     """An IP literal needs no resolver, and nothing else is taken for one."""
     assert literal_address(host, 80) == expected
 
 
-def test_a_zone_that_is_no_interface_is_an_error() -> None:
+def test_unknown_zone() -> None:
     """A link-local address on an unknown interface says so."""
     with pytest.raises(NameResolutionError, match="interface"):
         literal_address("fe80::1%nosuch0", 80)
 
 
-async def test_an_answer_is_kept_for_its_time() -> None:
-    """Within `ttl` seconds nobody is asked again, after them somebody is."""
+async def test_answer_is_cached_for_ttl() -> None:
+    """The resolver is called again only after `ttl` seconds."""
     clock, asked = Clock(), await open_gate(Asked(a=["10.0.0.1"]))
     names = DnsCache(asked, ttl=60, clock=clock)
     assert await names.resolve("a") == ("10.0.0.1",)
@@ -94,7 +94,7 @@ async def test_an_answer_is_kept_for_its_time() -> None:
     assert asked.log == ["a", "a"]
 
 
-async def test_a_failure_is_kept_for_a_moment() -> None:
+async def test_failure_is_cached_for_negative_ttl() -> None:
     """Within `negative_ttl` a dead name fails at once, after it it is asked for again."""
     clock, asked = Clock(), await open_gate(Asked())
     names = DnsCache(asked, negative_ttl=1, clock=clock)
@@ -107,42 +107,42 @@ async def test_a_failure_is_kept_for_a_moment() -> None:
     assert await names.resolve("dead") == ("10.0.0.2",)
 
 
-async def test_ttl_zero_keeps_nothing() -> None:
+async def test_ttl_zero_caches_nothing() -> None:
     """`ttl=0` asks each time."""
     asked = await open_gate(Asked(a=["10.0.0.1"]))
     names = DnsCache(asked, ttl=0)
     await names.resolve("a")
     await names.resolve("a")
     assert asked.log == ["a", "a"]
-    assert repr(names) == "<Names 0 kept, 0 under way>"
+    assert repr(names) == "<DnsCache 0 cached, 0 in flight>"
 
 
-async def test_the_cache_is_bounded() -> None:
+async def test_cache_size_is_bounded() -> None:
     """Beyond `size` names, the one kept longest goes."""
     asked = await open_gate(Asked(**{name: ["10.0.0.1"] for name in "abcd"}))
     names = DnsCache(asked, size=3)
     for name in "abcd":
         await names.resolve(name)
-    assert repr(names) == "<Names 3 kept, 0 under way>"
+    assert repr(names) == "<DnsCache 3 cached, 0 in flight>"
     await names.resolve("d")
     await names.resolve("a")
     assert asked.log == ["a", "b", "c", "d", "a"]
 
 
-async def test_one_look_up_however_many_wait() -> None:
+async def test_concurrent_tasks_share_one_resolution() -> None:
     """Tasks that want one name at once share one look-up."""
     asked = Asked(a=["10.0.0.1", "::2"])
     names = DnsCache(asked)
     tasks = [await curio.spawn(names.resolve, "a") for _ in range(50)]
     await curio.sleep(0)
     await curio.sleep(0)
-    assert repr(names) == "<Names 0 kept, 1 under way>"
+    assert repr(names) == "<DnsCache 0 cached, 1 in flight>"
     await open_gate(asked)
     assert {await task.join() for task in tasks} == {("10.0.0.1", "::2")}
     assert asked.log == ["a"]
 
 
-async def test_a_cancelled_waiter_does_not_end_the_look_up_for_others() -> None:
+async def test_cancelled_task_leaves_the_resolution_to_others() -> None:
     """The first waiter goes, the second still gets the answer of the same look-up."""
     asked = Asked(a=["10.0.0.1"])
     names = DnsCache(asked)
@@ -156,8 +156,8 @@ async def test_a_cancelled_waiter_does_not_end_the_look_up_for_others() -> None:
     assert (asked.log, asked.cancelled) == (["a"], 0)
 
 
-async def test_the_last_waiter_to_go_ends_the_look_up() -> None:
-    """When nobody waits any more the look-up is cancelled, and the next one starts afresh."""
+async def test_last_cancelled_task_cancels_the_resolution() -> None:
+    """Without waiting tasks the resolution is cancelled, and the next request starts a new one."""
     asked = Asked(a=["10.0.0.1"])
     names = DnsCache(asked)
     for _ in range(2):
@@ -166,10 +166,10 @@ async def test_the_last_waiter_to_go_ends_the_look_up() -> None:
     while asked.cancelled < 2:
         await curio.sleep(0)
     assert asked.log == ["a", "a"]
-    assert repr(names) == "<Names 0 kept, 0 under way>"
+    assert repr(names) == "<DnsCache 0 cached, 0 in flight>"
 
 
-def test_a_kernel_that_ended_leaves_no_one_waiting() -> None:
+def test_resolution_of_an_ended_kernel_is_not_joined() -> None:
     """A look-up cut off with its kernel is not waited for by the next kernel."""
     asked = Asked(a=["10.0.0.1"])
     names = DnsCache(asked)
@@ -193,12 +193,12 @@ def test_a_kernel_that_ended_leaves_no_one_waiting() -> None:
     ("answer", "message"),
     [
         ([], "no address"),
-        (["example.com"], "no IP address"),
+        (["example.com"], "not an IP address"),
         (None, "not iterable"),
-        (["1.2.3.4", "1.2.3"], "no IP address"),
+        (["1.2.3.4", "1.2.3"], "not an IP address"),
     ],
 )
-async def test_a_resolvers_bad_answer_is_an_error(answer: object, message: str) -> None:
+async def test_invalid_answer_of_a_resolver(answer: object, message: str) -> None:
     """Nothing but IP addresses is believed."""
 
     async def resolver(host: str) -> object:
@@ -208,12 +208,12 @@ async def test_a_resolvers_bad_answer_is_an_error(answer: object, message: str) 
         await DnsCache(as_resolver(resolver)).resolve("a")
 
 
-async def test_a_resolver_may_be_a_plain_function() -> None:
+async def test_synchronous_resolver() -> None:
     """A function that awaits nothing, and one that returns a single str, do too."""
     assert await DnsCache(as_resolver(lambda host: "10.0.0.9")).resolve("a") == ("10.0.0.9",)
 
 
-def test_what_is_no_resolver_is_refused() -> None:
+def test_invalid_resolver() -> None:
     """`resolver=5` fails at once, with a hint."""
     with pytest.raises(InvalidRequest, match="async function"):
         as_resolver(5)
@@ -242,7 +242,7 @@ def dns() -> Iterator[DnsServer]:
     server.stop()
 
 
-async def test_a_users_resolver_asks_a_real_dns_server(dns: DnsServer) -> None:
+async def test_user_resolver_with_a_dns_server(dns: DnsServer) -> None:
     """An object with `resolve` answers with both families, and its failures are ours."""
     names = DnsCache(as_resolver(DnsResolver(dns.address)))
     assert await names.resolve("good.test") == ("127.0.0.1", "::1")
@@ -251,24 +251,24 @@ async def test_a_users_resolver_asks_a_real_dns_server(dns: DnsServer) -> None:
     assert dns.questions == {"good.test": 2, "nope.test": 1}
 
 
-async def test_a_silent_dns_server_can_be_left(dns: DnsServer) -> None:
+async def test_timeout_with_a_silent_dns_server(dns: DnsServer) -> None:
     """A time-out while resolving leaves no socket open and no look-up under way."""
     names = DnsCache(as_resolver(DnsResolver(dns.address)))
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.05, names.resolve, "silent.test")
     await curio.sleep(0)
-    assert repr(names) == "<Names 0 kept, 0 under way>"
+    assert repr(names) == "<DnsCache 0 cached, 0 in flight>"
 
 
 # -- threads ---------------------------------------------------------------------------------------
 
 
-async def test_the_system_is_asked_in_a_thread() -> None:
+async def test_system_lookup_runs_in_a_thread() -> None:
     """`localhost` resolves, through the system, to loopback."""
     assert set(await DnsCache(system_lookup).resolve("localhost")) <= {"127.0.0.1", "::1"}
 
 
-async def test_a_burst_of_dead_names_starves_nobody() -> None:
+async def test_many_failing_names_do_not_delay_others() -> None:
     """Ten thousand dead names: the loop goes on turning, threads stay few, good names resolve."""
     threads = LookupThreads(limit=8)
 
@@ -311,7 +311,7 @@ async def test_a_burst_of_dead_names_starves_nobody() -> None:
     assert ticks > 20
 
 
-async def test_forgotten_look_ups_do_not_pile_up_threads() -> None:
+async def test_cancelled_calls_do_not_exceed_the_thread_limit() -> None:
     """A thread whose waiter has gone still counts, and what waits behind it is not begun."""
     threads, hold, begun = LookupThreads(limit=2), threading.Event(), []
 
@@ -333,13 +333,13 @@ async def test_forgotten_look_ups_do_not_pile_up_threads() -> None:
     assert begun == [0, 1]
 
 
-async def test_an_error_in_the_thread_comes_out() -> None:
+async def test_error_in_a_thread_propagates() -> None:
     """What the call raises is raised to who waits for it."""
     with pytest.raises(ZeroDivisionError):
         await LookupThreads().run(lambda: 1 // 0)
 
 
-def test_a_kernel_that_closed_does_not_hurt_the_thread() -> None:
+def test_thread_survives_a_closed_kernel() -> None:
     """A look-up that ends after its kernel did ends quietly."""
     threads, hold = LookupThreads(limit=1), threading.Event()
 
@@ -356,7 +356,7 @@ def test_a_kernel_that_closed_does_not_hurt_the_thread() -> None:
     assert curio.run(again) == 7
 
 
-async def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_thread_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system starts no thread, the look-up fails, and only that."""
 
     def refuse(self: threading.Thread) -> None:

@@ -13,8 +13,8 @@ import curio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cancel_at_each_await import sweep
-from support.leaks import disregard
+from support.cancel_at_each_await import cancel_at_each_await
+from support.leaks import ignore_descriptor
 from support.scripted_server import MakePeer
 
 from asks_fast._transport.happy_eyeballs import connect_to_any, interleave
@@ -52,14 +52,14 @@ def black_hole() -> Iterator[Callable[..., Address]]:
     def make(family: int = V4, host: str = "127.0.0.1") -> Address:
         listener = socket.socket(family, socket.SOCK_STREAM)
         kept.append(listener)
-        disregard(listener.fileno())
+        ignore_descriptor(listener.fileno())
         listener.bind((host, 0))
         listener.listen(0)
         target = listener.getsockname()
         for _ in range(8):
             filler = socket.socket(family, socket.SOCK_STREAM)
             kept.append(filler)
-            disregard(filler.fileno())
+            ignore_descriptor(filler.fileno())
             filler.settimeout(0.1)
             with contextlib.suppress(TimeoutError):
                 filler.connect(target)
@@ -72,7 +72,7 @@ def black_hole() -> Iterator[Callable[..., Address]]:
         sock.close()
 
 
-def test_families_take_turns() -> None:
+def test_families_alternate() -> None:
     """The first address leads, then the other family has its turn (RFC 8305 §4)."""
     mixed = [six("::1"), six("::2"), six("::3"), four("10.0.0.1"), four("10.0.0.2")]
     assert interleave(mixed) == [
@@ -86,7 +86,7 @@ def test_families_take_turns() -> None:
 
 @given(st.lists(st.builds(lambda v6, n: six(f"::{n}") if v6 else four(f"10.0.0.{n}"),
                           st.booleans(), st.integers(1, 99))))  # fmt: skip
-def test_interleaving_loses_nothing_and_keeps_each_familys_order(addresses: list[Address]) -> None:
+def test_interleave_keeps_all_addresses_and_their_order(addresses: list[Address]) -> None:
     """Whatever the addresses, each family comes out in the order it went in, the first in front."""
     mixed = interleave(addresses)
     assert mixed[:1] == addresses[:1]
@@ -96,7 +96,7 @@ def test_interleaving_loses_nothing_and_keeps_each_familys_order(addresses: list
     assert all(one[0] != two[0] for one, two in pairwise(mixed[: 2 * both]))
 
 
-async def test_the_first_that_answers_is_taken_at_once(peer: MakePeer) -> None:
+async def test_first_address_connects_without_delay(peer: MakePeer) -> None:
     """Where the first address answers, the others are left alone."""
     first, second = peer([]), peer([])
     sock = await connect_to_any([four("127.0.0.1", first.port), four("127.0.0.1", second.port)])
@@ -105,7 +105,7 @@ async def test_the_first_that_answers_is_taken_at_once(peer: MakePeer) -> None:
     assert second.connections == []
 
 
-async def test_a_refused_address_costs_no_waiting(peer: MakePeer) -> None:
+async def test_refused_address_starts_the_next_at_once(peer: MakePeer) -> None:
     """After a refusal the next address is tried at once, not after the delay."""
     good = peer([])
     sock = await connect_to_any([four("127.0.0.1", 1), four("127.0.0.1", good.port)], delay=3000)
@@ -113,7 +113,7 @@ async def test_a_refused_address_costs_no_waiting(peer: MakePeer) -> None:
     sock.close()
 
 
-async def test_a_black_hole_costs_one_delay(
+async def test_unresponsive_address_costs_one_delay(
     peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
     """An address that never answers is overtaken after `delay`, and its socket closed."""
@@ -126,7 +126,7 @@ async def test_a_black_hole_costs_one_delay(
 
 
 @needs_ipv6
-async def test_ipv6_black_holed_falls_back_to_ipv4(
+async def test_unresponsive_ipv6_falls_back_to_ipv4(
     peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
     """Where IPv6 leads nowhere, IPv4 is there after a quarter of a second."""
@@ -139,7 +139,7 @@ async def test_ipv6_black_holed_falls_back_to_ipv4(
     sock.close()
 
 
-async def test_several_black_holes_and_refusals(
+async def test_several_unresponsive_and_refused_addresses(
     peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
     """With several attempts under way, the first to arrive wins and all others are closed."""
@@ -150,16 +150,16 @@ async def test_several_black_holes_and_refusals(
     sock.close()
 
 
-async def test_a_slow_first_address_may_still_win(black_hole: Callable[..., Address]) -> None:
+async def test_slow_first_address_can_win(black_hole: Callable[..., Address]) -> None:
     """An attempt that was overtaken by others goes on, and wins if it arrives before them."""
     listener = socket.socket()
-    disregard(listener.fileno())
+    ignore_descriptor(listener.fileno())
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)
     fillers = []
     for _ in range(8):
         filler = socket.socket()
-        disregard(filler.fileno())
+        ignore_descriptor(filler.fileno())
         filler.setblocking(False)
         filler.connect_ex(listener.getsockname())
         fillers.append(filler)
@@ -172,7 +172,7 @@ async def test_a_slow_first_address_may_still_win(black_hole: Callable[..., Addr
             listener.setblocking(False)
             while True:
                 accepted, _ = listener.accept()
-                disregard(accepted.fileno())
+                ignore_descriptor(accepted.fileno())
                 fillers.append(accepted)
 
     helper = await curio.spawn(make_room)
@@ -184,7 +184,7 @@ async def test_a_slow_first_address_may_still_win(black_hole: Callable[..., Addr
         filler.close()
 
 
-async def test_all_failures_in_one_error() -> None:
+async def test_error_lists_all_failures() -> None:
     """Where no address answers, the error names each, and why, and the aim."""
     addresses = [four("127.0.0.1", 1), four("127.0.0.2", 2)]
     with pytest.raises(ConnectionFailed) as caught:
@@ -197,13 +197,13 @@ async def test_all_failures_in_one_error() -> None:
 
 
 @needs_ipv6
-async def test_ipv6_addresses_are_shown_in_brackets() -> None:
+async def test_error_shows_ipv6_in_brackets() -> None:
     """An IPv6 address in an error cannot be mistaken for host and port."""
     with pytest.raises(ConnectionFailed, match=r"\[::1\]:1: Connection refused"):
         await connect_to_any([six("::1", 1)])
 
 
-async def test_cancelled_at_any_wait_nothing_stays_open(
+async def test_cancel_at_each_await_closes_all_sockets(
     black_hole: Callable[..., Address], peer: MakePeer
 ) -> None:
     """Wherever the blow falls, every attempt is closed."""
@@ -216,12 +216,14 @@ async def test_cancelled_at_any_wait_nothing_stays_open(
             await good.all_closed()
             assert len(os.listdir("/proc/self/fd")) <= len(before) + 8
 
-    count, sock = await sweep(lambda: connect_to_any(addresses, delay=0.02), same_descriptors)
+    count, sock = await cancel_at_each_await(
+        lambda: connect_to_any(addresses, delay=0.02), same_descriptors
+    )
     sock.close()
     assert count >= 3
 
 
-async def test_a_time_out_of_the_caller_passes_through(black_hole: Callable[..., Address]) -> None:
+async def test_caller_timeout_propagates(black_hole: Callable[..., Address]) -> None:
     """The caller's limit ends the attempts, and is the caller's to catch."""
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.1, connect_to_any, [black_hole(), black_hole()])

@@ -1,4 +1,4 @@
-"""Which proxy: URLs, the environment, rotation. No sockets."""
+"""The choice of a proxy: URLs, environment variables, rotation. No sockets."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_proxy_urls(url: str, expected: Proxy) -> None:
         "socks5://u%00:secret@p",
     ],
 )
-def test_bad_proxy_urls_show_no_credentials(url: str) -> None:
+def test_invalid_url_error_shows_no_credentials(url: str) -> None:
     """What is no proxy URL is `InvalidURL`, and the error does not spread the password."""
     with pytest.raises(InvalidURL) as caught:
         make_proxy(url)
@@ -65,13 +65,13 @@ def test_bad_proxy_urls_show_no_credentials(url: str) -> None:
 @pytest.mark.parametrize(
     "headers", [{"X": "a\r\nb"}, {"X y": "a"}, {"": "a"}, {"X": "ä"}, [("X", "a\0")]]
 )
-def test_bad_headers_for_the_proxy(headers: dict[str, str]) -> None:
+def test_invalid_proxy_headers(headers: dict[str, str]) -> None:
     """Nothing gets into CONNECT that could split it."""
     with pytest.raises(InvalidRequest):
         make_proxy("http://p", headers=headers)
 
 
-def test_a_proxy_hides_its_password() -> None:
+def test_repr_hides_the_password() -> None:
     """Neither repr nor str shows credentials."""
     proxy = make_proxy("http://user:secret@p:3128", headers={"X-Key": "hidden"})
     assert repr(proxy) == "<Proxy 'http://***@p:3128'>"
@@ -79,7 +79,7 @@ def test_a_proxy_hides_its_password() -> None:
     assert repr(make_proxy("socks5://[::1]")) == "<Proxy 'socks5://[::1]:1080'>"
 
 
-def test_what_is_sent_to_the_proxy() -> None:
+def test_headers_to_send() -> None:
     """Its own fields, and Basic credentials unless Digest is to be waited for."""
     proxy = make_proxy("http://Aladdin:open%20sesame@p", headers={"X-Key": "1"})
     assert proxy.headers_to_send() == (
@@ -90,7 +90,7 @@ def test_what_is_sent_to_the_proxy() -> None:
     assert make_proxy("http://p").headers_to_send() == ()
 
 
-def test_proxy_fields_only_on_forwarded_requests() -> None:
+def test_proxy_headers_on_forward_routes_only() -> None:
     """A tunnel's requests carry nothing of the proxy's, nor do direct ones."""
     connector = Connector(proxy="http://a:b@p")
     forwarded = connector.route_for("http", "o", 80)
@@ -122,7 +122,7 @@ def test_rotation() -> None:
     assert repr(ProxyRotation(["http://x:y@a"])) == "<ProxyRotation of 1>"
 
 
-def test_a_list_of_one_request() -> None:
+def test_rotation_of_a_request() -> None:
     """A request's own list is taken in turn too; equal lists are one list, whose turn goes on."""
     connector = Connector()
 
@@ -146,7 +146,7 @@ def test_a_list_of_one_request() -> None:
 
 
 @pytest.mark.parametrize("bad", [[], [5], ["gopher://x"], [["http://a"]], {"http://a"}, 5])
-def test_bad_lists(bad: Any) -> None:
+def test_invalid_lists(bad: Any) -> None:
     """A list that names no proxy, or what is none, is refused at the call."""
     with pytest.raises(InvalidRequest):
         Connector().route_for("http", "o", 80, proxy=bad)
@@ -159,7 +159,7 @@ def environment(**variables: str) -> EnvironmentProxies:
     return EnvironmentProxies(variables)
 
 
-def test_variables_by_scheme() -> None:
+def test_environment_variable_by_scheme() -> None:
     """Each scheme has its variable, `all_proxy` is for those without; lower case goes first."""
     env = environment(
         http_proxy="lower:1", HTTP_PROXY="upper:1", HTTPS_PROXY="http://secure:2", all_proxy=" "
@@ -179,7 +179,7 @@ def test_httpoxy() -> None:
     assert str(env.proxy_for("http", "o", 80)) == "http://good:80"
 
 
-def test_an_unusable_variable_is_named_without_its_password() -> None:
+def test_invalid_variable_error_shows_no_password() -> None:
     """The error says which variable, not which password."""
     with pytest.raises(InvalidURL, match="https_proxy") as caught:
         environment(HTTPS_PROXY="gopher://u:secret@p")
@@ -226,7 +226,7 @@ def test_no_proxy(no_proxy: str, host: str, port: int, is_direct: bool) -> None:
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 32), st.ip_addresses(v=4))
-def test_blocks_agree_with_ipaddress(
+def test_no_proxy_blocks_agree_with_ipaddress(
     network: ipaddress.IPv4Address, bits: int, address: ipaddress.IPv4Address
 ) -> None:
     """A CIDR block covers exactly the addresses that are in it."""
@@ -236,13 +236,13 @@ def test_blocks_agree_with_ipaddress(
 
 
 @given(st.text(max_size=40), st.text(max_size=20))
-def test_any_no_proxy_is_survived(no_proxy: str, host: str) -> None:
+def test_no_proxy_accepts_any_text(no_proxy: str, host: str) -> None:
     """Whatever stands in `no_proxy`, it is read without an error."""
     environment(http_proxy="http://p", no_proxy=no_proxy).proxy_for("http", host.lower(), 80)
 
 
 @given(st.text(max_size=60))
-def test_any_proxy_url_is_a_proxy_or_invalid(url: str) -> None:
+def test_any_text_is_a_proxy_or_invalid_url(url: str) -> None:
     """Whatever is given as a proxy, it is one or an `InvalidURL`."""
     try:
         proxy = make_proxy(url)
@@ -252,7 +252,7 @@ def test_any_proxy_url_is_a_proxy_or_invalid(url: str) -> None:
     assert 0 < proxy.port < 65536
 
 
-def test_trust_env_and_the_proxies_that_were_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_proxy_overrides_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `trust_env` the environment says nothing; what was named goes before it."""
     monkeypatch.setenv("http_proxy", "http://env:1")
     monkeypatch.delenv("no_proxy", raising=False)
