@@ -252,10 +252,31 @@ def _in_utf8(source: bytes | str) -> bytes | str:
     return source
 
 
-def _stdlib_loads() -> Callable[..., Any]:
+_scan: Callable[[str, int], tuple[Any, int]] | None = None  # json's scanner, once it was needed
+
+
+def _parse_json(source: bytes | str) -> Any:
+    """Parse JSON as `json.loads` does; the usual document costs half as much.
+
+    Usual is UTF-8 that begins with an object or array and ends with it.
+    """
+    global _scan
+    if _scan is None:
+        from json import JSONDecoder
+
+        _scan = JSONDecoder().scan_once  # type: ignore[attr-defined]  # the C scanner
+    if isinstance(source, bytes) and source[:1] in (b"{", b"[") and 0 not in source[:2]:
+        source = source.decode("utf-8", "surrogatepass")
+    if isinstance(source, str) and source[:1] in ("{", "["):
+        try:
+            found, end = _scan(source, 0)
+        except StopIteration:
+            end = -1  # `loads` says what is wrong
+        if end == len(source):
+            return found
     from json import loads
 
-    return loads
+    return loads(source)
 
 
 def _standard_reason(status: int) -> str:
@@ -367,8 +388,12 @@ class Response(BaseResponse):
                 return cached
         loads: Callable[..., Any] | None = self._get_option("json_loads", None)
         try:
-            if loads is None:
-                found = _stdlib_loads()(self._json_source(), **kwargs)
+            if loads is None and not kwargs:
+                found = _parse_json(self._json_source())
+            elif loads is None:
+                from json import loads as json_loads
+
+                found = json_loads(self._json_source(), **kwargs)
             else:
                 found = loads(_in_utf8(self._json_source()), **kwargs)
         except AsksException:
