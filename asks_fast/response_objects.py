@@ -1,10 +1,11 @@
-"""What a request gives back: `Response`, `StreamResponse`, and the `Cookie`s on them.
+"""Responses: `Response`, `StreamResponse`, and the `Cookie`s on them.
 
-Facts:  most programs look at the status and at one of `content`, `text`, `json()`. So nothing is
+Facts:  most programs read the status and one of `content`, `text`, `json()`. So nothing is
         decompressed, decoded or parsed before it is asked for, and then once.
-Rules:  `body` is what came over the wire, still compressed; `content` is it decompressed. A body
-        cut short is an error here too, never a short success.
-Not here: reading from the connection (the hot path), streams of a body (`stream_body`).
+Rules:  `body` is what was received, still compressed; `content` is decompressed. A truncated body
+        is an error, never a short success.
+Implemented elsewhere: reading from the connection (`src_pyx/hotpath`), streams of a body
+        (`_response.stream`).
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def __getattr__(name: str) -> Any:
 class BaseResponse(BaseHttpResponse):
     """What every response has, whether its body was read or is a stream.
 
-    `response_head` is the head as received, `framed_body` a chunked body with its framing, as received
-    (None without `keep_framing=True`, empty if it takes more than twice `max_body` and 64 KiB).
+    `response_head` is the head as received, `framed_body` a chunked body as received (None without
+    `keep_framing=True`, empty if it takes more than twice `max_body` and 64 KiB).
     `status_code`, `reason_phrase`, `http_version`, `headers`, `trailers`, `interim`, `method`,
     `url`, `peer` and `reused` come from the compiled base. They can be assigned to, and so can
     names of your own. Made by hand, for a test say, it takes the arguments of asks:

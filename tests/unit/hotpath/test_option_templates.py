@@ -68,9 +68,7 @@ async def test_a_template_gives_the_same_bytes(
     server = peer(ANSWERING)
     async with HSession(server.url, "/base", **of_session) as session:
         for more in ({}, {}, GENERAL):
-            response = await session.request(
-                method, path="/p", headers=headers, **of_call, **more
-            )
+            response = await session.request(method, path="/p", headers=headers, **of_call, **more)
             if options.get("stream"):
                 assert await response.body.read() == b"ok"
             else:
