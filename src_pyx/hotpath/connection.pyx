@@ -276,7 +276,7 @@ cdef class Connection:
         return received
 
     cdef int receive(self) except -1:
-        """Read once and parse: NEED_DATA, HEAD_COMPLETE or MESSAGE_COMPLETE. Errors say what came so far."""
+        """Read once and parse: NEED_DATA, HEAD_COMPLETE or MESSAGE_COMPLETE. Errors say what came."""
         cdef ReceiveBuffer receive_buffer = self.pool.receive_buffer
         cdef ResponseParser parser = self.parser
         cdef Py_ssize_t received

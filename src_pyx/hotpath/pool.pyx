@@ -11,10 +11,10 @@
 # Implemented elsewhere: the queue (wait_queue.pyx), opening sockets (asks_fast/_transport), retries and
 #         redirects (asks_fast/_client), the task that calls `check_deadlines` (pool_monitor.py).
 
-cdef double MONITOR_INTERVAL = 1.0     # seconds between two looks of the pool monitor, if no limit is nearer
+cdef double MONITOR_INTERVAL = 1.0     # seconds between two looks of the pool monitor at most
 
 cdef enum:
-    MAX_OVERTAKES_PER_CONNECTION = 8    # how often all connections may be handed out before the first waiter gets one
+    MAX_OVERTAKES_PER_CONNECTION = 8    # grants that may overtake a waiter, per connection
 
 
 @cython.final
@@ -42,7 +42,7 @@ cdef class OriginPool:
 
 @cython.final
 cdef class Pool:
-    """The connections of one session: at most `limit` open at any moment, `limit_per_origin` to one origin."""
+    """The connections of a session: at most `limit` are open, `limit_per_origin` to one origin."""
 
     cdef readonly int limit
     cdef readonly int limit_per_origin             # most connections to one origin; 0 for no such limit
@@ -63,7 +63,7 @@ cdef class Pool:
     cdef readonly long long evictions
     cdef long long arrival_counter
     cdef bint has_pending_wakeups       # slots were freed where no task could be woken
-    cdef double next_check              # when the monitor looks next, in monotonic seconds; 0.0 without one
+    cdef double next_check              # when the monitor looks next (monotonic); 0.0 without one
     cdef double acquired_at             # the time of the last look for a connection, if it was read
     cdef int in_use
     cdef int idle
@@ -254,7 +254,7 @@ cdef class Pool:
             self.cancel_reservation_nowait(waiter.origin)
 
     def add_connection(self, OriginPool origin not None, sock not None, peer=None):
-        """Make a connection, in use by the caller, of a connected socket; the slot was reserved before."""
+        """Make a connection, in use by the caller, of a socket; the slot was reserved before."""
         cdef Connection connection = Connection(self, origin, sock)
         connection.peer = peer
         if self.max_age:
@@ -488,7 +488,7 @@ cdef class Pool:
             await next_waiter.wake
 
     def cancel_reservation_nowait(self, OriginPool origin not None):
-        """As `cancel_reservation`, from where nothing can be awaited; the monitor wakes the next waiter."""
+        """As `cancel_reservation`, where nothing can be awaited; the monitor wakes the next waiter."""
         self.open -= 1
         origin.open -= 1
         self.defer_wakeup(origin)
@@ -507,7 +507,7 @@ cdef class Pool:
         self.in_use -= 1
 
     cdef Waiter release(self, Connection connection, bint reusable):
-        """Release a connection in use. Returns the waiter that gets it or its slot, to be woken by a trap."""
+        """Release a connection in use. Returns the waiter that gets it or its slot, to be woken."""
         cdef Waiter next_waiter
         cdef OriginPool origin = connection.origin
         if connection.state != IN_USE:
@@ -572,7 +572,7 @@ cdef class Pool:
         return own
 
     def close_nowait(self, Connection connection not None):
-        """Close a connection in use, from where nothing can be awaited; the monitor wakes the next waiter."""
+        """Close a connection in use, where nothing can be awaited; the monitor wakes the next waiter."""
         if connection.state != IN_USE:
             return
         self.unmark_in_use(connection)
@@ -580,7 +580,7 @@ cdef class Pool:
         self.defer_wakeup(connection.origin)
 
     cdef void defer_wakeup(self, OriginPool origin):
-        """Note a slot that was freed where no task can be woken: the monitor, or the next request, does it."""
+        """Note that a slot was freed where no task can be woken; the monitor or a request will."""
         self.promote_waiters(origin)
         if self.queue.length:
             self.has_pending_wakeups = True
@@ -605,7 +605,7 @@ cdef class Pool:
     # -- idle connections
 
     cdef void set_idle_deadline(self, Connection connection) noexcept:
-        """Set until when a connection may be reused: the first of age, idle time and the server's hint."""
+        """Set until when a connection may be reused: by age, idle time and the server's hint."""
         cdef double deadline = connection.expires_at
         cdef double idle = self.idle_timeout
         cdef double hint = connection.parser.keep_alive_timeout

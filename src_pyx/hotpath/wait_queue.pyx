@@ -100,7 +100,7 @@ cdef class Waiter:
             self.origin.pool.release_grant_nowait(self)
 
     cdef tuple abort(self, error):
-        """Leave the queue and raise the error, after a trap that wakes the next waiter if there is one."""
+        """Leave the queue and raise the error, after a trap that wakes the next waiter if any."""
         cdef Pool pool = self.origin.pool
         cdef Waiter next_waiter = None
         pool.leave_queue(self)
