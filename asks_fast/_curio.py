@@ -7,7 +7,8 @@ import of this package fails here, and this module is the only one to change.
 From curio 1.6 (curio-compat included) this package needs:
 
 - `curio.traps`: `_read_wait`, `_write_wait`, `_io_release`, `_future_wait`, `_get_kernel`,
-  `_cancel_task`, `_clock`, `_set_timeout`, `_unset_timeout` and `_kernel_trap`. Without the first three there is no network I/O; without
+  `_cancel_task`, `_clock`, `_set_timeout` and `_unset_timeout`. Without the first three there is no
+  network I/O; without
   `_future_wait` no name resolution in threads; without `_cancel_task` no closing of a session that
   is in use; without `_unset_timeout` no time limits.
 - The trap protocol: a coroutine that yields the tuple `("trap_io", file, event, state)` waits for a
@@ -44,7 +45,6 @@ from curio.traps import _clock as clock
 from curio.traps import _future_wait as future_wait
 from curio.traps import _get_kernel as get_kernel
 from curio.traps import _io_release as io_release
-from curio.traps import _kernel_trap as kernel_trap
 from curio.traps import _read_wait as read_wait
 from curio.traps import _set_timeout as set_timeout
 from curio.traps import _unset_timeout as unset_timeout
@@ -64,7 +64,6 @@ __all__ = [
     "io_release",
     "kernel_locals",
     "kernel_log",
-    "kernel_trap",
     "read_wait",
     "set_timeout",
     "unset_timeout",

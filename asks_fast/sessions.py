@@ -3,12 +3,12 @@
 `HSession` makes many requests to one host, `DSession` to many hosts, `Session` is the later
 generation of asks that does either. They differ in how they are made and where a URL comes from.
 
-Facts:  most requests of a program differ from the last in their path alone. A session keeps a plan
-        of each kind of request (`_hotpath.RequestTemplate`) and sends by it what needs nothing else.
+Facts:  most requests of a program differ only in their path. A session keeps a template for each
+        kind of request (`_hotpath.RequestTemplate`), from which the next one is made.
 Rules:  a session can be made outside a running kernel and used in several, one after another, by
         any number of tasks. What is assigned or changed later counts from the next request on.
-        A plan and the long way give the same bytes and the same answer.
-Not here: redirects and challenges (`flow`), connections (`transport`).
+        A template and the general path send the same bytes and give the same response.
+Implemented elsewhere: redirects and challenges (`request_flow`), connections (`transport`).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class BaseSession(
         connector = {name: options.pop(name) for name in CONNECTOR_OPTIONS & options.keys()}
         if options.keys() - SESSION_DEFAULTS:
             raise unexpected_argument(type(self).__name__, options.keys() - SESSION_DEFAULTS)
-        options_given = RequestOptions(options, type(self).__name__)  # what is wrong shows here
+        options_given = RequestOptions(options, type(self).__name__)  # checks them
         super().__init__(base, endpoint, headers, encoding, options)
         self._ssl_context = connector.get("ssl_context")
         self._source_address = connector.get("source_address")
@@ -113,7 +113,7 @@ class BaseSession(
         self._cookie_tracker = tracker_of(persist_cookies)
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
-        # What every request gets that says nothing else, those by a plan included.
+        # The defaults of every request.
         self._transport.pool.read_timeout = options_given.read_timeout or 0.0
         self._transport.pool.write_timeout = options_given.write_timeout or 0.0
 
@@ -166,7 +166,7 @@ class BaseSession(
     def prepare(
         self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
     ) -> PreparedRequest:
-        """The request that `request` would make, to be looked at, and sent by `send`.
+        """Prepare the request that `request` would send; `send` sends it.
 
         Cookies and credentials are added when it is sent. Raises what `request` raises before it
         sends anything.
@@ -192,14 +192,14 @@ class BaseSession(
     @hosted
     @shortened
     async def send(self, request: PreparedRequest) -> Response:
-        """Send a prepared request, any number of times if its body can be replayed.
+        """Send a prepared request; again and again, if its body can be replayed.
 
-        As `request` in all else. One prepared with `stream=True` gives a `StreamResponse`.
+        All else is as in `request`. One prepared with `stream=True` gives a `StreamResponse`.
         """
         return await self._run_flow(request.copy())
 
     def _default_headers(self) -> HeadersBuilder:
-        """The fields that every request of this session starts with; not to be changed."""
+        """The header fields that every request of this session starts with; do not change them."""
         version = getversion(self._headers)
         if self._header_defaults is None or version != self._header_defaults_version:
             self._header_defaults = HeadersBuilder(default_headers())
@@ -294,9 +294,9 @@ class BaseSession(
 
     @hosted
     async def close(self) -> None:
-        """Close all connections at once. Requests under way and in line get `SessionClosed`.
+        """Close all connections at once. Requests under way and waiting ones raise `SessionClosed`.
 
-        Waits for nothing; safe to call again.
+        Does not wait; safe to call again.
         """
         await self._transport.aclose()
 
@@ -319,7 +319,7 @@ class BaseSession(
 
     @hosted
     async def warm_up(self, number: int | None = None, url: str | None = None) -> int:
-        """Open connections ahead of the first request, `number` or as many as may be.
+        """Open connections before the first request, `number` or as many as allowed.
 
         `url` names the origin for a session without a base. Returns how many there are.
         """
@@ -333,7 +333,7 @@ class BaseSession(
         )
 
     def pool_stats(self) -> dict[str, int]:
-        """Connections at this moment (`open`, `in_use`, `idle`, `opening`, `waiting`) and totals."""
+        """Connections now (`open`, `in_use`, `idle`, `opening`, `waiting`) and totals."""
         return dict(self._transport.pool.stats())
 
     def __repr__(self) -> str:
@@ -346,7 +346,7 @@ class BaseSession(
 class HSession(BaseSession):
     """Many requests to one host.
 
-    `host`: scheme and host, such as `http://example.org:8080`, perhaps with a path.
+    `host`: scheme and host, such as `http://example.org:8080`, with or without a path.
     `endpoint`: a path that every request starts with. `connections`: the most open at any
     moment, default 1.
     `persist_cookies`: True, or a `CookieTracker`. Further keyword arguments: see `BaseSession`.

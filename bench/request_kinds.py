@@ -3,8 +3,9 @@
 Facts:  the figure is the CPU time of this process per request, on kept connections, with as many
         tasks as connections. nginx runs on another core and answers from memory.
 Rules:  the kinds take turns, so a busy moment of the machine meets all of them. A ratio is
-        the median over the rounds of (kind / plain `get` of the same round). Every status is checked.
-Not here: other clients (bench.compare).
+        the median over the rounds of (kind / plain `get` of the same round). Every status is
+        checked.
+Implemented elsewhere: other clients (bench.compare).
 """
 
 from __future__ import annotations
@@ -202,9 +203,8 @@ def table(figures: dict[str, list[float]], kinds: tuple[Kind, ...]) -> str:
         middle = statistics.median(ratios)
         goal = "" if kind.goal is None else f"{kind.goal:g}"
         verdict = "" if kind.goal is None else "ok" if middle <= kind.goal else "missed"
-        lines.append(
-            f"| {kind.name} | {middle:.2f} | {min(ratios):.2f}-{max(ratios):.2f} | {goal} | {verdict} |"
-        )
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        lines.append(f"| {kind.name} | {middle:.2f} | {spread} | {goal} | {verdict} |")
     return "\n".join(lines)
 
 

@@ -1,12 +1,12 @@
 """The arguments of requests, one-shot calls and sessions: names, types, defaults.
 
-For readers and type checkers: a keyword that nobody knows, or a value of the wrong kind, is seen
+For readers and type checkers: an unknown keyword, or a value of the wrong type, is reported
 where it is written. The package imports it under `TYPE_CHECKING` only, so that it costs nothing;
 `tests/typing` holds the names to those that the checks at run time know.
 
 Rules:  every argument stands here once, with its unit and its default. A type is as wide as what is
         accepted at run time.
-Not here: the checks at the call (`options`), what any of it does (the guide).
+Implemented elsewhere: the checks at the call (`options`); the guide says what each one does.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ An origin is scheme, host and port. Redirects and sessions with a base apply the
 Rules:  header fields with sensitive names, those that the user lists, cookies of the call and
         `Host` stay at their origin. `auth` stays too, unless `auth_off_domain=True`; that never
         applies from https down to http.
-Not here: the names themselves (`sensitive`), cookies of servers (`cookie_jar`).
+Implemented elsewhere: the names (`_sensitive`), cookies of servers (`_cookies.jar`).
 """
 
 from __future__ import annotations

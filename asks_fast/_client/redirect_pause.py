@@ -1,12 +1,12 @@
-"""Whether a request goes on at once to where a redirect leads, or is held for a while.
+"""Pause a request flow before it follows a redirect.
 
-A bulk run has its own say about each host: how fast, how many at once, whether at all. A
-redirect is one more request, perhaps to a host whose turn it is not. So a task may register a
-gate, and a conversation that is about to follow a redirect in that task asks it.
+A bulk run decides for each host how fast, how many at once and whether requests may be sent. A
+redirect is one more request, perhaps to a host that must wait. So a task may register a gate, and
+a request flow that is about to follow a redirect in that task asks it.
 
-Rules:  where no gate is registered, nothing is asked. A conversation is held only between two
-        exchanges: it has no connection then, and goes on by another `run()`, in any task.
-Not here: when it goes on (`crawl.polite_run`), what is left behind on the way (`flow`).
+Rules:  without a gate nothing is asked. A flow is paused only between two exchanges: it has no
+        connection then, and goes on when `run()` is called again, in any task.
+Implemented elsewhere: when it goes on (`crawl.scheduled_worker_pool`), redirects (`request_flow`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..response_objects import BaseResponse
 
 __all__ = ["RedirectPaused", "ask", "gates"]
 
-gates: dict[Any, Callable[[str], bool]] = {}  # task → whether a hop to this URL is held
+gates: dict[Any, Callable[[str], bool]] = {}  # task → whether to pause before this URL
 
 
 class Resumable(Protocol):
@@ -32,10 +32,10 @@ class Resumable(Protocol):
 
 
 class RedirectPaused(Exception):
-    """A conversation was stopped before its next hop: `await flow.run()` goes on."""
+    """A request flow was paused before a redirect: `await flow.run()` goes on."""
 
     def __init__(self, flow: Resumable, url: str, delay: float = 0.0) -> None:
-        super().__init__(f"held before {url}")
+        super().__init__(f"paused before {url}")
         self.flow = flow
         self.url = url
         self.delay = delay  # seconds that the redirect asks to wait
@@ -47,7 +47,7 @@ class RedirectPaused(Exception):
 
 
 async def ask(flow: Resumable, url: str, delay: float = 0.0) -> None:
-    """Raise `RedirectPaused` if the gate of this task, where there is one, does not let it go on.
+    """Raise `RedirectPaused` if this task has a gate that says so.
 
     `delay` is the number of seconds that the redirect asks to wait.
     """

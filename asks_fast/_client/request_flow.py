@@ -1,12 +1,12 @@
-"""What a request leads to before there is an answer to give: challenges, redirects, cookies.
+"""Follow what a request leads to: redirects, challenges, retries, cookies.
 
-Each exchange is one call of `Transport.send`; this file decides whether another one follows.
+Each exchange is one call of `Transport.send`; this module decides whether another one follows.
 
-Rules:  redirects after RFC 9110 §15.4, as browsers do: 303, and 301 or 302 after POST, become GET
-        without body; 307 and 308 keep method and body. Only to http and https. When scheme, host
-        or port change, credentials are left behind for good (`session_credentials`).
-        The connection of one hop is given back before the next is taken.
-Not here: connections, time limits on them, the safe resending of a request on a stale connection.
+Rules:  redirects follow RFC 9110 §15.4, as in browsers: 303, and 301 or 302 after POST, become GET
+        without body; 307 and 308 keep method and body. They lead to http and https only. When
+        scheme, host or port change, credentials are removed for good (`credentials`). The
+        connection of one exchange is released before the next one is acquired.
+Implemented elsewhere: connections, their time limits, resending on a stale connection (`Pool.run`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _DEFAULT_POLICY = Retry(attempts=0)
 
 
 class RequestFlow:
-    """One request of a user, from the first exchange to the answer that is given back."""
+    """One request of a program, from the first exchange to the response that is returned."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class RequestFlow:
             self._options.timeout, 0.0 if exchange is None else exchange.elapsed
         )
         self._attempts = 0
-        self._tries = 0  # of them, those of this hop
+        self._tries = 0  # of them, those since the last redirect or challenge
         asked = "retries" in self._options.explicit
         self._retry = Retry.coerce(self._options.retries) if asked else None
 
@@ -204,7 +204,7 @@ class RequestFlow:
         error: ConnectivityError | None = None,
         response: BaseResponse | None = None,
     ) -> float | None:
-        """Seconds until the next try that the user's policy wants; None when it wants none."""
+        """Seconds until the next try by the retry policy; None if there is none."""
         if self._retry is None or not self._request.is_replayable:
             return None
         attempt = Attempt.coerce(self._tries, self._request.method, error=error, response=response)
@@ -224,8 +224,8 @@ class RequestFlow:
         send_on_network = partial(self._send_on_network, request, response, stream)
         if interceptor.current is None:
             await send_on_network()
-        else:  # whoever stands in, or looks on, gets bodies whole
-            # Without a socket nothing else lets other tasks and time-outs have their turn.
+        else:  # an interceptor gets whole bodies
+            # Without a socket nothing else lets other tasks and time-outs run.
             await self._deadline.run(request, curio.sleep(0))
             await interceptor.current.exchange(request, response, send_on_network, self._deadline)
         return response
@@ -258,7 +258,7 @@ class RequestFlow:
             await self._read_remaining(response, -1 if most is None else most)
 
     def _needs_body(self, response: BaseResponse) -> bool:
-        """Whether other code must see the body before it is known what follows the response."""
+        """Whether code of the program needs the body to decide what follows."""
         if interceptor.current is not None:
             return True
         if self._retry is not None and self._retry.predicate is not None:
@@ -281,15 +281,15 @@ class RequestFlow:
             self._auth.on_response(response, AuthView(request))
 
     async def _add_credentials(self, request: PreparedRequest) -> None:
-        """Add what belongs to this one sending: cookies and credentials."""
+        """Add cookies and credentials for the next exchange."""
         if (
             self._cookie_header is not None
             and request.hop_headers.get("Cookie") == self._cookie_header
         ):
             del request.hop_headers[
                 "Cookie"
-            ]  # of the sending before, whose answer may have changed it
-        by_hand = request.fields.is_mentioned("cookie")  # instead of those of the tracker
+            ]  # of the last exchange, whose response may have changed it
+        by_hand = request.fields.is_mentioned("cookie")  # instead of those of the jar
         if self._request_cookies or (self._cookie_jar and not by_hand):
             from ..cookie_utils import cookie_header
 
@@ -311,7 +311,7 @@ class RequestFlow:
         if self._cookie_jar is not None and "set-cookie" in response.headers:
             self._cookie_jar.store(self._request.url, _values(response, b"set-cookie"))
 
-    # -- what an answer leads to
+    # -- what follows a response
 
     async def _next_request(self, response: BaseResponse) -> PreparedRequest | None:
         status = response.status_code
@@ -335,17 +335,17 @@ class RequestFlow:
         return self._redirect(response)
 
     def _without_expectation(self) -> PreparedRequest:
-        """The request again, without the `Expect` that the server refused (RFC 9110 §10.1.1)."""
+        """The request without the `Expect` that the server refused (RFC 9110 §10.1.1)."""
         request = self._request
         request.fields = request.fields.copy()
         request.fields.remove(["expect"])
         return request
 
     def _is_crossed_408(self, response: BaseResponse) -> bool:
-        """Whether a 408 was meant for the silence before our request (RFC 9110 §15.5.9).
+        """Whether a 408 was sent because the connection was idle (RFC 9110 §15.5.9).
 
-        A server may say it before it closes an idle connection: as stale a connection as one that
-        is closed without a word, so what may be sent again goes once more, over a fresh one.
+        A server may send it before it closes an idle connection. The connection is stale then, so a
+        request that may be resent is resent once, over a new connection.
         """
         request = self._request
         return (
@@ -386,8 +386,7 @@ class RequestFlow:
             url = join_url(request.url, location)
         except InvalidURL as error:
             raise InvalidURL(
-                f"{request.method} {request.url}: {status} leads to a place that can't be gone to: "
-                f"{error}"
+                f"{request.method} {request.url}: {status} leads to an invalid URL: {error}"
             ) from None
         method, body, drop = request.method, request.body, set()
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
@@ -402,7 +401,7 @@ class RequestFlow:
             method, body = "GET", None
         elif not request.is_replayable:
             raise UnreplayableBody(
-                f"{method} {request.url}: {status} asks for the body once more, but it came from a "
+                f"{method} {request.url}: {status} asks for the body again, but it came from a "
                 "one-shot stream; give bytes, a path or a seekable file, or follow_redirects=False"
             )
         if not request.url.same_origin(url):
@@ -415,7 +414,7 @@ class RequestFlow:
         return request.for_redirect(method, url, body, frozenset(drop))
 
     async def _finish_hop(self, response: BaseResponse) -> None:
-        """Be done with an answer that only leads to the next: its connection is free after this."""
+        """End a response that is followed by another request; its connection is free after this."""
         await self._drain_redirect(response)
         response.history = []
         self._history.append(response)
@@ -495,12 +494,12 @@ def _raise_or_return(previous_outcome: BaseResponse | ConnectivityError) -> Base
 
 
 def _values(response: BaseResponse, name: bytes) -> list[bytes]:
-    """The values of a field as they came, so that what is no UTF-8 goes back byte for byte."""
+    """The values of a field as received, so that what is not UTF-8 is kept byte for byte."""
     return [value for field, value in response.headers.raw if field.lower() == name]
 
 
 def tracker_of(wanted: Any) -> Any:
-    """The cookie jar that `persist_cookies=` means: a new one for True, None for none."""
+    """The cookie jar for `persist_cookies=`: a new one for True, None for none."""
     if not wanted and not hasattr(wanted, "header_for"):
         return None
     if wanted is True:

@@ -1,12 +1,12 @@
-"""When a request that failed is tried again, and after how long.
+"""Decide whether a failed request is tried again, and after how long.
 
-Facts:  waiting times that double, with full jitter, keep a crowd of clients from coming back at
-        the same moment. A server may name its own time (RFC 9110 §10.2.3).
-Rules:  decides and awaits nothing; clock and dice are passed in. A method that may have effects is
-        repeated only if nothing of the request was sent, whatever the policy allows in number.
-        A wait that the server asks for is never longer than its cap.
-Not here: the one resend on a connection that had gone stale, which needs no policy; sleeping;
-        whether a body can be sent twice.
+Facts:  delays that double, with full jitter, keep many clients from retrying at the same moment.
+        A server may name its own delay (RFC 9110 §10.2.3).
+Rules:  this module awaits nothing; clock and random numbers are passed in. A method that may have
+        effects is repeated only if nothing of the request was sent, whatever number of tries the
+        policy allows. A delay that the server asks for never exceeds its maximum.
+Implemented elsewhere: the one resend on a stale connection, which needs no policy (`Pool.run`);
+        sleeping, and whether a body can be sent twice (`request_flow`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What of a session may be read and assigned at any time: base, endpoint, fields, encoding.
+"""The attributes of a session that can be assigned: base, endpoint, headers, encoding.
 
-Rules:  what is assigned counts from the next request on. Everything that was made of the old value
-        is forgotten: plans, the front of the target, the fields laid over each other.
-Not here: defaults of requests (`options`), what is made of all this (`sessions`).
+Rules:  an assignment counts from the next request on. Everything derived from the old value is
+        dropped: request templates, the base target, merged header fields.
+Implemented elsewhere: defaults of requests (`options`), requests (`sessions`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["SessionSettings"]
 class SessionSettings:
     """The settings of a session."""
 
-    _headers: CIMultiDict[Any]  # kept by the compiled half, as are the plans
+    _headers: CIMultiDict[Any]  # kept by the compiled base, as are the templates
     _templates: dict[tuple[Any, ...], RequestTemplate]
 
     def __init__(
@@ -64,13 +64,13 @@ class SessionSettings:
         self._invalidate()
 
     def _invalidate(self) -> None:
-        """Something changed that plans and the like were made of."""
+        """Drop everything that was derived from a setting."""
         self._templates.clear()
         self._base_target = self._header_defaults = None
 
     @property
     def endpoint(self) -> str:
-        """The path behind the host that every request starts with."""
+        """The path that follows the host in every request."""
         return self._endpoint
 
     @endpoint.setter
@@ -90,7 +90,7 @@ class SessionSettings:
 
     @property
     def encoding(self) -> str:
-        """The encoding of text sent, and of text received that does not name its own."""
+        """The encoding of sent text, and of received text that does not name its own."""
         return self._encoding
 
     @encoding.setter

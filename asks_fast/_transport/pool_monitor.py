@@ -1,18 +1,18 @@
-"""The one task that looks after a pool while nobody else does.
+"""The task that enforces the time limits of a pool.
 
-It closes connections that rested too long, cuts off servers that are silent too long and exchanges
-whose time is over (`timeout` of a second or more, of a request by plan), and wakes waiters whose
-turn came where nothing could be awaited (a response dropped unread).
+It closes connections that were idle too long, ends exchanges whose `read_timeout`, `write_timeout`
+or `timeout` is over, and wakes waiters for slots that were freed where nothing could be awaited
+(a response that was dropped unread).
 
-Facts:  a time limit with a timer per request would cost two traps each, and more than the request
-        itself; one round over the connections in use, about once a second, costs nothing that can
-        be measured. A connection that is cut off wakes its task with the end of input.
-Rules:  the keeper lives while the pool has connections, in the kernel that uses the pool, and is
-        a daemon: it keeps no program running. A kernel that is shutting down cancels it and
-        gets no new one: a request made then has a task beside it, which ends before the request
-        does. A request that was sent before, in a task that cannot be cancelled, loses
-        `read_timeout`, `write_timeout` and `timeout` (on the fast path) with the keeper; so
-        does a body that is streamed during the shutdown.
+Facts:  a timer per request would take two traps and cost more than the request itself. One look at
+        the connections in use, once a second or when the next limit is due, costs too little to be
+        measured. Shutting down a socket wakes its task with the end of input.
+Rules:  the monitor lives while the pool has connections, in the kernel that uses the pool. It is a
+        daemon task, so it keeps no program running. A kernel that is shutting down cancels it and
+        gets no new one: a request made then has a helper task, which ends before the request
+        does. A request that was sent before, in a task that cannot be cancelled, loses its time
+        limits with the monitor; so does a body that is streamed during the shutdown.
+Implemented elsewhere: which limits are over (`Pool.check_deadlines`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class _Wakeup:
-    """The least that curio's kernel takes for a future: wakes one task, from any context."""
+    """The part of a future that curio's kernel needs: wakes one task, from any context."""
 
     def __init__(self) -> None:
         self._wake: Callable[[Any], None] | None = None
@@ -72,24 +72,24 @@ async def _wait(alarm: _Wakeup, seconds: float) -> None:
 
 
 class PoolMonitor:
-    """Looks after one pool."""
+    """Enforces the time limits of one pool."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._alarm = _Wakeup()
-        self._generation = 0  # the number of the task that is the keeper
-        self._attended = 0  # requests that have a task beside them
+        self._generation = 0  # the number of the current task
+        self._attended = 0  # requests that have a helper task
         self._helper: Any = None  # that task
 
     async def start(self) -> bool:
         """Start the task; False if the kernel is shutting down, then use `attend`.
 
-        Nothing here can block. One that sleeps in another kernel of this thread, which nobody runs
-        any more, is relieved.
+        Nothing here can block. A monitor that sleeps in another kernel of this thread, which does
+        not run any more, is replaced.
         """
         pool = self._pool
         if pool.thread not in (0, threading.get_ident()):
-            return True  # who asks will hear that the session is at work there
+            return True  # the pool will raise `WrongThread`
         kernel = await get_kernel()
         if pool.wake_monitor is not None and pool.kernel is kernel:
             return True
@@ -99,12 +99,12 @@ class PoolMonitor:
         return True
 
     async def attend(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Await `send()` in a kernel that shuts down, with a task beside it that ends with it.
+        """Await `send()` in a kernel that shuts down, with a helper task that ends with it.
 
         Requests at the same time share the task. Cancellation ends both.
         """
         if not self._attended:
-            # Without a kernel in the pool, every request asks whether it needs a keeper.
+            # Without a kernel in the pool, every request asks whether it needs a monitor.
             self._helper = await self._spawn(None)
         self._attended += 1
         try:
@@ -121,8 +121,8 @@ class PoolMonitor:
     async def _leave_helper(self) -> None:
         self._attended -= 1
         if not self._attended:
-            # It waits for its alarm only, so it ends in the next turn of the kernel; whoever
-            # waits for the caller's task is woken after that.
+            # It waits for its alarm only, so it ends in the next turn of the kernel; a task that
+            # joins the caller's task is woken after that.
             await self._helper.cancel(blocking=False)
 
     async def _spawn(self, kernel: Any) -> Any:
@@ -145,7 +145,7 @@ class PoolMonitor:
         pool.thread = 0
 
     def wake_monitor(self) -> None:
-        """Make a round now; callable from anywhere."""
+        """Check the limits now; can be called from anywhere."""
         self._alarm.set()
 
     @internal_task

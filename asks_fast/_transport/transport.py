@@ -1,12 +1,13 @@
-"""One exchange with one origin: a place in the pool, a connection, the time limits, the safe retry.
+"""The connections of a session: its pool, its connector, and exchanges over them.
 
-Facts:  the time in line does not count towards `timeout`, as in asks: ten thousand requests over
-        fifty connections must not fail for waiting their turn.
-Rules:  a request goes out a second time without the user's asking only if the connection had served
-        before, not one byte of an answer came, and the method is idempotent or not one byte went
-        out (RFC 9110 §9.2.2); then over a fresh connection. Time-outs of ours become our errors,
-        a time-out or cancellation from outside passes through.
-Not here: redirects, challenges, cookies, retries that a user asked for.
+Facts:  the wait for a connection does not count towards `timeout`, as in asks: ten thousand
+        requests over fifty connections must not fail because they waited.
+Rules:  without a retry policy a request is resent only if the connection had served before, no
+        byte of a response came, and the method is idempotent or no byte was sent (RFC 9110
+        §9.2.2); then over a new connection. Our time limits raise our errors; a time-out or
+        cancellation from outside passes through.
+Implemented elsewhere: sending and receiving (`Pool.run`); redirects, challenges, cookies and retry
+        policies (`request_flow`).
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ __all__ = ["Transport"]
 
 
 class _SessionClosing(CancelledError):  # type: ignore[misc]
-    """Stops a task that is connecting for a session that is closed meanwhile."""
+    """Stops a task that is connecting when its session is closed."""
 
 
 class Transport:
-    """The connections of one session, and the way to use them."""
+    """The connections of one session."""
 
     def __init__(self, connector: Connector, limit: int, options: dict[str, Any]) -> None:
         self.connector = connector
@@ -75,7 +76,7 @@ class Transport:
     async def handle_proxy_challenge(
         self, request: PreparedRequest, response: BaseResponse
     ) -> bool:
-        """Take in the 407 of a forward proxy; whether the request should be sent once more."""
+        """Handle the 407 of a forward proxy; returns whether to send the request again."""
         route = request.route
         if route is None or not route.is_forward_proxy or not request.is_replayable:
             return False
@@ -92,7 +93,7 @@ class Transport:
         )
 
     async def ensure_monitor(self) -> bool:
-        """See to it that the pool has a keeper; False if the kernel that runs is shutting down."""
+        """Start the pool monitor if there is none; False if the running kernel is shutting down."""
         if self.pool.wake_monitor is not None and self.pool.kernel is kernel_locals.kernel:
             return True
         return await self._monitor.start()
@@ -132,7 +133,7 @@ class Transport:
         finally:
             self._connecting.discard(task)
             if isinstance(task.cancel_pending, _SessionClosing):
-                task.cancel_pending = None  # came too late to be of use, and is not for the caller
+                task.cancel_pending = None  # it came too late, and is not for the caller
 
     def exchange_options(
         self,
@@ -214,9 +215,9 @@ class Transport:
             await self._monitor.attend(partial(self.pool.run, exchange))
 
     async def warm_up(self, origin: OriginPool, number: int, limit: float | None) -> int:
-        """Open connections ahead, as many as there are places; how many there are now.
+        """Open connections in advance, as many as there are slots; returns how many are open.
 
-        Raises what `open` raises, after those that could be opened are at rest.
+        Raises what `open` raises, after the others were opened.
         """
         number = min(number, self.pool.limit - self.pool.open)
         failures: list[AsksException] = []
@@ -239,14 +240,14 @@ class Transport:
             failures.append(error)
 
     def close(self) -> list[Any]:
-        """Close all at once, waiting for nothing; returns the waiters to be woken."""
+        """Close all connections without waiting; returns the waiters to be woken."""
         refused = self.pool.close()
         if self.pool.wake_monitor is not None:
             self.pool.wake_monitor()
         return refused
 
     async def aclose(self) -> None:
-        """Close all, wake who waits in line, stop who is connecting. Nothing here blocks."""
+        """Close all connections, wake waiters, stop tasks that connect. Nothing here blocks."""
         for waiter in self.close():
             await waiter.wake
         for task in list(self._connecting):

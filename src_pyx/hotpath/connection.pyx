@@ -1,11 +1,12 @@
-# One connection: a descriptor, perhaps a TLS layer, a parser, and the exchange that goes over it.
+# One connection: a descriptor, TLS if any, a parser, and the exchange under way on it.
 #
-# Facts:  after a request is sent the answer is not there yet, so wait first, then read. A reader that
-#         waits is woken by the end of input too. curio changes task only at an await.
-# Rules:  a connection is in one place: idle, lent, or closed. One exchange at a time. Whatever leaves an
-#         exchange other than a complete answer closes it, before its place is given to the next.
-#         Closing is synchronous: nobody waits on the descriptor when its owner closes it.
-# Not here: who gets the connection (pool.pyx), names, addresses, handshakes.
+# Facts:  when a request was sent its response is not there yet, so wait first, then read. The end of
+#         input wakes a task that waits for input. curio changes task only at an await.
+# Rules:  a connection is idle, in use, or closed. It has one exchange at a time. An exchange that ends
+#         in any other way than with a complete response closes it, before its slot is passed on.
+#         Closing is synchronous: no task waits on the descriptor when its owner closes it.
+# Implemented elsewhere: which request gets the connection, and the order of sending and receiving
+#         (pool.pyx); names, addresses, handshakes (asks_fast/_transport).
 
 cdef enum:
     IDLE = 0
@@ -16,14 +17,14 @@ cdef enum:
     MAX_TLS_RECORD = 16384         # bytes in the longest TLS record (RFC 8446 §5.1)
 
 cdef enum:
-    # Who cut the wire under a task that is inside an exchange; the task closes it then.
+    # Why an exchange was ended under its task, which then closes the connection.
     NOT_ABORTED = 0
-    IDLE_TIMEOUT = 1         # the keeper: its patience ran out
-    SESSION_CLOSED = 2         # the session was closed
-    STREAM_CLOSED = 3          # another task closed the body
-    TOTAL_TIMEOUT = 4           # the keeper: the time for the whole exchange is over
+    IDLE_TIMEOUT = 1            # the peer sent, or took, no byte for too long
+    SESSION_CLOSED = 2          # the session was closed
+    STREAM_CLOSED = 3           # another task closed the body
+    TOTAL_TIMEOUT = 4           # the time for the whole exchange is over
 
-cdef object close_socket = Socket.__base__.close     # that of C
+cdef object close_socket = Socket.__base__.close     # the method of the C type
 cdef object WantRead = None     # ssl.SSLWantReadError and SSLWantWriteError, once TLS was met
 cdef object WantWrite = None
 
@@ -43,41 +44,40 @@ cdef class Connection:
     """A connected socket (with TLS done, if any) and the message state on it."""
 
     cdef readonly int fd            # -1 once closed
-    cdef readonly object tls      # the TLS object that reads and writes for us, None without TLS
-    cdef object ssl_object              # OpenSSL's object in an SSLSocket, without its Python; or None
-    cdef object sock               # the socket object that closes the descriptor; None once closed
+    cdef readonly object tls        # the object that reads and writes through TLS; None without TLS
+    cdef object ssl_object          # the C object in an SSLSocket; or None
+    cdef object sock                # the socket object that closes the descriptor; None once closed
     cdef FileHandle handle
     cdef Trap readable
     cdef ResponseParser parser
     cdef Pool pool
     cdef OriginPool origin
-    cdef Connection open_prev, open_next     # neighbours in the pool's list of the open
-    cdef Connection idle_prev, idle_next   # and in that of the idle
-    cdef Connection stack_next           # next in its origin's stack of the idle
-    cdef Connection stack_prev
-    cdef readonly int state         # IDLE, LENT, CLOSED
-    cdef readonly int request_count     # answers read to their end
-    cdef int fork_generation             # of the process it was made in (see _after_fork)
-    cdef double created_at                # monotonic seconds
-    cdef double expires_at             # when it is too old to be reused; 0.0 for never
+    cdef Connection open_prev, open_next    # in the pool's list of open connections
+    cdef Connection idle_prev, idle_next    # in the pool's list of idle connections
+    cdef Connection stack_prev, stack_next  # in its origin's stack of idle connections
+    cdef readonly int state         # IDLE, IN_USE, CLOSED
+    cdef readonly int request_count # responses read to their end
+    cdef int fork_generation        # of the process that made it (see _after_fork)
+    cdef double created_at          # monotonic seconds
+    cdef double expires_at          # when it is too old to be reused; 0.0 for never
     cdef double idle_deadline       # when it may no longer be reused unless it is used before; or 0.0
-    cdef double blocked_since       # the running wait for the peer; 0.0 while there is none
-    cdef double last_activity             # the last look at the clock; one serves all that happens at once
-    cdef public double read_timeout     # seconds of silence granted to the peer; 0.0 for no limit
-    cdef public double write_timeout   # seconds granted for it to take bytes; 0.0 for no limit
-    cdef Py_ssize_t low_watermark        # bytes that must be there before we are woken (long_bodies.pyx)
-    cdef int unread_bytes_seen                 # of them, those that were there when the keeper last looked
-    cdef Py_ssize_t last_chunked_size    # bytes of the last long body that came in chunks
-    cdef double timeout               # seconds granted to the whole exchange,
-    cdef double deadline               # and when they are over; 0.0 for no limit
-    cdef int abort_reason                 # NOBODY, SILENCE, SESSION, READER, LIMIT
-    cdef bint is_active                # a task is in `exchange` or `read_piece`
-    cdef bint is_sending               # the request is not out yet
-    cdef bint close_after                  # the request asked for the connection to be closed after it
-    cdef bint is_request_incomplete             # the request was not sent to its end: never to be reused
-    cdef bint has_response_bytes              # a byte of the answer came
+    cdef double blocked_since       # when the current wait for the peer began; 0.0 without one
+    cdef double last_activity       # when the clock was read last: once for all that happens at once
+    cdef public double read_timeout     # seconds without a byte from the peer; 0.0 for no limit
+    cdef public double write_timeout    # seconds without the peer taking a byte; 0.0 for no limit
+    cdef Py_ssize_t low_watermark   # bytes that must be there before the task is woken (body_buffer.pyx)
+    cdef int unread_bytes_seen      # those of them that the monitor saw last
+    cdef Py_ssize_t last_chunked_size   # bytes of the last long chunked body
+    cdef double timeout             # seconds for the whole exchange,
+    cdef double deadline            # and when they are over; 0.0 for no limit
+    cdef int abort_reason           # NOT_ABORTED or why the exchange was ended under its task
+    cdef bint is_active             # a task is in `Pool.run` or `read_piece`
+    cdef bint is_sending            # the request is not sent yet
+    cdef bint close_after           # the request says `Connection: close`
+    cdef bint is_request_incomplete # the request was not sent to its end: the connection is never reused
+    cdef bint has_response_bytes    # a byte of the response came
     cdef Py_ssize_t bytes_out       # of the request, taken by the socket
-    cdef BaseHttpResponse response      # the one being read
+    cdef BaseHttpResponse response  # the one being read
     cdef readonly object peer       # (address, port)
 
     def __cinit__(self, Pool pool not None, OriginPool origin not None, sock not None):
@@ -103,17 +103,17 @@ cdef class Connection:
         return self.fd
 
     def __repr__(self):
-        cdef str place = ("idle", "in use", "closed")[self.state]
-        return f"<Connection {self.origin.name!r} {place}, {self.request_count} requests>"
+        cdef str state = ("idle", "in use", "closed")[self.state]
+        return f"<Connection {self.origin.name!r} {state}, {self.request_count} requests>"
 
     cdef void close(self):
-        """Close the socket; safe to call again. No place in the pool is touched."""
+        """Close the socket; safe to call again. Its slot in the pool is not freed."""
         if self.state != CLOSED:
             self.response = None
             self.detach()
 
     cdef void detach(self):
-        """Close the descriptor, and leave the message to the task that may be at it."""
+        """Close the descriptor, and leave the response to the task that may be reading it."""
         self.state = CLOSED
         self.pool.unlink(self)
         owner, self.sock, self.tls, self.ssl_object = self.sock, None, None, None
@@ -124,9 +124,9 @@ cdef class Connection:
             else:
                 owner.close()
         except (OSError, MemoryError):
-            pass        # the descriptor is gone all the same, at the latest with its owner
+            pass        # the descriptor is closed nevertheless, at the latest with its owner
         except KeyboardInterrupt:
-            PyErr_SetInterrupt()    # once more, when nothing is half done
+            PyErr_SetInterrupt()    # again, when nothing is half done
 
     cdef void shutdown(self):
         """End both directions: a task that waits on it wakes up and closes it."""
@@ -134,13 +134,13 @@ cdef class Connection:
             c_shutdown(self.fd, SHUT_RDWR)
 
     cdef void abort_exchange(self, int by):
-        """End it under the task that is inside, which then raises what `by` stands for."""
+        """End the exchange under its task, which then raises the error for the reason `by`."""
         if self.abort_reason == NOT_ABORTED:
             self.abort_reason = by
         self.shutdown()
 
     cdef bint is_reusable(self, double clock) noexcept:
-        """Whether it may serve another request: not expired, not forked, open and silent."""
+        """Whether it may serve another request: not expired, not forked, open, without data."""
         if self.fork_generation != fork_generation or (self.idle_deadline and clock >= self.idle_deadline):
             return False
         if self.tls is None:
@@ -148,7 +148,7 @@ cdef class Connection:
         return not self.tls.pending() and (is_open_without_data(self.fd) or self.has_no_app_data())
 
     cdef bint has_no_app_data(self) noexcept:
-        """Whether what came over TLS is housekeeping (a session ticket), not data, not the end."""
+        """Whether what came over TLS is a session ticket or the like, not data and not the end."""
         try:
             self.tls.recv_into(bytearray(1))
         except (WantRead, WantWrite):
@@ -162,10 +162,9 @@ cdef class Connection:
     cdef Py_ssize_t send(self, const char *data, Py_ssize_t length) except -2:
         """Send what the socket takes now; -1 when it takes nothing.
 
-        A connection that is gone takes everything, so to say: what the server said before it went
-        is worth more than the failure to write, and if it said nothing the read will tell. Not so one
-        that is there, and for which the system has no memory: its peer waits for the rest. TLS has
-        one error for both.
+        A closed connection seems to take everything: what the server sent before it closed is worth
+        more than the failure to write, and if it sent nothing the read will fail. A connection
+        that is open, but for which the system has no memory, is an error. TLS has one error for both.
         """
         cdef Py_ssize_t sent_bytes
         if self.tls is not None:
@@ -193,7 +192,7 @@ cdef class Connection:
         return sent_bytes
 
     async def _send_all(self, const unsigned char[::1] data, Py_ssize_t sent=0):
-        """Send bytes to the last unless the peer starts to answer; says what `receive` found."""
+        """Send all bytes, unless the peer starts to respond; returns what `receive` found."""
         cdef Py_ssize_t sent_bytes
         cdef int found
         while sent < data.shape[0] and not self.is_request_incomplete:
@@ -210,9 +209,9 @@ cdef class Connection:
         return NEED_DATA
 
     async def _send_body(self, body):
-        """Send a body piece by piece; stops when the peer answers before it is all out.
+        """Send a body piece by piece; stops when the peer responds before the end.
 
-        Says what `receive` found. That the pieces add up to the length announced is the body's care.
+        Returns what `receive` found. The body checks that the pieces add up to its length.
         """
         cdef bint chunked = body.length is None
         cdef int found = NEED_DATA
@@ -231,7 +230,7 @@ cdef class Connection:
         return found
 
     async def _wait_for_continue(self):
-        """Wait for 100 Continue or the answer itself; says what `receive` found."""
+        """Wait for 100 Continue or the response itself; returns what `receive` found."""
         cdef int found = NEED_DATA
         while found == NEED_DATA:
             self.blocked_since = now()
@@ -272,12 +271,12 @@ cdef class Connection:
             return received if received else -1
         except OSError as error:
             if received:
-                return received     # what was whole counts; the next call meets the error again
+                return received     # complete records count; the next call has the error again
             raise self.make_error(error)
         return received
 
     cdef int receive(self) except -1:
-        """Read once and parse: MORE, HEAD or END. Errors name what was seen; EOF is judged here."""
+        """Read once and parse: NEED_DATA, HEAD_COMPLETE or MESSAGE_COMPLETE. Errors say what came."""
         cdef ReceiveBuffer receive_buffer = self.pool.receive_buffer
         cdef ResponseParser parser = self.parser
         cdef Py_ssize_t received
@@ -303,7 +302,7 @@ cdef class Connection:
         return HEAD_COMPLETE if parser.is_too_large else found
 
     cdef void set_response_head(self):
-        """The head is there: tell the response."""
+        """Give a received head to the response."""
         cdef BaseHttpResponse response = self.response
         cdef ResponseParser parser = self.parser
         response.status_code = parser.status
@@ -316,10 +315,10 @@ cdef class Connection:
         response.head_received = self.last_activity
 
     cdef void set_low_watermark(self, long long rest):
-        """Be woken only when much of the `rest` that must still come is there (see long_bodies.pyx)."""
+        """Wake the task only when much of the `rest` that must still come is there (body_buffer.pyx)."""
         cdef Py_ssize_t mark = 1
         if self.tls is not None:
-            # What the layer holds of a record will not come again; other layers are not known.
+            # The bytes of a record that TLS holds do not come again; of other objects this is not known.
             rest = rest - MAX_PARTIAL_RECORD if self.ssl_object is not None and rest > 2 * MAX_PARTIAL_RECORD else 1
         if rest > 1:
             mark = <Py_ssize_t>min(rest, <long long>LOW_WATERMARK)
@@ -328,10 +327,10 @@ cdef class Connection:
             self.low_watermark = mark if set_rcvlowat(self.fd, <int>mark) == 0 else 1
 
     cdef void check_partial_data(self, double clock):
-        """Whether the peer said something below the mark that we are woken at.
+        """Check for data below the mark at which the task is woken.
 
-        Then it is not silent. If it said no more since the last look, its task shall have what there
-        is: the mark should not have been missed, and nobody is to hang on it.
+        Then the peer is not silent. If no more came since the last check, the task is woken for what
+        there is, so that it cannot wait for ever.
         """
         cdef int unread = unread_bytes(self.fd)
         if unread != self.unread_bytes_seen:
@@ -345,16 +344,13 @@ cdef class Connection:
     def exchange(self, bytes head not None, BaseHttpResponse response not None, *,
                  body=None, bint stream=False, bint is_head_request=False, long long max_body=-1,
                  double expect_seconds=0.0, bint close_after=False, followup_statuses=None, bint strict=False):
-        """Send a request, read the answer into `response`, give the connection back: an awaitable.
+        """Send a request on this connection and read its response: an awaitable.
 
-        `head` may end in a small body; `body` is sent behind it, piece by piece, after waiting up to
-        `expect_seconds` for 100 Continue. With `stream` the call returns at the head and `read_piece`
-        gives the rest. `is_head_request`: the answer has no body whatever it says (HEAD). `last`: the
-        request says `Connection: close`, so nothing may follow it (RFC 9112 §9.6). `followup_statuses`: statuses
-        of answers that need a look at their head first; if there is more of such a one the call returns
-        there, and `read_remaining` gives the rest. `strict`: refuse what browsers forgive. Raises
+        `head` may end in a small body; `body` follows it, piece by piece, after waiting up to
+        `expect_seconds` for 100 Continue. With `stream` it returns at the head, and `read_piece`
+        gives the rest. The other arguments are those of `ExchangeOptions`. Raises
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
-        connection is closed and its place given to the next in line.
+        connection is closed and the next waiter gets its slot.
         """
         cdef Exchange exchange = Exchange.__new__(Exchange, ExchangeOptions(
             self.origin, is_head_request=is_head_request, max_body=max_body, stream=stream, strict=strict,
@@ -378,17 +374,18 @@ cdef class Connection:
         return found
 
     def redirect_to(self, BaseHttpResponse response not None):
-        """Let the rest of the answer be told to another response object than the one begun with.
+        """Report the rest of the response to another object than the one begun with.
 
-        The pool knows its lent connections: through them it must not keep alive what a user drops.
+        The pool knows its connections in use: through them it must not keep a response alive that the
+        program dropped.
         """
         self.response = response
 
     async def read_piece(self):
-        """The next bytes of a streamed body as they came over the wire; `b""` at its end.
+        """The next bytes of a streamed body as received; `b""` at its end.
 
-        With the last bytes the connection goes back to the pool. Errors, cancellation included,
-        close it and give its place to the next in line.
+        With the last bytes the connection goes back to the pool. Errors and cancellation close it,
+        and the next waiter gets its slot.
         """
         cdef BaseHttpResponse response = self.response
         cdef int found = HEAD_COMPLETE
@@ -433,9 +430,9 @@ cdef class Connection:
             raise
 
     async def aclose(self):
-        """Leave a streamed body unread: close, and give the place to the next in line.
+        """Close a connection with an unread streamed body; the next waiter gets its slot.
 
-        A task that is reading it gets `StreamConsumed`, and closes it.
+        A task that is reading the body gets `StreamConsumed`, and closes the connection.
         """
         cdef Waiter next_waiter
         if self.is_active:
@@ -446,15 +443,16 @@ cdef class Connection:
             await next_waiter.wake
 
     async def release(self):
-        """Give back a connection over which no exchange was begun."""
+        """Give back a connection on which no exchange was begun."""
         cdef Waiter next_waiter = self.pool.release(self, True)
         if next_waiter is not None:
             await next_waiter.wake
 
     def close_nowait(self, BaseHttpResponse response=None):
-        """As `aclose`, from code that can't await; the next in line is woken by the keeper.
+        """As `aclose`, from code that cannot await; the monitor wakes the next waiter.
 
-        With `response`, only if it is still the one being read: else the connection is another's.
+        With `response`, only if it is still the one being read: else another exchange has the
+        connection.
         """
         if response is None or self.response is response:
             self.pool.close_nowait(self)
@@ -491,12 +489,12 @@ cdef class Connection:
         self.deadline = exchange.clock_started + exchange.time_remaining
 
     cdef bint needs_followup(self) except -1:
-        """Whether this answer needs a look at its head before its body is read (on_the_way.pyx)."""
+        """Whether the head of this response is needed before its body is read (followup.pyx)."""
         cdef ResponseParser parser = self.parser
         return parser.followup_statuses is not None and parser.status in parser.followup_statuses
 
     cdef Waiter finish(self):
-        """The answer is complete: back to the pool, or closed if it can't be reused."""
+        """End a complete exchange: the connection goes back to the pool, or is closed."""
         cdef ResponseParser parser = self.parser
         cdef BaseHttpResponse response = self.response
         cdef bint reusable = (parser.is_reusable() and not self.is_request_incomplete
@@ -509,7 +507,7 @@ cdef class Connection:
         parser.head = None
         return self.pool.release(self, reusable)
 
-    # -- what went wrong
+    # -- errors
 
     cdef object make_error(self, error):
         """The exception for a connection that ended too early, or by an error of the system."""
@@ -527,18 +525,18 @@ cdef class Connection:
                 f"the server was silent for {self.read_timeout:g} s", self.read_timeout)
         seen = self.parser.progress()
         if error is None:
-            describe_request = "the server closed the connection"
+            cause = "the server closed the connection"
         elif isinstance(error, OSError) and is_enomem(error.errno):
-            describe_request = f"the system gave up the connection ({error})"
+            cause = f"the system gave up the connection ({error})"
         else:
-            describe_request = f"the server broke the connection ({error})"
-        failure = errors.ServerClosedConnectionError(f"{describe_request} {seen}")
+            cause = f"the server broke the connection ({error})"
+        failure = errors.ServerClosedConnectionError(f"{cause} {seen}")
         failure.is_stale = self.request_count > 0 and not self.has_response_bytes
         failure.is_unsent = self.bytes_out == 0
         return failure
 
     cdef void add_request_context(self, error, BaseHttpResponse response):
-        """Put the request in front of what an error of ours says, and how long it took behind."""
+        """Add to an error which request it was, and how long after sending it happened."""
         cdef double elapsed
         if response is not None and isinstance(error, errors.AsksException) and error.args:
             elapsed = now() - response.started
@@ -547,9 +545,9 @@ cdef class Connection:
 
 
 async def wait_readable_or_writable(FileHandle handle):
-    """Wait until a socket can be written or read, whichever comes first: two waits in one trap.
+    """Wait until a socket can be read or written: two waits in one trap.
 
-    That takes a descriptor; without one it is the writing alone that is waited for.
+    This takes a descriptor; if there is none, it waits until the socket can be written.
     """
     poller = None
     try:

@@ -4,7 +4,7 @@
 #         ExchangeOptions object, which a request template keeps.
 # Rules:  an exchange holds nothing, a slot of the pool, or a connection. `abort` releases
 #         what it holds, in every state, and may be called again.
-# Implemented elsewhere: sending and receiving (Pool.run), redirects, challenges and retries (RequestFlow).
+# Implemented elsewhere: sending and receiving (Pool.run); redirects, challenges, retries (RequestFlow).
 
 
 @cython.final
@@ -76,7 +76,7 @@ cdef class Exchange:
     cdef public object emit                 # takes the events of the exchange; None without a listener
     cdef public object error                # what ended it, for a retry policy; else None
     cdef readonly list history              # the responses before this one; None without any
-    cdef double timeout                     # seconds for the whole request, as the user said; 0.0: no limit
+    cdef double timeout                     # seconds for the whole request, as given; 0.0: no limit
     cdef double time_remaining                # of them, when the clock does not run
     cdef double clock_started               # monotonic seconds; 0.0 while the clock does not run
 

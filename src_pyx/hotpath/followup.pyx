@@ -3,7 +3,8 @@
 # Facts:  nearly all of them arrive whole with their head, and are read like any other. `Pool.run` stops
 #         at the head of the others, because only the header fields tell where they lead.
 # Rules:  until one of the two functions is done with it, the connection is in use and is not read from.
-# Implemented elsewhere: what follows, and how much of a body is worth reading (asks_fast/_client/drain.py).
+# Implemented elsewhere: what follows, and how much of a body is worth reading
+#         (asks_fast/_client/drain.py).
 
 
 async def read_remaining(Exchange exchange not None, long long max_bytes=-1):

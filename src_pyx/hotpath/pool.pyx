@@ -1,21 +1,20 @@
-# Who gets which connection.
+# The connection pool: which request gets which connection, and the one path that sends requests.
 #
-# One question: which connection serves this request, or must it wait? Answered without awaiting, so
-# no lock: curio changes task only at an await.
-#
-# Facts:  a connection is in one place: idle, lent, or closed. A place is an open connection, or the
-#         right to open one. Idle ones of an origin are taken newest first, evicted oldest first.
-# Rules:  decide first, do I/O after. A place travels with the wake-up of a waiter: there is no moment
-#         in which it is free while someone waits. All is O(1) but the keeper's rounds. Of one origin
-#         the first come is the first served. A connection that came free is of more use to one of its
-#         own origin than to another, who must close it and open a new one: for that one may be
-#         overtaken, by at most LOOKAHEAD times as many as there are connections.
-# Not here: the waiting itself (line.pyx), opening connections, retries, time limits.
+# Facts:  a connection is idle, in use, or closed. A slot is an open connection, or the right to open
+#         one. Idle connections of an origin are reused newest first and evicted oldest first. curio
+#         changes task only at an await, and decisions are made without one, so there is no lock.
+# Rules:  decide first, do I/O after. A freed slot is handed directly to the next waiter, so a newcomer
+#         cannot take it in between. Everything is O(1) except `check_deadlines`. Waiters of one
+#         origin are served in order of arrival. A freed connection is worth more to a waiter of its
+#         own origin than to another one, which must close it and open a new one. So the former may
+#         overtake, but at most MAX_OVERTAKES_PER_CONNECTION times per connection.
+# Implemented elsewhere: the queue (wait_queue.pyx), opening sockets (asks_fast/_transport), retries and
+#         redirects (asks_fast/_client), the task that calls `check_deadlines` (pool_monitor.py).
 
-cdef double MONITOR_INTERVAL = 1.0     # of the keeper, in seconds: it misses no limit that is as long
+cdef double MONITOR_INTERVAL = 1.0     # seconds between two looks of the pool monitor at most
 
 cdef enum:
-    MAX_OVERTAKES_PER_CONNECTION = 8       # how often the whole pool may turn over before the first in line gets any place
+    MAX_OVERTAKES_PER_CONNECTION = 8    # grants that may overtake a waiter, per connection
 
 
 @cython.final
@@ -24,11 +23,11 @@ cdef class OriginPool:
 
     cdef readonly object route      # what the connector needs to open one more
     cdef readonly str name          # "http://host:port"
-    cdef readonly int open          # connections, and places promised
-    cdef int waiter_count                 # its waiters in the pool's line,
-    cdef Waiter first_waiter, last_waiter  # which know each other
-    cdef Connection idle_stack             # the idle one used last; the others below it
-    cdef readonly WaitQueue queue         # waiting because this origin has its share
+    cdef readonly int open          # connections, and slots that were granted
+    cdef int waiter_count           # its waiters in the pool's queue,
+    cdef Waiter first_waiter, last_waiter   # which are linked
+    cdef Connection idle_stack      # the idle connection used last; the others follow it
+    cdef readonly WaitQueue queue   # waiters for whom this origin has too many connections
     cdef readonly Pool pool
 
     def __cinit__(self, Pool pool not None, route, str name not None):
@@ -43,33 +42,33 @@ cdef class OriginPool:
 
 @cython.final
 cdef class Pool:
-    """The connections of one session: at most `limit` open at any moment, `limit_per_origin` to one origin."""
+    """The connections of a session: at most `limit` are open, `limit_per_origin` to one origin."""
 
     cdef readonly int limit
     cdef readonly int limit_per_origin             # most connections to one origin; 0 for no such limit
-    cdef readonly int open              # connections, and places promised
+    cdef readonly int open              # connections, and slots that were granted
     cdef readonly bint closed
     cdef public double idle_timeout     # how long an idle connection is kept; 0.0 for ever
-    cdef public double read_timeout         # seconds of silence granted to a peer; 0.0 for no limit
-    cdef public double write_timeout   # seconds granted to a peer that takes no bytes
-    cdef public int max_requests      # on one connection; 0 for no limit
-    cdef public double max_age     # life of one connection; 0.0 for no limit
-    cdef public object wake_monitor             # wakes the keeper; None while there is none
-    cdef public object kernel           # where the keeper lives; None while there is none
-    cdef public unsigned long thread    # where the keeper lives; 0 while there is none
+    cdef public double read_timeout     # seconds without a byte from the peer; 0.0 for no limit
+    cdef public double write_timeout    # seconds without the peer taking a byte; 0.0 for no limit
+    cdef public int max_requests        # on one connection; 0 for no limit
+    cdef public double max_age          # of one connection, in seconds; 0.0 for no limit
+    cdef public object wake_monitor     # a function that wakes the monitor; None without a monitor
+    cdef public object kernel           # in which the monitor runs; None without one
+    cdef public unsigned long thread    # in which the monitor runs; 0 without one
     cdef readonly Limits limits
-    cdef readonly WaitQueue queue             # waiting because all places are taken
-    cdef readonly long long created        # connections opened so far
-    cdef readonly long long reused_count      # exchanges over a connection that had served before
+    cdef readonly WaitQueue queue       # waiters for whom there is no slot
+    cdef readonly long long created     # connections opened so far
+    cdef readonly long long reused_count    # exchanges over a connection that had served before
     cdef readonly long long evictions
     cdef long long arrival_counter
-    cdef bint has_pending_wakeups                     # places came free where nobody could be woken
-    cdef double next_check              # when the monitor looks next, in monotonic seconds; 0.0 without one
+    cdef bint has_pending_wakeups       # slots were freed where no task could be woken
+    cdef double next_check              # when the monitor looks next (monotonic); 0.0 without one
     cdef double acquired_at             # the time of the last look for a connection, if it was read
     cdef int in_use
     cdef int idle
-    cdef Connection oldest, newest      # the idle, by the time they came to rest
-    cdef Connection newest_open           # the open, lent or idle, by the time they were made
+    cdef Connection oldest, newest      # idle connections, in the order they became idle
+    cdef Connection newest_open         # open connections, in use or idle, in the order they were made
     cdef ReceiveBuffer receive_buffer
     cdef dict origins
     cdef object __weakref__
@@ -106,7 +105,7 @@ cdef class Pool:
     # -- taking
 
     cpdef Connection get_idle(self, OriginPool origin):
-        """An idle connection to the origin, live and lent from now on; None if there is none."""
+        """Take an idle, live connection to the origin, in use from now on; None if there is none."""
         cdef Connection connection
         self.acquired_at = 0.0
         if self.closed:
@@ -130,7 +129,7 @@ cdef class Pool:
         return None
 
     cdef bint reserve_slot(self, OriginPool origin):
-        """A place for one more connection to the origin, evicting an idle one if it must be."""
+        """Reserve a slot for one more connection to the origin, evicting an idle one if necessary."""
         if self.limit_per_origin and origin.open >= self.limit_per_origin:
             if origin.idle_stack is None:
                 return False
@@ -149,12 +148,12 @@ cdef class Pool:
         self.close_and_free(connection)
 
     async def acquire(self, OriginPool origin not None, pool_timeout=None, bint force_new_connection=False):
-        """Wait in line for a connection; None means: a place is yours, open one.
+        """Wait for a connection; None means that a slot was reserved: open a connection.
 
-        Such a place must be used with `add_connection` or returned with `cancel_reservation`. For one origin the line is
-        first come, first served; another may be preferred for a bounded while. `pool_timeout` in
-        seconds, None for no limit: `PoolTimeout`. `force_new_connection` takes no connection that served before. A
-        task that is cancelled leaves the line.
+        Such a slot must be used with `add_connection` or returned with `cancel_reservation`. Tasks of
+        one origin are served in order of arrival; those of another may be preferred for a bounded
+        time. `pool_timeout` is in seconds, None for no limit: `PoolTimeout`. With
+        `force_new_connection` no connection is reused. A task that is cancelled leaves the queue.
         """
         cdef Waiter waiter
         cdef Connection connection
@@ -176,7 +175,7 @@ cdef class Pool:
         return self.granted_connection(waiter, force_new_connection)
 
     cdef Waiter enqueue(self, OriginPool origin):
-        """Someone in line, to be awaited; None means: a place is yours already, open a connection."""
+        """A waiter, to be awaited; None means that a slot was reserved: open a connection."""
         cdef Waiter waiter
         if self.queue.length == 0 and origin.queue.length == 0 and self.reserve_slot(origin):
             return None
@@ -189,28 +188,28 @@ cdef class Pool:
         return waiter
 
     cdef Connection granted_connection(self, Waiter waiter, bint force_new_connection):
-        """The connection that a waiter was given; None: a place is yours, open one."""
+        """The connection that a waiter was granted; None means that it has a slot: open one."""
         cdef Connection connection = waiter.connection
         self.acquired_at = 0.0
         if connection is not None:
-            # It was handed over unseen: the server may have closed it, or said something, since.
+            # It was handed over unchecked: the server may have closed it, or sent something, since.
             if connection.idle_deadline:
                 self.acquired_at = now()
             if force_new_connection or not connection.is_reusable(self.acquired_at):
                 self.unmark_in_use(connection)
                 connection.close()
-                return None         # its place is still the waiter's
+                return None         # its slot is still the waiter's
             self.reused_count += 1
         return connection
 
     cdef void leave_queue(self, Waiter waiter):
-        """Take a waiter out without its turn; somebody of its origin may move up."""
+        """Remove a waiter that was granted nothing; another one of its origin may move up."""
         if waiter.queue is not None:
             self.remove_waiter(waiter)
             self.promote_waiters(waiter.origin)
 
     cdef void append_waiter(self, Waiter waiter):
-        """Into the pool's line, where any place will do."""
+        """Append a waiter to the pool's queue, where any slot will do."""
         cdef OriginPool origin = waiter.origin
         self.queue.append(waiter)
         waiter.prev_of_origin = origin.last_waiter
@@ -222,7 +221,7 @@ cdef class Pool:
         origin.waiter_count += 1
 
     cdef void remove_waiter(self, Waiter waiter):
-        """Out of the line it stands in, the pool's or that of its origin."""
+        """Remove a waiter from its queue, the pool's or that of its origin."""
         cdef OriginPool origin = waiter.origin
         cdef bint anywhere = waiter.queue is self.queue
         waiter.queue.remove(waiter)
@@ -240,7 +239,7 @@ cdef class Pool:
         origin.waiter_count -= 1
 
     cdef void promote_waiters(self, OriginPool origin):
-        """Who waited for the share of an origin that has room again now waits for any place."""
+        """Move waiters of an origin that may have more connections again to the pool's queue."""
         cdef Waiter waiter
         while origin.queue.first is not None and origin.open + origin.waiter_count < self.limit_per_origin:
             waiter = origin.queue.first
@@ -248,14 +247,14 @@ cdef class Pool:
             self.append_waiter(waiter)
 
     cdef void release_grant_nowait(self, Waiter waiter):
-        """Hand on what a waiter was given, from where nothing can be awaited."""
+        """Pass on what a waiter was granted, from where nothing can be awaited."""
         if waiter.connection is not None:
             self.close_nowait(waiter.connection)
         else:
             self.cancel_reservation_nowait(waiter.origin)
 
     def add_connection(self, OriginPool origin not None, sock not None, peer=None):
-        """Make a connection, lent to the caller, of a connected socket; the place was claimed before."""
+        """Make a connection, in use by the caller, of a socket; the slot was reserved before."""
         cdef Connection connection = Connection(self, origin, sock)
         connection.peer = peer
         if self.max_age:
@@ -425,7 +424,7 @@ cdef class Pool:
             await timeout_after(pool_timeout, wait_for(waiter))
         except TaskTimeout:
             raise errors.PoolTimeout(
-                f"{waiter.origin.name}: waited {pool_timeout:g} s in line for one of {self.limit} "
+                f"{waiter.origin.name}: waited {pool_timeout:g} s for one of {self.limit} "
                 "connections; more connections=, or a longer pool_timeout=, would help",
                 pool_timeout,
             ) from None
@@ -473,7 +472,7 @@ cdef class Pool:
             self.wake_monitor()
 
     cdef void unlink(self, Connection connection):
-        """A connection is open no more."""
+        """Remove a closed connection from the list of the open ones."""
         if connection.open_next is not None:
             connection.open_next.open_prev = connection.open_prev
         elif self.newest_open is connection:
@@ -483,18 +482,18 @@ cdef class Pool:
         connection.open_prev = connection.open_next = None
 
     async def cancel_reservation(self, OriginPool origin not None):
-        """Return a place that could not be used; the next in line gets it."""
+        """Return a slot that could not be used; the next waiter gets it."""
         cdef Waiter next_waiter = self.release_slot(origin)
         if next_waiter is not None:
             await next_waiter.wake
 
     def cancel_reservation_nowait(self, OriginPool origin not None):
-        """As `cancel_reservation`, from where nothing can be awaited; the keeper wakes who is next."""
+        """As `cancel_reservation`, where nothing can be awaited; the monitor wakes the next waiter."""
         self.open -= 1
         origin.open -= 1
         self.defer_wakeup(origin)
 
-    # -- giving back
+    # -- releasing
 
     cdef void mark_in_use(self, Connection connection):
         connection.state = IN_USE
@@ -508,7 +507,7 @@ cdef class Pool:
         self.in_use -= 1
 
     cdef Waiter release(self, Connection connection, bint reusable):
-        """End a loan. Returns the waiter whose turn it is now, for the caller to wake by a trap."""
+        """Release a connection in use. Returns the waiter that gets it or its slot, to be woken."""
         cdef Waiter next_waiter
         cdef OriginPool origin = connection.origin
         if connection.state != IN_USE:
@@ -538,14 +537,14 @@ cdef class Pool:
         return next_waiter
 
     cdef Waiter release_slot(self, OriginPool origin):
-        """A place came free. Returns the waiter that gets it, for the caller to wake by a trap."""
+        """Free a slot. Returns the waiter that gets it, to be woken by a trap."""
         cdef Waiter next_waiter
         self.open -= 1
         origin.open -= 1
         next_waiter = self.next_waiter_for(origin, 0)
         if next_waiter is None:
             if self.closed and self.open == 0 and self.wake_monitor is not None:
-                self.wake_monitor()         # the keeper has nothing more to look after
+                self.wake_monitor()         # nothing is left to monitor
             return None
         self.open += 1
         next_waiter.origin.open += 1
@@ -559,11 +558,11 @@ cdef class Pool:
         return next_waiter
 
     cdef Waiter next_waiter_for(self, OriginPool origin, long long max_overtakes):
-        """Who gets what `origin` gives up: the first in line, or the first for the origin itself.
+        """The waiter that gets what `origin` frees: the first of all, or the first of this origin.
 
-        That one goes before who came up to `max_overtakes` arrivals earlier for another origin. An origin
-        never has more connections and waiters in the pool's line than its share: who stands there
-        can use any place.
+        The latter goes first unless the former came more than `max_overtakes` arrivals earlier. An
+        origin never has more connections and waiters in the pool's queue than it may have
+        connections, so each waiter there can use any slot.
         """
         cdef Waiter first = self.queue.first, own = origin.queue.first
         if own is None or (origin.first_waiter is not None and origin.first_waiter.arrival < own.arrival):
@@ -573,7 +572,7 @@ cdef class Pool:
         return own
 
     def close_nowait(self, Connection connection not None):
-        """End a loan from where nothing can be awaited: close; the keeper wakes who is next."""
+        """Close a connection in use, where nothing can be awaited; the monitor wakes the next waiter."""
         if connection.state != IN_USE:
             return
         self.unmark_in_use(connection)
@@ -581,7 +580,7 @@ cdef class Pool:
         self.defer_wakeup(connection.origin)
 
     cdef void defer_wakeup(self, OriginPool origin):
-        """A place came free where nobody can be woken: the keeper, or the next in line, sees to it."""
+        """Note that a slot was freed where no task can be woken; the monitor or a request will."""
         self.promote_waiters(origin)
         if self.queue.length:
             self.has_pending_wakeups = True
@@ -594,7 +593,7 @@ cdef class Pool:
         connection.origin.open -= 1
 
     async def wake_pending(self):
-        """Wake those who wait for places that came free where nobody could be woken."""
+        """Wake waiters for the slots that were freed where no task could be woken."""
         cdef Waiter next_waiter
         self.has_pending_wakeups = False
         while self.queue.length:
@@ -603,10 +602,10 @@ cdef class Pool:
                 return
             await self.grant(next_waiter).wake
 
-    # -- the idle
+    # -- idle connections
 
     cdef void set_idle_deadline(self, Connection connection) noexcept:
-        """The first of the limits of a connection that has just been used: age, idle time, hint."""
+        """Set until when a connection may be reused: by age, idle time and the server's hint."""
         cdef double deadline = connection.expires_at
         cdef double idle = self.idle_timeout
         cdef double hint = connection.parser.keep_alive_timeout
@@ -652,12 +651,12 @@ cdef class Pool:
         connection.idle_prev = connection.idle_next = None
         self.idle -= 1
 
-    # -- the keeper's rounds
+    # -- for the pool monitor
 
     def check_deadlines(self):
-        """Close what rested too long, cut off who is silent too long or past the end of its time.
+        """Close connections that were idle too long, and end exchanges whose time is over.
 
-        Returns the seconds until the next round is due, or None when there is nothing to watch.
+        Returns the seconds until the next call is due, or None if there is nothing to monitor.
         """
         cdef double clock = now(), deadline, timeout, next_deadline = 0.0
         cdef Connection connection = self.oldest, next_connection
@@ -695,7 +694,7 @@ cdef class Pool:
         return self.next_check - clock
 
     def close(self):
-        """Close the idle, wake the working to their end, refuse the waiting; safe to call again.
+        """Close idle connections, end exchanges under way, reject waiters. Safe to call again.
 
         Returns the waiters that the caller must wake, each by `await waiter.wake`.
         """
@@ -726,9 +725,9 @@ cdef class Pool:
             rejected.append(waiter)
 
     cdef void reset_after_fork(self):
-        """In a forked child: all that was open or waited belongs to the parent; begin anew.
+        """Forget connections and waiters in a forked child: they belong to the parent.
 
-        Only this process's copies of the descriptors are closed: the parent notices nothing.
+        Only the child's copies of the descriptors are closed, which the parent does not notice.
         """
         cdef OriginPool origin
         cdef Connection connection
@@ -765,7 +764,7 @@ cdef class Pool:
                 f"{self.queue.length} waiting{', closed' if self.closed else ''}>")
 
 
-pools = WeakSet()       # all of this process: who forks must forget what is the parent's
+pools = WeakSet()       # all of this process, for `reset_after_fork`
 
 
 def _after_fork():

@@ -8,7 +8,7 @@
 
 
 cdef object log = getLogger("asks_fast")
-cdef dict log_levels = getattr(log, "_cache", {})   # level -> whether it is enabled; emptied on each change
+cdef dict log_levels = getattr(log, "_cache", {})   # level -> is it enabled; cleared on change
 
 cdef extern from *:
     """
@@ -251,7 +251,7 @@ cdef class RequestTemplate:
 cdef class TemplateCache:
     """The compiled base of sessions: sends requests, and keeps a template for each kind of them."""
 
-    # (method, origin or "" for the session's base, and name, type, value of each option) -> RequestTemplate
+    # (method, origin or "" for the base, name, type and value of each option) -> RequestTemplate
     cdef readonly dict _templates
     cdef public object _headers         # the header fields of every request: a multidict
     cdef long long templates_version    # the version of `_headers` that the templates were made of

@@ -1,8 +1,8 @@
-# What every response object is made of: filled by the exchange, dressed by Python.
+# The compiled base of response objects, filled by the exchange.
 #
 # Rules:  nothing is decoded before it is asked for; the request head that was sent stands for the
-#         request until someone wants it taken apart.
-# Not here: text, JSON, cookies, decompression: `asks_fast/response_objects.py`.
+#         request until its parts are asked for.
+# Implemented elsewhere: text, JSON, cookies, decompression (asks_fast/response_objects.py).
 
 cdef class BaseHttpResponse:
     """The compiled base of `Response`: status, fields, body and what was asked."""
@@ -10,33 +10,33 @@ cdef class BaseHttpResponse:
     cdef public int status_code
     cdef Headers header_fields
     cdef readonly Headers trailers      # of a chunked body; None without any
-    cdef readonly list interim              # the 1xx answers before this one: (status, HeaderTable)
+    cdef readonly list interim              # the 1xx answers before this one: (status, Headers)
     cdef public object body                 # bytes as they came, or the stream that gives them
     cdef public object _content        # the body decoded; None until it is asked for
     cdef public object _options        # what the request said about reading the body; None: defaults
     cdef public str _encoding          # of text that does not name its own; None for UTF-8
     cdef list _history                      # the responses before this one; None while there are none
     cdef public object peer                 # (address, port) of the other side, None if unknown
-    cdef public int attempts                # exchanges that were begun for this answer
-    cdef public bint strict                 # it is refused where browsers would forgive it
+    cdef public int attempts                # tries of the request, this one included
+    cdef public bint strict                 # refuse what browsers tolerate
     cdef public bint reused                 # came over a connection that had served before
     cdef readonly bytes response_head            # as received, with its empty line; None if over no socket
     cdef public bint keeps_framing          # whether to keep `framed_body`
     cdef readonly bytearray framed_body     # a chunked body as received, chunk framing and trailers
                                             # included; None without `keeps_framing`, empty if
-                                            # there was too much of it (Reader.keep_chunks)
+                                            # there was too much of it (ResponseParser.keep_chunks)
     cdef bytes reason                       # where there is no raw head
     cdef int http_minor                          # HTTP/1.<minor>
     cdef bytes sent_head                    # the request head as sent
     cdef str origin                         # "http://host:port" as in a URL
     cdef str fixed_url                      # set where origin + target isn't the URL
     cdef str fixed_method                   # set where the request head has another, or there is none
-    cdef double started                       # monotonic seconds: before the first byte was sent,
-    cdef double head_received                      # when the head was there,
-    cdef double completed                       # when all was there; 0.0 while it is not
-    cdef bint is_timed                       # the two below are wanted
-    cdef double request_sent                       # when the last of the request was out; else 0.0
-    cdef double first_byte                       # when the first byte of the answer came; else 0.0
+    cdef double started             # monotonic seconds: before the first byte was sent,
+    cdef double head_received       # when the head was received,
+    cdef double completed           # when all was received; 0.0 until then
+    cdef bint is_timed              # the two below are wanted
+    cdef double request_sent        # when the last byte of the request was sent; else 0.0
+    cdef double first_byte          # when the first byte of the response came; else 0.0
 
     def __cinit__(self):
         self.header_fields = NO_HEADERS
@@ -46,7 +46,7 @@ cdef class BaseHttpResponse:
 
     def __init__(self, encoding=None, http_version=None, status_code=None, reason_phrase=None,
                  headers=None, body=None, method=None, url=None):
-        """An exchange makes a response without arguments and fills it in; these are for programs."""
+        """Make a response by hand. An exchange makes one without arguments and fills it."""
         if (encoding is None and http_version is None and status_code is None
                 and reason_phrase is None and headers is None and body is None
                 and method is None and url is None):
@@ -71,12 +71,12 @@ cdef class BaseHttpResponse:
         self._content = None       # its codings may be others
 
     def _is_identity_encoded(self):
-        """Whether a look at the head is enough to say that the body is the content: whole, not coded."""
+        """Whether the body is complete and has no content coding."""
         return self.completed != 0.0 and self.header_fields.is_absent(b"content-encoding")
 
     @property
     def reason_phrase(self):
-        """The words behind the status code, as sent; empty when the server sent none."""
+        """The reason phrase after the status code, as received; empty if there was none."""
         if self.response_head is not None and self.reason is None:
             self.reason = self.response_head.partition(b"\n")[0][13:].strip(b" \t\r")
         return "" if self.reason is None else text_of(self.reason)
@@ -117,7 +117,7 @@ cdef class BaseHttpResponse:
 
     @property
     def url(self):
-        """The URL that this is the answer of: after redirects, the final one."""
+        """The URL of the request that this answers: after redirects, the final one."""
         if self.fixed_url is not None:
             return self.fixed_url
         cdef str target = self._request_line_part(1).decode("ascii")
@@ -191,7 +191,7 @@ cdef class BaseHttpResponse:
 
     def _set_from_parts(self, int status_code, Headers headers, body=b"", *, reason=None,
                bytes sent_head=None, str origin=None, int minor=1, bint complete=True):
-        """Fill in an answer that came over no socket (recorded, pickled, or made by a test)."""
+        """Fill in a response that came over no socket (recorded, pickled, or made by a test)."""
         self.started = self.head_received = now()
         self.completed = self.head_received if complete else 0.0
         self.status_code = status_code
@@ -224,13 +224,13 @@ cdef class BaseHttpResponse:
         self.head_received = other.head_received
 
     def _copy_head(self):
-        """Another one that says the same and holds no body: for a stream to be told the rest."""
+        """A copy without the body, to which the rest of a stream is reported."""
         cdef BaseHttpResponse other = type(self)()
         other.copy(self)
         return other
 
     def _update_from(self, BaseHttpResponse other not None):
-        """Take over what the twin was told since: that the answer is complete, and its trailers."""
+        """Take over what was reported to the copy: the end of the response, and its trailers."""
         self.completed = other.completed
         self.trailers = other.trailers
 

@@ -1,18 +1,18 @@
-# The waiting line: who stands in it, and what a task awaits there.
+# The queue of tasks that wait for a connection, and what such a task awaits.
 #
-# Facts:  leaving is as cheap as joining, from anywhere in a line of thousands. A waiter is what its
-#         task awaits, what curio suspends it on and wakes it from, all in one object.
-# Rules:  each waiter is woken once, by a trap of its own, for the kernel searches its ready queue for
-#         each one woken. A waiter that ends before its turn leaves the line; one that ends after it
-#         hands on what it was given.
-# Not here: whose turn it is (pool.pyx).
+# Facts:  a waiter leaves a queue of thousands in constant time, from any position. A waiter is what its
+#         task awaits, what curio suspends the task on, and what wakes it, in one object.
+# Rules:  each waiter is woken once, by a trap of its own: curio searches its ready queue for each task
+#         that is woken. A waiter that ends before it was granted anything leaves the queue; one that
+#         ends later passes on what it was granted.
+# Implemented elsewhere: which waiter is next (pool.pyx).
 
 
 @cython.final
 cdef class WaitQueue:
-    """Waiters in the order they came; leaving from the middle is O(1)."""
+    """Waiters in order of arrival; a waiter leaves from any position in constant time."""
 
-    cdef Waiter first, close_after
+    cdef Waiter first, last
     cdef int length
 
     def __len__(self):
@@ -20,12 +20,12 @@ cdef class WaitQueue:
 
     cdef void append(self, Waiter waiter):
         waiter.queue = self
-        waiter.prev = self.close_after
-        if self.close_after is None:
+        waiter.prev = self.last
+        if self.last is None:
             self.first = waiter
         else:
-            self.close_after.next = waiter
-        self.close_after = waiter
+            self.last.next = waiter
+        self.last = waiter
         self.length += 1
 
     cdef void remove(self, Waiter waiter):
@@ -34,7 +34,7 @@ cdef class WaitQueue:
         else:
             waiter.prev.next = waiter.next
         if waiter.next is None:
-            self.close_after = waiter.prev
+            self.last = waiter.prev
         else:
             waiter.next.prev = waiter.prev
         waiter.prev = waiter.next = waiter.queue = None
@@ -43,24 +43,24 @@ cdef class WaitQueue:
 
 @cython.final
 cdef class Waiter:
-    """One task in line: what it awaits, what curio suspends it on and wakes it from, all in one.
+    """One waiting task: what it awaits, what curio suspends it on, and what wakes it.
 
-    Thousands wait where a program starts a task for each request, and every object of theirs is
-    walked through by the garbage collector. `await` ends when its turn came; `Pool.granted_connection` tells
-    with what. Whatever else ends it takes it out of line, and hands on what it was given.
+    Thousands of tasks wait where a program starts one for each request, and the garbage collector
+    visits each of their objects. `await` ends when a connection or slot was granted, see
+    `Pool.granted_connection`. A cancelled waiter leaves the queue and passes on what it was granted.
     """
 
     cdef OriginPool origin
-    cdef WaitQueue queue                  # None once it left or was given its turn
+    cdef WaitQueue queue                  # None once it left or was granted something
     cdef Waiter prev, next
-    cdef Waiter prev_of_origin, next_of_origin      # of its origin, in the pool's line
-    cdef Connection connection      # given with its turn; None: the right to open one
+    cdef Waiter prev_of_origin, next_of_origin      # of its origin, in the pool's queue
+    cdef Connection connection      # granted; None: the slot to open one
     cdef bint is_granted
     cdef bint is_rejected               # the session was closed
-    cdef bint is_suspended                 # the kernel was asked to suspend
-    cdef long long arrival           # of its arrival
+    cdef bint is_suspended              # the kernel was asked to suspend the task
+    cdef long long arrival          # its number in order of arrival
     cdef object task
-    cdef object error               # to be raised once the next in line is awake
+    cdef object error               # raised once the next waiter is awake
 
     def __cinit__(self, OriginPool origin not None, long long arrival):
         self.origin = origin
@@ -83,7 +83,7 @@ cdef class Waiter:
             raise error
         if self.is_rejected or self.origin.pool.closed:
             return self.abort(errors.SessionClosed(
-                "the session was closed while the request waited in line"))
+                "the session was closed while the request waited for a connection"))
         raise StopIteration
 
     def send(self, result):
@@ -100,7 +100,7 @@ cdef class Waiter:
             self.origin.pool.release_grant_nowait(self)
 
     cdef tuple abort(self, error):
-        """Out of line; raises the error, after a trap that wakes who gets what it was given."""
+        """Leave the queue and raise the error, after a trap that wakes the next waiter if any."""
         cdef Pool pool = self.origin.pool
         cdef Waiter next_waiter = None
         pool.leave_queue(self)
@@ -125,7 +125,7 @@ cdef class Waiter:
         return self
 
     def __call__(self):
-        """The kernel ends the wait before its time."""
+        """Leave the queue: the kernel cancels the wait."""
         self.task = None
         self.origin.pool.leave_queue(self)
 

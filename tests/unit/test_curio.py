@@ -47,14 +47,13 @@ def test_trap_is_curios(name: str, trap: str) -> None:
 
 
 def test_meta_functions() -> None:
-    """Whether a kernel runs, what `Kernel.run` makes of a function, and the general trap."""
+    """Whether a kernel runs, and what `Kernel.run` makes of a function."""
 
     async def double(number: int) -> int:
         return 2 * number
 
     assert _curio.curio_running() is False
     assert curio.run(_curio.instantiate_coroutine(double, 2)) == 4
-    assert _curio.kernel_trap is curio.traps._kernel_trap
 
 
 @pytest.mark.parametrize(

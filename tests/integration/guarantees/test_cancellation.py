@@ -228,7 +228,9 @@ async def test_pool_timeout(peer: MakePeer) -> None:
     async with HSession(server.url) as session:
         first = await curio.spawn(session.get)
         await server.saw_requests(1)
-        with pytest.raises(PoolTimeout, match=r"^GET http://127.0.0.1:\d+/: .*0.05 s in line"):
+        with pytest.raises(
+            PoolTimeout, match=r"^GET http://127.0.0.1:\d+/: .*waited 0.05 s for one of 1"
+        ):
             await session.get(pool_timeout=0.05)
         patient = await curio.spawn(lambda: session.get(timeout=60))
         await curio.sleep(0.05)
