@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "run"]
 
+# Any in the signatures of `Kernel` and `run`: curio is untyped, and they are those of curio.
+
 __tracebackhide__ = True  # pytest hides the frames of this module
 
 

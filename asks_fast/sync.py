@@ -60,6 +60,7 @@ __all__ = [
     "request",
 ]
 
+# Any in the signatures: as in those of the same names in `sessions`.
 Item = TypeVar("Item", bound="bytes | str")
 AnySession = TypeVar("AnySession", bound="sessions.BaseSession")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
+from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from curio.meta import curio_running
@@ -21,13 +22,15 @@ from curio.meta import curio_running
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
 
+    from .._kernel import Host
+
     P = ParamSpec("P")
 
 T = TypeVar("T")
 
 __all__ = ["call", "hosted", "internal_task", "internal_tasks"]
 
-internal_tasks: set[Any] = set()  # code objects of coroutines that run no user code
+internal_tasks: set[CodeType] = set()  # code objects of coroutines that run no user code
 
 
 def internal_task(function: T) -> T:
@@ -48,7 +51,7 @@ def call(
     return hosted_call(function, args, kwargs)
 
 
-def _find_trio_host() -> Any:
+def _find_trio_host() -> Host | None:
     """Return the host of the trio task that runs, or None. Called only if trio is loaded."""
     from .trio_host import find_host
 
