@@ -32,7 +32,7 @@ class AsyncioHost(Host):
         runtime.attach(self)
         self._end_detector = self._wait_for_end()
         with suppress(StopIteration):
-            self._end_detector.asend(None).send(None)
+            self._end_detector.__anext__().send(None)
 
     async def _wait_for_end(self) -> AsyncGenerator[None, None]:
         try:
