@@ -1,14 +1,13 @@
-"""curio's kernel with a compiled run loop.
+"""A compiled drop-in replacement for `curio.Kernel` and `curio.run`.
 
-`Kernel` and `run` have the signatures, options and behaviour of curio's own. Replace `curio.run` by
-`asks_fast.run`; everything else of curio works unchanged.
+Signatures, options and behaviour are those of curio: replace `curio.run` by `asks_fast.run`. All
+other parts of curio work unchanged.
 
-The tasks of a kernel are instances of a class that derives from the requested one (`taskcls=`,
-default `curio.Task`) and from `TaskCore`, whose C fields the loop uses. `Kernel` is a subclass of
-`curio.Kernel` that replaces the selector and `_make_kernel_runtime`. If it cannot compile a task
-class, curio's own loop runs.
-
-The loop is implemented in src_pyx/kernel/_kernel.pyx.
+Facts:  a kernel's tasks are objects of a class derived from `taskcls=` (default `curio.Task`) and
+        from `TaskCore`, whose C fields hold what the loop needs.
+Rules:  `Kernel` derives from `curio.Kernel`, and replaces the selector and the result of
+        `_make_kernel_runtime`. A task class that cannot be compiled runs on curio's own loop.
+Implemented elsewhere: the run loop (src_pyx/kernel/run_loop.pyx).
 """
 
 from __future__ import annotations
@@ -30,11 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "run"]
 
-__tracebackhide__ = True  # pytest leaves out frames of this module
+# Any in the signatures of `Kernel` and `run`: curio is untyped, and they are those of curio.
+
+__tracebackhide__ = True  # pytest hides the frames of this module
 
 
 class Task(TaskCore, curio.Task):  # type: ignore[misc]
-    """A `curio.Task` with C fields. Created by `curio.spawn`."""
+    """A `curio.Task` with C fields. Made by `curio.spawn`, never directly."""
 
     __slots__ = ()
     __module__ = "curio.task"
@@ -42,7 +43,7 @@ class Task(TaskCore, curio.Task):  # type: ignore[misc]
 
 @cache
 def _compiled_task_class(taskcls: Any) -> type | None:
-    """Return `taskcls` with C fields; None if that is impossible or it is not a `curio.Task`."""
+    """Derive a class with C fields from `taskcls`; None if that is not possible."""
     if taskcls is curio.Task:
         return Task
     if not (isinstance(taskcls, type) and issubclass(taskcls, curio.Task)):
@@ -55,35 +56,37 @@ def _compiled_task_class(taskcls: Any) -> type | None:
             (taskcls, TaskCore),
             {"__module__": taskcls.__module__, "__qualname__": taskcls.__qualname__},
         )
-    except TypeError:  # its own __slots__, or an incompatible metaclass
+    except TypeError:  # it has __slots__, or a metaclass that refuses
         return None
 
 
 async def _kernel_task(runtime: Runtime) -> None:
-    """The kernel's own task: receives wake-ups from other threads."""
+    """Run the kernel's own task, which handles wake-ups by other threads."""
     while True:
-        await read_wait(runtime.bell_heard)
-        runtime.deliver_wakes()
+        await read_wait(runtime.wakeup_reader)
+        runtime.process_wakeups()
 
 
 class Kernel(CurioKernel):  # type: ignore[misc]
-    """A compiled curio kernel, with the arguments of `curio.Kernel`.
+    """A compiled `curio.Kernel` with the same arguments and methods.
 
-    Use it as a context manager, or end it with `run(shutdown=True)`. That cancels all remaining
-    tasks and closes the resources of the kernel.
+    Use it as a context manager, or end it with `run(shutdown=True)`. Both cancel the remaining
+    tasks and release the kernel's descriptors.
 
     Args:
-        selector: a selector of the `selectors` module. Default: epoll, called directly from C, on
-            Linux; `selectors.DefaultSelector` elsewhere.
-        debug: debuggers of `curio.debug`, one or a list; `True` for `schedtrace`.
+        selector: an object of the `selectors` module to wait with. Default: epoll, called without
+            Python code, on Linux; `selectors.DefaultSelector` on other systems.
+        debug: a debugger of `curio.debug` or a list of them; `True` for `schedtrace`.
         activations: `curio.kernel.Activation` classes or instances.
-        taskcls: the class of the tasks. If it is not a subclass of `curio.Task`, or has
-            `__slots__`, the kernel uses curio's own loop.
-        max_select_timeout: seconds that one wait for events may last, `None` for no limit.
+        taskcls: class of the tasks. If it does not derive from `curio.Task`, or has `__slots__`,
+            the kernel uses curio's own loop.
+        max_select_timeout: seconds that one wait for events may last; `None`: no limit.
 
     Example:
-        >>> with Kernel() as kernel:
-        ...     kernel.run(main)
+        ```python
+        with asks_fast.Kernel() as kernel:
+            kernel.run(main)
+        ```
     """
 
     def __init__(
@@ -121,28 +124,32 @@ def run(
     activations: list[Any] | None = None,
     **kernel_extra: Any,
 ) -> Any:
-    """Run a coroutine function, or a coroutine, in a new kernel, then shut the kernel down.
+    """Run a coroutine function or coroutine in a new kernel, then shut the kernel down.
 
-    As with `curio.run`, tasks that remain when `corofunc` returns are cancelled.
+    Like `curio.run`, it cancels the tasks that remain when `corofunc` returns.
 
     Args:
-        corofunc: an `async def` function, called with `args`; or a coroutine, without `args`.
-        *args: the arguments of `corofunc`.
-        wait_for_tasks: when `corofunc` has returned, wait for every task that is not a daemon,
-            as `curio.run` did before curio 0.9. A task that crashes is logged and does not end the
-            others. An exception of `corofunc`, and Ctrl-C, cancel all remaining tasks.
-        with_monitor: start curio's monitor (telnet, port 48802) too; `CURIOMONITOR` in the
-            environment does the same.
-        selector: see `Kernel`.
+        corofunc: `async def` function, called with `args`; or a coroutine, then without `args`.
+        wait_for_tasks: when `corofunc` has returned, wait for all tasks except daemons, as
+            `curio.run` did before curio 0.9. A task that crashes is logged and does not end
+            other tasks. An exception of `corofunc`, or Ctrl-C, cancels the remaining tasks.
+        with_monitor: start curio's monitor (telnet, port 48802) too. The environment variable
+            `CURIOMONITOR` does the same.
+        selector: see `Kernel`, also for the arguments that follow.
         debug: see `Kernel`.
         activations: see `Kernel`.
-        **kernel_extra: further arguments of `Kernel`.
+        kernel_extra: other arguments of `Kernel`.
 
     Returns:
-        The result of the coroutine. Its exceptions propagate.
+        What the coroutine returns.
+
+    Raises:
+        BaseException: what the coroutine raises.
 
     Example:
-        >>> asks_fast.run(main)
+        ```python
+        response = asks_fast.run(asks_fast.get, "https://example.org")
+        ```
     """
     kernel = Kernel(selector=selector, debug=debug, activations=activations, **kernel_extra)
     if with_monitor or "CURIOMONITOR" in os.environ:
@@ -162,7 +169,7 @@ def run(
 
 
 async def _join_tasks(kernel: Kernel) -> None:
-    """Wait until only the calling task and daemons remain."""
+    """Wait until only the caller and daemons are left."""
     this = await curio.current_task()
     while tasks := [task for task in kernel._tasks.values() if not (task.daemon or task is this)]:
         for task in tasks:

@@ -7,12 +7,14 @@
         for result in session.map(f"/items/{n}" for n in range(1000)):
             print(result.key, result.response)
 
-Sessions, functions and arguments are those of `asks_fast`; what is awaited there returns here.
+Sessions, functions and arguments are those of `asks_fast`. Each call returns what the coroutine of
+the same name returns, and raises the same errors.
 
-Facts:  each thread has a kernel of its own, which runs while a call is under way. Between two calls
-        nothing happens: idle connections are not closed, and `map` makes no progress.
-Rules:  a session belongs to the thread that uses it (`WrongThread`). In a thread with a running
-        event loop a call raises RuntimeError.
+Facts:  each thread has its own kernel, which runs only during a call. Between two calls nothing
+        happens: idle connections are not closed, and `map` makes no progress.
+Rules:  a session belongs to one thread (`WrongThread`). In a thread with a running event loop a
+        call raises RuntimeError.
+Implemented elsewhere: the kernel of a thread (`_guest.blocking`), sessions (`sessions`).
 """
 
 from __future__ import annotations
@@ -58,12 +60,13 @@ __all__ = [
     "request",
 ]
 
+# Any in the signatures: as in those of the same names in `sessions`.
 Item = TypeVar("Item", bound="bytes | str")
 AnySession = TypeVar("AnySession", bound="sessions.BaseSession")
 
 
 class Chunks(Generic[Item]):
-    """An asynchronous iterator of pieces of a body, read in plain code."""
+    """A blocking iterator over an asynchronous iterator of body chunks."""
 
     def __init__(self, source: Any) -> None:
         self._source = source
@@ -86,32 +89,51 @@ class Body(Chunks[bytes]):
         self._body = source
 
     def __call__(self, timeout: float | None = None) -> Body:
-        """Set the limit for each chunk, in seconds; None for none."""
+        """Set the time limit for each chunk.
+
+        Args:
+            timeout: seconds; None: no limit.
+
+        Returns:
+            This body, to iterate over.
+        """
         self._body(timeout)
         return self
 
     def read(self) -> bytes:
-        """All that is left, as one bytes object."""
+        """Read the rest of the body.
+
+        Returns:
+            The rest, as one bytes object.
+        """
         return run(self._body.read())
 
     def chunks(self, size: int) -> Chunks[bytes]:
-        """Chunks of exactly `size` bytes, except the last."""
+        """Iterate over chunks of exactly `size` bytes, except the last one."""
         return Chunks(self._body.chunks(size))
 
     def text(self) -> Chunks[str]:
-        """The chunks as str."""
+        """Iterate over the chunks, decoded to str."""
         return Chunks(self._body.text())
 
     def lines(self) -> Chunks[str]:
-        """The lines as str, without their ends."""
+        """Iterate over the lines as str, without line ends."""
         return Chunks(self._body.lines())
 
     def save(self, path: str | os.PathLike[str], *, chunk_size: int = 1 << 20) -> int:
-        """Write the body to a file; returns the number of bytes. See `StreamBody.save`."""
+        """Write the body to a file. See `StreamBody.save`.
+
+        Args:
+            path: the file to write.
+            chunk_size: bytes to write at once.
+
+        Returns:
+            The number of bytes written.
+        """
         return run(self._body.save(path, chunk_size=chunk_size))
 
     def close(self) -> None:
-        """Leave the body; what was not read is lost and the connection with it. Safe to repeat."""
+        """Close the body, and its connection if data is unread. May be called again."""
         run(self._body.close())
 
     def __enter__(self) -> Body:
@@ -122,7 +144,7 @@ class Body(Chunks[bytes]):
 
 
 class StreamResponse(response_objects.StreamResponse):
-    """A response whose body is read by the caller: `for chunk in response.body`."""
+    """A response whose body the caller reads: `for chunk in response.body`."""
 
     __slots__ = ()
 
@@ -136,17 +158,17 @@ class StreamResponse(response_objects.StreamResponse):
 
 
 class Results:
-    """The results of many requests: an iterator, and a context manager that closes it."""
+    """The results of `map`: an iterator, and a context manager that closes it."""
 
-    def __init__(self, mapped: ResultStream) -> None:
-        self._mapped = mapped
+    def __init__(self, stream: ResultStream) -> None:
+        self._stream = stream
 
     def __iter__(self) -> Results:
         return self
 
     def __next__(self) -> Result:
         try:
-            return run(self._mapped.__anext__())
+            return run(self._stream.__anext__())
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -159,12 +181,12 @@ class Results:
         self.close()
 
     def close(self) -> None:
-        """Cancel what is under way and wait until it is gone."""
-        run(self._mapped.aclose())
+        """Cancel the running requests and wait until they have ended."""
+        run(self._stream.aclose())
 
     def stop(self) -> None:
-        """Take nothing more from the input; what is under way still gives its results."""
-        run(self._mapped.stop())
+        """Start no more requests. Those that run still give their results."""
+        run(self._stream.stop())
 
 
 def _blocking(response: Any) -> Any:
@@ -178,7 +200,7 @@ def _blocking(response: Any) -> Any:
 class _BlockingSession(
     RequestMethods[Response, StreamResponse, Response | StreamResponse], Generic[AnySession]
 ):
-    """What the blocking sessions have in common. `session` is the asynchronous one beneath."""
+    """Methods of all blocking sessions. `session` is the asynchronous session that they use."""
 
     session: AnySession
 
@@ -188,31 +210,77 @@ class _BlockingSession(
     def prepare(
         self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
     ) -> PreparedRequest:
-        """The request that `request` would make, to be looked at, and sent by `send`."""
+        """Build the request that `request` would send, without sending it.
+
+        Args:
+            method: the HTTP method.
+            url: as for `request`.
+            options: as for `request`.
+
+        Returns:
+            The request, for `send`.
+        """
         return self.session.prepare(method, url, **options)
 
     def send(self, request: PreparedRequest) -> Response:
-        """Send a prepared request."""
+        """Send a request that `prepare` returned.
+
+        Args:
+            request: the prepared request.
+
+        Returns:
+            The response, as `request` returns it.
+        """
         return _blocking(run(self.session.send(request)))  # type: ignore[no-any-return]
 
     def map(self, requests: Iterable[Any], **options: Any) -> Results:
-        """Results of many requests, as they complete; arguments as for `asks_fast` sessions."""
+        """Send many requests, several at a time.
+
+        Args:
+            requests: the requests; see `map` of the `asks_fast` sessions.
+            options: see there too.
+
+        Returns:
+            An iterator over the results, in the order in which they complete.
+
+        Example:
+            ```python
+            for result in session.map(["/a", "/b"]):
+                print(result.key, result.response)
+            ```
+        """
         return Results(self.session.map(requests, **options))
 
     def gather(self, requests: Iterable[Any], **options: Any) -> list[Result]:
-        """The results of a few requests, in the order asked."""
+        """Send a few requests, several at a time, and wait for all of them.
+
+        Args:
+            requests: the requests; see `map` of the `asks_fast` sessions.
+            options: see there too.
+
+        Returns:
+            The results, in the order of `requests`.
+        """
         return run(self.session.gather(requests, **options))
 
     def warm_up(self, number: int | None = None, url: str | None = None) -> int:
-        """Open connections ahead of the first request; returns how many there are."""
+        """Open connections before the first request.
+
+        Args:
+            number: how many connections to open; None: as many as the session allows.
+            url: where to connect to; by default the session's base location.
+
+        Returns:
+            How many connections there are now.
+        """
         return run(self.session.warm_up(number, url))
 
     def pool_stats(self) -> dict[str, int]:
-        """Connections at this moment, and totals."""
+        """Return the numbers of connections now, and totals."""
         return self.session.pool_stats()
 
     def close(self) -> None:
-        """Close all connections at once. Safe to call again."""
+        """Close all connections at once. May be called again."""
         run(self.session.close())
 
     def __enter__(self) -> Self:
@@ -226,7 +294,7 @@ class _BlockingSession(
 
 
 class HSession(_BlockingSession[sessions.HSession]):
-    """Many requests to one host. See `asks_fast.HSession`."""
+    """A blocking session for one host. See `asks_fast.HSession`."""
 
     def __init__(
         self,
@@ -243,7 +311,7 @@ class HSession(_BlockingSession[sessions.HSession]):
 
 
 class DSession(_BlockingSession[sessions.DSession]):
-    """Many requests to many hosts. See `asks_fast.DSession`."""
+    """A blocking session for many hosts. See `asks_fast.DSession`."""
 
     def __init__(
         self,
@@ -256,7 +324,7 @@ class DSession(_BlockingSession[sessions.DSession]):
 
 
 class Session(_BlockingSession[sessions.Session]):
-    """With a base location, or with full URLs, or both. See `asks_fast.Session`."""
+    """A blocking session for one base location, full URLs, or both. See `asks_fast.Session`."""
 
     def __init__(
         self,
@@ -282,7 +350,7 @@ class Session(_BlockingSession[sessions.Session]):
 
 
 class _OneShot(Protocol):
-    """A function that makes one request."""
+    """The type of a function that sends one request."""
 
     @overload
     def __call__(
@@ -309,7 +377,7 @@ def _one_shot(method: str) -> _OneShot:
         return _blocking(run(base_funcs.request(method, url, **options)))
 
     function.__name__ = function.__qualname__ = method.lower()
-    function.__doc__ = f"{method} once. See `asks_fast.{method.lower()}`."
+    function.__doc__ = f"Send one {method} request. See `asks_fast.{method.lower()}`."
     return cast("_OneShot", function)
 
 
@@ -323,5 +391,14 @@ put = _one_shot("PUT")
 
 
 def request(method: str, url: Location = None, **more: Any) -> Response:
-    """Make one request. See `asks_fast.request`."""
+    """Send one request. See `asks_fast.request`.
+
+    Args:
+        method: the HTTP method.
+        url: the URL.
+        more: as for `asks_fast.request`.
+
+    Returns:
+        The response.
+    """
     return _blocking(run(base_funcs.request(method, url, **more)))  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
-"""The guest kernel of a loop of asyncio, uvloop included.
+"""The host of a guest kernel in a loop of asyncio or uvloop.
 
-Facts:  asyncio has no hook for the end of a loop. `asyncio.run` closes the async generators that
-        were begun in the loop: one that is suspended for the whole life of the loop ends the guest
-        kernel. A loop that is only closed drops its readers, and with them a guard that ends it.
-Rules:  the loop keeps the host, and the host is found by an attribute of the loop.
+Facts:  asyncio has no hook for the end of a loop, so two objects detect it. `asyncio.run` closes
+        the async generators of the loop; one that is suspended until then ends the guest kernel.
+        A loop that is only closed drops its readers, and with them a guard that ends it.
+Rules:  the loop owns the host, in an attribute by which the host is found.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ __all__ = ["AsyncioHost", "make_host"]
 
 
 class AsyncioHost(Host):
-    """What the guest kernel of one loop needs of it."""
+    """The interface of a guest kernel to its asyncio loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references
+        self._tasks: set[asyncio.Task[Any]] = set()  # asyncio keeps only weak references
         self._kernel = GuestKernel()
         runtime = self._kernel.runtime
         self._descriptor = self._kernel._selector.fileno()
-        loop.add_reader(self._descriptor, runtime.turn, _Guard(self))
+        loop.add_reader(self._descriptor, runtime.run_iteration, _Guard(self))
         runtime.attach(self)
-        self._guard = self._wait_for_end()
+        self._end_detector = self._wait_for_end()
         with suppress(StopIteration):
-            self._guard.asend(None).send(None)
+            self._end_detector.__anext__().send(None)
 
     async def _wait_for_end(self) -> AsyncGenerator[None, None]:
         try:
@@ -41,19 +41,19 @@ class AsyncioHost(Host):
             self.end()
 
     def end(self) -> None:
-        """The loop ends: so does the guest kernel, with what is under way in it."""
+        """End the guest kernel and cancel its tasks, because the loop ends."""
         if self.runtime is not None:
-            self.forget()
+            self.detach()
             self._kernel.end()
 
-    def drop(self) -> None:
-        """The loop is collected as garbage, and its tasks with it: only free what we hold."""
+    def free(self) -> None:
+        """Close the descriptors only: the loop was garbage collected together with its tasks."""
         if self.runtime is not None:
-            self.forget()
+            self.detach()
             self._kernel.free()
 
-    def forget(self) -> None:
-        """The guest kernel is at its end: no more calls from the loop, and none to it."""
+    def detach(self) -> None:
+        """Stop all calls between the loop and the guest kernel."""
         self.runtime = None
         if self.loop.__dict__.get("_asks_fast_host") is self:
             del self.loop.__dict__["_asks_fast_host"]
@@ -62,7 +62,7 @@ class AsyncioHost(Host):
         if not self.loop.is_closed() and self._kernel.is_of_this_process:
             self.loop.remove_reader(self._descriptor)
 
-    # -- for the kernel
+    # -- called by the kernel
 
     def start_task(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
@@ -70,24 +70,24 @@ class AsyncioHost(Host):
 
         def ended(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)
-            hosted.lost()
+            hosted.on_host_task_end()
 
         task.add_done_callback(ended)
 
     def call_soon(self) -> None:
         if self.runtime is not None:
-            self.loop.call_soon(self.runtime.turn)
+            self.loop.call_soon(self.runtime.run_iteration)
 
     def call_after(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self.runtime is not None:
-            self._timer = self.loop.call_later(seconds, self.runtime.on_alarm)
+            self._timer = self.loop.call_later(seconds, self.runtime.on_timer)
 
     def resume_later(self, hosted: HostedTask) -> None:
         self.loop.call_soon(hosted.resume)
 
-    def cancel_again(self, hosted: HostedTask) -> None:
+    def redeliver_cancellation(self, hosted: HostedTask) -> None:
         task = asyncio.current_task(self.loop)
         assert task is not None
         if hasattr(task, "uncancel"):  # Python 3.11
@@ -96,7 +96,7 @@ class AsyncioHost(Host):
 
 
 class _Guard:
-    """An object that only the loop's reader of our descriptor holds."""
+    """Ends the host when it is deleted; only the loop's reader of our descriptor refers to it."""
 
     def __init__(self, host: AsyncioHost) -> None:
         self._host = host
@@ -105,11 +105,11 @@ class _Guard:
         if self._host.loop.is_closed():
             self._host.end()
         else:
-            self._host.drop()
+            self._host.free()
 
 
 def make_host(loop: asyncio.AbstractEventLoop) -> AsyncioHost:
-    """The first call in this loop: make its guest kernel."""
+    """Make the host and the guest kernel of a loop."""
     host = AsyncioHost(loop)
     loop._asks_fast_host = host  # type: ignore[attr-defined]
     return host

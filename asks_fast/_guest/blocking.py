@@ -1,7 +1,7 @@
-"""Run a coroutine of ours to its end in plain code: one kernel for each thread.
+"""Run a coroutine in a thread without an event loop.
 
-Rules:  never where an event loop runs in this thread, which would stand still. A thread's kernel
-        ends with the thread; a forked child has a kernel of its own.
+Rules:  refused where an event loop runs in this thread, because the loop would be blocked. Each
+        thread has one kernel, which ends with the thread. A forked child makes its own.
 """
 
 from __future__ import annotations
@@ -28,23 +28,30 @@ class _ThreadKernel(GuestKernel):
         self.end()
 
 
-_of_thread = threading.local()
+_thread_data = threading.local()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The outcome of a coroutine of ours. RuntimeError where an event loop runs."""
+    """Run a coroutine in the kernel of this thread.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        RuntimeError: an event loop runs in this thread.
+    """
     try:
-        _refuse_in_loop()
-        found = getattr(_of_thread, "kernel", None)
-        if found is None or not found.is_of_this_process:
-            found = _of_thread.kernel = _ThreadKernel()
+        _check_no_loop_runs()
+        kernel = getattr(_thread_data, "kernel", None)
+        if kernel is None or not kernel.is_of_this_process:
+            kernel = _thread_data.kernel = _ThreadKernel()
     except BaseException:
         coroutine.close()
         raise
-    return found.run(coroutine)  # type: ignore[no-any-return]
+    return kernel.run(coroutine)  # type: ignore[no-any-return]
 
 
-def _refuse_in_loop() -> None:
+def _check_no_loop_runs() -> None:
     if asyncio._get_running_loop() is not None:
         library = "asyncio"
     elif curio_running():
@@ -61,4 +68,4 @@ def _refuse_in_loop() -> None:
 
 @atexit.register
 def _end() -> None:
-    _of_thread.__dict__.clear()
+    _thread_data.__dict__.clear()

@@ -1,4 +1,7 @@
-"""A kernel that ends with an event loop of another library, or with a thread."""
+"""A kernel that ends together with an event loop of another library, or with a thread.
+
+Implemented elsewhere: the hosts (`asyncio_host`, `trio_host`), the kernels of threads (`blocking`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ __all__ = ["GuestKernel"]
 
 
 class GuestKernel(Kernel):
-    """A compiled kernel whose runtime is made at once, and whose end nobody may be there to see."""
+    """A compiled kernel that makes its runtime at once and needs no explicit shutdown."""
 
     _shutdown_funcs: list[Callable[[], object]] | None
 
@@ -23,13 +26,13 @@ class GuestKernel(Kernel):
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether its descriptors are ours alone: not so in a forked child."""
+        """Whether this process made the kernel. A forked child shares the parent's descriptors."""
         return self._process == os.getpid()
 
     def end(self) -> None:
-        """Cancel what is left and free what the kernel holds. Safe to repeat."""
+        """Cancel the remaining tasks and close the descriptors. May be called again."""
         if self._shutdown_funcs is None:
-            return  # ended, or failed
+            return  # has ended or failed
         self.runtime.attach(None)
         if self.is_of_this_process and not self._is_garbage():
             self.run(shutdown=True)
@@ -37,13 +40,13 @@ class GuestKernel(Kernel):
             self.free()
 
     def free(self) -> None:
-        """Close the descriptors, this process's copies of them; tasks can do nothing more."""
+        """Close this process's descriptors without running the tasks."""
         functions, self._shutdown_funcs = self._shutdown_funcs, None
         for close in functions or ():
             close()
 
     def _is_garbage(self) -> bool:
-        """Whether the collector has begun to close the coroutines of our tasks."""
+        """Whether the garbage collector has begun to close the coroutines of the tasks."""
         return any(getattr(task.coro, "cr_frame", task) is None for task in self._tasks.values())
 
     def __del__(self) -> None:

@@ -1,9 +1,9 @@
-"""The guest kernel of a trio run.
+"""The host of a guest kernel in a run of trio.
 
-Facts:  a system task of trio waits for the kernel's descriptor, with the kernel's next timer as its
-        deadline. Trio cancels it when the main task of the run has ended.
-Rules:  a wait in one of our traps refuses to be aborted until our own code has cleaned up; then
-        trio's exception is raised. A wait of user code is ended by a cancel scope of our own.
+Facts:  a system task of trio waits for the kernel's descriptor, until the kernel's next timer is
+        due. Trio cancels that task when the main task of the run has ended.
+Rules:  a trap refuses to be aborted until our own code has cleaned up; then trio's exception is
+        raised. A wait of user code is cancelled by a cancel scope of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _refuse(_raise_cancel: Any) -> trio.lowlevel.Abort:
 
 
 def _message_class() -> Callable[[Callable[[Any], Any]], Any]:
-    """The class of what parks a task: trio has a coroutine for it, which is a frame too many."""
+    """Return the class of the value that a waiting task yields to trio; saves trio's coroutine."""
     coroutine = trio.lowlevel.wait_task_rescheduled(_refuse)
     try:
         return type(coroutine.send(None))
@@ -34,53 +34,53 @@ def _message_class() -> Callable[[Callable[[Any], Any]], Any]:
         coroutine.close()
 
 
-_park = _message_class()
+_wait_message = _message_class()
 
 
 class TrioTask(HostedTask):
     """A hosted task in trio."""
 
     def __init__(self) -> None:
-        self.signal = _park(self.abort)
+        self.wait_object = _wait_message(self.abort)
         self._scope: trio.CancelScope | None = None
 
     def abort(self, raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
-        """Trio cancels the task in one of our traps: it goes on once our code has cleaned up."""
+        """Cancel the trap for trio. The task goes on, so that our code can clean up."""
         if self.host_error is None and self.interrupt():
-            self.interrupted = False
+            self.is_interrupted = False
             self.host_error = capture(raise_cancel).error
         return trio.lowlevel.Abort.FAILED
 
     def resume(self) -> None:
-        """Let the host's task run."""
-        trio.lowlevel.reschedule(self.owner)
+        """Resume the host's task."""
+        trio.lowlevel.reschedule(self.host_task)
 
-    def before_foreign(self) -> None:
-        """The task is about to wait in user code: what is above it may want to end that wait."""
+    def before_user_wait(self) -> None:
+        """Open a cancel scope, by which `cancel_user_wait` can end the wait that follows."""
         self._scope = trio.CancelScope()
         self._scope.__enter__()
-        if self.broken:
+        if self.is_user_wait_cancelled:
             self._scope.cancel()
 
-    def after_foreign(self) -> None:
-        """The wait is over."""
+    def after_user_wait(self) -> None:
+        """Close the cancel scope."""
         scope, self._scope = self._scope, None
         if scope is not None:
             scope.__exit__(None, None, None)
 
-    def break_wait(self) -> None:
-        """End a wait of user code."""
-        self.broken = True
+    def cancel_user_wait(self) -> None:
+        """Cancel the wait of user code."""
+        self.is_user_wait_cancelled = True
         if self._scope is not None:
             self._scope.cancel()
 
-    def broke(self, answer: Any, error: BaseException | None) -> bool:
-        """Whether that wait was cancelled."""
+    def was_cancelled_by_kernel(self, answer: Any, error: BaseException | None) -> bool:
+        """Whether the wait ended because of a cancellation."""
         return isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled)
 
 
 class TrioHost(Host):
-    """What the guest kernel of one run needs of trio."""
+    """The interface of a guest kernel to its run of trio."""
 
     def __init__(self) -> None:
         self._deadline = math.inf
@@ -97,17 +97,17 @@ class TrioHost(Host):
                 deadline = -math.inf if self._is_due else self._deadline
                 with trio.CancelScope(deadline=deadline) as self._scope:
                     await trio.lowlevel.wait_readable(self._kernel._selector.fileno())
-                self._turn()
+                self._run_iteration()
         except trio.Cancelled:
-            with trio.CancelScope(shield=True):  # our tasks are cancelled too, and clean up
+            with trio.CancelScope(shield=True):  # our cancelled tasks clean up first
                 while self._tasks and self.runtime is not None:
-                    self._turn()
+                    self._run_iteration()
                     await trio.lowlevel.checkpoint()
             raise
         finally:
             self.end()
 
-    def _turn(self) -> None:
+    def _run_iteration(self) -> None:
         self._scope = None
         self._is_due = False
         runtime = self.runtime
@@ -115,40 +115,40 @@ class TrioHost(Host):
             return
         if trio.current_time() >= self._deadline:
             self._deadline = math.inf
-            runtime.on_alarm()
+            runtime.on_timer()
         else:
-            runtime.turn()
+            runtime.run_iteration()
 
     def end(self) -> None:
-        """The run ends: so does the guest kernel, with what is under way in it."""
+        """End the guest kernel and cancel its tasks, because the run ends."""
         if self.runtime is not None:
-            self.forget()
+            self.detach()
             self._kernel.end()
 
-    def forget(self) -> None:
-        """The guest kernel is at its end."""
+    def detach(self) -> None:
+        """Stop the system task that runs the kernel."""
         self.runtime = None
         if self._scope is not None:
             self._scope.cancel()
 
-    # -- for the kernel
+    # -- called by the kernel
 
     def current_task(self) -> trio.lowlevel.Task:
         return trio.lowlevel.current_task()
 
-    def hosted_task(self) -> TrioTask:
+    def make_hosted_task(self) -> TrioTask:
         return TrioTask()
 
     def start_task(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.add(hosted)
-        trio.lowlevel.spawn_system_task(self._drive, hosted, coroutine)
+        trio.lowlevel.spawn_system_task(self._run_hosted, hosted, coroutine)
 
-    async def _drive(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _run_hosted(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
         finally:
             self._tasks.discard(hosted)
-            hosted.lost()
+            hosted.on_host_task_end()
 
     def call_soon(self) -> None:
         self._is_due = True
@@ -163,15 +163,15 @@ class TrioHost(Host):
     def resume_later(self, hosted: HostedTask) -> None:
         hosted.resume()
 
-    def cancel_again(self, hosted: HostedTask) -> None:
-        """Nothing to do: trio cancels at every wait."""
+    def redeliver_cancellation(self, hosted: HostedTask) -> None:
+        """Do nothing: trio cancels at every wait."""
 
 
 _hosts: trio.lowlevel.RunVar[TrioHost] = trio.lowlevel.RunVar("asks_fast")
 
 
 def find_host() -> TrioHost | None:
-    """The host of the trio task that runs; None outside of one."""
+    """Return the host of the trio task that runs, made if necessary; None outside of a task."""
     try:
         host: TrioHost | None = _hosts.get(None)
     except RuntimeError:

@@ -1,66 +1,71 @@
-# Which task waits for which descriptor.
+# Waiting for descriptors, with epoll on Linux.
 #
-# Two ways to ask the system: `Epoll` calls epoll itself (Linux), `Selector` goes through an object
-# of the `selectors` module (kernel_selector.pyx). To the kernel both are a
-# `Poller`, with curio's rules: one reader and one writer per descriptor; a woken task still owns
-# its registration until it waits for something else, so that waiting again for the same is free.
+# `Poller` is the interface of the kernel; `Epoll` calls epoll itself and `Selector` (selector.pyx)
+# uses an object of the `selectors` module. Both follow curio: one reader and one writer for each
+# descriptor. A woken task owns its registration until it waits for something else, so waiting
+# for the same file again makes no system call.
 #
-# Facts:  closing a descriptor takes it out of epoll, unless another process or a `dup` holds the
-#         same open file: then epoll goes on reporting it under a number that may mean another file
-#         by now. Each registration therefore carries a generation, which its events bring back.
-# Rules:  `Watch.armed` may be more than is waited for, never less. An event that nobody waits for
-#         disarms, so a descriptor left behind costs one event, not a busy loop. A registration is
-#         kept beyond its owner only for files whose number can't change under us (`has_stable_fd_class`).
-# Not here: running tasks.
+# Facts:  closing a descriptor removes it from epoll, unless another process or a `dup` keeps the
+#         same open file. epoll then goes on reporting it under its old number, which may belong to
+#         another file by now. So each registration has a generation, which its events return.
+# Rules:  `FdEntry.events` may contain more than tasks wait for, never less. An unwanted event
+#         removes the registration, so an unused descriptor costs one event, not a busy loop. A
+#         registration outlives its owner only if the file cannot change its descriptor
+#         (`has_stable_fd_class`).
+# Implemented elsewhere: running tasks (run_loop.pyx).
 
 cdef enum:
-    EVENTS_AT_ONCE = 256    # the rest comes with the next poll; more only spoils the cache
-    READ = 1                # selectors.EVENT_READ
-    WRITE = 2               # selectors.EVENT_WRITE
+    MAX_EVENTS = 256    # of one poll; the next one reports the others
+    READ = 1            # selectors.EVENT_READ
+    WRITE = 2           # selectors.EVENT_WRITE
 
 
 cdef class Poller:
-    """How the kernel waits for descriptors. `start` … `poll` are for the kernel alone."""
+    """The interface by which the kernel waits for descriptors."""
 
-    cdef object start(self, TaskCore task, object fileobj, int event):
-        """Make the task wait; None, or the exception that it must get instead."""
+    cdef object register(self, TaskCore task, object fileobj, int event):
+        """Make the task wait for a file. Return None, or the exception to raise in the task."""
         raise NotImplementedError
 
-    cdef int drop(self, TaskCore task) except -1:
-        """Take back what the task waits for or still owns."""
+    cdef int unregister(self, TaskCore task) except -1:
+        """End the registration that the task waits for or still owns."""
         raise NotImplementedError
 
-    cdef int release(self, object fileobj) except -1:
+    cdef int forget(self, object fileobj) except -1:
         """Forget a file that is about to be closed."""
         return 0
 
-    cdef tuple waiting(self, object fileobj):
-        """(reader, writer) parked on the file, None for nobody."""
+    cdef tuple waiters(self, object fileobj):
+        """Return the tasks that wait for the file: (reader, writer), each a task or None."""
         raise NotImplementedError
 
     cdef int poll(self, Runtime runtime, double timeout) except -1:
-        """Wait at most `timeout` seconds (negative: for ever), queue the tasks that are served."""
+        """Wait at most `timeout` seconds (negative: no limit); queue the tasks of ready files."""
         raise NotImplementedError
 
 
-cdef inline void own(TaskCore task, Watch watch, object fileobj, int event) noexcept:
-    task.io_watch = watch
+cdef inline void assign(TaskCore task, FdEntry entry, object fileobj, int event) noexcept:
+    task.io_entry = entry
     task.io_file = fileobj
     task.io_event = event
     task.io_state = IO_WAITING
 
 
-cdef inline void disown(TaskCore task) noexcept:
-    task.io_watch = None
+cdef inline void clear(TaskCore task) noexcept:
+    task.io_entry = None
     task.io_file = None
     task.io_state = IO_NONE
 
 
-cdef inline bint waits_again(TaskCore task, object fileobj, int event) noexcept:
-    return task.io_state == IO_HELD and task.io_file is fileobj and task.io_event == event
+cdef inline bint is_same_wait(TaskCore task, object fileobj, int event) noexcept:
+    return task.io_state == IO_REGISTERED and task.io_file is fileobj and task.io_event == event
 
 
-cdef object busy(object fileobj, int event):
+cdef inline TaskCore waiting_or_none(TaskCore task):
+    return task if task is not None and task.wait_kind != NOT_WAITING else None
+
+
+cdef object busy_error(object fileobj, int event):
     if event == READ:
         return ReadResourceBusy(
             f"Multiple tasks can't wait to read on the same file descriptor {fileobj}")
@@ -69,7 +74,7 @@ cdef object busy(object fileobj, int event):
 
 
 cdef int fd_of(object fileobj) except -1:
-    """The descriptor of a file object; ValueError if there is none, as `selectors` has it."""
+    """Return the descriptor of a file object; ValueError if it has none, as in `selectors`."""
     cdef long fd
     if type(fileobj) is Fd:
         fd = fileobj.fd
@@ -86,26 +91,27 @@ cdef int fd_of(object fileobj) except -1:
 
 
 cdef bint has_stable_fd_class(object fileobj) except -1:
-    """Does this object stand for one open file all its life?
+    """Whether such an object stands for one open file as long as it exists.
 
-    True for curio's `_Fd`, and for a class that says so with `has_stable_fd = True`. Not for
-    numbers, for objects that may reopen behind one `fileno`, nor for those that close their file
-    when they are collected: we keep a steady one until its number is taken again.
+    True for curio's `_Fd` and for classes with `has_stable_fd = True`. False for integers, for
+    objects that may reopen under another `fileno`, and for objects that close their file when they
+    are collected: the entry keeps a file object with a stable descriptor alive until its number
+    is used again.
     """
     cls = type(fileobj)
     return cls is Fd or getattr(cls, "has_stable_fd", False) is True
 
 
 @cython.final
-cdef class Watch:
-    """One descriptor that epoll knows, or knew."""
+cdef class FdEntry:
+    """The registration of one descriptor number, now or earlier."""
 
     cdef int fd
-    cdef uint32_t armed             # what epoll reports, as far as we know; 0: not registered
-    cdef uint32_t generation        # rises with each registration of this number
-    cdef bint has_stable_fd                # see has_stable_fd_class; of `fileobj`
-    cdef object fileobj             # who was waited for last
-    cdef TaskCore reader            # parked, or woken and still owner
+    cdef uint32_t events            # registered in epoll, as far as known; 0: not registered
+    cdef uint32_t generation        # increases with each registration of this number
+    cdef bint has_stable_fd         # of `fileobj`, see has_stable_fd_class
+    cdef object fileobj             # the file object that was waited for last
+    cdef TaskCore reader            # waits, or was woken and still owns the registration
     cdef TaskCore writer
 
     cdef inline uint32_t wanted(self) noexcept:
@@ -115,16 +121,16 @@ cdef class Watch:
 
 @cython.final
 cdef class Epoll(Poller):
-    """epoll without a Python frame. `Kernel._selector` shows it, for reading, like a selector."""
+    """A poller that calls epoll. As `Kernel._selector` it has the read methods of a selector."""
 
-    cdef int epfd                   # ours, -1 when closed
-    cdef uint32_t generation
-    cdef bint haunted               # epoll reports a file that no number leads to any more
-    cdef list watches               # descriptor → Watch or None
-    cdef epoll_event events[EVENTS_AT_ONCE]
+    cdef int epfd                   # owned; -1: closed
+    cdef uint32_t generation        # of the newest registration
+    cdef bint has_stale_registration    # epoll reports a file that we have no descriptor of
+    cdef list entries               # descriptor → FdEntry or None
+    cdef epoll_event event_buffer[MAX_EVENTS]
 
     def __cinit__(self):
-        self.watches = []
+        self.entries = []
         self.epfd = epoll_create1(EPOLL_CLOEXEC)
         if self.epfd < 0:
             PyErr_SetFromErrno(OSError)
@@ -139,247 +145,246 @@ cdef class Epoll(Poller):
         return f"<Epoll fd={self.epfd}, {len(self.get_map())} descriptors waited for>"
 
     def fileno(self):
-        """The descriptor of the epoll object itself."""
+        """Return the descriptor of the epoll object itself."""
         return self.epfd
 
     def close(self):
-        """Let go of the epoll object. Twice does no harm."""
+        """Close the epoll object. May be called again."""
         cdef int fd = self.epfd
         self.epfd = -1
-        self.watches = []
+        self.entries = []
         if fd >= 0:
             os_close(fd)
 
     def get_map(self):
-        """{descriptor: SelectorKey} of what tasks wait for; `data` is (reader, writer)."""
-        cdef Watch watch
+        """Return {descriptor: SelectorKey} of the awaited files; `data` is (reader, writer)."""
+        cdef FdEntry entry
         found = {}
-        for watch in self.watches:
-            if watch is not None and watch.wanted():
-                events = (READ if watch.reader is not None else 0) | (
-                    WRITE if watch.writer is not None else 0)
-                found[watch.fd] = SelectorKey(
-                    watch.fileobj, watch.fd, events, (watch.reader, watch.writer))
+        for entry in self.entries:
+            if entry is not None and entry.wanted():
+                events = (READ if entry.reader is not None else 0) | (
+                    WRITE if entry.writer is not None else 0)
+                found[entry.fd] = SelectorKey(
+                    entry.fileobj, entry.fd, events, (entry.reader, entry.writer))
         return found
 
     def get_key(self, fileobj):
-        """The SelectorKey of one file; KeyError if nobody waits for it."""
+        """Return the SelectorKey of a file; KeyError if no task waits for it."""
         try:
             return self.get_map()[fd_of(fileobj)]
         except KeyError:
             raise KeyError(f"{fileobj!r} is not registered") from None
 
-    cdef object start(self, TaskCore task, object fileobj, int event):
-        cdef Watch watch, before = None
+    cdef object register(self, TaskCore task, object fileobj, int event):
+        cdef FdEntry entry, previous = None
         cdef uint32_t bit = EPOLLIN if event == READ else EPOLLOUT
-        if waits_again(task, fileobj, event):
+        if is_same_wait(task, fileobj, event):
             task.io_state = IO_WAITING
             return None
-        if task.io_state == IO_HELD:
-            before = task.io_watch
-            self.let_go(task)
+        if task.io_state == IO_REGISTERED:
+            previous = task.io_entry
+            self.release(task)
         try:
-            watch = self.watch_of(fd_of(fileobj))
-            if (watch.reader if event == READ else watch.writer) is not None:
-                return busy(fileobj, event)
-            if watch.fileobj is not fileobj or not watch.has_stable_fd or not watch.armed & bit:
-                self.arm(watch, watch.wanted() | bit)
-                if watch.fileobj is not fileobj and not watch.wanted():
-                    watch.fileobj = fileobj
-                    watch.has_stable_fd = has_stable_fd_class(fileobj)
+            entry = self.get_entry(fd_of(fileobj))
+            if (entry.reader if event == READ else entry.writer) is not None:
+                return busy_error(fileobj, event)
+            if entry.fileobj is not fileobj or not entry.has_stable_fd or not entry.events & bit:
+                self.set_events(entry, entry.wanted() | bit)
+                if entry.fileobj is not fileobj and not entry.wanted():
+                    entry.fileobj = fileobj
+                    entry.has_stable_fd = has_stable_fd_class(fileobj)
         except (OSError, ValueError) as error:
             return error
         finally:
-            if before is not None and before is not watch:
-                self.tidy(before)
+            if previous is not None and previous is not entry:
+                self.unregister_unused(previous)
         if event == READ:
-            watch.reader = task
+            entry.reader = task
         else:
-            watch.writer = task
-        own(task, watch, fileobj, event)
-        if before is watch:     # another object or event of the same file: not before it is owned
-            self.tidy(watch)
+            entry.writer = task
+        assign(task, entry, fileobj, event)
+        if previous is entry:   # another file object or event of the same descriptor
+            self.unregister_unused(entry)
         return None
 
-    cdef int drop(self, TaskCore task) except -1:
-        cdef Watch watch = task.io_watch
-        self.let_go(task)
-        return self.tidy(watch)
+    cdef int unregister(self, TaskCore task) except -1:
+        cdef FdEntry entry = task.io_entry
+        self.release(task)
+        return self.unregister_unused(entry)
 
-    cdef int release(self, object fileobj) except -1:
-        cdef Watch watch
+    cdef int forget(self, object fileobj) except -1:
+        cdef FdEntry entry
         cdef int fd
         try:
             fd = fd_of(fileobj)
         except ValueError:
             return 0
-        watch = self.known(fd)
-        if watch is not None and not watch.wanted():
-            watch.fileobj = None
-            watch.has_stable_fd = False
-            if watch.armed:
-                self.trim(watch)
+        entry = self.find_entry(fd)
+        if entry is not None and not entry.wanted():
+            entry.fileobj = None
+            entry.has_stable_fd = False
+            if entry.events:
+                self.update_registration(entry)
         return 0
 
-    cdef tuple waiting(self, object fileobj):
-        cdef Watch watch
+    cdef tuple waiters(self, object fileobj):
+        cdef FdEntry entry
         try:
-            watch = self.known(fd_of(fileobj))
+            entry = self.find_entry(fd_of(fileobj))
         except ValueError:
-            watch = None
-        if watch is None:
+            entry = None
+        if entry is None:
             return (None, None)
-        return (watch.reader if watch.reader is not None and watch.reader.parked else None,
-                watch.writer if watch.writer is not None and watch.writer.parked else None)
+        return (waiting_or_none(entry.reader), waiting_or_none(entry.writer))
 
     cdef int poll(self, Runtime runtime, double timeout) except -1:
         cdef int count, i
         cdef int milliseconds
         if timeout < 0:
             milliseconds = -1
-        else:   # never early: a sleeper woken too soon would only be put to sleep again
+        else:   # rounded up: a poll that ends early would expire no timer
             milliseconds = <int> min(ceil(timeout * 1e3), 2e9)
         if milliseconds == 0:
-            count = epoll_wait(self.epfd, self.events, EVENTS_AT_ONCE, 0)
+            count = epoll_wait(self.epfd, self.event_buffer, MAX_EVENTS, 0)
         else:
             PyErr_CheckSignals()
             with nogil:
-                count = epoll_wait(self.epfd, self.events, EVENTS_AT_ONCE, milliseconds)
+                count = epoll_wait(self.epfd, self.event_buffer, MAX_EVENTS, milliseconds)
         if count < 0:
             if errno == EINTR:
                 PyErr_CheckSignals()
                 return 0
             PyErr_SetFromErrno(OSError)
         for i in range(count):
-            self.serve(runtime, self.events[i].events, self.events[i].data.u64)
-        if self.haunted:
+            self.dispatch(runtime, self.event_buffer[i].events, self.event_buffer[i].data.u64)
+        if self.has_stale_registration:
             self.rebuild()
         return 0
 
-    cdef int serve(self, Runtime runtime, uint32_t ready, uint64_t label) except -1:
-        """Wake who waits for this; what nobody waits for is disarmed."""
-        cdef Watch watch = self.known(<int> (label & 0xffffffff))
+    cdef int dispatch(self, Runtime runtime, uint32_t ready, uint64_t user_data) except -1:
+        """Wake the tasks that wait for an event; deregister the events that no task waits for."""
+        cdef FdEntry entry = self.find_entry(<int> (user_data & 0xffffffff))
         cdef TaskCore task
-        cdef bint surplus
-        if watch is None or watch.generation != <uint32_t> (label >> 32):
-            self.haunted = True
+        cdef bint is_unwanted
+        if entry is None or entry.generation != <uint32_t> (user_data >> 32):
+            self.has_stale_registration = True
             return 0
-        surplus = watch.armed == 0
-        # Errors and hang-ups wake both sides, as `selectors` does.
-        if ready & ~<uint32_t> EPOLLOUT and watch.armed & EPOLLIN:
-            task = watch.reader
+        is_unwanted = entry.events == 0
+        # Errors and hang-ups wake reader and writer, as in `selectors`.
+        if ready & ~<uint32_t> EPOLLOUT and entry.events & EPOLLIN:
+            task = entry.reader
             if task is None:
-                surplus = True
+                is_unwanted = True
             else:
-                surplus |= self.wake(runtime, task)
-        if ready & ~<uint32_t> EPOLLIN and watch.armed & EPOLLOUT:
-            task = watch.writer
+                is_unwanted |= self.wake(runtime, task)
+        if ready & ~<uint32_t> EPOLLIN and entry.events & EPOLLOUT:
+            task = entry.writer
             if task is None:
-                surplus = True
+                is_unwanted = True
             else:
-                surplus |= self.wake(runtime, task)
-        if surplus and self.trim(watch):
-            self.haunted = True
+                is_unwanted |= self.wake(runtime, task)
+        if is_unwanted and self.update_registration(entry):
+            self.has_stale_registration = True
         return 0
 
     cdef int wake(self, Runtime runtime, TaskCore task) except -1:
-        """Queue a served task. 1 if it owns the registration no longer: it waited on a number."""
+        """Queue the task of a ready file. Return 1 if that ends its registration: an integer's."""
         if task.io_state != IO_WAITING:
-            return 0        # queued already: the kernel was left by an exception before it ran
+            return 0        # still queued: an exception left the loop before the task ran
         if isinstance(task.io_file, int):
-            self.let_go(task)
+            self.release(task)
             runtime.enqueue(task)
             return 1
-        task.io_state = IO_HELD
+        task.io_state = IO_REGISTERED
         runtime.enqueue(task)
         return 0
 
-    cdef inline Watch known(self, int fd):
-        if fd < PyList_GET_SIZE(self.watches):
-            return <Watch> PyList_GET_ITEM(self.watches, fd)
+    cdef inline FdEntry find_entry(self, int fd):
+        if fd < PyList_GET_SIZE(self.entries):
+            return <FdEntry> PyList_GET_ITEM(self.entries, fd)
         return None
 
-    cdef Watch watch_of(self, int fd):
-        cdef Watch watch = self.known(fd)
-        if watch is None:
-            while PyList_GET_SIZE(self.watches) <= fd:
-                self.watches.append(None)
-            watch = Watch.__new__(Watch)
-            watch.fd = fd
-            self.watches[fd] = watch
-        return watch
+    cdef FdEntry get_entry(self, int fd):
+        cdef FdEntry entry = self.find_entry(fd)
+        if entry is None:
+            while PyList_GET_SIZE(self.entries) <= fd:
+                self.entries.append(None)
+            entry = FdEntry.__new__(FdEntry)
+            entry.fd = fd
+            self.entries[fd] = entry
+        return entry
 
-    cdef inline void let_go(self, TaskCore task) noexcept:
-        """End the task's ownership without a word to epoll."""
-        if task.io_watch.reader is task and task.io_event == READ:
-            task.io_watch.reader = None
-        elif task.io_watch.writer is task:
-            task.io_watch.writer = None
-        disown(task)
+    cdef inline void release(self, TaskCore task) noexcept:
+        """End the task's ownership without a system call."""
+        if task.io_entry.reader is task and task.io_event == READ:
+            task.io_entry.reader = None
+        elif task.io_entry.writer is task:
+            task.io_entry.writer = None
+        clear(task)
 
-    cdef inline int tidy(self, Watch watch) except -1:
-        """After an owner went: keep only what is cheap to keep, readability of a steady file."""
-        if watch.armed & ~(watch.wanted() | (EPOLLIN if watch.has_stable_fd else 0)):
-            self.trim(watch)
+    cdef inline int unregister_unused(self, FdEntry entry) except -1:
+        """Deregister unwanted events, except readability of a file with a stable descriptor."""
+        if entry.events & ~(entry.wanted() | (EPOLLIN if entry.has_stable_fd else 0)):
+            self.update_registration(entry)
         return 0
 
-    cdef int trim(self, Watch watch) except -1:
-        """Tell epoll exactly what is waited for. 1 if the file turns out to be closed, no error."""
-        cdef uint32_t wanted = watch.wanted()
+    cdef int update_registration(self, FdEntry entry) except -1:
+        """Register exactly the wanted events. Return 1 if the file turns out to be closed."""
+        cdef uint32_t wanted = entry.wanted()
         if wanted:
             try:
-                self.arm(watch, wanted)
+                self.set_events(entry, wanted)
             except OSError:
                 return 1
         else:
-            watch.armed = 0
-            watch.fileobj = None
-            watch.has_stable_fd = False
-            if self.control(EPOLL_CTL_DEL, watch, 0) < 0:
+            entry.events = 0
+            entry.fileobj = None
+            entry.has_stable_fd = False
+            if self.control(EPOLL_CTL_DEL, entry, 0) < 0:
                 return 1
         return 0
 
-    cdef int arm(self, Watch watch, uint32_t events) except -1:
-        """Register the watch for exactly these events, whatever epoll believes; or OSError."""
+    cdef int set_events(self, FdEntry entry, uint32_t events) except -1:
+        """Register exactly these events, whatever state epoll is in; raises OSError."""
         cdef int result = -1
-        if watch.armed:
-            result = self.control(EPOLL_CTL_MOD, watch, events)
+        if entry.events:
+            result = self.control(EPOLL_CTL_MOD, entry, events)
             if result < 0 and errno != ENOENT:
-                watch.armed = 0
+                entry.events = 0
                 PyErr_SetFromErrno(OSError)
         if result < 0:
             self.generation += 1
-            watch.generation = self.generation
-            result = self.control(EPOLL_CTL_ADD, watch, events)
+            entry.generation = self.generation
+            result = self.control(EPOLL_CTL_ADD, entry, events)
             if result < 0 and errno == EEXIST:
-                result = self.control(EPOLL_CTL_MOD, watch, events)
+                result = self.control(EPOLL_CTL_MOD, entry, events)
             if result < 0:
-                watch.armed = 0
+                entry.events = 0
                 PyErr_SetFromErrno(OSError)
-        watch.armed = events
+        entry.events = events
         return 0
 
-    cdef inline int control(self, int operation, Watch watch, uint32_t events) noexcept:
+    cdef inline int control(self, int operation, FdEntry entry, uint32_t events) noexcept:
         cdef epoll_event event
         event.events = events
-        event.data.u64 = (<uint64_t> watch.generation << 32) | <uint32_t> watch.fd
-        return epoll_ctl(self.epfd, operation, watch.fd, &event)
+        event.data.u64 = (<uint64_t> entry.generation << 32) | <uint32_t> entry.fd
+        return epoll_ctl(self.epfd, operation, entry.fd, &event)
 
     cdef int rebuild(self) except -1:
-        """Start over with a fresh epoll object, under the same number: the one cure for a ghost.
+        """Replace the epoll object by a new one with the same descriptor.
 
-        A ghost is a closed file that lives on in another process and so stays in epoll, with no
-        number of ours left to take it out by.
+        Only this removes a stale registration: of a closed file that another process keeps open,
+        and that no descriptor of ours could name to EPOLL_CTL_DEL.
         """
-        cdef Watch watch
-        cdef int fresh = epoll_create1(EPOLL_CLOEXEC)
-        if fresh < 0 or os_dup3(fresh, self.epfd) < 0:
+        cdef FdEntry entry
+        cdef int new_epfd = epoll_create1(EPOLL_CLOEXEC)
+        if new_epfd < 0 or os_dup3(new_epfd, self.epfd) < 0:
             PyErr_SetFromErrno(OSError)
-        os_close(fresh)
-        self.haunted = False
-        for watch in self.watches:
-            if watch is not None:
-                watch.armed = 0
-                if watch.wanted():
-                    self.trim(watch)
+        os_close(new_epfd)
+        self.has_stale_registration = False
+        for entry in self.entries:
+            if entry is not None:
+                entry.events = 0
+                if entry.wanted():
+                    self.update_registration(entry)
         return 0

@@ -1,26 +1,27 @@
-# Tasks that a task of the host steps: how they enter a guest kernel, take a step, and leave it.
+# Hosted tasks: how a kernel task that a host's task runs is started, run and ended.
 #
-# Rules:  a hosted task is in `Kernel._tasks` like every other. It is stepped by `Runtime.step`, and
-#         woken by `Runtime.enqueue`. When its host's task is gone, the kernel ends it.
-# Not here: what the host's task runs, and how it waits (guest.pyx).
+# Rules:  a hosted task is in `Kernel._tasks` like every other. `Runtime.run_task` runs it and
+#         `Runtime.enqueue` wakes it. When its host's task has ended, the kernel runs it to its end.
+# Implemented elsewhere: what the host's task runs, and how it waits (guest.pyx).
 
-cdef TaskCore adopt(Runtime runtime, object coro, TaskCore task):
-    """Make a bare task one of the kernel's, for a coroutine that is not necessarily new."""
-    global tasks_made
-    tasks_made += 1
-    task.id = tasks_made
-    task.coro = task.driven = coro
+cdef TaskCore add_bare_task(Runtime runtime, object coro, TaskCore task):
+    """Add a task made without `__init__` to the kernel. Its coroutine may have started already."""
+    global last_task_id
+    last_task_id += 1
+    task.id = last_task_id
+    task.coro = task.coro_to_send = coro
     task.joined = True
     task.runtime = runtime
-    runtime.born += 1
-    task.serial = runtime.born
+    runtime.tasks_created += 1
+    task.serial = runtime.tasks_created
     runtime.tasks[task.id] = task
     for act in runtime.activations:
         act.created(task)
     return task
 
 
-cdef int entrust(Runtime runtime, TaskCore task, HostedTask hosted, Host host) except -1:
+cdef int bind_to_host(Runtime runtime, TaskCore task, HostedTask hosted, Host host) except -1:
+    """Connect a kernel task, its HostedTask and the host."""
     task.hosted = hosted
     hosted.task = task
     hosted.host = host
@@ -28,81 +29,82 @@ cdef int entrust(Runtime runtime, TaskCore task, HostedTask hosted, Host host) e
 
 
 cdef int start_in_host(Runtime runtime, TaskCore task) except -1:
-    """Let a task that may run user code be stepped by a task of the host."""
-    cdef HostedTask hosted = (<Host> runtime.host).new_hosted()
-    entrust(runtime, task, hosted, runtime.host)
+    """Start a host's task that runs a kernel task, for code that may await the host."""
+    cdef HostedTask hosted = (<Host> runtime.host).new_hosted_task()
+    bind_to_host(runtime, task, hosted, runtime.host)
     runtime.host.start_task(hosted, hosted_call(None, (), None, hosted))
     return 0
 
 
-cdef int step_hosted(Runtime runtime, TaskCore task) except -1:
-    """`step` for a task of the host, perhaps inside the step of another one."""
+cdef int run_hosted_task(Runtime runtime, TaskCore task) except -1:
+    """Run a hosted task until it waits or ends, perhaps while another hosted task is running."""
     cdef TaskCore outer = runtime.current
     if runtime.host is None:
         raise RuntimeError("the event loop of this request has ended" if runtime.failure is None
                            else f"the kernel of this event loop failed: {runtime.failure!r}")
-    if outer is None and runtime.turning:
-        return runtime.step(task, None)
-    if outer is not None and outer.io_state == IO_HELD:
-        runtime.poller.drop(outer)
-    if last_taken is not runtime:
-        runtime.take_thread()
+    if outer is None and runtime.is_iterating:
+        return runtime.run_task(task, None)
+    if outer is not None and outer.io_state == IO_REGISTERED:
+        runtime.poller.unregister(outer)
+    if last_thread_kernel is not runtime:
+        runtime.set_thread_kernel()
     try:
-        runtime.step(task, None)
+        runtime.run_task(task, None)
     finally:
         runtime.current = outer
-        if not runtime.turning and runtime.host is not None:
-            runtime.set_alarm()
+        if not runtime.is_iterating and runtime.host is not None:
+            runtime.set_host_timer()
     return 0
 
 
-cdef int pass_to_host(Runtime runtime, TaskCore task, object value) except -1:
-    """The running task waits for the host, in code of the user."""
-    task.passed = value
-    task.is_foreign = True
+cdef int wait_for_host(Runtime runtime, TaskCore task, object value) except -1:
+    """Make the running task wait for the host, for user code that yielded `value`."""
+    task.value_for_host = value
+    task.waits_for_host = True
     task.state = "HOST_WAIT"
     runtime.current = None
     if task.cancel_pending is not None and task.allow_cancel:
-        task.hosted.break_wait()
+        task.hosted.cancel_user_wait()
     return 0
 
 
-cdef int abandon(Runtime runtime, TaskCore task) except -1:
-    """The host's task is gone, or our own code failed: end a hosted task here and now."""
-    if not task.hosted.reports:
-        return orphan(runtime, task)
-    if task.parked:
-        runtime.leave_wait(task)
-        task.parked = NOT_PARKED
+cdef int end_hosted_task(Runtime runtime, TaskCore task) except -1:
+    """End a hosted task at once, because the host's task has ended or failed."""
+    if not task.hosted.returns_outcome:
+        return detach_from_host(runtime, task)
+    if task.wait_kind != NOT_WAITING:
+        runtime.cancel_wait(task)
+        task.wait_kind = NOT_WAITING
     try:
-        task.driven.close()
+        task.coro_to_send.close()
     finally:
         if not task.terminated:
-            retire(runtime, task)
+            remove_task(runtime, task)
     return 0
 
 
-cdef int orphan(Runtime runtime, TaskCore task) except -1:
-    """Have the kernel itself step a hosted task, which gets a cancellation at once."""
+cdef int detach_from_host(Runtime runtime, TaskCore task) except -1:
+    """Cancel a hosted task and let the kernel run it to its end, without the host."""
     cdef TaskCore former = task
-    if task.parked:
-        runtime.leave_wait(task)
-        task.parked = NOT_PARKED
-    if task.hosted.reports:     # bare: the kernel's own tasks have the methods of curio.Task
-        task = adopt(runtime, former.driven, runtime.task_class.__new__(runtime.task_class))
+    if task.wait_kind != NOT_WAITING:
+        runtime.cancel_wait(task)
+        task.wait_kind = NOT_WAITING
+    if task.hosted.returns_outcome:     # a bare TaskCore, without the methods of curio.Task
+        task = add_bare_task(runtime, former.coro_to_send,
+                             runtime.task_class.__new__(runtime.task_class))
         task.deadlines = former.deadlines
-        retire(runtime, former)
-        if former.queued:
+        remove_task(runtime, former)
+        if former.is_queued:
             runtime.ring[runtime.ring.index(former)] = task
-            task.queued = True
+            task.is_queued = True
     former.hosted = None
-    task.is_foreign = False
-    task.thrown = TaskCancelled("TaskCancelled")
-    return 0 if task.queued else runtime.enqueue(task)
+    task.waits_for_host = False
+    task.error_to_throw = TaskCancelled("TaskCancelled")
+    return 0 if task.is_queued else runtime.enqueue(task)
 
 
-cdef int retire(Runtime runtime, TaskCore task) except -1:
-    """Take a hosted task that has not ended out of the kernel."""
+cdef int remove_task(Runtime runtime, TaskCore task) except -1:
+    """Remove a hosted task that has not ended from the kernel."""
     runtime.tasks.pop(task.id, None)
     runtime.set_timeout(task, None)
     task.terminated = True
@@ -110,16 +112,16 @@ cdef int retire(Runtime runtime, TaskCore task) except -1:
     return 0
 
 
-cdef int fail_hosted(Runtime runtime, error) except -1:
-    """A trap failed: raise an error in every hosted task, and leave this kernel."""
+cdef int abort_hosted_tasks(Runtime runtime, error) except -1:
+    """End the guest kernel after a failed trap: each hosted task gets an error."""
     cdef TaskCore task
     if runtime.failure is not None:
         return 0
     runtime.failure = error
     host, runtime.host = runtime.host, None
-    (<Host> host).forget()
+    (<Host> host).detach()
     for task in list(runtime.tasks.values()):
-        if task.hosted is not None and (task.parked or task.queued):
-            task.parked = NOT_PARKED
+        if task.hosted is not None and (task.wait_kind != NOT_WAITING or task.is_queued):
+            task.wait_kind = NOT_WAITING
             host.resume_later(task.hosted)
     return 0

@@ -1,25 +1,26 @@
-# Which task waits for which descriptor, by way of an object of the `selectors` module.
+# Waiting for descriptors with an object of the `selectors` module.
 #
-# For systems without epoll, and for the selector that a user passes: it sees the calls that curio's
-# own kernel would make.
+# It serves systems without epoll, and selectors that users pass. The selector gets the same calls
+# as from curio's own kernel.
 #
-# Rules:  each key's data is (reader, writer), as in curio. A registration ends with its owner.
+# Rules:  the data of each key is (reader, writer), as in curio. A registration ends with its owner.
+# Implemented elsewhere: epoll, and what both have in common (epoll.pyx).
 
 @cython.final
 cdef class Selector(Poller):
-    """The same by way of a selector object, which keeps (reader, writer) as each key's data."""
+    """A poller that uses a selector object."""
 
     cdef object selector
 
     def __init__(self, selector):
         self.selector = selector
 
-    cdef object start(self, TaskCore task, object fileobj, int event):
-        if waits_again(task, fileobj, event):
+    cdef object register(self, TaskCore task, object fileobj, int event):
+        if is_same_wait(task, fileobj, event):
             task.io_state = IO_WAITING
             return None
-        if task.io_state == IO_HELD:
-            self.drop(task)
+        if task.io_state == IO_REGISTERED:
+            self.unregister(task)
         try:
             try:
                 key = self.selector.get_key(fileobj)
@@ -29,18 +30,18 @@ cdef class Selector(Poller):
             else:
                 reader, writer = key.data
                 if (reader if event == READ else writer) is not None:
-                    return busy(fileobj, event)
+                    return busy_error(fileobj, event)
                 self.selector.modify(
                     fileobj, key.events | event,
                     (task, writer) if event == READ else (reader, task))
         except (OSError, ValueError) as error:
             return error
-        own(task, None, fileobj, event)
+        assign(task, None, fileobj, event)
         return None
 
-    cdef int drop(self, TaskCore task) except -1:
+    cdef int unregister(self, TaskCore task) except -1:
         fileobj, event = task.io_file, task.io_event
-        disown(task)
+        clear(task)
         key = self.selector.get_key(fileobj)
         reader, writer = key.data
         events = key.events & ~event
@@ -51,7 +52,7 @@ cdef class Selector(Poller):
             self.selector.unregister(fileobj)
         return 0
 
-    cdef tuple waiting(self, object fileobj):
+    cdef tuple waiters(self, object fileobj):
         try:
             reader, writer = self.selector.get_key(fileobj).data
         except KeyError:
@@ -61,13 +62,13 @@ cdef class Selector(Poller):
 
     cdef int poll(self, Runtime runtime, double timeout) except -1:
         try:
-            served = self.selector.select(None if timeout < 0 else timeout)
+            ready = self.selector.select(None if timeout < 0 else timeout)
         except OSError as error:
-            # select() on Windows: nothing registered is an error there.
+            # select() on Windows fails if no socket is registered.
             if error.errno not in (EINVAL, WSAEINVAL):
                 raise
             return 0
-        for key, mask in served:
+        for key, mask in ready:
             reader, writer = key.data
             if mask & READ:
                 self.wake(runtime, reader)
@@ -79,7 +80,7 @@ cdef class Selector(Poller):
         if task.io_state != IO_WAITING:
             return 0
         if isinstance(task.io_file, int):
-            self.drop(task)
+            self.unregister(task)
         else:
-            task.io_state = IO_HELD
+            task.io_state = IO_REGISTERED
         return runtime.enqueue(task)

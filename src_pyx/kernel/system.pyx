@@ -1,8 +1,7 @@
-# What the kernel takes from the system and from CPython's C interface.
+# Declarations for epoll, the clock and CPython's C interface.
 #
-# Facts:  epoll is Linux's. Elsewhere stand-ins that only fail let the same code compile; HAS_EPOLL
-#         tells Python to pass a selector there.
-# Not here: what is done with it.
+# Facts:  only Linux has epoll. On other systems its functions are replaced by ones that fail, so
+#         that the same code compiles. HAS_EPOLL tells Python code to pass a selector there.
 
 cdef extern from *:
     """
@@ -16,7 +15,7 @@ cdef extern from *:
     #include <sys/epoll.h>
     #define AF_HAS_EPOLL 1
     static int af_dup3(int from, int to) { return dup3(from, to, O_CLOEXEC); }
-    #else   /* compiles everywhere, is used on Linux alone */
+    #else   /* compiled, but never called */
     #define AF_HAS_EPOLL 0
     #define EPOLL_CLOEXEC 0
     #define EPOLL_CTL_ADD 1
@@ -33,7 +32,7 @@ cdef extern from *:
     static int af_dup3(int from, int to) { (void)from; (void)to; errno = ENOSYS; return -1; }
     #endif
 
-    /* The exception that is set, normalized, with its traceback; nothing is set afterwards. */
+    /* Return the current exception, normalized and with its traceback, and clear it. */
     static PyObject *af_take_exception(void) {
     #if PY_VERSION_HEX >= 0x030C0000
         return PyErr_GetRaisedException();
@@ -48,7 +47,7 @@ cdef extern from *:
     #endif
     }
 
-    /* As time.monotonic(): seconds, rounded from nanoseconds in the same way. */
+    /* Return what time.monotonic() returns: seconds, rounded in the same way. */
     static double af_monotonic(void) {
     #if AF_HAS_EPOLL
         struct timespec now;
@@ -80,7 +79,7 @@ cdef extern from "Python.h":
         PYGEN_RETURN
         PYGEN_ERROR
         PYGEN_NEXT
-    # No `except`: the error stays set for take_exception, without the cost of a try.
+    # No `except`: the exception stays set for take_exception, without the cost of a `try`.
     PySendResult PyIter_Send(PyObject* coro, PyObject* value, PyObject** result) noexcept
     bint PyCoro_CheckExact(object)
     int PyContext_Enter(object) except -1

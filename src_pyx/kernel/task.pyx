@@ -1,107 +1,106 @@
-# What the kernel knows of one task, in C fields behind the attribute names of curio's Task.
+# The state of one task: C fields that replace the attributes of curio's Task.
 #
-# Facts:  curio's Task is a plain Python class. A class made of `TaskCore` and of it keeps its
-#         methods, while these fields (data descriptors) take the place of its instance dictionary.
+# Facts:  curio's Task is a plain Python class. A class derived from it and from `TaskCore` keeps
+#         its methods. The C fields are data descriptors, so they hide the instance dictionary.
 #         `Task.__init__` costs more than starting a coroutine: it makes a runner coroutine, a
-#         barrier, a list and two bound methods that most tasks never use.
-# Rules:  what most tasks never use is made when first asked for. A task is parked (`parked` tells
-#         in which way, `cancel_func` is not None), or queued, or running, or terminated.
-# Not here: when a task runs, waits or ends (kernel.pyx).
+#         barrier, a list and two bound methods, and most tasks use none of them.
+# Rules:  what most tasks never use is made on first access. A task is in one of four states:
+#         waiting (`wait_kind` says for what), queued, running or terminated.
+# Implemented elsewhere: when a task runs, waits or ends (run_loop.pyx).
 
-# How a task is parked, which says how its wait is taken back.
+# What a task waits for, and so how to cancel that wait.
+cdef enum WaitKind:
+    NOT_WAITING = 0
+    WAIT_IO = 1         # for a descriptor
+    WAIT_SLEEP = 2      # for the clock
+    WAIT_FUTURE = 3     # for a concurrent.futures.Future
+    WAIT_FIFO = 4       # in the SchedFIFO `wait_target`, in the one-item list `wait_entry`
+    WAIT_BARRIER = 5    # in the SchedBarrier `wait_target`
+    WAIT_CALL = 6       # in another scheduler primitive; calling `wait_target` cancels the wait
 
-cdef enum Parked:
-    NOT_PARKED = 0
-    PARKED_IO = 1       # waits for a descriptor
-    PARKED_SLEEP = 2    # waits for the clock
-    PARKED_FUTURE = 3   # waits for a concurrent.futures.Future
-    PARKED_FIFO = 4     # waits in curio's SchedFIFO `unpark`, in the one-item list `place`
-    PARKED_BARRIER = 5  # waits in curio's SchedBarrier `unpark`
-    PARKED_CALL = 6     # waits on another scheduler primitive; calling `unpark` takes it out
-
-# What a task has to do with the descriptor in `io_file`.
+# How a task uses the descriptor of `io_file`.
 cdef enum Io:
     IO_NONE = 0
-    IO_WAITING = 1      # parked for it
-    IO_HELD = 2         # was woken by it and still owns the registration
+    IO_WAITING = 1      # waits for it
+    IO_REGISTERED = 2   # was woken by it and still owns the registration
 
-cdef unsigned long long tasks_made = 0      # the id of the youngest task
+cdef unsigned long long last_task_id = 0
 
 
 cdef class TaskCore:
-    """The C half of a task. Use it through a class that also derives from `curio.Task`."""
+    """The C fields of a task. Its subclasses also derive from `curio.Task`."""
 
-    # -- what a task is
+    # -- identity
     cdef public long long id        # the key in `Kernel._tasks`
-    cdef public object parentid     # int, or None for a task started from outside
+    cdef public object parentid     # int, or None for a task started outside of any task
     cdef public object coro         # the user's coroutine
-    cdef object given_name          # None until asked for or set
+    cdef object given_name          # None until read or set
     cdef public bint daemon
 
-    # -- what a task does, safe to inspect
-    cdef public long cycles
+    # -- state that curio shows to debuggers
+    cdef public long cycles         # how often the task has run
     cdef public str state
-    cdef public object future       # what it waits for when PARKED_FUTURE
+    cdef public object future       # of WAIT_FUTURE
     cdef public object sleep        # deadlines on the kernel clock, float or None
     cdef public object timeout
     cdef public object cancelled    # None or True
     cdef public bint terminated
-    cdef public object cancel_pending
+    cdef public object cancel_pending   # an exception for the next blocking trap, or None
     cdef public bint allow_cancel
     cdef public object taskgroup
     cdef public bint joined
     cdef public object _final_result
     cdef public object _final_exc
-    cdef public object _trap_result     # the answer to the last trap
-    cdef object barrier             # SchedBarrier of who joins it, None until someone does
-    cdef object deadlines           # list of curio.time, None until used
+    cdef public object _trap_result     # the result of the last trap
+    cdef object barrier             # SchedBarrier of the tasks that join this one, or None
+    cdef object deadlines           # list for curio.time, None until used
     cdef object runner              # curio's wrapper coroutine, None for a direct task
     cdef object sender
     cdef object thrower
 
-    # -- of a task that a task of the host steps (guest.pyx)
-    cdef HostedTask hosted          # None: the kernel steps it
-    cdef object thrown              # an exception to be raised where the coroutine waits
-    cdef object passed              # what it yielded for the host
-    cdef bint is_foreign            # it waits for the host, in code of the user
+    # -- state of a task that is run by a task of the host (guest.pyx)
+    cdef HostedTask hosted          # None: the kernel runs the task
+    cdef object error_to_throw      # an exception to raise where the coroutine waits, or None
+    cdef object value_for_host      # what the coroutine yielded for the host
+    cdef bint waits_for_host        # user code waits for the host
 
-    # -- the kernel's own
-    cdef Runtime runtime            # set when the task enters a kernel
-    cdef object driven              # the coroutine that `send` goes to, None if not direct
-    cdef bint leaving               # the coroutine is done, the task group is being told
-    cdef bint queued                # in the ready queue: once at most
-    cdef Parked parked
-    cdef object unpark              # see Parked
-    cdef list place
+    # -- state of the kernel
+    cdef Runtime runtime            # from the start of the task to its end
+    cdef object coro_to_send        # the coroutine to resume with PyIter_Send, or None
+    cdef bint is_finishing          # the coroutine has ended, the task group is being notified
+    cdef bint is_queued             # in the ready queue
+    cdef WaitKind wait_kind
+    cdef object wait_target         # see WaitKind
+    cdef list wait_entry
     cdef Io io_state
     cdef int io_event               # EVENT_READ or EVENT_WRITE
     cdef object io_file
-    cdef Watch io_watch             # None on a user's selector
-    cdef double sleep_at            # `sleep` and `timeout` as the timers see them, or infinity
+    cdef FdEntry io_entry           # None with a user's selector
+    cdef double sleep_at            # `sleep` and `timeout` for the timers; infinity: none
     cdef double timeout_at
     cdef double due                 # the earlier of the two: the key in the timers' heap
-    cdef Py_ssize_t heap_place      # -1: not in the heap
-    cdef unsigned long long serial  # order of birth, breaks ties between timers
+    cdef Py_ssize_t heap_index      # -1: not in the heap
+    cdef unsigned long long serial  # order of creation; the order of timers with equal deadlines
 
     def __cinit__(self, *args, **kwargs):
         self.allow_cancel = True
         self.state = "INITIAL"
         self.sleep_at = self.timeout_at = self.due = INFINITY
-        self.heap_place = -1
+        self.heap_index = -1
 
     def __init__(self, coro, parent=None):
-        global tasks_made
-        tasks_made += 1
-        self.id = tasks_made
+        global last_task_id
+        last_task_id += 1
+        self.id = last_task_id
         self.coro = coro
         if parent is not None:
             self.parentid = parent.id
         if PyCoro_CheckExact(coro):
-            self.driven = coro
+            self.coro_to_send = coro
         else:
-            # `await coro` means more than `send` for other awaitables: leave it to curio.
+            # Other awaitables need `await`, not `send`: curio's runner coroutine does it.
             self.runner = self._task_runner(coro)
-            self.driven = self.runner
+            self.coro_to_send = self.runner
 
     def __del__(self):
         if self.coro is None:
@@ -113,7 +112,7 @@ cdef class TaskCore:
 
     @property
     def name(self):
-        """What the task runs, for people."""
+        """Name of the task in messages: the coroutine's qualified name by default."""
         if self.given_name is None:
             self.given_name = getattr(self.coro, "__qualname__", None) or str(self.coro)
         return self.given_name
@@ -124,7 +123,7 @@ cdef class TaskCore:
 
     @property
     def joining(self):
-        """The barrier where tasks wait for this one to end."""
+        """The SchedBarrier in which tasks wait for this one to end."""
         if self.barrier is None:
             self.barrier = SchedBarrier()
         return self.barrier
@@ -169,25 +168,25 @@ cdef class TaskCore:
 
     @property
     def cancel_func(self):
-        """A callable that takes the task out of what it waits for; None if it isn't waiting."""
-        if self.parked == NOT_PARKED:
+        """A callable that cancels the wait of this task; None if it does not wait."""
+        if self.wait_kind == NOT_WAITING:
             return None
-        return self.unpark if self.parked == PARKED_CALL else self._leave_wait
+        return self.wait_target if self.wait_kind == WAIT_CALL else self._cancel_wait
 
     @cancel_func.setter
     def cancel_func(self, value):
-        self.unpark = value
-        self.parked = NOT_PARKED if value is None else PARKED_CALL
+        self.wait_target = value
+        self.wait_kind = NOT_WAITING if value is None else WAIT_CALL
 
     @property
     def _last_io(self):
         """(file object, event) whose registration the task still owns, or None."""
-        return (self.io_file, self.io_event) if self.io_state == IO_HELD else None
+        return (self.io_file, self.io_event) if self.io_state == IO_REGISTERED else None
 
     @_last_io.setter
     def _last_io(self, value):
         if value is not None:
             raise AttributeError("only the kernel sets _last_io")
 
-    def _leave_wait(self):
-        self.runtime.leave_wait(self)
+    def _cancel_wait(self):
+        self.runtime.cancel_wait(self)

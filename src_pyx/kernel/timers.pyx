@@ -1,13 +1,13 @@
-# Which task is due next.
+# Timers: the tasks with a deadline, in a binary heap.
 #
-# One binary heap of tasks, keyed by the earlier of a task's two deadlines (sleep, time-out). Each
-# task knows its place in the heap, so that taking a deadline back is exact: O(log n), nothing stale
-# stays behind, and the kernel never wakes for a time-out that was lifted. Time-outs that are set
-# and lifted in the usual order live at the heap's end, where both cost next to nothing.
+# The key of a task is the earlier of its two deadlines, sleep and time limit.
 #
-# Facts:  the heap is a list of tasks, so the garbage collector sees them; items change places
-#         without touching reference counts.
-# Not here: what a deadline means (kernel.pyx).
+# Facts:  the heap is a list of tasks, so the garbage collector sees them. Moving tasks in it does
+#         not change reference counts.
+# Rules:  each task holds its index in the heap. So removing a deadline is exact and O(log n), and
+#         the kernel never wakes for a deadline that was removed. Time limits that are set and
+#         removed in the usual order stay at the end of the heap, where both are cheap.
+# Implemented elsewhere: what happens at a deadline (run_loop.pyx).
 
 @cython.final
 cdef class Timers:
@@ -19,74 +19,74 @@ cdef class Timers:
         self.heap = []
 
     cdef inline TaskCore first(self):
-        """The task that is due next, or None."""
+        """Return the task with the earliest deadline, or None."""
         return <TaskCore> self.heap[0] if PyList_GET_SIZE(self.heap) else None
 
     cdef int reschedule(self, TaskCore task) except -1:
-        """Put the task where its deadlines, which have just changed, say it belongs."""
+        """Add, move or remove the task after a change of its deadlines."""
         cdef double due = min(task.sleep_at, task.timeout_at)
-        cdef double before = task.due
+        cdef double previous = task.due
         task.due = due
-        if task.heap_place < 0:
+        if task.heap_index < 0:
             if due != INFINITY:
-                task.heap_place = PyList_GET_SIZE(self.heap)
+                task.heap_index = PyList_GET_SIZE(self.heap)
                 self.heap.append(task)
-                self.rise(task.heap_place)
+                self.sift_up(task.heap_index)
         elif due == INFINITY:
             self.remove(task)
-        elif due < before:
-            self.rise(task.heap_place)
-        elif due > before:
-            self.sink(task.heap_place)
+        elif due < previous:
+            self.sift_up(task.heap_index)
+        elif due > previous:
+            self.sift_down(task.heap_index)
         return 0
 
     cdef int remove(self, TaskCore task) except -1:
-        cdef Py_ssize_t hole = task.heap_place
+        cdef Py_ssize_t index = task.heap_index
         cdef TaskCore last = <TaskCore> self.heap.pop()
-        task.heap_place = -1
+        task.heap_index = -1
         if last is not task:
-            self.heap[hole] = last
-            last.heap_place = hole
-            self.rise(hole)
-            self.sink(last.heap_place)
+            self.heap[index] = last
+            last.heap_index = index
+            self.sift_up(index)
+            self.sift_down(last.heap_index)
         return 0
 
-    cdef void rise(self, Py_ssize_t place) noexcept:
-        """Move the task at `place` towards the root until its parent is due before it."""
-        cdef PyObject* task = PyList_GET_ITEM(self.heap, place)
+    cdef void sift_up(self, Py_ssize_t index) noexcept:
+        """Move the task at `index` towards the root until its parent is due before it."""
+        cdef PyObject* task = PyList_GET_ITEM(self.heap, index)
         cdef PyObject* parent
-        cdef Py_ssize_t above
-        while place > 0:
-            above = (place - 1) >> 1
-            parent = PyList_GET_ITEM(self.heap, above)
+        cdef Py_ssize_t parent_index
+        while index > 0:
+            parent_index = (index - 1) >> 1
+            parent = PyList_GET_ITEM(self.heap, parent_index)
             if not is_due_before(<TaskCore> task, <TaskCore> parent):
                 break
-            PyList_SET_ITEM(self.heap, place, parent)
-            (<TaskCore> parent).heap_place = place
-            place = above
-        PyList_SET_ITEM(self.heap, place, task)
-        (<TaskCore> task).heap_place = place
+            PyList_SET_ITEM(self.heap, index, parent)
+            (<TaskCore> parent).heap_index = index
+            index = parent_index
+        PyList_SET_ITEM(self.heap, index, task)
+        (<TaskCore> task).heap_index = index
 
-    cdef void sink(self, Py_ssize_t place) noexcept:
-        """Move the task at `place` away from the root until no child is due before it."""
-        cdef PyObject* task = PyList_GET_ITEM(self.heap, place)
+    cdef void sift_down(self, Py_ssize_t index) noexcept:
+        """Move the task at `index` away from the root until no child is due before it."""
+        cdef PyObject* task = PyList_GET_ITEM(self.heap, index)
         cdef PyObject* child
         cdef Py_ssize_t size = PyList_GET_SIZE(self.heap)
-        cdef Py_ssize_t below = 2 * place + 1
-        while below < size:
-            child = PyList_GET_ITEM(self.heap, below)
-            if below + 1 < size and is_due_before(
-                    <TaskCore> PyList_GET_ITEM(self.heap, below + 1), <TaskCore> child):
-                below += 1
-                child = PyList_GET_ITEM(self.heap, below)
+        cdef Py_ssize_t child_index = 2 * index + 1
+        while child_index < size:
+            child = PyList_GET_ITEM(self.heap, child_index)
+            if child_index + 1 < size and is_due_before(
+                    <TaskCore> PyList_GET_ITEM(self.heap, child_index + 1), <TaskCore> child):
+                child_index += 1
+                child = PyList_GET_ITEM(self.heap, child_index)
             if not is_due_before(<TaskCore> child, <TaskCore> task):
                 break
-            PyList_SET_ITEM(self.heap, place, child)
-            (<TaskCore> child).heap_place = place
-            place = below
-            below = 2 * place + 1
-        PyList_SET_ITEM(self.heap, place, task)
-        (<TaskCore> task).heap_place = place
+            PyList_SET_ITEM(self.heap, index, child)
+            (<TaskCore> child).heap_index = index
+            index = child_index
+            child_index = 2 * index + 1
+        PyList_SET_ITEM(self.heap, index, task)
+        (<TaskCore> task).heap_index = index
 
 
 cdef inline bint is_due_before(TaskCore a, TaskCore b) noexcept:

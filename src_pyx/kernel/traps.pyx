@@ -1,12 +1,12 @@
-# What a task asks of the kernel, trap by trap.
+# The traps: requests from a task to the kernel.
 #
-# A trap is a tuple: its name, then its arguments. The loop finds the name in `Kernel._traps` and
-# calls `do_trap`, unless a user put something else there.
+# A trap is a tuple: its name, then its arguments. The loop looks the name up in `Kernel._traps`
+# and calls `run_trap`, unless a user has replaced that entry.
 #
-# Rules:  the answer goes to the running task's `_trap_result`; no answer means None. A blocking
-#         trap gives way to a cancellation that is pending. One that parks the task ends with
-#         `Runtime.park`; its undoing is in `Runtime.leave_wait`.
-# Not here: the loop, the ready queue, alarms (kernel.pyx).
+# Rules:  the result is stored in the running task's `_trap_result`; None by default. A blocking
+#         trap first returns a pending cancellation. A trap that makes the task wait ends with
+#         `Runtime.suspend`; `Runtime.cancel_wait` undoes it.
+# Implemented elsewhere: the loop, the ready queue, expired timers (run_loop.pyx).
 
 cdef enum Trap:
     TRAP_IO
@@ -24,7 +24,7 @@ cdef enum Trap:
     TRAP_GET_KERNEL
     TRAP_GET_CURRENT
 
-# name: (number, fewest arguments, most arguments)
+# name: (number, minimum and maximum number of arguments)
 cdef dict TRAPS = {
     "trap_io": (TRAP_IO, 3, 3),
     "trap_io_release": (TRAP_IO_RELEASE, 1, 1),
@@ -45,24 +45,24 @@ cdef dict TRAPS = {
 
 @cython.final
 cdef class TrapHandler:
-    """An entry of `Kernel._traps`: known to the loop by number, callable from Python."""
+    """An entry of `Kernel._traps`, which the loop runs by its number and Python code can call."""
 
     cdef Runtime runtime
     cdef readonly str name
     cdef Trap number
-    cdef Py_ssize_t fewest          # arguments that the trap takes
-    cdef Py_ssize_t most
+    cdef Py_ssize_t min_args
+    cdef Py_ssize_t max_args
 
     def __repr__(self):
         return f"<TrapHandler {self.name}>"
 
     def __call__(self, *args):
-        do_trap(self.runtime, self, (self.name, *args))
+        run_trap(self.runtime, self, (self.name, *args))
 
 
 @cython.final
 cdef class Waker:
-    """What a future calls when it is done, from whatever thread that happens in."""
+    """The callback of a future: wakes the waiting task. It may be called in any thread."""
 
     cdef Runtime runtime
     cdef TaskCore task
@@ -71,51 +71,51 @@ cdef class Waker:
         self.runtime.wake(self.task, future)
 
 
-cdef int do_trap(Runtime runtime, TrapHandler handler, tuple request) except -1:
-    """Do what the running task asks for; its answer goes to `_trap_result`."""
+cdef int run_trap(Runtime runtime, TrapHandler handler, tuple request) except -1:
+    """Run a trap of the current task and store its result in `_trap_result`."""
     cdef TaskCore task = runtime.current
-    cdef Py_ssize_t given = PyTuple_GET_SIZE(request) - 1
+    cdef Py_ssize_t arg_count = PyTuple_GET_SIZE(request) - 1
     cdef Trap number = handler.number
     if task is None:
         raise RuntimeError(f"{handler.name} needs a running task")
-    if not handler.fewest <= given <= handler.most:
-        raise TypeError(f"{handler.name} takes {handler.fewest} to {handler.most} arguments, "
-                        f"{given} given")
+    if not handler.min_args <= arg_count <= handler.max_args:
+        raise TypeError(f"{handler.name} takes {handler.min_args} to {handler.max_args} arguments, "
+                        f"{arg_count} given")
     if number == TRAP_IO:
-        if not runtime.takes_cancellation():
-            refused = runtime.poller.start(task, request[1], request[2])
-            if refused is None:
-                runtime.park(request[3], PARKED_IO)
+        if not runtime.deliver_pending_cancellation():
+            error = runtime.poller.register(task, request[1], request[2])
+            if error is None:
+                runtime.suspend(request[3], WAIT_IO)
             else:
-                task._trap_result = refused
+                task._trap_result = error
     elif number == TRAP_IO_RELEASE:
-        if task.io_state == IO_HELD:
-            runtime.poller.drop(task)
-        runtime.poller.release(request[1])
+        if task.io_state == IO_REGISTERED:
+            runtime.poller.unregister(task)
+        runtime.poller.forget(request[1])
     elif number == TRAP_IO_WAITING:
-        task._trap_result = runtime.poller.waiting(request[1])
+        task._trap_result = runtime.poller.waiters(request[1])
     elif number == TRAP_FUTURE_WAIT:
-        if not runtime.takes_cancellation():
+        if not runtime.deliver_pending_cancellation():
             wait_for_future(runtime, task, request[1], request[2])
     elif number == TRAP_SPAWN:
         task._trap_result = runtime.new_task(request[1])
     elif number == TRAP_CANCEL_TASK:
-        cancel_task(runtime, request[1], request[2] if given > 1 else TaskCancelled,
-                    request[3] if given > 2 else None)
+        cancel_task(runtime, request[1], request[2] if arg_count > 1 else TaskCancelled,
+                    request[3] if arg_count > 2 else None)
     elif number == TRAP_SCHED_WAIT:
-        if not runtime.takes_cancellation():
+        if not runtime.deliver_pending_cancellation():
             wait_on(runtime, task, request[1], request[2])
     elif number == TRAP_SCHED_WAKE:
         wake_from(runtime, request[1], request[2])
     elif number == TRAP_CLOCK:
         task._trap_result = runtime.now()
     elif number == TRAP_SLEEP:
-        if not runtime.takes_cancellation():
-            put_to_sleep(runtime, task, request[1])
+        if not runtime.deliver_pending_cancellation():
+            start_sleep(runtime, task, request[1])
     elif number == TRAP_SET_TIMEOUT:
-        enter_timeout(runtime, task, request[1])
+        push_timeout(runtime, task, request[1])
     elif number == TRAP_UNSET_TIMEOUT:
-        leave_timeout(runtime, task, request[1])
+        pop_timeout(runtime, task, request[1])
     elif number == TRAP_GET_KERNEL:
         task._trap_result = runtime.kernel
     elif number == TRAP_GET_CURRENT:
@@ -124,32 +124,32 @@ cdef int do_trap(Runtime runtime, TrapHandler handler, tuple request) except -1:
 
 
 cdef int wait_on(Runtime runtime, TaskCore task, object sched, object state) except -1:
-    """Park the task on a scheduler primitive, curio's own two without a call into Python."""
+    """Make the task wait in a scheduler primitive. Those of curio need no call into Python."""
     if type(sched) is SchedFIFO:
-        task.place = [task]
-        sched._queue.append(task.place)
+        task.wait_entry = [task]
+        sched._queue.append(task.wait_entry)
         sched._actual_len += 1
-        task.unpark = sched
-        return runtime.park(state, PARKED_FIFO)
+        task.wait_target = sched
+        return runtime.suspend(state, WAIT_FIFO)
     if type(sched) is SchedBarrier:
         sched._tasks.add(task)
-        task.unpark = sched
-        return runtime.park(state, PARKED_BARRIER)
-    task.unpark = sched._kernel_suspend(task)
-    return runtime.park(state, PARKED_CALL)
+        task.wait_target = sched
+        return runtime.suspend(state, WAIT_BARRIER)
+    task.wait_target = sched._kernel_suspend(task)
+    return runtime.suspend(state, WAIT_CALL)
 
 
 cdef int wake_from(Runtime runtime, object sched, object count) except -1:
-    """Queue so many of those who wait on a scheduler primitive, in its order."""
-    cdef Py_ssize_t left
+    """Queue `count` of the tasks that wait in a scheduler primitive, in its order."""
+    cdef Py_ssize_t remaining
     if type(sched) is SchedFIFO:
-        left = count
-        while left > 0:
+        remaining = count
+        while remaining > 0:
             waiter = sched._queue.popleft()[0]
-            if waiter is not None:      # else it was cancelled
+            if waiter is not None:      # None: that wait was cancelled
                 runtime.enqueue(waiter)
                 sched._actual_len -= 1
-                left -= 1
+                remaining -= 1
         return 0
     for waiter in sched._kernel_wake(count):
         runtime.enqueue(waiter)
@@ -163,21 +163,21 @@ cdef int wait_for_future(Runtime runtime, TaskCore task, object future, object e
     task.future = future
     future.add_done_callback(waker)
     if event:
-        event.set()     # lets a worker start only now that its result will be noticed
-    return runtime.park("FUTURE_WAIT", PARKED_FUTURE)
+        event.set()     # the worker starts now that the callback is registered
+    return runtime.suspend("FUTURE_WAIT", WAIT_FUTURE)
 
 
 cdef int cancel_task(Runtime runtime, TaskCore task, object exc, object val) except -1:
     if task.cancelled:
         return 0
     task.cancelled = True
-    runtime.set_timeout(task, None)    # it is cancelled already, there is nothing left to time out
+    runtime.set_timeout(task, None)     # a cancelled task needs no time limit
     if not isinstance(exc, BaseException):
         exc = exc(exc.__name__ if val is None else val)
     return runtime.interrupt(task, exc)
 
 
-cdef int put_to_sleep(Runtime runtime, TaskCore task, object seconds) except -1:
+cdef int start_sleep(Runtime runtime, TaskCore task, object seconds) except -1:
     cdef double delay = seconds
     cdef double now = runtime.now()
     if delay <= 0:
@@ -186,11 +186,11 @@ cdef int put_to_sleep(Runtime runtime, TaskCore task, object seconds) except -1:
         runtime.current = None
         return 0
     runtime.set_sleep(task, now + delay)
-    return runtime.park("TIME_SLEEP", PARKED_SLEEP)
+    return runtime.suspend("TIME_SLEEP", WAIT_SLEEP)
 
 
-cdef int enter_timeout(Runtime runtime, TaskCore task, object clock) except -1:
-    """A time-out inside another never ends later than the outer one."""
+cdef int push_timeout(Runtime runtime, TaskCore task, object clock) except -1:
+    """Set a time limit, at most the outer one; the trap returns the outer one."""
     outer = task.timeout
     if clock is not None:
         runtime.set_timeout(task, outer if outer and clock > outer else clock)
@@ -198,12 +198,13 @@ cdef int enter_timeout(Runtime runtime, TaskCore task, object clock) except -1:
     return 0
 
 
-cdef int leave_timeout(Runtime runtime, TaskCore task, object outer) except -1:
+cdef int pop_timeout(Runtime runtime, TaskCore task, object outer) except -1:
+    """Restore the outer time limit; the trap returns the time."""
     cdef double now = runtime.now()
     runtime.set_timeout(task, outer)
     task._trap_result = now
-    # An outer time-out that has passed by now rings with the next turn of the loop. One that
-    # has not, or none: then a time-out under way belongs to the block that is being left.
+    # If the outer limit has passed, it expires in the next iteration. Otherwise a pending
+    # time-out belongs to the block that ends here, so it is dropped.
     if not (outer and 0 <= outer < now) and isinstance(task.cancel_pending, TaskTimeout):
         task.cancel_pending = None
     return 0

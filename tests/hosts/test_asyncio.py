@@ -1,4 +1,4 @@
-"""Requests in programs of asyncio and uvloop: each works there as a coroutine of that library."""
+"""Requests in asyncio and uvloop: each works like a coroutine of that library."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ ANSWERING = [repeat(expect(), send(OK))]
 DRIPPING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
 SILENT = [repeat(expect(), stall())]
 
-STORMY = (asyncio.CancelledError, asyncio.TimeoutError, asks_fast.RequestTimeout)
+CANCELLATIONS = (asyncio.CancelledError, asyncio.TimeoutError, asks_fast.RequestTimeout)
 
 Run = Callable[[Main], Any]
 every_loop = pytest.mark.parametrize("run", ASYNCIO, ids=lambda run: run.__name__)
 
 
 @every_loop
-def test_every_way_to_ask(peer: MakePeer, run: Run, tmp_path: Path) -> None:
-    """One-shot calls, sessions, streams, uploads, map and gather."""
+def test_all_request_methods(peer: MakePeer, run: Run, tmp_path: Path) -> None:
+    """One-shot calls, sessions, streams, uploads, `map` and `gather` work."""
     server = peer(*[ANSWERING] * 40)
 
-    async def pieces() -> AsyncIterator[bytes]:
-        for piece in (b"a", b"b"):
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b"a", b"b"):
             await asyncio.sleep(0)
-            yield piece
+            yield chunk
 
     async def main() -> None:
         assert (await asks_fast.get(server.url)).content == b"ok"
         async with HSession(server.url, connections=5) as session:
-            assert (await session.post(path="/", data=pieces())).status_code == 200
+            assert (await session.post(path="/", data=chunks())).status_code == 200
             async with await session.get(path="/", stream=True) as streamed:
                 assert [chunk async for chunk in streamed.body] == [b"ok"]
             streamed = await session.get(path="/", stream=True)
@@ -68,14 +68,14 @@ def test_every_way_to_ask(peer: MakePeer, run: Run, tmp_path: Path) -> None:
 
 
 @every_loop
-def test_tools_of_asyncio(peer: MakePeer, run: Run) -> None:
-    """gather, create_task, wait_for, shield and as_completed take a request as it is."""
+def test_asyncio_functions(peer: MakePeer, run: Run) -> None:
+    """`gather`, `create_task`, `wait_for`, `shield` and `as_completed` accept a request."""
     server = peer(*[ANSWERING] * 4)
 
     async def main() -> None:
         async with HSession(server.url, connections=4) as session:
-            answers = await asyncio.gather(*(session.get(path="/") for _ in range(50)))
-            assert {answer.status_code for answer in answers} == {200}
+            responses = await asyncio.gather(*(session.get(path="/") for _ in range(50)))
+            assert {response.status_code for response in responses} == {200}
             assert (await asyncio.create_task(session.get(path="/"))).content == b"ok"
             assert (await asyncio.wait_for(session.get(path="/"), 10)).content == b"ok"
             assert (await asyncio.shield(session.get(path="/"))).content == b"ok"
@@ -87,7 +87,7 @@ def test_tools_of_asyncio(peer: MakePeer, run: Run) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="TaskGroup came with Python 3.11")
-def test_a_task_group(peer: MakePeer) -> None:
+def test_task_group(peer: MakePeer) -> None:
     """A request that fails in a TaskGroup cancels the others."""
     server = peer(SILENT, SILENT)
 
@@ -106,8 +106,8 @@ def test_a_task_group(peer: MakePeer) -> None:
     run_asyncio(main)
 
 
-def test_a_request_is_the_main_coroutine(peer: MakePeer) -> None:
-    """`asyncio.run(session.get(url))`, made where no loop runs; loop after loop, one session."""
+def test_request_as_main_coroutine(peer: MakePeer) -> None:
+    """`asyncio.run(session.get(url))` works, also repeatedly with one session."""
     server = peer(ANSWERING, ANSWERING, ANSWERING)
     assert asyncio.run(asks_fast.get(server.url)).content == b"ok"
     session = HSession(server.url)
@@ -117,23 +117,23 @@ def test_a_request_is_the_main_coroutine(peer: MakePeer) -> None:
     asyncio.run(session.close())
 
 
-@pytest.mark.parametrize("later", [False, True], ids=["as the wait begins", "in the wait"])
+@pytest.mark.parametrize("later", [False, True], ids=["start_of_wait", "during_wait"])
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 @every_loop
 def test_cancelled_at_every_wait(peer: MakePeer, run: Run, streamed: bool, later: bool) -> None:
-    """`task.cancel()` at each wait: CancelledError, the slot is free, the next request works."""
+    """`task.cancel()` at each wait raises CancelledError and frees the pool slot."""
     server = peer(*[DRIPPING] * 60)
 
     async def main() -> int:
         async with HSession(server.url, connections=1) as session:
 
-            async def one() -> bytes:
+            async def fetch() -> bytes:
                 if not streamed:
                     return (await session.get(path="/")).content
                 async with await session.get(path="/", stream=True) as response:
                     return await response.body.read()
 
-            place = 0
+            wait_number = 0
             while True:
 
                 def act() -> None:
@@ -144,43 +144,43 @@ def test_cancelled_at_every_wait(peer: MakePeer, run: Run, streamed: bool, later
                     else:
                         task.cancel()
 
-                async def body(place: int = place) -> bytes:
-                    return await acting_at(place, one(), act)
+                async def body(wait_number: int = wait_number) -> bytes:
+                    return await acting_at(wait_number, fetch(), act)
 
                 task = asyncio.create_task(body())
                 try:
                     assert await task == b"abcdefg"
                 except asyncio.CancelledError:
-                    place += 1
+                    wait_number += 1
                     assert_no_active_requests(session)
-                    assert await one() == b"abcdefg"
+                    assert await fetch() == b"abcdefg"
                 else:
-                    return place
+                    return wait_number
 
     assert run(main) >= 2
 
 
 @every_loop
-def test_a_storm(peer: MakePeer, run: Run) -> None:
-    """Thousands of cancellations and time limits at random moments leave nothing behind."""
+def test_random_cancellation(peer: MakePeer, run: Run) -> None:
+    """Thousands of cancellations and time limits at random moments leave no slot in use."""
     server = peer(*[[repeat(expect(), drip(CHUNKED, 30))]] * 4000)
-    chance = random.Random(1)
+    rng = random.Random(1)
 
-    async def one(session: HSession) -> None:
-        choice = chance.randrange(4)
-        delay = chance.random() * 0.02
+    async def fetch(session: HSession) -> None:
+        choice = rng.randrange(4)
+        delay = rng.random() * 0.02
         task = asyncio.create_task(
             session.get(path="/", timeout=delay + 0.001) if choice == 0 else session.get(path="/")
         )
         if choice == 1:
             asyncio.get_running_loop().call_later(delay, task.cancel)
-        with contextlib.suppress(*STORMY):
+        with contextlib.suppress(*CANCELLATIONS):
             await (asyncio.wait_for(task, delay) if choice == 2 else task)
 
     async def main() -> None:
         async with HSession(server.url, connections=10) as session:
             for _ in range(10):
-                await asyncio.gather(*(one(session) for _ in range(100)))
+                await asyncio.gather(*(fetch(session) for _ in range(100)))
                 assert_no_active_requests(session)
                 assert (await session.get(path="/")).content == b"abcdefg"
 
@@ -188,8 +188,8 @@ def test_a_storm(peer: MakePeer, run: Run) -> None:
 
 
 @every_loop
-def test_user_code_awaits_its_own_loop(peer: MakePeer, run: Run) -> None:
-    """A resolver, an auth class and a body await asyncio, and ask again, in the caller's task."""
+def test_user_code_awaits_asyncio(peer: MakePeer, run: Run) -> None:
+    """A resolver, an auth class and a body can await asyncio and send requests."""
     server = peer(*[ANSWERING] * 9)
     seen: list[Any] = []
 
@@ -215,23 +215,23 @@ def test_user_code_awaits_its_own_loop(peer: MakePeer, run: Run) -> None:
 
 
 @every_loop
-def test_a_time_limit_cuts_user_code(peer: MakePeer, run: Run) -> None:
-    """`timeout=` ends a wait of the user's code for the loop, and is no cancellation afterwards."""
+def test_time_limit_ends_wait_of_user_code(peer: MakePeer, run: Run) -> None:
+    """`timeout=` ends a wait of user code for the loop; the task is not cancelled."""
     server = peer(*[ANSWERING] * 4)
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         yield b"a"
         await asyncio.sleep(60)
 
     async def main() -> None:
         async with HSession(server.url) as session:
             with pytest.raises(asks_fast.TotalTimeout):
-                await session.post(path="/", data=pieces(), timeout=0.05)
+                await session.post(path="/", data=chunks(), timeout=0.05)
             task = asyncio.current_task()
             assert task is not None
             assert sys.version_info < (3, 11) or task.cancelling() == 0
             assert_no_active_requests(session)
-            task = asyncio.create_task(session.post(path="/", data=pieces()))
+            task = asyncio.create_task(session.post(path="/", data=chunks()))
             while not session.pool_stats()["in_use"]:
                 await asyncio.sleep(0.001)
             task.cancel("enough")
@@ -243,8 +243,8 @@ def test_a_time_limit_cuts_user_code(peer: MakePeer, run: Run) -> None:
     run(main)
 
 
-def test_a_users_time_limit_inside_a_request(peer: MakePeer) -> None:
-    """`asyncio.timeout` in user code around a request of its own: that code sees TimeoutError."""
+def test_time_limit_of_user_code(peer: MakePeer) -> None:
+    """`asyncio.timeout` in user code, around its own request, raises TimeoutError there."""
     if sys.version_info < (3, 11):
         pytest.skip("asyncio.timeout came with Python 3.11")
     server = peer(SILENT, ANSWERING)
@@ -267,7 +267,7 @@ def test_a_users_time_limit_inside_a_request(peer: MakePeer) -> None:
 
 @every_loop
 def test_context_variables(peer: MakePeer, run: Run) -> None:
-    """A request and the code of the user in it see and set the caller's context."""
+    """A request and the user code in it use the caller's context."""
     server = peer(ANSWERING, ANSWERING)
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
 
@@ -288,8 +288,8 @@ def test_context_variables(peer: MakePeer, run: Run) -> None:
 
 
 @every_loop
-def test_internal_tasks_are_not_tasks_of_the_loop(peer: MakePeer, run: Run) -> None:
-    """The pool monitor is not among `asyncio.all_tasks()`."""
+def test_internal_tasks_are_not_in_all_tasks(peer: MakePeer, run: Run) -> None:
+    """`asyncio.all_tasks()` does not contain the pool monitor."""
     server = peer(ANSWERING)
 
     async def main() -> None:
@@ -301,7 +301,7 @@ def test_internal_tasks_are_not_tasks_of_the_loop(peer: MakePeer, run: Run) -> N
 
 
 def test_curio_inside_asyncio(peer: MakePeer) -> None:
-    """`curio.run` in a function that asyncio calls disturbs nothing."""
+    """`curio.run` in a task of asyncio does not disturb the guest kernel."""
     server = peer(*[ANSWERING] * 4)
 
     async def main() -> None:
@@ -315,7 +315,7 @@ def test_curio_inside_asyncio(peer: MakePeer) -> None:
 
 
 def test_eager_requests(peer: MakePeer) -> None:
-    """A request that begins inside `create_task`, also in user code of another request."""
+    """A request can start inside `create_task`, also in user code of another request."""
     server = peer(*[ANSWERING] * 8)
 
     class Auth(asks_fast.PreResponseAuth):
@@ -326,8 +326,8 @@ def test_eager_requests(peer: MakePeer) -> None:
 
     async def main() -> None:
         async with HSession(server.url, auth=Auth()) as session:
-            answers = await asyncio.gather(*(session.get(path="/") for _ in range(3)))
-            assert [answer.content for answer in answers] == [b"ok"] * 3
+            responses = await asyncio.gather(*(session.get(path="/") for _ in range(3)))
+            assert [response.content for response in responses] == [b"ok"] * 3
 
     run_asyncio(main)
     if sys.version_info >= (3, 12):
@@ -336,7 +336,7 @@ def test_eager_requests(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_anyio(peer: MakePeer, backend: str) -> None:
-    """Task groups and cancel scopes of anyio, on both of its libraries."""
+    """Task groups and cancel scopes of anyio work, with asyncio and with trio."""
     anyio = pytest.importorskip("anyio")
     pytest.importorskip(backend)
     server = peer(*[ANSWERING] * 3, *[SILENT] * 3)

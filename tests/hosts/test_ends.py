@@ -1,4 +1,4 @@
-"""What an event loop leaves behind when it ends: nothing, however it ends."""
+"""The end of an event loop, in every way that it can end, frees what its kernel holds."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ ANSWERING = [repeat(expect(), send(OK))]
 SILENT = [repeat(expect(), stall())]
 
 
-async def begin(session: HSession) -> asyncio.Task[Any]:
-    """A request that waits for its answer."""
+async def start(session: HSession) -> asyncio.Task[Any]:
+    """Start a request that waits for its response."""
     task = asyncio.create_task(session.get(path="/"))
     while not session.pool_stats()["in_use"]:
         await asyncio.sleep(0.001)
     return task
 
 
-def test_requests_under_way(peer: MakePeer) -> None:
-    """`asyncio.run` ends with requests under way: their connections are closed."""
+def test_loop_ends_during_requests(peer: MakePeer) -> None:
+    """If `asyncio.run` ends while requests run, their connections are closed."""
     server = peer(SILENT)
     session = HSession(server.url)
-    asyncio.run(begin(session))
+    asyncio.run(start(session))
     assert session.pool_stats()["open"] == 0
     asyncio.run(session.close())
 
 
-def test_a_loop_closed_with_a_request_under_way(peer: MakePeer) -> None:
-    """A loop that is closed without ending its tasks: what it held is freed with it."""
+def test_loop_closed_during_request(peer: MakePeer) -> None:
+    """A loop that is closed with running tasks frees what they hold."""
     server = peer(SILENT)
     session = HSession(server.url)
     loop = asyncio.new_event_loop()
-    task = loop.run_until_complete(begin(session))
+    task = loop.run_until_complete(start(session))
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
     del task, loop
@@ -55,8 +55,8 @@ def test_a_loop_closed_with_a_request_under_way(peer: MakePeer) -> None:
     asyncio.run(session.close())
 
 
-def test_a_loop_that_ends_no_generators(peer: MakePeer) -> None:
-    """`run_until_complete` and `close`, as old programs do it, with the session closed."""
+def test_loop_closed_without_shutdown_asyncgens(peer: MakePeer) -> None:
+    """A loop that is closed without `shutdown_asyncgens` ends its kernel."""
     server = peer(ANSWERING)
 
     async def main() -> None:
@@ -71,14 +71,14 @@ def test_a_loop_that_ends_no_generators(peer: MakePeer) -> None:
 
 
 def test_loops_in_threads(peer: MakePeer) -> None:
-    """A loop in each of several threads, at once."""
+    """Loops in several threads can run at the same time."""
     server = peer(*[ANSWERING] * 8)
     done: list[int] = []
 
     async def main() -> None:
         async with HSession(server.url, connections=2) as session:
-            answers = await asyncio.gather(*(session.get(path="/") for _ in range(50)))
-            done.append(len(answers))
+            responses = await asyncio.gather(*(session.get(path="/") for _ in range(50)))
+            done.append(len(responses))
 
     threads = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in range(4)]
     for thread in threads:
@@ -88,8 +88,8 @@ def test_loops_in_threads(peer: MakePeer) -> None:
     assert done == [50] * 4
 
 
-def test_one_session_in_loop_after_loop(peer: MakePeer) -> None:
-    """Its connections live on from one loop to the next."""
+def test_session_in_several_loops(peer: MakePeer) -> None:
+    """A session keeps its connections from one loop to the next."""
     server = peer(ANSWERING)
     session = HSession(server.url)
     for _ in range(3):
@@ -98,17 +98,17 @@ def test_one_session_in_loop_after_loop(peer: MakePeer) -> None:
     asyncio.run(session.close())
 
 
-def test_a_kernel_that_fails(peer: MakePeer) -> None:
-    """If a trap fails, every request in the loop gets an error; the next has a fresh kernel."""
+def test_failed_kernel(peer: MakePeer) -> None:
+    """If a trap fails, every request in the loop gets an error; the next one has a new kernel."""
     server = peer(SILENT, ANSWERING)
 
     @hosted
     async def failing() -> None:
-        await _kernel_trap("trap_that_is_none")
+        await _kernel_trap("trap_unknown")
 
     async def main() -> None:
         async with HSession(server.url, connections=2) as session:
-            task = await begin(session)
+            task = await start(session)
             with pytest.raises(KeyError):
                 await failing()
             with pytest.raises(RuntimeError, match="kernel of this event loop failed"):
@@ -120,7 +120,7 @@ def test_a_kernel_that_fails(peer: MakePeer) -> None:
 
 
 def test_kernels_are_freed(peer: MakePeer) -> None:
-    """No kernel outlives its loop."""
+    """No kernel exists longer than its loop."""
     server = peer(*[ANSWERING] * 3)
 
     async def main() -> None:
@@ -134,8 +134,8 @@ def test_kernels_are_freed(peer: MakePeer) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child(peer: MakePeer) -> None:
-    """A child that is forked inside a loop makes a loop of its own; the parent's goes on."""
+def test_forked_child(peer: MakePeer) -> None:
+    """A child that is forked in a loop can run a new loop; the parent's loop goes on."""
     server = peer(ANSWERING, ANSWERING)
 
     async def main() -> None:
@@ -173,7 +173,7 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c(peer: MakePeer) -> None:
-    """Ctrl-C ends a program that waits for a response, without a warning."""
+    """Ctrl-C ends a program that waits for a response, without warnings."""
     server = peer(SILENT)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-X", "dev", "-c", PROGRAM, server.url],

@@ -1,4 +1,4 @@
-"""`asks_fast.sync`: the same sessions and functions as blocking calls."""
+"""`asks_fast.sync`: sessions and functions as blocking calls."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ANSWERING = [repeat(expect(), send(OK))]
 pytestmark = pytest.mark.usefixtures("kernel_of_thread")
 
 
-def test_every_way_to_ask(peer: MakePeer, tmp_path: Path) -> None:
-    """One-shot calls, the three sessions, streams, map and gather."""
+def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
+    """One-shot calls, the three sessions, streams, `map` and `gather` work."""
     server = peer(*[ANSWERING] * 40)
     assert sync.get(server.url).content == b"a\nb\nc"
     assert sync.request("PUT", server.url, data=b"x").status_code == 200
@@ -52,7 +52,7 @@ def test_every_way_to_ask(peer: MakePeer, tmp_path: Path) -> None:
 
 
 def test_errors_and_time_limits(peer: MakePeer) -> None:
-    """A blocking call raises what the awaited one does."""
+    """A blocking call raises the errors of the coroutine."""
     server = peer([repeat(expect(), stall())])
     with sync.HSession(server.url) as session:
         with pytest.raises(errors.TotalTimeout):
@@ -60,8 +60,8 @@ def test_errors_and_time_limits(peer: MakePeer) -> None:
         assert_no_active_requests(session)
 
 
-def test_a_running_loop_is_refused(peer: MakePeer) -> None:
-    """Where an event loop runs, a call says what to use instead."""
+def test_running_loop_is_rejected(peer: MakePeer) -> None:
+    """Where an event loop runs, a call raises an error that names the alternative."""
 
     async def main() -> None:
         with pytest.raises(RuntimeError, match=r"would block .* use the functions and sessions"):
@@ -72,11 +72,11 @@ def test_a_running_loop_is_refused(peer: MakePeer) -> None:
 
 
 def test_threads(peer: MakePeer) -> None:
-    """Each thread has a kernel of its own, which ends with it; a shared session is refused."""
+    """Each thread has its own kernel, and a session of another thread is rejected."""
     server = peer(*[ANSWERING] * 10)
     outcomes: list[object] = []
 
-    def ask() -> None:
+    def use_own() -> None:
         with sync.HSession(server.url) as own:
             outcomes.append(own.get(path="/").status_code)
 
@@ -88,7 +88,7 @@ def test_threads(peer: MakePeer) -> None:
 
     with sync.HSession(server.url) as shared:
         shared.get(path="/")
-        for target in (ask, ask, share):
+        for target in (use_own, use_own, share):
             thread = threading.Thread(target=target)
             thread.start()
             thread.join()
@@ -98,7 +98,7 @@ def test_threads(peer: MakePeer) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_fork(peer: MakePeer) -> None:
-    """A forked child asks with a kernel and connections of its own; the parent goes on."""
+    """A forked child uses its own kernel and connections; the parent goes on."""
     server = peer(*[ANSWERING] * 4)
     with sync.HSession(server.url) as session:
         session.get(path="/")

@@ -1,4 +1,4 @@
-"""Requests in programs of trio: cancel scopes end them at each wait and leave nothing behind."""
+"""Requests in trio: cancel scopes end them at each wait and free the pool slot."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ DRIPPING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
 SILENT = [repeat(expect(), stall())]
 
 
-def test_every_way_to_ask(peer: MakePeer, tmp_path: Path) -> None:
-    """One-shot calls, sessions, nurseries, streams, uploads, map and gather."""
+def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
+    """One-shot calls, sessions, nurseries, streams, uploads, `map` and `gather` work."""
     server = peer(*[ANSWERING] * 40)
 
-    async def pieces() -> AsyncIterator[bytes]:
-        for piece in (b"a", b"b"):
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b"a", b"b"):
             await trio.sleep(0)
-            yield piece
+            yield chunk
 
     async def main() -> None:
         assert (await asks_fast.get(server.url)).content == b"ok"
         async with HSession(server.url, connections=5) as session:
-            assert (await session.post(path="/", data=pieces())).status_code == 200
+            assert (await session.post(path="/", data=chunks())).status_code == 200
             async with trio.open_nursery() as nursery:
                 for _ in range(50):
                     nursery.start_soon(session.get, None)
@@ -58,39 +58,39 @@ def test_every_way_to_ask(peer: MakePeer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 def test_cancelled_at_every_wait(peer: MakePeer, streamed: bool) -> None:
-    """A cancel scope at each wait: the slot is free, the next request works."""
+    """A cancel scope that is cancelled at each wait ends the request and frees the pool slot."""
     server = peer(*[DRIPPING] * 60)
 
     async def main() -> int:
         async with HSession(server.url, connections=1) as session:
 
-            async def one() -> bytes:
+            async def fetch() -> bytes:
                 if not streamed:
                     return (await session.get(path="/")).content
                 async with await session.get(path="/", stream=True) as response:
                     return await response.body.read()
 
-            place = 0
+            wait_number = 0
             while True:
                 with trio.CancelScope() as scope:
-                    assert await acting_at(place, one(), scope.cancel) == b"abcdefg"
+                    assert await acting_at(wait_number, fetch(), scope.cancel) == b"abcdefg"
                 if not scope.cancelled_caught:
-                    return place
-                place += 1
+                    return wait_number
+                wait_number += 1
                 assert_no_active_requests(session)
-                assert await one() == b"abcdefg"
+                assert await fetch() == b"abcdefg"
 
     assert trio.run(main) >= 2
 
 
-def test_a_storm(peer: MakePeer) -> None:
-    """Cancel scopes and time limits at random moments leave nothing behind."""
+def test_random_cancellation(peer: MakePeer) -> None:
+    """Cancel scopes and time limits at random moments leave no slot in use."""
     server = peer(*[[repeat(expect(), drip(CHUNKED, 30))]] * 4000)
-    chance = random.Random(1)
+    rng = random.Random(1)
 
-    async def one(session: HSession) -> None:
-        choice = chance.randrange(3)
-        delay = chance.random() * 0.02
+    async def fetch(session: HSession) -> None:
+        choice = rng.randrange(3)
+        delay = rng.random() * 0.02
         with trio.move_on_after(delay if choice == 1 else 60):
             try:
                 if choice == 0:
@@ -105,7 +105,7 @@ def test_a_storm(peer: MakePeer) -> None:
             for _ in range(10):
                 async with trio.open_nursery() as nursery:
                     for _ in range(100):
-                        nursery.start_soon(one, session)
+                        nursery.start_soon(fetch, session)
                 assert_no_active_requests(session)
                 assert (await session.get(path="/")).content == b"abcdefg"
 
@@ -113,7 +113,7 @@ def test_a_storm(peer: MakePeer) -> None:
 
 
 def test_user_code_awaits_trio(peer: MakePeer) -> None:
-    """A resolver, an auth class and a body await trio, and ask again with limits of their own."""
+    """A resolver, an auth class and a body can await trio and send requests with time limits."""
     server = peer(*[ANSWERING] * 9)
     silent = peer(SILENT)
     seen: list[Any] = []
@@ -140,25 +140,25 @@ def test_user_code_awaits_trio(peer: MakePeer) -> None:
     trio.run(main)
 
 
-def test_a_time_limit_cuts_user_code(peer: MakePeer) -> None:
-    """`timeout=` ends a wait of user code for trio; a scope of the user's does so too."""
+def test_time_limit_ends_wait_of_user_code(peer: MakePeer) -> None:
+    """`timeout=` ends a wait of user code for trio, and so does a cancel scope of the user."""
     server = peer(*[ANSWERING] * 4)
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         yield b"a"
         await trio.sleep(60)
 
     async def main() -> None:
         async with HSession(server.url) as session:
             with pytest.raises(asks_fast.TotalTimeout):
-                await session.post(path="/", data=pieces(), timeout=0.05)
+                await session.post(path="/", data=chunks(), timeout=0.05)
             assert_no_active_requests(session)
             with trio.move_on_after(0.05) as scope:
-                await session.post(path="/", data=pieces())
+                await session.post(path="/", data=chunks())
             assert scope.cancelled_caught
             assert_no_active_requests(session)
             with pytest.raises(trio.TooSlowError), trio.fail_after(0.05):
-                await session.post(path="/", data=pieces(), timeout=50)
+                await session.post(path="/", data=chunks(), timeout=50)
             assert_no_active_requests(session)
             assert (await session.get(path="/")).content == b"ok"
 
@@ -166,7 +166,7 @@ def test_a_time_limit_cuts_user_code(peer: MakePeer) -> None:
 
 
 def test_context_variables(peer: MakePeer) -> None:
-    """A request and the code of the user in it see and set the caller's context."""
+    """A request and the user code in it use the caller's context."""
     server = peer(ANSWERING)
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
 

@@ -1,6 +1,6 @@
-"""A pytest plugin for curio's own suite: puts our kernel in the place of curio's.
+"""A pytest plugin for curio's own test suite that replaces curio's kernel by ours.
 
-Loaded with `-p` before any module of that suite, whose `from curio import *` then finds ours.
+It is loaded with `-p` before any module of that suite, so `from curio import *` imports ours.
 """
 
 import curio

@@ -1,4 +1,4 @@
-"""What the compiled kernel tells epoll, read from where Linux shows it: /proc/self/fdinfo."""
+"""The registrations in epoll, read from /proc/self/fdinfo."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from curio.traps import _io_release, _io_waiting, _read_wait, _write_wait
 import asks_fast
 from asks_fast._kernel import HAS_EPOLL
 
-pytestmark = pytest.mark.skipif(not HAS_EPOLL, reason="epoll is Linux's")
+pytestmark = pytest.mark.skipif(not HAS_EPOLL, reason="needs epoll")
 
 Pair = tuple[socket.socket, socket.socket]
 
 
 @pytest.fixture
-def own() -> Iterator[asks_fast.Kernel]:
-    """Our kernel, running since before the test, so that only the test's files are new in it."""
+def kernel() -> Iterator[asks_fast.Kernel]:
+    """A kernel that has run once, so that only the test's files are new in epoll."""
     with asks_fast.Kernel() as kernel:
         kernel.run(curio.sleep, 0)
         yield kernel
@@ -41,25 +41,25 @@ def pair() -> Iterator[Pair]:
 
 
 def registered(kernel: asks_fast.Kernel) -> dict[int, tuple[str, str]]:
-    """What epoll holds: {descriptor: (events in hex, label)}."""
+    """The registrations in epoll: {descriptor: (events in hex, user data)}."""
     with open(f"/proc/self/fdinfo/{kernel._selector.fileno()}") as info:
         rows = [line.split() for line in info if line.startswith("tfd:")]
     return {int(row[1]): (row[3], row[5]) for row in rows}
 
 
 def is_quiet(kernel: asks_fast.Kernel) -> bool:
-    """epoll has nothing to report: otherwise the kernel would turn round and round."""
-    noise = select.poll()
-    noise.register(kernel._selector.fileno(), select.POLLIN)
-    return not noise.poll(0)
+    """Whether epoll has no event to report, which would be a busy loop."""
+    poll = select.poll()
+    poll.register(kernel._selector.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
-def of(kernel: asks_fast.Kernel, sock: socket.socket) -> tuple[str, str] | None:
+def registration(kernel: asks_fast.Kernel, sock: socket.socket) -> tuple[str, str] | None:
     return registered(kernel).get(sock.fileno())
 
 
-def test_waiting_again_registers_once(own: asks_fast.Kernel, pair: Pair) -> None:
-    """A task that waits for the same file again and again is registered for the first time only."""
+def test_waiting_again_registers_once(kernel: asks_fast.Kernel, pair: Pair) -> None:
+    """A task that waits for the same file repeatedly is registered once."""
     near, far = pair
     file = _Fd(near.fileno())
     labels = set()
@@ -69,15 +69,15 @@ def test_waiting_again_registers_once(own: asks_fast.Kernel, pair: Pair) -> None
             far.send(b"x")
             await _read_wait(file)
             near.recv(1)
-            labels.add(of(own, near))
+            labels.add(registration(kernel, near))
 
-    own.run(main)
+    kernel.run(main)
     assert len(labels) == 1
     assert None not in labels
 
 
-def test_registration_goes_from_task_to_task(own: asks_fast.Kernel, pair: Pair) -> None:
-    """A connection that the next task takes over is still registered, at no cost."""
+def test_registration_passes_to_next_task(kernel: asks_fast.Kernel, pair: Pair) -> None:
+    """The registration of a file stays when another task waits for it."""
     near, far = pair
     file = _Fd(near.fileno())
 
@@ -85,23 +85,23 @@ def test_registration_goes_from_task_to_task(own: asks_fast.Kernel, pair: Pair) 
         far.send(b"x")
         await _read_wait(file)
         near.recv(1)
-        return of(own, near)
+        return registration(kernel, near)
 
     async def main() -> list[Any]:
         seen = []
         for _ in range(3):
             task = await curio.spawn(request)
             seen.append(await task.join())
-            seen.append(of(own, near))
+            seen.append(registration(kernel, near))
         return seen
 
-    seen = own.run(main)
+    seen = kernel.run(main)
     assert len(set(seen)) == 1
     assert seen[0] is not None
 
 
-def test_event_for_nobody_comes_once(own: asks_fast.Kernel, pair: Pair) -> None:
-    """Data on a file that nobody waits for takes it out of epoll: no busy loop."""
+def test_unwanted_event_comes_once(kernel: asks_fast.Kernel, pair: Pair) -> None:
+    """An event that no task waits for removes the registration, so there is no busy loop."""
     near, far = pair
     file = _Fd(near.fileno())
 
@@ -110,59 +110,61 @@ def test_event_for_nobody_comes_once(own: asks_fast.Kernel, pair: Pair) -> None:
         await _read_wait(file)
         near.recv(1)
         await curio.sleep(0)
-        assert of(own, near) is not None
+        assert registration(kernel, near) is not None
         far.send(b"y")
         await curio.sleep(0)
         await curio.sleep(0)
-        assert is_quiet(own)
-        assert of(own, near) is None
+        assert is_quiet(kernel)
+        assert registration(kernel, near) is None
         await _read_wait(file)
         assert near.recv(1) == b"y"
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_writability_is_not_kept(own: asks_fast.Kernel, pair: Pair) -> None:
-    """Nearly every socket is writable nearly always: that registration ends with the wait."""
+def test_registration_for_writing_is_not_kept(kernel: asks_fast.Kernel, pair: Pair) -> None:
+    """A registration for writing ends with the wait, because most sockets are always writable."""
     near, _ = pair
     file = _Fd(near.fileno())
 
     async def main() -> None:
         await _write_wait(file)
         await curio.sleep(0)
-        assert of(own, near) is None
+        assert registration(kernel, near) is None
 
-    own.run(main)
+    kernel.run(main)
 
 
-@pytest.mark.parametrize("kind", ["number", "reopening object"])
-def test_unsteady_files_are_not_kept(own: asks_fast.Kernel, pair: Pair, kind: str) -> None:
-    """A number, or an object that may reopen behind its fileno(), leaves epoll after the wait."""
+@pytest.mark.parametrize("kind", ["integer", "reopening_object"])
+def test_files_without_stable_fd_are_deregistered(
+    kernel: asks_fast.Kernel, pair: Pair, kind: str
+) -> None:
+    """The registration of an integer, or of an object that may reopen, ends with the wait."""
     near, far = pair
 
     class Reopening:
         def fileno(self) -> int:
             return near.fileno()
 
-    file = near.fileno() if kind == "number" else Reopening()
+    file = near.fileno() if kind == "integer" else Reopening()
 
     async def main() -> None:
         far.send(b"x")
         await _read_wait(file)
-        near.recv(1)  # or else the event for nobody would take it out
-        if kind == "number":
-            assert of(own, near) is None
+        near.recv(1)  # otherwise the unwanted event would remove it
+        if kind == "integer":
+            assert registration(kernel, near) is None
         await curio.sleep(0)
-        assert of(own, near) is None
+        assert registration(kernel, near) is None
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_class_that_says_it_has_stable_fd_class(own: asks_fast.Kernel, pair: Pair) -> None:
+def test_class_with_has_stable_fd(kernel: asks_fast.Kernel, pair: Pair) -> None:
     """`has_stable_fd = True` on a class keeps the registration of its objects."""
     near, far = pair
 
-    class Steady:
+    class Stable:
         has_stable_fd = True
 
         def fileno(self) -> int:
@@ -170,16 +172,16 @@ def test_class_that_says_it_has_stable_fd_class(own: asks_fast.Kernel, pair: Pai
 
     async def main() -> None:
         far.send(b"x")
-        await _read_wait(Steady())
+        await _read_wait(Stable())
         near.recv(1)
         await curio.sleep(0)
-        assert of(own, near) is not None
+        assert registration(kernel, near) is not None
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_waited_for_files_are_not_kept_alive(own: asks_fast.Kernel) -> None:
-    """A file object that nobody waits for any more belongs to its owner alone."""
+def test_files_are_not_kept_alive(kernel: asks_fast.Kernel) -> None:
+    """The kernel does not keep a file object alive after the wait."""
 
     class File:
         def __init__(self, sock: socket.socket) -> None:
@@ -197,11 +199,11 @@ def test_waited_for_files_are_not_kept_alive(own: asks_fast.Kernel) -> None:
 
     near, far = socket.socketpair()
     with near, far:
-        own.run(main, (near, far))
+        kernel.run(main, (near, far))
 
 
-def test_release_takes_it_out(own: asks_fast.Kernel, pair: Pair) -> None:
-    """curio's release of a file, which its sockets do before they close, unregisters it."""
+def test_release_ends_registration(kernel: asks_fast.Kernel, pair: Pair) -> None:
+    """`_io_release`, which curio's sockets call before they close, ends the registration."""
     near, far = pair
     file = _Fd(near.fileno())
 
@@ -209,14 +211,14 @@ def test_release_takes_it_out(own: asks_fast.Kernel, pair: Pair) -> None:
         far.send(b"x")
         await _read_wait(file)
         await _io_release(file)
-        assert of(own, near) is None
+        assert registration(kernel, near) is None
         await _io_release(file)
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_closed_while_registered(own: asks_fast.Kernel) -> None:
-    """A socket closed without a word, a new one of the same number: the new one is waited for."""
+def test_closed_while_registered(kernel: asks_fast.Kernel) -> None:
+    """A new socket gets the number of a closed one that was not released: its events arrive."""
 
     async def main() -> None:
         numbers = set()
@@ -230,11 +232,11 @@ def test_closed_while_registered(own: asks_fast.Kernel) -> None:
                 assert near.recv(1) == b"x"
         assert len(numbers) == 1
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_closed_while_registered_then_released(own: asks_fast.Kernel) -> None:
-    """To release, or stop waiting for, a file that is closed already is no error."""
+def test_closed_while_registered_then_released(kernel: asks_fast.Kernel) -> None:
+    """Releasing a closed file, or cancelling a wait for it, is not an error."""
 
     async def main() -> None:
         near, far = socket.socketpair()
@@ -254,19 +256,19 @@ def test_closed_while_registered_then_released(own: asks_fast.Kernel) -> None:
             near.close()
             await task.cancel()
 
-    own.run(main)
+    kernel.run(main)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs os.fork and epoll")
-def test_closed_file_that_lives_on_elsewhere(own: asks_fast.Kernel) -> None:
-    """A closed socket whose twin in another process gets data makes no busy loop, wakes nobody.
+def test_closed_file_with_duplicate(kernel: asks_fast.Kernel) -> None:
+    """Events of a closed socket with a duplicate wake no task and make no busy loop.
 
-    epoll goes on reporting it under its old number, which can't be used any more to take it out.
+    epoll reports them under the old descriptor, which cannot be used to remove it any more.
     """
 
     async def main() -> None:
         near, far = socket.socketpair()
-        _copy_head = near.dup()  # as good as a forked process: the open file outlives our number
+        duplicate = near.dup()  # like a forked process: it keeps the open file
         number = near.fileno()
         far.send(b"x")
         await _read_wait(_Fd(number))
@@ -276,21 +278,21 @@ def test_closed_file_that_lives_on_elsewhere(own: asks_fast.Kernel) -> None:
         assert near.fileno() == number
         waiter = await curio.spawn(_read_wait, _Fd(number))
         await curio.sleep(0)
-        far.send(b"for the twin")
+        far.send(b"for the duplicate")
         await curio.sleep(0)
         await curio.sleep(0)
-        assert is_quiet(own)
+        assert is_quiet(kernel)
         assert waiter.state == "READ_WAIT"
         new_far.send(b"y")
         await curio.timeout_after(60, waiter.join)
-        for sock in (near, far, _copy_head, new_far):
+        for sock in (near, far, duplicate, new_far):
             sock.close()
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_same_twin_without_a_new_file(own: asks_fast.Kernel) -> None:
-    """The same when the number was not taken again."""
+def test_closed_file_with_duplicate_and_no_new_file(kernel: asks_fast.Kernel) -> None:
+    """The same if no new file has the old number."""
 
     async def main() -> None:
         near, far = socket.socketpair()
@@ -299,17 +301,17 @@ def test_same_twin_without_a_new_file(own: asks_fast.Kernel) -> None:
             await _read_wait(_Fd(near.fileno()))
             near.recv(1)
             near.close()
-            far.send(b"for the twin")
+            far.send(b"for the duplicate")
             await curio.sleep(0)
             await curio.sleep(0)
-            assert is_quiet(own)
-        assert await curio.run_in_thread(int, "7") == 7  # the kernel's own socket survived it
+            assert is_quiet(kernel)
+        assert await curio.run_in_thread(int, "7") == 7  # the kernel's own socket still works
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_hang_up_wakes_both_sides(own: asks_fast.Kernel, pair: Pair) -> None:
-    """The end of a connection wakes its reader and its writer."""
+def test_hang_up_wakes_both_sides(kernel: asks_fast.Kernel, pair: Pair) -> None:
+    """A hang-up wakes the reader and the writer."""
     near, far = pair
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     while True:
@@ -324,18 +326,18 @@ def test_hang_up_wakes_both_sides(own: asks_fast.Kernel, pair: Pair) -> None:
         writer = await curio.spawn(_write_wait, file)
         await curio.sleep(0)
         assert await _io_waiting(file) == (reader, writer)
-        assert own._selector.get_key(file).data == (reader, writer)
-        assert set(own._selector.get_map()) >= {near.fileno()}
+        assert kernel._selector.get_key(file).data == (reader, writer)
+        assert set(kernel._selector.get_map()) >= {near.fileno()}
         far.close()
         await curio.timeout_after(60, reader.join)
         await curio.timeout_after(60, writer.join)
         assert await _io_waiting(file) == (None, None)
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_two_readers_are_refused(own: asks_fast.Kernel, pair: Pair) -> None:
-    """One reader and one writer per file; the second gets curio's error and may go on."""
+def test_second_reader_is_rejected(kernel: asks_fast.Kernel, pair: Pair) -> None:
+    """A second reader of a file gets curio's error and can go on."""
     near, _ = pair
 
     async def main() -> None:
@@ -348,11 +350,11 @@ def test_two_readers_are_refused(own: asks_fast.Kernel, pair: Pair) -> None:
         with pytest.raises(curio.TaskTimeout):
             await curio.timeout_after(0.01, _read_wait, _Fd(near.fileno()))
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_file_that_cannot_be_waited_for(own: asks_fast.Kernel) -> None:
-    """An error of the task that asked; curio's own kernel dies of it."""
+def test_file_that_cannot_be_waited_for(kernel: asks_fast.Kernel) -> None:
+    """A file that cannot be waited for raises in the task; it does not end the kernel."""
 
     async def main() -> None:
         with tempfile.TemporaryFile() as file, pytest.raises(PermissionError):
@@ -366,13 +368,13 @@ def test_file_that_cannot_be_waited_for(own: asks_fast.Kernel) -> None:
         with pytest.raises(OSError, match="Bad file descriptor"):
             await _read_wait(spare)
 
-    own.run(main)
+    kernel.run(main)
 
 
-def test_selector_is_shown_for_reading(own: asks_fast.Kernel) -> None:
-    """`Kernel._selector` tells its state."""
-    own.run(curio.sleep, 0)
-    assert repr(own._selector).endswith("1 descriptors waited for>")
-    own.run(shutdown=True)
-    assert repr(own._selector) == "<Epoll closed>"
-    own._selector.close()
+def test_selector_repr(kernel: asks_fast.Kernel) -> None:
+    """The repr of `Kernel._selector` shows its state."""
+    kernel.run(curio.sleep, 0)
+    assert repr(kernel._selector).endswith("1 descriptors waited for>")
+    kernel.run(shutdown=True)
+    assert repr(kernel._selector) == "<Epoll closed>"
+    kernel._selector.close()

@@ -1,8 +1,9 @@
-"""Tasks that wait for sockets wake when they should and only then, whatever happens to the sockets.
+"""Tasks that wait for sockets wake exactly when they should, compared with a model.
 
-Hypothesis writes programs that open, close (with a word to the kernel, without, or with a twin of
-the socket living on), fill and drain a few sockets, while tasks wait for them by different kinds of
-file object. Numbers are reused all the time. After each step a model says how far each task is.
+Hypothesis writes programs that open, close, fill and drain a few sockets, while tasks wait for them
+through different kinds of file object. A socket is closed with a release, without one, or while a
+duplicate stays open. Descriptors are reused often. After each step a model says how far each task
+is.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ import asks_fast
 from asks_fast._kernel import HAS_EPOLL
 
 SLOTS = 3
-TURNS = 7  # of the kernel, for everything that is ready to have its effect
+ITERATIONS = 7  # of the kernel, enough for each ready task to run
 
 
 class Plain:
-    """A file object about which the kernel knows nothing."""
+    """A file object of a class without `has_stable_fd`."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -38,25 +39,27 @@ class Plain:
 
 FILES: dict[str, Callable[[int], Any]] = {"curio": _Fd, "plain": Plain, "number": int}
 
-slot = st.integers(0, SLOTS - 1)
-waits = st.lists(
-    st.tuples(slot, st.sampled_from(["read", "write"]), st.booleans()), min_size=1, max_size=4
+slot_number = st.integers(0, SLOTS - 1)
+wait_lists = st.lists(
+    st.tuples(slot_number, st.sampled_from(["read", "write"]), st.booleans()),
+    min_size=1,
+    max_size=4,
 )
 steps = st.one_of(
-    st.tuples(st.just("open"), slot, st.sampled_from(sorted(FILES))),
-    st.tuples(st.just("close"), slot, st.sampled_from(["silent", "released", "twin"])),
-    st.tuples(st.just("send"), slot),
-    st.tuples(st.just("drain"), slot),
-    st.tuples(st.just("hang up"), slot),
-    st.tuples(st.just("haunt")),
-    st.tuples(st.just("task"), waits),
-    st.tuples(st.just("task"), waits),
+    st.tuples(st.just("open"), slot_number, st.sampled_from(sorted(FILES))),
+    st.tuples(st.just("close"), slot_number, st.sampled_from(["silent", "released", "duplicated"])),
+    st.tuples(st.just("send"), slot_number),
+    st.tuples(st.just("drain"), slot_number),
+    st.tuples(st.just("hang up"), slot_number),
+    st.tuples(st.just("send to duplicates")),
+    st.tuples(st.just("task"), wait_lists),
+    st.tuples(st.just("task"), wait_lists),
     st.tuples(st.just("cancel"), st.integers(0, 3)),
 )
 
 
 class Slot:
-    """A place for one socket at a time: ours (near), its peer (far), how the kernel knows it."""
+    """One socket pair (near is ours, far is the peer's) and our file object for it."""
 
     def __init__(self, kind: str) -> None:
         self.near, self.far = socket.socketpair()
@@ -75,44 +78,44 @@ class World:
 
     def __init__(self) -> None:
         self.slots: list[Slot | None] = [None] * SLOTS
-        self.ghosts: list[socket.socket] = []
+        self.duplicates: list[socket.socket] = []
         self.tasks: list[tuple[Any, list[Any], list[Any]]] = []  # task, its waits, those done
 
-    async def wait(self, plan: list[Any], done: list[Any]) -> None:
-        for number, event, by_other_name in plan:
-            place = self.slots[number]
-            assert place is not None
-            file = place.make(place.near.fileno()) if by_other_name else place.file
+    async def wait(self, waits: list[Any], done: list[Any]) -> None:
+        for number, event, by_new_object in waits:
+            slot = self.slots[number]
+            assert slot is not None
+            file = slot.make(slot.near.fileno()) if by_new_object else slot.file
             await (_read_wait(file) if event == "read" else _write_wait(file))
             done.append((number, event))
 
     def in_use(self) -> set[int]:
-        return {number for _, plan, _ in self.tasks for number, _, _ in plan}
+        return {number for _, waits, _ in self.tasks for number, _, _ in waits}
 
     async def perform(self, verb: str, *args: Any) -> None:
-        place = self.slots[args[0]] if args and verb not in ("task", "cancel") else None
-        if verb == "open" and place is None:
+        slot = self.slots[args[0]] if args and verb not in ("task", "cancel") else None
+        if verb == "open" and slot is None:
             self.slots[args[0]] = Slot(args[1])
-        elif verb == "close" and place is not None and args[0] not in self.in_use():
+        elif verb == "close" and slot is not None and args[0] not in self.in_use():
             if args[1] == "released":
-                await _io_release(place.file)
-            elif args[1] == "twin" and place.far.fileno() >= 0:
-                self.ghosts += [place.near.dup(), place.far.dup()]
-            place.close()
+                await _io_release(slot.file)
+            elif args[1] == "duplicated" and slot.far.fileno() >= 0:
+                self.duplicates += [slot.near.dup(), slot.far.dup()]
+            slot.close()
             self.slots[args[0]] = None
-        elif verb == "send" and place is not None and place.far.fileno() >= 0:
-            place.far.send(b"x")
-            place.readable = True
-        elif verb == "drain" and place is not None and place.far.fileno() >= 0:
-            if place.readable:
-                place.near.recv(1000)
-            place.readable = False
-        elif verb == "hang up" and place is not None:
-            place.far.close()
-            place.readable = True
-        elif verb == "haunt":
-            for ghost in self.ghosts[1::2]:
-                ghost.send(b"boo")
+        elif verb == "send" and slot is not None and slot.far.fileno() >= 0:
+            slot.far.send(b"x")
+            slot.readable = True
+        elif verb == "drain" and slot is not None and slot.far.fileno() >= 0:
+            if slot.readable:
+                slot.near.recv(1000)
+            slot.readable = False
+        elif verb == "hang up" and slot is not None:
+            slot.far.close()
+            slot.readable = True
+        elif verb == "send to duplicates":
+            for duplicate in self.duplicates[1::2]:
+                duplicate.send(b"y")
         elif verb == "task":
             numbers = {number for number, _, _ in args[0]}
             if not numbers & self.in_use() and all(self.slots[n] for n in numbers):
@@ -123,29 +126,29 @@ class World:
             await self.tasks.pop(args[0])[0].cancel()
 
     def check(self) -> None:
-        """Each task has got as far as its sockets allow, and the ones at their end are done."""
-        going_on = []
-        for task, plan, done in self.tasks:
+        """Check that each task has got as far as its sockets allow, and has ended if it could."""
+        running = []
+        for task, waits, done in self.tasks:
             stuck = next(
-                (n for n, w in enumerate(plan) if w[1] == "read" and not self.readable(w[0])),
-                len(plan),
+                (n for n, w in enumerate(waits) if w[1] == "read" and not self.readable(w[0])),
+                len(waits),
             )
-            assert len(done) >= stuck, (task, plan, done)
-            assert (len(done) == len(plan)) == task.terminated, (task, plan, done)
+            assert len(done) >= stuck, (task, waits, done)
+            assert (len(done) == len(waits)) == task.terminated, (task, waits, done)
             if not task.terminated:
-                going_on.append((task, plan, done))
-        self.tasks = going_on
+                running.append((task, waits, done))
+        self.tasks = running
 
     def readable(self, number: int) -> bool:
-        place = self.slots[number]
-        return place is not None and place.readable
+        slot = self.slots[number]
+        return slot is not None and slot.readable
 
     def close(self) -> None:
-        for place in self.slots:
-            if place is not None:
-                place.close()
-        for ghost in self.ghosts:
-            ghost.close()
+        for slot in self.slots:
+            if slot is not None:
+                slot.close()
+        for duplicate in self.duplicates:
+            duplicate.close()
 
 
 async def play(program: list[Any]) -> None:
@@ -153,27 +156,27 @@ async def play(program: list[Any]) -> None:
     kernel = await _get_kernel()
     try:
         for step in program:
-            passed = [(len(done), done, plan) for _, plan, done in world.tasks]
+            passed = [(len(done), done, waits) for _, waits, done in world.tasks]
             await world.perform(*step)
-            for _ in range(TURNS):
+            for _ in range(ITERATIONS):
                 await curio.sleep(0)
-            for before, done, plan in passed:
-                late = [w for w in plan[before : len(done)] if w[1] == "read"]
-                assert all(world.readable(number) for number, _, _ in late), (step, plan, done)
+            for before, done, waits in passed:
+                late = [w for w in waits[before : len(done)] if w[1] == "read"]
+                assert all(world.readable(number) for number, _, _ in late), (step, waits, done)
             world.check()
-            # Nothing is reported that nobody waits for: that would be a busy loop.
-            noisy = select.poll()
-            noisy.register(kernel._selector.fileno(), select.POLLIN)
-            assert not noisy.poll(0), step
+            # An event that no task waits for would be a busy loop.
+            poll = select.poll()
+            poll.register(kernel._selector.fileno(), select.POLLIN)
+            assert not poll.poll(0), step
         for task, _, _ in world.tasks:
             await task.cancel()
     finally:
         world.close()
 
 
-@pytest.mark.skipif(not HAS_EPOLL, reason="epoll is Linux's")
+@pytest.mark.skipif(not HAS_EPOLL, reason="needs epoll")
 @settings(max_examples=100, deadline=None)
 @given(program=st.lists(steps, max_size=25))
 def test_epoll_against_a_model(program: list[Any]) -> None:
-    """A task passes a wait when its socket is ready, not before; no event comes for nobody."""
+    """A task passes a wait exactly when its socket is ready, and no unwanted event stays."""
     asks_fast.run(play, program)

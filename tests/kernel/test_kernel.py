@@ -1,4 +1,4 @@
-"""The compiled kernel keeps curio's contract: tasks, answers, errors, activations, threads."""
+"""The compiled kernel behaves like curio's: tasks, results, errors, activations, threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Maker = Callable[..., asks_fast.Kernel]
 
 @pytest.fixture(params=["epoll", "selector"])
 def make(request: pytest.FixtureRequest) -> Maker:
-    """Makes our kernel, on epoll itself and on a selector that the user passes."""
+    """Makes our kernel, with epoll and with a selector that the user passes."""
 
     def kernel(**options: Any) -> asks_fast.Kernel:
         if request.param == "selector":
@@ -49,8 +49,8 @@ async def fail() -> None:
     raise LookupError("no such thing")
 
 
-def test_signatures_are_curios() -> None:
-    """Who calls `curio.Kernel` or `curio.run` may call ours with the same arguments."""
+def test_signatures_equal_those_of_curio() -> None:
+    """Our `Kernel` and `run` take the arguments of curio's."""
     for ours, theirs in (
         (asks_fast.Kernel.__init__, curio.Kernel.__init__),
         (asks_fast.run, curio.run),
@@ -63,7 +63,7 @@ def test_signatures_are_curios() -> None:
 
 
 def test_run_returns_and_raises(make: Maker) -> None:
-    """A run gives back what the coroutine returns or raises, and the kernel can run the next."""
+    """`run` returns or raises what the coroutine does, and the kernel can run another one."""
     with make() as kernel:
         assert kernel.run(succeed, 1) == 1
         assert kernel.run(succeed(2)) == 2
@@ -74,8 +74,8 @@ def test_run_returns_and_raises(make: Maker) -> None:
         kernel.run(succeed, 4)
 
 
-def test_tasks_are_curios(make: Maker) -> None:
-    """A task is a `curio.Task`, is printed like one, and takes attributes of the user's own."""
+def test_tasks_are_curio_tasks(make: Maker) -> None:
+    """A task is a `curio.Task`, has its repr, and accepts attributes of the user."""
 
     async def main() -> None:
         task = await curio.spawn(succeed, 5)
@@ -92,8 +92,8 @@ def test_tasks_are_curios(make: Maker) -> None:
         kernel.run(main)
 
 
-def test_task_class_of_the_users_own(make: Maker) -> None:
-    """`taskcls=` is honoured: its `__init__`, its `send`, and curio's own ContextTask."""
+def test_user_task_class(make: Maker) -> None:
+    """The kernel uses `taskcls=`: its `__init__`, its `send`, and those of curio's ContextTask."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
     class Counted(ContextTask):  # type: ignore[misc]
@@ -124,8 +124,8 @@ def test_task_class_of_the_users_own(make: Maker) -> None:
         kernel.run(main)
 
 
-def test_task_factory_runs_on_curios_loop() -> None:
-    """What is no class that can take C fields still works, on the loop of curio itself."""
+def test_task_factory_uses_loop_of_curio() -> None:
+    """A task factory that cannot get C fields works on curio's own loop."""
 
     async def main() -> bool:
         return isinstance(await curio.current_task(), TaskCore)
@@ -134,8 +134,8 @@ def test_task_factory_runs_on_curios_loop() -> None:
         assert kernel.run(main) is False
 
 
-def test_ready_tasks_run_in_turn(make: Maker) -> None:
-    """First in, first out, also when thousands are ready."""
+def test_ready_tasks_run_in_order(make: Maker) -> None:
+    """Ready tasks run first in, first out, even if there are thousands."""
     seen: list[int] = []
 
     async def child(number: int) -> None:
@@ -154,7 +154,7 @@ def test_ready_tasks_run_in_turn(make: Maker) -> None:
 
 
 def test_task_is_queued_once(make: Maker) -> None:
-    """A scheduler that wakes a task twice is a bug that ends the kernel, not a wrong answer."""
+    """A scheduler primitive that wakes a task twice ends the kernel with an error."""
 
     class Twice:
         def _kernel_wake(self, count: int) -> list[Any]:
@@ -182,7 +182,7 @@ def test_task_is_queued_once(make: Maker) -> None:
 
 
 def test_traps_can_be_replaced_and_added(make: Maker) -> None:
-    """`Kernel._traps` maps names to callables; what a debugger puts there is what runs."""
+    """`Kernel._traps` maps names to callables, which a debugger can replace."""
     asked: list[Any] = []
 
     async def main() -> Any:
@@ -207,43 +207,43 @@ def test_traps_can_be_replaced_and_added(make: Maker) -> None:
 
 
 def test_unknown_trap_ends_the_kernel(make: Maker) -> None:
-    """As in curio, a request that the kernel doesn't know is fatal for it."""
+    """An unknown trap ends the kernel, as in curio."""
 
     async def main() -> None:
-        await _kernel_trap("trap_door")
+        await _kernel_trap("trap_unknown")
 
     kernel = make()
-    with pytest.raises(KeyError, match="trap_door"):
+    with pytest.raises(KeyError, match="trap_unknown"):
         kernel.run(main)
     with pytest.raises(RuntimeError, match="crashed"):
         kernel.run(main)
 
 
-def test_activations_see_what_curio_shows(make: Maker) -> None:
+def test_activations_get_the_calls_of_curio(make: Maker) -> None:
     """Activations get the same calls in the same order as on curio's kernel."""
 
-    class Watch(Activation):  # type: ignore[misc]
+    class Recorder(Activation):  # type: ignore[misc]
         def __init__(self) -> None:
             self.seen: list[Any] = []
 
         def activate(self, kernel: Any) -> None:
             self.seen.append("activate")
 
-        def note(self, what: str, task: Any, *more: Any) -> None:
+        def record(self, call: str, task: Any, *more: Any) -> None:
             if not task.name.endswith("_kernel_task"):
-                self.seen.append((what, task.name, task.state, task.cycles, *more))
+                self.seen.append((call, task.name, task.state, task.cycles, *more))
 
         def created(self, task: Any) -> None:
-            self.note("created", task)
+            self.record("created", task)
 
         def running(self, task: Any) -> None:
-            self.note("running", task)
+            self.record("running", task)
 
         def suspended(self, task: Any, trap: Any) -> None:
-            self.note("suspended", task, trap and trap[0])
+            self.record("suspended", task, trap and trap[0])
 
         def terminated(self, task: Any) -> None:
-            self.note("terminated", task)
+            self.record("terminated", task)
 
     async def child() -> None:
         await curio.sleep(0)
@@ -252,10 +252,10 @@ def test_activations_see_what_curio_shows(make: Maker) -> None:
     async def main() -> None:
         task = await curio.spawn(child)
         await task.wait()
-        await curio.sleep(0.001)  # nobody else is left whose turn could come sooner or later
+        await curio.sleep(0.001)  # no other task is ready
 
     seen = []
-    for kernel in (curio.Kernel(activations=[Watch]), make(activations=[Watch])):
+    for kernel in (curio.Kernel(activations=[Recorder]), make(activations=[Recorder])):
         with kernel:
             kernel.run(main)
         seen.append(kernel._activations[0].seen)
@@ -264,7 +264,7 @@ def test_activations_see_what_curio_shows(make: Maker) -> None:
 
 
 def test_system_exit_leaves_the_kernel_usable(make: Maker) -> None:
-    """A task that raises SystemExit stops the run; what was ready is still ready afterwards."""
+    """A task that raises SystemExit stops the run; ready tasks stay ready."""
     seen: list[str] = []
 
     async def leave() -> None:
@@ -287,7 +287,7 @@ def test_system_exit_leaves_the_kernel_usable(make: Maker) -> None:
 
 
 def test_interrupt_ends_a_wait(make: Maker) -> None:
-    """Ctrl-C is noticed while the kernel waits for events, and leaves its tasks to be cancelled."""
+    """Ctrl-C ends a wait of the kernel; the tasks are cancelled at shutdown."""
     seen: list[str] = []
 
     async def sleeper() -> None:
@@ -309,7 +309,7 @@ def test_interrupt_ends_a_wait(make: Maker) -> None:
 
 
 def test_threads_wake_tasks(make: Maker) -> None:
-    """A future that a thread completes wakes its task, however many come at once."""
+    """A future that a thread completes wakes its task, even if hundreds complete at once."""
 
     async def wait_for(future: Future[int]) -> int:
         await _future_wait(future)
@@ -322,8 +322,8 @@ def test_threads_wake_tasks(make: Maker) -> None:
                 await group.spawn(wait_for, future)
             await curio.sleep(0)
 
-            def complete(mine: list[Future[int]]) -> None:
-                for future in mine:
+            def complete(own_futures: list[Future[int]]) -> None:
+                for future in own_futures:
                     future.set_result(1)
 
             threads = [
@@ -340,7 +340,7 @@ def test_threads_wake_tasks(make: Maker) -> None:
 
 
 def test_cancelled_future_wait(make: Maker) -> None:
-    """A task that is cancelled while it waits for a future cancels the future too."""
+    """Cancelling a task that waits for a future cancels the future."""
 
     async def main() -> Future[int]:
         future: Future[int] = Future()
@@ -355,19 +355,19 @@ def test_cancelled_future_wait(make: Maker) -> None:
 
 
 def test_future_done_after_the_kernel_ended() -> None:
-    """A late thread finds nobody to wake, and that is no error."""
+    """A future may complete after the kernel's shutdown."""
     future: Future[int] = Future()
 
     async def main() -> None:
         await curio.spawn(_future_wait, future, daemon=True)
         await curio.sleep(0)
-        future.cancel = lambda: False  # type: ignore[method-assign]  # as if it ran already
+        future.cancel = lambda: False  # type: ignore[method-assign]  # as if it were running
 
     asks_fast.run(main)
     future.set_result(1)
 
 
-def test_group_is_told_before_the_task_ends(make: Maker) -> None:
+def test_task_group_gets_results_in_order(make: Maker) -> None:
     """A task group gets its members' results in the order in which they finish."""
 
     async def child(delay: float) -> float:
@@ -387,10 +387,10 @@ def test_group_is_told_before_the_task_ends(make: Maker) -> None:
         assert kernel.run(main) == [0.01, 0.02, 0.03]
 
 
-def test_lifted_time_out_wakes_nobody() -> None:
-    """A time-out that was lifted is gone: the kernel sleeps on to the next deadline that counts."""
+def test_removed_time_limit_does_not_wake() -> None:
+    """A removed time limit does not wake the kernel."""
 
-    class Patient(SelectSelector):
+    class Recording(SelectSelector):
         def __init__(self) -> None:
             super().__init__()
             self.timeouts: list[float | None] = []
@@ -405,7 +405,7 @@ def test_lifted_time_out_wakes_nobody() -> None:
                 pass
         await curio.sleep(0.1)
 
-    selector = Patient()
+    selector = Recording()
     asks_fast.run(main, selector=selector)
     assert len([t for t in selector.timeouts if t]) == 1
 
@@ -433,7 +433,7 @@ def test_monitor_sees_the_tasks() -> None:
 
 
 def test_debuggers_run(make: Maker, caplog: pytest.LogCaptureFixture) -> None:
-    """`debug=` takes curio's debuggers."""
+    """`debug=` accepts curio's debuggers."""
     from curio.debug import schedtrace, traptrace
 
     caplog.set_level("INFO")
@@ -442,16 +442,16 @@ def test_debuggers_run(make: Maker, caplog: pytest.LogCaptureFixture) -> None:
     assert any("TRAP:('trap_sleep', 0)" in record.getMessage() for record in caplog.records)
 
 
-def test_kernel_without_shutdown_says_so() -> None:
-    """A kernel that is dropped without a shutdown complains, as curio's does."""
+def test_kernel_deleted_without_shutdown() -> None:
+    """A kernel that is deleted without shutdown raises an error, as in curio."""
     kernel = asks_fast.Kernel()
     with pytest.raises(RuntimeError, match="not properly terminated"):
         kernel.__del__()
     kernel.run(shutdown=True)
 
 
-def test_nothing_stays_after_shutdown(make: Maker) -> None:
-    """A kernel that was shut down frees its descriptors at once, and can be collected."""
+def test_shutdown_frees_everything(make: Maker) -> None:
+    """Shutdown closes the kernel's descriptors at once, and the kernel can be collected."""
     before = sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
 
     async def main() -> weakref.ref[Any]:
@@ -473,7 +473,7 @@ def test_nothing_stays_after_shutdown(make: Maker) -> None:
 
 
 def test_task_that_is_never_joined_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    """The warning of curio's tasks is ours too, and only where it is due."""
+    """curio's warning is logged for a task that is never joined, and for no other."""
 
     async def main() -> None:
         for joined in (True, False):

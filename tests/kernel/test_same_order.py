@@ -1,7 +1,7 @@
-"""Whatever a program does, it happens in the same order and at the same time as on curio's kernel.
+"""Programs run in the same order and at the same times as on curio's kernel.
 
 Hypothesis writes small programs: tasks that sleep, wait for events and each other, spawn, cancel
-and time out, also with cancellation held back. Each runs on both kernels in virtual time, and their
+and time out, also with cancellation disabled. Each runs on both kernels in virtual time, and their
 logs must be equal.
 """
 
@@ -62,7 +62,7 @@ programs = st.recursive(st.lists(simple, max_size=5), nested, max_leaves=25)
 
 
 class World:
-    """What the tasks of one run share, and their log."""
+    """The objects that the tasks of one run share, and their log."""
 
     def __init__(self, selector: VirtualTime) -> None:
         self.selector = selector
@@ -72,22 +72,22 @@ class World:
         self.children: list[Any] = []
         self.log: Log = []
 
-    def note(self, name: str, *what: Any) -> None:
-        self.log.append((self.selector.now, name, *what))
+    def record(self, name: str, *details: Any) -> None:
+        self.log.append((self.selector.now, name, *details))
 
     async def play(self, name: str, program: Program) -> str:
         for number, (verb, *args) in enumerate(program):
-            self.note(name, number, verb)
+            self.record(name, number, verb)
             try:
                 await self.do(f"{name}.{number}", verb, args)
             except BaseException as error:
-                self.note(name, number, verb, type(error).__name__)
+                self.record(name, number, verb, type(error).__name__)
                 raise
         return name
 
     async def do(self, name: str, verb: str, args: list[Any]) -> None:
         if verb == "sleep":
-            self.note(name, "woke at", await curio.sleep(args[0]))
+            self.record(name, "woke at", await curio.sleep(args[0]))
         elif verb == "set":
             await self.events[args[0]].set()
         elif verb == "clear":
@@ -98,12 +98,12 @@ class World:
         elif verb == "put":
             await self.queue.put(args[0])
         elif verb == "get":
-            self.note(name, "got", await curio.ignore_after(4, self.queue.get))
+            self.record(name, "got", await curio.ignore_after(4, self.queue.get))
         elif verb == "lock":
             async with self.lock:
                 await curio.sleep(args[0])
         elif verb == "clock":
-            self.note(name, "clock", await curio.clock())
+            self.record(name, "clock", await curio.clock())
         elif verb == "fail":
             raise LookupError(name)
         elif verb == "spawn":
@@ -112,26 +112,26 @@ class World:
             child = self.children.pop()
             if verb == "join":
                 try:
-                    self.note(name, "joined", await child.join())
+                    self.record(name, "joined", await child.join())
                 except curio.TaskError as error:
-                    self.note(name, "failed", type(error.__cause__).__name__)
+                    self.record(name, "failed", type(error.__cause__).__name__)
             else:
                 await child.cancel(blocking=verb == "cancel")
         elif verb == "group":
             async with curio.TaskGroup(wait=args[1]) as group:
                 for number, program in enumerate(args[0]):
                     await group.spawn(self.play, f"{name}.{number}", program)
-            self.note(name, "group", [type(e).__name__ for e in group.exceptions])
+            self.record(name, "group", [type(e).__name__ for e in group.exceptions])
         elif verb == "timeout":
             try:
                 async with curio.timeout_after(args[0]):
                     await self.play(name, args[1])
             except curio.TaskTimeout:
-                self.note(name, "timed out")
+                self.record(name, "timed out")
         elif verb == "ignore":
             async with curio.ignore_after(args[0]) as block:
                 await self.play(name, args[1])
-            self.note(name, "ignored", block.expired)
+            self.record(name, "ignored", block.expired)
         elif verb == "shield":
             async with curio.disable_cancellation():
                 await self.play(name, args[0])
@@ -146,13 +146,13 @@ async def perform(selector: VirtualTime, program: Program) -> Log:
     first_task = (await curio.current_task()).id
     root = await curio.spawn(world.play, "root", program)
     await curio.ignore_after(100, root.wait)
-    world.note("end", root.terminated)
-    await break_up(await curio.current_task())
+    world.record("end", root.terminated)
+    await cancel_all(await curio.current_task())
     return world.log
 
 
-async def break_up(me: Any) -> None:
-    """End every task that is left, also those that wait for each other behind a shield."""
+async def cancel_all(me: Any) -> None:
+    """End every remaining task, also those that wait for each other and disable cancellation."""
     kernel = await _get_kernel()
     while others := [t for t in kernel._tasks.values() if t is not me and not t.daemon]:
         for task in others:
@@ -169,8 +169,8 @@ async def break_up(me: Any) -> None:
 )
 @given(program=programs)
 def test_same_log(monkeypatch: pytest.MonkeyPatch, caplog: Any, program: Program) -> None:
-    """Tasks run in the same order, at the same times, and as many of them crash."""
-    # curio keeps waiting tasks in sets, whose order is by address: make it by age.
+    """Tasks run in the same order, at the same times, and equally many crash."""
+    # curio keeps waiting tasks in sets, whose order depends on addresses: order them by age.
     monkeypatch.setattr(curio.Task, "__hash__", lambda task: task.id - first_task, raising=False)
     outcomes = []
     for run in (curio.run, asks_fast.run):

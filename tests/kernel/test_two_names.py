@@ -1,4 +1,4 @@
-"""One open file, known to the kernel by two objects, one after the other."""
+"""Waits for one open file through two file objects, one after the other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from curio.traps import _read_wait, _write_wait
 import asks_fast
 
 
-class Name:
-    """An object that stands for a socket by its number."""
+class OtherFile:
+    """A second file object for a socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -20,13 +20,13 @@ class Name:
         return self.sock.fileno()
 
 
-def test_a_wait_by_another_object_of_the_same_file_is_registered() -> None:
-    """A task that waited to write on a socket, and then waits to read by another name, wakes."""
+def test_wait_through_second_file_object() -> None:
+    """A task waits to write, then to read through another file object, and wakes both times."""
     near, far = socket.socketpair()
 
     async def main() -> bytes:
         await _write_wait(near)
-        other = Name(near)
+        other = OtherFile(near)
         sender = await curio.spawn(far_end)
         async with curio.timeout_after(5):
             await _read_wait(other)

@@ -1,7 +1,7 @@
-"""A kernel in virtual time: its selector, instead of waiting, moves the clock on.
+"""Virtual time: a selector that advances the clock instead of waiting.
 
-Both kernels take it by `selector=` and read `time.monotonic` when they start, so that a program of
-sleeps and time-outs runs in no time, in the same order each time, and can be compared.
+Both kernels take it as `selector=` and read `time.monotonic` when they start. So a program of
+sleeps and time limits runs at once and in the same order each time, and can be compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 
 class VirtualTime(DefaultSelector):  # type: ignore[misc, valid-type]
-    """A selector for one kernel, and its clock (seconds, from 1000)."""
+    """The selector of one kernel, and its clock (seconds, starting at 1000)."""
 
     def __init__(self) -> None:
         super().__init__()
