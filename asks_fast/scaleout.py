@@ -6,7 +6,7 @@ as it is; `fetch_bag` and `fetch_distributed` do that for Dask. Recipes: docs/gu
 
 Facts:  engines run a failed partition again, perhaps while its first run is still alive.
 Rules:  a host is in one partition only (`partition_by_host`), so politeness holds with no word
-        between workers. A shard has a ledger: run again, it goes on, and holds each URL once.
+        between workers. A shard has a checkpoint: run again, it goes on, and holds each URL once.
         A URL that fails is a record, not an exception; a partition fails only if it cannot write.
 Not here: fetching itself (`crawl`), clusters.
 """
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from .crawl import parquet
-from .crawl.asked import url_of
-from .crawl.bulk_fetch import Fetch
-from .crawl.checkpoint import KeySet
-from .crawl.fetch_config import Plan, make_session, run_in_kernel
+from .crawl.bulk_fetch import BulkFetch
+from .crawl.checkpoint import Uint64Set
+from .crawl.fetch_config import FetchConfig, make_session, run_in_kernel
 from .crawl.formats import as_dict
 from .crawl.job import host_of
 from .crawl.options import FetchOptions
-from .crawl.page import Fetched
+from .crawl.page import FetchRecord
+from .crawl.request_identity import url_of
 
 __all__ = [
     "FetchOptions",
@@ -121,7 +121,7 @@ def fetch_distributed(
     *,
     partitions: int | None = None,
     shards: str | os.PathLike[str] | None = None,
-    form: str = "jsonl",
+    record_format: str = "jsonl",
     body: str = "auto",
     headers: bool = False,
     retries: int = 3,
@@ -129,7 +129,7 @@ def fetch_distributed(
     """Fetch on a `distributed.Client`'s workers; gives what is ready, partition by partition.
 
     `shards`: a directory that the workers write to (shared, or each worker's own), one file a
-    partition, in the format that `form` names (or "parquet"); then what is given are summaries
+    partition, in the format that `record_format` names (or "parquet"); then what is given are summaries
     instead of records. `partitions`: default four per worker thread. `retries`: of a partition
     that failed; one whose worker died is run again by the scheduler in any case.
 
@@ -145,7 +145,7 @@ def fetch_distributed(
             shard = (
                 None
                 if shards is None
-                else str(Path(shards) / f"part-{number:05}-of-{count:05}.{form}")
+                else str(Path(shards) / f"part-{number:05}-of-{count:05}.{record_format}")
             )
             futures.append(
                 client.submit(
@@ -186,7 +186,7 @@ class _Records:
         self.headers = headers
         self.records: list[dict[str, Any]] = []
 
-    def add(self, key: int, fetched: Fetched | None, now: float) -> None:
+    def add(self, key: int, fetched: FetchRecord | None, now: float) -> None:
         """One result."""
         if fetched is not None:
             self.records.append(as_dict(fetched, self.body, self.headers))
@@ -206,7 +206,7 @@ def _as_options(options: Options) -> FetchOptions:
 
 async def _fetch(requests: list[Any], options: FetchOptions, writer: Any) -> None:
     async with make_session(options) as session:
-        await Fetch(session, options, requests, writer).run()
+        await BulkFetch(session, options, requests, writer).run()
 
 
 def _fetch_shard(
@@ -216,30 +216,30 @@ def _fetch_shard(
     body: str,
     headers: bool,
     known: Iterable[int] = (),
-) -> tuple[dict[str, Any], KeySet]:
+) -> tuple[dict[str, Any], Uint64Set]:
     """Fetch into a shard; `known` are keys of requests to leave out. Returns all its keys too."""
-    plan = Plan("-", str(path), options, body=body, headers=headers)
-    plan.prepare_output(resume=True, overwrite=False)
+    config = FetchConfig("-", str(path), options, body=body, headers=headers)
+    config.prepare_output(resume=True, overwrite=False)
 
-    async def main() -> tuple[dict[str, Any], KeySet]:
+    async def main() -> tuple[dict[str, Any], Uint64Set]:
         async with make_session(options) as session:
-            fetch, ledger = plan.fetch(session, requests)
-            assert ledger is not None
-            with ledger:
+            fetch, checkpoint = config.fetch(session, requests)
+            assert checkpoint is not None
+            with checkpoint:
                 for key in known:
-                    ledger.done.add(key)
-                tally = await fetch.run()
+                    checkpoint.done.add(key)
+                stats = await fetch.run()
                 summary = {
                     "shard": str(path),
-                    "done": tally.done,
-                    "failed": tally.failed,
-                    "not_written": tally.not_written,
-                    "bytes": tally.bytes,
-                    "total": len(ledger.done),
+                    "done": stats.done,
+                    "failed": stats.failed,
+                    "not_written": stats.not_written,
+                    "bytes": stats.bytes,
+                    "total": len(checkpoint.done),
                 }
-                return summary, ledger.done
+                return summary, checkpoint.done
 
-    made: tuple[dict[str, Any], KeySet] = run_in_kernel(main)
+    made: tuple[dict[str, Any], Uint64Set] = run_in_kernel(main)
     return made
 
 
@@ -251,7 +251,7 @@ def _fetch_parquet(
     with parquet.shard_lock(path):
         known = parquet.read_keys(path)
         parquet.remove_merged(path, known)
-        rows = parquet.rows_of(path)
+        rows = parquet.rows_path(path)
         summary, keys = _fetch_shard(requests, options, rows, body, headers, known)
         parquet.merge(path, keys)
     return {**summary, "shard": str(path)}

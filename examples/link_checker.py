@@ -20,7 +20,7 @@ from asks_fast import DSession
 from asks_fast.crawl import Politeness
 
 # Many requests in all, few to one server; a server that is down is not asked a hundred times.
-LIMITS = Politeness(host_concurrency=4, failures=5)
+LIMITS = Politeness(host_concurrency=4, max_failures=5)
 
 
 async def links_of(session: DSession, pages: list[str]) -> dict[str, list[str]]:

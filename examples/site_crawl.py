@@ -54,7 +54,9 @@ async def main(start: str, most: int = 100) -> int:
     """Crawl; the number of pages."""
     frontier = Frontier(start, most)
     await frontier.add(start)
-    limits = Politeness(robots=True, user_agent="example-crawler", host_concurrency=2, delay=0.05)
+    limits = Politeness(
+        robots=True, user_agent="example-crawler", host_concurrency=2, min_delay=0.05
+    )
     pages = 0
     async with (
         DSession(connections=10, headers={"User-Agent": "example-crawler/1.0"}) as session,

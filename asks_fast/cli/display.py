@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asks_fast.crawl.stats import Tally
+from asks_fast.crawl.stats import FetchStats
 from asks_fast.errors import printable
 
 __all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View", "printable"]
@@ -33,7 +33,7 @@ class View(Protocol):
     """A run, as far as it can be looked at."""
 
     @property
-    def tally(self) -> Tally:
+    def stats(self) -> FetchStats:
         """The numbers so far."""
         raise NotImplementedError
 
@@ -55,7 +55,7 @@ class View(Protocol):
 def fraction(view: View) -> float | None:
     """Return how much of the input is dealt with, between 0 and 1; None if there is no telling."""
     total = view.total
-    return min(view.tally.finished / total, 1.0) if total else None
+    return min(view.stats.finished / total, 1.0) if total else None
 
 
 class Display:
@@ -100,11 +100,11 @@ class JsonLog(Display):
 
     def update(self, view: View) -> None:
         """A `progress` line."""
-        rate, speed = view.tally.speed(monotonic())
+        rate, speed = view.stats.rates(monotonic())
         share = fraction(view)
         self._say(
             event="progress",
-            **view.tally.as_dict(),
+            **view.stats.as_dict(),
             under_way=view.under_way,
             per_second=round(rate, 1),
             bytes_per_second=round(speed),
@@ -126,8 +126,8 @@ class JsonLog(Display):
         self._say(
             event="summary",
             state=state,
-            **view.tally.as_dict(),
-            seconds=round(monotonic() - view.tally.started, 3),
+            **view.stats.as_dict(),
+            seconds=round(monotonic() - view.stats.started, 3),
         )
 
 
@@ -136,7 +136,7 @@ class Summary(Display):
 
     def finish(self, view: View, state: str) -> None:
         """The lines."""
-        for line in summary(view.tally, state, self.failures):
+        for line in summary(view.stats, state, self.failures):
             print(line, file=sys.stderr, flush=True)
 
 
@@ -171,27 +171,27 @@ class LiveDisplay(Display):
         """Leave the terminal, with the last picture and the summary in it."""
         self._live.stop()
         self._console.print(picture(view, monotonic(), self._notes))
-        for line in summary(view.tally, state, self.failures):
+        for line in summary(view.stats, state, self.failures):
             self._console.print(line, markup=False, highlight=False)
 
 
 def picture(view: View, now: float, notes: list[str]) -> RenderableType:
     """The whole picture: counts, progress, hosts, errors."""
-    tally = view.tally
-    rate, speed = tally.speed(now)
+    stats = view.stats
+    rate, speed = stats.rates(now)
     head = Text()
     for text, style in (
-        (f"{tally.done:,} done", "green"),
-        (f"  {tally.failed:,} failed", "red" if tally.failed else "dim"),
+        (f"{stats.done:,} done", "green"),
+        (f"  {stats.failed:,} failed", "red" if stats.failed else "dim"),
         (f"  {view.under_way:,} under way", "cyan"),
         (f"  {rate:,.0f} requests/s  {speed / 1e6:,.1f} MB/s", ""),
-        (f"  {tally.skipped:,} skipped" if tally.skipped else "", "dim"),
+        (f"  {stats.skipped:,} skipped" if stats.skipped else "", "dim"),
     ):
         head.append(text, style)
     parts: list[RenderableType] = [head]
     share = fraction(view)
     if share is not None:
-        left = time_left((view.total or 0) - tally.finished, rate)
+        left = time_left((view.total or 0) - stats.finished, rate)
         about = "" if view.is_total_known else "about "
         line = Table.grid(padding=(0, 1))
         line.add_row(
@@ -201,15 +201,17 @@ def picture(view: View, now: float, notes: list[str]) -> RenderableType:
         )
         parts.append(line)
     parts += [Text(printable(note), style="yellow") for note in notes]
-    if tally.hosts:
-        parts.append(host_table(tally))
-    if tally.kinds:
-        kinds = ", ".join(f"{name} {n:,}" for name, n in tally.kinds.most_common(ERRORS_SHOWN))
+    if stats.hosts:
+        parts.append(host_table(stats))
+    if stats.error_counts:
+        kinds = ", ".join(
+            f"{name} {n:,}" for name, n in stats.error_counts.most_common(ERRORS_SHOWN)
+        )
         parts.append(Text(f"errors: {printable(kinds)}", style="red"))
     return Group(*parts)
 
 
-def host_table(tally: Tally) -> Table:
+def host_table(stats: FetchStats) -> Table:
     """The busiest hosts."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, justify in (
@@ -219,19 +221,19 @@ def host_table(tally: Tally) -> Table:
         ("MB", "right"),
         ("slow because", "left"),
     ):
-        if name == "slow because" and not tally.slow:
+        if name == "slow because" and not stats.slow:
             continue
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for host, (done, failed, size) in tally.busiest(HOSTS_SHOWN):
+    for host, (done, failed, size) in stats.busiest_hosts(HOSTS_SHOWN):
         table.add_row(
             Text(printable(host or "(no host)")),
             f"{done:,}",
             f"{failed:,}",
             f"{size / 1e6:,.1f}",
-            *([Text(printable(tally.slow.get(host, "")), style="yellow")] if tally.slow else []),
+            *([Text(printable(stats.slow.get(host, "")), style="yellow")] if stats.slow else []),
         )
-    if len(tally.hosts) > HOSTS_SHOWN:
-        table.add_row(Text(f"… and {len(tally.hosts) - HOSTS_SHOWN:,} more", style="dim"))
+    if len(stats.hosts) > HOSTS_SHOWN:
+        table.add_row(Text(f"… and {len(stats.hosts) - HOSTS_SHOWN:,} more", style="dim"))
     return table
 
 
@@ -244,30 +246,30 @@ def time_left(requests: int, rate: float) -> str:
     return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
 
 
-def summary(tally: Tally, state: str, failures: list[str]) -> list[str]:
+def summary(stats: FetchStats, state: str, failures: list[str]) -> list[str]:
     """Return the run in a few lines: totals, statuses, errors, failed URLs, slow hosts."""
-    seconds = max(monotonic() - tally.started, 0.001)
-    total = tally.done + tally.failed
+    seconds = max(monotonic() - stats.started, 0.001)
+    total = stats.done + stats.failed
     text = (
-        f"{state}: {tally.done:,} done, {tally.failed:,} failed in {seconds:,.1f} s "
-        f"({total / seconds:,.0f} requests/s, {tally.bytes / 1e6:,.1f} MB)"
+        f"{state}: {stats.done:,} done, {stats.failed:,} failed in {seconds:,.1f} s "
+        f"({total / seconds:,.0f} requests/s, {stats.bytes / 1e6:,.1f} MB)"
     )
-    if tally.dropped:
-        text += f", {tally.dropped:,} dropped by filters"
-    if tally.skipped:
-        text += f", {tally.skipped:,} skipped (done before, or named twice)"
+    if stats.dropped:
+        text += f", {stats.dropped:,} dropped by filters"
+    if stats.skipped:
+        text += f", {stats.skipped:,} skipped (done before, or named twice)"
     lines = [text]
-    if tally.statuses:
-        counts = sorted(tally.statuses.items())
+    if stats.statuses:
+        counts = sorted(stats.statuses.items())
         lines.append("  status: " + ", ".join(f"{status} ({n:,})" for status, n in counts))
-    if tally.kinds:
-        kinds = ", ".join(f"{name} ({n:,})" for name, n in tally.kinds.most_common())
+    if stats.error_counts:
+        kinds = ", ".join(f"{name} ({n:,})" for name, n in stats.error_counts.most_common())
         lines.append(f"  errors: {printable(kinds)}")
     lines += [f"  failed: {failure}" for failure in failures]
-    if tally.failed > len(failures) > 0:
-        lines.append(f"  … and {tally.failed - len(failures):,} more; the output has each of them")
-    shown = list(tally.slow.items())[:HOSTS_SHOWN]
+    if stats.failed > len(failures) > 0:
+        lines.append(f"  … and {stats.failed - len(failures):,} more; the output has each of them")
+    shown = list(stats.slow.items())[:HOSTS_SHOWN]
     lines += [f"  slow: {printable(host)}: {printable(reason)}" for host, reason in shown]
-    if len(tally.slow) > len(shown):
-        lines.append(f"  … and {len(tally.slow) - len(shown):,} more slow hosts")
+    if len(stats.slow) > len(shown):
+        lines.append(f"  … and {len(stats.slow) - len(shown):,} more slow hosts")
     return lines

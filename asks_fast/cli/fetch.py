@@ -17,16 +17,16 @@ import curio
 from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, printable
 from asks_fast.cli.values import check_source, pairs, rate, size
 from asks_fast.crawl.bulk_fetch import OutputError
-from asks_fast.crawl.checkpoint import LedgerError
-from asks_fast.crawl.fetch_config import Plan, make_session, run_in_kernel
+from asks_fast.crawl.checkpoint import CheckpointError
+from asks_fast.crawl.fetch_config import FetchConfig, make_session, run_in_kernel
 from asks_fast.crawl.formats import FORMATS
-from asks_fast.crawl.inputs import Lines, check_lines
+from asks_fast.crawl.inputs import InputLines, check_lines
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.page import Fetched
-from asks_fast.crawl.process_pool import Workers
+from asks_fast.crawl.page import FetchRecord
+from asks_fast.crawl.process_pool import ProcessPool
 from asks_fast.crawl.robots_rules import load_protego
-from asks_fast.crawl.signals import Interrupts
-from asks_fast.crawl.worker_process import CANNOT_WRITE, outcome_of
+from asks_fast.crawl.signals import SignalHandler
+from asks_fast.crawl.worker_process import EXIT_CANNOT_WRITE, catch_error
 
 __all__ = ["command"]
 
@@ -60,7 +60,7 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
 @click.option("--resume", is_flag=True, help="Continue an earlier run with this output.")
 @click.option("--overwrite", is_flag=True, help="Delete what the output holds.")
 @click.option(
-    "--flush",
+    "--flush-interval",
     type=click.FloatRange(0.001),
     default=1.0,
     show_default=True,
@@ -76,7 +76,7 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
 @click.option("--rate", type=rate, metavar="RATE", help="Limit of requests per second (5, 100/m).")
 @click.option("--host-rate", type=rate, metavar="RATE", help="The same for one host.")
 @click.option(
-    "--delay",
+    "--min-delay",
     default=0.0,
     metavar="SECONDS",
     help="Minimum time between the starts of two requests to one host.",
@@ -116,7 +116,7 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
     help="Requests that --rate and --host-rate let start at once.",
 )
 @click.option(
-    "--failures",
+    "--max-failures",
     default=10,
     show_default=True,
     help="Pause a host after so many failures in a row; 0: never.",
@@ -182,20 +182,20 @@ def command(source: str, **given: Any) -> None:
         wrong = check_lines(source)
         if wrong:
             raise ValueError("\n".join(["the input has invalid lines:", *map(printable, wrong)]))
-        plan = make_plan(source, given)
-        held = plan.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
-    except (ValueError, LedgerError, ImportError) as error:
+        config = make_config(source, given)
+        held = config.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
+    except (ValueError, CheckpointError, ImportError) as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
         click.echo(f"asks-fast: cannot open the output: {printable(str(error))}", err=True)
-        sys.exit(CANNOT_WRITE)
+        sys.exit(EXIT_CANNOT_WRITE)
     display = make_display(given["quiet"], given["log"])
     if held and not given["quiet"]:
         display.note(f"{held:,} were done before and are skipped")
-    sys.exit(run_in_kernel(_carry_out, plan, given["workers"], display))
+    sys.exit(run_in_kernel(_carry_out, config, given["workers"], display))
 
 
-def make_plan(source: str, given: dict[str, Any]) -> Plan:
+def make_config(source: str, given: dict[str, Any]) -> FetchConfig:
     """The plan that the options describe; ValueError for what does not fit together."""
     output, directory = given["output"], given["output_dir"]
     if directory is not None and output == "-":
@@ -211,9 +211,9 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         rate=given["rate"],
         host_rate=given["host_rate"],
         burst=given["burst"],
-        delay=given["delay"],
+        min_delay=given["min_delay"],
         retries=given["retries"],
-        failures=given["failures"],
+        max_failures=given["max_failures"],
         timeout=given["timeout"] or None,
         connection_timeout=given["connect_timeout"],
         read_timeout=given["read_timeout"] or None,
@@ -230,7 +230,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
     )
     if options.robots:
         load_protego()
-    return Plan(
+    return FetchConfig(
         source,
         output,
         options,
@@ -238,7 +238,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         given["body"],
         given["with_headers"],
         directory,
-        flush=given["flush"],
+        flush_interval=given["flush_interval"],
     )
 
 
@@ -254,14 +254,14 @@ def make_display(quiet: bool, log: str) -> Display:
 class _Single:
     """A run in this process, as a display looks at it."""
 
-    def __init__(self, fetch: Any, lines: Lines) -> None:
+    def __init__(self, fetch: Any, lines: InputLines) -> None:
         self._fetch = fetch
         self._lines = lines
         self.run, self.stop = fetch.run, fetch.stop
 
     @property
-    def tally(self) -> Any:
-        return self._fetch.tally
+    def stats(self) -> Any:
+        return self._fetch.stats
 
     @property
     def under_way(self) -> int:
@@ -276,28 +276,30 @@ class _Single:
         return self._lines.is_at_end
 
 
-async def _carry_out(plan: Plan, workers: int, display: Display) -> int:
+async def _carry_out(config: FetchConfig, workers: int, display: Display) -> int:
     """Do it, and give the exit status."""
     if workers > 1:
 
         def heard(event: dict[str, Any]) -> None:
             display.failed(event["url"], event["error"], event["message"])
 
-        return await _watched(Workers(plan, workers, failures=True, on_event=heard), display)
+        return await _watched(
+            ProcessPool(config, workers, report_failures=True, on_event=heard), display
+        )
 
-    def note(one: Fetched) -> None:
+    def note(one: FetchRecord) -> None:
         if one.error is not None:
             display.failed(one.url, type(one.error).__name__, str(one.error))
 
-    lines = Lines(plan.source)
-    async with make_session(plan.options) as session:
-        fetch, ledger = plan.fetch(session, lines, note)
+    lines = InputLines(config.source)
+    async with make_session(config.options) as session:
+        fetch, checkpoint = config.fetch(session, lines, note)
         try:
             return await _watched(_Single(fetch, lines), display)
         finally:
             await lines.aclose()
-            if ledger is not None:
-                ledger.close()
+            if checkpoint is not None:
+                checkpoint.close()
 
 
 async def _watched(running: Any, display: Display) -> int:
@@ -305,10 +307,10 @@ async def _watched(running: Any, display: Display) -> int:
     state, code = "done", ALL_WELL
     message = None
     display.start()
-    with Interrupts() as interrupts:
-        task = await curio.spawn(outcome_of, running)
+    with SignalHandler() as interrupts:
+        task = await curio.spawn(catch_error, running)
         helpers = [
-            await curio.spawn(_heed, interrupts, running, task, display, daemon=True),
+            await curio.spawn(_handle_signals, interrupts, running, task, display, daemon=True),
             await curio.spawn(_show, running, display, daemon=True),
         ]
         try:
@@ -319,17 +321,17 @@ async def _watched(running: Any, display: Display) -> int:
             await task.cancel()
         error = None if task.exception is not None else task.result
         if isinstance(error, OutputError):
-            state, code, message = "broken", CANNOT_WRITE, str(error)
+            state, code, message = "broken", EXIT_CANNOT_WRITE, str(error)
         elif interrupts.count:
             state = "cancelled" if interrupts.count > 1 else "stopped"
             code = 128 + interrupts.last
         elif error is not None:
             display.finish(running, "broken")
             raise error
-        elif running.tally.not_written:
-            code = CANNOT_WRITE
-            message = not_written_text(running.tally.not_written)
-        elif running.tally.failed:
+        elif running.stats.not_written:
+            code = EXIT_CANNOT_WRITE
+            message = not_written_text(running.stats.not_written)
+        elif running.stats.failed:
             code = SOME_FAILED
     display.finish(running, state)
     if message is not None:
@@ -343,7 +345,9 @@ def not_written_text(count: int) -> str:
     return f"{results} could not be written on this machine; --resume fetches them again"
 
 
-async def _heed(interrupts: Interrupts, running: Any, task: Any, display: Display) -> None:
+async def _handle_signals(
+    interrupts: SignalHandler, running: Any, task: Any, display: Display
+) -> None:
     """First signal: finish what is under way. Second: cancel it."""
     await interrupts.wait()
     display.note("finishing what is under way; once more to cancel it")

@@ -27,7 +27,7 @@ from asks_fast import errors
 from asks_fast.cli.display import printable
 from asks_fast.cli.exit_codes import CannotResume, CannotWrite
 from asks_fast.cli.get_request import Options, read_file
-from asks_fast.crawl.page import header_pairs
+from asks_fast.crawl.page import header_items
 
 __all__ = ["Output", "Verbose", "head_lines", "say", "timing_lines", "write_out"]
 
@@ -194,7 +194,7 @@ def remote_name(url: str) -> str:
 def head_lines(response: Any) -> list[str]:
     """Return the head of the response, a line each, control characters escaped."""
     first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
-    pairs = header_pairs(response.headers)
+    pairs = header_items(response.headers)
     return [printable(line) for line in [first.rstrip(), *(f"{n}: {v}" for n, v in pairs)]]
 
 
@@ -240,7 +240,7 @@ class Verbose:
 
     def _response_lines(self, response: Any) -> list[str]:
         first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
-        pairs = self._mask.fields(header_pairs(response.headers))
+        pairs = self._mask.fields(header_items(response.headers))
         lines = [first.rstrip(), *(f"{name}: {value}" for name, value in pairs), ""]
         return [printable(line) for line in lines]
 

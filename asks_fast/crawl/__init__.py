@@ -1,7 +1,7 @@
 """Many requests: fetched side by side, politely, and written down so that nothing is lost.
 
 `mapping` turns any iterable into results and is what `session.map` and `session.gather` call;
-`politeness` and `schedule` decide whose turn it is; `robots` asks the site; `inputs`, `ledger`
+`politeness` and `schedule` decide whose turn it is; `robots` asks the site; `inputs`, `checkpoint`
 and `formats` read and write; `fetching` puts them together for the command line and for
 `asks_fast.scaleout`.
 

@@ -23,51 +23,53 @@ from typing import Any
 from curio import TaskGroup, sleep
 
 from ..errors import truncated_repr
-from .asked import Asked, SharedFetches, read_request, url_of
-from .checkpoint import KeySet, Ledger, LedgerError
-from .formats import Form
+from .checkpoint import Checkpoint, CheckpointError, Uint64Set
+from .formats import RecordFormat
 from .job import Result, host_of
 from .local_errors import NotWritten, is_local_error, local_errors
 from .map import Map, map_requests
 from .options import FetchOptions
-from .page import Fetched, PageSession
+from .page import FetchRecord, PageSession
 from .rate_limit import RateLimit
-from .stats import Tally
+from .request_identity import RequestIdentity, SharedFetches, identify_request, url_of
+from .stats import FetchStats
 
-__all__ = ["Fetch", "LedgerWriter", "OutputError", "StreamWriter", "is_ours"]
+__all__ = ["BulkFetch", "CheckpointWriter", "OutputError", "StreamWriter", "is_own_shard"]
 
-MOST_RECORDS = 1000
-MOST_BYTES = 1024 * 1024
-MOST_SECONDS = 1.0
+MAX_BATCH_RECORDS = 1000
+MAX_BATCH_BYTES = 1024 * 1024
+FLUSH_INTERVAL = 1.0
 
 
 class OutputError(Exception):
     """The output took no more: full disk, broken pipe. What was written before is whole."""
 
 
-class LedgerWriter:
+class CheckpointWriter:
     """Collects records and commits them in batches."""
 
     can_resume = True
 
-    def __init__(self, ledger: Ledger, form: Form, seconds: float = MOST_SECONDS) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, record_format: RecordFormat, seconds: float = FLUSH_INTERVAL
+    ) -> None:
         """`seconds`: how long a record may wait for its batch."""
         self.seconds = seconds
-        self.ledger = ledger
-        self.form = form
+        self.checkpoint = checkpoint
+        self.record_format = record_format
         self.written = 0  # records committed
         self._batch: list[tuple[int, bytes]] = []
         self._size = 0
         self._since = 0.0
 
-    def add(self, key: int, fetched: Fetched | None, now: float) -> None:
+    def add(self, key: int, fetched: FetchRecord | None, now: float) -> None:
         """One result; None notes that it is done and leaves no record."""
-        record = _record(self.form, fetched)
+        record = _record(self.record_format, fetched)
         if not self._batch:
             self._since = now
         self._batch.append((key, record))
         self._size += len(record)
-        if len(self._batch) >= MOST_RECORDS or self._size >= MOST_BYTES:
+        if len(self._batch) >= MAX_BATCH_RECORDS or self._size >= MAX_BATCH_BYTES:
             self.flush()
 
     def flush_if_due(self, now: float) -> None:
@@ -81,13 +83,13 @@ class LedgerWriter:
         if not batch:
             return
         try:
-            self.ledger.commit(batch, self.form.batch)
+            self.checkpoint.commit(batch, self.record_format.batch)
         except OSError as e:
             raise OutputError(
-                f"cannot write to {self.ledger.output}: {e.strerror or e}; the records in it are "
+                f"cannot write to {self.checkpoint.output}: {e.strerror or e}; the records in it are "
                 "whole, and --resume goes on from there"
             ) from e
-        except LedgerError as e:
+        except CheckpointError as e:
             raise OutputError(str(e)) from e
         self.written += len(batch)
 
@@ -95,9 +97,9 @@ class LedgerWriter:
         """Commit the rest and have the disk hold it."""
         self.flush()
         try:
-            self.ledger.sync()
+            self.checkpoint.sync()
         except OSError as e:
-            raise OutputError(f"cannot write to {self.ledger.output}: {e.strerror or e}") from e
+            raise OutputError(f"cannot write to {self.checkpoint.output}: {e.strerror or e}") from e
 
 
 class StreamWriter:
@@ -106,11 +108,15 @@ class StreamWriter:
     can_resume = False
 
     def __init__(
-        self, fd: int, form: Form, name: str = "standard output", seconds: float = MOST_SECONDS
+        self,
+        fd: int,
+        record_format: RecordFormat,
+        name: str = "standard output",
+        seconds: float = FLUSH_INTERVAL,
     ) -> None:
         self.seconds = seconds
         self.fd = fd
-        self.form = form
+        self.record_format = record_format
         self.name = name
         self.written = 0
         self._batch: list[bytes] = []
@@ -118,16 +124,16 @@ class StreamWriter:
         self._since = 0.0
         self._is_first = True
 
-    def add(self, key: int, fetched: Fetched | None, now: float) -> None:
+    def add(self, key: int, fetched: FetchRecord | None, now: float) -> None:
         """One result; plain JSON Lines go out at once, everything else in batches."""
         if fetched is None:
             return
-        record = _record(self.form, fetched)
+        record = _record(self.record_format, fetched)
         if not self._batch:
             self._since = now
         self._batch.append(record)
         self._size += len(record)
-        if self.form.name == "jsonl" or self._size >= MOST_BYTES:
+        if self.record_format.name == "jsonl" or self._size >= MAX_BATCH_BYTES:
             self.flush()
 
     def flush_if_due(self, now: float) -> None:
@@ -140,7 +146,7 @@ class StreamWriter:
         batch, self._batch, self._size = self._batch, [], 0
         if not batch:
             return
-        view = memoryview(self.form.batch(batch, self._is_first))
+        view = memoryview(self.record_format.batch(batch, self._is_first))
         try:
             while view:
                 view = view[os.write(self.fd, view) :]
@@ -162,30 +168,30 @@ class StreamWriter:
         self.flush()
 
 
-def _record(form: Form, fetched: Fetched | None) -> bytes:
+def _record(record_format: RecordFormat, fetched: FetchRecord | None) -> bytes:
     """Return the record of a result, empty for None. Raises NotWritten if there can be none."""
     if fetched is None:
         return b""
     with local_errors(f"write the record of {truncated_repr(fetched.url)}"):
-        return form.record(fetched)
+        return record_format.record(fetched)
 
 
-class Fetch:
-    """One bulk run: `await Fetch(...).run()`; `tally` has its numbers at any time."""
+class BulkFetch:
+    """One bulk run: `await BulkFetch(...).run()`; `stats` has its numbers at any time."""
 
     def __init__(
         self,
         session: Any,
         options: FetchOptions,
         source: Iterable[Any] | AsyncIterable[Any],
-        writer: LedgerWriter | StreamWriter,
+        writer: CheckpointWriter | StreamWriter,
         *,
         pages: PageSession | None = None,
-        on_result: Callable[[Fetched], None] | None = None,
-        share: tuple[int, int] | None = None,
+        on_result: Callable[[FetchRecord], None] | None = None,
+        shard: tuple[int, int] | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """`share`: (which, of how many): only the hosts that fall to this process.
+        """`shard`: (which, of how many): only the hosts that fall to this process.
 
         `rate_limit`: the one that it shares with the others.
         """
@@ -195,15 +201,17 @@ class Fetch:
         self.source = source
         self.writer = writer
         self.on_result = on_result
-        self.share = share
-        self.tally = Tally(monotonic())
-        self.seen: KeySet = writer.ledger.done if isinstance(writer, LedgerWriter) else KeySet()
-        self._named = KeySet()  # in this run; apart from `seen`, which the writer fills
+        self.shard = shard
+        self.stats = FetchStats(monotonic())
+        self.seen: Uint64Set = (
+            writer.checkpoint.done if isinstance(writer, CheckpointWriter) else Uint64Set()
+        )
+        self._named = Uint64Set()  # in this run; apart from `seen`, which the writer fills
         self._shared = SharedFetches()
         self._results: Map | None = None
         self._failure: OutputError | None = None  # met while flushing on time
 
-    async def run(self) -> Tally:
+    async def run(self) -> FetchStats:
         """Fetch and write everything.
 
         Raises OutputError when the output takes no more, and what the input raises. Cancelled,
@@ -211,7 +219,7 @@ class Fetch:
         """
         mapped = map_requests(
             self.pages,
-            _Fresh(self),
+            _UnseenRequests(self),
             concurrency=self.options.connections,
             retries=self.options.retries,
             politeness=self.options.politeness(self.rate_limit),
@@ -228,7 +236,7 @@ class Fetch:
         finally:
             self._note_slow_hosts()
             self.writer.finish()
-        return self.tally
+        return self.stats
 
     async def stop(self) -> None:
         """Begin nothing more; `run` returns when what is under way has ended."""
@@ -255,52 +263,52 @@ class Fetch:
     def _note_slow_hosts(self) -> None:
         """Have the tally say which hosts are slow, and why."""
         if self._results is not None:
-            self.tally.slow.update(self._results.slow_hosts)
+            self.stats.slow.update(self._results.slow_hosts)
 
     def _note(self, result: Result) -> None:
         """Write and count one result, and report it for the others that it answers too."""
-        asked: Asked = result.key
+        identity: RequestIdentity = result.key
         page: Any = result.response  # a Page: the session is a PageSession
-        fetched = Fetched(
-            asked.url,
-            asked.user_key,
+        fetched = FetchRecord(
+            identity.url,
+            identity.user_key,
             page,
             result.error,
             result.attempts,
             result.elapsed,
             _time_of_day(),
-            host_of(asked.url),
+            host_of(identity.url),
         )
-        fetched = self._report(asked, fetched)
+        fetched = self._report(identity, fetched)
         if fetched.error is not None:
             outcome = "failed"
         else:
             outcome = "fetched" if page.dropped is None else "dropped"
-        for other in self._shared.end(asked, outcome):
+        for other in self._shared.end(identity, outcome):
             self._report(other, fetched.shared_with(other.url, other.user_key))
 
-    def _report(self, asked: Asked, fetched: Fetched) -> Fetched:
+    def _report(self, identity: RequestIdentity, fetched: FetchRecord) -> FetchRecord:
         """Write and count one record; one that cannot be written becomes a failure."""
         page = fetched.page
         dropped = page is not None and page.dropped is not None
-        is_written = self._write(asked.key, fetched, dropped)
+        is_written = self._write(identity.key, fetched, dropped)
         page, error = fetched.page, fetched.error
         size = page.size if page is not None and fetched.same_as is None else 0
-        self.tally.add(
+        self.stats.add(
             fetched.host,
             page.status_code if page is not None else None,
             size,
             type(error).__name__ if error is not None else None,
             dropped,
         )
-        self.tally.not_written += not is_written
+        self.stats.not_written += not is_written
         if self.on_result is not None:
             self.on_result(fetched)
         if isinstance(error, NotWritten) and error.is_disk_full:
             raise OutputError(f"{error}; --resume goes on from there")
         return fetched
 
-    def _write(self, key: int, fetched: Fetched, dropped: bool) -> bool:
+    def _write(self, key: int, fetched: FetchRecord, dropped: bool) -> bool:
         """Hand a result to the writer; False if a local error leaves its URL to the next run.
 
         An output that cannot be resumed gets a record of the error instead.
@@ -317,25 +325,25 @@ class Fetch:
             return False
         return True
 
-    def wants(self, request: Any) -> tuple[Asked, Any] | None:
+    def identify_unseen(self, request: Any) -> tuple[RequestIdentity, Any] | None:
         """The request with what identifies it; None if it is done, named twice, or another's.
 
         Raises OutputError, as what shares an earlier fetch is reported here.
         """
-        if self.share is not None and not is_ours(host_of(url_of(request)), self.share):
+        if self.shard is not None and not is_own_shard(host_of(url_of(request)), self.shard):
             return None
-        asked, request = read_request(request)
-        if asked.key in self.seen or not self._named.add(asked.key):
-            self.tally.skipped += 1
+        identity, request = identify_request(request)
+        if identity.key in self.seen or not self._named.add(identity.key):
+            self.stats.skipped += 1
             return None
-        state = self._shared.begin(asked)
+        state = self._shared.begin(identity)
         if state == "fetch":
-            return asked, request
+            return identity, request
         if state == "fetched":
-            empty = Fetched("", None, None, None, 0, 0.0, _time_of_day(), host_of(asked.url))
-            self._report(asked, empty.shared_with(asked.url, asked.user_key))
+            empty = FetchRecord("", None, None, None, 0, 0.0, _time_of_day(), host_of(identity.url))
+            self._report(identity, empty.shared_with(identity.url, identity.user_key))
         elif state == "dropped":
-            self.writer.add(asked.key, None, monotonic())
+            self.writer.add(identity.key, None, monotonic())
         return None
 
 
@@ -345,23 +353,23 @@ def _time_of_day() -> str:
     return at.replace("+00:00", "Z")
 
 
-def is_ours(host: str, share: tuple[int, int]) -> bool:
+def is_own_shard(host: str, shard: tuple[int, int]) -> bool:
     """Whether the host falls to this one of so many: the same for every process and run."""
-    which, of = share
+    which, of = shard
     return zlib.crc32(host.encode("utf-8", "surrogatepass")) % of == which
 
 
-class _Fresh:
+class _UnseenRequests:
     """The input without what need not be done; closes what it reads."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: BulkFetch) -> None:
         self.fetch = fetch
         source = fetch.source
         self._async = source.__aiter__() if isinstance(source, AsyncIterable) else None
         self._sync = iter(source) if isinstance(source, Iterable) else None
         self._passed = 0
 
-    def __aiter__(self) -> _Fresh:
+    def __aiter__(self) -> _UnseenRequests:
         return self
 
     async def __anext__(self) -> Any:
@@ -374,7 +382,7 @@ class _Fresh:
                     request = next(self._sync)
                 except StopIteration:
                     raise StopAsyncIteration from None
-            wanted = self.fetch.wants(request)
+            wanted = self.fetch.identify_unseen(request)
             if wanted is not None:
                 return wanted
             self._passed += 1

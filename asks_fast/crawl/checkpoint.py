@@ -1,16 +1,16 @@
 """The output file that survives being killed, and knows what it holds.
 
-Beside the output lies a ledger, `OUTPUT.ledger`: for each request done one record of 24 bytes
+Beside the output lies a checkpoint, `OUTPUT.checkpoint`: for each request done one record of 24 bytes
 with the key of the request and the length of the output up to which it is whole. Results come
-in batches: the batch is written behind the committed length, then its ledger records are
+in batches: the batch is written behind the committed length, then its checkpoint records are
 appended, the last with a commit mark. Whoever opens the pair cuts off what no commit covers.
 
 Facts:  a process killed at any moment leaves each file as far as its writes came; a write of the
-        ledger comes after the write that it records. Members of gzip, frames of zstd and records
+        checkpoint comes after the write that it records. Members of gzip, frames of zstd and records
         of WARC may be cut off at their ends, and batches end there.
-Rules:  every step happens under a lock on the ledger, so processes may share one output. Each
+Rules:  every step happens under a lock on the checkpoint, so processes may share one output. Each
         holds a shared lock on the output while it is open; overwriting needs it alone. A key
-        in the ledger is never written again; after a failed write both files are cut back.
+        in the checkpoint is never written again; after a failed write both files are cut back.
         Shorter output than committed (power loss): commits beyond its end do not count.
 Not here: what a batch looks like (`formats`), what a key is made of (`key_of`'s callers).
 """
@@ -31,16 +31,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KeySet", "Ledger", "LedgerError", "key_of"]
+__all__ = ["Checkpoint", "CheckpointError", "Uint64Set", "key_of"]
 
-MAGIC = b"AFLEDGR1"
+MAGIC = b"AFCHKPT1"
 HEADER = struct.Struct("<8s16s")  # magic, name of the format
 RECORD = struct.Struct("<QQII")  # key, committed length, commit mark, CRC-32 of the 20 before
 COMMIT = 1
 SIZE = RECORD.size
 
 
-class LedgerError(Exception):
+class CheckpointError(Exception):
     """The output cannot be used as asked: it exists, or belongs to something else."""
 
 
@@ -54,7 +54,7 @@ def key_of(text: str) -> int:
     )
 
 
-class KeySet:
+class Uint64Set:
     """A set of 64-bit keys in 13 to 27 bytes each (a set of ints takes 60 to 100)."""
 
     __slots__ = ("_count", "_mask", "_table")
@@ -105,8 +105,8 @@ class KeySet:
                 table[place] = key
 
 
-class Ledger:
-    """One output and its ledger, open for appending.
+class Checkpoint:
+    """One output and its checkpoint, open for appending.
 
     `done` holds the keys of everything committed, by whichever process.
     """
@@ -117,21 +117,21 @@ class Ledger:
         """Open or create `output` in the format named `form`.
 
         With neither `resume` nor `overwrite`, an output that holds something is refused, as is
-        one without its ledger on `resume`, or whose ledger is of another format: LedgerError.
+        one without its checkpoint on `resume`, or whose checkpoint is of another format: CheckpointError.
         """
         self.output = output
-        self.path = output.with_name(output.name + ".ledger")
-        self.done = KeySet()
+        self.path = output.with_name(output.name + ".checkpoint")
+        self.done = Uint64Set()
         self.end = 0  # committed length of the output
         self._form = form
-        self._read = HEADER.size  # length of the ledger that was looked at
+        self._read = HEADER.size  # length of the checkpoint that was looked at
         self._refuse_mixups(resume, overwrite)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._ledger = os.open(self.path, flags, 0o666)
+        self._checkpoint_file = os.open(self.path, flags, 0o666)
         try:
             self._output = os.open(output, flags, 0o666)
         except BaseException:
-            os.close(self._ledger)
+            os.close(self._checkpoint_file)
             raise
         try:
             with self._locked():
@@ -167,7 +167,7 @@ class Ledger:
                 self._cut_back()
                 _write_at(self._output, data, self.end)
                 end = self.end + len(data)
-                _write_at(self._ledger, _entries(list(fresh), end), self._read)
+                _write_at(self._checkpoint_file, _entries(list(fresh), end), self._read)
             except BaseException:
                 self._cut_back()
                 raise
@@ -180,11 +180,11 @@ class Ledger:
     def sync(self) -> None:
         """Have the disk hold all that is committed."""
         os.fsync(self._output)
-        os.fsync(self._ledger)
+        os.fsync(self._checkpoint_file)
 
     def close(self) -> None:
         """Close both files. Idempotent."""
-        for name in ("_output", "_ledger"):
+        for name in ("_output", "_checkpoint_file"):
             fd = getattr(self, name, -1)
             if fd >= 0:
                 setattr(self, name, -1)
@@ -199,20 +199,20 @@ class Ledger:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Ledger {str(self.output)!r} {len(self.done)} done, {self.end} bytes>"
+        return f"<Checkpoint {str(self.output)!r} {len(self.done)} done, {self.end} bytes>"
 
     def _refuse_mixups(self, resume: bool, overwrite: bool) -> None:
         if overwrite:
             return
-        holds = self.output.exists() and self.output.stat().st_size > 0
+        should_pause_redirect = self.output.exists() and self.output.stat().st_size > 0
         known = self.path.exists() and self.path.stat().st_size >= HEADER.size
-        if holds and not known:
-            raise LedgerError(
-                f"{self.output} exists and has no ledger beside it, so it cannot be "
+        if should_pause_redirect and not known:
+            raise CheckpointError(
+                f"{self.output} exists and has no checkpoint beside it, so it cannot be "
                 "resumed; choose another name, or --overwrite"
             )
         if known and not resume:
-            raise LedgerError(
+            raise CheckpointError(
                 f"{self.output} was begun before; --resume goes on with it, --overwrite starts anew"
             )
 
@@ -222,39 +222,39 @@ class Ledger:
             try:
                 fcntl.flock(self._output, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise LedgerError(
+                raise CheckpointError(
                     f"{self.output} is being written by another run; --overwrite is possible "
                     "when that has ended"
                 ) from None
         fcntl.flock(self._output, fcntl.LOCK_SH)
 
     def _begin(self, overwrite: bool) -> None:
-        """See that the ledger has its header, and that it is ours."""
+        """See that the checkpoint has its header, and that it is ours."""
         if overwrite:
-            os.ftruncate(self._ledger, 0)
+            os.ftruncate(self._checkpoint_file, 0)
             os.ftruncate(self._output, 0)
-        head = os.pread(self._ledger, HEADER.size, 0)
+        head = os.pread(self._checkpoint_file, HEADER.size, 0)
         ours = HEADER.pack(MAGIC, self._form.encode())
         if len(head) < HEADER.size:  # new, or killed while it was written
-            os.ftruncate(self._ledger, 0)
-            _write_at(self._ledger, ours, 0)
+            os.ftruncate(self._checkpoint_file, 0)
+            _write_at(self._checkpoint_file, ours, 0)
         elif head != ours:
             magic, form = HEADER.unpack(head)
             if magic != MAGIC:
-                raise LedgerError(f"{self.path} is not a ledger of this program")
+                raise CheckpointError(f"{self.path} is not a checkpoint of this program")
             found = form.rstrip(b"\0").decode("utf-8", "replace")
-            raise LedgerError(f"{self.output} was begun as {found!r}, not {self._form!r}")
+            raise CheckpointError(f"{self.output} was begun as {found!r}, not {self._form!r}")
 
     def _catch_up(self) -> None:
         """Learn what was committed since the last look, by this or another process."""
-        length = os.fstat(self._ledger).st_size
+        length = os.fstat(self._checkpoint_file).st_size
         if length == self._read:
             return
         there = os.fstat(self._output).st_size
         batch: list[int] = []
         position = self._read
         while True:
-            block = os.pread(self._ledger, SIZE * 8192, position)
+            block = os.pread(self._checkpoint_file, SIZE * 8192, position)
             for at in range(0, len(block) - SIZE + 1, SIZE):
                 key, end, mark, check = RECORD.unpack_from(block, at)
                 if zlib.crc32(block[at : at + SIZE - 4]) != check or end > there:
@@ -272,30 +272,32 @@ class Ledger:
             position += whole
 
     def _check_files(self) -> None:
-        """Raise LedgerError if the open files are not those that the names stand for any more."""
+        """Raise CheckpointError if the open files are not those that the names stand for any more."""
         for path, fd, least in (
             (self.output, self._output, self.end),
-            (self.path, self._ledger, self._read),
+            (self.path, self._checkpoint_file, self._read),
         ):
-            opened = os.fstat(fd)
+            times_opened = os.fstat(fd)
             try:
                 named = os.stat(path)
             except FileNotFoundError:
-                raise LedgerError(f"{path} was removed while it was written") from None
-            if not os.path.samestat(opened, named):
-                raise LedgerError(f"{path} was replaced while it was written")
-            if opened.st_size < least:
-                raise LedgerError(f"{path} was cut short by another program while it was written")
+                raise CheckpointError(f"{path} was removed while it was written") from None
+            if not os.path.samestat(times_opened, named):
+                raise CheckpointError(f"{path} was replaced while it was written")
+            if times_opened.st_size < least:
+                raise CheckpointError(
+                    f"{path} was cut short by another program while it was written"
+                )
 
     def _cut_back(self) -> None:
         """Cut off what no commit covers, in both files."""
-        if os.fstat(self._ledger).st_size > self._read:
-            os.ftruncate(self._ledger, self._read)
+        if os.fstat(self._checkpoint_file).st_size > self._read:
+            os.ftruncate(self._checkpoint_file, self._read)
         if os.fstat(self._output).st_size > self.end:
             os.ftruncate(self._output, self.end)
 
     def _locked(self) -> _Lock:
-        return _Lock(self._ledger)
+        return _Lock(self._checkpoint_file)
 
 
 class _Lock:
@@ -312,7 +314,7 @@ class _Lock:
 
 
 def _entries(keys: list[int], end: int) -> bytes:
-    """The ledger records of one batch."""
+    """The checkpoint records of one batch."""
     made = bytearray()
     for at, key in enumerate(keys, 1):
         head = struct.pack("<QQI", key, end, COMMIT if at == len(keys) else 0)

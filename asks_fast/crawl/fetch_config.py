@@ -1,10 +1,10 @@
 """A whole bulk run as plain data: from where, how, to where.
 
-The command line, its worker processes and `asks_fast.scaleout` all carry out a `Plan`; it can
+The command line, its worker processes and `asks_fast.scaleout` all carry out a `FetchConfig`; it can
 be sent to another process as JSON.
 
 Rules:  `prepare_output` (refusals, overwriting, leftovers) happens once, before any process
-        opens the output; `opened` only ever goes on.
+        opens the output; `times_opened` only ever goes on.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .bulk_fetch import Fetch, LedgerWriter, StreamWriter
-from .checkpoint import Ledger
-from .formats import Form, format_for
+from .bulk_fetch import BulkFetch, CheckpointWriter, StreamWriter
+from .checkpoint import Checkpoint
+from .formats import RecordFormat, get_format
 from .options import FetchOptions
-from .page import Fetched, PageSession
+from .page import FetchRecord, PageSession
 from .partial_files import remove_abandoned
 from .rate_limit import RateLimit
 
-__all__ = ["Plan", "make_session", "run_in_kernel"]
+__all__ = ["FetchConfig", "make_session", "run_in_kernel"]
 
 
 @dataclass
-class Plan:
+class FetchConfig:
     """`source`: a file name or `-`. `output`: a file name or `-`; with `directory` the index.
 
-    `form`: name of the format, None to tell by the output's name. `body`, `headers`: what JSON
-    records hold. `directory`: bodies go into files there. `share`: (which, of how many).
+    `record_format`: name of the format, None to tell by the output's name. `body`, `headers`: what JSON
+    records hold. `directory`: bodies go into files there. `shard`: (which, of how many).
     `flush`: seconds that a result may wait for being written; killed, so much is fetched anew.
     """
 
     source: str
     output: str
     options: FetchOptions = field(default_factory=FetchOptions)
-    form: str | None = None
+    record_format: str | None = None
     body: str = "auto"
     headers: bool = False
     directory: str | None = None
-    share: tuple[int, int] | None = None
-    flush: float = 1.0
+    shard: tuple[int, int] | None = None
+    flush_interval: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `from_dict` takes."""
@@ -52,14 +52,14 @@ class Plan:
         return {**made, "options": self.options.as_dict()}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Plan:
+    def from_dict(cls, data: dict[str, Any]) -> FetchConfig:
         """The plan from plain data."""
-        share = data["share"]
+        shard = data["shard"]
         return cls(
             **{
                 **data,
                 "options": FetchOptions.from_dict(data["options"]),
-                "share": (share[0], share[1]) if share else None,
+                "shard": (shard[0], shard[1]) if shard else None,
             }
         )
 
@@ -68,24 +68,26 @@ class Plan:
         """The output is standard output: nothing can be resumed."""
         return self.output == "-"
 
-    def format(self) -> Form:
+    def format(self) -> RecordFormat:
         """The format of the output. ImportError names the extra that is missing."""
-        return format_for(self.output, self.form, self.body, self.headers)
+        return get_format(self.output, self.record_format, self.body, self.headers)
 
     def prepare_output(self, *, resume: bool, overwrite: bool) -> int:
         """Create or check the output; returns how many requests it holds already.
 
-        Raises LedgerError where it cannot be used as asked, OSError where it cannot be opened.
+        Raises CheckpointError where it cannot be used as asked, OSError where it cannot be opened.
         """
-        form = self.format()
-        if self.directory is not None and form.name.startswith("warc"):
+        record_format = self.format()
+        if self.directory is not None and record_format.name.startswith("warc"):
             raise ValueError("WARC holds the bodies itself; it cannot be the index of a directory")
         if self.to_stream:
             return 0
         output = Path(self.output)
         output.parent.mkdir(parents=True, exist_ok=True)
-        with Ledger(output, form.name, resume=resume, overwrite=overwrite) as ledger:
-            held = len(ledger.done)
+        with Checkpoint(
+            output, record_format.name, resume=resume, overwrite=overwrite
+        ) as checkpoint:
+            held = len(checkpoint.done)
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
             remove_abandoned(Path(self.directory))
@@ -95,38 +97,38 @@ class Plan:
         self,
         session: Any,
         source: Iterable[Any] | AsyncIterable[Any],
-        on_result: Callable[[Fetched], None] | None = None,
+        on_result: Callable[[FetchRecord], None] | None = None,
         rate_limit: RateLimit | None = None,
-    ) -> tuple[Fetch, Ledger | None]:
-        """The run itself, ready to go, and the ledger to close after it.
+    ) -> tuple[BulkFetch, Checkpoint | None]:
+        """The run itself, ready to go, and the checkpoint to close after it.
 
         `rate_limit`: the one that this process shares with others.
         """
-        form = self.format()
-        ledger: Ledger | None = None
-        writer: LedgerWriter | StreamWriter
+        record_format = self.format()
+        checkpoint: Checkpoint | None = None
+        writer: CheckpointWriter | StreamWriter
         if self.to_stream:
-            writer = StreamWriter(sys.stdout.fileno(), form, seconds=self.flush)
+            writer = StreamWriter(sys.stdout.fileno(), record_format, seconds=self.flush_interval)
         else:
-            ledger = Ledger(Path(self.output), form.name, resume=True)
-            writer = LedgerWriter(ledger, form, self.flush)
+            checkpoint = Checkpoint(Path(self.output), record_format.name, resume=True)
+            writer = CheckpointWriter(checkpoint, record_format, self.flush_interval)
         pages = PageSession(
             session,
             self.options,
-            raw=form.name.startswith("warc"),
+            raw=record_format.name.startswith("warc"),
             directory=Path(self.directory) if self.directory else None,
         )
-        made = Fetch(
+        made = BulkFetch(
             session,
             self.options,
             source,
             writer,
             pages=pages,
             on_result=on_result,
-            share=self.share,
+            shard=self.shard,
             rate_limit=rate_limit,
         )
-        return made, ledger
+        return made, checkpoint
 
 
 def make_session(options: FetchOptions) -> Any:

@@ -5,7 +5,7 @@ stand behind any other batch: plain JSON Lines, one gzip member, one zstd frame,
 
 Rules:  a record is decided by its page alone. A record may be empty: nothing to keep. JSON is
         UTF-8 that every reader accepts: half a surrogate pair is written as its escape.
-Not here: when a batch is written and how it survives (`ledger`); records of WARC (`warc`).
+Not here: when a batch is written and how it survives (`checkpoint`); records of WARC (`warc`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import PurePath
 from typing import Any
 
 from .._response.charset import decode
-from .page import Fetched
+from .page import FetchRecord
 from .warc import WarcWriter
 
-__all__ = ["FORMATS", "Form", "format_for"]
+__all__ = ["FORMATS", "RecordFormat", "get_format"]
 
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "warc", "warc.gz")
 
@@ -35,13 +35,13 @@ _TEXT_TYPES = (
 )
 
 
-class Form:
+class RecordFormat:
     """One format. `record(fetched)` → bytes of a record, `batch(records, is_first)` → bytes."""
 
     def __init__(
         self,
         name: str,
-        record: Callable[[Fetched], bytes],
+        record: Callable[[FetchRecord], bytes],
         batch: Callable[[Sequence[bytes], bool], bytes],
     ) -> None:
         self.name = name
@@ -49,7 +49,7 @@ class Form:
         self.batch = batch
 
 
-def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
+def get_format(output: str, name: str | None, body: str, headers: bool) -> RecordFormat:
     """The format by name, or by the suffix of the output's name.
 
     `body`: 'auto' (text where it is text, else base64), 'base64', 'none'. `headers`: the
@@ -61,15 +61,15 @@ def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, found {name!r}")
     if name.startswith("warc"):
         warc = WarcWriter(name.endswith(".gz"))
-        return Form(name, warc.record, warc.batch)
+        return RecordFormat(name, warc.record, warc.batch)
     dump = json_dumper()
 
-    def record(fetched: Fetched) -> bytes:
+    def record(fetched: FetchRecord) -> bytes:
         return dump(as_dict(fetched, body, headers)) + b"\n"
 
     if name == "jsonl":
-        return Form(name, record, _plain)
-    return Form(name, record, _gzip_batch() if name == "jsonl.gz" else _zstd_batch())
+        return RecordFormat(name, record, _plain)
+    return RecordFormat(name, record, _gzip_batch() if name == "jsonl.gz" else _zstd_batch())
 
 
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
@@ -93,7 +93,7 @@ def _format_of(output: str) -> str:
     )
 
 
-def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict[str, Any]:
+def as_dict(fetched: FetchRecord, body: str = "auto", headers: bool = False) -> dict[str, Any]:
     """The fields of a JSON record; which there are, docs/guide/command-line.md lists."""
     made: dict[str, Any] = {"url": encodable(fetched.url)}
     if fetched.key is not None:
@@ -108,7 +108,7 @@ def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict
         made["type"] = page.content_type
         made["size"] = page.size
         if headers:
-            made["headers"] = [list(pair) for pair in page.pairs]
+            made["headers"] = [list(pair) for pair in page.header_items]
         if page.file is not None:
             made["file"] = page.file
         elif body != "none":

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 from .rate_limit import RateLimit
 
-__all__ = ["FAILED", "FINE", "SLOW", "UNSENT", "Host", "Politeness"]
+__all__ = ["FAILED", "SUCCEEDED", "THROTTLED", "UNSENT", "Host", "Politeness"]
 
-FINE, SLOW, FAILED, UNSENT = "fine", "slow", "failed", "unsent"
+SUCCEEDED, THROTTLED, FAILED, UNSENT = "fine", "slow", "failed", "unsent"
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Politeness:
     host_rate: float | None = None
     host_burst: int = 1
     host_concurrency: int | None = None
-    delay: float = 0.0
+    min_delay: float = 0.0
     max_pause: float = 300.0
-    failures: int = 5
-    reset: float = 30.0
+    max_failures: int = 5
+    circuit_reset: float = 30.0
     robots: bool = False
     user_agent: str = "asks-fast"
     lookahead: int = 10_000
@@ -61,7 +61,7 @@ class Politeness:
         for name in ("burst", "host_burst", "lookahead"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)!r}")
-        for name in ("delay", "max_pause", "failures", "reset"):
+        for name in ("min_delay", "max_pause", "max_failures", "circuit_reset"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)!r}")
 
@@ -70,133 +70,145 @@ class Host:
     """What is known of one host. Decides, never waits."""
 
     __slots__ = (
-        "bucket",
-        "circuit_until",
+        "awaiting_robots",
+        "circuit_open_until",
+        "concurrency_limit",
         "failures",
-        "floor",
-        "gated",
         "interval",
-        "limit",
+        "min_interval",
         "next_at",
-        "opened",
         "options",
-        "slowed_at",
+        "rate_limit",
+        "successes",
+        "throttled_at",
+        "times_opened",
         "under_way",
-        "wins",
     )
 
-    def __init__(self, options: Politeness, gated: bool = False) -> None:
+    def __init__(self, options: Politeness, awaiting_robots: bool = False) -> None:
         self.options = options
-        self.bucket = (
+        self.rate_limit = (
             RateLimit(options.host_rate, options.host_burst) if options.host_rate else None
         )
         self.under_way = 0
-        self.limit = float(options.host_concurrency or math.inf)  # halved when told to slow down
-        self.floor = options.delay  # least seconds between starts; crawl-delay raises it
+        self.concurrency_limit = float(
+            options.host_concurrency or math.inf
+        )  # halved when told to slow down
+        self.min_interval = options.min_delay  # least seconds between starts; crawl-delay raises it
         self.interval = 0.0  # added spacing, grown by slow-downs, shrunk by success
         self.next_at = -math.inf  # no start before this
-        self.slowed_at = -math.inf  # when it last slowed down
-        self.wins = 0  # good answers since the last change of speed
+        self.throttled_at = -math.inf  # when it last slowed down
+        self.successes = 0  # good answers since the last change of speed
         self.failures = 0  # connection failures in a row
-        self.circuit_until: float | None = None  # open until then; None: closed
-        self.opened = 0  # times in a row that the circuit opened
-        self.gated = gated  # robots.txt not known yet: one at a time
+        self.circuit_open_until: float | None = None  # open until then; None: closed
+        self.times_opened = 0  # times in a row that the circuit opened
+        self.awaiting_robots = awaiting_robots  # robots.txt not known yet: one at a time
 
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """One more may be under way, as far as their number goes."""
-        if self.gated or self.circuit_until is not None:
+        if self.awaiting_robots or self.circuit_open_until is not None:
             return self.under_way < 1
-        return self.under_way < self.limit
+        return self.under_way < self.concurrency_limit
 
-    def is_open(self, now: float) -> bool:
+    def is_circuit_open(self, now: float) -> bool:
         """The host is left alone: its requests fail at once."""
-        return self.circuit_until is not None and (now < self.circuit_until or self.under_way > 0)
+        return self.circuit_open_until is not None and (
+            now < self.circuit_open_until or self.under_way > 0
+        )
 
     def ready_at(self, now: float) -> float:
         """When the next request may start, as far as time goes."""
         at = max(now, self.next_at)
-        return at if self.bucket is None else max(at, self.bucket.ready_at(now))
+        return at if self.rate_limit is None else max(at, self.rate_limit.ready_at(now))
 
     def start(self, now: float) -> None:
         """A request starts."""
         self.under_way += 1
-        if self.bucket is not None:
-            self.bucket.take(now)
-        self.next_at = max(self.next_at, now + max(self.floor, self.interval))
+        if self.rate_limit is not None:
+            self.rate_limit.try_acquire(now)
+        self.next_at = max(self.next_at, now + max(self.min_interval, self.interval))
 
     def finish(
         self, now: float, started: float, outcome: str, retry_after: float | None = None
     ) -> None:
-        """A request ended: `FINE`, `SLOW` (429, 503), `FAILED` (no answer) or `UNSENT`."""
+        """A request ended: `SUCCEEDED`, `THROTTLED` (429, 503), `FAILED` (no answer) or `UNSENT`."""
         self.under_way -= 1
-        if outcome == FINE:
-            self._sped_up()
-        elif outcome == SLOW:
-            self._slowed(now, started, retry_after)
+        if outcome == SUCCEEDED:
+            self._on_success()
+        elif outcome == THROTTLED:
+            self._on_throttled(now, started, retry_after)
         elif outcome == FAILED:
-            self._failed(now, started)
-        elif self.bucket is not None:
-            self.bucket.give_back()
+            self._on_failure(now, started)
+        elif self.rate_limit is not None:
+            self.rate_limit.undo_acquire()
 
     def set_crawl_delay(self, seconds: float) -> None:
         """robots.txt asks for this many seconds between requests; never less than our own."""
-        self.floor = max(self.options.delay, min(seconds, self.options.max_pause))
+        self.min_interval = max(self.options.min_delay, min(seconds, self.options.max_pause))
 
-    def is_plain(self, now: float) -> bool:
+    def is_forgettable(self, now: float) -> bool:
         """Nothing would be lost by forgetting this host."""
         return (
             self.under_way == 0
             and self.next_at <= now
             and self.interval == 0.0
             and self.failures == 0
-            and self.circuit_until is None
-            and (self.bucket is None or self.bucket.is_full(now))
+            and self.circuit_open_until is None
+            and (self.rate_limit is None or self.rate_limit.is_full(now))
         )
 
-    def _slowed(self, now: float, started: float, retry_after: float | None) -> None:
+    def _on_throttled(self, now: float, started: float, retry_after: float | None) -> None:
         self.failures = 0
-        self.circuit_until = None
-        if started > self.slowed_at:  # not an echo of a congestion already answered
-            self.slowed_at = now
-            self.wins = 0
+        self.circuit_open_until = None
+        if started > self.throttled_at:  # not an echo of a congestion already answered
+            self.throttled_at = now
+            self.successes = 0
             under_way = self.under_way + 1
-            self.limit = max(1.0, math.floor(min(self.limit, under_way) / 2))
-            self.interval = min(60.0, max(0.5, self.floor, self.interval) * 2)
+            self.concurrency_limit = max(
+                1.0, math.floor(min(self.concurrency_limit, under_way) / 2)
+            )
+            self.interval = min(60.0, max(0.5, self.min_interval, self.interval) * 2)
         pause = retry_after if retry_after is not None else self.interval
         self.next_at = max(self.next_at, now + min(pause, self.options.max_pause))
 
-    def _sped_up(self) -> None:
+    def _on_success(self) -> None:
         self.failures = 0
-        self.opened = 0
-        self.circuit_until = None
+        self.times_opened = 0
+        self.circuit_open_until = None
         most = float(self.options.host_concurrency or math.inf)
-        if self.interval == 0.0 and self.limit >= most:
+        if self.interval == 0.0 and self.concurrency_limit >= most:
             return
-        self.wins += 1
-        if self.wins >= 5:
-            self.wins = 0
+        self.successes += 1
+        if self.successes >= 5:
+            self.successes = 0
             self.interval = self.interval / 2 if self.interval > 0.05 else 0.0
             # Up step by step; with no limit of the user's own, doubling soon is none at all.
             if most < math.inf:
-                self.limit = min(most, self.limit + 1)
+                self.concurrency_limit = min(most, self.concurrency_limit + 1)
             else:
-                self.limit = self.limit * 2 if self.limit < 10_000 else math.inf
+                self.concurrency_limit = (
+                    self.concurrency_limit * 2 if self.concurrency_limit < 10_000 else math.inf
+                )
 
-    def _failed(self, now: float, started: float) -> None:
+    def _on_failure(self, now: float, started: float) -> None:
         self.failures += 1
-        if self.circuit_until is not None:
-            if started >= self.circuit_until:  # the trial failed
-                self._open(now)
-        elif 0 < self.options.failures <= self.failures:
-            self._open(now)
+        if self.circuit_open_until is not None:
+            if started >= self.circuit_open_until:  # the trial failed
+                self._open_circuit(now)
+        elif 0 < self.options.max_failures <= self.failures:
+            self._open_circuit(now)
 
-    def _open(self, now: float) -> None:
-        self.opened += 1
-        self.circuit_until = now + min(600.0, self.options.reset * 2 ** (self.opened - 1))
+    def _open_circuit(self, now: float) -> None:
+        self.times_opened += 1
+        self.circuit_open_until = now + min(
+            600.0, self.options.circuit_reset * 2 ** (self.times_opened - 1)
+        )
 
     def __repr__(self) -> str:
-        circuit = "" if self.circuit_until is None else f", open until {self.circuit_until:.1f}"
+        circuit = (
+            "" if self.circuit_open_until is None else f", open until {self.circuit_open_until:.1f}"
+        )
         return (
-            f"<Host {self.under_way} of {self.limit:g} under way, interval "
-            f"{max(self.floor, self.interval):g} s, {self.failures} failures{circuit}>"
+            f"<Host {self.under_way} of {self.concurrency_limit:g} under way, interval "
+            f"{max(self.min_interval, self.interval):g} s, {self.failures} failures{circuit}>"
         )

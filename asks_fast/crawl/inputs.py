@@ -31,10 +31,10 @@ from .job import INVALID_LINE
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["InvalidLine", "Lines", "check_lines", "identity", "parse_line"]
+__all__ = ["InputLines", "InvalidLine", "check_lines", "parse_line"]
 
-LONGEST_LINE = 4 * 1024 * 1024
-CHECKED_AHEAD = 16 * 1024 * 1024  # bytes of lines that are checked before anything is fetched
+MAX_LINE_LENGTH = 4 * 1024 * 1024
+MAX_CHECKED_BYTES = 16 * 1024 * 1024  # bytes of lines that are checked before anything is fetched
 MAX_ERRORS = 5  # named by `check_lines`
 _NOT_IN_A_LINE = {"stream", "callback", "on_event", "json_dumps", "json_loads", "path"}
 
@@ -90,16 +90,16 @@ def _check_arguments(request: dict[str, Any]) -> None:
 def check_lines(source: str) -> list[str]:
     """Return what is wrong with the lines of a regular file, each with file name and line number.
 
-    At most `MAX_ERRORS` errors are named, of the first `CHECKED_AHEAD` bytes; later lines are
+    At most `MAX_ERRORS` errors are named, of the first `MAX_CHECKED_BYTES` bytes; later lines are
     checked when they are read. Compressed files are unpacked. Other sources are not read.
     """
     if source == "-" or not os.path.isfile(source):
         return []
-    unpack = _unpacker(source)
+    unpack = _decompressor(source)
     errors: list[str] = []
     number, checked, rest = 0, 0, b""
     with open(source, "rb") as file:
-        while checked < CHECKED_AHEAD and (data := file.read(1 << 16)):
+        while checked < MAX_CHECKED_BYTES and (data := file.read(1 << 16)):
             data = rest + unpack(data)
             checked += len(data) - len(rest)
             *lines, rest = data.split(b"\n")
@@ -107,7 +107,7 @@ def check_lines(source: str) -> list[str]:
                 number += 1
                 _check_line(source, number, line, errors)
         else:
-            if checked < CHECKED_AHEAD:
+            if checked < MAX_CHECKED_BYTES:
                 _check_line(source, number + 1, rest, errors)
     if len(errors) > MAX_ERRORS:
         errors[MAX_ERRORS:] = [f"… and {len(errors) - MAX_ERRORS:,} more lines"]
@@ -126,20 +126,7 @@ def with_scheme(url: str) -> str:
     return url if "://" in url or not url else "http://" + url
 
 
-def identity(request: Any) -> str:
-    """What makes two requests the same one: the user's key, else method, URL and body."""
-    if isinstance(request, str):
-        return request
-    if request.get("key") is not None:
-        return f"key {request['key']}"
-    method = str(request.get("method", "GET")).upper()
-    rest = {k: v for k, v in request.items() if k not in ("url", "method")}
-    if method == "GET" and not rest:
-        return str(request["url"])
-    return f"{method} {request['url']} {json.dumps(rest, sort_keys=True, default=str)}"
-
-
-class Lines:
+class InputLines:
     """Async iterator over the requests in a file, `-` being standard input; compressed files too.
 
     `total` says how many requests there are. `aclose` may come at any time. Cancellation in
@@ -156,22 +143,22 @@ class Lines:
         self._name = "standard input" if source == "-" else source
         self._number = 0  # of the line that was taken last
         self.count = 0  # requests given so far
-        self._waits = os.isatty(self._fd) or not (
+        self._may_block = os.isatty(self._fd) or not (
             stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)
         )
-        self._owns = source != "-"
+        self._owns_file = source != "-"
         self._read = 0
-        self._unpack = _unpacker(source)
-        self._rest = b""  # of a line that was not read to its end
+        self._unpack = _decompressor(source)
+        self._partial_line = b""  # of a line that was not read to its end
         self._lines: list[bytes] = []  # in reverse
-        self._ended = False
-        self._was_read = False  # to its end
+        self._is_exhausted = False
+        self._reached_eof = False  # to its end
         self.stopped = False  # set to end the input where it is
 
     @property
     def is_at_end(self) -> bool:
         """Every request was given: `count` is how many there are."""
-        return self._was_read and not self._lines
+        return self._reached_eof and not self._lines
 
     @property
     def total(self) -> int | None:
@@ -193,9 +180,9 @@ class Lines:
                 if request is not None:
                     self.count += 1
                     return request
-            if self._ended or self.stopped:
+            if self._is_exhausted or self.stopped:
                 raise StopAsyncIteration
-            await self._fill()
+            await self._read_lines()
 
     def _parse(self, line: str) -> Any | None:
         """Return the request of the next line; of an invalid one, a request that fails."""
@@ -206,32 +193,32 @@ class Lines:
             reason = f"{self._name}:{self._number}: {error}"
             return {"url": "", "key": line.strip()[:2000], INVALID_LINE: reason}
 
-    async def _fill(self) -> None:
+    async def _read_lines(self) -> None:
         """Read on, waiting where that may be needed."""
-        if self._waits:
+        if self._may_block:
             await _read_wait(self._file)
         data = os.read(self._fd, 1 << 16)
         self._read += len(data)
         if not data:
-            self._ended = self._was_read = True
-            self._lines = [self._rest] if self._rest else []
-            self._rest = b""
+            self._is_exhausted = self._reached_eof = True
+            self._lines = [self._partial_line] if self._partial_line else []
+            self._partial_line = b""
             return
-        *lines, self._rest = (self._rest + self._unpack(data)).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
-            raise ValueError(f"a line of the input is longer than {LONGEST_LINE} bytes")
+        *lines, self._partial_line = (self._partial_line + self._unpack(data)).split(b"\n")
+        if len(self._partial_line) > MAX_LINE_LENGTH:
+            raise ValueError(f"a line of the input is longer than {MAX_LINE_LENGTH} bytes")
         self._lines = lines[::-1]
 
     async def aclose(self) -> None:
         """Let go of the file. Idempotent."""
         file, self._file = self._file, None
-        self._ended = True
+        self._is_exhausted = True
         if file is None:
             return
-        if self._waits:
+        if self._may_block:
             with contextlib.suppress(Exception):  # it was never waited for
                 await _io_release(file)
-        if self._owns:
+        if self._owns_file:
             file.close()
 
     async def __aenter__(self) -> Self:
@@ -243,11 +230,11 @@ class Lines:
         await self.aclose()
 
 
-def _unpacker(source: str) -> Any:
+def _decompressor(source: str) -> Any:
     """A function that unpacks the next piece, by what the file's name ends in."""
     ending = Path(source).suffix
     if ending == ".gz":
-        return _Gunzip()
+        return _GzipDecompressor()
     if ending == ".zst":
         try:
             import zstandard
@@ -257,7 +244,7 @@ def _unpacker(source: str) -> Any:
     return bytes
 
 
-class _Gunzip:
+class _GzipDecompressor:
     """Unpacks gzip piece by piece, however many members there are."""
 
     def __init__(self) -> None:

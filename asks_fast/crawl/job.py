@@ -1,7 +1,7 @@
 """What a person may ask for in bulk, and what becomes of it.
 
 A request in bulk is a URL (a path, for a session with a host), a dict of request arguments, or a
-pair `(key, one of these)`. `prepare` makes a `Job` of it; the answer is a `Result`.
+pair `(key, one of these)`. `make_job` makes a `Job` of it; the answer is a `Result`.
 
 Rules:  an item that makes no sense becomes a failed result, never the end of the run.
         The key is the user's own object and is handed back untouched.
@@ -21,7 +21,7 @@ from ..urls import is_relative
 if TYPE_CHECKING:
     from .._client.redirect_pause import RedirectPaused
 
-__all__ = ["INVALID_LINE", "Job", "Result", "SessionLike", "base_of", "host_of", "prepare"]
+__all__ = ["INVALID_LINE", "Job", "Result", "SessionLike", "base_url_of", "host_of", "make_job"]
 
 INVALID_LINE = "invalid line"
 """In a dict of request arguments: the reason why an input line is not a request."""
@@ -44,12 +44,12 @@ class Job:
     __slots__ = (
         "attempts",
         "error",
-        "held",
         "host",
         "index",
         "key",
         "kwargs",
         "method",
+        "paused",
         "request",
         "started",
     )
@@ -63,7 +63,7 @@ class Job:
         self.method = method
         self.kwargs = kwargs
         self.host = ""  # politeness key, set when there is politeness
-        self.held: RedirectPaused | None = (
+        self.paused: RedirectPaused | None = (
             None  # on its way through redirects, and waits before the next
         )
         self.attempts = 0
@@ -71,17 +71,17 @@ class Job:
         self.error: Exception | None = None  # set when the item made no sense
 
 
-def prepare(index: int, item: Any, takes_paths: bool) -> Job:
+def make_job(index: int, item: Any, allows_paths: bool) -> Job:
     """A job from what the user gave; a senseless item gives a job whose `error` is set."""
     if type(item) is str:
-        if takes_paths and is_relative(item):
+        if allows_paths and is_relative(item):
             return Job(index, item, item, "GET", {"path": item})
         return Job(index, item, item, "GET", {"url": item})
     key = item
     if isinstance(item, tuple) and len(item) == 2:
         key, item = item
     if isinstance(item, str):
-        job = prepare(index, str(item), takes_paths)
+        job = make_job(index, str(item), allows_paths)
         job.key = key
         return job
     if isinstance(item, Mapping):
@@ -89,7 +89,7 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
         method = kwargs.pop("method", "GET")
         if "key" in kwargs:
             key = kwargs.pop("key")
-        if takes_paths and is_relative(kwargs.get("url")) and "path" not in kwargs:
+        if allows_paths and is_relative(kwargs.get("url")) and "path" not in kwargs:
             kwargs["path"] = kwargs.pop("url")
         job = Job(index, key, item, method, kwargs)
         if INVALID_LINE in kwargs:
@@ -106,7 +106,7 @@ def prepare(index: int, item: Any, takes_paths: bool) -> Job:
     return job
 
 
-def base_of(session: Any) -> str:
+def base_url_of(session: Any) -> str:
     """The base that paths of this session are joined to, or an empty text."""
     return str(getattr(session, "host", None) or getattr(session, "base_location", None) or "")
 

@@ -1,7 +1,7 @@
 """Errors of this machine: a full disk, a file name that is too long, a page that cannot be encoded.
 
 They say nothing about the URL. A result that ends in one is reported as failed and left out of
-the ledger, so that the next run with `--resume` fetches the URL again.
+the checkpoint, so that the next run with `--resume` fetches the URL again.
 """
 
 from __future__ import annotations

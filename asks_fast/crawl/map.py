@@ -1,6 +1,6 @@
 """Many requests at once: `session.map` and `session.gather`.
 
-Rules:  `Map` is the reader's end, `run.Run` the workers'. Workers hold the run, the reader holds
+Rules:  `Map` is the reader's end, `run.WorkerPool` the workers'. Workers hold the run, the reader holds
         the map: a reader that just walks away closes a socket pair in its finalizer, and a task at
         the other end cancels the workers. `aclose` leaves nothing behind.
 Not here: the workers (`run`), politeness (`polite_run`).
@@ -23,7 +23,7 @@ from curio.traps import _get_kernel
 from .._client.retry import Retry
 from .._shutdown import is_shutting_down
 from .job import Result, SessionLike
-from .worker_pool import Run
+from .worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -138,11 +138,11 @@ class Map:
                 f"concurrency={concurrency}, window={window}"
             )
         policy = retries if isinstance(retries, Retry) else Retry(attempts=retries)
-        kind: type[Run] = Run
+        kind: type[WorkerPool] = WorkerPool
         if politeness is not None:
-            from .scheduled_worker_pool import PoliteRun
+            from .scheduled_worker_pool import ScheduledWorkerPool
 
-            kind = PoliteRun
+            kind = ScheduledWorkerPool
         self._run = kind(session, requests, concurrency, ordered, window, policy, politeness)
 
     def __aiter__(self) -> Self:
@@ -196,11 +196,11 @@ class Map:
     @property
     def slow_hosts(self) -> dict[str, str]:
         """Hosts that politeness slows down, or did, and why."""
-        from .scheduled_worker_pool import PoliteRun
+        from .scheduled_worker_pool import ScheduledWorkerPool
         from .slow_hosts import slow_hosts
 
         run = self._run
-        return slow_hosts(run.scheduler.hosts()) if isinstance(run, PoliteRun) else {}
+        return slow_hosts(run.scheduler.hosts()) if isinstance(run, ScheduledWorkerPool) else {}
 
     async def _watch_reader(self) -> None:
         """Start the task that ends the run when this object is dropped without `aclose`.
@@ -223,7 +223,7 @@ class Map:
         return f"<Map {self._run.state()}>"
 
 
-async def _end_when_abandoned(run: Run, watch: Socket) -> None:
+async def _end_when_abandoned(run: WorkerPool, watch: Socket) -> None:
     """Wait until the reader is gone (the other end of `watch` is closed), then end the run."""
     try:
         await watch.recv(1)

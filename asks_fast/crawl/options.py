@@ -42,9 +42,9 @@ class FetchOptions:
     rate: float | None = None
     host_rate: float | None = None
     burst: int = 1
-    delay: float = 0.0
+    min_delay: float = 0.0
     retries: int = 2
-    failures: int = 10
+    max_failures: int = 10
     timeout: float | None = 60.0
     connection_timeout: float = 20.0
     read_timeout: float | None = 30.0
@@ -93,13 +93,13 @@ class FetchOptions:
             host_burst=self.burst,
             rate_limit=rate_limit,
             host_concurrency=self.host_connections,
-            delay=self.delay,
-            failures=self.failures,
+            min_delay=self.min_delay,
+            max_failures=self.max_failures,
             robots=self.robots,
             user_agent=self.agent,
         )
 
-    def share(self, workers: int) -> FetchOptions:
+    def split(self, workers: int) -> FetchOptions:
         """The options of one of so many processes that share the hosts among them.
 
         `rate` stays as it is: they share one `RateLimit`.

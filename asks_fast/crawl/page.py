@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ResponseTooLarge, printable
 from ..http_utils import charset_of
-from .exchanges import Exchange, exchanges_of, header_pairs
 from .options import FetchOptions, matches_status, matches_type
 from .partial_files import PartialFile
+from .raw_exchange import RawExchange, header_items, raw_exchanges
 
 if TYPE_CHECKING:
     from .._client.redirect_pause import RedirectPaused
 
-__all__ = ["Fetched", "Page", "PageSession", "file_name", "header_pairs"]
+__all__ = ["FetchRecord", "Page", "PageSession", "file_name", "header_items"]
 
 
 class Page:
@@ -56,21 +56,21 @@ class Page:
         self.content_type = full.partition(";")[0].strip().lower()
         self.charset = charset_of(full)  # as a codec
         self.content = b""  # decompressed; empty when it went into a file
-        self.exchanges: list[Exchange] = []  # on the way here and this one, for archives
+        self.exchanges: list[RawExchange] = []  # on the way here and this one, for archives
         self.size = 0  # bytes read, after decompression unless raw
         self.file: str | None = None  # where it was saved
         self.dropped: str | None = None
 
     @property
-    def pairs(self) -> list[tuple[str, str]]:
+    def header_items(self) -> list[tuple[str, str]]:
         """Name and value of each header field, in order."""
-        return header_pairs(self.headers)
+        return header_items(self.headers)
 
     def __repr__(self) -> str:
         return f"<Page {self.status_code} {self.size} bytes>"
 
 
-class Fetched:
+class FetchRecord:
     """One line of the output in the making: the request, its page or error, the circumstances."""
 
     __slots__ = ("at", "attempts", "elapsed", "error", "host", "key", "page", "same_as", "url")
@@ -96,20 +96,20 @@ class Fetched:
         self.host = host
         self.same_as: str | None = None  # what was fetched for it, where another URL shares it
 
-    def shared_with(self, url: str, key: Any) -> Fetched:
+    def shared_with(self, url: str, key: Any) -> FetchRecord:
         """The same for another URL, which differs in its fragment alone."""
-        made = Fetched(
+        made = FetchRecord(
             url, key, self.page, self.error, self.attempts, self.elapsed, self.at, self.host
         )
         made.same_as = url.partition("#")[0]
         return made
 
-    def as_failure(self, error: Exception) -> Fetched:
+    def as_failure(self, error: Exception) -> FetchRecord:
         """What can be written in its place, where writing the record raised `error`."""
         key = self.key
         if not isinstance(key, (str, int, type(None))):
             key = printable(repr(key), 2_000)
-        return Fetched(
+        return FetchRecord(
             printable(self.url, 8_000),
             printable(key, 2_000) if isinstance(key, str) else key,
             None,
@@ -138,59 +138,65 @@ class PageSession:
         self.raw = raw
         self.directory = directory
         self.bytes = 0  # of bodies, so far
-        self._in_one_go = directory is None and not options.only_type
-        self._fixed: dict[str, Any] = {
+        self._reads_at_once = directory is None and not options.only_type
+        self._request_arguments: dict[str, Any] = {
             "timeout": options.timeout,
             "connection_timeout": options.connection_timeout,
             "read_timeout": options.read_timeout,
         }
         if options.max_redirects:
-            self._fixed["max_redirects"] = options.max_redirects
+            self._request_arguments["max_redirects"] = options.max_redirects
         else:
-            self._fixed["follow_redirects"] = False
+            self._request_arguments["follow_redirects"] = False
         if options.max_body:
-            self._fixed["max_body"] = options.max_body
-            self._fixed["max_decompressed"] = options.max_body
+            self._request_arguments["max_body"] = options.max_body
+            self._request_arguments["max_decompressed"] = options.max_body
         if raw:
-            self._fixed["keep_framing"] = True
+            self._request_arguments["keep_framing"] = True
         if options.cookies:
-            self._fixed["cookies"] = dict(options.cookies)
+            self._request_arguments["cookies"] = dict(options.cookies)
 
     async def request(self, method: str, url: str = "", **kwargs: Any) -> Page:
         """One request, its body read within the limits.
 
         Cancelled, the connection is closed and a half-written file is gone.
         """
-        if self._in_one_go:
-            given = {**self._fixed, **kwargs, "stream": False}
-            return self._whole(await self.session.request(method, url, **given))
-        response = await self.session.request(method, url, **{**self._fixed, **kwargs}, stream=True)
-        return await self._read(response, url)
+        if self._reads_at_once:
+            given = {**self._request_arguments, **kwargs, "stream": False}
+            return self._page_from_memory(await self.session.request(method, url, **given))
+        response = await self.session.request(
+            method, url, **{**self._request_arguments, **kwargs}, stream=True
+        )
+        return await self._page_from_stream(response, url)
 
-    async def go_on(self, held: RedirectPaused, url: str = "") -> Page:
+    async def resume_redirect(self, paused: RedirectPaused, url: str = "") -> Page:
         """As `request`, for one that was held before a redirect."""
-        response = await held.flow.run()
-        return self._whole(response) if self._in_one_go else await self._read(response, url)
+        response = await paused.flow.run()
+        return (
+            self._page_from_memory(response)
+            if self._reads_at_once
+            else await self._page_from_stream(response, url)
+        )
 
-    def _whole(self, response: Any) -> Page:
+    def _page_from_memory(self, response: Any) -> Page:
         """The page of an answer whose body is in memory."""
         page = Page(response)
-        page.dropped = self._drops(page)
+        page.dropped = self._dropping_filter(page)
         if page.dropped is None:
             data = response.body if self.raw else response.content
             self._count(page, len(data))
             if self.raw:
-                page.exchanges = exchanges_of(response)
+                page.exchanges = raw_exchanges(response)
             else:
                 page.content = data
         return page
 
-    async def _read(self, response: Any, url: str) -> Page:
+    async def _page_from_stream(self, response: Any, url: str) -> Page:
         """The page of an answer whose body is still to be read."""
         body = response.body
         try:
             page = Page(response)
-            page.dropped = self._drops(page)
+            page.dropped = self._dropping_filter(page)
             if page.dropped is None:
                 body.decompress_data = not self.raw
                 if self.directory is not None and 200 <= page.status_code < 300:
@@ -201,7 +207,7 @@ class PageSession:
         finally:
             await body.close()
 
-    def _drops(self, page: Page) -> str | None:
+    def _dropping_filter(self, page: Page) -> str | None:
         if not matches_status(page.status_code, self.options.only_status):
             return "status"
         if not matches_type(page.content_type, self.options.only_type):
@@ -215,7 +221,7 @@ class PageSession:
             pieces.append(bytes(piece))
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.raw:
-            page.exchanges = exchanges_of(response, body=data)
+            page.exchanges = raw_exchanges(response, body=data)
         else:
             page.content = data
 
@@ -252,15 +258,15 @@ def file_name(url: str, content_type: str = "") -> str:
     path = url.partition("://")[2].partition("/")[2]
     for end in "?#":
         path = path.partition(end)[0]
-    pieces = [_harmless(p) for p in path.split("/") if p and p not in (".", "..")][:12]
+    pieces = [_safe_name(p) for p in path.split("/") if p and p not in (".", "..")][:12]
     last = pieces.pop() if pieces and not path.endswith("/") else "index"
     pieces = [piece + "_" if "." in piece else piece for piece in pieces]
     stem, dot, ending = last.rpartition(".")
     if not dot or not stem or len(ending) > 8:
-        stem, ending = last, _ENDINGS.get(content_type, "")
+        stem, ending = last, _SUFFIXES.get(content_type, "")
     mark = f"{key_of(url):016x}"[:12]
     end = f"-{mark}" + (f".{ending}" if ending else "")
-    name = _cut(stem, MAX_NAME - len(end.encode())) + end
+    name = _truncate(stem, MAX_NAME - len(end.encode())) + end
     directories = [_directory_of(url, host_of(url)), *pieces]
     while sum(len(piece.encode()) for piece in directories) > MAX_DIRECTORIES:
         directories.pop()
@@ -283,30 +289,30 @@ def _plain_name(url: str) -> str | None:
     authority, _, path = rest.partition("/")
     *directories, last = path.split("/")
     host = authority.partition(":")[0]
-    is_plain = (
+    is_forgettable = (
         scheme in ("http", "https")
         and authority == host_of(url)
-        and host == _harmless(host)
+        and host == _safe_name(host)
         and "_" not in host
         and len(directories) < 12
-        and all(piece == _harmless(piece) and "." not in piece for piece in directories)
-        and last == _harmless(last)
+        and all(piece == _safe_name(piece) and "." not in piece for piece in directories)
+        and last == _safe_name(last)
         and _PLAIN_NAME.fullmatch(last) is not None
         and not (_FOLDS_CASE and path != path.lower())
     )
-    return f"{_directory_of(url, authority)}/{path}" if is_plain else None
+    return f"{_directory_of(url, authority)}/{path}" if is_forgettable else None
 
 
 def _directory_of(url: str, host: str) -> str:
     """The directory of a host: with the port, unless that is the default one of https."""
     is_default = url.startswith("http://") and not re.search(r":\d+$", host)
-    return _harmless(host + "_80" if host and is_default else host) or "nowhere"
+    return _safe_name(host + "_80" if host and is_default else host) or "nowhere"
 
 
 MAX_NAME = 255  # bytes of one name in a directory, on nearly every file system
 MAX_DIRECTORIES = 2048  # bytes of all directories of one file; a whole path may have 4,096
 
-_ENDINGS = {
+_SUFFIXES = {
     "text/html": "html",
     "application/json": "json",
     "text/plain": "txt",
@@ -318,12 +324,12 @@ _ENDINGS = {
 }
 
 
-def _harmless(piece: str) -> str:
+def _safe_name(piece: str) -> str:
     """A name that no file system takes for anything else."""
     kept = "".join(c if c.isalnum() or c in "-_.~@+=," else "_" for c in piece)
-    return _cut(kept.lstrip("."), MAX_NAME) or "_"
+    return _truncate(kept.lstrip("."), MAX_NAME) or "_"
 
 
-def _cut(text: str, size: int) -> str:
+def _truncate(text: str, size: int) -> str:
     """Return as many letters of the text as `size` bytes of UTF-8 hold."""
     return text.encode()[:size].decode("utf-8", "ignore")

@@ -59,7 +59,7 @@ class RateLimit:
         self.is_awaited = True
         return at
 
-    def take(self, now: float) -> bool:
+    def try_acquire(self, now: float) -> bool:
         """Start a request if one may start now, and return whether it may."""
         if RateLimit.ready_at(self, now) > now:
             return False
@@ -74,7 +74,7 @@ class RateLimit:
         self.starts.append(now)
         return True
 
-    def give_back(self) -> None:
+    def undo_acquire(self) -> None:
         """Undo one `take`: its request was not sent."""
         self.full_at -= 1.0 / self.rate
         if self.starts:
@@ -132,15 +132,15 @@ class SharedRateLimit(RateLimit):
         with self._loaded():
             return super().ready_at(now)
 
-    def take(self, now: float) -> bool:
-        """As `RateLimit.take`, atomically."""
+    def try_acquire(self, now: float) -> bool:
+        """As `RateLimit.try_acquire`, atomically."""
         with self._loaded():
-            return super().take(now)
+            return super().try_acquire(now)
 
-    def give_back(self) -> None:
-        """As `RateLimit.give_back`."""
+    def undo_acquire(self) -> None:
+        """As `RateLimit.undo_acquire`."""
         with self._loaded():
-            super().give_back()
+            super().undo_acquire()
 
 
 _HEADER = 5  # full_at, lateness, is_awaited; index of the first start and number of starts

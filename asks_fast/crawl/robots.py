@@ -29,28 +29,28 @@ from .robots_rules import RobotsRules, load_protego
 
 __all__ = ["RobotsCache"]
 
-KEPT = 24 * 3600.0  # seconds that an answer is kept (RFC 9309 §2.4)
-KEPT_FAILURE = 600.0  # seconds until an origin without an answer is asked again
-MOST_ORIGINS = 10_000
+CACHE_TTL = 24 * 3600.0  # seconds that an answer is kept (RFC 9309 §2.4)
+FAILURE_TTL = 600.0  # seconds until an origin without an answer is asked again
+MAX_ORIGINS = 10_000
 MAX_DECISIONS = 10_000  # URLs whose decision is kept
 
 
-class _Answer:
+class _OriginRules:
     """What is known of one origin: its rules, or that all or nothing is allowed."""
 
-    __slots__ = ("everything", "kept_until", "rules", "why")
+    __slots__ = ("allows_all", "expires_at", "reason", "rules")
 
     def __init__(
         self,
         rules: RobotsRules | None,
-        everything: bool,
-        kept_until: float,
+        allows_all: bool,
+        expires_at: float,
         why: Exception | str | None = None,
     ) -> None:
         self.rules = rules
-        self.everything = everything  # the verdict when there are no rules
-        self.kept_until = kept_until
-        self.why = why  # there is no answer
+        self.allows_all = allows_all  # the verdict when there are no rules
+        self.expires_at = expires_at
+        self.reason = why  # there is no answer
 
 
 class RobotsCache:
@@ -69,21 +69,21 @@ class RobotsCache:
         self._fetch = fetch
         self._user_agent = user_agent
         self._clock = clock
-        self._known: OrderedDict[str, _Answer] = OrderedDict()
-        self._decisions: dict[str, tuple[_Answer, bool]] = {}
-        self._coming: dict[str, Event] = {}
+        self._origins: OrderedDict[str, _OriginRules] = OrderedDict()
+        self._decisions: dict[str, tuple[_OriginRules, bool]] = {}
+        self._in_flight: dict[str, Event] = {}
         self._parse = load_protego()
 
-    def verdict(self, url: str) -> bool | None:
+    def is_allowed(self, url: str) -> bool | None:
         """May it be fetched? None when that origin's robots.txt is not known (any more)."""
         origin, target = _split(url)
         if not origin:
             return True  # what is no URL fails when it is requested
-        answer = self._known.get(origin)
-        if answer is None or self._clock() >= answer.kept_until:
+        answer = self._origins.get(origin)
+        if answer is None or self._clock() >= answer.expires_at:
             return None
         if answer.rules is None:
-            return answer.everything
+            return answer.allows_all
         decision = self._decisions.get(url)
         if decision is not None and decision[0] is answer:
             return decision[1]
@@ -93,11 +93,11 @@ class RobotsCache:
         self._decisions[url] = (answer, allowed)
         return allowed
 
-    def why_not(self, url: str, user_agent: str) -> Exception:
+    def refusal_error(self, url: str, user_agent: str) -> Exception:
         """The error for a URL that is not allowed: the site's word, or that it gave none."""
         origin = _split(url)[0]
-        answer = self._known.get(origin)
-        why = answer.why if answer is not None else None
+        answer = self._origins.get(origin)
+        why = answer.reason if answer is not None else None
         if isinstance(why, ConnectivityError):
             return why  # the host is out of reach, for the page as for robots.txt
         if why is not None:
@@ -109,46 +109,48 @@ class RobotsCache:
 
     def crawl_delay(self, url: str) -> float | None:
         """Seconds between requests that a known origin asks for: crawl-delay or request-rate."""
-        answer = self._known.get(_split(url)[0])
+        answer = self._origins.get(_split(url)[0])
         return None if answer is None or answer.rules is None else answer.rules.crawl_delay()
 
-    async def learn(self, url: str) -> None:
+    async def load(self, url: str) -> None:
         """Fetch robots.txt of the URL's origin unless it is known.
 
         Cancelled, nothing is learned, and the next to ask fetches.
         """
         origin = _split(url)[0]
-        while self.verdict(url) is None:
-            coming = self._coming.get(origin)
-            if coming is None:
-                await self._learn(origin)
+        while self.is_allowed(url) is None:
+            in_flight = self._in_flight.get(origin)
+            if in_flight is None:
+                await self._load(origin)
             else:
-                await coming.wait()
+                await in_flight.wait()
 
-    async def _learn(self, origin: str) -> None:
-        arrived = self._coming[origin] = Event()
+    async def _load(self, origin: str) -> None:
+        arrived = self._in_flight[origin] = Event()
         try:
-            self._known[origin] = await self._send(origin)
-            self._known.move_to_end(origin)
-            if len(self._known) > MOST_ORIGINS:
-                self._known.popitem(last=False)
+            self._origins[origin] = await self._send(origin)
+            self._origins.move_to_end(origin)
+            if len(self._origins) > MAX_ORIGINS:
+                self._origins.popitem(last=False)
         finally:
-            del self._coming[origin]
+            del self._in_flight[origin]
             await arrived.set()
 
-    async def _send(self, origin: str) -> _Answer:
+    async def _send(self, origin: str) -> _OriginRules:
         now = self._clock()
         try:
             status, body = await self._fetch(origin + "/robots.txt")
         except (InvalidRequest, TooManyRedirects):
-            return _Answer(None, True, now + KEPT)  # a page's own request says what is wrong
+            return _OriginRules(
+                None, True, now + CACHE_TTL
+            )  # a page's own request says what is wrong
         except (AsksException, OSError) as e:
-            return _Answer(None, False, now + KEPT_FAILURE, e)
+            return _OriginRules(None, False, now + FAILURE_TTL, e)
         if status >= 500 or status == 429:
-            return _Answer(None, False, now + KEPT_FAILURE, f"status {status}")
+            return _OriginRules(None, False, now + FAILURE_TTL, f"status {status}")
         if not 200 <= status < 300:
-            return _Answer(None, True, now + KEPT)
-        return _Answer(RobotsRules(body, self._user_agent, self._parse), True, now + KEPT)
+            return _OriginRules(None, True, now + CACHE_TTL)
+        return _OriginRules(RobotsRules(body, self._user_agent, self._parse), True, now + CACHE_TTL)
 
 
 def _split(url: str) -> tuple[str, str]:

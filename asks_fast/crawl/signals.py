@@ -18,12 +18,12 @@ from curio.io import Socket
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Interrupts"]
+__all__ = ["SignalHandler"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupts:
+class SignalHandler:
     """Context manager, for the main thread; `await wait()` gives the number of the next signal."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """The numbers of a bulk run: what was done, what failed and why, how fast.
 
-Rules:  bounded: at most `MOST_HOSTS` hosts are told apart, the rest are counted as others.
+Rules:  bounded: at most `MAX_HOSTS` hosts are told apart, the rest are counted as others.
         Sums of several processes are made with `merge`.
 Not here: how they are shown.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Any
 
-__all__ = ["Tally"]
+__all__ = ["FetchStats"]
 
-MOST_HOSTS = 5_000
-OTHERS = "(other hosts)"
-SPAN = 10.0  # seconds over which speed is measured
+MAX_HOSTS = 5_000
+OTHER_HOSTS = "(other hosts)"
+RATE_INTERVAL = 10.0  # seconds over which speed is measured
 
 
-class Tally:
+class FetchStats:
     """Counts of one run. `done` are those with an answer, whatever its status."""
 
     def __init__(self, now: float = 0.0) -> None:
@@ -28,11 +28,11 @@ class Tally:
         self.skipped = 0  # done by an earlier run, or named twice
         self.not_written = 0  # left to the next run by a local error; among `failed`
         self.bytes = 0  # of bodies
-        self.kinds: Counter[str] = Counter()  # name of the error -> how often
+        self.error_counts: Counter[str] = Counter()  # name of the error -> how often
         self.statuses: Counter[int] = Counter()
         self.hosts: dict[str, list[int]] = {}  # host -> [done, failed, bytes]
         self.slow: dict[str, str] = {}  # host -> why it is slow; a few of them
-        self._marks: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
+        self._samples: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
 
     def add(
         self, host: str, status: int | None, size: int, error: str | None, dropped: bool = False
@@ -44,12 +44,12 @@ class Tally:
             self.dropped += dropped
         else:
             self.failed += 1
-            self.kinds[error] += 1
+            self.error_counts[error] += 1
         self.bytes += size
         row = self.hosts.get(host)
         if row is None:
-            if len(self.hosts) >= MOST_HOSTS:
-                host = OTHERS
+            if len(self.hosts) >= MAX_HOSTS:
+                host = OTHER_HOSTS
             row = self.hosts.setdefault(host, [0, 0, 0])
         row[0] += error is None
         row[1] += error is not None
@@ -60,13 +60,13 @@ class Tally:
         """Requests of the input that are dealt with, skipped ones included."""
         return self.done + self.failed + self.skipped
 
-    def speed(self, now: float) -> tuple[float, float]:
+    def rates(self, now: float) -> tuple[float, float]:
         """Results and bytes per second, over the last seconds; call it now and then."""
         total = self.done + self.failed
-        self._marks.append((now, total, self.bytes))
-        while len(self._marks) > 2 and now - self._marks[0][0] > SPAN:
-            self._marks.popleft()
-        then, before, size = self._marks[0]
+        self._samples.append((now, total, self.bytes))
+        while len(self._samples) > 2 and now - self._samples[0][0] > RATE_INTERVAL:
+            self._samples.popleft()
+        then, before, size = self._samples[0]
         if now - then < 0.2:
             then, before, size = self.started, 0, 0
         seconds = max(now - then, 0.001)
@@ -81,19 +81,19 @@ class Tally:
             "skipped": self.skipped,
             "not_written": self.not_written,
             "bytes": self.bytes,
-            "errors": dict(self.kinds),
+            "errors": dict(self.error_counts),
             "statuses": {str(k): v for k, v in self.statuses.items()},
             "slow": dict(self.slow),
         }
 
     @classmethod
-    def merge(cls, parts: list[dict[str, Any]], started: float) -> Tally:
+    def merge(cls, parts: list[dict[str, Any]], started: float) -> FetchStats:
         """The sum of what `as_dict` gave in several processes, `hosts` added if there."""
         made = cls(started)
         for part in parts:
             for name in ("done", "failed", "dropped", "skipped", "not_written", "bytes"):
                 setattr(made, name, getattr(made, name) + part.get(name, 0))
-            made.kinds.update(part.get("errors", {}))
+            made.error_counts.update(part.get("errors", {}))
             made.statuses.update({int(k): v for k, v in part.get("statuses", {}).items()})
             made.slow.update(part.get("slow", {}))
             for host, row in part.get("hosts", {}).items():
@@ -101,6 +101,6 @@ class Tally:
                 made.hosts[host] = [a + b for a, b in zip(mine, row, strict=True)]
         return made
 
-    def busiest(self, most: int) -> list[tuple[str, list[int]]]:
+    def busiest_hosts(self, most: int) -> list[tuple[str, list[int]]]:
         """The hosts with the most results."""
         return sorted(self.hosts.items(), key=lambda item: -(item[1][0] + item[1][1]))[:most]

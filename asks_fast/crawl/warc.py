@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, printable
 from ..urls import parse_url
-from .exchanges import Exchange, exchanges_of
+from .raw_exchange import RawExchange, raw_exchanges
 
 if TYPE_CHECKING:
-    from .page import Fetched
+    from .page import FetchRecord
 
 __all__ = ["WarcWriter"]
 
@@ -68,7 +68,7 @@ class WarcWriter:
         self._writer: Any = WARCWriter
         self._gzipped = gzipped
 
-    def record(self, fetched: Fetched) -> bytes:
+    def record(self, fetched: FetchRecord) -> bytes:
         """All records of one request."""
         out = BytesIO()
         writer = self._writer(out, gzip=self._gzipped, warc_version="1.1")
@@ -78,7 +78,7 @@ class WarcWriter:
         asked = _target_uri(fetched.url)
         first = asked
         if fetched.same_as is None:
-            exchanges = page.exchanges if page is not None else exchanges_of(None, fetched.error)
+            exchanges = page.exchanges if page is not None else raw_exchanges(None, fetched.error)
             for exchange in exchanges:
                 concurrent = self._write_exchange(writer, exchange, dated, concurrent)
             if exchanges:
@@ -102,7 +102,7 @@ class WarcWriter:
         return out.getvalue()
 
     def _write_exchange(
-        self, writer: Any, exchange: Exchange, dated: dict[str, str], before: str
+        self, writer: Any, exchange: RawExchange, dated: dict[str, str], before: str
     ) -> str:
         """Write the records of one exchange; returns the id of the response's.
 
@@ -157,7 +157,7 @@ def _target_uri(url: str) -> str:
     return parsed.origin + parsed.target
 
 
-def _metadata(fetched: Fetched, is_named: bool) -> list[tuple[str, str]]:
+def _metadata(fetched: FetchRecord, is_named: bool) -> list[tuple[str, str]]:
     """What the exchanges do not say. `is_named`: the URL is that of a record, as it was given."""
     said = []
     if fetched.error is not None:

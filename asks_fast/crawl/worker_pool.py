@@ -21,15 +21,15 @@ from curio import Task, TaskGroup, current_task, sleep
 from curio.sched import SchedFIFO
 
 from .._client.retry import Attempt, Retry
-from .job import Job, Result, SessionLike, base_of, prepare
+from .job import Job, Result, SessionLike, base_url_of, make_job
 
 if TYPE_CHECKING:
     from .host_limits import Politeness
 
-__all__ = ["Run", "retry_delay"]
+__all__ = ["WorkerPool", "retry_delay"]
 
 
-class Run:
+class WorkerPool:
     """One run; see the module."""
 
     def __init__(
@@ -47,8 +47,8 @@ class Run:
         self.ordered = ordered
         self.window = window
         self.retries = retries
-        self.base = base_of(session)
-        self.takes_paths = bool(self.base)
+        self.base = base_url_of(session)
+        self.allows_paths = bool(self.base)
         self.sync_input: Any = None
         self.async_input: Any = None
         if isinstance(requests, (str, bytes, dict)):
@@ -61,31 +61,31 @@ class Run:
         else:
             self.sync_input = iter(requests)
         self.group: TaskGroup | None = None
-        self.puller: Task | None = None  # the worker inside the async input's __anext__
-        self.exhausted = False  # nothing more comes from the input
-        self.failure: BaseException | None = None  # raised by the input
-        self.taken = 0  # items from the input
-        self.delivered = 0  # results given to the reader
+        self.input_task: Task | None = None  # the worker inside the async input's __anext__
+        self.is_input_ended = False  # nothing more comes from the input
+        self.input_error: BaseException | None = None  # raised by the input
+        self.items_taken = 0  # items from the input
+        self.results_delivered = 0  # results given to the reader
         self.under_way = 0
-        self.workers = 0  # alive
-        self.done: deque[Result] = deque()  # when not ordered
-        self.held: dict[int, Result] = {}  # when ordered: index -> result
-        self.readers = SchedFIFO()
-        self.parked = SchedFIFO()  # workers with nothing to do
+        self.worker_count = 0  # alive
+        self.results: deque[Result] = deque()  # when not ordered
+        self.ordered_results: dict[int, Result] = {}  # when ordered: index -> result
+        self.consumers = SchedFIFO()
+        self.idle_workers = SchedFIFO()  # workers with nothing to do
 
     # -- for the reader
 
     @property
     def is_running(self) -> bool:
         """There are workers."""
-        return self.workers > 0
+        return self.worker_count > 0
 
     def state(self) -> str:
         """For `repr`: counts that tests rely on."""
-        waiting = len(self.held) if self.ordered else len(self.done)
+        waiting = len(self.ordered_results) if self.ordered else len(self.results)
         return (
-            f"taken={self.taken} under way={self.under_way} waiting={waiting} "
-            f"delivered={self.delivered} workers={self.workers}"
+            f"taken={self.items_taken} under way={self.under_way} waiting={waiting} "
+            f"delivered={self.results_delivered} workers={self.worker_count}"
         )
 
     async def start(self) -> None:
@@ -96,7 +96,7 @@ class Run:
     async def add_worker(self) -> None:
         """One more worker. The caller checked that there may be one more."""
         assert self.group is not None
-        self.workers += 1
+        self.worker_count += 1
         await self.group.spawn(self.work)
 
     async def next_result(self) -> Result:
@@ -104,50 +104,52 @@ class Run:
         while True:
             result = self.pop_result()
             if result is not None:
-                self.delivered += 1
-                await self.made_room()
-                if len(self.readers) and (self.done or self.delivered in self.held):
-                    await self.readers.wake(1)  # several readers, and one more has its result
+                self.results_delivered += 1
+                await self.on_result_taken()
+                if len(self.consumers) and (
+                    self.results or self.results_delivered in self.ordered_results
+                ):
+                    await self.consumers.wake(1)  # several readers, and one more has its result
                 return result
-            if self.workers == 0:
+            if self.worker_count == 0:
                 await self.close()
-                if self.failure is not None:
-                    failure, self.failure = self.failure, None
+                if self.input_error is not None:
+                    failure, self.input_error = self.input_error, None
                     raise failure
                 raise StopAsyncIteration
-            await self.readers.suspend("MAP_RESULT")
+            await self.consumers.suspend("MAP_RESULT")
 
-    async def made_room(self) -> None:
+    async def on_result_taken(self) -> None:
         """The reader took a result: a parked worker may go on."""
-        if len(self.parked):
-            await self.parked.wake(1)
+        if len(self.idle_workers):
+            await self.idle_workers.wake(1)
 
     async def stop(self) -> None:
         """Take nothing more from the input."""
-        self.exhausted = True
-        if self.puller is not None:
-            await self.puller.cancel(blocking=False)
-        if len(self.parked):
-            await self.parked.wake(1)
+        self.is_input_ended = True
+        if self.input_task is not None:
+            await self.input_task.cancel(blocking=False)
+        if len(self.idle_workers):
+            await self.idle_workers.wake(1)
 
     def pop_result(self) -> Result | None:
         """The result whose turn it is, if it is there."""
         if self.ordered:
-            return self.held.pop(self.delivered, None)
-        return self.done.popleft() if self.done else None
+            return self.ordered_results.pop(self.results_delivered, None)
+        return self.results.popleft() if self.results else None
 
     async def close(self) -> None:
         """Cancel every worker and wait for its end. Idempotent."""
-        self.exhausted = True
+        self.is_input_ended = True
         group = self.group
         if group is not None:
             try:
                 await group.cancel_remaining()
             finally:
                 await group.join()
-        self.workers = 0
-        while len(self.readers):
-            await self.readers.wake(1)
+        self.worker_count = 0
+        while len(self.consumers):
+            await self.consumers.wake(1)
         source, self.async_input = self.async_input, None
         if source is not None and hasattr(source, "aclose"):
             await source.aclose()
@@ -159,70 +161,73 @@ class Run:
         job: Job | None = None
         try:
             while True:
-                job = await self.take(job)
+                job = await self.next_job(job)
                 if job is None:
                     break
-                result = await self.perform(job)
+                result = await self.run_job(job)
                 if result is not None:
-                    await self.put(job, result)
+                    await self.deliver(job, result)
         except Exception as e:  # the machinery itself failed: say so rather than hang
-            self.exhausted = True
-            self.failure = self.failure or e
+            self.is_input_ended = True
+            self.input_error = self.input_error or e
         finally:
-            self.workers -= 1
+            self.worker_count -= 1
             # Nothing more to take: let a parked worker and the readers find that out, one by one.
-            if len(self.parked):
-                await self.parked.wake(1)
-            if self.workers == 0:
-                while len(self.readers):
-                    await self.readers.wake(1)
+            if len(self.idle_workers):
+                await self.idle_workers.wake(1)
+            if self.worker_count == 0:
+                while len(self.consumers):
+                    await self.consumers.wake(1)
 
-    async def take(self, before: Job | None) -> Job | None:
+    async def next_job(self, previous: Job | None) -> Job | None:
         """The next job, or None when there will be none. Parks while the reader is behind.
 
-        `before` is the job that this worker did last.
+        `previous` is the job that this worker did last.
         """
         while True:
-            if self.exhausted:
+            if self.is_input_ended:
                 return None
-            if self.puller is not None or self.taken - self.delivered >= self.window:
-                await self.parked.suspend("MAP_PARKED")
+            if (
+                self.input_task is not None
+                or self.items_taken - self.results_delivered >= self.window
+            ):
+                await self.idle_workers.suspend("MAP_PARKED")
                 continue
             try:
                 if self.async_input is None:
                     item = next(self.sync_input)
                 else:
-                    item = await self.pull()
+                    item = await self.next_item()
             except (StopIteration, StopAsyncIteration):
-                self.exhausted = True
+                self.is_input_ended = True
                 return None
             except Exception as e:
-                self.exhausted = True
-                self.failure = e
+                self.is_input_ended = True
+                self.input_error = e
                 return None
-            index = self.taken
-            self.taken += 1
-            await self.invite()
-            return prepare(index, item, self.takes_paths)
+            index = self.items_taken
+            self.items_taken += 1
+            await self.start_more_workers()
+            return make_job(index, item, self.allows_paths)
 
-    async def pull(self) -> Any:
+    async def next_item(self) -> Any:
         """One item from the async input; only one worker at a time may be in there."""
-        self.puller = await current_task()
+        self.input_task = await current_task()
         try:
             return await self.async_input.__anext__()
         finally:
-            self.puller = None
+            self.input_task = None
 
-    async def invite(self) -> None:
+    async def start_more_workers(self) -> None:
         """A job was taken: if there may be another, see that somebody comes for it."""
-        if self.taken - self.delivered >= self.window:
+        if self.items_taken - self.results_delivered >= self.window:
             return
-        if self.workers < self.concurrency:
+        if self.worker_count < self.concurrency:
             await self.add_worker()
-        elif self.async_input is not None and len(self.parked):
-            await self.parked.wake(1)
+        elif self.async_input is not None and len(self.idle_workers):
+            await self.idle_workers.wake(1)
 
-    async def perform(self, job: Job) -> Result | None:
+    async def run_job(self, job: Job) -> Result | None:
         """Send, and send again as far as `retries` allows. Failures become results."""
         if job.error is not None:
             return Result(job.key, job.request, None, job.error, 0, 0.0)
@@ -251,16 +256,16 @@ class Run:
             job.key, job.request, response, error, job.attempts, monotonic() - job.started
         )
 
-    async def put(self, job: Job, result: Result) -> None:
+    async def deliver(self, job: Job, result: Result) -> None:
         """Give a result to the reader, and wake one that waits for it."""
         if self.ordered:
-            self.held[job.index] = result
-            if job.index != self.delivered:
+            self.ordered_results[job.index] = result
+            if job.index != self.results_delivered:
                 return
         else:
-            self.done.append(result)
-        if len(self.readers):
-            await self.readers.wake(1)
+            self.results.append(result)
+        if len(self.consumers):
+            await self.consumers.wake(1)
 
 
 def retry_delay(policy: Retry, job: Job, result: Result) -> float | None:

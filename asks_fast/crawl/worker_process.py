@@ -21,17 +21,17 @@ from typing import Any
 from curio import sleep, spawn
 from curio.io import FileStream
 
-from .bulk_fetch import Fetch, OutputError
-from .fetch_config import Plan, make_session, run_in_kernel
-from .inputs import Lines
-from .page import Fetched
+from .bulk_fetch import BulkFetch, OutputError
+from .fetch_config import FetchConfig, make_session, run_in_kernel
+from .inputs import InputLines
+from .page import FetchRecord
 from .rate_limit import SharedRateLimit
-from .signals import Interrupts
+from .signals import SignalHandler
 
 __all__ = ["main"]
 
-EVERY = 0.5  # seconds between two reports
-CANNOT_WRITE = 23  # the exit status of a worker, and of the whole command
+REPORT_INTERVAL = 0.5  # seconds between two reports
+EXIT_CANNOT_WRITE = 23  # the exit status of a worker, and of the whole command
 
 
 class _Requests:
@@ -50,22 +50,22 @@ class _Requests:
         return json.loads(line)
 
 
-def _say(event: dict[str, Any]) -> None:
+def _send_event(event: dict[str, Any]) -> None:
     """One event to the parent; OSError when it is gone."""
     data = memoryview(json.dumps(event).encode() + b"\n")
     while data:
         data = data[os.write(1, data) :]
 
 
-async def _report(fetch: Fetch, source: Any, running: Any) -> None:
+async def _report_progress(fetch: BulkFetch, source: Any, running: Any) -> None:
     """Tell the parent how it goes; when it is gone, cancel."""
     while True:
-        hosts = dict(fetch.tally.busiest(50))
+        hosts = dict(fetch.stats.busiest_hosts(50))
         try:
-            _say(
+            _send_event(
                 {
                     "event": "progress",
-                    **fetch.tally.as_dict(),
+                    **fetch.stats.as_dict(),
                     "hosts": hosts,
                     "under_way": fetch.under_way,
                     "total": getattr(source, "total", None),
@@ -75,10 +75,10 @@ async def _report(fetch: Fetch, source: Any, running: Any) -> None:
         except OSError:
             await running.cancel(blocking=False)
             return
-        await sleep(EVERY)
+        await sleep(REPORT_INTERVAL)
 
 
-async def outcome_of(running: Any) -> Exception | None:
+async def catch_error(running: Any) -> Exception | None:
     """Let it run; the error that ended it, if one did."""
     try:
         await running.run()
@@ -87,7 +87,7 @@ async def outcome_of(running: Any) -> Exception | None:
     return None
 
 
-async def _heed(interrupts: Interrupts, fetch: Fetch, running: Any) -> None:
+async def _handle_signals(interrupts: SignalHandler, fetch: BulkFetch, running: Any) -> None:
     """First signal: begin nothing more. Second: cancel."""
     await interrupts.wait()
     await fetch.stop()
@@ -97,14 +97,14 @@ async def _heed(interrupts: Interrupts, fetch: Fetch, running: Any) -> None:
 
 async def _main() -> int:
     control = FileStream(sys.stdin.buffer)
-    config = json.loads(await control.readline())
-    plan = Plan.from_dict(config["plan"])
-    tells_failures = config["failures"]
+    setup = json.loads(await control.readline())
+    config = FetchConfig.from_dict(setup["config"])
+    reports_failures = setup["report_failures"]
 
-    def on_result(one: Fetched) -> None:
-        if one.error is not None and tells_failures:
+    def on_result(one: FetchRecord) -> None:
+        if one.error is not None and reports_failures:
             with contextlib.suppress(OSError):  # the next report notices
-                _say(
+                _send_event(
                     {
                         "event": "failed",
                         "url": one.url,
@@ -113,35 +113,37 @@ async def _main() -> int:
                     }
                 )
 
-    rate, fd = plan.options.rate, config["rate_fd"]
-    rate_limit = SharedRateLimit(fd, rate, plan.options.burst) if rate and fd is not None else None
-    source = _Requests(control) if plan.source == "-" else Lines(plan.source)
+    rate, fd = config.options.rate, setup["rate_fd"]
+    rate_limit = (
+        SharedRateLimit(fd, rate, config.options.burst) if rate and fd is not None else None
+    )
+    source = _Requests(control) if config.source == "-" else InputLines(config.source)
     code = 0
-    async with make_session(plan.options) as session:
-        fetch, ledger = plan.fetch(session, source, on_result, rate_limit)
-        with Interrupts() as interrupts:
-            running = await spawn(outcome_of, fetch)
+    async with make_session(config.options) as session:
+        fetch, checkpoint = config.fetch(session, source, on_result, rate_limit)
+        with SignalHandler() as interrupts:
+            running = await spawn(catch_error, fetch)
             helpers = [
-                await spawn(_report, fetch, source, running, daemon=True),
-                await spawn(_heed, interrupts, fetch, running, daemon=True),
+                await spawn(_report_progress, fetch, source, running, daemon=True),
+                await spawn(_handle_signals, interrupts, fetch, running, daemon=True),
             ]
             await running.wait()
             for helper in [*helpers, running]:
                 await helper.cancel()
         error = None if running.exception is not None else running.result
         if isinstance(error, OutputError):
-            _say({"event": "broken", "message": str(error)})
-            code = CANNOT_WRITE
+            _send_event({"event": "broken", "message": str(error)})
+            code = EXIT_CANNOT_WRITE
         elif isinstance(error, Exception):
-            _say({"event": "broken", "message": f"{type(error).__name__}: {error}"})
+            _send_event({"event": "broken", "message": f"{type(error).__name__}: {error}"})
             code = 1
-        if ledger is not None:
-            ledger.close()
-    _say(
+        if checkpoint is not None:
+            checkpoint.close()
+    _send_event(
         {
             "event": "progress",
-            **fetch.tally.as_dict(),
-            "hosts": dict(fetch.tally.busiest(50)),
+            **fetch.stats.as_dict(),
+            "hosts": dict(fetch.stats.busiest_hosts(50)),
             "under_way": 0,
             "total": getattr(source, "total", None),
             "is_at_end": getattr(source, "is_at_end", False),

@@ -117,7 +117,7 @@ def test_killed_again_and_again(
     while killed < kills:
         before = len(site.asked)
         process = start(
-            source, "-o", out, "--resume", "--flush", "0.02", "--quiet", *more, stderr=None
+            source, "-o", out, "--resume", "--flush-interval", "0.02", "--quiet", *more, stderr=None
         )
         until = before + rng.randrange(5, 60)
         while len(site.asked) < until and process.poll() is None:
@@ -206,7 +206,7 @@ def test_one_file_per_url(site: Site, urls: Callable[[int], Path], tmp_path: Pat
 def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path, workers: str) -> None:
     """Ctrl-C finishes what is under way, status 130; the output is whole and can be resumed."""
     source, out = urls(3000), tmp_path / "o.jsonl"
-    with start(source, "-o", out, "--workers", workers, "--flush", "0.05") as process:
+    with start(source, "-o", out, "--workers", workers, "--flush-interval", "0.05") as process:
         while len(site.asked) < 100:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
@@ -234,7 +234,7 @@ def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
             source.write_text(
                 f"{slow.urls[0]}/never\n" + "".join(f"{site.urls[0]}/{n}\n" for n in range(20))
             )
-            with start(source, "-o", out, "--no-robots", "--flush", "0.01") as process:
+            with start(source, "-o", out, "--no-robots", "--flush-interval", "0.01") as process:
                 while len(site.asked) < 20 or not out.exists() or len(records(out)) < 20:
                     time.sleep(0.005)
                 process.send_signal(signal.SIGINT)
@@ -252,7 +252,7 @@ def test_interrupted_while_it_waits_for_input(site: Site, tmp_path: Path, worker
     """Ctrl-C ends a run whose standard input says nothing more; what came is in the output."""
     out = tmp_path / "o.jsonl"
     with start(
-        "-", "-o", out, "--workers", workers, "--flush", "0.05", stdin=subprocess.PIPE
+        "-", "-o", out, "--workers", workers, "--flush-interval", "0.05", stdin=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
         process.stdin.write("".join(f"{site.urls[n % 3]}/{n}\n" for n in range(9)).encode())
@@ -269,7 +269,7 @@ def test_interrupted_while_it_waits_for_input(site: Site, tmp_path: Path, worker
 def test_worker_killed(urls: Callable[[int], Path], site: Site, tmp_path: Path) -> None:
     """A worker process that is killed is started again; nothing is lost or doubled."""
     source, out = urls(900), tmp_path / "o.jsonl"
-    with start(source, "-o", out, "--workers", "2", "--flush", "0.02") as process:
+    with start(source, "-o", out, "--workers", "2", "--flush-interval", "0.02") as process:
         while len(site.asked) < 60:
             time.sleep(0.002)
         os.kill(children_of(process.pid)[0], signal.SIGKILL)
@@ -303,7 +303,7 @@ def test_full_disk(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> N
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
-    code, _, err = run(source, "-o", out, "--flush", "0.05", preexec_fn=limit)
+    code, _, err = run(source, "-o", out, "--flush-interval", "0.05", preexec_fn=limit)
     assert code == 23
     assert "cannot write to" in err
     assert "--resume goes on from there" in err

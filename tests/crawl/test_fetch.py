@@ -17,17 +17,23 @@ from hypothesis import strategies as st
 from support.costs import thread_seconds
 from support.fake_session import Answer, TableSession
 
-from asks_fast.crawl.asked import read_request
-from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
-from asks_fast.crawl.checkpoint import Ledger
-from asks_fast.crawl.exchanges import exchanges_of
-from asks_fast.crawl.fetch_config import Plan
-from asks_fast.crawl.formats import FORMATS, as_dict, format_for
-from asks_fast.crawl.inputs import InvalidLine, Lines, check_lines, identity, parse_line
-from asks_fast.crawl.job import prepare
+from asks_fast.crawl.bulk_fetch import (
+    BulkFetch,
+    CheckpointWriter,
+    OutputError,
+    StreamWriter,
+    is_own_shard,
+)
+from asks_fast.crawl.checkpoint import Checkpoint
+from asks_fast.crawl.fetch_config import FetchConfig
+from asks_fast.crawl.formats import FORMATS, as_dict, get_format
+from asks_fast.crawl.inputs import InputLines, InvalidLine, check_lines, parse_line
+from asks_fast.crawl.job import make_job
 from asks_fast.crawl.options import FetchOptions, matches_status, matches_type
-from asks_fast.crawl.page import Fetched, Page, PageSession, file_name
-from asks_fast.crawl.stats import Tally
+from asks_fast.crawl.page import FetchRecord, Page, PageSession, file_name
+from asks_fast.crawl.raw_exchange import raw_exchanges
+from asks_fast.crawl.request_identity import identify_request, identity_text
+from asks_fast.crawl.stats import FetchStats
 from asks_fast.errors import ConnectionFailed, ResponseTooLarge
 
 PLAIN = FetchOptions(robots=False, retries=0, connections=10)
@@ -37,13 +43,13 @@ def page(content: bytes = b"x", kind: str = "text/plain", status: int = 200) -> 
     answer = Answer(status, content, url="http://a/", content_type=kind)
     made = Page(answer)
     made.content = content
-    made.exchanges = exchanges_of(answer, body=content)
+    made.exchanges = raw_exchanges(answer, body=content)
     made.size = len(content)
     return made
 
 
-def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -> Fetched:
-    return Fetched("http://a/", key, one, error, 1, 0.5, "2026-01-01T00:00:00.000Z", "a")
+def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -> FetchRecord:
+    return FetchRecord("http://a/", key, one, error, 1, 0.5, "2026-01-01T00:00:00.000Z", "a")
 
 
 # -- lines in
@@ -95,9 +101,9 @@ async def test_line_numbers(tmp_path: Path, ending: str) -> None:
     first, second = check_lines(str(path))
     assert first.startswith(f"{path}:4: invalid JSON")
     assert second.startswith(f"{path}:6: unknown key")
-    async with Lines(str(path)) as lines:
+    async with InputLines(str(path)) as lines:
         requests = [request async for request in lines]
-    jobs = [prepare(n, request, takes_paths=False) for n, request in enumerate(requests)]
+    jobs = [make_job(n, request, allows_paths=False) for n, request in enumerate(requests)]
     assert [str(job.error) for job in jobs if job.error is not None] == [first, second]
     assert [job.key for job in jobs][::2] == ["http://a/", "http://b/"]
 
@@ -119,15 +125,15 @@ def test_no_line_ends_the_run(line: str) -> None:
     except InvalidLine:
         return
     if request is not None:
-        assert identity(request)
+        assert identity_text(request)
 
 
 def test_identity() -> None:
     """Two requests are the same with the same key, or the same method, URL and body."""
-    assert identity({"url": "http://a/"}) == identity("http://a/")
-    assert identity({"url": "http://a/", "method": "post"}) != identity("http://a/")
-    assert identity({"url": "x", "key": 1}) == identity({"url": "y", "key": 1})
-    assert identity({"url": "x", "json": {"a": 1, "b": 2}, "method": "POST"}) == identity(
+    assert identity_text({"url": "http://a/"}) == identity_text("http://a/")
+    assert identity_text({"url": "http://a/", "method": "post"}) != identity_text("http://a/")
+    assert identity_text({"url": "x", "key": 1}) == identity_text({"url": "y", "key": 1})
+    assert identity_text({"url": "x", "json": {"a": 1, "b": 2}, "method": "POST"}) == identity_text(
         {"json": {"b": 2, "a": 1}, "method": "POST", "url": "x"}
     )
 
@@ -145,7 +151,7 @@ async def test_lines_of_a_file(tmp_path: Path, ending: str) -> None:
         data = plain
     path = tmp_path / f"in{ending}"
     path.write_bytes(data)
-    async with Lines(str(path)) as lines:
+    async with InputLines(str(path)) as lines:
         assert lines.total is None
         first = await lines.__anext__()
         assert lines.total is not None
@@ -161,7 +167,7 @@ async def test_lines_of_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     write = os.open(path, os.O_RDWR)
-    lines = Lines(str(path))
+    lines = InputLines(str(path))
     try:
         os.write(write, b"http://a/1\nhttp://a/2\nhttp://a/half")
         assert [await lines.__anext__(), await lines.__anext__()] == ["http://a/1", "http://a/2"]
@@ -185,8 +191,8 @@ def test_options_travel() -> None:
     options = FetchOptions(rate=10.0, headers={"X-A": "1"}, only_status=("2xx",), connections=10)
     assert pickle.loads(pickle.dumps(options)) == options
     assert FetchOptions.from_dict(json.loads(json.dumps(options.as_dict()))) == options
-    share = options.share(4)
-    assert (share.rate, share.connections, share.host_connections) == (10.0, 2, 8)
+    shard = options.split(4)
+    assert (shard.rate, shard.connections, shard.host_connections) == (10.0, 2, 8)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +282,7 @@ def test_no_charset_stalls_a_record(charset: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_batches_stand_behind_each_other(name: str) -> None:
     """In every format, batches written one after the other read as one file."""
-    form = format_for("out", name, "auto", False)
+    form = get_format("out", name, "auto", False)
     pages = [fetched(page(b"body %d" % n)) for n in range(6)]
     data = form.batch([form.record(p) for p in pages[:2]], True) + form.batch(
         [form.record(p) for p in pages[2:]], False
@@ -300,7 +306,7 @@ def test_batches_stand_behind_each_other(name: str) -> None:
 def test_warc_of_a_failure() -> None:
     """A URL without an answer is in the WARC too: a metadata record that says why."""
     archive = pytest.importorskip("warcio.archiveiterator").ArchiveIterator
-    form = format_for("o.warc", None, "auto", False)
+    form = get_format("o.warc", None, "auto", False)
     data = form.batch([form.record(fetched(None, ConnectionFailed("refused")))], False)
     (record,) = [
         (r.rec_type, r.rec_headers["WARC-Target-URI"], r.content_stream().read())
@@ -322,15 +328,15 @@ def test_warc_of_a_failure() -> None:
 )
 def test_format_by_name(name: str, form: str) -> None:
     """The name of the output says the format."""
-    assert format_for(name, None, "auto", False).name == form
+    assert get_format(name, None, "auto", False).name == form
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.csv.gz", "a.warc.zst", "dir.jsonl/a.txt"])
 def test_unknown_suffix(name: str) -> None:
     """An unknown suffix is an error that lists the known ones; a format by name overrules it."""
     with pytest.raises(ValueError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.ndjson, \.warc"):
-        format_for(name, None, "auto", False)
-    assert format_for(name, "jsonl", "auto", False).name == "jsonl"
+        get_format(name, None, "auto", False)
+    assert get_format(name, "jsonl", "auto", False).name == "jsonl"
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -462,9 +468,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def open_writer(path: Path, **options: Any) -> LedgerWriter:
-    form = format_for(str(path), None, "auto", False)
-    return LedgerWriter(Ledger(path, form.name, **options), form)
+def open_writer(path: Path, **options: Any) -> CheckpointWriter:
+    form = get_format(str(path), None, "auto", False)
+    return CheckpointWriter(Checkpoint(path, form.name, **options), form)
 
 
 def urls(n: int) -> list[str]:
@@ -476,13 +482,13 @@ async def test_fetch_and_resume(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     session = TableSession()
     writer = open_writer(out)
-    tally = await Fetch(session, PLAIN, urls(30) + urls(10), writer).run()
-    writer.ledger.close()
-    assert (tally.done, tally.skipped, writer.written) == (30, 10, 30)
+    stats = await BulkFetch(session, PLAIN, urls(30) + urls(10), writer).run()
+    writer.checkpoint.close()
+    assert (stats.done, stats.skipped, writer.written) == (30, 10, 30)
     writer = open_writer(out, resume=True)
-    tally = await Fetch(session, PLAIN, urls(50), writer).run()
-    writer.ledger.close()
-    assert (tally.done, tally.skipped) == (20, 30)
+    stats = await BulkFetch(session, PLAIN, urls(50), writer).run()
+    writer.checkpoint.close()
+    assert (stats.done, stats.skipped) == (20, 30)
     assert sorted(row["url"] for row in read(out)) == sorted(urls(50))
     assert len(session.asked) == 50
 
@@ -498,13 +504,13 @@ async def test_failures_and_filters(tmp_path: Path) -> None:
 
     out = tmp_path / "o.jsonl"
     writer = open_writer(out)
-    options = FetchOptions(robots=False, retries=0, failures=0, only_status=("200",))
-    tally = await Fetch(TableSession(answer), options, urls(30), writer).run()
-    writer.ledger.close()
-    assert (tally.done, tally.failed, tally.dropped) == (20, 10, 10)
-    assert tally.kinds == {"ConnectionFailed": 10}
+    options = FetchOptions(robots=False, retries=0, max_failures=0, only_status=("200",))
+    stats = await BulkFetch(TableSession(answer), options, urls(30), writer).run()
+    writer.checkpoint.close()
+    assert (stats.done, stats.failed, stats.dropped) == (20, 10, 10)
+    assert stats.error_counts == {"ConnectionFailed": 10}
     assert sorted(row.get("status", 0) for row in read(out)) == [0] * 10 + [200] * 10
-    assert len(writer.ledger.done) == 30
+    assert len(writer.checkpoint.done) == 30
 
 
 async def test_shares_cover_everything(tmp_path: Path) -> None:
@@ -514,10 +520,10 @@ async def test_shares_cover_everything(tmp_path: Path) -> None:
     for which in range(3):
         session = TableSession()
         writer = open_writer(out, resume=True)
-        await Fetch(session, PLAIN, urls(60), writer, share=(which, 3)).run()
-        writer.ledger.close()
+        await BulkFetch(session, PLAIN, urls(60), writer, shard=(which, 3)).run()
+        writer.checkpoint.close()
         hosts.append({url.split("/")[2] for url in session.asked})
-        assert all(is_ours(host, (which, 3)) for host in hosts[-1])
+        assert all(is_own_shard(host, (which, 3)) for host in hosts[-1])
     assert len(set.union(*hosts)) == sum(map(len, hosts)) == 5
     assert sorted(row["url"] for row in read(out)) == sorted(urls(60))
 
@@ -529,18 +535,18 @@ async def test_stop(tmp_path: Path) -> None:
     writer = open_writer(out)
     count = 0
 
-    async def stop_soon(fetch: Fetch) -> None:
-        while fetch.tally.done < 20:
+    async def stop_soon(fetch: BulkFetch) -> None:
+        while fetch.stats.done < 20:
             await curio.sleep(0)
         await fetch.stop()
 
-    fetch = Fetch(session, PLAIN, urls(5000), writer)
+    fetch = BulkFetch(session, PLAIN, urls(5000), writer)
     task = await curio.spawn(stop_soon, fetch)
-    tally = await fetch.run()
+    stats = await fetch.run()
     await task.join()
-    writer.ledger.close()
+    writer.checkpoint.close()
     count = len(read(out))
-    assert 20 <= count == tally.done == len(session.asked) < 5000
+    assert 20 <= count == stats.done == len(session.asked) < 5000
 
 
 async def test_cancelled(tmp_path: Path) -> None:
@@ -554,39 +560,39 @@ async def test_cancelled(tmp_path: Path) -> None:
 
     session = TableSession(answer)
     writer = open_writer(out)
-    fetch = Fetch(session, PLAIN, urls(500), writer)
+    fetch = BulkFetch(session, PLAIN, urls(500), writer)
     task = await curio.spawn(fetch.run)
-    while fetch.tally.done < 20:
+    while fetch.stats.done < 20:
         await curio.sleep(0)
     await task.cancel()
-    writer.ledger.close()
+    writer.checkpoint.close()
     assert session.under_way == 0
-    assert len(read(out)) == fetch.tally.done == 20
+    assert len(read(out)) == fetch.stats.done == 20
 
 
 async def test_broken_pipe() -> None:
     """A reader that goes away ends the run, and the message says what had been written."""
     r, w = os.pipe()
     os.close(r)
-    writer = StreamWriter(w, format_for("-", "jsonl", "auto", False))
+    writer = StreamWriter(w, get_format("-", "jsonl", "auto", False))
     try:
         with pytest.raises(OutputError, match="closed by its reader; 0 records"):
-            await Fetch(TableSession(), PLAIN, urls(100), writer).run()
+            await BulkFetch(TableSession(), PLAIN, urls(100), writer).run()
     finally:
         os.close(w)
 
 
 def test_tally() -> None:
     """Counts by kind, status and host; sums of processes; speed over the last seconds."""
-    tally = Tally(100.0)
+    stats = FetchStats(100.0)
     for n in range(10):
-        tally.add(f"h{n % 2}", 200, 1000, None)
-    tally.add("h0", None, 0, "ReadTimeout")
-    assert tally.speed(102.0) == (5.5, 5000.0)
-    merged = Tally.merge([tally.as_dict(), tally.as_dict()], 0.0)
+        stats.add(f"h{n % 2}", 200, 1000, None)
+    stats.add("h0", None, 0, "ReadTimeout")
+    assert stats.rates(102.0) == (5.5, 5000.0)
+    merged = FetchStats.merge([stats.as_dict(), stats.as_dict()], 0.0)
     assert (merged.done, merged.failed, merged.bytes) == (20, 2, 20_000)
-    assert merged.kinds == {"ReadTimeout": 2}
-    assert tally.busiest(1) == [("h0", [5, 1, 5000])]
+    assert merged.error_counts == {"ReadTimeout": 2}
+    assert stats.busiest_hosts(1) == [("h0", [5, 1, 5000])]
 
 
 # -- what is asked for
@@ -594,11 +600,11 @@ def test_tally() -> None:
 
 def test_what_identifies_a_request() -> None:
     """Fragments are part of what was asked, not of what is fetched; nothing raises."""
-    first, plain = (read_request(f"http://a/b{end}")[0] for end in ("#x", ""))
+    first, plain = (identify_request(f"http://a/b{end}")[0] for end in ("#x", ""))
     assert (first.fetch_key, first.key == plain.key) == (plain.fetch_key, False)
-    posted = read_request({"url": "http://a/b#x", "method": "POST"})[0]
+    posted = identify_request({"url": "http://a/b#x", "method": "POST"})[0]
     assert posted.fetch_key not in (first.fetch_key, posted.key)
-    keyed = read_request({"url": "http://a/b#x", "key": 1})[0]
+    keyed = identify_request({"url": "http://a/b#x", "key": 1})[0]
     assert (keyed.fetch_key, keyed.user_key) == (keyed.key, 1)
 
 
@@ -628,10 +634,10 @@ async def test_junk_is_a_failed_result(junk: Any, tmp_path: Path) -> None:
             pytest.importorskip("warcio", reason="warcio is not installed")
         writer = open_writer(tmp_path / f"o.{name}")
         session = TableSession(lambda url: Answer(url=url, content=b"ok") if url else ValueError())
-        options = FetchOptions(robots=False, retries=0, failures=0)
-        tally = await Fetch(session, options, ["http://a/", junk, "http://b/"], writer).run()
-        writer.ledger.close()
-        assert (tally.done, tally.failed, writer.written) == (2, 1, 3)
+        options = FetchOptions(robots=False, retries=0, max_failures=0)
+        stats = await BulkFetch(session, options, ["http://a/", junk, "http://b/"], writer).run()
+        writer.checkpoint.close()
+        assert (stats.done, stats.failed, writer.written) == (2, 1, 3)
 
 
 async def test_fragments_under_way(tmp_path: Path) -> None:
@@ -640,10 +646,10 @@ async def test_fragments_under_way(tmp_path: Path) -> None:
     session = TableSession()
     writer = open_writer(out)
     asked = ["http://a/b#x", "http://a/b", "http://a/b#y", "http://a/b#x"]
-    tally = await Fetch(session, PLAIN, asked, writer).run()
-    writer.ledger.close()
+    stats = await BulkFetch(session, PLAIN, asked, writer).run()
+    writer.checkpoint.close()
     assert session.asked == ["http://a/b#x"]
-    assert (tally.done, tally.skipped) == (3, 1)
+    assert (stats.done, stats.skipped) == (3, 1)
     rows = read(out)
     assert [row["url"] for row in rows] == asked[:3]
     assert [row.get("same_as") for row in rows] == [None, "http://a/b", "http://a/b"]
@@ -667,15 +673,18 @@ async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
     session = TableSession(answer)
     writer = open_writer(out)
     options = FetchOptions(
-        robots=False, retries=0, failures=0, only_status=("404",) if outcome == "dropped" else ()
+        robots=False,
+        retries=0,
+        max_failures=0,
+        only_status=("404",) if outcome == "dropped" else (),
     )
-    fetch = Fetch(session, options, source(), writer)
+    fetch = BulkFetch(session, options, source(), writer)
     task = await curio.spawn(fetch.run)
-    while not fetch.tally.done + fetch.tally.failed:
+    while not fetch.stats.done + fetch.stats.failed:
         await curio.sleep(0)
     await done.set()
     await task.join()
-    writer.ledger.close()
+    writer.checkpoint.close()
     assert session.asked == ["http://a/b#x", "http://a/b#y"][: 1 + (outcome == "failed")]
     rows = read(out)
     assert [row.get("same_as") for row in rows] == {
@@ -683,12 +692,12 @@ async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
         "dropped": [],
         "failed": [None, None],
     }[outcome]
-    assert len(writer.ledger.done) == 2
+    assert len(writer.checkpoint.done) == 2
 
 
 def test_json_for_all_readers() -> None:
     """Records are UTF-8 JSON without halves of surrogate pairs, NaN or infinities."""
-    form = format_for("o.jsonl", None, "auto", False)
+    form = get_format("o.jsonl", None, "auto", False)
     nan = float("nan")
     made = fetched(None, ConnectionFailed("\ud800"), key=["\udfff", {"\ud83d": 2**70}, nan])
     row = json.loads(form.record(made), parse_constant=pytest.fail)
@@ -698,6 +707,6 @@ def test_json_for_all_readers() -> None:
 
 def test_warc_is_no_index_of_files(tmp_path: Path) -> None:
     """`--output-dir` and WARC are refused together: the archive would have no bodies."""
-    plan = Plan("-", str(tmp_path / "o.warc"), directory=str(tmp_path / "files"))
+    config = FetchConfig("-", str(tmp_path / "o.warc"), directory=str(tmp_path / "files"))
     with pytest.raises(ValueError, match="WARC"):
-        plan.prepare_output(resume=False, overwrite=False)
+        config.prepare_output(resume=False, overwrite=False)

@@ -106,7 +106,7 @@ def test_slow_hosts(tmp_path: Path, workers: int) -> None:
     with Site(page, hosts=3) as site:
         broken = "".join(f"{site.urls[2]}/{n}\n" for n in range(4))
         source.write_text(f"{site.urls[0]}/a\n{site.urls[1]}/a\n{site.urls[1]}/b\n{broken}")
-        options = ["--failures", 2, "--retries", 1, "--workers", workers]
+        options = ["--max-failures", 2, "--retries", 1, "--workers", workers]
         code, _, err = fetch(source, "-o", tmp_path / "o.jsonl", *options)
     hosts = [url.removeprefix("http://") for url in site.urls]
     assert code == 1

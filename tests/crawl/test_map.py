@@ -220,16 +220,16 @@ async def test_cancelled_reader(closing: bool) -> None:
 
 async def test_time_limit_on_one_result() -> None:
     """A time limit on the wait for one result leaves the run as it is."""
-    go_on = curio.Event()
+    resume_redirect = curio.Event()
 
     async def answer(url: str) -> Answer:
-        await go_on.wait()
+        await resume_redirect.wait()
         return Answer()
 
     mapped = map_requests(TableSession(answer), ["1", "2"])
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.01, mapped.__anext__)
-    await go_on.set()
+    await resume_redirect.set()
     assert sorted([r.key async for r in mapped]) == ["1", "2"]
 
 

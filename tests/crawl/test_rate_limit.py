@@ -18,9 +18,9 @@ from support.fake_session import Answer, TableSession
 from support.site import Site
 
 from asks_fast.crawl import Politeness, map_requests
-from asks_fast.crawl.fetch_config import Plan
+from asks_fast.crawl.fetch_config import FetchConfig
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.process_pool import Workers
+from asks_fast.crawl.process_pool import ProcessPool
 from asks_fast.crawl.rate_limit import RateLimit, SharedRateLimit
 
 Make = Callable[[float, int], RateLimit]
@@ -49,21 +49,21 @@ def most_within_a_second(starts: list[float]) -> int:
 def test_burst_then_rate(make: Make) -> None:
     """`burst` starts at once, then one every 1/rate seconds."""
     limit = make(2.0, 3)
-    assert [limit.take(10.0) for _ in range(4)] == [True, True, True, False]
+    assert [limit.try_acquire(10.0) for _ in range(4)] == [True, True, True, False]
     assert limit.ready_at(10.0) == pytest.approx(10.5)
-    assert limit.take(10.5)
-    assert not limit.take(10.5)
+    assert limit.try_acquire(10.5)
+    assert not limit.try_acquire(10.5)
 
 
 def test_give_back(make: Make) -> None:
     """A start that was given back can be taken again."""
     limit = make(1.0, 1)
-    assert limit.take(5.0)
-    limit.give_back()
+    assert limit.try_acquire(5.0)
+    limit.undo_acquire()
     assert limit.is_full(5.0)
-    assert limit.take(5.0)
+    assert limit.try_acquire(5.0)
     assert not limit.is_full(5.0)
-    assert not limit.take(5.0)
+    assert not limit.try_acquire(5.0)
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 50, 500, 2000, 10_000])
@@ -73,7 +73,7 @@ def test_average_with_late_wake_ups(rate: float, late: float) -> None:
     limit = RateLimit(rate, 1)
     now, starts = 100.0, []
     while now < 100.0 + max(5.0, 20 / rate):
-        if limit.take(now):
+        if limit.try_acquire(now):
             starts.append(now)
         else:
             now = limit.ready_at(now) + late
@@ -86,7 +86,7 @@ def test_a_long_stall_is_made_up_for() -> None:
     limit = RateLimit(100, 1)
     now, starts = 0.0, []
     while now < 10.0:
-        if limit.take(now):
+        if limit.try_acquire(now):
             starts.append(now)
         else:
             now = limit.ready_at(now) + 0.001
@@ -99,7 +99,7 @@ def test_idle_time_gives_no_more_than_a_burst(make: Make) -> None:
     """Time in which nothing was asked for is not made up for."""
     limit = make(100, 5)
     for now in (0.0, 1000.0, 2000.0):
-        assert sum(limit.take(now) for _ in range(50)) == 5
+        assert sum(limit.try_acquire(now) for _ in range(50)) == 5
 
 
 @given(
@@ -115,7 +115,7 @@ def test_no_second_has_too_many(rate: float, burst: int, start: float, gaps: lis
     now, starts = start, []
     for gap in gaps:
         now = max(now, limit.ready_at(now)) + gap
-        while limit.take(now):
+        while limit.try_acquire(now):
             starts.append(now)
     if starts:
         assert most_within_a_second(starts) <= math.floor(rate + burst)
@@ -128,7 +128,7 @@ def test_two_processes_share_one_limit() -> None:
         now, starts = 0.0, []
         while now < 4.0:
             alone = now > 2.0
-            if first.take(now) or (not alone and second.take(now)):
+            if first.try_acquire(now) or (not alone and second.try_acquire(now)):
                 starts.append(now)
             else:
                 now = min(first.ready_at(now), second.ready_at(now) if not alone else math.inf)
@@ -201,9 +201,9 @@ async def test_workers(tmp_path: Path, hosts: int, burst: int) -> None:
         source = tmp_path / "urls"
         source.write_text("".join(f"{site.urls[n % hosts]}/{n}\n" for n in range(600)))
         options = FetchOptions(rate=rate, burst=burst, robots=False, host_connections=None)
-        plan = Plan(str(source), str(tmp_path / "out.jsonl"), options)
-        plan.prepare_output(resume=False, overwrite=False)
-        tally = await Workers(plan, 2).run()
-    assert tally.statuses == {200: 600}
+        config = FetchConfig(str(source), str(tmp_path / "out.jsonl"), options)
+        config.prepare_output(resume=False, overwrite=False)
+        stats = await ProcessPool(config, 2).run()
+    assert stats.statuses == {200: 600}
     assert clock.average(burst) == pytest.approx(rate, rel=0.1)
     assert most_within_a_second(clock.times) <= 1.2 * (rate + burst)

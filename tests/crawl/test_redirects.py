@@ -20,7 +20,7 @@ from support.site import Site
 from asks_fast import DSession
 from asks_fast._client import redirect_pause
 from asks_fast.crawl import Politeness, gather, map_requests
-from asks_fast.crawl.fetch_config import Plan
+from asks_fast.crawl.fetch_config import FetchConfig
 from asks_fast.crawl.options import FetchOptions
 from asks_fast.errors import CircuitOpen, ConnectionFailed, RobotsDisallowed
 
@@ -66,7 +66,7 @@ async def test_delay_where_they_lead(peer: MakePeer) -> None:
     items = [peer(onward(target.url)).url for _ in range(4)]
     begin = time.monotonic()
     async with DSession() as session:
-        results = await gather(session, items, politeness=Politeness(delay=0.05))
+        results = await gather(session, items, politeness=Politeness(min_delay=0.05))
     assert all(result.ok for result in results)
     assert time.monotonic() - begin >= 3 * 0.05
 
@@ -75,7 +75,7 @@ async def test_the_circuit_where_they_lead(peer: MakePeer) -> None:
     """A dead host that redirects lead to is left alone, as one that is asked directly."""
     source = peer(onward("http://127.0.0.1:1"))
     items = [f"{source.url}/{n}" for n in range(6)] + ["http://127.0.0.1:1/direct"]
-    options = Politeness(failures=2, host_concurrency=1)
+    options = Politeness(max_failures=2, host_concurrency=1)
     async with DSession() as session:
         results = await gather(session, items, concurrency=1, politeness=options)
     kinds = [type(result.error) for result in results]
@@ -247,15 +247,15 @@ async def test_a_fetch(directory: bool, peer: MakePeer, tmp_path: Path) -> None:
     target = peer(SERVING)
     items = [f"{peer(onward(target.url)).url}/{n}" for n in range(6)]
     options = FetchOptions(robots=False, host_connections=1)
-    plan = Plan("-", str(tmp_path / "out.jsonl"), options)
+    config = FetchConfig("-", str(tmp_path / "out.jsonl"), options)
     if directory:
-        plan.directory = str(tmp_path / "files")
-    plan.prepare_output(resume=False, overwrite=False)
+        config.directory = str(tmp_path / "files")
+    config.prepare_output(resume=False, overwrite=False)
     async with DSession(connections=10) as session:
-        fetch, ledger = plan.fetch(session, items)
-        assert ledger is not None
-        with ledger:
-            tally = await fetch.run()
-    assert (tally.done, tally.failed) == (6, 0)
+        fetch, checkpoint = config.fetch(session, items)
+        assert checkpoint is not None
+        with checkpoint:
+            stats = await fetch.run()
+    assert (stats.done, stats.failed) == (6, 0)
     assert len(target.connections) == 1
     assert (tmp_path / "out.jsonl").read_text().count(f'"final_url":"{target.url}/') == 6

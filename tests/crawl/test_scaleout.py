@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.site import Site, text_page
 
-from asks_fast.crawl.checkpoint import LedgerError
+from asks_fast.crawl.checkpoint import CheckpointError
 from asks_fast.crawl.job import host_of
 from asks_fast.scaleout import (
     FetchOptions,
@@ -134,7 +134,7 @@ def _unlink_once(kill: Any) -> Any:
     unlink = Path.unlink
 
     def replacement(path: Path, missing_ok: bool = False) -> None:
-        if path.name.endswith(".ledger"):
+        if path.name.endswith(".checkpoint"):
             kill()
         unlink(path, missing_ok=missing_ok)
 
@@ -167,7 +167,7 @@ def test_parquet_file_of_another_program(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     shard = tmp_path / "part.parquet"
     parquet.write_table(arrow.table({"a": [1]}), shard)
-    with pytest.raises(LedgerError, match="was not written by asks_fast"):
+    with pytest.raises(CheckpointError, match="was not written by asks_fast"):
         fetch_partition(["http://127.0.0.1:1/"], OPTIONS, shard=shard)
 
 

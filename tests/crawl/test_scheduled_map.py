@@ -65,7 +65,7 @@ async def test_host_concurrency_and_delay() -> None:
         starts.append(monotonic())
         return Answer()
 
-    await gather(TableSession(answer), urls("h", 5), politeness=Politeness(delay=0.02))
+    await gather(TableSession(answer), urls("h", 5), politeness=Politeness(min_delay=0.02))
     assert all(b - a >= 0.019 for a, b in pairwise(starts))
 
 
@@ -85,7 +85,7 @@ async def test_dead_host_is_left_alone() -> None:
 
     session = TableSession(answer, connections=1)
     items = urls("dead", 20) + urls("fine", 3)
-    results = await gather(session, items, politeness=Politeness(failures=3))
+    results = await gather(session, items, politeness=Politeness(max_failures=3))
     kinds = [type(r.error) for r in results[:20]]
     assert kinds == [ConnectionFailed] * 3 + [CircuitOpen] * 17
     assert "dead failed 3 times in a row" in str(results[5].error)

@@ -19,13 +19,13 @@ import pytest
 from support.script_steps import FOREVER, OK, close, expect, repeat, send
 from support.scripted_server import MakePeer, PeerConnection
 
-from asks_fast.crawl.exchanges import Exchange
-from asks_fast.crawl.formats import format_for
-from asks_fast.crawl.page import Fetched
+from asks_fast.crawl.formats import get_format
+from asks_fast.crawl.page import FetchRecord
+from asks_fast.crawl.raw_exchange import RawExchange
 from asks_fast.scaleout import FetchOptions, fetch_partition
 
 archiveiterator = pytest.importorskip("warcio.archiveiterator", reason="warcio is not installed")
-OPTIONS = FetchOptions(robots=False, retries=0, failures=0)
+OPTIONS = FetchOptions(robots=False, retries=0, max_failures=0)
 
 
 class Record:
@@ -268,8 +268,8 @@ def test_credentials_of_a_proxy(peer: MakePeer, path: Path) -> None:
 
 def test_a_record_that_cannot_be_written() -> None:
     """What no format can hold raises where records are made, and as a failure it can be written."""
-    form = format_for("o.warc", None, "auto", False)
-    made = Fetched("http://h/\ud800", {1j: 2}, None, ValueError("\ud800\r\n"), 1, 0.0, "", "h")
+    form = get_format("o.warc", None, "auto", False)
+    made = FetchRecord("http://h/\ud800", {1j: 2}, None, ValueError("\ud800\r\n"), 1, 0.0, "", "h")
     with pytest.raises(TypeError):
         form.record(made)
     (record,) = read_archive(form.record(made.as_failure(TypeError("keys"))))
@@ -284,4 +284,4 @@ def test_request_completeness() -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n", False),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", False),
     ]:
-        assert Exchange("http://h/", request, b"", b"").is_request_complete is whole
+        assert RawExchange("http://h/", request, b"", b"").is_request_complete is whole

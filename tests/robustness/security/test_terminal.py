@@ -234,18 +234,18 @@ def test_displays(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
     from asks_fast.cli.display import JsonLog, QuietDisplay, Summary, picture
-    from asks_fast.crawl.stats import Tally
+    from asks_fast.crawl.stats import FetchStats
 
     text = E.decode("latin-1") + "\n\u202e"
 
     class View:
-        tally = Tally()
+        stats = FetchStats()
         under_way = 0
         fraction = None
         total = None
         is_total_known = False
 
-    View.tally.add(text, None, 0, text)
+    View.stats.add(text, None, 0, text)
     for display in (QuietDisplay(), Summary(), JsonLog()):
         display.note(text)
         display.failed(text, text, text)

@@ -4,7 +4,7 @@ Two requests with the same identity are one: named twice, reported once. Two who
 the fragment alone have different identities, and are fetched once: a fragment is never sent.
 
 Invariants: no input raises: what cannot be a request becomes one that fails. Memory per request
-        fetched is that of a `KeySet`, for those not finished that of a dict entry.
+        fetched is that of a `Uint64Set`, for those not finished that of a dict entry.
 Not here: reading the input (`inputs`), sending (`mapping`).
 """
 
@@ -16,19 +16,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..errors import InvalidRequest, printable, truncated_repr
-from .checkpoint import KeySet, key_of
-from .inputs import identity
+from .checkpoint import Uint64Set, key_of
 
-__all__ = ["Asked", "SharedFetches", "read_request", "url_of"]
+__all__ = ["RequestIdentity", "SharedFetches", "identify_request", "identity_text", "url_of"]
 
 MAX_SHOWN = 2_000  # characters of what cannot be a request
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
-class Asked(NamedTuple):
+class RequestIdentity(NamedTuple):
     """One request of the input: what it is known by, and what is reported of it."""
 
-    key: int  # of the request, in the ledger
+    key: int  # of the request, in the checkpoint
     fetch_key: int  # of what is sent: the same for URLs that differ in the fragment alone
     user_key: Any
     url: str
@@ -41,7 +40,7 @@ def url_of(request: Any) -> str:
     return str(request.get("url") or "") if isinstance(request, Mapping) else ""
 
 
-def read_request(request: Any) -> tuple[Asked, Any]:
+def identify_request(request: Any) -> tuple[RequestIdentity, Any]:
     """What identifies a request, and the request for `map`, or the error that it ends in."""
     try:
         return _read(request)
@@ -49,31 +48,46 @@ def read_request(request: Any) -> tuple[Asked, Any]:
         shown = printable(repr(request), MAX_SHOWN)
         error = e if isinstance(e, InvalidRequest) else InvalidRequest(f"no request: {e}")
         key = key_of(f"unusable {request!r}")
-        return Asked(key, key, None, shown), error
+        return RequestIdentity(key, key, None, shown), error
 
 
-def _read(request: Any) -> tuple[Asked, Any]:
+def _read(request: Any) -> tuple[RequestIdentity, Any]:
     if not isinstance(request, (str, Mapping)):
         raise InvalidRequest(
             "a request of a fetch is a URL or a dict of request arguments, found "
             f"{type(request).__name__} {truncated_repr(repr(request))}"
         )
     url, user_key = url_of(request), None
-    key = fetch_key = key_of(identity(request))
+    key = fetch_key = key_of(identity_text(request))
     if isinstance(request, Mapping):
         user_key = request.get("key")
         request = {name: value for name, value in request.items() if name != "key"}
     if "#" in url and user_key is None:
         sent = url.partition("#")[0]
-        fetch_key = key_of(identity(sent if isinstance(request, str) else {**request, "url": sent}))
-    asked = Asked(key, fetch_key, user_key, url or str(user_key))
+        fetch_key = key_of(
+            identity_text(sent if isinstance(request, str) else {**request, "url": sent})
+        )
+    identity = RequestIdentity(key, fetch_key, user_key, url or str(user_key))
     for name, value in (("url", url), ("key", user_key)):
         if value is not None and _NO_TEXT.search(_text(value)):
             problem = (
                 f"the {name} has a NUL character or half a surrogate pair: {truncated_repr(value)}"
             )
-            return asked, InvalidRequest(problem)
-    return asked, request
+            return identity, InvalidRequest(problem)
+    return identity, request
+
+
+def identity_text(request: Any) -> str:
+    """What makes two requests the same one: the user's key, else method, URL and body."""
+    if isinstance(request, str):
+        return request
+    if request.get("key") is not None:
+        return f"key {request['key']}"
+    method = str(request.get("method", "GET")).upper()
+    rest = {k: v for k, v in request.items() if k not in ("url", "method")}
+    if method == "GET" and not rest:
+        return str(request["url"])
+    return f"{method} {request['url']} {json.dumps(rest, sort_keys=True, default=str)}"
 
 
 def _text(value: Any) -> str:
@@ -87,30 +101,32 @@ class SharedFetches:
     """Which fetches were begun and ended, so that what can share one does."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, list[Asked]] = {}  # fetch under way → who waits for its end
-        self._fetched = KeySet()
-        self._dropped = KeySet()  # by a filter
+        self._waiting: dict[
+            int, list[RequestIdentity]
+        ] = {}  # fetch under way → who waits for its end
+        self._fetched = Uint64Set()
+        self._dropped = Uint64Set()  # by a filter
 
-    def begin(self, asked: Asked) -> str:
+    def begin(self, identity: RequestIdentity) -> str:
         """ "fetch" to fetch it, "wait" where a fetch under way serves it too, else how an earlier
         fetch ended: "fetched" or "dropped".
         """
-        key = asked.fetch_key
+        key = identity.fetch_key
         if key in self._fetched:
             return "fetched"
         if key in self._dropped:
             return "dropped"
         waiting = self._waiting.setdefault(key, [])
         if not waiting:
-            waiting.append(asked)
+            waiting.append(identity)
             return "fetch"
-        waiting.append(asked)
+        waiting.append(identity)
         return "wait"
 
-    def end(self, asked: Asked, outcome: str) -> list[Asked]:
+    def end(self, identity: RequestIdentity, outcome: str) -> list[RequestIdentity]:
         """A fetch ended: "fetched", "dropped" or "failed". Returns the others that it serves."""
         if outcome == "fetched":
-            self._fetched.add(asked.fetch_key)
+            self._fetched.add(identity.fetch_key)
         elif outcome == "dropped":
-            self._dropped.add(asked.fetch_key)
-        return self._waiting.pop(asked.fetch_key, [asked])[1:]
+            self._dropped.add(identity.fetch_key)
+        return self._waiting.pop(identity.fetch_key, [identity])[1:]

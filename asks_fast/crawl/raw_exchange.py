@@ -1,6 +1,6 @@
 """The exchanges of one request as bytes: what was sent and received, hop by hop.
 
-An archive keeps each exchange as it went over the wire. `exchanges_of` collects them from a
+An archive keeps each exchange as it went over the wire. `raw_exchanges` collects them from a
 response or an error: redirects and challenges first, the final response last.
 
 Invariants: heads are bytes as sent and received, but for credentials of a proxy. Where a response
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["Exchange", "exchanges_of", "header_pairs"]
+__all__ = ["RawExchange", "header_items", "raw_exchanges"]
 
 _LINE_BREAKS = re.compile(r"[\r\n\0]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
@@ -22,7 +22,7 @@ _PROXY_LOGIN = re.compile(rb"\r\nproxy-authorization:[^\r\n]*", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
 
 
-class Exchange:
+class RawExchange:
     """One request and its response, as bytes.
 
     `request`: the head, and a body that was sent together with it. `head`: of the response, with
@@ -43,9 +43,9 @@ class Exchange:
         self.is_request_complete = _is_whole_message(request)
 
 
-def exchanges_of(
+def raw_exchanges(
     response: Any, error: BaseException | None = None, body: bytes | None = None
-) -> list[Exchange]:
+) -> list[RawExchange]:
     """All exchanges of a request that ended in `response`, or in `error`.
 
     `body` replaces that of the response, where it was a stream: all of it, without framing.
@@ -61,7 +61,7 @@ def exchanges_of(
     return made
 
 
-def _exchange(response: Any, body: bytes | None = None) -> Exchange:
+def _exchange(response: Any, body: bytes | None = None) -> RawExchange:
     is_complete = body is not None or bool(getattr(response, "is_complete", True))
     data: bytes | bytearray = b""
     if body is not None:
@@ -80,7 +80,7 @@ def _exchange(response: Any, body: bytes | None = None) -> Exchange:
     url = str(response.url or "").partition("#")[0]
     sent, end, rest = (getattr(response, "request_head", None) or b"").partition(b"\r\n\r\n")
     request = _PROXY_LOGIN.sub(b"", sent) + end + rest
-    return Exchange(url, request, head, bytes(data), is_complete)
+    return RawExchange(url, request, head, bytes(data), is_complete)
 
 
 def _made_head(response: Any) -> bytes:
@@ -88,14 +88,14 @@ def _made_head(response: Any) -> bytes:
     lines = [f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"]
     lines += [
         f"{name}: {value}"
-        for name, value in header_pairs(response.headers)
+        for name, value in header_items(response.headers)
         if name.lower() != "transfer-encoding"
     ]
     safe = [_LINE_BREAKS.sub(" ", line) for line in lines]
     return "\r\n".join([*safe, "", ""]).encode("utf-8", "backslashreplace")
 
 
-def header_pairs(headers: Any) -> list[tuple[str, str]]:
+def header_items(headers: Any) -> list[tuple[str, str]]:
     """Name and value of each field, in order; a field with several values comes several times."""
     raw = getattr(headers, "raw", None)
     if raw is not None:
