@@ -1,14 +1,15 @@
-"""Whose turn it is.
+"""The order of bulk requests: one queue per host, and the next job whose host may start one.
 
-Jobs wait in one queue per host. `pop` gives the next job whose host may be asked now, hosts
-taking turns; a host that must wait, is full or is left alone costs the others nothing. A worker
-stays with its host for a while, since a connection to it is open.
+Ready hosts take turns. A host that must wait, has no capacity or has an open circuit does not delay
+the others. A worker prefers the host of its last job for up to `MAX_STREAK` jobs, since a
+connection to it is open.
 
-Facts:  a host with waiting jobs is in one place: `ready` (in line), `timed` (waits for a time,
-        in a heap), or full (its next `finish` puts it in line again).
-Rules:  nothing here waits; time is passed in. Each step is O(log hosts).
-        A host that nothing is known about is forgotten, so a million hosts fit.
-Not here: how fast a host may be asked (`politeness`), performing (`polite_run`).
+Facts:  a host with waiting jobs is in one state: READY (in the ready queue), TIMED (in a heap,
+        until a time), or FULL (its next `finish` makes it ready).
+Invariants: nothing here waits; time is passed in. Each step is O(log hosts). Hosts in their initial
+        state are removed, so a million hosts fit into memory.
+
+Implemented elsewhere: the limits of a host (`host_limits`), sending (`scheduled_worker_pool`).
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from .rate_limit import RateLimit
 
 __all__ = ["CIRCUIT_OPEN", "ROBOTS_DENIED", "RUN", "Scheduler"]
 
-RUN, CIRCUIT_OPEN, ROBOTS_DENIED = "go", "left alone", "forbidden"
+RUN, CIRCUIT_OPEN, ROBOTS_DENIED = "run", "circuit open", "robots denied"
 IDLE, READY, TIMED, FULL = "idle", "ready", "timed", "full"
-MAX_IDLE_HOSTS = 20_000  # hosts without waiting jobs
-MAX_STREAK = 50  # of one host, before the next in line
+MAX_IDLE_HOSTS = 20_000  # without waiting jobs
+MAX_STREAK = 50  # jobs of one host before the next ready host
 
 
 class _Entry:
-    """A host in the scheduler: what is known of it, its queue, its place."""
+    """A host in the scheduler: its limits, queue and state."""
 
     __slots__ = ("host", "name", "queue", "sequence", "state", "streak")
 
@@ -40,30 +41,30 @@ class _Entry:
         self.host = host
         self.queue: deque[Job] = deque()
         self.state = IDLE
-        self.sequence = -1  # its entry in the heap; an older one there is stale
-        self.streak = 0  # jobs given to workers that stayed, since it last stood in line
+        self.sequence = -1  # number of its current heap entry; others are stale
+        self.streak = 0  # consecutive jobs taken by workers that prefer this host
 
 
 class Scheduler:
-    """Per-host queues; see the module."""
+    """A queue of jobs for each host."""
 
     def __init__(self, options: Politeness) -> None:
         self.options = options
         self.rate_limit = options.rate_limit
         if self.rate_limit is None and options.rate:
             self.rate_limit = RateLimit(options.rate, options.burst)
-        self.pending = 0  # jobs waiting here
+        self.pending = 0  # waiting jobs
         self._busy: dict[str, _Entry] = {}
         self._idle: OrderedDict[str, _Entry] = OrderedDict()
         self._ready: deque[_Entry] = deque()
         self._timed: list[tuple[float, int, _Entry]] = []
-        self._later: list[tuple[float, int, Job]] = []  # jobs to be repeated, not before a time
+        self._later: list[tuple[float, int, Job]] = []  # jobs that may not start before a time
         self._sequence = count()
 
     def push(self, job: Job, now: float, not_before: float | None = None) -> None:
         """Add a job, to be started at `not_before` or later (a retry, a delayed redirect).
 
-        A job that is held before a redirect goes ahead of the other jobs of its host.
+        A job that is paused before a redirect precedes the other jobs of its host.
         """
         self.pending += 1
         if not_before is not None and not_before > now:
@@ -74,11 +75,15 @@ class Scheduler:
     def pop(
         self, now: float, allowed: Callable[[Job], bool | None] | None = None, prefer_host: str = ""
     ) -> tuple[Job, str] | None:
-        """The next job to be done now, and a verdict: `RUN`, `CIRCUIT_OPEN` or `ROBOTS_DENIED`.
+        """Return the next job and a decision: `RUN`, `CIRCUIT_OPEN` or `ROBOTS_DENIED`.
 
-        Only a job with `RUN` has been started, and its `finish` must follow. `allowed` is asked
-        before a start: False forbids, None means that robots.txt is not known yet. `prefer_host`: the
-        host to be preferred.
+        Only a job with `RUN` has been started, and its `finish` must follow.
+
+        Args:
+            now: monotonic seconds.
+            allowed: called before a start; False denies it, None means that robots.txt is not
+                known yet.
+            prefer_host: the host of the worker's previous job.
         """
         while self._later and self._later[0][0] <= now:
             self._enqueue(heapq.heappop(self._later)[2], now)
@@ -103,15 +108,15 @@ class Scheduler:
             entry.state = IDLE
             entry.streak = 0
             if not entry.queue or (found := self._try(entry, now, allowed)) is None:
-                self._update_state(entry, now)  # it changed while it stood in line
-                if self._is_rate_limited(now):  # or another process took the start
+                self._update_state(entry, now)  # its state changed while it was queued
+                if self._is_rate_limited(now):  # another process took the start
                     return None
             else:
                 return found
         return None
 
     def _is_rate_limited(self, now: float) -> bool:
-        """Whether a host is in line that the rate of the whole run holds up."""
+        """Return whether a host is ready but the rate of the whole run delays it."""
         return (
             self.rate_limit is not None
             and bool(self._ready)
@@ -121,7 +126,7 @@ class Scheduler:
     def _try(
         self, entry: _Entry, now: float, allowed: Callable[[Job], bool | None] | None
     ) -> tuple[Job, str] | None:
-        """The first job of this host, if something can be done with it now."""
+        """Return the first job of this host if it can be started or rejected now."""
         host = entry.host
         if host.is_circuit_open(now):
             return self._pop_job(entry, now), CIRCUIT_OPEN
@@ -129,18 +134,20 @@ class Scheduler:
             return None
         if allowed is not None and allowed(entry.queue[0]) is False:
             return self._pop_job(entry, now), ROBOTS_DENIED
-        if self.rate_limit is not None and not self.rate_limit.try_acquire(now):
-            return None
+        if self.rate_limit is not None:
+            has_more = len(entry.queue) > 1 or any(e.queue for e in self._ready if e is not entry)
+            if not self.rate_limit.try_acquire(now, has_more):
+                return None
         host.start(now)
         return self._pop_job(entry, now), RUN
 
     @property
     def has_ready(self) -> bool:
-        """A host stands in line: `pop` may have something now."""
+        """Whether a host is ready, so `pop` may return a job."""
         return bool(self._ready)
 
     def next_time(self, now: float) -> float | None:
-        """When `pop` may have something, if not now; None: only after a `push` or `finish`."""
+        """Return when `pop` may return a job; None: only after a `push` or `finish`."""
         while self._timed and (
             self._timed[0][2].state != TIMED or self._timed[0][2].sequence != self._timed[0][1]
         ):
@@ -157,7 +164,7 @@ class Scheduler:
     def finish(
         self, name: str, now: float, started: float, outcome: str, retry_after: float | None = None
     ) -> None:
-        """A started job of this host ended; outcomes as in `Host.finish`."""
+        """Note that a started job of this host ended; outcomes as in `Host.finish`."""
         if outcome == UNSENT and self.rate_limit is not None:
             self.rate_limit.undo_acquire()
         entry = self._busy[name]
@@ -165,17 +172,17 @@ class Scheduler:
         self._update_state(entry, now)
 
     def host(self, name: str) -> Host:
-        """What is known of this host, which has a job started or waiting."""
+        """Return the limits of a host that has a job started or waiting."""
         return self._busy[name].host
 
     def hosts(self) -> Iterator[tuple[str, Host]]:
-        """Every host that is remembered, by name."""
+        """Yield name and limits of every host in memory."""
         for entries in (self._busy, self._idle):
             for name, entry in entries.items():
                 yield name, entry.host
 
     def end_robots_wait(self, name: str, now: float, crawl_delay: float | None) -> None:
-        """robots.txt of this host is known: as many at once as the limits allow."""
+        """Apply robots.txt of a host: from now on, its own limits apply."""
         entry = self._busy[name]
         entry.host.awaiting_robots = False
         if crawl_delay is not None:
@@ -199,7 +206,7 @@ class Scheduler:
             self._update_state(entry, now)
 
     def _pop_job(self, entry: _Entry, now: float) -> Job:
-        """The first job of a host that stood in line; the host goes where it belongs next."""
+        """Remove the first job of a host and update the host's state."""
         job = entry.queue.popleft()
         self.pending -= 1
         self._update_state(entry, now)
@@ -209,7 +216,7 @@ class Scheduler:
         """Put a host where `pop` finds it at the right time."""
         host = entry.host
         if entry.state == READY:
-            return  # it stands in line, and `pop` looks at it anew
+            return  # it is queued, and `pop` checks it again
         if not entry.queue:
             entry.state = IDLE
             if host.under_way == 0:
@@ -232,7 +239,7 @@ class Scheduler:
         self._ready.append(entry)
 
     def _make_idle(self, entry: _Entry, now: float) -> None:
-        """A host without jobs: remember it while that means something and there is space."""
+        """Keep a host without jobs in memory while its limits matter and there is space."""
         self._busy.pop(entry.name, None)
         self._idle[entry.name] = entry
         self._idle.move_to_end(entry.name)
