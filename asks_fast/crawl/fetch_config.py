@@ -1,10 +1,10 @@
-"""A whole bulk run as plain data: from where, how, to where.
+"""The configuration of a bulk run as plain data: input, options and output.
 
-The command line, its worker processes and `asks_fast.scaleout` all carry out a `FetchConfig`; it can
-be sent to another process as JSON.
+The command line, its worker processes and `asks_fast.scaleout` all run a `FetchConfig`. It can be
+sent to another process as JSON.
 
-Rules:  `prepare_output` (refusals, overwriting, leftovers) happens once, before any process
-        opens the output; `times_opened` only ever goes on.
+Invariants: `prepare_output` (checks, overwriting, removal of partial files) runs once, before any
+        process opens the output. `FetchConfig.fetch` only appends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .bulk_fetch import BulkFetch, CheckpointWriter, StreamWriter
+from .bulk_fetch import BulkFetch, CheckpointWriter, StreamWriter, Writer
 from .checkpoint import Checkpoint
 from .formats import RecordFormat, get_format
 from .options import FetchOptions
@@ -29,11 +29,18 @@ __all__ = ["FetchConfig", "make_session", "run_in_kernel"]
 
 @dataclass
 class FetchConfig:
-    """`source`: a file name or `-`. `output`: a file name or `-`; with `directory` the index.
+    """The configuration of one bulk run.
 
-    `record_format`: name of the format, None to tell by the output's name. `body`, `headers`: what JSON
-    records hold. `directory`: bodies go into files there. `shard`: (which, of how many).
-    `flush`: seconds that a result may wait for being written; killed, so much is fetched anew.
+    Attributes:
+        source: a file name, or `-` for standard input.
+        output: a file name, or `-` for standard output; with `directory`, the index file.
+        options: how to fetch.
+        record_format: name of the format; None: by the suffix of the output's name.
+        body, headers: what JSON records contain.
+        directory: a directory that bodies are saved in.
+        shard: (index, number of shards); only hosts of that shard are fetched.
+        flush_interval: seconds that a result may wait before it is written. A killed run fetches
+            results of that time again.
     """
 
     source: str
@@ -47,13 +54,13 @@ class FetchConfig:
     flush_interval: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as `from_dict` takes."""
+        """Return plain data that `from_dict` accepts."""
         made = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {**made, "options": self.options.as_dict()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FetchConfig:
-        """The plan from plain data."""
+        """Return the configuration from plain data."""
         shard = data["shard"]
         return cls(
             **{
@@ -65,17 +72,19 @@ class FetchConfig:
 
     @property
     def to_stream(self) -> bool:
-        """The output is standard output: nothing can be resumed."""
+        """Whether the output is standard output, which cannot be resumed."""
         return self.output == "-"
 
     def format(self) -> RecordFormat:
-        """The format of the output. ImportError names the extra that is missing."""
+        """Return the format of the output. ImportError names the extra that is missing."""
         return get_format(self.output, self.record_format, self.body, self.headers)
 
     def prepare_output(self, *, resume: bool, overwrite: bool) -> int:
-        """Create or check the output; returns how many requests it holds already.
+        """Create or check the output and return how many requests it already contains.
 
-        Raises CheckpointError where it cannot be used as asked, OSError where it cannot be opened.
+        Raises:
+            CheckpointError: the output cannot be used as requested.
+            OSError: it cannot be opened.
         """
         record_format = self.format()
         if self.directory is not None and record_format.name.startswith("warc"):
@@ -100,13 +109,17 @@ class FetchConfig:
         on_result: Callable[[FetchRecord], None] | None = None,
         rate_limit: RateLimit | None = None,
     ) -> tuple[BulkFetch, Checkpoint | None]:
-        """The run itself, ready to go, and the checkpoint to close after it.
+        """Return a run that is ready to start, and the checkpoint to close after it.
 
-        `rate_limit`: the one that this process shares with others.
+        Args:
+            session: the session to send with.
+            source: the requests.
+            on_result: called with each record.
+            rate_limit: a rate limit that this process shares with others.
         """
         record_format = self.format()
         checkpoint: Checkpoint | None = None
-        writer: CheckpointWriter | StreamWriter
+        writer: Writer
         if self.to_stream:
             writer = StreamWriter(sys.stdout.fileno(), record_format, seconds=self.flush_interval)
         else:
@@ -132,7 +145,7 @@ class FetchConfig:
 
 
 def make_session(options: FetchOptions) -> Any:
-    """A session made as the options say, to be used with `async with`."""
+    """Return a session with these options, to be used with `async with`."""
     from ..sessions import DSession
 
     headers = {"User-Agent": options.agent, **options.headers}
@@ -146,7 +159,7 @@ def make_session(options: FetchOptions) -> Any:
 
 
 def run_in_kernel(function: Callable[..., Any], *args: Any) -> Any:
-    """What `await function(*args)` gives, in a kernel of its own."""
+    """Run `await function(*args)` in a kernel of its own and return its result."""
     from ..kernel import run
 
     return run(function, *args)

@@ -1,8 +1,8 @@
 """Parquet shards: records are collected in a JSON Lines file beside the shard, then merged into it.
 
-The metadata of a shard holds the keys of all requests in it, so that another call with more
-requests fetches only those that are new. A merge writes a new file and replaces the shard with it;
-a process killed at any moment leaves the old shard and the records, or the new shard.
+The metadata of a shard holds the keys of all requests in it, so another call with more requests
+fetches only the new ones. A merge writes a new file and replaces the shard with it. After a kill
+at any moment there is the old shard with the records, or the new shard.
 
 Implemented elsewhere: fetching (`asks_fast.scaleout`), the JSON Lines file (`checkpoint`).
 """
@@ -43,14 +43,14 @@ def rows_path(path: Path) -> Path:
 
 @contextmanager
 def shard_lock(path: Path) -> Iterator[None]:
-    """Hold the shard alone: a second call for the same shard waits until the first has ended."""
+    """Lock the shard: a second call for the same shard waits until the first has ended."""
     lock = path.with_name(path.name + ".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink:  # else its holder removed it while we waited
+            if os.fstat(fd).st_nlink:  # else its owner removed it while we waited
                 try:
                     yield
                 finally:
@@ -61,9 +61,10 @@ def shard_lock(path: Path) -> Iterator[None]:
 
 
 def read_keys(path: Path) -> array[int]:
-    """Return the keys of the requests in a shard, none if there is no shard.
+    """Return the keys of the requests in a shard; none if there is no shard.
 
-    Raises CheckpointError for a Parquet file that was not made by this module.
+    Raises:
+        CheckpointError: the Parquet file was not made by this module.
     """
     keys = array("Q")
     if path.exists():
@@ -75,7 +76,7 @@ def read_keys(path: Path) -> array[int]:
 
 
 def remove_merged(path: Path, known: Iterable[int]) -> None:
-    """Remove the JSON Lines file if its records are in the shard: a call was killed after that."""
+    """Remove the JSON Lines file if its records are in the shard, after a kill during the merge."""
     rows = rows_path(path)
     if path.exists() and rows.exists():
         with Checkpoint(rows, "jsonl", resume=True) as checkpoint:
@@ -105,7 +106,7 @@ def merge(path: Path, keys: Iterable[int]) -> None:
 
 
 def _remove_rows(rows: Path) -> None:
-    """Remove the file and its checkpoint, in the order in which a kill in between does no harm."""
+    """Remove the file and its checkpoint, in an order in which a kill in between does no harm."""
     rows.unlink(missing_ok=True)
     rows.with_name(rows.name + ".checkpoint").unlink(missing_ok=True)
 
@@ -117,7 +118,7 @@ def _table(records: list[dict[str, Any]], schema: Any) -> Any:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    """Parse one record. Its key becomes text; lone surrogates, which Arrow refuses, U+FFFD."""
+    """Parse one record; make its key a string and replace lone surrogates, which Arrow rejects."""
     record: dict[str, Any] = json.loads(line)
     if "key" in record and not isinstance(record["key"], str):
         record["key"] = json.dumps(record["key"])
@@ -137,7 +138,7 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def _schema() -> Any:
-    """The columns, the same in every shard."""
+    """Return the columns, which are the same in every shard."""
     import pyarrow as pa
 
     return pa.schema(

@@ -1,12 +1,12 @@
-"""A bulk run shared among processes, seen from the parent.
+"""A bulk run in several processes, as the parent sees it.
 
-Each worker fetches the hosts that fall to it (a hash of the host's name), so politeness towards
-a host holds without any word between them; all write to one output under its checkpoint's lock.
+Each worker fetches the hosts of its shard (a hash of the host's name), so limits per host hold
+without communication. All workers write to one output under the lock of its checkpoint.
 
-Facts:  a file is read by every worker for itself. Standard input is read here and dealt out; a
-        worker that is far behind then holds up the others (up to `MAX_QUEUED` requests in line).
-Rules:  a worker that dies is started again and goes on from the checkpoint, at most `MAX_STARTS`
-        times. However `run` ends, no worker outlives it.
+Facts:  every worker reads an input file for itself. Standard input is read by the parent and
+        distributed; a slow worker then delays the others once `MAX_QUEUED` requests wait for it.
+Invariants: a worker that dies is started again and continues from the checkpoint, at most
+        `MAX_STARTS` times in all. When `run` returns or raises, no worker is alive.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ from asks_fast._subprocess import python_command
 from .bulk_fetch import OutputError
 from .fetch_config import FetchConfig
 from .inputs import InputLines
-from .job import host_of
+from .job import host_of, shard_of
+from .request_identity import url_of
 from .stats import FetchStats
 from .worker_process import EXIT_CANNOT_WRITE
 
 __all__ = ["ProcessPool"]
 
 MAX_STARTS = 5
-MAX_QUEUED = 2000  # requests waiting for one worker, when they are dealt out
+MAX_QUEUED = 2000  # requests waiting for one worker, when standard input is distributed
 
 
 class ProcessPool:
-    """`await run()` carries out a plan over several processes."""
+    """Run a configuration in several processes: `await run()`."""
 
     def __init__(
         self,
@@ -50,17 +51,24 @@ class ProcessPool:
         report_failures: bool = False,
         on_event: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """`failures`: have each failure reported to `on_event`, not only the sums."""
+        """Prepare the run.
+
+        Args:
+            config: the configuration of the whole run.
+            count: number of processes.
+            report_failures: pass each failure to `on_event`, not only the counts.
+            on_event: called with each event of a worker that is not a progress report.
+        """
         self.count = count
         self.config = dataclasses.replace(config, options=config.options.split(count))
         self.report_failures = report_failures
         self.on_event = on_event or (lambda event: None)
         self.started = monotonic()
-        self.notes: list[str] = []  # what a person should know: deaths and restarts
-        self._ended_reports: list[dict[str, Any]] = []  # last reports of workers that died
+        self.notes: list[str] = []  # messages for the user: deaths and restarts of workers
+        self._ended_reports: list[dict[str, Any]] = []  # last reports of dead workers
         self._reports: list[dict[str, Any]] = [{} for _ in range(count)]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * count
-        self._stdin_lines: InputLines | None = None  # standard input, which is read here
+        self._stdin_lines: InputLines | None = None  # standard input
         self._queues = [Queue(MAX_QUEUED) for _ in range(count)] if config.source == "-" else []
         # The state of the `SharedRateLimit` of all workers; removed with its last descriptor.
         self._rate_file = tempfile.TemporaryFile() if config.options.rate else None  # noqa: SIM115
@@ -69,17 +77,17 @@ class ProcessPool:
 
     @property
     def stats(self) -> FetchStats:
-        """The sum of what the workers reported last."""
+        """The sum of the last reports of all workers."""
         return FetchStats.merge(self._ended_reports + self._reports, self.started)
 
     @property
     def under_way(self) -> int:
-        """Requests under way in all workers."""
+        """The number of requests under way in all workers."""
         return sum(report.get("under_way", 0) for report in self._reports)
 
     @property
     def total(self) -> int | None:
-        """Number of requests in the input, estimated unless `is_total_known`."""
+        """The number of requests in the input, estimated unless `is_total_known`."""
         if self._stdin_lines is not None:
             return self._stdin_lines.total
         known = [report["total"] for report in self._reports if report.get("total") is not None]
@@ -88,7 +96,7 @@ class ProcessPool:
 
     @property
     def is_total_known(self) -> bool:
-        """The input was read to its end: by us, or by a worker, each of which reads all of it."""
+        """Whether the input was read to its end, by the parent or by a worker."""
         if self._stdin_lines is not None:
             return self._stdin_lines.is_at_end
         return any(report.get("is_at_end") for report in self._reports)
@@ -96,8 +104,10 @@ class ProcessPool:
     async def run(self) -> FetchStats:
         """Start the workers and wait for their end.
 
-        Raises OutputError when the output took no more. Cancelled, the workers are told to
-        cancel, and waited for.
+        A cancellation cancels the workers and waits for them.
+
+        Raises:
+            OutputError: the output cannot be written.
         """
         try:
             async with TaskGroup() as group:
@@ -112,7 +122,7 @@ class ProcessPool:
         return self.stats
 
     async def stop(self) -> None:
-        """Begin nothing more; `run` returns when what is under way has ended."""
+        """Start no more requests; `run` returns when those under way have ended."""
         self._stopping = True
         self._signal(signal.SIGINT)
 
@@ -123,7 +133,7 @@ class ProcessPool:
                     process.send_signal(number)
 
     async def _end_workers(self) -> None:
-        """Have every worker gone: cancelled first, killed if that takes too long."""
+        """End every worker: cancel it, and kill it if that takes too long."""
         for _ in range(2):
             self._signal(signal.SIGINT)
             await sleep(0.05) if self._any_alive() else None
@@ -141,8 +151,8 @@ class ProcessPool:
         return any(p is not None and p.poll() is None for p in self._processes)
 
     async def _supervise_worker(self, which: int) -> None:
-        """One worker, and its successors should it die."""
-        for life in range(1, MAX_STARTS + 1):
+        """Run one worker, and start it again if it dies."""
+        for start in range(1, MAX_STARTS + 1):
             code = await self._run_worker(which)
             if code == 0:
                 return
@@ -153,18 +163,18 @@ class ProcessPool:
             how = f"signal {-code}" if code < 0 else f"status {code}"
             self.notes.append(
                 f"worker {which} ended with {how}"
-                + ("; started again" if life < MAX_STARTS and not self._queues else "")
+                + ("; started again" if start < MAX_STARTS and not self._queues else "")
             )
             if self._queues:
                 self._error = self._error or (
-                    f"worker {which} ended with {how}, and what it was given from standard input "
-                    "is not known any more; begin again with --resume and the same input"
+                    f"worker {which} ended with {how}, and the requests that it got from standard "
+                    "input are lost; start again with --resume and the same input"
                 )
                 break
         else:
             self._error = self._error or (
-                f"worker {which} ended {MAX_STARTS} times; what was "
-                "written is whole, and --resume goes on from there"
+                f"worker {which} ended {MAX_STARTS} times; the records "
+                "written are whole, and --resume continues from there"
             )
         await self.stop()
 
@@ -191,7 +201,7 @@ class ProcessPool:
                 await stdin.close()
 
     async def _send_config(self, stdin: Any, config: FetchConfig, which: int) -> None:
-        """The plan, and where they are dealt out, requests."""
+        """Send the configuration, and the distributed requests, if any."""
         with contextlib.suppress(OSError):
             fd = None if self._rate_file is None else self._rate_file.fileno()
             setup = {
@@ -206,15 +216,12 @@ class ProcessPool:
                 await stdin.close()
 
     async def _distribute_stdin(self) -> None:
-        """Standard input, each request to the worker that has its host."""
-        import zlib
-
+        """Read standard input and queue each request for the worker of its host."""
         async with InputLines("-") as lines:
             self._stdin_lines = lines
             async for request in lines:
-                url = request if isinstance(request, str) else str(request.get("url") or "")
-                host = host_of(url).encode("utf-8", "surrogatepass")
-                await self._queues[zlib.crc32(host) % self.count].put(request)
+                which = shard_of(host_of(url_of(request)), self.count)
+                await self._queues[which].put(request)
         for queue in self._queues:
             await queue.put(None)
 

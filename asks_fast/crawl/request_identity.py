@@ -1,11 +1,13 @@
-"""What was asked for: how a request of the input is identified, and which requests share a fetch.
+"""The identity of a request in a bulk run, and which requests share one fetch.
 
-Two requests with the same identity are one: named twice, reported once. Two whose URLs differ in
-the fragment alone have different identities, and are fetched once: a fragment is never sent.
+Two requests with the same identity are one: repeated in the input, reported once. Two URLs that
+differ only in the fragment have different identities and are fetched once: a fragment is never
+sent.
 
-Invariants: no input raises: what cannot be a request becomes one that fails. Memory per request
-        fetched is that of a `Uint64Set`, for those not finished that of a dict entry.
-Not here: reading the input (`inputs`), sending (`mapping`).
+Invariants: no input raises; what cannot be a request becomes one that fails. A finished request
+        takes the memory of one `Uint64Set` entry, an unfinished one that of a dict entry.
+
+Implemented elsewhere: reading the input (`inputs`), sending (`map`).
 """
 
 from __future__ import annotations
@@ -20,33 +22,33 @@ from .checkpoint import Uint64Set, key_of
 
 __all__ = ["RequestIdentity", "SharedFetches", "identify_request", "identity_text", "url_of"]
 
-MAX_SHOWN = 2_000  # characters of what cannot be a request
+MAX_SHOWN = 2_000  # characters shown of an item that is not a request
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class RequestIdentity(NamedTuple):
-    """One request of the input: what it is known by, and what is reported of it."""
+    """The keys that identify one request of the input, and what is reported of it."""
 
-    key: int  # of the request, in the checkpoint
-    fetch_key: int  # of what is sent: the same for URLs that differ in the fragment alone
+    key: int  # of the request, in the checkpoint file
+    fetch_key: int  # of what is sent: equal for URLs that differ only in the fragment
     user_key: Any
     url: str
 
 
 def url_of(request: Any) -> str:
-    """The URL of a request as given; an empty text where there is none."""
+    """Return the URL of a request as given, or an empty string if it has none."""
     if isinstance(request, str):
         return request
     return str(request.get("url") or "") if isinstance(request, Mapping) else ""
 
 
 def identify_request(request: Any) -> tuple[RequestIdentity, Any]:
-    """What identifies a request, and the request for `map`, or the error that it ends in."""
+    """Return the identity of a request and the request for `map`, or the error that it ends in."""
     try:
         return _read(request)
     except Exception as e:
         shown = printable(repr(request), MAX_SHOWN)
-        error = e if isinstance(e, InvalidRequest) else InvalidRequest(f"no request: {e}")
+        error = e if isinstance(e, InvalidRequest) else InvalidRequest(f"not a request: {e}")
         key = key_of(f"unusable {request!r}")
         return RequestIdentity(key, key, None, shown), error
 
@@ -54,7 +56,7 @@ def identify_request(request: Any) -> tuple[RequestIdentity, Any]:
 def _read(request: Any) -> tuple[RequestIdentity, Any]:
     if not isinstance(request, (str, Mapping)):
         raise InvalidRequest(
-            "a request of a fetch is a URL or a dict of request arguments, found "
+            "a request must be a URL or a dict of request arguments, found "
             f"{type(request).__name__} {truncated_repr(repr(request))}"
         )
     url, user_key = url_of(request), None
@@ -78,7 +80,7 @@ def _read(request: Any) -> tuple[RequestIdentity, Any]:
 
 
 def identity_text(request: Any) -> str:
-    """What makes two requests the same one: the user's key, else method, URL and body."""
+    """Return a text that is equal for equal requests: the user's key, else method, URL and body."""
     if isinstance(request, str):
         return request
     if request.get("key") is not None:
@@ -91,14 +93,14 @@ def identity_text(request: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A text with the characters of the value, itself a text or some JSON."""
+    """Return the characters of a value: the string itself, or its JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str).replace("\\u0000", "\0")
 
 
 class SharedFetches:
-    """Which fetches were begun and ended, so that what can share one does."""
+    """Record which fetches have started and ended, so that requests can share one."""
 
     def __init__(self) -> None:
         self._waiting: dict[
@@ -108,8 +110,9 @@ class SharedFetches:
         self._dropped = Uint64Set()  # by a filter
 
     def begin(self, identity: RequestIdentity) -> str:
-        """ "fetch" to fetch it, "wait" where a fetch under way serves it too, else how an earlier
-        fetch ended: "fetched" or "dropped".
+        """Return what to do with a request: "fetch", "wait", "fetched" or "dropped".
+
+        "wait": a fetch under way will answer it. "fetched" or "dropped": an earlier fetch ended so.
         """
         key = identity.fetch_key
         if key in self._fetched:
@@ -124,7 +127,10 @@ class SharedFetches:
         return "wait"
 
     def end(self, identity: RequestIdentity, outcome: str) -> list[RequestIdentity]:
-        """A fetch ended: "fetched", "dropped" or "failed". Returns the others that it serves."""
+        """Note that a fetch ended as "fetched", "dropped" or "failed".
+
+        Returns the other requests that it answers.
+        """
         if outcome == "fetched":
             self._fetched.add(identity.fetch_key)
         elif outcome == "dropped":

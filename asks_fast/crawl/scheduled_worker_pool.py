@@ -1,13 +1,14 @@
-"""Bulk requests through the scheduler: the polite kind of run.
+"""A worker pool that takes its jobs from a scheduler: bulk requests with limits per host.
 
-A feeder task reads the input ahead into the scheduler; workers take what may go now; a timer
-task wakes a parked worker when a host's time has come.
+A reader task reads the input ahead into the scheduler. Workers take jobs that may start now. A
+timer task wakes an idle worker when a host becomes ready.
 
-Rules:  a job that must wait waits in the scheduler, never in a worker: one slow host keeps busy
-        at most as many workers as it may have requests under way. A redirect is a request of its
-        own: it waits in the schedule until its host's turn, and its worker does something else.
-        Refused jobs (open circuit, robots.txt) are results; they were not sent, or not further.
-Not here: whose turn it is (`schedule`), how fast (`politeness`).
+Invariants: a job that must wait does so in the scheduler, never in a worker, so one slow host
+        occupies at most as many workers as it may have requests under way. A redirect is a request
+        of its own: it waits in the scheduler for its host, and its worker takes another job.
+        Rejected jobs (open circuit, robots.txt) become results; they are not sent, or not further.
+
+Implemented elsewhere: the order of jobs (`scheduler`), the limits of a host (`host_limits`).
 """
 
 from __future__ import annotations
@@ -16,36 +17,53 @@ import contextlib
 import copy
 import dataclasses
 import time
+from collections.abc import AsyncIterable, Iterable
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
 from curio import current_task, sleep
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
 from .._client.redirect_pause import RedirectPaused, gates
+from .._client.retry import Retry
 from .._deadlines import timeout_after
 from ..errors import AsksException, CircuitOpen, ConnectivityError, InvalidRequest, ResponseTooLarge
 from ..http_utils import retry_after as parse_retry_after
 from ..urls import add_params, parse_url
 from .host_limits import FAILED, SUCCEEDED, THROTTLED, UNSENT, Politeness
-from .job import Job, Result, host_of, make_job
+from .job import BulkRequest, Job, Result, SessionLike, host_of, make_job
 from .robots import RobotsCache
 from .robots_fetch import RobotsFetcher
 from .scheduler import ROBOTS_DENIED, RUN, Scheduler
 from .worker_pool import WorkerPool, retry_delay
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..response_objects import Response
+
+    ResumeRedirect = Callable[[RedirectPaused, str], Awaitable[Response]]
+
 __all__ = ["ScheduledWorkerPool"]
 
-ITEMS_PER_TURN = 200  # items read from a synchronous input before others get their turn
+ITEMS_PER_TURN = 200  # items read from a synchronous input before other tasks run
 
 
 class ScheduledWorkerPool(WorkerPool):
-    """A run whose workers take their jobs from a scheduler."""
+    """A pool whose workers take their jobs from a scheduler."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        options: Politeness = args[-1]
+    def __init__(
+        self,
+        session: SessionLike,
+        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
+        concurrency: int,
+        ordered: bool,
+        window: int,
+        retries: Retry,
+        options: Politeness,
+    ) -> None:
+        super().__init__(session, requests, concurrency, ordered, window, retries)
         self.options = options
         longest = min(self.retries.max_retry_after, options.max_pause)
         self.retries = dataclasses.replace(self.retries, max_retry_after=longest)
@@ -55,25 +73,25 @@ class ScheduledWorkerPool(WorkerPool):
             self.robots_fetcher = RobotsFetcher(self.session, options.user_agent)
             self.robots = RobotsCache(self.robots_fetcher.fetch, options.user_agent)
         self.items_read = 0  # items read from the input
-        self.input_reader = SchedFIFO()  # the feeder, waiting for room in the look-ahead
-        self.timer = SchedFIFO()  # the timer, waiting for something to change
-        self.timer_at: float | None = None  # when the timer looks again by itself
-        self.is_input_read = False  # the input ended
-        # A session that makes something else of its answers must do that itself after a redirect.
-        self.resume_redirect: Any = getattr(self.session, "resume_redirect", None)
+        self.input_reader = SchedFIFO()  # the input reader, waiting until it may read ahead
+        self.timer = SchedFIFO()  # the timer, waiting for a change
+        self.timer_at: float | None = None  # its deadline
+        self.is_input_read = False  # to its end
+        # A session that transforms its responses must do so itself after a redirect.
+        self.resume_redirect: ResumeRedirect | None = getattr(self.session, "resume_redirect", None)
         self.can_pause_redirects = self.resume_redirect is not None or is_library_session(
             self.session
         )
 
     async def start(self) -> None:
-        """The feeder starts the workers as jobs come in."""
+        """Start a worker, the timer and the input reader; the reader starts more workers."""
         await super().start()
         assert self.group is not None
         await self.group.spawn(self.run_timer, daemon=True)
         await self.group.spawn(self.read_input, daemon=True)
 
     async def close(self) -> None:
-        """As `WorkerPool.close`; the session for robots.txt goes with the run."""
+        """Cancel every worker; close the session for robots.txt."""
         try:
             await super().close()
         finally:
@@ -83,13 +101,13 @@ class ScheduledWorkerPool(WorkerPool):
     # -- input
 
     def has_capacity(self) -> bool:
-        """The feeder may read another item."""
-        if self.ordered:  # the item that is next for the reader must be among those read
+        """Return whether another item may be read from the input."""
+        if self.ordered:  # the item that the reader waits for must be among those read
             return self.items_read - self.results_delivered < self.window
         return self.scheduler.pending < self.options.lookahead
 
     def should_read_input(self) -> bool:
-        """Worth waking the feeder: in gulps, not for each item."""
+        """Return whether to wake the input reader: for many items at once, not for each."""
         if self.ordered:
             return self.has_capacity()
         return 4 * self.scheduler.pending <= 3 * self.options.lookahead
@@ -115,10 +133,10 @@ class ScheduledWorkerPool(WorkerPool):
         finally:
             self.is_input_read = True
         if len(self.idle_workers):
-            await self.idle_workers.wake(1)  # to find out that nothing more comes
+            await self.idle_workers.wake(1)  # it finds that the input has ended
 
     async def enqueue(self, job: Job) -> None:
-        """One job into the scheduler, and a worker for it."""
+        """Add one job to the scheduler, and make a worker take it."""
         self.items_read += 1
         if job.error is None:
             job.host = host_of(str(job.kwargs.get("url") or self.base))
@@ -127,14 +145,14 @@ class ScheduledWorkerPool(WorkerPool):
         await self.reset_timer()
 
     async def on_result_taken(self) -> None:
-        """The reader took a result: there may be work for the feeder and for a worker."""
+        """Wake what a taken result lets continue: the input reader, a worker, the timer."""
         if self.ordered and len(self.input_reader):
             await self.input_reader.wake(1)
         await self.wake_worker()
         await self.reset_timer()
 
     async def wake_worker(self) -> None:
-        """If there is something to do at once, wake a parked worker, or add one."""
+        """Wake or start a worker if a job is ready."""
         if not self.scheduler.has_ready:
             return
         if len(self.idle_workers):
@@ -143,25 +161,26 @@ class ScheduledWorkerPool(WorkerPool):
             await self.add_worker()
 
     async def reset_timer(self) -> None:
-        """What comes next may have changed: have the timer look again if it would be late.
+        """Set the timer anew, as the next start may have changed.
 
-        While no worker is parked it need not: each looks for itself when it is done.
+        While no worker is idle this is not needed: each looks for a job when it is done.
         """
         if len(self.idle_workers):
             await self.arm_timer()
 
     async def arm_timer(self) -> None:
-        """Have the timer look again if something comes before it would."""
+        """Wake the timer if the next start comes before its deadline."""
         if len(self.timer):
             at = self.scheduler.next_time(monotonic())
             if at is not None and (self.timer_at is None or at < self.timer_at):
                 await self.timer.wake(1)
 
-    # -- turns
+    # -- scheduling
 
     async def next_job(self, previous: Job | None) -> Job | None:
-        """The next job that may go now, of the same host if it may be; refused jobs are answered
-        on the way.
+        """Return the next job that may start now, preferably of the same host.
+
+        Rejected jobs are delivered as results on the way. None at the end.
         """
         prefer_host = previous.host if previous is not None else ""
         while True:
@@ -171,7 +190,7 @@ class ScheduledWorkerPool(WorkerPool):
                 self.is_input_ended = True
                 return None
             if self.is_backpressured():
-                await self.idle_workers.suspend("MAP_PARKED")
+                await self.idle_workers.suspend("MAP_IDLE_WORKER")
                 continue
             found = self.scheduler.pop(monotonic(), self.is_allowed, prefer_host)
             if found is None:
@@ -182,29 +201,29 @@ class ScheduledWorkerPool(WorkerPool):
             if len(self.input_reader) and self.should_read_input():
                 await self.input_reader.wake(1)
             if decision == RUN:
-                self.under_way += 1  # from here on the run cannot be taken for ended
+                self.under_way += 1  # from here on, other workers see that the run has not ended
                 await self.wake_worker()
                 await self.reset_timer()
                 return job
             await self.deliver(job, self.rejection(job, decision))
 
     async def wait_for_work(self) -> None:
-        """Wait until there is something to do; the timer sees to it that somebody is woken."""
+        """Wait until there is something to do; the timer wakes an idle worker then."""
         await self.arm_timer()
-        await self.idle_workers.suspend("MAP_PARKED")
+        await self.idle_workers.suspend("MAP_IDLE_WORKER")
 
     def is_backpressured(self) -> bool:
-        """The reader is too far behind. In order, the look-ahead bounds it already."""
+        """Return whether too many results are not taken; in order, the look-ahead bounds them."""
         return not self.ordered and self.items_taken - self.results_delivered >= self.window
 
     def is_allowed(self, job: Job) -> bool | None:
-        """robots.txt's word on a job; None when it is not known yet."""
+        """Return whether robots.txt allows a job; None if it is not known yet."""
         if self.robots is None or job.error is not None:
             return True
         return self.robots.is_allowed(self.url_of(job))
 
     def url_of(self, job: Job) -> str:
-        """The full URL of a job, near enough for robots.txt."""
+        """Return the full URL of a job, accurate enough for robots.txt."""
         if job.paused is not None:
             return job.paused.url
         url = str(job.kwargs.get("url") or "")
@@ -213,13 +232,13 @@ class ScheduledWorkerPool(WorkerPool):
             pieces = (self.base, endpoint, str(job.kwargs.get("path") or ""))
             url = "/".join(piece.strip("/") for piece in pieces if piece.strip("/"))
         if job.kwargs.get("params"):
-            with contextlib.suppress(InvalidRequest, TypeError):  # the request itself raises it
+            with contextlib.suppress(InvalidRequest, TypeError):  # the request raises it itself
                 parsed = parse_url(url)
                 url = str(parsed.with_target(add_params(parsed.target, job.kwargs["params"])))
         return url
 
     def rejection(self, job: Job, decision: str) -> Result:
-        """The result of a job that is not sent."""
+        """Return the result of a job that is not sent."""
         elapsed = monotonic() - job.started if job.started else 0.0
         error: Exception
         if decision == ROBOTS_DENIED:
@@ -228,22 +247,22 @@ class ScheduledWorkerPool(WorkerPool):
         else:
             error = CircuitOpen(
                 f"{job.host} failed {self.options.max_failures} times in a row and "
-                f"is left alone for a while; not sent: {self.url_of(job)}"
+                f"is paused; not sent: {self.url_of(job)}"
             )
         if job.paused is not None and isinstance(error, AsksException):
-            error = copy.copy(error)  # one for an origin without an answer is shared
+            error = copy.copy(error)  # the error of a dead origin is shared
             error.history = job.paused.history
         return Result(job.key, job.request, None, error, job.attempts, elapsed)
 
     async def run_timer(self) -> None:
-        """Wake a worker whenever a host's time has come."""
+        """Wake an idle worker whenever a host becomes ready."""
         while True:
             now = monotonic()
             at = self.scheduler.next_time(now)
             if at is not None and at <= now:
                 if len(self.idle_workers) and not self.is_backpressured():
                     await self.idle_workers.wake(1)
-                at = None  # whoever took it pokes us
+                at = None  # the worker resets the timer when it takes the job
             self.timer_at = at
             if at is None:
                 await self.timer.suspend("MAP_TIMER")
@@ -256,7 +275,7 @@ class ScheduledWorkerPool(WorkerPool):
     # -- requests
 
     async def work(self) -> None:
-        """One worker's life; redirects are held that its requests come to."""
+        """Run one worker; redirects of its requests are paused."""
         if not self.can_pause_redirects:
             return await super().work()
         task = await current_task()
@@ -268,14 +287,18 @@ class ScheduledWorkerPool(WorkerPool):
         return None
 
     def should_pause_redirect(self, url: str) -> bool:
-        """Redirects wait for their turn, but not once nothing more is to be begun."""
+        """Pause redirects, except after the run was stopped."""
         return not self.is_input_ended
 
     async def attempt(self, job: Job) -> Result:
-        """Send once, or go on where a redirect leads. Raises `RedirectPaused` before a further redirect."""
+        """Send the request once, or continue it after a redirect.
+
+        Raises:
+            RedirectPaused: before a further redirect.
+        """
         paused, job.paused = job.paused, None
         job.attempts += paused is None
-        response: Any = None
+        response: Response | None = None
         error: Exception | None = None
         try:
             if paused is None:
@@ -293,7 +316,10 @@ class ScheduledWorkerPool(WorkerPool):
         )
 
     async def run_job(self, job: Job) -> Result | None:
-        """Send once and tell the scheduler how it went; None when it is to be repeated."""
+        """Send the request once and report the outcome to the scheduler.
+
+        Returns None if the job went back to the scheduler.
+        """
         started = monotonic()
         job.started = job.started or started
         outcome, retry_after = UNSENT, None
@@ -312,26 +338,24 @@ class ScheduledWorkerPool(WorkerPool):
             self.under_way -= 1
             now = monotonic()
             self.scheduler.finish(job.host, now, started, outcome, retry_after)
-            if (
-                job.paused is not None and outcome == SUCCEEDED
-            ):  # its turn comes, at whatever host it is
+            if job.paused is not None and outcome == SUCCEEDED:  # continued when its host is ready
                 self.items_taken -= 1
                 job.host = host_of(job.paused.url)
                 self.scheduler.push(job, now, now + min(job.paused.delay, self.options.max_pause))
-        if result is None:  # it is held
+        if result is None:  # paused before a redirect
             await self.wake_worker()
             await self.reset_timer()
             return None
         delay = retry_delay(self.retries, job, result)
-        if delay is not None:  # back into the schedule before anybody can take the run for ended
+        if delay is not None:  # back into the scheduler before other workers see the run as ended
             self.items_taken -= 1
-            job.host = host_of(self.url_of(job))  # from the start, wherever redirects had led
+            job.host = host_of(self.url_of(job))  # the request starts again, before its redirects
             self.scheduler.push(job, now, now + delay)
         await self.reset_timer()
         return result if delay is None else None
 
     async def is_robots_allowed(self, job: Job) -> bool:
-        """robots.txt allows it; fetched first if need be."""
+        """Return whether robots.txt allows a job; fetch it first if necessary."""
         assert self.robots is not None
         url = self.url_of(job)
         await self.robots.load(url)
@@ -341,15 +365,15 @@ class ScheduledWorkerPool(WorkerPool):
         return self.robots.is_allowed(url) is not False
 
 
-def is_library_session(session: Any) -> bool:
-    """Whether its answers are those of the conversation: a session of the house, not changed."""
+def is_library_session(session: SessionLike) -> bool:
+    """Return whether the session is one of this library whose `request` is not overridden."""
     from ..sessions import BaseSession
 
     return isinstance(session, BaseSession) and type(session).request is BaseSession.request
 
 
 def classify_result(result: Result) -> tuple[str, float | None]:
-    """What a result says of its host, and the seconds it asks us to wait."""
+    """Return the outcome for the host, and the seconds that it asks us to wait."""
     if isinstance(result.error, ConnectivityError):
         return FAILED, None
     response = result.error if isinstance(result.error, ResponseTooLarge) else result.response

@@ -1,6 +1,6 @@
-"""Why a host is fetched from slowly: a sentence for each such host, for displays and logs.
+"""The reason why a host is fetched from slowly: a sentence per host, for displays and logs.
 
-Implemented elsewhere: the decisions themselves (`politeness`), the numbers (`stats`).
+Implemented elsewhere: the decisions (`host_limits`), the counts (`stats`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from .host_limits import Host
 
 __all__ = ["MAX_SLOW_HOSTS", "slow_hosts"]
 
-MAX_SLOW_HOSTS = 100  # reasons kept; a display shows fewer
+MAX_SLOW_HOSTS = 100  # displays show fewer
 
 
 def slow_hosts(hosts: Iterable[tuple[str, Host]]) -> dict[str, str]:
-    """Return the reason for each host that is slowed down or was, at most `MAX_SLOW_HOSTS`."""
+    """Return the reason for each host that is or was slowed down, at most `MAX_SLOW_HOSTS`."""
     found: dict[str, str] = {}
     for name, host in hosts:
         reason = _reason(host)

@@ -31,7 +31,7 @@ def lines(path: Path) -> list[bytes]:
 @given(st.lists(st.integers(1, 2**64 - 1), max_size=3000))
 @settings(max_examples=30, deadline=None)
 def test_key_set_is_a_set(keys: list[int]) -> None:
-    """Any 64-bit keys: `add` tells new from known, membership and length are those of a set."""
+    """For any 64-bit keys, `add`, membership and length agree with those of a set."""
     mine, real = Uint64Set(), set()
     for key in keys:
         assert mine.add(key) is (key not in real)
@@ -42,13 +42,13 @@ def test_key_set_is_a_set(keys: list[int]) -> None:
 
 
 def test_keys_are_never_nought() -> None:
-    """Nought means 'free' in a Uint64Set; no text has that key."""
+    """0 marks a free entry of a Uint64Set; no text has that key."""
     assert key_of("http://a/") == key_of("http://a/") != key_of("http://b/")
     assert all(key_of(str(n)) for n in range(1000))
 
 
 def test_commit_and_resume(tmp_path: Path) -> None:
-    """What was committed is known to the next that opens, and is not written again."""
+    """Committed keys are known after reopening and are not written again."""
     out = tmp_path / "o.jsonl"
     with Checkpoint(out, "jsonl") as checkpoint:
         checkpoint.commit([(1, b"one\n"), (2, b""), (1, b"again\n")], joined)
@@ -60,7 +60,7 @@ def test_commit_and_resume(tmp_path: Path) -> None:
 
 
 def test_two_at_once(tmp_path: Path) -> None:
-    """Two that have one output open write behind each other, and each key once."""
+    """Two writers of one output append in turn, and each key is written once."""
     out = tmp_path / "o.jsonl"
     with Checkpoint(out, "jsonl") as a, Checkpoint(out, "jsonl", resume=True) as b:
         for n in range(1, 50):
@@ -73,7 +73,7 @@ def test_two_at_once(tmp_path: Path) -> None:
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)
 def test_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Killed at any byte of any write, then resumed: every record once, whole, in place."""
+    """After a kill at any byte of any write, a resumed run has every record once and whole."""
     directory = tmp_path_factory.mktemp("cut")
     out = directory / "o.jsonl"
     batches = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=6))
@@ -105,7 +105,7 @@ def test_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, data: st.DataObj
 def test_damaged_checkpoint_file(
     tmp_path_factory: pytest.TempPathFactory, at: int, byte: int
 ) -> None:
-    """A flipped byte in the checkpoint ends what counts there; it never makes up a key."""
+    """A flipped byte ends the valid part of the checkpoint; it never adds a key."""
     out = tmp_path_factory.mktemp("damage") / "o.jsonl"
     with Checkpoint(out, "jsonl") as checkpoint:
         for n in range(1, 15):
@@ -122,7 +122,7 @@ def test_damaged_checkpoint_file(
 
 
 def test_output_that_lost_its_end(tmp_path: Path) -> None:
-    """An output shorter than committed (power loss) counts as far as it goes."""
+    """If the output is shorter than committed (power loss), commits beyond its end do not count."""
     out = tmp_path / "o.jsonl"
     with Checkpoint(out, "jsonl") as checkpoint:
         for n in range(1, 4):
@@ -135,9 +135,9 @@ def test_output_that_lost_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["_output", "_checkpoint_file"])
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """A write that fails halfway leaves both files as they were, and the next one works."""
+    """A write that fails halfway leaves both files unchanged, and the next one works."""
     out = tmp_path / "o.jsonl"
-    real = checkpoint_module._write_at
+    real = checkpoint_module.write_all_at
     with Checkpoint(out, "jsonl") as checkpoint:
         checkpoint.commit([(1, b"one\n")], joined)
 
@@ -147,7 +147,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) 
                 raise OSError(errno.ENOSPC, "No space left on device")
             real(fd, data, offset)
 
-        monkeypatch.setattr(checkpoint_module, "_write_at", full)
+        monkeypatch.setattr(checkpoint_module, "write_all_at", full)
         with pytest.raises(OSError, match="No space"):
             checkpoint.commit([(2, b"two\n")], joined)
         assert lines(out) == [b"one"]
@@ -157,11 +157,11 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) 
 
 
 def test_refusals(tmp_path: Path) -> None:
-    """What exists is not overwritten unasked, and what does not fit is not resumed."""
+    """An existing output is not overwritten without the option, nor resumed in another format."""
     out = tmp_path / "o.jsonl"
     with Checkpoint(out, "jsonl") as checkpoint:
         checkpoint.commit([(1, b"one\n")], joined)
-    with pytest.raises(CheckpointError, match="--resume goes on"):
+    with pytest.raises(CheckpointError, match="--resume continues"):
         Checkpoint(out, "jsonl")
     with pytest.raises(CheckpointError, match="begun as 'jsonl', not 'warc'"):
         Checkpoint(out, "warc", resume=True)
@@ -176,7 +176,7 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_compressed_batches_cut_back(tmp_path: Path) -> None:
-    """Batches of gzip are members of their own: cut back, the rest is still a gzip file."""
+    """Each batch is a gzip member, so a file that is cut back is still valid."""
     out = tmp_path / "o.jsonl.gz"
 
     def packed(records: Sequence[bytes], is_first: bool) -> bytes:

@@ -22,15 +22,15 @@ from asks_fast.crawl.bulk_fetch import (
     CheckpointWriter,
     OutputError,
     StreamWriter,
-    is_own_shard,
 )
 from asks_fast.crawl.checkpoint import Checkpoint
 from asks_fast.crawl.fetch_config import FetchConfig
+from asks_fast.crawl.file_names import file_name
 from asks_fast.crawl.formats import FORMATS, as_dict, get_format
 from asks_fast.crawl.inputs import InputLines, InvalidLine, check_lines, parse_line
-from asks_fast.crawl.job import make_job
+from asks_fast.crawl.job import make_job, shard_of
 from asks_fast.crawl.options import FetchOptions, matches_status, matches_type
-from asks_fast.crawl.page import FetchRecord, Page, PageSession, file_name
+from asks_fast.crawl.page import FetchRecord, Page, PageSession
 from asks_fast.crawl.raw_exchange import raw_exchanges
 from asks_fast.crawl.request_identity import identify_request, identity_text
 from asks_fast.crawl.stats import FetchStats
@@ -66,7 +66,7 @@ def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -
     ],
 )
 def test_lines(line: str, request_: Any) -> None:
-    """A line is a URL, a JSON object, or nothing."""
+    """A line is a URL, a JSON object, or empty."""
     assert parse_line(line) == request_
 
 
@@ -86,7 +86,7 @@ def test_lines(line: str, request_: Any) -> None:
     ],
 )
 def test_invalid_lines(line: str, says: str) -> None:
-    """What is wrong with a line is said when it is read."""
+    """An invalid line raises with the reason."""
     with pytest.raises(InvalidLine) as caught:
         parse_line(line)
     assert says in str(caught.value)
@@ -94,7 +94,7 @@ def test_invalid_lines(line: str, says: str) -> None:
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 async def test_line_numbers(tmp_path: Path, ending: str) -> None:
-    """An invalid line is named by file and number: in the check ahead, and in its failed result."""
+    """The check and the failed result name file and number of an invalid line."""
     path = tmp_path / f"in{ending}"
     data = b'http://a/\n# no\n\n{"url": \nhttp://b/\n{"url": "c", "headrs": 1}'
     path.write_bytes(gzip.compress(data) if ending else data)
@@ -109,7 +109,7 @@ async def test_line_numbers(tmp_path: Path, ending: str) -> None:
 
 
 def test_many_invalid_lines(tmp_path: Path) -> None:
-    """A few invalid lines are named, the others counted."""
+    """The first invalid lines are listed, the others counted."""
     path = tmp_path / "in"
     path.write_text("{\n" * 1000)
     errors = check_lines(str(path))
@@ -119,7 +119,7 @@ def test_many_invalid_lines(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_no_line_ends_the_run(line: str) -> None:
-    """Whatever a line holds, it parses or is invalid, and has an identity if it is a request."""
+    """Any line parses or raises InvalidLine; every request has an identity."""
     try:
         request = parse_line(line)
     except InvalidLine:
@@ -163,7 +163,7 @@ async def test_lines_of_a_file(tmp_path: Path, ending: str) -> None:
 
 
 async def test_lines_of_a_pipe(tmp_path: Path) -> None:
-    """A pipe is waited for without holding up other tasks, and can be left at any time."""
+    """Waiting for a pipe does not block other tasks and can be cancelled at any time."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     write = os.open(path, os.O_RDWR)
@@ -187,7 +187,7 @@ async def test_lines_of_a_pipe(tmp_path: Path) -> None:
 
 
 def test_options_travel() -> None:
-    """Options survive pickle and JSON; shares divide what is for the whole run."""
+    """Options survive pickle and JSON; `split` divides the connections."""
     options = FetchOptions(rate=10.0, headers={"X-A": "1"}, only_status=("2xx",), connections=10)
     assert pickle.loads(pickle.dumps(options)) == options
     assert FetchOptions.from_dict(json.loads(json.dumps(options.as_dict()))) == options
@@ -208,7 +208,7 @@ def test_options_travel() -> None:
     ],
 )
 def test_options_that_make_no_sense(bad: Any) -> None:
-    """They fail when made, naming the field or showing the pattern."""
+    """Invalid options raise when they are made; the message names the field."""
     with pytest.raises(ValueError, match=r"connections|retries|timeout|max_body|filter|rate"):
         FetchOptions(**bad)
 
@@ -227,7 +227,7 @@ def test_filters() -> None:
 
 
 def test_json_record() -> None:
-    """A record holds what was asked, what came, and the circumstances."""
+    """A record contains the request, the response and how it was fetched."""
     made = as_dict(fetched(page(b"gr\xc3\xbc\xc3\x9fe"), key=7))
     assert made == {
         "url": "http://a/",
@@ -267,21 +267,21 @@ def test_json_record() -> None:
     ],
 )
 def test_text_of_a_record(content: bytes, kind: str, fields: dict[str, str]) -> None:
-    """Records use the decoder of responses; a body that it does not fit is in base64."""
+    """Records use the decoder of responses; a body that it cannot decode is base64."""
     made = as_dict(fetched(page(content, kind)))
     assert {name: made[name] for name in made if name.startswith("body")} == fields
 
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "utf-8", "iso2022_jp"])
 def test_no_charset_stalls_a_record(charset: str) -> None:
-    """2 MB in whatever encoding the server names are a record in less than a second."""
+    """A record of 2 MB takes less than a second, whatever encoding the server names."""
     one = fetched(page(b"a-" * 1_000_000 + b"+AGE-", f"text/html; charset={charset}"))
     assert thread_seconds(as_dict, one, tries=1) < 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_batches_stand_behind_each_other(name: str) -> None:
-    """In every format, batches written one after the other read as one file."""
+    """In every format, consecutive batches are one valid file."""
     form = get_format("out", name, "auto", False)
     pages = [fetched(page(b"body %d" % n)) for n in range(6)]
     data = form.batch([form.record(p) for p in pages[:2]], True) + form.batch(
@@ -304,7 +304,7 @@ def test_batches_stand_behind_each_other(name: str) -> None:
 
 
 def test_warc_of_a_failure() -> None:
-    """A URL without an answer is in the WARC too: a metadata record that says why."""
+    """A URL without a response has a metadata record with the reason in the WARC."""
     archive = pytest.importorskip("warcio.archiveiterator").ArchiveIterator
     form = get_format("o.warc", None, "auto", False)
     data = form.batch([form.record(fetched(None, ConnectionFailed("refused")))], False)
@@ -327,13 +327,13 @@ def test_warc_of_a_failure() -> None:
     ],
 )
 def test_format_by_name(name: str, form: str) -> None:
-    """The name of the output says the format."""
+    """The suffix of the output sets the format."""
     assert get_format(name, None, "auto", False).name == form
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.csv.gz", "a.warc.zst", "dir.jsonl/a.txt"])
 def test_unknown_suffix(name: str) -> None:
-    """An unknown suffix is an error that lists the known ones; a format by name overrules it."""
+    """An unknown suffix is an error that lists the known ones; a named format takes precedence."""
     with pytest.raises(ValueError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.ndjson, \.warc"):
         get_format(name, None, "auto", False)
     assert get_format(name, "jsonl", "auto", False).name == "jsonl"
@@ -341,7 +341,7 @@ def test_unknown_suffix(name: str) -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_file_names_are_harmless(path: str, other: str) -> None:
-    """Any URL gives a relative name inside the directory; other URLs give others."""
+    """Every URL has a relative name inside the directory, different from that of other URLs."""
     name = file_name("http://a/" + path)
     pieces = name.split("/")
     assert ".." not in pieces
@@ -351,7 +351,7 @@ def test_file_names_are_harmless(path: str, other: str) -> None:
 
 
 def test_file_names_are_readable() -> None:
-    """Host, path and ending stay to be seen."""
+    """A file name contains host, path and suffix of the URL."""
     name = file_name("http://a.com/docs/paper.pdf?x=1")
     assert name.startswith("a.com_80/docs/paper-")
     assert name.endswith(".pdf")
@@ -367,7 +367,7 @@ def test_file_names_are_readable() -> None:
     ],
 )
 def test_plain_file_names(url: str, name: str) -> None:
-    """A URL that no other can collide with keeps its own path."""
+    """A URL keeps its own path if no other URL can have the same name."""
     assert file_name(url) == name
 
 
@@ -390,7 +390,7 @@ def test_plain_file_names(url: str, name: str) -> None:
     ],
 )
 def test_plain_file_names_do_not_collide(other: str, tmp_path: Path) -> None:
-    """URLs that differ in anything have files of their own, which can stand side by side."""
+    """Different URLs have different files that can exist side by side."""
     for url in ("https://a/x.txt", other):
         path = tmp_path / file_name(url, "text/plain")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -420,7 +420,7 @@ def test_file_names_are_unique(urls: set[str]) -> None:
 
 
 def test_index_pages_have_a_suffix() -> None:
-    """A page without a file name of its own gets the suffix of its media type."""
+    """A page without a suffix gets that of its media type."""
     assert file_name("http://a.com/", "text/html").endswith(".html")
 
 
@@ -428,7 +428,7 @@ def test_index_pages_have_a_suffix() -> None:
 
 
 async def test_limits_and_filters() -> None:
-    """A body over the limit is an error; what a filter drops is not read; all are closed."""
+    """A body over the limit is an error, a dropped body is not read, and all are closed."""
     answers: list[Answer] = []
 
     def answer(url: str) -> Answer:
@@ -449,7 +449,7 @@ async def test_limits_and_filters() -> None:
 
 
 async def test_files(tmp_path: Path) -> None:
-    """A file has its name when it is whole, and leaves nothing half-written behind."""
+    """A file gets its name when it is complete, and no partial file stays."""
     table = TableSession(lambda url: Answer(200, b"x" * 5000, url, content_type="text/plain"))
     pages = PageSession(table, FetchOptions(), directory=tmp_path)
     made = await pages.request("GET", "http://a/b/c.txt")
@@ -478,7 +478,7 @@ def urls(n: int) -> list[str]:
 
 
 async def test_fetch_and_resume(tmp_path: Path) -> None:
-    """Each URL once, however often it is named or the run is begun again."""
+    """Each URL is fetched once, even if it is repeated or the run is resumed."""
     out = tmp_path / "o.jsonl"
     session = TableSession()
     writer = open_writer(out)
@@ -494,7 +494,7 @@ async def test_fetch_and_resume(tmp_path: Path) -> None:
 
 
 async def test_failures_and_filters(tmp_path: Path) -> None:
-    """Failures are records; what a filter drops is done but not recorded."""
+    """Failures have records; responses dropped by a filter are done without a record."""
 
     def answer(url: str) -> Any:
         number = int(url.rpartition("/")[2])
@@ -514,7 +514,7 @@ async def test_failures_and_filters(tmp_path: Path) -> None:
 
 
 async def test_shares_cover_everything(tmp_path: Path) -> None:
-    """Processes that share the hosts fetch each URL once between them, each host in one place."""
+    """Shards fetch each URL once, and each host belongs to one shard."""
     out = tmp_path / "o.jsonl"
     hosts: list[set[str]] = []
     for which in range(3):
@@ -523,13 +523,13 @@ async def test_shares_cover_everything(tmp_path: Path) -> None:
         await BulkFetch(session, PLAIN, urls(60), writer, shard=(which, 3)).run()
         writer.checkpoint.close()
         hosts.append({url.split("/")[2] for url in session.asked})
-        assert all(is_own_shard(host, (which, 3)) for host in hosts[-1])
+        assert all(shard_of(host, 3) == which for host in hosts[-1])
     assert len(set.union(*hosts)) == sum(map(len, hosts)) == 5
     assert sorted(row["url"] for row in read(out)) == sorted(urls(60))
 
 
 async def test_stop(tmp_path: Path) -> None:
-    """`stop` ends the run when what is under way has ended; all of it is written."""
+    """`stop` ends the run after the requests under way; all results are written."""
     out = tmp_path / "o.jsonl"
     session = TableSession()
     writer = open_writer(out)
@@ -550,7 +550,7 @@ async def test_stop(tmp_path: Path) -> None:
 
 
 async def test_cancelled(tmp_path: Path) -> None:
-    """Cancelled, the run writes what came in, and nothing is under way any more."""
+    """A cancelled run writes the results received and leaves no request under way."""
     out = tmp_path / "o.jsonl"
 
     async def answer(url: str) -> Answer:
@@ -571,7 +571,7 @@ async def test_cancelled(tmp_path: Path) -> None:
 
 
 async def test_broken_pipe() -> None:
-    """A reader that goes away ends the run, and the message says what had been written."""
+    """A closed pipe ends the run; the message says how much was written."""
     r, w = os.pipe()
     os.close(r)
     writer = StreamWriter(w, get_format("-", "jsonl", "auto", False))
@@ -583,7 +583,7 @@ async def test_broken_pipe() -> None:
 
 
 def test_tally() -> None:
-    """Counts by kind, status and host; sums of processes; speed over the last seconds."""
+    """Results are counted by kind, status and host; rates are of the last seconds."""
     stats = FetchStats(100.0)
     for n in range(10):
         stats.add(f"h{n % 2}", 200, 1000, None)
@@ -599,7 +599,7 @@ def test_tally() -> None:
 
 
 def test_what_identifies_a_request() -> None:
-    """Fragments are part of what was asked, not of what is fetched; nothing raises."""
+    """A fragment is part of the identity but not of the fetch; no input raises."""
     first, plain = (identify_request(f"http://a/b{end}")[0] for end in ("#x", ""))
     assert (first.fetch_key, first.key == plain.key) == (plain.fetch_key, False)
     posted = identify_request({"url": "http://a/b#x", "method": "POST"})[0]
@@ -628,7 +628,7 @@ JUNK = [
 
 @pytest.mark.parametrize("junk", JUNK, ids=ascii)
 async def test_junk_is_a_failed_result(junk: Any, tmp_path: Path) -> None:
-    """What cannot be a request fails alone, and can be written in every format."""
+    """An invalid request fails alone and can be written in every format."""
     for name in FORMATS:
         if name.startswith("warc"):
             pytest.importorskip("warcio", reason="warcio is not installed")
@@ -641,7 +641,7 @@ async def test_junk_is_a_failed_result(junk: Any, tmp_path: Path) -> None:
 
 
 async def test_fragments_under_way(tmp_path: Path) -> None:
-    """URLs that share a fetch under way get all of its result."""
+    """URLs that share a fetch under way get its whole result."""
     out = tmp_path / "o.jsonl"
     session = TableSession()
     writer = open_writer(out)
@@ -658,7 +658,7 @@ async def test_fragments_under_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outcome", ["fetched", "dropped", "failed"])
 async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
-    """Those that come later refer to a fetch that succeeded, and try again where it failed."""
+    """Later URLs refer to an earlier successful fetch; after a failure they are fetched."""
     done = curio.Event()
 
     async def answer(url: str) -> Any:
@@ -696,7 +696,7 @@ async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
 
 
 def test_json_for_all_readers() -> None:
-    """Records are UTF-8 JSON without halves of surrogate pairs, NaN or infinities."""
+    """Records are UTF-8 JSON without lone surrogates, NaN or infinities."""
     form = get_format("o.jsonl", None, "auto", False)
     nan = float("nan")
     made = fetched(None, ConnectionFailed("\ud800"), key=["\udfff", {"\ud83d": 2**70}, nan])

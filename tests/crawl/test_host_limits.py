@@ -1,4 +1,4 @@
-"""Rates, slow-downs, circuits and turns, on a clock that the tests turn."""
+"""Limits per host and the scheduler, on a clock that the tests control."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def job(host: str, index: int = 0) -> Job:
     ],
 )
 def test_host_of(url: str, host: str) -> None:
-    """The politeness key is the lower-case host, with a port that is not the scheme's own."""
+    """The key is the lower-case host, with a port that is not the default one."""
     assert host_of(url) == host
 
 
 def test_delay_between_starts() -> None:
-    """`delay` seconds lie between the starts of two requests to a host."""
+    """Two requests to a host start at least `min_delay` seconds apart."""
     host = Host(Politeness(min_delay=2.0))
     host.start(100.0)
     assert host.ready_at(100.5) == 102.0
 
 
 def test_slow_down_and_speed_up() -> None:
-    """A 429 halves and spaces, its Retry-After pauses; good answers undo it step by step."""
+    """A 429 halves the limit and adds an interval, Retry-After pauses; successes undo it."""
     host = Host(Politeness(host_concurrency=8))
     for _ in range(8):
         host.start(0.0)
@@ -66,7 +66,7 @@ def test_slow_down_and_speed_up() -> None:
 
 
 def test_retry_after_is_bounded() -> None:
-    """A server cannot hold us off for longer than `max_pause`."""
+    """Retry-After is limited to `max_pause`."""
     host = Host(Politeness(max_pause=60))
     host.start(0.0)
     host.finish(0.0, 0.0, THROTTLED, 3e8)
@@ -74,7 +74,7 @@ def test_retry_after_is_bounded() -> None:
 
 
 def test_circuit() -> None:
-    """Failures in a row open the circuit; after `reset` one trial goes, and decides."""
+    """Consecutive failures open the circuit; after `circuit_reset` one trial decides."""
     host = Host(Politeness(max_failures=3, circuit_reset=30))
     for _ in range(3):
         assert not host.is_circuit_open(0.0)
@@ -94,7 +94,7 @@ def test_circuit() -> None:
 
 
 def test_hosts_take_turns() -> None:
-    """Ready hosts take turns, and a host that must wait costs the others nothing."""
+    """Ready hosts take turns, and a waiting host does not delay the others."""
     scheduler = Scheduler(Politeness(min_delay=5.0))
     for n in range(3):
         scheduler.push(job("a", n), 0.0)
@@ -112,8 +112,8 @@ def test_hosts_take_turns() -> None:
     assert found[0].host == "a"
 
 
-def test_a_worker_stays_with_its_host_for_a_while() -> None:
-    """Asked to stay, `pop` gives the same host's jobs, fifty at most, then the next in line's."""
+def test_workers_prefer_their_host() -> None:
+    """`pop` prefers the given host for at most fifty jobs, then takes the next ready one."""
     scheduler = Scheduler(Politeness())
     for n in range(200):
         scheduler.push(job("ab"[n % 2], n), 0.0)
@@ -126,8 +126,8 @@ def test_a_worker_stays_with_its_host_for_a_while() -> None:
     assert len(order) == 200
 
 
-def test_open_circuit_refuses_what_waits() -> None:
-    """When a circuit opens, what waits for that host is handed out as refused, at once."""
+def test_open_circuit_rejects_waiting_jobs() -> None:
+    """When a circuit opens, the waiting jobs of that host are rejected at once."""
     scheduler = Scheduler(Politeness(min_delay=9.0, max_failures=1))
     for n in range(3):
         scheduler.push(job("dead", n), 0.0)
@@ -139,7 +139,7 @@ def test_open_circuit_refuses_what_waits() -> None:
 
 
 def test_forgets_hosts_it_knows_nothing_of() -> None:
-    """A hundred thousand hosts, each asked once, are not all remembered."""
+    """Idle hosts are removed from memory."""
     scheduler = Scheduler(Politeness())
     for n in range(100_000):
         scheduler.push(job(f"h{n}"), float(n))
@@ -150,8 +150,8 @@ def test_forgets_hosts_it_knows_nothing_of() -> None:
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
-    """For any options and any course of events: each job once, no limit ever exceeded."""
+def test_scheduler_invariants(data: st.DataObject) -> None:
+    """For any options and events, each job is returned once and no limit is exceeded."""
     options = Politeness(
         rate=data.draw(st.sampled_from([None, 5.0, 50.0])),
         burst=data.draw(st.integers(1, 3)),
@@ -231,6 +231,6 @@ def test_scheduler_keeps_every_promise(data: st.DataObject) -> None:
     ],
 )
 def test_options_that_make_no_sense(bad: dict[str, float]) -> None:
-    """Numbers that make no sense fail at the call, and the message names the option."""
+    """Invalid numbers raise at the call, and the message names the option."""
     with pytest.raises(ValueError, match=next(iter(bad))):
         Politeness(**bad)  # type: ignore[arg-type]

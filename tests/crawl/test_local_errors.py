@@ -42,7 +42,7 @@ needs_cli = pytest.mark.skipif(
 
 
 def test_partial_file_of_a_live_process_stays(tmp_path: Path) -> None:
-    """Cleaning up removes only files that no live process writes."""
+    """`remove_abandoned` keeps files of live processes."""
     with PartialFile(tmp_path) as file:
         file.write(b"half")
         abandoned = tmp_path / ".partial" / "1-abandoned"
@@ -117,7 +117,7 @@ def _failing(form: RecordFormat, word: str) -> RecordFormat:
 
 @pytest.mark.parametrize("name", ["o.jsonl", "o.jsonl.gz", "o.warc"])
 async def test_record_that_cannot_be_encoded(tmp_path: Path, name: str) -> None:
-    """It is reported as failed, the others are written, and a later run fetches it again."""
+    """A record that cannot be encoded is a failure, and a later run fetches the URL again."""
     out = tmp_path / name
     form = get_format(name, None, "auto", False)
     urls = [f"http://h/{n}" for n in range(20)]
@@ -150,7 +150,7 @@ async def test_stream_gets_a_record_of_the_error(tmp_path: Path) -> None:
 
 
 async def test_full_disk_ends_the_run(tmp_path: Path) -> None:
-    """A page that meets a full disk ends the run: each further one would be fetched in vain."""
+    """A full disk ends the run at the first page."""
 
     def answer(url: str) -> Any:
         if url.endswith("/30"):
@@ -192,15 +192,15 @@ def test_overwrite_needs_the_output_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["output", "checkpoint"])
-@pytest.mark.parametrize("harm", ["removed", "replaced", "cut short"])
+@pytest.mark.parametrize("harm", ["removed", "replaced", "truncated"])
 def test_files_taken_away(tmp_path: Path, which: str, harm: str) -> None:
-    """A file that is removed, replaced or cut while it is written ends the run with an error."""
+    """Removing, replacing or truncating a file that is written ends the run with an error."""
     out = tmp_path / "o.jsonl"
     form = get_format(str(out), None, "auto", False)
     with Checkpoint(out, "jsonl") as checkpoint:
         checkpoint.commit([(1, b"one\n")], form.batch)
         path = out if which == "output" else checkpoint.path
-        if harm == "cut short":
+        if harm == "truncated":
             os.truncate(path, 1)
         else:
             path.rename(tmp_path / "elsewhere")
@@ -214,7 +214,7 @@ def test_files_taken_away(tmp_path: Path, which: str, harm: str) -> None:
 
 
 def test_message_of_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It claims nothing that a later, smaller batch makes wrong."""
+    """The message stays true if a smaller batch was committed later."""
     out = tmp_path / "o.jsonl"
     form = get_format(str(out), None, "auto", False)
     with Checkpoint(out, "jsonl") as checkpoint:
@@ -228,7 +228,8 @@ def test_message_of_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         writer.add(2, fetched, 0.0)
         writer.finish()
     assert str(error.value) == (
-        f"cannot write to {out}: full; the records in it are whole, and --resume goes on from there"
+        f"cannot write to {out}: full; the records in it are whole, "
+        "and --resume continues from there"
     )
     assert len(out.read_text().splitlines()) == 1
 
@@ -259,7 +260,7 @@ def test_file_names_fit(tmp_path: Path, path: str) -> None:
 
 
 def test_long_names_are_kept() -> None:
-    """Names that fit are not cut."""
+    """Names within the limit are not truncated."""
     assert file_name("https://h/" + "n" * 200 + ".html") == "h/" + "n" * 200 + ".html"
     assert file_name("https://h/" + "n" * 200).startswith("h/" + "n" * 200 + "-")
 
@@ -275,7 +276,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def urls(site: Site, tmp_path: Path) -> Callable[[int], Path]:
-    """A file with so many URLs, over all hosts of the site."""
+    """Return a file with `count` URLs, over all hosts of the site."""
 
     def write(count: int) -> Path:
         path = tmp_path / "urls.txt"
@@ -313,7 +314,7 @@ def check_directory(directory: Path, source: Path) -> None:
 def test_resumed_while_workers_live(
     site: Site, urls: Callable[[int], Path], tmp_path: Path, workers: str
 ) -> None:
-    """The parent killed and the run resumed at once: no URL fails, none is lost."""
+    """If the parent is killed and the run resumed at once, no URL fails or is lost."""
     source, directory = urls(160), tmp_path / "site"
     with start(
         source, "--output-dir", directory, "--workers", workers, "--flush-interval", "0.05"
@@ -330,7 +331,7 @@ def test_resumed_while_workers_live(
 
 @needs_cli
 def test_two_runs_at_once(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
-    """A second --resume beside the first harms nothing, and both succeed."""
+    """Two concurrent --resume runs both succeed."""
     source, directory = urls(120), tmp_path / "site"
     with start(
         source, "--output-dir", directory, "--flush-interval", "0.05", "--per-host", "1"
@@ -349,7 +350,7 @@ def test_two_runs_at_once(site: Site, urls: Callable[[int], Path], tmp_path: Pat
 def test_file_that_cannot_be_saved(
     site: Site, urls: Callable[[int], Path], tmp_path: Path, workers: str
 ) -> None:
-    """Status 23 and a message; not in the index; fetched again by --resume."""
+    """A body that cannot be saved gives status 23 and is fetched again by --resume."""
     source, directory = urls(30), tmp_path / "site"
     directory.mkdir()
     in_the_way = directory / Path(file_name(site.urls[0] + "/")).parts[0]
@@ -434,7 +435,7 @@ def test_first_batch_does_not_fit(site: Site, tmp_path: Path) -> None:
         code, err = run(*args, preexec_fn=limit)
         assert code == 23
         assert "bytes" not in err.split("cannot write to")[1]
-        assert "the records in it are whole, and --resume goes on from there" in err
+        assert "the records in it are whole, and --resume continues from there" in err
         code, err = run(*args, "--resume")
         assert code == 0, err
     rows = [json.loads(line)["url"] for line in out.read_text().splitlines()]

@@ -315,7 +315,7 @@ FLAGS = {
     "redirects": ["--max-redirects", "0"],
     "size": ["--max-body", "50"],
 }
-REPORT_INTERVAL = [
+COMBINATIONS = [
     pytest.param(output, filter_, workers, marks=[] if (n + m) % 5 == 0 else [pytest.mark.slow])
     for n, (output, workers) in enumerate(
         itertools.product([*OUTPUTS, "directory", "stdout"], ["1", "2"])
@@ -331,7 +331,7 @@ def command(*arguments: Any) -> list[str]:
     return [*program, *fixed, *map(str, arguments)]
 
 
-@pytest.mark.parametrize(("output", "filter_", "workers"), REPORT_INTERVAL)
+@pytest.mark.parametrize(("output", "filter_", "workers"), COMBINATIONS)
 def test_fetch(hosts: Hosts, output: str, filter_: str, workers: str, tmp_path: Path) -> None:
     """`asks-fast fetch`: its output, what it says, and what it leaves for a second run."""
     requests = hosts.inputs(FIXED)

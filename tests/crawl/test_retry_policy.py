@@ -85,7 +85,7 @@ FIELDS = {
 
 
 def asking_to_wait(start: str, fields: str, seen: list[float]) -> list[Step]:
-    """A script that answers one request with `start` and `fields`, all further ones with OK."""
+    """Respond to the first request with `start` and `fields`, to later ones with OK."""
 
     def note(data: bytes) -> Callable[[PeerConnection], bytes]:
         def answer(connection: PeerConnection) -> bytes:
@@ -140,7 +140,7 @@ async def test_a_policy_that_ignores_it(peer: MakePeer, ask: str) -> None:
 
 
 async def test_a_delayed_redirect_occupies_no_worker(peer: MakePeer) -> None:
-    """In a polite run, a redirect that must wait leaves its worker to other requests."""
+    """With politeness, a redirect that must wait frees its worker for other requests."""
     seen: list[float] = []
     slow = peer(asking_to_wait("302 Go\r\nLocation: /there", f"Retry-After: {WAIT}\r\n", seen))
     quick = peer([FOREVER])
