@@ -401,7 +401,7 @@ def check_files(index: Path, is_filtered: bool) -> None:
 @pytest.mark.leaves_open("a pseudo-terminal ends with its process")
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_on_a_terminal(hosts: Hosts, workers: str, tmp_path: Path) -> None:
-    """The live picture shows escapes of servers and inputs, and does not pass them on."""
+    """The live view escapes control characters of servers and inputs."""
     source = lines_of(hosts.inputs(FIXED), tmp_path / "in.txt")
     ours, theirs = pty.openpty()
     disregard(ours)

@@ -233,7 +233,7 @@ def test_displays(capsys: pytest.CaptureFixture[str]) -> None:
     """Notes, hosts, error kinds and failed URLs in every display."""
     from rich.console import Console
 
-    from asks_fast.cli.display import JsonLog, QuietDisplay, Summary, picture
+    from asks_fast.cli.display import JsonLog, QuietDisplay, Summary, live_view
     from asks_fast.crawl.stats import FetchStats
 
     text = E.decode("latin-1") + "\n\u202e"
@@ -251,5 +251,5 @@ def test_displays(capsys: pytest.CaptureFixture[str]) -> None:
         display.failed(text, text, text)
         display.finish(View(), "done")  # type: ignore[arg-type]
     console = Console(stderr=True, force_terminal=False, width=200)
-    console.print(picture(View(), 1.0, [text]))  # type: ignore[arg-type]
+    console.print(live_view(View(), 1.0, [text]))  # type: ignore[arg-type]
     check([capsys.readouterr().err])
