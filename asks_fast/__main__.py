@@ -1,4 +1,4 @@
-"""`python -m asks_fast`: the command line, as `asks-fast` starts it."""
+"""Run the command line: `python -m asks_fast` is the same as `asks-fast`."""
 
 from asks_fast.cli import main
 

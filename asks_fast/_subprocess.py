@@ -1,13 +1,15 @@
-"""How a program of this package starts another one in a process of its own.
+"""Start programs of this package in processes of their own.
 
-Fact:   `python -m` looks into the working directory first, where another copy of asks_fast may
-        lie, such as a source tree that was never built.
-Rule:   the child runs the very copy that its parent runs.
+Facts:  `python -m` looks into the working directory first, where another copy of asks_fast may be,
+        such as a source tree without compiled modules.
+Invariants: the child runs the same copy as its parent.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from pathlib import Path
 
 _RUN = (
@@ -17,6 +19,16 @@ _RUN = (
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs `module` of asks_fast, as `python -m` would, with `arguments`."""
+    """Return the command that runs `module` of asks_fast, as `python -m` does, with `arguments`."""
     home = str(Path(__file__).resolve().parent.parent)
     return [sys.executable, "-c", _RUN, home, module, *arguments]
+
+
+def exit_with_parent() -> None:
+    """End this process when its standard input ends, as its parent has closed it or is dead."""
+
+    def wait() -> None:
+        sys.stdin.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,33 +1,36 @@
-"""Bulk fetching on many machines: one function that engines can call, and a thin binding to Dask.
+"""Bulk fetching on many machines: a function that engines can call, and a thin binding to Dask.
 
-`fetch_partition` fetches a list of URLs and gives records back, or writes them to a shard beside
-the worker. It can be pickled and needs nothing but its arguments, so Dask, Ray and Spark call it
-as it is; `fetch_bag` and `fetch_distributed` do that for Dask. Recipes: docs/guide/scaleout.md.
+`fetch_partition` fetches a list of URLs and returns records, or writes them to a shard on the
+worker's machine. It can be pickled and needs only its arguments, so Dask, Ray and Spark can call
+it; `fetch_bag` and `fetch_distributed` do so for Dask. Recipes: docs/guide/scaleout.md.
 
 Facts:  engines run a failed partition again, perhaps while its first run is still alive.
-Rules:  a host is in one partition only (`partition_by_host`), so politeness holds with no word
-        between workers. A shard has a ledger: run again, it goes on, and holds each URL once.
+Invariants: a host is in one partition only (`partition_by_host`), so limits per host hold without
+        communication. A shard has a checkpoint: another run continues it and writes each URL once.
         A URL that fails is a record, not an exception; a partition fails only if it cannot write.
-Not here: fetching itself (`crawl`), clusters.
+
+Implemented elsewhere: fetching (`crawl`).
 """
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from .crawl import parquet
-from .crawl.asked import url_of
-from .crawl.bulk_fetch import Fetch
-from .crawl.checkpoint import KeySet
-from .crawl.fetch_config import Plan, make_session, run_in_kernel
+from .crawl.bulk_fetch import FLUSH_INTERVAL, BulkFetch, Writer
+from .crawl.checkpoint import Uint64Set
+from .crawl.fetch_config import FetchConfig, make_session, run_in_kernel
 from .crawl.formats import as_dict
-from .crawl.job import host_of
+from .crawl.job import RequestArguments, host_of, shard_of
 from .crawl.options import FetchOptions
-from .crawl.page import Fetched
+from .crawl.page import FetchRecord
+from .crawl.request_identity import url_of
+
+if TYPE_CHECKING:
+    from dask.bag import Bag
 
 __all__ = [
     "FetchOptions",
@@ -38,47 +41,79 @@ __all__ = [
     "partition_of",
 ]
 
-Options = FetchOptions | Mapping[str, Any] | None
+Options: TypeAlias = FetchOptions | Mapping[str, Any] | None  # each field has its own type
+Request: TypeAlias = str | RequestArguments
+Record: TypeAlias = dict[str, Any]  # JSON values
+_T = TypeVar("_T")
 
 
-def partition_of(request: Any, partitions: int) -> int:
-    """Which of so many partitions a request belongs to: the same for all requests of a host."""
-    return zlib.crc32(host_of(url_of(request)).encode("utf-8", "surrogatepass")) % partitions
+def partition_of(request: object, partitions: int) -> int:
+    """Return the partition of a request, from 0; requests of a host have the same."""
+    return shard_of(host_of(url_of(request)), partitions)
 
 
-def partition_by_host(requests: Iterable[Any], partitions: int) -> list[list[Any]]:
-    """The requests (URLs, or dicts of request arguments) in so many lists, no host in two."""
-    made: list[list[Any]] = [[] for _ in range(partitions)]
+def partition_by_host(requests: Iterable[_T], partitions: int) -> list[list[_T]]:
+    """Return the requests (URLs, or dicts of request arguments) in partitions, each host in one."""
+    made: list[list[_T]] = [[] for _ in range(partitions)]
     for request in requests:
         made[partition_of(request, partitions)].append(request)
     return made
 
 
+@overload
 def fetch_partition(
-    requests: Iterable[Any],
+    requests: Iterable[Request],
+    options: Options = None,
+    *,
+    shard: None = None,
+    body: str = "auto",
+    headers: bool = False,
+) -> list[Record]: ...
+
+
+@overload
+def fetch_partition(
+    requests: Iterable[Request],
+    options: Options = None,
+    *,
+    shard: str | os.PathLike[str],
+    body: str = "auto",
+    headers: bool = False,
+) -> Record: ...
+
+
+def fetch_partition(
+    requests: Iterable[Request],
     options: Options = None,
     *,
     shard: str | os.PathLike[str] | None = None,
     body: str = "auto",
     headers: bool = False,
-) -> Any:
+) -> list[Record] | Record:
     """Fetch a list of requests, blocking until all are done.
 
     Args:
         requests: URLs, or dicts of request arguments with an optional `key`.
         options: a `FetchOptions`, or a dict of its fields.
-        shard: where to write: a name ending in .jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz
+        shard: the file to write: a name ending in .jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz
             or .parquet (needs pyarrow). Another call with the same name fetches what is missing.
-        body, headers: what records hold, as for `asks-fast fetch`.
+        body: what records contain of the body, as for `asks-fast fetch`.
+        headers: whether records contain header fields.
 
-    Returns: a list of records (dicts, see docs/guide/command-line.md); with `shard`, one dict
-        with `shard`, `done`, `failed`, `bytes` of this run and `total`, the requests in it.
-        `not_written` of the failed ones met a local error; another call fetches them again.
-    Raises: OSError or OutputError when the shard cannot be written.
+    Returns:
+        A list of records (dicts, see docs/guide/command-line.md). With `shard`, one dict: `done`,
+        `failed` and `bytes` of this call, `not_written` (those of the failed that met a local error
+        and will be fetched by another call), `shard`, and `total`, the number of requests in it.
+
+    Raises:
+        OSError, OutputError: the shard cannot be written.
+
+    Example:
+        summary = fetch_partition(urls, {"host_rate": 2}, shard="part-0.jsonl.zst")
     """
     made = _as_options(options)
     if shard is None:
-        writer = _Records(body, headers)
+        writer = _RecordList(body, headers)
         run_in_kernel(_fetch, list(requests), made, writer)
         return writer.records
     path = Path(shard)
@@ -88,52 +123,63 @@ def fetch_partition(
 
 
 def fetch_bag(
-    requests: Any,
+    requests: Iterable[Request] | Bag,
     options: Options = None,
     *,
     partitions: int | None = None,
     body: str = "auto",
     headers: bool = False,
-) -> Any:
-    """A `dask.bag.Bag` of records; nothing is fetched before it is computed.
+) -> Bag:
+    """Return a `dask.bag.Bag` of records; nothing is fetched before it is computed.
 
-    `requests`: an iterable, or a Bag, which is regrouped so that no host is in two partitions.
-    `partitions`: default 16, or as many as the Bag has.
+    Args:
+        requests: an iterable, or a Bag, which is regrouped so that each host is in one partition.
+        options: a `FetchOptions`, or a dict of its fields.
+        partitions: their number; default: 16, or as many as the Bag has.
+        body, headers: what records contain.
     """
     db, delayed = _import_dask()
     made = _as_options(options)
-    how: dict[str, Any] = {"body": body, "headers": headers}
+    how: Record = {"body": body, "headers": headers}
+    bag: Bag
     if isinstance(requests, db.Bag):
         count = partitions or requests.npartitions
         grouped = requests.groupby(lambda one: partition_of(one, count), npartitions=count)
-        return grouped.map(lambda group: fetch_partition(group[1], made, **how)).flatten()
-    parts = [part for part in partition_by_host(requests, partitions or 16) if part]
-    if not parts:
-        return db.from_sequence([], npartitions=1)
-    call = delayed(fetch_partition, pure=False)
-    return db.from_delayed([call(part, made, **how) for part in parts])
+        bag = grouped.map(lambda group: fetch_partition(group[1], made, **how)).flatten()
+    elif parts := [part for part in partition_by_host(requests, partitions or 16) if part]:
+        call = delayed(fetch_partition, pure=False)
+        bag = db.from_delayed([call(part, made, **how) for part in parts])
+    else:
+        bag = db.from_sequence([], npartitions=1)
+    return bag
 
 
 def fetch_distributed(
-    client: Any,
-    requests: Iterable[Any],
+    client: Any,  # a distributed.Client, whose methods have no types
+    requests: Iterable[Request],
     options: Options = None,
     *,
     partitions: int | None = None,
     shards: str | os.PathLike[str] | None = None,
-    form: str = "jsonl",
+    record_format: str = "jsonl",
     body: str = "auto",
     headers: bool = False,
     retries: int = 3,
-) -> Iterator[dict[str, Any]]:
-    """Fetch on a `distributed.Client`'s workers; gives what is ready, partition by partition.
+) -> Iterator[Record]:
+    """Fetch on the workers of a `distributed.Client`; yield results as partitions complete.
 
-    `shards`: a directory that the workers write to (shared, or each worker's own), one file a
-    partition, in the format that `form` names (or "parquet"); then what is given are summaries
-    instead of records. `partitions`: default four per worker thread. `retries`: of a partition
-    that failed; one whose worker died is run again by the scheduler in any case.
+    Closing the generator early cancels the partitions that were not yielded yet.
 
-    Left early, the generator cancels what was not given yet.
+    Args:
+        client: the client.
+        requests: URLs, or dicts of request arguments.
+        options: a `FetchOptions`, or a dict of its fields.
+        partitions: their number; default: four per worker thread.
+        shards: a directory that the workers write to (shared, or each worker's own), one file a
+            partition. Summaries are yielded instead of records.
+        record_format: the format of shards, or "parquet".
+        body, headers: what records contain.
+        retries: of a partition that failed. One whose worker died is run again in any case.
     """
     import distributed
 
@@ -145,7 +191,7 @@ def fetch_distributed(
             shard = (
                 None
                 if shards is None
-                else str(Path(shards) / f"part-{number:05}-of-{count:05}.{form}")
+                else str(Path(shards) / f"part-{number:05}-of-{count:05}.{record_format}")
             )
             futures.append(
                 client.submit(
@@ -174,28 +220,30 @@ def fetch_distributed(
             client.cancel(futures)
 
 
-class _Records:
-    """A writer that keeps records in memory."""
+class _RecordList(Writer):
+    """Keep records in memory."""
 
     can_resume = False
 
-    seconds = 1.0
-
     def __init__(self, body: str, headers: bool) -> None:
+        self.seconds = FLUSH_INTERVAL
         self.body = body
         self.headers = headers
-        self.records: list[dict[str, Any]] = []
+        self.records: list[Record] = []
 
-    def add(self, key: int, fetched: Fetched | None, now: float) -> None:
-        """One result."""
+    def add(self, key: int, fetched: FetchRecord | None, now: float) -> None:
+        """Add the record of one request."""
         if fetched is not None:
             self.records.append(as_dict(fetched, self.body, self.headers))
 
     def flush_if_due(self, now: float) -> None:
-        """Nothing waits."""
+        """Do nothing: no record waits."""
 
     def finish(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no record waits."""
+
+    def _write(self, batch: list[tuple[int, bytes]]) -> None:
+        raise NotImplementedError
 
 
 def _as_options(options: Options) -> FetchOptions:
@@ -204,54 +252,54 @@ def _as_options(options: Options) -> FetchOptions:
     return FetchOptions.from_dict(options or {})
 
 
-async def _fetch(requests: list[Any], options: FetchOptions, writer: Any) -> None:
+async def _fetch(requests: list[Request], options: FetchOptions, writer: Writer) -> None:
     async with make_session(options) as session:
-        await Fetch(session, options, requests, writer).run()
+        await BulkFetch(session, options, requests, writer).run()
 
 
 def _fetch_shard(
-    requests: list[Any],
+    requests: list[Request],
     options: FetchOptions,
     path: Path,
     body: str,
     headers: bool,
     known: Iterable[int] = (),
-) -> tuple[dict[str, Any], KeySet]:
-    """Fetch into a shard; `known` are keys of requests to leave out. Returns all its keys too."""
-    plan = Plan("-", str(path), options, body=body, headers=headers)
-    plan.prepare_output(resume=True, overwrite=False)
+) -> tuple[Record, Uint64Set]:
+    """Fetch into a shard, except requests with `known` keys; return a summary and all its keys."""
+    config = FetchConfig("-", str(path), options, body=body, headers=headers)
+    config.prepare_output(resume=True, overwrite=False)
 
-    async def main() -> tuple[dict[str, Any], KeySet]:
+    async def main() -> tuple[Record, Uint64Set]:
         async with make_session(options) as session:
-            fetch, ledger = plan.fetch(session, requests)
-            assert ledger is not None
-            with ledger:
+            fetch, checkpoint = config.fetch(session, requests)
+            assert checkpoint is not None
+            with checkpoint:
                 for key in known:
-                    ledger.done.add(key)
-                tally = await fetch.run()
+                    checkpoint.done.add(key)
+                stats = await fetch.run()
                 summary = {
                     "shard": str(path),
-                    "done": tally.done,
-                    "failed": tally.failed,
-                    "not_written": tally.not_written,
-                    "bytes": tally.bytes,
-                    "total": len(ledger.done),
+                    "done": stats.done,
+                    "failed": stats.failed,
+                    "not_written": stats.not_written,
+                    "bytes": stats.bytes,
+                    "total": len(checkpoint.done),
                 }
-                return summary, ledger.done
+                return summary, checkpoint.done
 
-    made: tuple[dict[str, Any], KeySet] = run_in_kernel(main)
+    made: tuple[Record, Uint64Set] = run_in_kernel(main)
     return made
 
 
 def _fetch_parquet(
-    requests: list[Any], options: FetchOptions, path: Path, body: str, headers: bool
-) -> dict[str, Any]:
+    requests: list[Request], options: FetchOptions, path: Path, body: str, headers: bool
+) -> Record:
     """Fetch what the shard lacks into a JSON Lines shard, and merge that into it."""
     parquet.import_parquet()
     with parquet.shard_lock(path):
         known = parquet.read_keys(path)
         parquet.remove_merged(path, known)
-        rows = parquet.rows_of(path)
+        rows = parquet.rows_path(path)
         summary, keys = _fetch_shard(requests, options, rows, body, headers, known)
         parquet.merge(path, keys)
     return {**summary, "shard": str(path)}

@@ -1,9 +1,9 @@
-"""Read a paged API to its end, then each item, with a token; print one JSON line an item.
+"""Read a paged API to its end, then each item, with a token; print one JSON line per item.
 
     python examples/api_crawl.py https://api.example.com TOKEN
 
-The API gives pages of items at /items, and says in a Link header where the next page is. Items
-are fetched many at a time while the list is still being read.
+The API returns pages of items at /items, with the next page in a Link header. Items are fetched
+concurrently while the list is still being read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asks_fast.crawl import Politeness
 
 
 async def item_paths(api: HSession) -> AsyncIterator[tuple[int, str]]:
-    """(id, path) of every item, page after page."""
+    """Yield (id, path) of every item, page by page."""
     url: str | None = None
     while True:
         page = await (api.get(url) if url else api.get(path="/items"))
@@ -34,9 +34,9 @@ async def item_paths(api: HSession) -> AsyncIterator[tuple[int, str]]:
 
 
 async def main(base: str, token: str) -> int:
-    """Print every item; the number of those that could not be had."""
+    """Print every item; return the number of items that could not be fetched."""
     missing = 0
-    # The API asks for at most 50 requests a second; 429 and Retry-After are honoured by themselves.
+    # The API allows 50 requests a second. 429 and Retry-After need no option.
     limits = Politeness(rate=50, burst=10)
     async with (
         HSession(base, connections=8, auth=BearerAuth(token)) as api,

@@ -1,8 +1,8 @@
-"""Download many files, a few at a time, with a progress bar for each; no file is ever half there.
+"""Download many files, a few at a time, with a progress bar for each; no file is left incomplete.
 
     python examples/bulk_download.py DIRECTORY URL...
 
-Files that are there already are left alone. Bodies are streamed: their size does not matter.
+Existing files are skipped. Bodies are streamed, so their size does not matter.
 Needs rich: pip install "asks-fast[cli]"
 """
 
@@ -17,11 +17,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from asks_fast import AsksException, DSession
 
-AT_ONCE = 4
+MAX_DOWNLOADS = 4
 
 
 async def download(session: DSession, url: str, path: Path, progress: Progress) -> None:
-    """One file: written under another name, which it loses when it is whole."""
+    """Download one file under a temporary name and rename it when it is complete."""
     part = path.with_name(path.name + ".part")
     async with await session.get(url, stream=True, read_timeout=30) as response:
         response.raise_for_status()
@@ -40,7 +40,7 @@ async def download(session: DSession, url: str, path: Path, progress: Progress) 
 async def worker(
     session: DSession, urls: list[str], directory: Path, progress: Progress, failed: list[str]
 ) -> None:
-    """Take one URL after the other until none is left."""
+    """Download URLs until none is left."""
     while urls:
         url = urls.pop()
         name = unquote(PurePosixPath(urlsplit(url).path).name).replace("/", "_")
@@ -55,15 +55,15 @@ async def worker(
 
 
 async def main(directory: Path, urls: list[str]) -> list[str]:
-    """Download all; the URLs that failed."""
+    """Download all files; return the URLs that failed."""
     directory.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
     waiting = urls[::-1]
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    async with DSession(connections=AT_ONCE) as session:
+    async with DSession(connections=MAX_DOWNLOADS) as session:
         with Progress(*columns) as progress:
             async with curio.TaskGroup() as group:
-                for _ in range(AT_ONCE):
+                for _ in range(MAX_DOWNLOADS):
                     await group.spawn(worker, session, waiting, directory, progress, failed)
     return failed
 

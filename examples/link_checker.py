@@ -1,8 +1,8 @@
-"""Check every link of some pages; print the broken ones with the page they are on.
+"""Check every link of some pages; print the broken ones with the pages they are on.
 
     python examples/link_checker.py https://example.com/ [PAGE...]
 
-Asks with HEAD, and with GET where the server does not like HEAD. Exit status 1 if any is broken.
+Sends HEAD, and GET where the server does not support HEAD. Exit status 1 if a link is broken.
 Needs selectolax: pip install selectolax
 """
 
@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from typing import Any
 from urllib.parse import urldefrag, urljoin
 
 import curio
 from selectolax.lexbor import LexborHTMLParser
 
 from asks_fast import DSession
-from asks_fast.crawl import Politeness
+from asks_fast.crawl import Politeness, Result
 
-# Many requests in all, few to one server; a server that is down is not asked a hundred times.
-LIMITS = Politeness(host_concurrency=4, failures=5)
+# Many requests in all, few to one server, and none to a server after five failures.
+LIMITS = Politeness(host_concurrency=4, max_failures=5)
 
 
 async def links_of(session: DSession, pages: list[str]) -> dict[str, list[str]]:
-    """Each link and the pages that it is on."""
+    """Return each link and the pages that contain it."""
     found: dict[str, list[str]] = defaultdict(list)
     async for result in session.map(pages):
         page = result.unwrap()
@@ -36,35 +35,36 @@ async def links_of(session: DSession, pages: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def complaint(result: Any) -> str | None:
-    """What is wrong with a link; None if nothing is."""
+def describe_problem(result: Result) -> str | None:
+    """Return what is wrong with a link; None if it works."""
     if result.error is not None:
         return f"{type(result.error).__name__}: {result.error}"
     if result.ok:
         return None
-    return f"{result.response.status_code} {result.response.reason_phrase}"
+    response = result.unwrap()
+    return f"{response.status_code} {response.reason_phrase}"
 
 
 async def main(pages: list[str]) -> int:
-    """Check, and give the number of broken links."""
+    """Check all links; return the number of broken ones."""
     broken = 0
     async with DSession(connections=50, timeout=30, follow_redirects=True) as session:
         links = await links_of(session, pages)
-        again = []
+        without_head = []
         async for result in session.map(
             ({"method": "HEAD", "url": link, "key": link} for link in links),
             retries=1,
             politeness=LIMITS,
         ):
             if result.response is not None and result.response.status_code in (403, 405, 501):
-                again.append(result.key)
-            elif (why := complaint(result)) is not None:
+                without_head.append(result.key)
+            elif (problem := describe_problem(result)) is not None:
                 broken += 1
-                print(f"{result.key}: {why} (on {', '.join(links[result.key])})")
-        async for result in session.map(again, retries=1, politeness=LIMITS):
-            if (why := complaint(result)) is not None:
+                print(f"{result.key}: {problem} (on {', '.join(links[result.key])})")
+        async for result in session.map(without_head, retries=1, politeness=LIMITS):
+            if (problem := describe_problem(result)) is not None:
                 broken += 1
-                print(f"{result.key}: {why} (on {', '.join(links[result.key])})")
+                print(f"{result.key}: {problem} (on {', '.join(links[result.key])})")
     print(f"{len(links)} links, {broken} broken")
     return broken
 

@@ -1,6 +1,6 @@
 """Crawl a site politely: follow its links, obey its robots.txt; print each page's URL and title.
 
-    python examples/site_crawl.py https://example.com/ [MOST_PAGES]
+    python examples/site_crawl.py https://example.com/ [MAX_PAGES]
 
 Needs selectolax and protego: pip install "asks-fast[cli]" selectolax
 """
@@ -18,26 +18,30 @@ from asks_fast.crawl import Politeness
 
 
 class Frontier:
-    """The URLs still to be fetched: endless, until nothing is left that could add another."""
+    """The URLs to fetch; the iteration ends when all are fetched and none added another."""
 
-    def __init__(self, start: str, most: int) -> None:
+    def __init__(self, start: str, max_pages: int) -> None:
         self.host = urlsplit(start).netloc
-        self.most = most
+        self.max_pages = max_pages
         self.seen: set[str] = set()
-        self.open = 0  # given out or waiting
+        self.unfinished = 0  # waiting or being fetched
         self.queue: curio.Queue = curio.Queue()
 
     async def add(self, url: str) -> None:
         url = urldefrag(url).url
-        if url in self.seen or len(self.seen) >= self.most or urlsplit(url).netloc != self.host:
+        if (
+            url in self.seen
+            or len(self.seen) >= self.max_pages
+            or urlsplit(url).netloc != self.host
+        ):
             return
         self.seen.add(url)
-        self.open += 1
+        self.unfinished += 1
         await self.queue.put(url)
 
     async def done(self) -> None:
-        self.open -= 1
-        if self.open == 0:
+        self.unfinished -= 1
+        if self.unfinished == 0:
             await self.queue.put(None)
 
     def __aiter__(self) -> Frontier:
@@ -50,11 +54,13 @@ class Frontier:
         return url
 
 
-async def main(start: str, most: int = 100) -> int:
-    """Crawl; the number of pages."""
-    frontier = Frontier(start, most)
+async def main(start: str, max_pages: int = 100) -> int:
+    """Crawl the site; return the number of pages."""
+    frontier = Frontier(start, max_pages)
     await frontier.add(start)
-    limits = Politeness(robots=True, user_agent="example-crawler", host_concurrency=2, delay=0.05)
+    limits = Politeness(
+        robots=True, user_agent="example-crawler", host_concurrency=2, min_delay=0.05
+    )
     pages = 0
     async with (
         DSession(connections=10, headers={"User-Agent": "example-crawler/1.0"}) as session,

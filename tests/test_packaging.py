@@ -189,7 +189,7 @@ for name in (
 import curio
 from asks_fast import DSession, testing
 from asks_fast.crawl import Politeness
-from asks_fast.crawl.formats import format_for
+from asks_fast.crawl.formats import get_format
 from asks_fast.scaleout import fetch_bag
 
 async def get(politeness=None, **options):
@@ -200,8 +200,8 @@ async def get(politeness=None, **options):
 asked = {
     "charset": lambda: curio.run(lambda: get(detect_encoding=True)),
     "truststore": lambda: curio.run(lambda: get(verify="truststore")),
-    "cli: WARC": lambda: format_for("pages.warc", None, "auto", False),
-    "cli: zstd": lambda: format_for("pages.jsonl.zst", None, "auto", False),
+    "cli: WARC": lambda: get_format("pages.warc", None, "auto", False),
+    "cli: zstd": lambda: get_format("pages.jsonl.zst", None, "auto", False),
     "cli: robots": lambda: curio.run(lambda: get(Politeness(robots=True))),
     "dask": lambda: fetch_bag(["http://localhost:1/"]),
 }

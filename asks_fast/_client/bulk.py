@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .._tracebacks import shorten
 from ..errors import AsksException, truncated_repr
@@ -18,43 +18,65 @@ if TYPE_CHECKING:
 
     from ..response_objects import Response
 
-__all__ = ["BulkModule", "Result", "ResultStream", "bulk_module", "register"]
+__all__ = [
+    "BulkModule",
+    "BulkRequest",
+    "RequestArguments",
+    "Result",
+    "ResultStream",
+    "bulk_module",
+    "register",
+]
+
+
+RequestArguments: TypeAlias = Mapping[str, object]
+"""Arguments of one request: `method`, `url` or `path`, `headers`, …, and optionally `key`."""
+
+BulkRequest: TypeAlias = str | RequestArguments | tuple[object, str | RequestArguments]
+"""A URL or path, arguments of a request, or a pair `(key, one of these)`."""
 
 
 class Result:
-    """What became of one request of a `map` or `gather`.
+    """The outcome of one request of a `map` or `gather`.
 
-    `key`: the user's own key, or the request as given. `request`: as given. `response`: the
-    session's response, or None. `error`: the exception that ended the last attempt, or None; a
-    404 is a response, not an error. `attempts`: tries made by the map (0: never sent).
-    `elapsed`: seconds from the first try to the end of the last, pauses between them included.
+    Attributes:
+        key: the user's own key, or the request as given.
+        request: the request as given.
+        response: the response of the session, or None.
+        error: the exception that ended the last attempt, or None. A 404 is not an error.
+        attempts: how often the map sent the request; 0: never.
+        elapsed: seconds from the first attempt to the end of the last, pauses included.
+
+    Example:
+        async for result in session.map(urls):
+            print(result.key, result.response.status_code if result.ok else result.error)
     """
 
     __slots__ = ("attempts", "elapsed", "error", "key", "request", "response")
 
     def __init__(
         self,
-        key: Any,
-        request: Any,
-        response: Any,
+        key: Any,  # the user's own object
+        request: object,  # an invalid item of the input, too
+        response: Response | None,
         error: Exception | None,
         attempts: int,
         elapsed: float,
     ) -> None:
         self.key = key
         self.request = request
-        self.response: Response | None = response
+        self.response = response
         self.error = error
         self.attempts = attempts
         self.elapsed = elapsed
 
     @property
     def ok(self) -> bool:
-        """There is a response, and its status is below 400."""
+        """Whether there is a response with a status below 400."""
         return self.response is not None and self.response.status_code < 400
 
     def unwrap(self) -> Response:
-        """The response; raises the error instead where there is one."""
+        """Return the response, or raise the error."""
         error = self.error
         if error is not None:
             raise shorten(error) if isinstance(error, AsksException) else error

@@ -1,8 +1,9 @@
 """The command `asks-fast`.
 
-Rules:  nothing is imported before it is needed: click and rich are extras, and each command lives
-        in a module of its own that is imported when that command is called.
-Not here: the commands (`group.COMMANDS` names their modules).
+Invariants: nothing is imported before it is needed: click and rich are extras, and the module of a
+        command is imported when the command is called.
+
+Implemented elsewhere: the commands (`group.COMMANDS` names their modules).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ NEEDED = ("click", "rich")
 
 
 def main() -> None:
-    """Run the command line; exits with status 1 if the extra `cli` is not installed."""
+    """Run the command line; exit with status 1 if the extra `cli` is not installed."""
     try:
         for name in NEEDED:
             __import__(name)

@@ -1,11 +1,14 @@
-"""`asks-fast bench`: how fast on this machine, beside the clients that are installed here.
+"""`asks-fast bench`: requests per second on this machine, also of other installed clients.
 
-The server is one process on one core (nginx, else one of our own), each client a process on
-another core; they take turns, and the table shows medians. With a URL it is that server that is
-loaded, by asks_fast alone unless --clients names more.
-Rules:  Ctrl-C stops it and still prints what there is. Exit status: 0, 1 if asks_fast gave no
-        figures, 130 stopped.
-Not here: the clients (`bench_client`), the server (`bench_server`), the whole comparison (bench/).
+The server is a process on one core (nginx, or else a Python program), each client a process on
+another core. Clients take turns, and the table shows medians. With a URL, that server is measured,
+with asks_fast alone unless --clients names others.
+
+Invariants: Ctrl-C ends the measurement and prints the results so far. Exit status: 0, 1 if
+        asks_fast has no results, 130 interrupted.
+
+Implemented elsewhere: the clients (`bench_client`), the server (`bench_server`), the full
+comparison (bench/).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from rich.table import Table
 
 from asks_fast._subprocess import python_command
 from asks_fast.cli.bench_client import CLIENTS
-from asks_fast.cli.bench_server import on_core, running
+from asks_fast.cli.bench_server import pin_to_core, run_server
 
 LABELS = {
     "asks_fast": "asks_fast on curio.run",
@@ -36,14 +39,14 @@ LABELS = {
     "requests": "requests, threads",
 }
 PACKAGES = {"asks_fast": "asks_fast", "asks_fast.run": "asks_fast._kernel"}
-OURS = tuple(PACKAGES)
-PATIENCE = 30.0  # seconds beyond its time that a client may take to start and to end
-ALL_WELL, FAILED, STOPPED = 0, 1, 130
+OWN_CLIENTS = tuple(PACKAGES)
+STARTUP_TIMEOUT = 30.0  # seconds that a client may take to start and to end
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
 @dataclass
 class Series:
-    """What one client did, round by round."""
+    """The results of one client, one entry per round."""
 
     client: str
     runs: list[dict[str, float]] = field(default_factory=list)
@@ -59,13 +62,13 @@ class Series:
         return (max(rates) - min(rates)) / self.median("rate")
 
 
-def installed() -> list[str]:
-    """The clients that can take part here."""
+def installed_clients() -> list[str]:
+    """Return the clients that are installed."""
     return [name for name in CLIENTS if find_spec(PACKAGES.get(name, name)) is not None]
 
 
-def cores() -> tuple[int | None, int | None]:
-    """One core for the server, another for the client; None where nothing can be pinned."""
+def choose_cores() -> tuple[int | None, int | None]:
+    """Return a core for the server and one for the client; None without CPU affinity."""
     if not hasattr(os, "sched_getaffinity"):
         return None, None
     usable = sorted(os.sched_getaffinity(0))
@@ -73,7 +76,7 @@ def cores() -> tuple[int | None, int | None]:
 
 
 def run_client(name: str, url: str, connections: int, seconds: float, core: int | None) -> Series:
-    """One round of one client; a series of one run, or with the reason why there is none."""
+    """Run one round of one client; return its result, or the reason why there is none."""
     result = Series(name)
     command = python_command(
         "asks_fast.cli.bench_client", name, url, str(connections), str(seconds)
@@ -84,11 +87,11 @@ def run_client(name: str, url: str, connections: int, seconds: float, core: int 
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=seconds + PATIENCE,
-            preexec_fn=on_core(core),
+            timeout=seconds + STARTUP_TIMEOUT,
+            preexec_fn=pin_to_core(core),
         )
     except subprocess.TimeoutExpired:
-        result.problem = f"did not end within {seconds + PATIENCE:g} s"
+        result.problem = f"did not end within {seconds + STARTUP_TIMEOUT:g} s"
         return result
     if done.returncode:
         result.problem = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -106,7 +109,7 @@ def measure(
     core: int | None,
     console: Console,
 ) -> list[Series]:
-    """All rounds, the clients in turn. Ends early, with what there is, on Ctrl-C."""
+    """Run all rounds, the clients in turn. Ctrl-C ends it early with the results so far."""
     series = {name: Series(name) for name in names}
     with suppress(KeyboardInterrupt), console.status("measuring") as status:
         for number in range(rounds):
@@ -121,37 +124,37 @@ def measure(
 
 
 def table_of(series: Sequence[Series], title: str) -> Table:
-    """Fastest first; what each one is slower by."""
+    """Return a table of the clients, fastest first."""
     table = Table(title=title)
     for column in ("client", "requests/s", "spread", "slower by", "CPU µs", "RSS MiB"):
         table.add_column(column, justify="left" if column == "client" else "right")
-    shown = sorted((s for s in series if s.runs), key=lambda s: -s.median("rate"))
-    for s in shown:
+    fastest = sorted((s for s in series if s.runs), key=lambda s: -s.median("rate"))
+    for s in fastest:
         table.add_row(
             LABELS[s.client],
             f"{s.median('rate'):,.0f}",
             f"{s.spread:.0%}",
-            f"{shown[0].median('rate') / s.median('rate'):.1f}",
+            f"{fastest[0].median('rate') / s.median('rate'):.1f}",
             f"{s.median('cpu_us'):.1f}",
             f"{s.median('rss_mib'):.0f}",
-            style="bold" if s.client in OURS else "",
+            style="bold" if s.client in OWN_CLIENTS else "",
         )
     return table
 
 
-def chosen(clients: str | None, url: str | None) -> list[str]:
-    """The clients of --clients, or those that suit; a wrong name is a usage error."""
-    here = installed()
+def select_clients(clients: str | None, url: str | None) -> list[str]:
+    """Return the clients of --clients, or the suitable ones; an unknown name is a usage error."""
+    here = installed_clients()
     if clients is None:
-        return [name for name in here if url is None or name in OURS]
+        return [name for name in here if url is None or name in OWN_CLIENTS]
     names = [name.strip() for name in clients.split(",")]
     for name in names:
         if name not in CLIENTS:
             raise click.BadParameter(
-                f"{name} is none of {', '.join(CLIENTS)}", param_hint="--clients"
+                f"unknown client {name!r}; known: {', '.join(CLIENTS)}", param_hint="--clients"
             )
         if name not in here:
-            raise click.BadParameter(f"{name} is not installed here", param_hint="--clients")
+            raise click.BadParameter(f"{name} is not installed", param_hint="--clients")
     return names
 
 
@@ -176,15 +179,15 @@ def command(
     clients: str | None,
     as_json: bool,
 ) -> None:
-    """Measure the rate of requests of asks_fast and of the other clients installed here.
+    """Measure requests per second of asks_fast and of the other installed clients.
 
     With URL, requests go to that server, from asks_fast alone unless --clients names others. Each
     response must have status 200 and the same length.
     """
-    names = chosen(clients, url)
+    names = select_clients(clients, url)
     console = Console(stderr=as_json)
-    server_core, client_core = cores()
-    server = running(server_core) if url is None else nullcontext(("", url))
+    server_core, client_core = choose_cores()
+    server = run_server(server_core) if url is None else nullcontext(("", url))
     try:
         with server as (server_name, target):
             series = measure(names, target, connections, seconds, rounds, client_core, console)
@@ -201,5 +204,5 @@ def command(
                 f"{LABELS[s.client]}: {s.problem}", style="red", markup=False, soft_wrap=True
             )
     if any(len(s.runs) < rounds and not s.problem for s in series):
-        sys.exit(STOPPED)
-    sys.exit(FAILED if any(s.problem for s in series if s.client in OURS) else ALL_WELL)
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(EXIT_FAILED if any(s.problem for s in series if s.client in OWN_CLIENTS) else EXIT_OK)

@@ -1,11 +1,10 @@
-"""The server of `asks-fast bench`: nginx where it is installed, else a few lines of asyncio.
+"""The server of `asks-fast bench`: nginx where it is installed, else a short asyncio program.
 
     python -m asks_fast.cli.bench_server    prints its port; ends when its standard input ends
 
-Facts:  nginx takes no port 0, so a free one is looked for just before. The program of our own
-        answers whatever it is asked with the same bytes and reads no further than the empty line
-        of a head; it is slower than nginx and then the limit of the measurement.
-Not here: clients.
+Facts:  nginx does not accept port 0, so a free port is chosen just before. The Python server sends
+        the same bytes for every request head and does not support request bodies. It is slower
+        than nginx and then limits the measurement.
 """
 
 from __future__ import annotations
@@ -15,21 +14,19 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from asks_fast._subprocess import python_command
+from asks_fast._subprocess import exit_with_parent, python_command
 
 DOCUMENT = (
     '{"id": 1234567, "name": "asks", "tags": ["curio", "cython", "http"], "ok": true, '
     '"score": 98.6, "n": 42}'
 )
-ANSWER = (
+RESPONSE = (
     "HTTP/1.1 200 OK\r\nServer: asks-fast-bench\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
     "Content-Type: application/json\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n"
     "X-Request-Id: 3b7f0c1e9a2d4f56\r\nX-Content-Type-Options: nosniff\r\n"
@@ -50,8 +47,8 @@ http {{
 """
 
 
-class Answers(asyncio.Protocol):
-    """One connection of the server of our own."""
+class ServerProtocol(asyncio.Protocol):
+    """One connection of the Python server."""
 
     def __init__(self) -> None:
         self.rest = b""
@@ -63,34 +60,37 @@ class Answers(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         heads = (self.rest + data).split(b"\r\n\r\n")
         self.rest = heads.pop()
-        self.transport.write(ANSWER * len(heads))
+        self.transport.write(RESPONSE * len(heads))
 
 
 async def serve() -> None:
-    """Listen on a free port, print it, answer until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", 0, backlog=1024)
+    """Listen on a free port, print it, and serve until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(
+        ServerProtocol, "127.0.0.1", 0, backlog=1024
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
-def on_core(core: int | None) -> Callable[[], None] | None:
-    """What a child process does first to stay on one core; None where that can't be had."""
+def pin_to_core(core: int | None) -> Callable[[], None] | None:
+    """Return a function that pins a child process to a core; None where that is not possible."""
     if core is None or not hasattr(os, "sched_setaffinity"):
         return None
     return lambda: os.sched_setaffinity(0, {core})
 
 
 @contextmanager
-def running(core: int | None) -> Iterator[tuple[str, str]]:
-    """Run a server on `core`; yields its name and its origin, ends it afterwards.
+def run_server(core: int | None) -> Iterator[tuple[str, str]]:
+    """Run a server on `core`; yield its name and origin, and end it afterwards.
 
-    Raises RuntimeError when it does not start within ten seconds.
+    Raises:
+        RuntimeError: it does not start within ten seconds.
     """
     port = 0
     found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     with tempfile.TemporaryDirectory(prefix="asks-fast-bench-") as root:
         if found is not None:
-            os.chmod(root, 0o755)  # nginx' worker runs as another user when root starts it
+            os.chmod(root, 0o755)  # nginx runs its worker as another user when root starts it
             with socket.socket() as sock:
                 sock.bind(("127.0.0.1", 0))
                 port = sock.getsockname()[1]
@@ -106,7 +106,7 @@ def running(core: int | None) -> Iterator[tuple[str, str]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            preexec_fn=on_core(core),
+            preexec_fn=pin_to_core(core),
             start_new_session=True,
         ) as process:
             try:
@@ -120,7 +120,7 @@ def running(core: int | None) -> Iterator[tuple[str, str]]:
 
 
 def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return once `port` accepts connections."""
+    """Wait until `port` accepts connections."""
     deadline = time.monotonic() + 10
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -132,11 +132,6 @@ def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the server of the benchmark did not start")
 
 
-def end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    exit_with_parent()
     asyncio.run(serve())

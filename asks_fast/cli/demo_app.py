@@ -1,22 +1,22 @@
 """The server that the programs of README, tutorial and guide use: `asks-fast demo --serve`.
 
-An RSGI application, served by granian (`demo_server`); the test suite uses it too. What it
-answers (to all methods unless said otherwise):
+An RSGI application, served by granian (`demo_server`); the test suite uses it too. Its
+resources (for all methods unless noted):
 
     /                       "hello" as text          /get /post /put /patch /delete /anything/...
     /echo                   the body, same type          JSON of what was sent (see `describe`)
     /asks/test/<n>          <n> as text              /headers  /cookies  /ip     JSON
     /json /html /links/<n>  fixed documents          /cookies/set?a=1  sets, redirects to /cookies
-    /status/<n>             empty answer <n>         /redirect/<n>  n relative redirects to /get
+    /status/<n>             empty body, status <n>   /redirect/<n>  n relative redirects to /get
     /redirect-to?url=&status_code=302                /absolute-redirect/<n>
     /gzip /deflate /br /zstd  compressed JSON        /bytes/<n>  n bytes, the same every time
     /chunked?n=10&size=100  chunked body             /stream/<n>  n lines of JSON, chunked
     /drip?n=5&pause=0.01    a byte at a time         /slow/<seconds>  /delay/<seconds>  late "ok"
-    /text/<charset>         umlauts in that charset  /close  answers with Connection: close
+    /text/<charset>         umlauts in that charset  /close  response with Connection: close
     /basic-auth/<u>/<p>     401 without it           /bearer/<token>  401 without it
     /robots.txt /sitemap.xml                         /stats  connections as the server saw them
     /flaky/<key>/<n>        503 with Retry-After: 0 the first n times for that key, then 200
-    /retry-after/<seconds>  503                      /etag/<tag>  304 if If-None-Match fits
+    /retry-after/<seconds>  503                      /etag/<tag>  304 if If-None-Match is it
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _peers: set[str] = set()
 _counts: dict[str, int] = {}
 _requests = 0
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 
 
 async def app(scope: Any, proto: Any) -> None:
-    """Find the handler by the first piece of the path and send what it answers."""
+    """Find the handler for the first path segment and send its response."""
     global _requests
     _requests += 1
     _peers.add(scope.client)
@@ -63,32 +63,32 @@ async def app(scope: Any, proto: Any) -> None:
         send(proto, (404, [("content-type", TEXT)], b"no such page"))
         return
     try:
-        answer = handler(scope, pieces[1:], query, body)
+        response = handler(scope, pieces[1:], query, body)
     except (ValueError, IndexError) as error:
-        answer = (400, [("content-type", TEXT)], str(error).encode())
+        response = (400, [("content-type", TEXT)], str(error).encode())
     except ImportError as error:  # a compression that is not installed here
-        answer = (501, [("content-type", TEXT)], str(error).encode())
-    send(proto, answer)
+        response = (501, [("content-type", TEXT)], str(error).encode())
+    send(proto, response)
 
 
-def send(proto: Any, answer: Answer) -> None:
-    status, headers, body = answer
+def send(proto: Any, response: Response) -> None:
+    status, headers, body = response
     if not body and (status in (204, 304) or status < 200):
         proto.response_empty(status, headers)
     else:
         proto.response_bytes(status, headers, body)
 
 
-def as_json(value: object, status: int = 200, headers: Any = ()) -> Answer:
+def as_json(value: object, status: int = 200, headers: Any = ()) -> Response:
     return status, [("content-type", JSON), *headers], json.dumps(value).encode()
 
 
-def as_text(text: str, status: int = 200, headers: Any = ()) -> Answer:
+def as_text(text: str, status: int = 200, headers: Any = ()) -> Response:
     return status, [("content-type", TEXT), *headers], text.encode()
 
 
-def describe(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
-    """What the client sent: method, path, args, headers (lower case), body, form, json, client."""
+def describe(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
+    """Return what the client sent: method, path, args, headers, body, form, json, client."""
     headers = dict(scope.headers.items())
     kind = headers.get("content-type", "")
     text = body.decode("utf-8", "replace")
@@ -120,12 +120,12 @@ def describe(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) 
     )
 
 
-def echo(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def echo(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     kind = dict(scope.headers.items()).get("content-type", "application/octet-stream")
     return 200, [("content-type", kind)], body
 
 
-def cookies(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def cookies(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     if pieces[:1] == ["set"]:
         jar = [("set-cookie", f"{name}={value}; Path=/") for name, value in query.items()]
         return as_text("", 302, [("location", "/cookies"), *jar])
@@ -137,25 +137,27 @@ def cookies(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -
     return as_json({"cookies": dict(pairs)})
 
 
-def redirect(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def redirect(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     left = int(pieces[0]) - 1
     target = f"/redirect/{left}" if left > 0 else "/get"
     return as_text("", int(query.get("status_code", 302)), [("location", target)])
 
 
-def absolute_redirect(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def absolute_redirect(
+    scope: Any, pieces: list[str], query: dict[str, str], body: bytes
+) -> Response:
     left = int(pieces[0]) - 1
     base = f"{scope.scheme}://{dict(scope.headers.items()).get('host', '')}"
     target = f"{base}/absolute-redirect/{left}" if left > 0 else f"{base}/get"
     return as_text("", 302, [("location", target)])
 
 
-def redirect_to(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def redirect_to(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     return as_text("", int(query.get("status_code", 302)), [("location", query["url"])])
 
 
 def compressed(coding: str) -> Any:
-    def handler(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def handler(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
         plain = json.dumps({"coding": coding, "text": UMLAUTS * 50}).encode()
         if coding == "gzip":
             data = gzip.compress(plain, mtime=0)  # the same every time
@@ -170,49 +172,49 @@ def compressed(coding: str) -> Any:
     return handler
 
 
-def basic_auth(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def basic_auth(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     expected = "Basic " + base64.b64encode(f"{pieces[0]}:{pieces[1]}".encode()).decode()
     if dict(scope.headers.items()).get("authorization") == expected:
         return as_json({"authenticated": True, "user": pieces[0]})
-    return as_text("who are you?", 401, [("www-authenticate", 'Basic realm="test"')])
+    return as_text("credentials required", 401, [("www-authenticate", 'Basic realm="test"')])
 
 
-def bearer(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def bearer(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     if dict(scope.headers.items()).get("authorization") == f"Bearer {pieces[0]}":
         return as_json({"authenticated": True})
-    return as_text("who are you?", 401, [("www-authenticate", 'Bearer realm="test"')])
+    return as_text("credentials required", 401, [("www-authenticate", 'Bearer realm="test"')])
 
 
-def flaky(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def flaky(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     seen = _counts[pieces[0]] = _counts.get(pieces[0], 0) + 1
     if seen <= int(pieces[1]):
         return as_text("not yet", 503, [("retry-after", "0")])
     return as_json({"tries": seen})
 
 
-def links(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def links(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     count = int((pieces or ["10"])[0])
     anchors = "".join(f'<a href="/asks/test/{n}">{n}</a>\n' for n in range(count))
     return 200, [("content-type", HTML)], f"<html><body>{anchors}</body></html>".encode()
 
 
-def etag(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def etag(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     tag = f'"{pieces[0]}"'
     if dict(scope.headers.items()).get("if-none-match") == tag:
         return 304, [("etag", tag)], b""
     return as_text("tagged", 200, [("etag", tag)])
 
 
-def in_charset(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def in_charset(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     return 200, [("content-type", f"text/plain; charset={pieces[0]}")], UMLAUTS.encode(pieces[0])
 
 
-def stats(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Answer:
+def stats(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
     return as_json({"connections": len(_peers), "requests": _requests})
 
 
 def pattern(size: int) -> bytes:
-    """`size` bytes in which every place can be told from its neighbours."""
+    """Return `size` bytes in which neighbouring positions differ."""
     return (bytes(range(256)) * (size // 256 + 1))[:size]
 
 

@@ -1,27 +1,26 @@
-"""The server of `asks-fast demo`, a program of its own: granian with an application that counts.
+"""The server of `asks-fast demo`, a separate program: granian with an application that counts.
 
     python -m asks_fast.cli.demo_server 1        one origin on 127.0.0.1
     python -m asks_fast.cli.demo_server 20       twenty: 127.0.0.1 to 127.0.0.20, or twenty ports
 
-`serve_examples` serves the application of the documentation's programs (`demo_app`) instead.
+`/asks/test/<n>` returns a small JSON document that contains n. `/stats` returns the number of
+requests, of connections (distinct peers), and the most that were open at one moment according to
+the operating system; no count comes from the client. `serve_examples` serves the application of the
+documentation's programs (`demo_app`) instead.
 
-Answers `/asks/test/<n>` with a small JSON document that holds n, and `/stats` with the requests,
-the connections (distinct peers), and the most that were open at one moment, as the operating
-system shows them to this process: nothing of what is counted comes from the client.
-Facts:  granian takes no port 0, but sets SO_REUSEPORT: a bound socket that never listens holds
-        a free port for it. Only Linux has all of 127.0.0.0/8 configured. A server hears of a
-        connection's end later than of the next one's beginning, and a list of connections is not
-        made in one moment: counting either way finds more than there ever were.
-Rules:  counts a connection only if its client's end was open in two lists one after the other,
-        hence at the moment between them: may miss one that was short, never sees one too many.
-        Prints the origins as one line of JSON; ends when its standard input ends.
+Facts:  granian does not accept port 0 but sets SO_REUSEPORT: a bound socket that never listens
+        reserves a free port for it. Only Linux has all of 127.0.0.0/8 configured. A server learns
+        of the end of a connection later than of the start of the next one, and a list of
+        connections is not made in one moment; counting either way finds too many.
+Invariants: a connection is counted only if the client's end was open in two consecutive lists,
+        hence at the moment between them. A short one may be missed; none is counted too many.
+        The origins are printed as one line of JSON. The program ends when its standard input ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import struct
 import sys
@@ -34,13 +33,15 @@ from typing import Any
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
+from asks_fast._subprocess import exit_with_parent
+
 PAD = "x" * 60  # makes the document about a hundred bytes
 Origin = tuple[str, int]  # address and port
 JSON_HEADERS = [("content-type", "application/json"), ("cache-control", "no-store")]
 
 
 class Counter:
-    """What the server has seen so far."""
+    """The counts of the server."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -67,13 +68,13 @@ class Counter:
         )
 
     def watch(self, origins: set[Origin]) -> None:
-        """Ask the system for the open connections, for ever, at most a tenth of the time."""
+        """List the open connections for ever, in at most a tenth of the time."""
         before: set[bytes] = set()
         while True:
             started = time.perf_counter()
             try:
                 now = open_connections(origins)
-            except (OSError, AttributeError):  # no such question on this system
+            except (OSError, AttributeError):  # this system has no sock_diag
                 return
             self.most_open = max(self.most_open or 0, len(now & before))
             before = now
@@ -81,10 +82,10 @@ class Counter:
 
 
 def open_connections(origins: set[Origin]) -> set[bytes]:
-    """Connections to these IPv4 origins whose clients' ends are open, in one dump of sock_diag.
+    """Return the connections to these IPv4 origins whose clients' ends are open, from sock_diag.
 
-    Each is a cookie of Linux', never given twice; /proc/net/tcp has none, and is slow to read.
-    OSError or AttributeError where the system has no sock_diag.
+    Each is a cookie of Linux, which is never reused; /proc/net/tcp has none and is slow to read.
+    Raises OSError or AttributeError where the system has no sock_diag.
     """
     sock_diag, by_family, dump, done, failed = 4, 20, 0x301, 3, 2
     established = 1 << 1
@@ -101,16 +102,17 @@ def open_connections(origins: set[Origin]) -> set[bytes]:
                 if kind == done:
                     return found
                 if kind == failed:
-                    raise OSError("sock_diag is not to be had")
+                    raise OSError("sock_diag is not available")
                 if bytes(answer[22:24]) + bytes(answer[40:44]) in wanted:  # the end at the server
                     found.add(bytes(answer[60:68]))
                 answer = answer[(length + 3) & ~3 :]
 
 
 def hold_port(address: str, port: int = 0) -> socket.socket:
-    """A bound socket that never listens: its port is free for granian alone.
+    """Return a bound socket that never listens, which reserves its port for granian.
 
-    Raises OSError if another program listens at `port`; granian would share it without a word.
+    Raises:
+        OSError: another program listens at `port`; granian would share it silently.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as alone:
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -147,9 +149,10 @@ def granian_server(app: Any, address: str, port: int) -> Server:
 
 
 def serve_examples(port: int, ready: Callable[[str], None]) -> None:
-    """Serve `demo_app` on 127.0.0.1 until Ctrl-C; `ready` gets the URL when it answers.
+    """Serve `demo_app` on 127.0.0.1 until Ctrl-C; call `ready` with the URL after the start.
 
-    Raises OSError if the port is taken.
+    Raises:
+        OSError: the port is taken.
     """
     from asks_fast.cli.demo_app import app
 
@@ -179,11 +182,6 @@ async def serve(count: int) -> None:
     await asyncio.gather(*serving)
 
 
-def end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    exit_with_parent()
     asyncio.run(serve(int(sys.argv[1])))

@@ -1,8 +1,11 @@
-"""How a bulk run shows itself: a live picture, a JSON log, a line at the end, or nothing.
+"""The displays of a bulk run: a live view, a JSON log, a summary, or nothing.
 
-All of it goes to standard error; standard output belongs to results.
-Rules:  what servers sent is never markup, and control characters in it are shown, not obeyed.
-Not here: the numbers (`asks_fast.crawl.stats`).
+All of them write to standard error; standard output is for results.
+
+Invariants: text from servers is never interpreted as markup, and its control characters are
+        escaped.
+
+Implemented elsewhere: the counts (`asks_fast.crawl.stats`).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asks_fast.crawl.stats import Tally
+from asks_fast.crawl.stats import FetchStats
 from asks_fast.errors import printable
 
 __all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View", "printable"]
@@ -26,122 +29,122 @@ __all__ = ["Display", "JsonLog", "LiveDisplay", "QuietDisplay", "Summary", "View
 HOSTS_SHOWN = 10
 ERRORS_SHOWN = 5
 FAILURES_SHOWN = 10
-MESSAGE_SHOWN = 200  # letters of an error's message
+MESSAGE_SHOWN = 200  # characters of an error's message
 
 
 class View(Protocol):
-    """A run, as far as it can be looked at."""
+    """What a display reads of a run."""
 
     @property
-    def tally(self) -> Tally:
-        """The numbers so far."""
+    def stats(self) -> FetchStats:
+        """The counts so far."""
         raise NotImplementedError
 
     @property
     def under_way(self) -> int:
-        """Requests under way."""
+        """The number of requests under way."""
         raise NotImplementedError
 
     @property
     def total(self) -> int | None:
-        """Number of requests in the input; None if there is no telling."""
+        """The number of requests in the input; None if unknown."""
 
     @property
     def is_total_known(self) -> bool:
-        """`total` is no estimate: the input was read to its end."""
+        """Whether `total` is exact: the input was read to its end."""
         raise NotImplementedError
 
 
 def fraction(view: View) -> float | None:
-    """Return how much of the input is dealt with, between 0 and 1; None if there is no telling."""
+    """Return the finished fraction of the input, between 0 and 1; None if unknown."""
     total = view.total
-    return min(view.tally.finished / total, 1.0) if total else None
+    return min(view.stats.finished / total, 1.0) if total else None
 
 
 class Display:
-    """The quiet one, and what the others have in common."""
+    """The base class: shows nothing but notes."""
 
-    every = 0.25  # seconds between two updates
+    interval = 0.25  # seconds between two updates
 
     def __init__(self) -> None:
         self.failures: list[str] = []  # the first failed URLs and their errors
 
     def start(self) -> None:
-        """The run begins."""
+        """Called when the run starts."""
 
     def update(self, view: View) -> None:
-        """Time has passed."""
+        """Called every `interval` seconds."""
 
     def failed(self, url: str, error: str, message: str) -> None:
-        """One request got no answer."""
+        """Called for each request without a response."""
         if len(self.failures) < FAILURES_SHOWN:
             text = message if len(message) <= MESSAGE_SHOWN else f"{message[:MESSAGE_SHOWN]}…"
             self.failures.append(f"{printable(url)}: {printable(error)}: {printable(text)}")
 
     def note(self, text: str) -> None:
-        """Something that a person should know at once."""
+        """Print a message for the user at once."""
         print(f"asks-fast: {printable(text)}", file=sys.stderr, flush=True)
 
     def finish(self, view: View, state: str) -> None:
-        """The run ended: 'done', 'stopped', 'cancelled' or 'broken'."""
+        """Called at the end; `state` is 'done', 'stopped', 'cancelled' or 'broken'."""
 
 
 class QuietDisplay(Display):
-    """Says nothing unless something is wrong."""
+    """Show only notes."""
 
 
 class JsonLog(Display):
-    """One JSON object a line: `progress` each second, `failed`, `note`, `summary`."""
+    """Write one JSON object per line: `progress` each second, `failed`, `note`, `summary`."""
 
-    every = 1.0
+    interval = 1.0
 
     def _say(self, **event: Any) -> None:
         print(json.dumps(event).replace("\x7f", "\\u007f"), file=sys.stderr, flush=True)
 
     def update(self, view: View) -> None:
-        """A `progress` line."""
-        rate, speed = view.tally.speed(monotonic())
-        share = fraction(view)
+        """Write a `progress` line."""
+        rate, speed = view.stats.rates(monotonic())
+        done_fraction = fraction(view)
         self._say(
             event="progress",
-            **view.tally.as_dict(),
+            **view.stats.as_dict(),
             under_way=view.under_way,
             per_second=round(rate, 1),
             bytes_per_second=round(speed),
             total=view.total,
             total_is_known=view.is_total_known,
-            fraction=None if share is None else int(share * 10_000) / 10_000,
+            fraction=None if done_fraction is None else int(done_fraction * 10_000) / 10_000,
         )
 
     def failed(self, url: str, error: str, message: str) -> None:
-        """A `failed` line."""
+        """Write a `failed` line."""
         self._say(event="failed", url=url, error=error, message=message)
 
     def note(self, text: str) -> None:
-        """A `note` line."""
+        """Write a `note` line."""
         self._say(event="note", text=text)
 
     def finish(self, view: View, state: str) -> None:
-        """The `summary` line."""
+        """Write the `summary` line."""
         self._say(
             event="summary",
             state=state,
-            **view.tally.as_dict(),
-            seconds=round(monotonic() - view.tally.started, 3),
+            **view.stats.as_dict(),
+            seconds=round(monotonic() - view.stats.started, 3),
         )
 
 
 class Summary(Display):
-    """A few lines at the end: for a standard error that is not a terminal."""
+    """Print a few lines at the end, for a standard error that is not a terminal."""
 
     def finish(self, view: View, state: str) -> None:
-        """The lines."""
-        for line in summary(view.tally, state, self.failures):
+        """Print the summary."""
+        for line in summary(view.stats, state, self.failures):
             print(line, file=sys.stderr, flush=True)
 
 
 class LiveDisplay(Display):
-    """A picture that is drawn anew four times a second."""
+    """Draw a live view four times a second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,61 +159,63 @@ class LiveDisplay(Display):
         self._notes: list[str] = []
 
     def start(self) -> None:
-        """Take over the lower part of the terminal."""
+        """Use the lower part of the terminal."""
         self._live.start()
 
     def update(self, view: View) -> None:
-        """Draw."""
-        self._live.update(picture(view, monotonic(), self._notes), refresh=True)
+        """Draw the view."""
+        self._live.update(live_view(view, monotonic(), self._notes), refresh=True)
 
     def note(self, text: str) -> None:
-        """A line that stays above the numbers."""
+        """Show a line above the counts."""
         self._notes = [*self._notes[-3:], text]
 
     def finish(self, view: View, state: str) -> None:
-        """Leave the terminal, with the last picture and the summary in it."""
+        """Print the last view and the summary, and release the terminal."""
         self._live.stop()
-        self._console.print(picture(view, monotonic(), self._notes))
-        for line in summary(view.tally, state, self.failures):
+        self._console.print(live_view(view, monotonic(), self._notes))
+        for line in summary(view.stats, state, self.failures):
             self._console.print(line, markup=False, highlight=False)
 
 
-def picture(view: View, now: float, notes: list[str]) -> RenderableType:
-    """The whole picture: counts, progress, hosts, errors."""
-    tally = view.tally
-    rate, speed = tally.speed(now)
+def live_view(view: View, now: float, notes: list[str]) -> RenderableType:
+    """Return the live view: counts, progress, hosts, errors."""
+    stats = view.stats
+    rate, speed = stats.rates(now)
     head = Text()
     for text, style in (
-        (f"{tally.done:,} done", "green"),
-        (f"  {tally.failed:,} failed", "red" if tally.failed else "dim"),
+        (f"{stats.done:,} done", "green"),
+        (f"  {stats.failed:,} failed", "red" if stats.failed else "dim"),
         (f"  {view.under_way:,} under way", "cyan"),
         (f"  {rate:,.0f} requests/s  {speed / 1e6:,.1f} MB/s", ""),
-        (f"  {tally.skipped:,} skipped" if tally.skipped else "", "dim"),
+        (f"  {stats.skipped:,} skipped" if stats.skipped else "", "dim"),
     ):
         head.append(text, style)
     parts: list[RenderableType] = [head]
-    share = fraction(view)
-    if share is not None:
-        left = time_left((view.total or 0) - tally.finished, rate)
+    done_fraction = fraction(view)
+    if done_fraction is not None:
+        left = time_left((view.total or 0) - stats.finished, rate)
         about = "" if view.is_total_known else "about "
         line = Table.grid(padding=(0, 1))
         line.add_row(
-            ProgressBar(total=1.0, completed=share, width=40),
-            f"{int(share * 100)} % of {about}{view.total:,}",
+            ProgressBar(total=1.0, completed=done_fraction, width=40),
+            f"{int(done_fraction * 100)} % of {about}{view.total:,}",
             f"about {left} left" if left else "",
         )
         parts.append(line)
     parts += [Text(printable(note), style="yellow") for note in notes]
-    if tally.hosts:
-        parts.append(host_table(tally))
-    if tally.kinds:
-        kinds = ", ".join(f"{name} {n:,}" for name, n in tally.kinds.most_common(ERRORS_SHOWN))
+    if stats.hosts:
+        parts.append(host_table(stats))
+    if stats.error_counts:
+        kinds = ", ".join(
+            f"{name} {n:,}" for name, n in stats.error_counts.most_common(ERRORS_SHOWN)
+        )
         parts.append(Text(f"errors: {printable(kinds)}", style="red"))
     return Group(*parts)
 
 
-def host_table(tally: Tally) -> Table:
-    """The busiest hosts."""
+def host_table(stats: FetchStats) -> Table:
+    """Return a table of the busiest hosts."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, justify in (
         ("host", "left"),
@@ -219,24 +224,24 @@ def host_table(tally: Tally) -> Table:
         ("MB", "right"),
         ("slow because", "left"),
     ):
-        if name == "slow because" and not tally.slow:
+        if name == "slow because" and not stats.slow:
             continue
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for host, (done, failed, size) in tally.busiest(HOSTS_SHOWN):
+    for host, (done, failed, size) in stats.busiest_hosts(HOSTS_SHOWN):
         table.add_row(
             Text(printable(host or "(no host)")),
             f"{done:,}",
             f"{failed:,}",
             f"{size / 1e6:,.1f}",
-            *([Text(printable(tally.slow.get(host, "")), style="yellow")] if tally.slow else []),
+            *([Text(printable(stats.slow.get(host, "")), style="yellow")] if stats.slow else []),
         )
-    if len(tally.hosts) > HOSTS_SHOWN:
-        table.add_row(Text(f"… and {len(tally.hosts) - HOSTS_SHOWN:,} more", style="dim"))
+    if len(stats.hosts) > HOSTS_SHOWN:
+        table.add_row(Text(f"… and {len(stats.hosts) - HOSTS_SHOWN:,} more", style="dim"))
     return table
 
 
 def time_left(requests: int, rate: float) -> str:
-    """Return how long so many requests take at this rate per second; empty if unknown."""
+    """Return the time that so many requests take at this rate; empty if unknown."""
     if requests <= 0 or rate <= 0:
         return ""
     seconds = int(requests / rate)
@@ -244,30 +249,32 @@ def time_left(requests: int, rate: float) -> str:
     return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
 
 
-def summary(tally: Tally, state: str, failures: list[str]) -> list[str]:
-    """Return the run in a few lines: totals, statuses, errors, failed URLs, slow hosts."""
-    seconds = max(monotonic() - tally.started, 0.001)
-    total = tally.done + tally.failed
+def summary(stats: FetchStats, state: str, failures: list[str]) -> list[str]:
+    """Return the summary of a run: totals, statuses, errors, failed URLs, slow hosts."""
+    seconds = max(monotonic() - stats.started, 0.001)
+    total = stats.done + stats.failed
     text = (
-        f"{state}: {tally.done:,} done, {tally.failed:,} failed in {seconds:,.1f} s "
-        f"({total / seconds:,.0f} requests/s, {tally.bytes / 1e6:,.1f} MB)"
+        f"{state}: {stats.done:,} done, {stats.failed:,} failed in {seconds:,.1f} s "
+        f"({total / seconds:,.0f} requests/s, {stats.bytes / 1e6:,.1f} MB)"
     )
-    if tally.dropped:
-        text += f", {tally.dropped:,} dropped by filters"
-    if tally.skipped:
-        text += f", {tally.skipped:,} skipped (done before, or named twice)"
+    if stats.dropped:
+        text += f", {stats.dropped:,} dropped by filters"
+    if stats.skipped:
+        text += f", {stats.skipped:,} skipped (done before, or repeated in the input)"
     lines = [text]
-    if tally.statuses:
-        counts = sorted(tally.statuses.items())
+    if stats.statuses:
+        counts = sorted(stats.statuses.items())
         lines.append("  status: " + ", ".join(f"{status} ({n:,})" for status, n in counts))
-    if tally.kinds:
-        kinds = ", ".join(f"{name} ({n:,})" for name, n in tally.kinds.most_common())
+    if stats.error_counts:
+        kinds = ", ".join(f"{name} ({n:,})" for name, n in stats.error_counts.most_common())
         lines.append(f"  errors: {printable(kinds)}")
     lines += [f"  failed: {failure}" for failure in failures]
-    if tally.failed > len(failures) > 0:
-        lines.append(f"  … and {tally.failed - len(failures):,} more; the output has each of them")
-    shown = list(tally.slow.items())[:HOSTS_SHOWN]
+    if stats.failed > len(failures) > 0:
+        lines.append(
+            f"  … and {stats.failed - len(failures):,} more; the output contains all of them"
+        )
+    shown = list(stats.slow.items())[:HOSTS_SHOWN]
     lines += [f"  slow: {printable(host)}: {printable(reason)}" for host, reason in shown]
-    if len(tally.slow) > len(shown):
-        lines.append(f"  … and {len(tally.slow) - len(shown):,} more slow hosts")
+    if len(stats.slow) > len(shown):
+        lines.append(f"  … and {len(stats.slow) - len(shown):,} more slow hosts")
     return lines

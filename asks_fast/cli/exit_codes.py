@@ -1,4 +1,4 @@
-"""Exit statuses of `asks-fast get`, numbered as in curl, and the errors that lead to them."""
+"""Exit statuses of `asks-fast get`, numbered as in curl, and the errors that cause them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 from asks_fast import errors
 
 __all__ = [
-    "BAD_RANGE",
-    "HTTP_ERROR",
-    "INTERRUPTED",
+    "EXIT_BAD_RANGE",
+    "EXIT_HTTP_ERROR",
+    "EXIT_INTERRUPTED",
     "CannotRead",
     "CannotResume",
     "CannotWrite",
     "exit_status",
 ]
 
-HTTP_ERROR, BAD_RANGE, INTERRUPTED = 22, 33, 130
-CERTIFICATE_ERROR, TLS_ERROR = 60, 35
+EXIT_HTTP_ERROR, EXIT_BAD_RANGE, EXIT_INTERRUPTED = 22, 33, 130
+EXIT_CERTIFICATE_ERROR, EXIT_TLS_ERROR = 60, 35
 
 
 class CannotWrite(Exception):
@@ -25,18 +25,18 @@ class CannotWrite(Exception):
 
 
 class CannotRead(Exception):
-    """A file that the request should be made of cannot be read."""
+    """A file that belongs to the request cannot be read."""
 
 
 class CannotResume(Exception):
     """The server does not send the rest of a body."""
 
 
-# The first entry that fits decides.
+# The first matching entry applies.
 STATUSES: list[tuple[type[BaseException], int]] = [
     (CannotWrite, 23),
     (CannotRead, 26),
-    (CannotResume, BAD_RANGE),
+    (CannotResume, EXIT_BAD_RANGE),
     (errors.InvalidURL, 3),
     (errors.InvalidRequest, 2),
     (errors.ProxyError, 97),
@@ -59,7 +59,7 @@ def exit_status(error: BaseException) -> int:
         import ssl
 
         if isinstance(error, ssl.SSLCertVerificationError):
-            return CERTIFICATE_ERROR
+            return EXIT_CERTIFICATE_ERROR
         if isinstance(error, ssl.SSLError):
-            return TLS_ERROR
+            return EXIT_TLS_ERROR
     return next((number for kind, number in STATUSES if isinstance(error, kind)), 1)

@@ -1,9 +1,10 @@
-"""`asks-fast fetch`: many URLs into one file, to be gone on with whenever it was ended.
+"""`asks-fast fetch`: fetch many URLs into one file, in a run that can be resumed.
 
-Rules:  Ctrl-C: what is under way is finished and written; a second one cancels it. Exit status:
-        0 all were fetched, 1 some failed, 2 asked wrongly, 23 not all could be written,
-        130 or 143 ended by a signal.
-Not here: how it is done (`asks_fast.crawl`), what it looks like (`display`).
+Invariants: the first Ctrl-C finishes the requests under way and writes them; the second cancels
+        them. Exit status: 0 all fetched, 1 some failed, 2 wrong usage, 23 not everything could be
+        written, 130 or 143 ended by a signal.
+
+Implemented elsewhere: the run (`asks_fast.crawl`), what is shown (`display`).
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ import curio
 from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, printable
 from asks_fast.cli.values import check_source, pairs, rate, size
 from asks_fast.crawl.bulk_fetch import OutputError
-from asks_fast.crawl.checkpoint import LedgerError
-from asks_fast.crawl.fetch_config import Plan, make_session, run_in_kernel
+from asks_fast.crawl.checkpoint import CheckpointError
+from asks_fast.crawl.fetch_config import FetchConfig, make_session, run_in_kernel
 from asks_fast.crawl.formats import FORMATS
-from asks_fast.crawl.inputs import Lines, check_lines
+from asks_fast.crawl.inputs import InputLines, check_lines
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.page import Fetched
-from asks_fast.crawl.process_pool import Workers
+from asks_fast.crawl.page import FetchRecord
+from asks_fast.crawl.process_pool import ProcessPool
 from asks_fast.crawl.robots_rules import load_protego
-from asks_fast.crawl.signals import Interrupts
-from asks_fast.crawl.worker_process import CANNOT_WRITE, outcome_of
+from asks_fast.crawl.signals import SignalHandler, stop_on_signals
+from asks_fast.crawl.worker_process import EXIT_CANNOT_WRITE, catch_error
 
 __all__ = ["command"]
 
-ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
+EXIT_OK, EXIT_SOME_FAILED = 0, 1  # click exits with 2 for wrong usage
 
 
 @click.command("fetch")
@@ -40,7 +41,7 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
     "--output",
     default="-",
     metavar="FILE",
-    help="Write results to FILE [default: stdout]. Its suffix says the format: .jsonl, .jsonl.gz, "
+    help="Write results to FILE [default: stdout]. Its suffix sets the format: .jsonl, .jsonl.gz, "
     ".jsonl.zst, .warc or .warc.gz.",
 )
 @click.option(
@@ -60,23 +61,28 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
 @click.option("--resume", is_flag=True, help="Continue an earlier run with this output.")
 @click.option("--overwrite", is_flag=True, help="Delete what the output holds.")
 @click.option(
-    "--flush",
+    "--flush-interval",
     type=click.FloatRange(0.001),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="Write results at least this often.",
+    help="Write results at least once in this time.",
 )
 @click.option(
     "-c", "--connections", default=100, show_default=True, help="Limit of concurrent requests."
 )
 @click.option(
-    "--per-host", default=8, show_default=True, help="The same for one host; 0: no limit."
+    "--per-host",
+    default=8,
+    show_default=True,
+    help="Limit of concurrent requests per host; 0: no limit.",
 )
 @click.option("--rate", type=rate, metavar="RATE", help="Limit of requests per second (5, 100/m).")
-@click.option("--host-rate", type=rate, metavar="RATE", help="The same for one host.")
 @click.option(
-    "--delay",
+    "--host-rate", type=rate, metavar="RATE", help="Limit of requests per second for one host."
+)
+@click.option(
+    "--min-delay",
     default=0.0,
     metavar="SECONDS",
     help="Minimum time between the starts of two requests to one host.",
@@ -106,20 +112,20 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Limit for the server's silence; 0: no limit.",
+    help="Limit for the time without data from the server; 0: no limit.",
 )
 @click.option(
     "--burst",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Requests that --rate and --host-rate let start at once.",
+    help="How many requests --rate and --host-rate let start at once.",
 )
 @click.option(
-    "--failures",
+    "--max-failures",
     default=10,
     show_default=True,
-    help="Pause a host after so many failures in a row; 0: never.",
+    help="Pause a host after this many consecutive failures; 0: never.",
 )
 @click.option("--robots/--no-robots", default=True, show_default=True, help="Obey robots.txt.")
 @click.option(
@@ -169,7 +175,7 @@ ALL_WELL, SOME_FAILED = 0, 1  # 2 is click's, for wrong usage
     show_default=True,
     help="Number of processes; each host belongs to one of them.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors of the run itself.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only errors of the run itself.")
 @click.option(
     "--log",
     type=click.Choice(["text", "json"]),
@@ -182,27 +188,31 @@ def command(source: str, **given: Any) -> None:
         wrong = check_lines(source)
         if wrong:
             raise ValueError("\n".join(["the input has invalid lines:", *map(printable, wrong)]))
-        plan = make_plan(source, given)
-        held = plan.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
-    except (ValueError, LedgerError, ImportError) as error:
+        config = make_config(source, given)
+        held = config.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
+    except (ValueError, CheckpointError, ImportError) as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
         click.echo(f"asks-fast: cannot open the output: {printable(str(error))}", err=True)
-        sys.exit(CANNOT_WRITE)
+        sys.exit(EXIT_CANNOT_WRITE)
     display = make_display(given["quiet"], given["log"])
     if held and not given["quiet"]:
-        display.note(f"{held:,} were done before and are skipped")
-    sys.exit(run_in_kernel(_carry_out, plan, given["workers"], display))
+        display.note(f"{held:,} were fetched by an earlier run and are skipped")
+    sys.exit(run_in_kernel(_run, config, given["workers"], display))
 
 
-def make_plan(source: str, given: dict[str, Any]) -> Plan:
-    """The plan that the options describe; ValueError for what does not fit together."""
+def make_config(source: str, given: dict[str, Any]) -> FetchConfig:
+    """Return the configuration that the options describe.
+
+    Raises:
+        ValueError: options contradict each other.
+    """
     output, directory = given["output"], given["output_dir"]
     if directory is not None and output == "-":
         output = f"{directory}/index.jsonl"
     if output == "-":
         if given["resume"]:
-            raise ValueError("--resume needs --output: standard output cannot be gone on with")
+            raise ValueError("--resume needs --output: standard output cannot be resumed")
         if given["workers"] > 1:
             raise ValueError("--workers needs --output: standard output cannot be shared")
     options = FetchOptions(
@@ -211,9 +221,9 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         rate=given["rate"],
         host_rate=given["host_rate"],
         burst=given["burst"],
-        delay=given["delay"],
+        min_delay=given["min_delay"],
         retries=given["retries"],
-        failures=given["failures"],
+        max_failures=given["max_failures"],
         timeout=given["timeout"] or None,
         connection_timeout=given["connect_timeout"],
         read_timeout=given["read_timeout"] or None,
@@ -230,7 +240,7 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
     )
     if options.robots:
         load_protego()
-    return Plan(
+    return FetchConfig(
         source,
         output,
         options,
@@ -238,12 +248,12 @@ def make_plan(source: str, given: dict[str, Any]) -> Plan:
         given["body"],
         given["with_headers"],
         directory,
-        flush=given["flush"],
+        flush_interval=given["flush_interval"],
     )
 
 
 def make_display(quiet: bool, log: str) -> Display:
-    """The display that was asked for, or that fits where standard error goes."""
+    """Return the display that was requested, or that suits standard error."""
     if log == "json":
         return JsonLog()
     if quiet:
@@ -251,17 +261,17 @@ def make_display(quiet: bool, log: str) -> Display:
     return LiveDisplay() if sys.stderr.isatty() else Summary()
 
 
-class _Single:
-    """A run in this process, as a display looks at it."""
+class _LocalRun:
+    """A run in this process, with the properties that a display needs."""
 
-    def __init__(self, fetch: Any, lines: Lines) -> None:
+    def __init__(self, fetch: Any, lines: InputLines) -> None:
         self._fetch = fetch
         self._lines = lines
         self.run, self.stop = fetch.run, fetch.stop
 
     @property
-    def tally(self) -> Any:
-        return self._fetch.tally
+    def stats(self) -> Any:
+        return self._fetch.stats
 
     @property
     def under_way(self) -> int:
@@ -276,39 +286,49 @@ class _Single:
         return self._lines.is_at_end
 
 
-async def _carry_out(plan: Plan, workers: int, display: Display) -> int:
-    """Do it, and give the exit status."""
+async def _run(config: FetchConfig, workers: int, display: Display) -> int:
+    """Run the configuration and return the exit status."""
     if workers > 1:
 
-        def heard(event: dict[str, Any]) -> None:
+        def on_event(event: dict[str, Any]) -> None:
             display.failed(event["url"], event["error"], event["message"])
 
-        return await _watched(Workers(plan, workers, failures=True, on_event=heard), display)
+        return await _run_with_display(
+            ProcessPool(config, workers, report_failures=True, on_event=on_event), display
+        )
 
-    def note(one: Fetched) -> None:
-        if one.error is not None:
-            display.failed(one.url, type(one.error).__name__, str(one.error))
+    def note(record: FetchRecord) -> None:
+        if record.error is not None:
+            display.failed(record.url, type(record.error).__name__, str(record.error))
 
-    lines = Lines(plan.source)
-    async with make_session(plan.options) as session:
-        fetch, ledger = plan.fetch(session, lines, note)
+    lines = InputLines(config.source)
+    async with make_session(config.options) as session:
+        fetch, checkpoint = config.fetch(session, lines, note)
         try:
-            return await _watched(_Single(fetch, lines), display)
+            return await _run_with_display(_LocalRun(fetch, lines), display)
         finally:
             await lines.aclose()
-            if ledger is not None:
-                ledger.close()
+            if checkpoint is not None:
+                checkpoint.close()
 
 
-async def _watched(running: Any, display: Display) -> int:
-    """Run something with a display and with Ctrl-C, and judge how it ended."""
-    state, code = "done", ALL_WELL
+async def _run_with_display(running: Any, display: Display) -> int:
+    """Run with a display and signal handling, and return the exit status."""
+    state, code = "done", EXIT_OK
     message = None
     display.start()
-    with Interrupts() as interrupts:
-        task = await curio.spawn(outcome_of, running)
+
+    def note_signal(count: int) -> None:
+        display.note(
+            "finishing the requests under way; interrupt again to cancel them"
+            if count == 1
+            else "cancelling"
+        )
+
+    with SignalHandler() as signals:
+        task = await curio.spawn(catch_error, running)
         helpers = [
-            await curio.spawn(_heed, interrupts, running, task, display, daemon=True),
+            await curio.spawn(stop_on_signals, signals, running, task, note_signal, daemon=True),
             await curio.spawn(_show, running, display, daemon=True),
         ]
         try:
@@ -319,46 +339,36 @@ async def _watched(running: Any, display: Display) -> int:
             await task.cancel()
         error = None if task.exception is not None else task.result
         if isinstance(error, OutputError):
-            state, code, message = "broken", CANNOT_WRITE, str(error)
-        elif interrupts.count:
-            state = "cancelled" if interrupts.count > 1 else "stopped"
-            code = 128 + interrupts.last
+            state, code, message = "broken", EXIT_CANNOT_WRITE, str(error)
+        elif signals.count:
+            state = "cancelled" if signals.count > 1 else "stopped"
+            code = 128 + signals.last
         elif error is not None:
             display.finish(running, "broken")
             raise error
-        elif running.tally.not_written:
-            code = CANNOT_WRITE
-            message = not_written_text(running.tally.not_written)
-        elif running.tally.failed:
-            code = SOME_FAILED
+        elif running.stats.not_written:
+            code = EXIT_CANNOT_WRITE
+            message = not_written_message(running.stats.not_written)
+        elif running.stats.failed:
+            code = EXIT_SOME_FAILED
     display.finish(running, state)
     if message is not None:
         QuietDisplay().note(message)
     return code
 
 
-def not_written_text(count: int) -> str:
+def not_written_message(count: int) -> str:
     """Return the message about results that local errors kept out of the output."""
     results = "1 result" if count == 1 else f"{count:,} results"
     return f"{results} could not be written on this machine; --resume fetches them again"
 
 
-async def _heed(interrupts: Interrupts, running: Any, task: Any, display: Display) -> None:
-    """First signal: finish what is under way. Second: cancel it."""
-    await interrupts.wait()
-    display.note("finishing what is under way; once more to cancel it")
-    await running.stop()
-    await interrupts.wait()
-    display.note("cancelling")
-    await task.cancel(blocking=False)
-
-
 async def _show(running: Any, display: Display) -> None:
-    """Keep the display up to date."""
-    said = 0
+    """Update the display regularly."""
+    shown = 0
     while True:
-        for text in getattr(running, "notes", [])[said:]:
+        for text in getattr(running, "notes", [])[shown:]:
             display.note(text)
-            said += 1
+            shown += 1
         display.update(running)
-        await curio.sleep(display.every)
+        await curio.sleep(display.interval)

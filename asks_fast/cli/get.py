@@ -1,8 +1,10 @@
 """`asks-fast get`: make one request and print the response; option names and exit statuses of curl.
 
 The body goes to standard output or a file, everything else to standard error. The body is
-streamed, so its size does not matter. Implemented elsewhere: the request (`get_request`), what is
-printed (`get_output`), exit statuses (`exit_codes`), many requests (`fetch`).
+streamed, so its size does not matter.
+
+Implemented elsewhere: the request (`get_request`), what is printed (`get_output`), exit statuses
+(`exit_codes`), many requests (`fetch`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from asks_fast.cli.display import printable
-from asks_fast.cli.exit_codes import HTTP_ERROR, INTERRUPTED, exit_status
+from asks_fast.cli.exit_codes import EXIT_HTTP_ERROR, EXIT_INTERRUPTED, exit_status
 from asks_fast.cli.get_output import Output, Verbose, head_lines, say, timing_lines, write_out
 from asks_fast.cli.get_request import Options, hosts_of, request_of
 from asks_fast.crawl.fetch_config import run_in_kernel
@@ -26,14 +28,16 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _add_data(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> None:
-    """Collect -d and its relatives, each value with the name of its option."""
+    """Collect the values of -d and related options, each with the name of its option."""
     given = ctx.params.setdefault("data", ())
     ctx.params["data"] = (*given, *((param.name, value) for value in values))
 
 
 def _offset(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"-|\d+", value):
-        raise click.BadParameter(f"expected a number of bytes, or - for FILE's size: {value!r}")
+        raise click.BadParameter(
+            f"expected a number of bytes, or - for the size of FILE, found {value!r}"
+        )
     return value
 
 
@@ -118,7 +122,9 @@ def _data_option(*names: str, help: str) -> Callable[[_F], _F]:
     help="Connect to this address for that host and port.",
 )
 @click.option("--unix-socket", metavar="PATH", help="Connect to this Unix domain socket.")
-@click.option("-m", "--max-time", type=float, metavar="SECONDS", help="Limit for everything.")
+@click.option(
+    "-m", "--max-time", type=float, metavar="SECONDS", help="Limit for the whole request."
+)
 @click.option(
     "--connect-timeout",
     type=float,
@@ -142,36 +148,36 @@ def command(url: str, **given: Any) -> None:
 
 
 def run(url: str, given: Options) -> int:
-    """Make the request, print what is to be printed, and return the exit status."""
-    exchange = Exchange(given)
+    """Make the request, print the output, and return the exit status."""
+    get_run = GetRun(given)
     message = ""
     try:
         method, url, arguments = request_of(url, given)
-        status: int = run_in_kernel(exchange.run, method, url, arguments)
+        status: int = run_in_kernel(get_run.run, method, url, arguments)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except click.ClickException:
         raise
     except Exception as error:
         message = printable(str(error)) or type(error).__name__
         status = exit_status(error)
     else:
-        if status == HTTP_ERROR:
-            reason = printable(str(exchange.response.reason_phrase or ""))
-            message = f"the server answered {exchange.response.status_code} {reason}".rstrip()
+        if status == EXIT_HTTP_ERROR:
+            reason = printable(str(get_run.response.reason_phrase or ""))
+            message = f"the server answered {get_run.response.status_code} {reason}".rstrip()
     if message and not given["quiet"]:
         say(f"asks-fast: {message}")
     if given["write_out"] is not None:
         try:
-            write_out(given["write_out"], exchange.response, exchange.output, url, message)
+            write_out(given["write_out"], get_run.response, get_run.output, url, message)
         except Exception as error:
             say(f"asks-fast: {error}")
             status = status or exit_status(error)
     return status
 
 
-class Exchange:
-    """One run of the command: what was sent and received so far."""
+class GetRun:
+    """One run of the command, with the response and output so far."""
 
     def __init__(self, given: Options) -> None:
         self.given = given
@@ -210,7 +216,7 @@ class Exchange:
         if given["timing"]:
             for line in timing_lines(response, output.size):
                 say(line)
-        return HTTP_ERROR if failed else 0
+        return EXIT_HTTP_ERROR if failed else 0
 
     def _head(self) -> str:
         if not (self.given["include"] or self.given["head"]):

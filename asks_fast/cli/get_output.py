@@ -1,7 +1,7 @@
-"""Where `asks-fast get` writes: the body, heads, progress, and the text of `-w`.
+"""The output of `asks-fast get`: the body, heads, progress, and the text of `-w`.
 
-The body goes to standard output or to a file, everything else to standard error. What a server
-sent is escaped before it goes to standard error, and secrets in heads are masked.
+The body goes to standard output or to a file, everything else to standard error. Text from a
+server is escaped before it goes to standard error, and secrets in heads are masked.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from asks_fast._response.status_codes import REDIRECT_STATUSES
 from asks_fast.cli.display import printable
 from asks_fast.cli.exit_codes import CannotResume, CannotWrite
 from asks_fast.cli.get_request import Options, read_file
-from asks_fast.crawl.page import header_pairs
+from asks_fast.crawl.file_io import write_all
+from asks_fast.crawl.raw_exchange import header_items
 
 __all__ = ["Output", "Verbose", "head_lines", "say", "timing_lines", "write_out"]
 
-LONG_BODY = 1 << 20  # bytes from which progress is shown
+MIN_PROGRESS_BODY = 1 << 20  # bytes; progress is shown for larger bodies
 
 
 def say(text: str) -> None:
@@ -44,10 +45,10 @@ def say(text: str) -> None:
 
 
 class Output:
-    """The destination of the body: standard output, or a file that may hold its beginning.
+    """The destination of the body: standard output, or a file that may hold the start of the body.
 
-    `offset` is the number of bytes that are there already (`-C`). The file is opened when the
-    response is there, so that a request that fails leaves an earlier file as it was.
+    `offset` is the number of bytes that are there already (`-C`). The file is opened after the
+    response has arrived, so a failed request leaves an earlier file as it was.
     """
 
     def __init__(self, given: Options, url: str) -> None:
@@ -77,43 +78,46 @@ class Output:
             raise CannotWrite(f"cannot resume {self.name}: {error.strerror}") from error
 
     def accepts(self, response: Any) -> bool:
-        """Return whether there is something to write; raises `CannotResume`.
+        """Return whether there is a body to write.
 
-        A 416 whose size equals `offset` says that the file is complete.
+        A 416 whose size equals `offset` means that the file is complete.
+
+        Raises:
+            CannotResume: the response does not continue the file.
         """
         if not self.offset or (response.status_code >= 400 and response.status_code != 416):
             return True
-        told = str(response.headers.get("content-range") or "")
+        value = str(response.headers.get("content-range") or "")
         if response.status_code == 416:
-            if told.replace(" ", "") == f"bytes*/{self.offset}":
+            if value.replace(" ", "") == f"bytes*/{self.offset}":
                 return False
             raise CannotResume(
-                f"the server has nothing from byte {self.offset} on: it says {printable(told)!r}"
+                f"the server has no data from byte {self.offset} on: it sent {printable(value)!r}"
             )
-        found = re.match(r"bytes\s+(\d+)-", told)
+        found = re.match(r"bytes\s+(\d+)-", value)
         if response.status_code != 206 or found is None or int(found[1]) != self.offset:
             raise CannotResume(
                 f"the server does not send the body from byte {self.offset} on; "
-                "without -C all of it is fetched again"
+                "without -C the whole body is fetched again"
             )
         return True
 
     async def write(self, response: Any, head: str) -> None:
         """Write `head` and then the body. Raises `CannotWrite` and `ResponseTooLarge`."""
-        keeps = self.offset and response.status_code == 206
+        appends = self.offset and response.status_code == 206
         if not self.to_stdout:
             assert self.name is not None
-            flags = os.O_WRONLY | os.O_CREAT | (0 if keeps else os.O_TRUNC)
+            flags = os.O_WRONLY | os.O_CREAT | (0 if appends else os.O_TRUNC)
             try:
                 self._fd = os.open(self.name, flags, 0o666)
-                if keeps:
+                if appends:
                     os.lseek(self._fd, self.offset, os.SEEK_SET)
             except OSError as error:
                 raise CannotWrite(f"cannot write to {self.name}: {error.strerror}") from error
         try:
             if head:
                 self._write_all(head.encode("utf-8", "replace"))
-            with self._progress(response, self.offset if keeps else 0) as shown:
+            with self._progress(response, self.offset if appends else 0) as shown:
                 async for piece in response.body:
                     self._check(piece)
                     self._write_all(piece)
@@ -124,31 +128,29 @@ class Output:
                 os.close(self._fd)
 
     def _check(self, piece: Any) -> None:
-        """Refuse what is too large, and binary data on a terminal."""
+        """Raise for a body that is too large, and for binary data on a terminal."""
         if self._limit is not None and self.size + len(piece) > self._limit:
             raise errors.ResponseTooLarge(f"the body is larger than {self._limit} bytes")
         if self.name is None and self.size == 0 and b"\0" in bytes(piece[:1024]) and os.isatty(1):
             raise CannotWrite("the body is binary data; -o FILE saves it, -o - prints it")
 
     def _write_all(self, data: Any) -> None:
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data)
         except OSError as error:
             name = "standard output" if self.to_stdout else self.name
             raise CannotWrite(f"cannot write to {name}: {error.strerror}") from error
 
-    def _progress(self, response: Any, begun: int) -> _Progress:
+    def _progress(self, response: Any, begun: int) -> _ProgressBar:
         length = None
         if "content-encoding" not in response.headers:
-            told = str(response.headers.get("content-length") or "")
-            length = int(told) + begun if told.isdigit() else None
-        is_long = length is None or length >= LONG_BODY
-        return _Progress(begun, length, self._shows_progress and is_long)
+            value = str(response.headers.get("content-length") or "")
+            length = int(value) + begun if value.isdigit() else None
+        is_long = length is None or length >= MIN_PROGRESS_BODY
+        return _ProgressBar(begun, length, self._shows_progress and is_long)
 
 
-class _Progress:
+class _ProgressBar:
     """A progress bar on standard error, or nothing."""
 
     def __init__(self, begun: int, total: int | None, shown: bool) -> None:
@@ -165,7 +167,7 @@ class _Progress:
             )
             self._task: TaskID = self._bar.add_task("", total=total, completed=begun)
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> _ProgressBar:
         if self._bar is not None:
             self._bar.start()
         return self
@@ -175,7 +177,7 @@ class _Progress:
             self._bar.stop()
 
     def advance(self, size: int) -> None:
-        """Count so many bytes."""
+        """Count `size` more bytes."""
         if self._bar is not None:
             self._bar.advance(self._task, size)
 
@@ -193,16 +195,17 @@ def remote_name(url: str) -> str:
 
 
 def head_lines(response: Any) -> list[str]:
-    """Return the head of the response, a line each, control characters escaped."""
+    """Return the lines of the response head, control characters escaped."""
     first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
-    pairs = header_pairs(response.headers)
+    pairs = header_items(response.headers)
     return [printable(line) for line in [first.rstrip(), *(f"{n}: {v}" for n, v in pairs)]]
 
 
 class Verbose:
-    """Prints the steps of a request, its heads and those of its responses, as they happen.
+    """Print the steps of a request, its heads and those of its responses, as they happen.
 
-    Credentials, cookies and values of fields and query pairs with secret names are masked.
+    Credentials, cookies, and the values of header fields and query pairs with secret names are
+    masked.
     """
 
     def __init__(self) -> None:
@@ -211,7 +214,7 @@ class Verbose:
         self._mask = Mask()
 
     def __call__(self, event: Any) -> None:
-        """Take one event of `on_event=`."""
+        """Print one event of `on_event=`."""
         if event.name == "sent":
             for line in self._request_lines(event.request):
                 say(f"> {line}")
@@ -241,7 +244,7 @@ class Verbose:
 
     def _response_lines(self, response: Any) -> list[str]:
         first = f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"
-        pairs = self._mask.fields(header_pairs(response.headers))
+        pairs = self._mask.fields(header_items(response.headers))
         lines = [first.rstrip(), *(f"{name}: {value}" for name, value in pairs), ""]
         return [printable(line) for line in lines]
 
@@ -250,12 +253,14 @@ class Verbose:
 
 
 def timing_lines(response: Any, size: int) -> list[str]:
-    """Return where the time went: a line for each exchange, and the sum."""
+    """Return the time of each exchange, and the sum."""
     hops = [*response.history, response]
     lines = [f"{hop.method} {hop.url}: {hop.timings}" for hop in hops]
-    spent = [hop.timings.total for hop in hops]
-    if None not in spent:
-        lines.append(f"all {sum(spent):.6f} s; {size} bytes, {len(response.history)} redirects")
+    phases_taken = [hop.timings.total for hop in hops]
+    if None not in phases_taken:
+        lines.append(
+            f"all {sum(phases_taken):.6f} s; {size} bytes, {len(response.history)} redirects"
+        )
     return [printable(line) for line in lines]
 
 
@@ -265,8 +270,8 @@ def timing_lines(response: Any, size: int) -> list[str]:
 def write_out(form: str, response: Any, output: Output | None, url: str, error: str) -> None:
     """Print the text of `-w`: `%{name}` becomes a value, `\\n`, `\\t`, `\\r` and `%%` a character.
 
-    Names are curl's. `%{stderr}` and `%{stdout}` say where the rest goes. `response` is None when
-    there was none; its variables are then empty or 0.
+    The names are curl's. `%{stderr}` and `%{stdout}` select the stream for the rest. If `response`
+    is None, its variables are empty or 0.
     """
     if form.startswith("@"):
         form = read_file(form[1:]).decode("utf-8", "replace")
@@ -288,7 +293,7 @@ def write_out(form: str, response: Any, output: Output | None, url: str, error: 
 
 
 _ESCAPES = {"%%": "%", "\\n": "\n", "\\r": "\r", "\\t": "\t", "\\\\": "\\"}
-_TIMES = {  # the phases that have passed at each of curl's times
+_TIMES = {  # the phases that are over at each of curl's times
     "time_namelookup": ("wait", "lookup"),
     "time_connect": ("wait", "lookup", "connect"),
     "time_appconnect": ("wait", "lookup", "connect", "tunnel", "tls"),
@@ -322,14 +327,14 @@ def _variables(response: Any, output: Output | None, url: str, error: str) -> di
         "url_effective": str(response.url) if response is not None else url,
     }
     for name, phases in _TIMES.items():
-        spent = [sum(getattr(hop.timings, p) or 0.0 for p in phases) for hop in hops[-1:]]
+        phases_taken = [sum(getattr(hop.timings, p) or 0.0 for p in phases) for hop in hops[-1:]]
         before = sum(hop.timings.total or 0.0 for hop in hops[:-1])
-        values[name] = f"{before + sum(spent):.6f}"
+        values[name] = f"{before + sum(phases_taken):.6f}"
     return values
 
 
 def _redirect_target(base: str, location: str) -> str:
-    """Return the URL that a redirect leads to, or its text where that is no URL."""
+    """Return the URL that a redirect leads to, or its text if it is not a URL."""
     from asks_fast.urls import join_url, parse_url
 
     try:

@@ -1,7 +1,7 @@
 """The request that the options of `asks-fast get` describe: URL, method and request arguments.
 
 Everything here happens before a connection is made. Files named by `@FILE` and `-T FILE` are
-opened here, so that one that cannot be read gives exit status 26 and no request.
+opened here, so an unreadable file causes exit status 26 and no request.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ FORM = "application/x-www-form-urlencoded"
 def request_of(url: str, given: Options) -> tuple[str, str, dict[str, Any]]:
     """Return method, URL and arguments of the request.
 
-    Raises `CannotRead` for a file that cannot be read, `click.UsageError` for options that exclude
-    each other or have the wrong form.
+    Raises:
+        CannotRead: a file cannot be read.
+        click.UsageError: options exclude each other or have the wrong form.
     """
     arguments: dict[str, Any] = {
         "connection_timeout": given["connect_timeout"],
@@ -77,7 +78,7 @@ def request_of(url: str, given: Options) -> tuple[str, str, dict[str, Any]]:
 
 
 def _add_rest(arguments: dict[str, Any], given: Options) -> None:
-    """Add cookies, credentials and what redirects do."""
+    """Add cookies, credentials and redirect options."""
     if given["cookie"]:
         arguments["cookies"] = pairs(given["cookie"], "=", "a cookie")
     if given["user"]:
@@ -110,7 +111,11 @@ def hosts_of(given: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def read_file(name: str) -> bytes:
-    """Return the content of a file, `-` being standard input. Raises `CannotRead`."""
+    """Return the content of a file; `-` is standard input.
+
+    Raises:
+        CannotRead: it cannot be read.
+    """
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -118,12 +123,12 @@ def read_file(name: str) -> bytes:
 
 
 def _form(pieces: tuple[tuple[str, str], ...]) -> bytes:
-    """Join the pieces of `-d` and its relatives, each with the name of its option."""
+    """Join the pieces of -d and related options, each with the name of its option."""
     return b"&".join(_FORM_PIECES[option](value) for option, value in pieces)
 
 
 def _data(value: str) -> bytes:
-    """Return a piece of `-d`: of a file, line ends and NULs are left out, as curl does."""
+    """Return a piece of `-d`; of a file, line ends and NULs are left out, as curl does."""
     if not value.startswith("@"):
         return value.encode()
     return read_file(value[1:]).translate(None, b"\r\n\0")
@@ -179,7 +184,7 @@ def _path_or_text(value: str) -> Any:
 
 
 def _upload_url(url: str, name: str) -> str:
-    """Return the URL of an upload: one that ends with `/` gets the name of the file."""
+    """Return the URL of an upload; a URL that ends with `/` gets the name of the file."""
     scheme, _, rest = url.partition("://")
     if name in ("-", ".") or not (rest.endswith("/") or "/" not in rest):
         return url
@@ -188,7 +193,7 @@ def _upload_url(url: str, name: str) -> str:
 
 
 def _upload_body(name: str) -> Any:
-    """Return a path, or for standard input its pieces."""
+    """Return a path, or an iterator over standard input."""
     if name in ("-", "."):
         return iter(lambda: os.read(0, 1 << 16), b"")
     return _path_or_text("@" + name)

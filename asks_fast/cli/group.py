@@ -1,7 +1,7 @@
 """The group of subcommands, each imported when it is called.
 
-Rules:  a command is a module `asks_fast.cli.<name>` with a click command named `command`. Its
-        line of help stands here, so that `asks-fast --help` imports none of them.
+Invariants: a command is a module `asks_fast.cli.<name>` with a click command named `command`. Its
+        help line is here, so `asks-fast --help` imports none of the modules.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from asks_fast._extras import missing_extra
 COMMANDS = {
     "get": "Make one request and print the response.",
     "fetch": "Fetch many URLs into a file, with limits for each host.",
-    "bench": "Measure the rate of requests beside other clients installed here.",
-    "demo": "Make ten thousand requests to a server of its own; or start that server.",
+    "bench": "Measure requests per second, also of other installed clients.",
+    "demo": "Make ten thousand requests to a local server, or start that server.",
 }
 
 
 class LazyGroup(click.Group):
-    """Finds a subcommand by name in `COMMANDS`."""
+    """A group that finds a subcommand by name in `COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name in COMMANDS if find_spec(f"asks_fast.cli.{name}")]

@@ -1,6 +1,6 @@
 """Values on the command line: rates, sizes, pairs, and the file of URLs.
 
-Each function takes the text that was given and raises `click.UsageError` for what makes no sense.
+Each function takes the text of an option and raises `click.UsageError` if it is invalid.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["check_source", "pairs", "rate", "size"]
 
 
 def rate(text: str) -> float:
-    """Per second, from a number per second or per something else: 5, 0.5, 100/m, 1000/h."""
+    """Return a rate per second from 5, 0.5, 100/m or 1000/h."""
     found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?:/([smh]))?", text)
     if not found or not float(found[1]):
         raise click.BadParameter(f"a rate is like 5, 0.5, 100/m or 1000/h, found {text!r}")
@@ -23,7 +23,7 @@ def rate(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """Bytes, from 500000, 500k, 50M, 2G; 0 for no limit."""
+    """Return a number of bytes from 500000, 500k, 50M or 2G; 0 means no limit."""
     found = re.fullmatch(r"(\d+)([kKmMgG]?)(?:i?[bB])?", text)
     if not found:
         raise click.BadParameter(f"a size is like 500000, 500k, 50M or 2G, found {text!r}")
@@ -35,13 +35,13 @@ _LOOKS_LIKE_URL = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?(/.*)?")
 
 
 def check_source(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Return the name of the input file; say what to do where there is none."""
+    """Return the name of the input file; raise an error with a hint if it does not exist."""
     if value != "-" and not os.path.exists(value):
         text = f"file {value!r} does not exist"
         if "://" in value or _LOOKS_LIKE_URL.fullmatch(value):
             url = shlex.quote(value)
             text += (
-                f". To fetch this one URL: asks-fast get {url}; to give URLs on standard input: "
+                f". To fetch this one URL: asks-fast get {url}; to pass URLs on standard input: "
                 f"echo {url} | asks-fast fetch -"
             )
         raise click.BadParameter(text)
@@ -51,7 +51,7 @@ def check_source(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def pairs(values: tuple[str, ...], sign: str, what: str) -> dict[str, str]:
-    """`Name: value` or `name=value`, as given on the command line."""
+    """Return names and values from `Name: value` or `name=value`."""
     made = {}
     for value in values:
         name, found, rest = value.partition(sign)

@@ -1,13 +1,14 @@
-"""Many requests: fetched side by side, politely, and written down so that nothing is lost.
+"""Many requests: concurrent, with limits per host, and written to files that can be resumed.
 
-`mapping` turns any iterable into results and is what `session.map` and `session.gather` call;
-`politeness` and `schedule` decide whose turn it is; `robots` asks the site; `inputs`, `ledger`
-and `formats` read and write; `fetching` puts them together for the command line and for
-`asks_fast.scaleout`.
+`map` turns any iterable of requests into results and is what `session.map` and `session.gather`
+call. `host_limits`, `rate_limit` and `scheduler` decide which request starts next; `robots` reads
+robots.txt; `inputs`, `checkpoint` and `formats` read and write files. `bulk_fetch` combines them
+for the command line and `asks_fast.scaleout`.
 
-Rules:  decisions are made without awaiting and with the time passed in, I/O is done after.
-        Nothing here is imported by `import asks_fast`; optional packages are imported where used.
-Not here: connections, redirects, retries of a single exchange. Those are the session's.
+Invariants: decisions are made without awaiting, with the time passed in; I/O follows afterwards.
+        `import asks_fast` imports nothing from here; optional packages are imported where used.
+
+Implemented elsewhere: connections, redirects and retries of a single request (`_client`).
 """
 
 from __future__ import annotations

@@ -1,149 +1,168 @@
-"""A list of URLs in, an output file out.
+"""A bulk run: requests from an input, records to an output file.
 
-`fetch` puts the pieces together: requests from an input, those done before left out, the rest
-through `map` with politeness, each result written as a record and counted.
+`BulkFetch` reads requests, skips those done before, sends the rest through `map` with limits per
+host, writes each result as a record and counts it.
 
-Facts:  a result is kept in memory until its batch is written: a second, a mebibyte or a thousand
-        records, whichever comes first. Killed in between, its URL is simply not done.
-Rules:  however `fetch` ends, what came in is written before it returns. A failed write ends the
-        run with `OutputError`; the output stays as whole as it was.
-Not here: the display (cli), sharing among processes (`workers`).
+Facts:  a result stays in memory until its batch is written: after a second, a mebibyte or a
+        thousand records, whichever comes first. After a kill in between, its URL counts as not
+        done.
+Invariants: however `run` ends, the results received are written before it returns. A failed write
+        ends the run with `OutputError`, and the output stays whole.
+
+Implemented elsewhere: displays (`cli.display`), several processes (`process_pool`).
 """
 
 from __future__ import annotations
 
-import os
-import zlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from curio import TaskGroup, sleep
 
 from ..errors import truncated_repr
-from .asked import Asked, SharedFetches, read_request, url_of
-from .checkpoint import KeySet, Ledger, LedgerError
-from .formats import Form
-from .job import Result, host_of
+from .checkpoint import Checkpoint, CheckpointError, Uint64Set
+from .file_io import write_all
+from .formats import RecordFormat
+from .job import Result, host_of, shard_of
 from .local_errors import NotWritten, is_local_error, local_errors
 from .map import Map, map_requests
 from .options import FetchOptions
-from .page import Fetched, PageSession
+from .page import FetchRecord, PageSession
 from .rate_limit import RateLimit
-from .stats import Tally
+from .request_identity import RequestIdentity, SharedFetches, identify_request, url_of
+from .stats import FetchStats
 
-__all__ = ["Fetch", "LedgerWriter", "OutputError", "StreamWriter", "is_ours"]
+__all__ = ["BulkFetch", "CheckpointWriter", "OutputError", "StreamWriter", "Writer"]
 
-MOST_RECORDS = 1000
-MOST_BYTES = 1024 * 1024
-MOST_SECONDS = 1.0
+MAX_BATCH_RECORDS = 1000
+MAX_BATCH_BYTES = 1024 * 1024
+FLUSH_INTERVAL = 1.0
 
 
 class OutputError(Exception):
-    """The output took no more: full disk, broken pipe. What was written before is whole."""
+    """The output cannot be written: full disk, broken pipe. What was written before is whole."""
 
 
-class LedgerWriter:
-    """Collects records and commits them in batches."""
+class Writer(ABC):
+    """Collect records and write them in batches.
 
-    can_resume = True
+    A batch is written when it has `MAX_BATCH_RECORDS` records or `MAX_BATCH_BYTES`, and when its
+    first record is `seconds` old.
+    """
 
-    def __init__(self, ledger: Ledger, form: Form, seconds: float = MOST_SECONDS) -> None:
-        """`seconds`: how long a record may wait for its batch."""
+    can_resume: ClassVar[bool]
+    max_records = MAX_BATCH_RECORDS
+
+    def __init__(self, record_format: RecordFormat, seconds: float = FLUSH_INTERVAL) -> None:
+        self.record_format = record_format
         self.seconds = seconds
-        self.ledger = ledger
-        self.form = form
-        self.written = 0  # records committed
+        self.written = 0  # records
         self._batch: list[tuple[int, bytes]] = []
-        self._size = 0
-        self._since = 0.0
+        self._size = 0  # bytes of the batch
+        self._since = 0.0  # time of the first record of the batch
 
-    def add(self, key: int, fetched: Fetched | None, now: float) -> None:
-        """One result; None notes that it is done and leaves no record."""
-        record = _record(self.form, fetched)
+    def add(self, key: int, fetched: FetchRecord | None, now: float) -> None:
+        """Add the record of one request; None notes that it is done and leaves no record.
+
+        Raises:
+            NotWritten: the record cannot be encoded.
+            OutputError: as `flush`.
+        """
+        record = _record(self.record_format, fetched)
         if not self._batch:
             self._since = now
         self._batch.append((key, record))
         self._size += len(record)
-        if len(self._batch) >= MOST_RECORDS or self._size >= MOST_BYTES:
+        if len(self._batch) >= self.max_records or self._size >= MAX_BATCH_BYTES:
             self.flush()
 
     def flush_if_due(self, now: float) -> None:
-        """Commit what has waited long enough."""
+        """Write the batch if its first record has waited for `seconds`."""
         if self._batch and now - self._since >= self.seconds:
             self.flush()
 
     def flush(self) -> None:
-        """Commit what is there. Raises OutputError; the batch is then lost, the file is not."""
+        """Write the batch.
+
+        Raises:
+            OutputError: the batch is lost; what was written before stays whole.
+        """
         batch, self._batch, self._size = self._batch, [], 0
-        if not batch:
-            return
-        try:
-            self.ledger.commit(batch, self.form.batch)
-        except OSError as e:
-            raise OutputError(
-                f"cannot write to {self.ledger.output}: {e.strerror or e}; the records in it are "
-                "whole, and --resume goes on from there"
-            ) from e
-        except LedgerError as e:
-            raise OutputError(str(e)) from e
-        self.written += len(batch)
+        if batch:
+            self._write(batch)
+            self.written += len(batch)
 
     def finish(self) -> None:
-        """Commit the rest and have the disk hold it."""
+        """Write the rest."""
+        self.flush()
+
+    @abstractmethod
+    def _write(self, batch: list[tuple[int, bytes]]) -> None: ...
+
+
+class CheckpointWriter(Writer):
+    """Write to a file that later runs can resume."""
+
+    can_resume = True
+
+    def __init__(
+        self, checkpoint: Checkpoint, record_format: RecordFormat, seconds: float = FLUSH_INTERVAL
+    ) -> None:
+        super().__init__(record_format, seconds)
+        self.checkpoint = checkpoint
+
+    def _write(self, batch: list[tuple[int, bytes]]) -> None:
+        try:
+            self.checkpoint.commit(batch, self.record_format.batch)
+        except OSError as e:
+            raise OutputError(
+                f"cannot write to {self.checkpoint.output}: {e.strerror or e}; the records in it "
+                "are whole, and --resume continues from there"
+            ) from e
+        except CheckpointError as e:
+            raise OutputError(str(e)) from e
+
+    def finish(self) -> None:
+        """Write the rest and flush it to the disk."""
         self.flush()
         try:
-            self.ledger.sync()
+            self.checkpoint.sync()
         except OSError as e:
-            raise OutputError(f"cannot write to {self.ledger.output}: {e.strerror or e}") from e
+            raise OutputError(f"cannot write to {self.checkpoint.output}: {e.strerror or e}") from e
 
 
-class StreamWriter:
-    """Writes records to a descriptor that may be a pipe; nothing can be resumed there."""
+class StreamWriter(Writer):
+    """Write to a descriptor that may be a pipe. Such an output cannot be resumed."""
 
     can_resume = False
 
     def __init__(
-        self, fd: int, form: Form, name: str = "standard output", seconds: float = MOST_SECONDS
+        self,
+        fd: int,
+        record_format: RecordFormat,
+        name: str = "standard output",
+        seconds: float = FLUSH_INTERVAL,
     ) -> None:
-        self.seconds = seconds
+        super().__init__(record_format, seconds)
         self.fd = fd
-        self.form = form
         self.name = name
-        self.written = 0
-        self._batch: list[bytes] = []
-        self._size = 0
-        self._since = 0.0
+        if record_format.name == "jsonl":
+            self.max_records = 1  # a reader of the pipe sees each record at once
         self._is_first = True
 
-    def add(self, key: int, fetched: Fetched | None, now: float) -> None:
-        """One result; plain JSON Lines go out at once, everything else in batches."""
-        if fetched is None:
-            return
-        record = _record(self.form, fetched)
-        if not self._batch:
-            self._since = now
-        self._batch.append(record)
-        self._size += len(record)
-        if self.form.name == "jsonl" or self._size >= MOST_BYTES:
-            self.flush()
+    def add(self, key: int, fetched: FetchRecord | None, now: float) -> None:
+        """Add the record of one request; None leaves no record."""
+        if fetched is not None:
+            super().add(key, fetched, now)
 
-    def flush_if_due(self, now: float) -> None:
-        """Write what has waited long enough."""
-        if self._batch and now - self._since >= self.seconds:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is there. Raises OutputError."""
-        batch, self._batch, self._size = self._batch, [], 0
-        if not batch:
-            return
-        view = memoryview(self.form.batch(batch, self._is_first))
+    def _write(self, batch: list[tuple[int, bytes]]) -> None:
+        data = self.record_format.batch([record for _, record in batch], self._is_first)
         try:
-            while view:
-                view = view[os.write(self.fd, view) :]
+            write_all(self.fd, data)
         except BrokenPipeError as e:
             raise OutputError(
                 f"{self.name} was closed by its reader; {self.written} records had "
@@ -155,39 +174,42 @@ class StreamWriter:
                 "records had been written to it"
             ) from e
         self._is_first = False
-        self.written += len(batch)
-
-    def finish(self) -> None:
-        """Write the rest."""
-        self.flush()
 
 
-def _record(form: Form, fetched: Fetched | None) -> bytes:
-    """Return the record of a result, empty for None. Raises NotWritten if there can be none."""
+def _record(record_format: RecordFormat, fetched: FetchRecord | None) -> bytes:
+    """Return the record of a result, empty for None. Raises NotWritten if it cannot be encoded."""
     if fetched is None:
         return b""
     with local_errors(f"write the record of {truncated_repr(fetched.url)}"):
-        return form.record(fetched)
+        return record_format.record(fetched)
 
 
-class Fetch:
-    """One bulk run: `await Fetch(...).run()`; `tally` has its numbers at any time."""
+class BulkFetch:
+    """One bulk run: `await BulkFetch(...).run()`. `stats` has its counts at any time."""
 
     def __init__(
         self,
         session: Any,
         options: FetchOptions,
         source: Iterable[Any] | AsyncIterable[Any],
-        writer: LedgerWriter | StreamWriter,
+        writer: Writer,
         *,
         pages: PageSession | None = None,
-        on_result: Callable[[Fetched], None] | None = None,
-        share: tuple[int, int] | None = None,
+        on_result: Callable[[FetchRecord], None] | None = None,
+        shard: tuple[int, int] | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """`share`: (which, of how many): only the hosts that fall to this process.
+        """Prepare a run.
 
-        `rate_limit`: the one that it shares with the others.
+        Args:
+            session: the session to send with.
+            options: how to fetch.
+            source: the requests.
+            writer: where records go.
+            pages: reads the responses; default: a `PageSession` with these options.
+            on_result: called with each record.
+            shard: (index, number of shards): fetch only the hosts of this shard.
+            rate_limit: a rate limit that several processes share.
         """
         self.rate_limit = rate_limit
         self.options = options
@@ -195,23 +217,29 @@ class Fetch:
         self.source = source
         self.writer = writer
         self.on_result = on_result
-        self.share = share
-        self.tally = Tally(monotonic())
-        self.seen: KeySet = writer.ledger.done if isinstance(writer, LedgerWriter) else KeySet()
-        self._named = KeySet()  # in this run; apart from `seen`, which the writer fills
+        self.shard = shard
+        self.stats = FetchStats(monotonic())
+        self.seen: Uint64Set = (
+            writer.checkpoint.done if isinstance(writer, CheckpointWriter) else Uint64Set()
+        )
+        self._named = Uint64Set()  # requests of this run; the writer fills `seen`
         self._shared = SharedFetches()
         self._results: Map | None = None
-        self._failure: OutputError | None = None  # met while flushing on time
+        self._failure: OutputError | None = None  # raised by a timed flush
 
-    async def run(self) -> Tally:
+    async def run(self) -> FetchStats:
         """Fetch and write everything.
 
-        Raises OutputError when the output takes no more, and what the input raises. Cancelled,
-        requests under way are cancelled and what came in is written.
+        A cancellation cancels the requests under way; the results received are written.
+
+        Raises:
+            OutputError: the output cannot be written.
+
+        The exceptions of the input are raised too.
         """
         mapped = map_requests(
             self.pages,
-            _Fresh(self),
+            _UnseenRequests(self),
             concurrency=self.options.connections,
             retries=self.options.retries,
             politeness=self.options.politeness(self.rate_limit),
@@ -228,20 +256,20 @@ class Fetch:
         finally:
             self._note_slow_hosts()
             self.writer.finish()
-        return self.tally
+        return self.stats
 
     async def stop(self) -> None:
-        """Begin nothing more; `run` returns when what is under way has ended."""
+        """Start no more requests; `run` returns when those under way have ended."""
         if self._results is not None:
             await self._results.stop()
 
     @property
     def under_way(self) -> int:
-        """Requests under way."""
+        """The number of requests under way."""
         return self._results.under_way if self._results is not None else 0
 
     async def _keep_flushing(self) -> None:
-        """Commit batches in time, even when nothing comes in."""
+        """Write batches in time, even while no results arrive."""
         while True:
             await sleep(self.writer.seconds / 2)
             self._note_slow_hosts()
@@ -253,55 +281,55 @@ class Fetch:
                 return
 
     def _note_slow_hosts(self) -> None:
-        """Have the tally say which hosts are slow, and why."""
+        """Copy the reasons of slow hosts into the counts."""
         if self._results is not None:
-            self.tally.slow.update(self._results.slow_hosts)
+            self.stats.slow.update(self._results.slow_hosts)
 
     def _note(self, result: Result) -> None:
-        """Write and count one result, and report it for the others that it answers too."""
-        asked: Asked = result.key
-        page: Any = result.response  # a Page: the session is a PageSession
-        fetched = Fetched(
-            asked.url,
-            asked.user_key,
+        """Write, count and report one result, for the other requests that it answers too."""
+        identity: RequestIdentity = result.key
+        page: Any = result.response  # a Page, as the session is a PageSession
+        fetched = FetchRecord(
+            identity.url,
+            identity.user_key,
             page,
             result.error,
             result.attempts,
             result.elapsed,
             _time_of_day(),
-            host_of(asked.url),
+            host_of(identity.url),
         )
-        fetched = self._report(asked, fetched)
+        fetched = self._report(identity, fetched)
         if fetched.error is not None:
             outcome = "failed"
         else:
             outcome = "fetched" if page.dropped is None else "dropped"
-        for other in self._shared.end(asked, outcome):
+        for other in self._shared.end(identity, outcome):
             self._report(other, fetched.shared_with(other.url, other.user_key))
 
-    def _report(self, asked: Asked, fetched: Fetched) -> Fetched:
-        """Write and count one record; one that cannot be written becomes a failure."""
+    def _report(self, identity: RequestIdentity, fetched: FetchRecord) -> FetchRecord:
+        """Write and count one record; a record that cannot be written becomes a failure."""
         page = fetched.page
         dropped = page is not None and page.dropped is not None
-        is_written = self._write(asked.key, fetched, dropped)
+        is_written = self._write(identity.key, fetched, dropped)
         page, error = fetched.page, fetched.error
         size = page.size if page is not None and fetched.same_as is None else 0
-        self.tally.add(
+        self.stats.add(
             fetched.host,
             page.status_code if page is not None else None,
             size,
             type(error).__name__ if error is not None else None,
             dropped,
         )
-        self.tally.not_written += not is_written
+        self.stats.not_written += not is_written
         if self.on_result is not None:
             self.on_result(fetched)
         if isinstance(error, NotWritten) and error.is_disk_full:
-            raise OutputError(f"{error}; --resume goes on from there")
+            raise OutputError(f"{error}; --resume continues from there")
         return fetched
 
-    def _write(self, key: int, fetched: Fetched, dropped: bool) -> bool:
-        """Hand a result to the writer; False if a local error leaves its URL to the next run.
+    def _write(self, key: int, fetched: FetchRecord, dropped: bool) -> bool:
+        """Write a record; return False if a local error leaves its URL to the next run.
 
         An output that cannot be resumed gets a record of the error instead.
         """
@@ -312,56 +340,54 @@ class Fetch:
         except NotWritten as error:
             fetched.page, fetched.error = None, error
             if not self.writer.can_resume:
-                with suppress(NotWritten):  # the URL or the key is what cannot be written
+                with suppress(NotWritten):  # the URL or the key cannot be encoded
                     self.writer.add(key, fetched.as_failure(error), monotonic())
             return False
         return True
 
-    def wants(self, request: Any) -> tuple[Asked, Any] | None:
-        """The request with what identifies it; None if it is done, named twice, or another's.
+    def identify_unseen(self, request: Any) -> tuple[RequestIdentity, Any] | None:
+        """Return a request with its identity; None if it is done, repeated, or of another shard.
 
-        Raises OutputError, as what shares an earlier fetch is reported here.
+        Raises:
+            OutputError: while reporting a request that an earlier fetch answers.
         """
-        if self.share is not None and not is_ours(host_of(url_of(request)), self.share):
+        if (
+            self.shard is not None
+            and shard_of(host_of(url_of(request)), self.shard[1]) != self.shard[0]
+        ):
             return None
-        asked, request = read_request(request)
-        if asked.key in self.seen or not self._named.add(asked.key):
-            self.tally.skipped += 1
+        identity, request = identify_request(request)
+        if identity.key in self.seen or not self._named.add(identity.key):
+            self.stats.skipped += 1
             return None
-        state = self._shared.begin(asked)
+        state = self._shared.begin(identity)
         if state == "fetch":
-            return asked, request
+            return identity, request
         if state == "fetched":
-            empty = Fetched("", None, None, None, 0, 0.0, _time_of_day(), host_of(asked.url))
-            self._report(asked, empty.shared_with(asked.url, asked.user_key))
+            empty = FetchRecord("", None, None, None, 0, 0.0, _time_of_day(), host_of(identity.url))
+            self._report(identity, empty.shared_with(identity.url, identity.user_key))
         elif state == "dropped":
-            self.writer.add(asked.key, None, monotonic())
+            self.writer.add(identity.key, None, monotonic())
         return None
 
 
 def _time_of_day() -> str:
-    """Now, as ISO 8601 in UTC."""
+    """Return the current time as ISO 8601 in UTC."""
     at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return at.replace("+00:00", "Z")
 
 
-def is_ours(host: str, share: tuple[int, int]) -> bool:
-    """Whether the host falls to this one of so many: the same for every process and run."""
-    which, of = share
-    return zlib.crc32(host.encode("utf-8", "surrogatepass")) % of == which
+class _UnseenRequests:
+    """The input without the requests that need not be fetched; closes what it reads."""
 
-
-class _Fresh:
-    """The input without what need not be done; closes what it reads."""
-
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: BulkFetch) -> None:
         self.fetch = fetch
         source = fetch.source
         self._async = source.__aiter__() if isinstance(source, AsyncIterable) else None
         self._sync = iter(source) if isinstance(source, Iterable) else None
         self._passed = 0
 
-    def __aiter__(self) -> _Fresh:
+    def __aiter__(self) -> _UnseenRequests:
         return self
 
     async def __anext__(self) -> Any:
@@ -374,15 +400,15 @@ class _Fresh:
                     request = next(self._sync)
                 except StopIteration:
                     raise StopAsyncIteration from None
-            wanted = self.fetch.wants(request)
+            wanted = self.fetch.identify_unseen(request)
             if wanted is not None:
                 return wanted
             self._passed += 1
             if self._passed % 1000 == 0:
-                await sleep(0)  # a long stretch of what is done already
+                await sleep(0)  # many requests in a row were done before
 
     async def aclose(self) -> None:
-        """Close the input, where it can be closed."""
+        """Close the input if it can be closed."""
         close = getattr(self._async, "aclose", None)
         if close is not None:
             await close()

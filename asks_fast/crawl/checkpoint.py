@@ -1,18 +1,19 @@
-"""The output file that survives being killed, and knows what it holds.
+"""An output file that survives a kill, and the record of what it contains.
 
-Beside the output lies a ledger, `OUTPUT.ledger`: for each request done one record of 24 bytes
-with the key of the request and the length of the output up to which it is whole. Results come
-in batches: the batch is written behind the committed length, then its ledger records are
-appended, the last with a commit mark. Whoever opens the pair cuts off what no commit covers.
+Beside the output is `OUTPUT.checkpoint`: for each request done, a record of 24 bytes with the key
+of the request and the committed length of the output. Results are written in batches. A batch is
+written after the committed length; then its records are appended to the checkpoint file, the last
+with a commit mark. Opening the pair cuts off what no commit covers.
 
-Facts:  a process killed at any moment leaves each file as far as its writes came; a write of the
-        ledger comes after the write that it records. Members of gzip, frames of zstd and records
-        of WARC may be cut off at their ends, and batches end there.
-Rules:  every step happens under a lock on the ledger, so processes may share one output. Each
-        holds a shared lock on the output while it is open; overwriting needs it alone. A key
-        in the ledger is never written again; after a failed write both files are cut back.
-        Shorter output than committed (power loss): commits beyond its end do not count.
-Not here: what a batch looks like (`formats`), what a key is made of (`key_of`'s callers).
+Facts:  after a kill, each file is as long as its completed writes; the checkpoint is written after
+        the output. A file of gzip members, zstd frames or WARC records may be cut between them,
+        and each batch ends at such a place.
+Invariants: every step holds a lock on the checkpoint file, so several processes may write one
+        output. An open output is locked shared; overwriting needs an exclusive lock. A key in the
+        checkpoint is never written again. After a failed write both files are cut back. Commits
+        beyond the end of the output (power loss) do not count.
+
+Implemented elsewhere: the content of a batch (`formats`), the text of a key (`request_identity`).
 """
 
 from __future__ import annotations
@@ -28,24 +29,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .file_io import write_all_at
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KeySet", "Ledger", "LedgerError", "key_of"]
+__all__ = ["Checkpoint", "CheckpointError", "Uint64Set", "key_of"]
 
-MAGIC = b"AFLEDGR1"
+MAGIC = b"AFCHKPT1"
 HEADER = struct.Struct("<8s16s")  # magic, name of the format
 RECORD = struct.Struct("<QQII")  # key, committed length, commit mark, CRC-32 of the 20 before
 COMMIT = 1
 SIZE = RECORD.size
 
 
-class LedgerError(Exception):
-    """The output cannot be used as asked: it exists, or belongs to something else."""
+class CheckpointError(Exception):
+    """The output cannot be used as requested: it exists, or belongs to something else."""
 
 
 def key_of(text: str) -> int:
-    """64 bits for a request. A million keys collide with a chance of 1 in 30 million."""
+    """Return 64 bits for a request; a million keys contain two equal ones with probability 3e-8."""
     return (
         int.from_bytes(
             hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
@@ -54,7 +57,7 @@ def key_of(text: str) -> int:
     )
 
 
-class KeySet:
+class Uint64Set:
     """A set of 64-bit keys in 13 to 27 bytes each (a set of ints takes 60 to 100)."""
 
     __slots__ = ("_count", "_mask", "_table")
@@ -65,14 +68,14 @@ class KeySet:
         self._count = 0
 
     def add(self, key: int) -> bool:
-        """Add a key that is not 0. True if it was not in."""
+        """Add a key other than 0; return whether it was new."""
         table, mask = self._table, self._mask
-        place = key & mask
-        while table[place]:
-            if table[place] == key:
+        index = key & mask
+        while table[index]:
+            if table[index] == key:
                 return False
-            place = (place + 1) & mask
-        table[place] = key
+            index = (index + 1) & mask
+        table[index] = key
         self._count += 1
         if self._count * 5 > mask * 3:
             self._grow()
@@ -80,11 +83,11 @@ class KeySet:
 
     def __contains__(self, key: int) -> bool:
         table, mask = self._table, self._mask
-        place = key & mask
-        while table[place]:
-            if table[place] == key:
+        index = key & mask
+        while table[index]:
+            if table[index] == key:
                 return True
-            place = (place + 1) & mask
+            index = (index + 1) & mask
         return False
 
     def __len__(self) -> int:
@@ -99,39 +102,42 @@ class KeySet:
         table = self._table = array("Q", bytes(8 * (mask + 1)))
         for key in old:
             if key:
-                place = key & mask
-                while table[place]:
-                    place = (place + 1) & mask
-                table[place] = key
+                index = key & mask
+                while table[index]:
+                    index = (index + 1) & mask
+                table[index] = key
 
 
-class Ledger:
-    """One output and its ledger, open for appending.
+class Checkpoint:
+    """One output and its checkpoint file, open for appending.
 
-    `done` holds the keys of everything committed, by whichever process.
+    Attributes:
+        done: the keys of all committed requests, of whichever process.
+        end: the committed length of the output in bytes.
     """
 
     def __init__(
         self, output: Path, form: str, *, resume: bool = False, overwrite: bool = False
     ) -> None:
-        """Open or create `output` in the format named `form`.
+        """Open or create `output` in the format named `record_format`.
 
-        With neither `resume` nor `overwrite`, an output that holds something is refused, as is
-        one without its ledger on `resume`, or whose ledger is of another format: LedgerError.
+        Raises:
+            CheckpointError: the output has content and neither `resume` nor `overwrite` is set, or
+                it has no checkpoint file, or one of another format.
         """
         self.output = output
-        self.path = output.with_name(output.name + ".ledger")
-        self.done = KeySet()
+        self.path = output.with_name(output.name + ".checkpoint")
+        self.done = Uint64Set()
         self.end = 0  # committed length of the output
-        self._form = form
-        self._read = HEADER.size  # length of the ledger that was looked at
-        self._refuse_mixups(resume, overwrite)
+        self._format = form
+        self._read = HEADER.size  # bytes of the checkpoint file that were read
+        self._check_arguments(resume, overwrite)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._ledger = os.open(self.path, flags, 0o666)
+        self._checkpoint_file = os.open(self.path, flags, 0o666)
         try:
             self._output = os.open(output, flags, 0o666)
         except BaseException:
-            os.close(self._ledger)
+            os.close(self._checkpoint_file)
             raise
         try:
             with self._locked():
@@ -146,45 +152,51 @@ class Ledger:
     def commit(
         self, records: Iterable[tuple[int, bytes]], encode: Callable[[Sequence[bytes], bool], bytes]
     ) -> int:
-        """Write a batch of (key, record), whole or not at all; keys that are in stay out.
+        """Write a batch of (key, record), all or nothing; skip keys that are already committed.
 
-        `encode(records, is_first)` gives the bytes of the batch. An empty record is noted as
-        done and writes nothing. Returns the number of bytes written. OSError (full disk) leaves
-        the output as it was.
+        Args:
+            records: an empty record marks its key as done and writes nothing.
+            encode: `encode(records, is_first)` returns the bytes of the batch.
+
+        Returns:
+            The number of bytes written.
+
+        Raises:
+            OSError: the disk is full; the output is as before.
         """
         with self._locked():
             self._check_files()
             self._catch_up()
-            fresh: dict[int, bytes] = {}
+            unseen: dict[int, bytes] = {}
             for key, record in records:
                 if key not in self.done:
-                    fresh.setdefault(key, record)
-            if not fresh:
+                    unseen.setdefault(key, record)
+            if not unseen:
                 return 0
-            parts = [record for record in fresh.values() if record]
+            parts = [record for record in unseen.values() if record]
             data = encode(parts, self.end == 0) if parts else b""
             try:
                 self._cut_back()
-                _write_at(self._output, data, self.end)
+                write_all_at(self._output, data, self.end)
                 end = self.end + len(data)
-                _write_at(self._ledger, _entries(list(fresh), end), self._read)
+                write_all_at(self._checkpoint_file, _entries(list(unseen), end), self._read)
             except BaseException:
                 self._cut_back()
                 raise
             self.end = end
-            self._read += SIZE * len(fresh)
-            for key in fresh:
+            self._read += SIZE * len(unseen)
+            for key in unseen:
                 self.done.add(key)
             return len(data)
 
     def sync(self) -> None:
-        """Have the disk hold all that is committed."""
+        """Flush both files to the disk."""
         os.fsync(self._output)
-        os.fsync(self._ledger)
+        os.fsync(self._checkpoint_file)
 
     def close(self) -> None:
         """Close both files. Idempotent."""
-        for name in ("_output", "_ledger"):
+        for name in ("_output", "_checkpoint_file"):
             fd = getattr(self, name, -1)
             if fd >= 0:
                 setattr(self, name, -1)
@@ -199,65 +211,66 @@ class Ledger:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Ledger {str(self.output)!r} {len(self.done)} done, {self.end} bytes>"
+        return f"<Checkpoint {str(self.output)!r} {len(self.done)} done, {self.end} bytes>"
 
-    def _refuse_mixups(self, resume: bool, overwrite: bool) -> None:
+    def _check_arguments(self, resume: bool, overwrite: bool) -> None:
         if overwrite:
             return
-        holds = self.output.exists() and self.output.stat().st_size > 0
-        known = self.path.exists() and self.path.stat().st_size >= HEADER.size
-        if holds and not known:
-            raise LedgerError(
-                f"{self.output} exists and has no ledger beside it, so it cannot be "
+        has_output = self.output.exists() and self.output.stat().st_size > 0
+        has_checkpoint = self.path.exists() and self.path.stat().st_size >= HEADER.size
+        if has_output and not has_checkpoint:
+            raise CheckpointError(
+                f"{self.output} exists and has no checkpoint beside it, so it cannot be "
                 "resumed; choose another name, or --overwrite"
             )
-        if known and not resume:
-            raise LedgerError(
-                f"{self.output} was begun before; --resume goes on with it, --overwrite starts anew"
+        if has_checkpoint and not resume:
+            raise CheckpointError(
+                f"{self.output} has results of an earlier run; --resume continues it, "
+                "--overwrite deletes them"
             )
 
     def _hold_output(self, overwrite: bool) -> None:
-        """Mark the output as in use until `close`; `overwrite` needs it for itself alone."""
+        """Lock the output until `close`; with `overwrite`, no other process may have it open."""
         if overwrite:
             try:
                 fcntl.flock(self._output, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise LedgerError(
+                raise CheckpointError(
                     f"{self.output} is being written by another run; --overwrite is possible "
-                    "when that has ended"
+                    "when it has ended"
                 ) from None
         fcntl.flock(self._output, fcntl.LOCK_SH)
 
     def _begin(self, overwrite: bool) -> None:
-        """See that the ledger has its header, and that it is ours."""
+        """Write the header if it is missing, or check that it belongs to this format."""
         if overwrite:
-            os.ftruncate(self._ledger, 0)
+            os.ftruncate(self._checkpoint_file, 0)
             os.ftruncate(self._output, 0)
-        head = os.pread(self._ledger, HEADER.size, 0)
-        ours = HEADER.pack(MAGIC, self._form.encode())
+        head = os.pread(self._checkpoint_file, HEADER.size, 0)
+        ours = HEADER.pack(MAGIC, self._format.encode())
         if len(head) < HEADER.size:  # new, or killed while it was written
-            os.ftruncate(self._ledger, 0)
-            _write_at(self._ledger, ours, 0)
+            os.ftruncate(self._checkpoint_file, 0)
+            write_all_at(self._checkpoint_file, ours, 0)
         elif head != ours:
             magic, form = HEADER.unpack(head)
             if magic != MAGIC:
-                raise LedgerError(f"{self.path} is not a ledger of this program")
+                raise CheckpointError(f"{self.path} is not a checkpoint file of this program")
             found = form.rstrip(b"\0").decode("utf-8", "replace")
-            raise LedgerError(f"{self.output} was begun as {found!r}, not {self._form!r}")
+            raise CheckpointError(f"{self.output} was begun as {found!r}, not {self._format!r}")
 
     def _catch_up(self) -> None:
-        """Learn what was committed since the last look, by this or another process."""
-        length = os.fstat(self._ledger).st_size
+        """Read the commits since the last look, made by this or another process."""
+        length = os.fstat(self._checkpoint_file).st_size
         if length == self._read:
             return
-        there = os.fstat(self._output).st_size
+        output_length = os.fstat(self._output).st_size
         batch: list[int] = []
         position = self._read
         while True:
-            block = os.pread(self._ledger, SIZE * 8192, position)
+            block = os.pread(self._checkpoint_file, SIZE * 8192, position)
             for at in range(0, len(block) - SIZE + 1, SIZE):
                 key, end, mark, check = RECORD.unpack_from(block, at)
-                if zlib.crc32(block[at : at + SIZE - 4]) != check or end > there:
+                if zlib.crc32(block[at : at + SIZE - 4]) != check or end > output_length:
                     return
                 batch.append(key)
                 if mark == COMMIT:
@@ -272,34 +285,36 @@ class Ledger:
             position += whole
 
     def _check_files(self) -> None:
-        """Raise LedgerError if the open files are not those that the names stand for any more."""
+        """Raise CheckpointError if the open files are no longer those that the names refer to."""
         for path, fd, least in (
             (self.output, self._output, self.end),
-            (self.path, self._ledger, self._read),
+            (self.path, self._checkpoint_file, self._read),
         ):
             opened = os.fstat(fd)
             try:
                 named = os.stat(path)
             except FileNotFoundError:
-                raise LedgerError(f"{path} was removed while it was written") from None
+                raise CheckpointError(f"{path} was removed while it was written") from None
             if not os.path.samestat(opened, named):
-                raise LedgerError(f"{path} was replaced while it was written")
+                raise CheckpointError(f"{path} was replaced while it was written")
             if opened.st_size < least:
-                raise LedgerError(f"{path} was cut short by another program while it was written")
+                raise CheckpointError(
+                    f"{path} was truncated by another program while it was written"
+                )
 
     def _cut_back(self) -> None:
         """Cut off what no commit covers, in both files."""
-        if os.fstat(self._ledger).st_size > self._read:
-            os.ftruncate(self._ledger, self._read)
+        if os.fstat(self._checkpoint_file).st_size > self._read:
+            os.ftruncate(self._checkpoint_file, self._read)
         if os.fstat(self._output).st_size > self.end:
             os.ftruncate(self._output, self.end)
 
     def _locked(self) -> _Lock:
-        return _Lock(self._ledger)
+        return _Lock(self._checkpoint_file)
 
 
 class _Lock:
-    """Exclusive lock on a descriptor; the system lifts it when its holder dies."""
+    """An exclusive lock on a descriptor; the system releases it when the process dies."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -312,19 +327,10 @@ class _Lock:
 
 
 def _entries(keys: list[int], end: int) -> bytes:
-    """The ledger records of one batch."""
+    """Return the checkpoint records of one batch."""
     made = bytearray()
     for at, key in enumerate(keys, 1):
         head = struct.pack("<QQI", key, end, COMMIT if at == len(keys) else 0)
         made += head
         made += struct.pack("<I", zlib.crc32(head))
     return bytes(made)
-
-
-def _write_at(fd: int, data: bytes, offset: int) -> None:
-    """All of `data` at `offset`; writes may come out short."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view = view[written:]
-        offset += written

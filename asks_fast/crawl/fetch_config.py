@@ -1,10 +1,10 @@
-"""A whole bulk run as plain data: from where, how, to where.
+"""The configuration of a bulk run as plain data: input, options and output.
 
-The command line, its worker processes and `asks_fast.scaleout` all carry out a `Plan`; it can
-be sent to another process as JSON.
+The command line, its worker processes and `asks_fast.scaleout` all run a `FetchConfig`. It can be
+sent to another process as JSON.
 
-Rules:  `prepare_output` (refusals, overwriting, leftovers) happens once, before any process
-        opens the output; `opened` only ever goes on.
+Invariants: `prepare_output` (checks, overwriting, removal of partial files) runs once, before any
+        process opens the output. `FetchConfig.fetch` only appends.
 """
 
 from __future__ import annotations
@@ -16,76 +16,87 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .bulk_fetch import Fetch, LedgerWriter, StreamWriter
-from .checkpoint import Ledger
-from .formats import Form, format_for
+from .bulk_fetch import BulkFetch, CheckpointWriter, StreamWriter, Writer
+from .checkpoint import Checkpoint
+from .formats import RecordFormat, get_format
 from .options import FetchOptions
-from .page import Fetched, PageSession
+from .page import FetchRecord, PageSession
 from .partial_files import remove_abandoned
 from .rate_limit import RateLimit
 
-__all__ = ["Plan", "make_session", "run_in_kernel"]
+__all__ = ["FetchConfig", "make_session", "run_in_kernel"]
 
 
 @dataclass
-class Plan:
-    """`source`: a file name or `-`. `output`: a file name or `-`; with `directory` the index.
+class FetchConfig:
+    """The configuration of one bulk run.
 
-    `form`: name of the format, None to tell by the output's name. `body`, `headers`: what JSON
-    records hold. `directory`: bodies go into files there. `share`: (which, of how many).
-    `flush`: seconds that a result may wait for being written; killed, so much is fetched anew.
+    Attributes:
+        source: a file name, or `-` for standard input.
+        output: a file name, or `-` for standard output; with `directory`, the index file.
+        options: how to fetch.
+        record_format: name of the format; None: by the suffix of the output's name.
+        body, headers: what JSON records contain.
+        directory: a directory that bodies are saved in.
+        shard: (index, number of shards); only hosts of that shard are fetched.
+        flush_interval: seconds that a result may wait before it is written. A killed run fetches
+            results of that time again.
     """
 
     source: str
     output: str
     options: FetchOptions = field(default_factory=FetchOptions)
-    form: str | None = None
+    record_format: str | None = None
     body: str = "auto"
     headers: bool = False
     directory: str | None = None
-    share: tuple[int, int] | None = None
-    flush: float = 1.0
+    shard: tuple[int, int] | None = None
+    flush_interval: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as `from_dict` takes."""
+        """Return plain data that `from_dict` accepts."""
         made = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {**made, "options": self.options.as_dict()}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Plan:
-        """The plan from plain data."""
-        share = data["share"]
+    def from_dict(cls, data: dict[str, Any]) -> FetchConfig:
+        """Return the configuration from plain data."""
+        shard = data["shard"]
         return cls(
             **{
                 **data,
                 "options": FetchOptions.from_dict(data["options"]),
-                "share": (share[0], share[1]) if share else None,
+                "shard": (shard[0], shard[1]) if shard else None,
             }
         )
 
     @property
     def to_stream(self) -> bool:
-        """The output is standard output: nothing can be resumed."""
+        """Whether the output is standard output, which cannot be resumed."""
         return self.output == "-"
 
-    def format(self) -> Form:
-        """The format of the output. ImportError names the extra that is missing."""
-        return format_for(self.output, self.form, self.body, self.headers)
+    def format(self) -> RecordFormat:
+        """Return the format of the output. ImportError names the extra that is missing."""
+        return get_format(self.output, self.record_format, self.body, self.headers)
 
     def prepare_output(self, *, resume: bool, overwrite: bool) -> int:
-        """Create or check the output; returns how many requests it holds already.
+        """Create or check the output and return how many requests it already contains.
 
-        Raises LedgerError where it cannot be used as asked, OSError where it cannot be opened.
+        Raises:
+            CheckpointError: the output cannot be used as requested.
+            OSError: it cannot be opened.
         """
-        form = self.format()
-        if self.directory is not None and form.name.startswith("warc"):
+        record_format = self.format()
+        if self.directory is not None and record_format.name.startswith("warc"):
             raise ValueError("WARC holds the bodies itself; it cannot be the index of a directory")
         if self.to_stream:
             return 0
         output = Path(self.output)
         output.parent.mkdir(parents=True, exist_ok=True)
-        with Ledger(output, form.name, resume=resume, overwrite=overwrite) as ledger:
-            held = len(ledger.done)
+        with Checkpoint(
+            output, record_format.name, resume=resume, overwrite=overwrite
+        ) as checkpoint:
+            held = len(checkpoint.done)
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
             remove_abandoned(Path(self.directory))
@@ -95,42 +106,46 @@ class Plan:
         self,
         session: Any,
         source: Iterable[Any] | AsyncIterable[Any],
-        on_result: Callable[[Fetched], None] | None = None,
+        on_result: Callable[[FetchRecord], None] | None = None,
         rate_limit: RateLimit | None = None,
-    ) -> tuple[Fetch, Ledger | None]:
-        """The run itself, ready to go, and the ledger to close after it.
+    ) -> tuple[BulkFetch, Checkpoint | None]:
+        """Return a run that is ready to start, and the checkpoint to close after it.
 
-        `rate_limit`: the one that this process shares with others.
+        Args:
+            session: the session to send with.
+            source: the requests.
+            on_result: called with each record.
+            rate_limit: a rate limit that this process shares with others.
         """
-        form = self.format()
-        ledger: Ledger | None = None
-        writer: LedgerWriter | StreamWriter
+        record_format = self.format()
+        checkpoint: Checkpoint | None = None
+        writer: Writer
         if self.to_stream:
-            writer = StreamWriter(sys.stdout.fileno(), form, seconds=self.flush)
+            writer = StreamWriter(sys.stdout.fileno(), record_format, seconds=self.flush_interval)
         else:
-            ledger = Ledger(Path(self.output), form.name, resume=True)
-            writer = LedgerWriter(ledger, form, self.flush)
+            checkpoint = Checkpoint(Path(self.output), record_format.name, resume=True)
+            writer = CheckpointWriter(checkpoint, record_format, self.flush_interval)
         pages = PageSession(
             session,
             self.options,
-            raw=form.name.startswith("warc"),
+            raw=record_format.name.startswith("warc"),
             directory=Path(self.directory) if self.directory else None,
         )
-        made = Fetch(
+        made = BulkFetch(
             session,
             self.options,
             source,
             writer,
             pages=pages,
             on_result=on_result,
-            share=self.share,
+            shard=self.shard,
             rate_limit=rate_limit,
         )
-        return made, ledger
+        return made, checkpoint
 
 
 def make_session(options: FetchOptions) -> Any:
-    """A session made as the options say, to be used with `async with`."""
+    """Return a session with these options, to be used with `async with`."""
     from ..sessions import DSession
 
     headers = {"User-Agent": options.agent, **options.headers}
@@ -144,7 +159,7 @@ def make_session(options: FetchOptions) -> Any:
 
 
 def run_in_kernel(function: Callable[..., Any], *args: Any) -> Any:
-    """What `await function(*args)` gives, in a kernel of its own."""
+    """Run `await function(*args)` in a kernel of its own and return its result."""
     from ..kernel import run
 
     return run(function, *args)

@@ -1,11 +1,12 @@
-"""What a fetched page looks like in the output.
+"""The record formats of the output: JSON Lines and WARC, plain or compressed.
 
 A format turns a page into the bytes of one record, and a batch of records into bytes that may
-stand behind any other batch: plain JSON Lines, one gzip member, one zstd frame, WARC records.
+follow any other batch: plain JSON Lines, one gzip member, one zstd frame, WARC records.
 
-Rules:  a record is decided by its page alone. A record may be empty: nothing to keep. JSON is
-        UTF-8 that every reader accepts: half a surrogate pair is written as its escape.
-Not here: when a batch is written and how it survives (`ledger`); records of WARC (`warc`).
+Invariants: a record depends on its page only and may be empty. JSON is UTF-8 that every reader
+        accepts: a lone surrogate is written as its escape.
+
+Implemented elsewhere: when a batch is written (`bulk_fetch`, `checkpoint`), WARC records (`warc`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from pathlib import PurePath
 from typing import Any
 
 from .._response.charset import decode
-from .page import Fetched
+from .page import FetchRecord
 from .warc import WarcWriter
 
-__all__ = ["FORMATS", "Form", "format_for"]
+__all__ = ["FORMATS", "RecordFormat", "get_format"]
 
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "warc", "warc.gz")
 
@@ -35,13 +36,13 @@ _TEXT_TYPES = (
 )
 
 
-class Form:
-    """One format. `record(fetched)` → bytes of a record, `batch(records, is_first)` → bytes."""
+class RecordFormat:
+    """A format: `record(fetched)` and `batch(records, is_first)` return bytes."""
 
     def __init__(
         self,
         name: str,
-        record: Callable[[Fetched], bytes],
+        record: Callable[[FetchRecord], bytes],
         batch: Callable[[Sequence[bytes], bool], bytes],
     ) -> None:
         self.name = name
@@ -49,11 +50,18 @@ class Form:
         self.batch = batch
 
 
-def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
-    """The format by name, or by the suffix of the output's name.
+def get_format(output: str, name: str | None, body: str, headers: bool) -> RecordFormat:
+    """Return a format by name, or by the suffix of the output's name.
 
-    `body`: 'auto' (text where it is text, else base64), 'base64', 'none'. `headers`: the
-    response's header goes into JSON records. Raises ImportError naming the extra that is missing.
+    Args:
+        output: the name of the output.
+        name: the name of the format, or None.
+        body: 'auto' (text if it is text, else base64), 'base64' or 'none'.
+        headers: whether JSON records contain the header fields of the response.
+
+    Raises:
+        ValueError: unknown format or suffix.
+        ImportError: names the extra that is missing.
     """
     if name is None:
         name = _format_of(output)
@@ -61,22 +69,22 @@ def format_for(output: str, name: str | None, body: str, headers: bool) -> Form:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, found {name!r}")
     if name.startswith("warc"):
         warc = WarcWriter(name.endswith(".gz"))
-        return Form(name, warc.record, warc.batch)
+        return RecordFormat(name, warc.record, warc.batch)
     dump = json_dumper()
 
-    def record(fetched: Fetched) -> bytes:
+    def record(fetched: FetchRecord) -> bytes:
         return dump(as_dict(fetched, body, headers)) + b"\n"
 
     if name == "jsonl":
-        return Form(name, record, _plain)
-    return Form(name, record, _gzip_batch() if name == "jsonl.gz" else _zstd_batch())
+        return RecordFormat(name, record, _plain)
+    return RecordFormat(name, record, _gzip_batch() if name == "jsonl.gz" else _zstd_batch())
 
 
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
 
 
 def _format_of(output: str) -> str:
-    """Return the format that the suffix of a file's name means; ValueError for an unknown one.
+    """Return the format for the suffix of a file name; ValueError for an unknown one.
 
     Standard output and names without a suffix are JSON Lines.
     """
@@ -89,12 +97,12 @@ def _format_of(output: str) -> str:
         return "jsonl"
     raise ValueError(
         f"the suffix of {output!r} is not known; it can be {', '.join(sorted(_SUFFIXES))}, "
-        f"or --format says the format: {', '.join(FORMATS)}"
+        f"or give --format: {', '.join(FORMATS)}"
     )
 
 
-def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict[str, Any]:
-    """The fields of a JSON record; which there are, docs/guide/command-line.md lists."""
+def as_dict(fetched: FetchRecord, body: str = "auto", headers: bool = False) -> dict[str, Any]:
+    """Return the fields of a JSON record; docs/guide/command-line.md lists them."""
     made: dict[str, Any] = {"url": encodable(fetched.url)}
     if fetched.key is not None:
         made["key"] = encodable(fetched.key)
@@ -108,7 +116,7 @@ def as_dict(fetched: Fetched, body: str = "auto", headers: bool = False) -> dict
         made["type"] = page.content_type
         made["size"] = page.size
         if headers:
-            made["headers"] = [list(pair) for pair in page.pairs]
+            made["headers"] = [list(pair) for pair in page.header_items]
         if page.file is not None:
             made["file"] = page.file
         elif body != "none":
@@ -132,7 +140,7 @@ def _body_fields(content: bytes, kind: str, charset: str | None, how: str) -> di
 
 
 def encodable(value: Any) -> Any:
-    """The value, with its texts such that UTF-8 can hold them: half a surrogate pair is escaped."""
+    """Return the value with lone surrogates in its strings escaped, as UTF-8 needs."""
     if isinstance(value, str):
         try:
             value.encode("utf-8")
@@ -147,10 +155,10 @@ def encodable(value: Any) -> Any:
 
 
 def json_dumper() -> Callable[[Any], bytes]:
-    """orjson where it is installed; the standard library's writer otherwise, and for oddities."""
+    """Return orjson's encoder where it is installed, with the standard library's as fallback."""
     import json
 
-    def slow(value: Any) -> bytes:
+    def dump_slowly(value: Any) -> bytes:
         try:
             text = json.dumps(value, **how, allow_nan=False)
         except ValueError:  # NaN and infinities are not JSON
@@ -162,21 +170,21 @@ def json_dumper() -> Callable[[Any], bytes]:
     try:
         import orjson
     except ImportError:
-        return slow
+        return dump_slowly
 
-    def quick(value: Any) -> bytes:
+    def dump(value: Any) -> bytes:
         try:
             data = bytes(orjson.dumps(value))
-        except TypeError:  # huge integers, objects of no JSON type
-            return slow(value)
+        except TypeError:  # huge integers, objects without a JSON type
+            return dump_slowly(value)
         if b"\x7f" in data or b"\xc2" in data:
             data = _CONTROLS.sub(_json_escape, data)
         return data
 
-    return quick
+    return dump
 
 
-# DEL and C1 controls, which JSON allows in a string and a terminal obeys.
+# DEL and C1 controls: allowed in JSON strings, but executed by terminals.
 _CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 

@@ -1,13 +1,14 @@
-"""How fast one host, and all hosts together, may be asked.
+"""The limits of bulk requests: options, and the state of one host.
 
-Options (`Politeness`), and what is known of one host (`Host`): when its next request may start,
-how many may be under way, whether it is left alone. All of it is arithmetic on a clock that is
-passed in; times are seconds of a monotonic clock.
+`Politeness` holds the options. `Host` decides when the next request to a host may start, how many
+may be under way, and whether its circuit is open. All of it is arithmetic on monotonic seconds that
+are passed in.
 
-Facts:  429 and 503 mean "slower" (RFC 6585 §4, RFC 9110 §15.6.4), `Retry-After` says how much.
-Rules:  one congestion counts once: requests sent before a slow-down do not slow down again.
-        What a server asks for is bounded: `max_pause`.
-Not here: rates (`rate_limit`), queues and turns (`schedule`), robots.txt (`robots`), waiting.
+Facts:  429 and 503 mean "slower" (RFC 6585 §4, RFC 9110 §15.6.4); `Retry-After` says by how much.
+Invariants: one congestion counts once: requests sent before a slow-down do not slow down again.
+        What a server asks for is bounded by `max_pause`.
+
+Implemented elsewhere: rates (`rate_limit`), queues (`scheduler`), robots.txt (`robots`).
 """
 
 from __future__ import annotations
@@ -17,25 +18,34 @@ from dataclasses import dataclass, field
 
 from .rate_limit import RateLimit
 
-__all__ = ["FAILED", "FINE", "SLOW", "UNSENT", "Host", "Politeness"]
+__all__ = ["FAILED", "SUCCEEDED", "THROTTLED", "UNSENT", "Host", "Politeness"]
 
-FINE, SLOW, FAILED, UNSENT = "fine", "slow", "failed", "unsent"
+SUCCEEDED, THROTTLED, FAILED, UNSENT = "succeeded", "throttled", "failed", "unsent"
 
 
 @dataclass(frozen=True)
 class Politeness:
-    """Limits for bulk requests. The defaults limit nothing but react to what hosts say.
+    """Limits for bulk requests. The defaults limit nothing but react to what hosts ask for.
 
-    `rate`, `burst`: requests per second of the whole run on average, and how many may come at
-    once; no second has more than `rate + burst`. `host_rate`, `host_burst`: the same per host.
-    `rate_limit`: an object that keeps `rate`, for runs of several processes that share one.
-    `host_concurrency`: most under way per host.
-    `delay`: least seconds between the starts of two requests to a host.
-    `max_pause`: longest pause in seconds a `Retry-After` or crawl-delay can make us take.
-    `failures`: connection failures in a row that open a host's circuit (0: never);
-    `reset`: seconds until a host with an open circuit is tried again, doubled each time.
-    `robots`: obey robots.txt as `user_agent`. `lookahead`: items read ahead of the requests, so
-    that one slow host does not hold up the others.
+    Attributes:
+        rate: average requests per second of the whole run.
+        burst: how many requests `rate` lets start at once; no second has more than `rate + burst`.
+        host_rate, host_burst: the same per host.
+        rate_limit: an object that replaces `rate` for runs of several processes.
+        host_concurrency: limit of concurrent requests per host.
+        min_delay: least seconds between the starts of two requests to a host.
+        max_pause: limit in seconds for the pause that a `Retry-After` or crawl-delay asks for.
+        max_failures: consecutive connection failures that open a host's circuit; 0: never.
+        circuit_reset: seconds until a host with an open circuit is tried again, doubled each time.
+        robots: obey robots.txt.
+        user_agent: the name looked up in robots.txt.
+        lookahead: items read ahead of the requests, so that a slow host does not delay the others.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Example:
+        session.map(urls, politeness=Politeness(host_concurrency=2, min_delay=0.5, robots=True))
     """
 
     rate: float | None = None
@@ -43,17 +53,17 @@ class Politeness:
     host_rate: float | None = None
     host_burst: int = 1
     host_concurrency: int | None = None
-    delay: float = 0.0
+    min_delay: float = 0.0
     max_pause: float = 300.0
-    failures: int = 5
-    reset: float = 30.0
+    max_failures: int = 5
+    circuit_reset: float = 30.0
     robots: bool = False
     user_agent: str = "asks-fast"
     lookahead: int = 10_000
     rate_limit: RateLimit | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no sense; ValueError names the field and what was found."""
+        """Raise ValueError for values out of range; the message names the field and the value."""
         for name in ("rate", "host_rate", "host_concurrency"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -61,142 +71,161 @@ class Politeness:
         for name in ("burst", "host_burst", "lookahead"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)!r}")
-        for name in ("delay", "max_pause", "failures", "reset"):
+        for name in ("min_delay", "max_pause", "max_failures", "circuit_reset"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)!r}")
 
 
 class Host:
-    """What is known of one host. Decides, never waits."""
+    """The state of one host. It decides and never waits."""
 
     __slots__ = (
-        "bucket",
-        "circuit_until",
+        "awaiting_robots",
+        "circuit_open_until",
+        "concurrency_limit",
         "failures",
-        "floor",
-        "gated",
         "interval",
-        "limit",
+        "min_interval",
         "next_at",
-        "opened",
         "options",
-        "slowed_at",
+        "rate_limit",
+        "successes",
+        "throttled_at",
+        "times_opened",
         "under_way",
-        "wins",
     )
 
-    def __init__(self, options: Politeness, gated: bool = False) -> None:
+    def __init__(self, options: Politeness, awaiting_robots: bool = False) -> None:
         self.options = options
-        self.bucket = (
+        self.rate_limit = (
             RateLimit(options.host_rate, options.host_burst) if options.host_rate else None
         )
         self.under_way = 0
-        self.limit = float(options.host_concurrency or math.inf)  # halved when told to slow down
-        self.floor = options.delay  # least seconds between starts; crawl-delay raises it
+        self.concurrency_limit = float(
+            options.host_concurrency or math.inf
+        )  # halved by a slow-down
+        self.min_interval = options.min_delay  # seconds between starts; a crawl-delay raises it
         self.interval = 0.0  # added spacing, grown by slow-downs, shrunk by success
-        self.next_at = -math.inf  # no start before this
-        self.slowed_at = -math.inf  # when it last slowed down
-        self.wins = 0  # good answers since the last change of speed
-        self.failures = 0  # connection failures in a row
-        self.circuit_until: float | None = None  # open until then; None: closed
-        self.opened = 0  # times in a row that the circuit opened
-        self.gated = gated  # robots.txt not known yet: one at a time
+        self.next_at = -math.inf  # no start before this time
+        self.throttled_at = -math.inf  # time of the last slow-down
+        self.successes = 0  # since the last change of speed
+        self.failures = 0  # consecutive connection failures
+        self.circuit_open_until: float | None = None  # open until then; None: closed
+        self.times_opened = 0  # how often the circuit opened without a success in between
+        self.awaiting_robots = awaiting_robots  # robots.txt is not known yet: one request at a time
 
-    def has_room(self) -> bool:
-        """One more may be under way, as far as their number goes."""
-        if self.gated or self.circuit_until is not None:
+    def has_capacity(self) -> bool:
+        """Return whether one more request may be under way."""
+        if self.awaiting_robots or self.circuit_open_until is not None:
             return self.under_way < 1
-        return self.under_way < self.limit
+        return self.under_way < self.concurrency_limit
 
-    def is_open(self, now: float) -> bool:
-        """The host is left alone: its requests fail at once."""
-        return self.circuit_until is not None and (now < self.circuit_until or self.under_way > 0)
+    def is_circuit_open(self, now: float) -> bool:
+        """Return whether requests to this host fail at once."""
+        return self.circuit_open_until is not None and (
+            now < self.circuit_open_until or self.under_way > 0
+        )
 
     def ready_at(self, now: float) -> float:
-        """When the next request may start, as far as time goes."""
+        """Return when the next request may start, regardless of the number under way."""
         at = max(now, self.next_at)
-        return at if self.bucket is None else max(at, self.bucket.ready_at(now))
+        return at if self.rate_limit is None else max(at, self.rate_limit.ready_at(now))
 
     def start(self, now: float) -> None:
-        """A request starts."""
+        """Note that a request starts."""
         self.under_way += 1
-        if self.bucket is not None:
-            self.bucket.take(now)
-        self.next_at = max(self.next_at, now + max(self.floor, self.interval))
+        if self.rate_limit is not None:
+            self.rate_limit.try_acquire(now)
+        self.next_at = max(self.next_at, now + max(self.min_interval, self.interval))
 
     def finish(
         self, now: float, started: float, outcome: str, retry_after: float | None = None
     ) -> None:
-        """A request ended: `FINE`, `SLOW` (429, 503), `FAILED` (no answer) or `UNSENT`."""
+        """Note that a request ended.
+
+        Args:
+            now: monotonic seconds.
+            started: when it started.
+            outcome: `SUCCEEDED`, `THROTTLED` (429, 503), `FAILED` (no response) or `UNSENT`.
+            retry_after: seconds of a `Retry-After`.
+        """
         self.under_way -= 1
-        if outcome == FINE:
-            self._sped_up()
-        elif outcome == SLOW:
-            self._slowed(now, started, retry_after)
+        if outcome == SUCCEEDED:
+            self._on_success()
+        elif outcome == THROTTLED:
+            self._on_throttled(now, started, retry_after)
         elif outcome == FAILED:
-            self._failed(now, started)
-        elif self.bucket is not None:
-            self.bucket.give_back()
+            self._on_failure(now, started)
+        elif self.rate_limit is not None:
+            self.rate_limit.undo_acquire()
 
     def set_crawl_delay(self, seconds: float) -> None:
-        """robots.txt asks for this many seconds between requests; never less than our own."""
-        self.floor = max(self.options.delay, min(seconds, self.options.max_pause))
+        """Apply the seconds between requests that robots.txt asks for, within our own limits."""
+        self.min_interval = max(self.options.min_delay, min(seconds, self.options.max_pause))
 
-    def is_plain(self, now: float) -> bool:
-        """Nothing would be lost by forgetting this host."""
+    def is_forgettable(self, now: float) -> bool:
+        """Return whether this host is in its initial state, so that it can be removed."""
         return (
             self.under_way == 0
             and self.next_at <= now
             and self.interval == 0.0
             and self.failures == 0
-            and self.circuit_until is None
-            and (self.bucket is None or self.bucket.is_full(now))
+            and self.circuit_open_until is None
+            and (self.rate_limit is None or self.rate_limit.is_full(now))
         )
 
-    def _slowed(self, now: float, started: float, retry_after: float | None) -> None:
+    def _on_throttled(self, now: float, started: float, retry_after: float | None) -> None:
         self.failures = 0
-        self.circuit_until = None
-        if started > self.slowed_at:  # not an echo of a congestion already answered
-            self.slowed_at = now
-            self.wins = 0
+        self.circuit_open_until = None
+        if started > self.throttled_at:  # sent after the last slow-down
+            self.throttled_at = now
+            self.successes = 0
             under_way = self.under_way + 1
-            self.limit = max(1.0, math.floor(min(self.limit, under_way) / 2))
-            self.interval = min(60.0, max(0.5, self.floor, self.interval) * 2)
+            self.concurrency_limit = max(
+                1.0, math.floor(min(self.concurrency_limit, under_way) / 2)
+            )
+            self.interval = min(60.0, max(0.5, self.min_interval, self.interval) * 2)
         pause = retry_after if retry_after is not None else self.interval
         self.next_at = max(self.next_at, now + min(pause, self.options.max_pause))
 
-    def _sped_up(self) -> None:
+    def _on_success(self) -> None:
         self.failures = 0
-        self.opened = 0
-        self.circuit_until = None
+        self.times_opened = 0
+        self.circuit_open_until = None
         most = float(self.options.host_concurrency or math.inf)
-        if self.interval == 0.0 and self.limit >= most:
+        if self.interval == 0.0 and self.concurrency_limit >= most:
             return
-        self.wins += 1
-        if self.wins >= 5:
-            self.wins = 0
+        self.successes += 1
+        if self.successes >= 5:
+            self.successes = 0
             self.interval = self.interval / 2 if self.interval > 0.05 else 0.0
-            # Up step by step; with no limit of the user's own, doubling soon is none at all.
+            # Raise the limit step by step. If the user set none, double it until there is none.
             if most < math.inf:
-                self.limit = min(most, self.limit + 1)
+                self.concurrency_limit = min(most, self.concurrency_limit + 1)
             else:
-                self.limit = self.limit * 2 if self.limit < 10_000 else math.inf
+                self.concurrency_limit = (
+                    self.concurrency_limit * 2 if self.concurrency_limit < 10_000 else math.inf
+                )
 
-    def _failed(self, now: float, started: float) -> None:
+    def _on_failure(self, now: float, started: float) -> None:
         self.failures += 1
-        if self.circuit_until is not None:
-            if started >= self.circuit_until:  # the trial failed
-                self._open(now)
-        elif 0 < self.options.failures <= self.failures:
-            self._open(now)
+        if self.circuit_open_until is not None:
+            if started >= self.circuit_open_until:  # the trial request failed
+                self._open_circuit(now)
+        elif 0 < self.options.max_failures <= self.failures:
+            self._open_circuit(now)
 
-    def _open(self, now: float) -> None:
-        self.opened += 1
-        self.circuit_until = now + min(600.0, self.options.reset * 2 ** (self.opened - 1))
+    def _open_circuit(self, now: float) -> None:
+        self.times_opened += 1
+        self.circuit_open_until = now + min(
+            600.0, self.options.circuit_reset * 2 ** (self.times_opened - 1)
+        )
 
     def __repr__(self) -> str:
-        circuit = "" if self.circuit_until is None else f", open until {self.circuit_until:.1f}"
+        circuit = (
+            "" if self.circuit_open_until is None else f", open until {self.circuit_open_until:.1f}"
+        )
         return (
-            f"<Host {self.under_way} of {self.limit:g} under way, interval "
-            f"{max(self.floor, self.interval):g} s, {self.failures} failures{circuit}>"
+            f"<Host {self.under_way} of {self.concurrency_limit:g} under way, interval "
+            f"{max(self.min_interval, self.interval):g} s, {self.failures} failures{circuit}>"
         )

@@ -1,13 +1,14 @@
-"""Where the URLs come from: a file or standard input, line by line, endless if need be.
+"""Requests read from a file or standard input, line by line; the input may be endless.
 
 A line is a URL (without scheme: http), or a JSON object of request arguments (`url`, `method`,
-`headers`, `data`, `json`, …, `key`). Empty lines and lines that begin with `#` are nothing.
+`headers`, `data`, `json`, …, `key`). Empty lines and lines that begin with `#` are skipped.
 
-Facts:  a regular file never makes us wait; a pipe or terminal does, and is waited for by the
-        kernel, without touching the flags it shares with other processes.
-Rules:  an invalid line becomes a request that fails, so that it shows in the output, with the name
-        of the file and the number of the line.
-Not here: which of them were done before (`fetching`).
+Facts:  reading a regular file never blocks; reading a pipe or terminal may. The kernel waits for
+        those without changing the flags that the descriptor shares with other processes.
+Invariants: an invalid line becomes a request that fails, so the output shows it, with file name and
+        line number.
+
+Implemented elsewhere: skipping requests that were done before (`bulk_fetch`).
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from .job import INVALID_LINE
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["InvalidLine", "Lines", "check_lines", "identity", "parse_line"]
+__all__ = ["InputLines", "InvalidLine", "check_lines", "parse_line"]
 
-LONGEST_LINE = 4 * 1024 * 1024
-CHECKED_AHEAD = 16 * 1024 * 1024  # bytes of lines that are checked before anything is fetched
-MAX_ERRORS = 5  # named by `check_lines`
+MAX_LINE_LENGTH = 4 * 1024 * 1024
+MAX_CHECKED_BYTES = 16 * 1024 * 1024  # bytes of lines checked before the first fetch
+MAX_ERRORS = 5  # returned by `check_lines`
 _NOT_IN_A_LINE = {"stream", "callback", "on_event", "json_dumps", "json_loads", "path"}
 
 
@@ -43,9 +44,10 @@ class InvalidLine(ValueError):
 
 
 def parse_line(line: str) -> Any | None:
-    """Return the request of one line: a URL or a dict; None for a line without one.
+    """Return the request of one line, a URL or a dict; None for a line without one.
 
-    Raises `InvalidLine` for broken JSON and for request arguments that cannot be right.
+    Raises:
+        InvalidLine: broken JSON, or invalid request arguments.
     """
     line = line.strip()
     if not line or line.startswith("#"):
@@ -64,7 +66,7 @@ def parse_line(line: str) -> Any | None:
 
 
 def _check_arguments(request: dict[str, Any]) -> None:
-    """Check names and values of the request arguments as far as that is possible ahead."""
+    """Check names and values of request arguments as far as possible before the request."""
     known = (SESSION_DEFAULTS | ONE_REQUEST_ONLY | CONNECTION_OPTIONS) - _NOT_IN_A_LINE
     known |= {"url", "method", "key"}
     for name in request:
@@ -87,26 +89,26 @@ def _check_arguments(request: dict[str, Any]) -> None:
 
 
 def check_lines(source: str) -> list[str]:
-    """Return what is wrong with the lines of a regular file, each with file name and line number.
+    """Return the errors in the lines of a regular file, each with file name and line number.
 
-    At most `MAX_ERRORS` errors are named, of the first `CHECKED_AHEAD` bytes; later lines are
-    checked when they are read. Compressed files are unpacked. Other sources are not read.
+    At most `MAX_ERRORS` errors of the first `MAX_CHECKED_BYTES` are returned; later lines are
+    checked when they are read. Compressed files are decompressed. Other inputs are not read.
     """
     if source == "-" or not os.path.isfile(source):
         return []
-    unpack = _unpacker(source)
+    decompress = _decompressor(source)
     errors: list[str] = []
     number, checked, rest = 0, 0, b""
     with open(source, "rb") as file:
-        while checked < CHECKED_AHEAD and (data := file.read(1 << 16)):
-            data = rest + unpack(data)
+        while checked < MAX_CHECKED_BYTES and (data := file.read(1 << 16)):
+            data = rest + decompress(data)
             checked += len(data) - len(rest)
             *lines, rest = data.split(b"\n")
             for line in lines:
                 number += 1
                 _check_line(source, number, line, errors)
         else:
-            if checked < CHECKED_AHEAD:
+            if checked < MAX_CHECKED_BYTES:
                 _check_line(source, number + 1, rest, errors)
     if len(errors) > MAX_ERRORS:
         errors[MAX_ERRORS:] = [f"… and {len(errors) - MAX_ERRORS:,} more lines"]
@@ -121,60 +123,46 @@ def _check_line(source: str, number: int, line: bytes, errors: list[str]) -> Non
 
 
 def with_scheme(url: str) -> str:
-    """The URL, with `http://` before it if it has no scheme."""
+    """Return the URL, with `http://` before it if it has no scheme."""
     return url if "://" in url or not url else "http://" + url
 
 
-def identity(request: Any) -> str:
-    """What makes two requests the same one: the user's key, else method, URL and body."""
-    if isinstance(request, str):
-        return request
-    if request.get("key") is not None:
-        return f"key {request['key']}"
-    method = str(request.get("method", "GET")).upper()
-    rest = {k: v for k, v in request.items() if k not in ("url", "method")}
-    if method == "GET" and not rest:
-        return str(request["url"])
-    return f"{method} {request['url']} {json.dumps(rest, sort_keys=True, default=str)}"
+class InputLines:
+    """Async iterator over the requests in a file, compressed or not; `-` is standard input.
 
-
-class Lines:
-    """Async iterator over the requests in a file, `-` being standard input; compressed files too.
-
-    `total` says how many requests there are. `aclose` may come at any time. Cancellation in
-    `__anext__` loses nothing: the next call goes on.
+    After a cancelled `__anext__` nothing is lost: the next call continues. `aclose` may be called
+    at any time.
     """
 
     def __init__(self, source: str) -> None:
-        # Closed by aclose, which may come at any time.
+        # Closed by aclose.
         file: BinaryIO = sys.stdin.buffer if source == "-" else open(source, "rb")  # noqa: SIM115
         self._file: BinaryIO | None = file
         self._fd = file.fileno()
         status = os.fstat(self._fd)
         self._size = status.st_size if stat.S_ISREG(status.st_mode) else 0
         self._name = "standard input" if source == "-" else source
-        self._number = 0  # of the line that was taken last
-        self.count = 0  # requests given so far
-        self._waits = os.isatty(self._fd) or not (
+        self._number = 0  # of the last line
+        self.count = 0  # requests returned so far
+        self._may_block = os.isatty(self._fd) or not (
             stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)
         )
-        self._owns = source != "-"
+        self._owns_file = source != "-"
         self._read = 0
-        self._unpack = _unpacker(source)
-        self._rest = b""  # of a line that was not read to its end
+        self._decompress = _decompressor(source)
+        self._partial_line = b""  # the start of a line whose end was not read yet
         self._lines: list[bytes] = []  # in reverse
-        self._ended = False
-        self._was_read = False  # to its end
-        self.stopped = False  # set to end the input where it is
+        self._is_exhausted = False
+        self._reached_eof = False
 
     @property
     def is_at_end(self) -> bool:
-        """Every request was given: `count` is how many there are."""
-        return self._was_read and not self._lines
+        """Whether every request was returned, so `count` is their number."""
+        return self._reached_eof and not self._lines
 
     @property
     def total(self) -> int | None:
-        """Number of requests in the input: exact at its end, estimated before, or None."""
+        """The number of requests in the input: exact at its end, estimated before, or None."""
         if self.is_at_end:
             return self.count
         if not self._size or not self._read:
@@ -192,12 +180,12 @@ class Lines:
                 if request is not None:
                     self.count += 1
                     return request
-            if self._ended or self.stopped:
+            if self._is_exhausted:
                 raise StopAsyncIteration
-            await self._fill()
+            await self._read_lines()
 
     def _parse(self, line: str) -> Any | None:
-        """Return the request of the next line; of an invalid one, a request that fails."""
+        """Return the request of the next line; for an invalid line, a request that fails."""
         self._number += 1
         try:
             return parse_line(line)
@@ -205,32 +193,32 @@ class Lines:
             reason = f"{self._name}:{self._number}: {error}"
             return {"url": "", "key": line.strip()[:2000], INVALID_LINE: reason}
 
-    async def _fill(self) -> None:
-        """Read on, waiting where that may be needed."""
-        if self._waits:
+    async def _read_lines(self) -> None:
+        """Read more lines, waiting if necessary."""
+        if self._may_block:
             await read_wait(self._file)
         data = os.read(self._fd, 1 << 16)
         self._read += len(data)
         if not data:
-            self._ended = self._was_read = True
-            self._lines = [self._rest] if self._rest else []
-            self._rest = b""
+            self._is_exhausted = self._reached_eof = True
+            self._lines = [self._partial_line] if self._partial_line else []
+            self._partial_line = b""
             return
-        *lines, self._rest = (self._rest + self._unpack(data)).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
-            raise ValueError(f"a line of the input is longer than {LONGEST_LINE} bytes")
+        *lines, self._partial_line = (self._partial_line + self._decompress(data)).split(b"\n")
+        if len(self._partial_line) > MAX_LINE_LENGTH:
+            raise ValueError(f"a line of the input is longer than {MAX_LINE_LENGTH} bytes")
         self._lines = lines[::-1]
 
     async def aclose(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Close the file. Idempotent."""
         file, self._file = self._file, None
-        self._ended = True
+        self._is_exhausted = True
         if file is None:
             return
-        if self._waits:
-            with contextlib.suppress(Exception):  # it was never waited for
+        if self._may_block:
+            with contextlib.suppress(Exception):  # the kernel never waited for it
                 await io_release(file)
-        if self._owns:
+        if self._owns_file:
             file.close()
 
     async def __aenter__(self) -> Self:
@@ -242,11 +230,11 @@ class Lines:
         await self.aclose()
 
 
-def _unpacker(source: str) -> Any:
-    """A function that unpacks the next piece, by what the file's name ends in."""
+def _decompressor(source: str) -> Any:
+    """Return a function that decompresses the next piece, chosen by the suffix of the file name."""
     ending = Path(source).suffix
     if ending == ".gz":
-        return _Gunzip()
+        return _GzipDecompressor()
     if ending == ".zst":
         try:
             import zstandard
@@ -256,8 +244,8 @@ def _unpacker(source: str) -> Any:
     return bytes
 
 
-class _Gunzip:
-    """Unpacks gzip piece by piece, however many members there are."""
+class _GzipDecompressor:
+    """Decompress gzip piece by piece, any number of members."""
 
     def __init__(self) -> None:
         import zlib

@@ -1,122 +1,145 @@
-"""What a person may ask for in bulk, and what becomes of it.
+"""The requests of a bulk run and their results.
 
-A request in bulk is a URL (a path, for a session with a host), a dict of request arguments, or a
-pair `(key, one of these)`. `prepare` makes a `Job` of it; the answer is a `Result`.
+A bulk request is a URL (a path, for a session with a host), a dict of request arguments, or a
+pair `(key, one of these)`. `make_job` turns it into a `Job`; the outcome is a `Result`.
 
-Rules:  an item that makes no sense becomes a failed result, never the end of the run.
-        The key is the user's own object and is handed back untouched.
-Not here: who runs a job and when (`mapping`, `schedule`).
+Invariants: an invalid item becomes a failed result and never ends the run. The key is the user's
+        own object and is returned unchanged.
+
+Implemented elsewhere: running jobs (`worker_pool`) and their order (`scheduler`).
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._client.bulk import Result
+from .._client.bulk import BulkRequest, RequestArguments, Result
 from ..errors import InvalidRequest, truncated_repr
 from ..urls import DEFAULT_PORTS, is_relative
 
 if TYPE_CHECKING:
     from .._client.redirect_pause import RedirectPaused
 
-__all__ = ["INVALID_LINE", "Job", "Result", "SessionLike", "base_of", "host_of", "prepare"]
+__all__ = [
+    "INVALID_LINE",
+    "BulkRequest",
+    "Job",
+    "RequestArguments",
+    "Result",
+    "SessionLike",
+    "base_url_of",
+    "host_of",
+    "make_job",
+    "shard_of",
+]
 
 INVALID_LINE = "invalid line"
-"""In a dict of request arguments: the reason why an input line is not a request."""
+"""Key in a dict of request arguments: the reason why an input line is not a request."""
 
 
 class SessionLike(Protocol):
-    """All that bulk fetching asks of a session."""
+    """What bulk fetching needs of a session."""
 
     @property
-    def request(self) -> Callable[..., Awaitable[Any]]:
-        """One request, one response: `await session.request(method, url, **arguments)`."""
+    def request(self) -> Callable[..., Awaitable[Any]]:  # a test's session has other responses
+        """Send one request: `await session.request(method, url, **arguments)`."""
         raise NotImplementedError
 
 
 class Job:
-    """One request under way; mutable, never seen by the user."""
+    """One request of the run; mutable, never seen by the user."""
 
     __slots__ = (
         "attempts",
         "error",
-        "held",
         "host",
         "index",
         "key",
         "kwargs",
         "method",
+        "paused",
         "request",
         "started",
     )
 
     def __init__(
-        self, index: int, key: Any, request: Any, method: str, kwargs: dict[str, Any]
+        self,
+        index: int,
+        key: object,
+        request: object,
+        method: str,
+        kwargs: dict[str, Any],  # each argument has its own type
     ) -> None:
-        self.index = index  # place in the input, from 0
+        self.index = index  # position in the input, from 0
         self.key = key
         self.request = request  # as the user gave it, without the key
         self.method = method
         self.kwargs = kwargs
-        self.host = ""  # politeness key, set when there is politeness
-        self.held: RedirectPaused | None = (
+        self.host = ""  # key for limits per host; set by the scheduled pool
+        self.paused: RedirectPaused | None = (
             None  # on its way through redirects, and waits before the next
         )
         self.attempts = 0
         self.started = 0.0  # clock of the first attempt; 0.0 before it
-        self.error: Exception | None = None  # set when the item made no sense
+        self.error: Exception | None = None  # set if the item is invalid
 
 
-def prepare(index: int, item: Any, takes_paths: bool) -> Job:
-    """A job from what the user gave; a senseless item gives a job whose `error` is set."""
+def make_job(index: int, item: object, allows_paths: bool) -> Job:
+    """Return the job for an item of the input; an invalid item gives a job whose `error` is set."""
     if type(item) is str:
-        if takes_paths and is_relative(item):
+        if allows_paths and is_relative(item):
             return Job(index, item, item, "GET", {"path": item})
         return Job(index, item, item, "GET", {"url": item})
     key = item
     if isinstance(item, tuple) and len(item) == 2:
         key, item = item
     if isinstance(item, str):
-        job = prepare(index, str(item), takes_paths)
+        job = make_job(index, str(item), allows_paths)
         job.key = key
         return job
     if isinstance(item, Mapping):
-        kwargs = dict(item)
+        kwargs: dict[str, Any] = dict(item)
         method = kwargs.pop("method", "GET")
         if "key" in kwargs:
             key = kwargs.pop("key")
-        if takes_paths and is_relative(kwargs.get("url")) and "path" not in kwargs:
+        if allows_paths and is_relative(kwargs.get("url")) and "path" not in kwargs:
             kwargs["path"] = kwargs.pop("url")
         job = Job(index, key, item, method, kwargs)
         if INVALID_LINE in kwargs:
             job.error = InvalidRequest(str(kwargs.pop(INVALID_LINE)))
         return job
     job = Job(index, key, item, "GET", {})
-    if isinstance(item, InvalidRequest):  # found before: the request is not even tried
+    if isinstance(item, InvalidRequest):  # found earlier: the request is not sent
         job.error = item
         return job
     job.error = InvalidRequest(
-        "a request in bulk is a URL, a path, a dict of request arguments, or a pair (key, one of "
+        "a bulk request must be a URL, a path, a dict of request arguments, or a pair (key, one of "
         f"these); found {type(item).__name__} {truncated_repr(repr(item))}"
     )
     return job
 
 
-def base_of(session: Any) -> str:
-    """The base that paths of this session are joined to, or an empty text."""
+def base_url_of(session: SessionLike) -> str:
+    """Return the base URL that paths of this session are joined to, or an empty string."""
     return str(getattr(session, "host", None) or getattr(session, "base_location", None) or "")
 
 
 def host_of(url: str) -> str:
-    """Whom to be polite to: lower-case host, with the port unless it is the scheme's own.
+    """Return the key for limits per host: lower-case host, and the port unless it is the default.
 
-    http and https of one host are the same host here: the same machine answers. Never raises; a
-    text that is no URL is its own host, and fails when it is requested.
+    http and https of one host have the same key, as the same machine answers. Never raises; a text
+    that is not a URL is its own host and fails when it is requested.
     """
-    end = url.find("/", 8)  # behind the host, for http and https
+    end = url.find("/", 8)  # after the host, for http and https
     return _host_of(url if end < 0 else url[:end])
+
+
+def shard_of(host: str, count: int) -> int:
+    """Return which of `count` shards a host belongs to: the same in every process and run."""
+    return zlib.crc32(host.encode("utf-8", "surrogatepass")) % count
 
 
 @lru_cache(4096)

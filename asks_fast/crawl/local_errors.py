@@ -1,7 +1,7 @@
 """Errors of this machine: a full disk, a file name that is too long, a page that cannot be encoded.
 
-They say nothing about the URL. A result that ends in one is reported as failed and left out of
-the ledger, so that the next run with `--resume` fetches the URL again.
+They say nothing about the URL. A result that ends in one is reported as failed and not recorded in
+the checkpoint, so the next run with `--resume` fetches the URL again.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from contextlib import contextmanager
 
 __all__ = ["NotWritten", "is_local_error", "local_errors"]
 
-# The machine has no more of something. The connector reports these as the cause of its error.
+# Exhausted resources of this machine. The connector reports these as the cause of its error.
 _EXHAUSTED = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
 _NO_SPACE = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 
 
 class NotWritten(Exception):
-    """A result could not be written on this machine; another try may succeed.
+    """A result could not be written on this machine; another attempt may succeed.
 
-    `is_disk_full`: no file can be written any more, so going on makes no sense.
+    Attributes:
+        is_disk_full: no file can be written any more, so continuing is pointless.
     """
 
     is_disk_full = False
@@ -42,7 +43,7 @@ def local_errors(task: str) -> Iterator[None]:
 
 
 def is_local_error(error: BaseException | None) -> bool:
-    """Tell whether a request failed on this machine rather than at the server or on the way."""
+    """Return whether a request failed on this machine, not at the server or in the network."""
     seen = 0
     while error is not None and seen < 10:
         if isinstance(error, NotWritten | MemoryError):

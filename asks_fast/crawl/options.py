@@ -1,10 +1,9 @@
-"""What a bulk fetch is told: plain data that can be pickled, sent as JSON, and compared.
+"""The options of a bulk fetch: plain data that can be pickled, sent as JSON and compared.
 
-`FetchOptions` says how to fetch and what to keep. It knows nothing of where URLs come from and
-where results go, so the same options serve the command line, its worker processes and the
-partitions of `asks_fast.scaleout`.
+`FetchOptions` says how to fetch and what to keep. It knows neither input nor output, so the same
+options serve the command line, its worker processes and the partitions of `asks_fast.scaleout`.
 
-Rules:  bad values fail when the options are made; the message names the field.
+Invariants: invalid values raise when the options are made; the message names the field.
 """
 
 from __future__ import annotations
@@ -26,15 +25,29 @@ MIB = 1024 * 1024
 class FetchOptions:
     """How to fetch many URLs; times in seconds, sizes in bytes.
 
-    `connections`: most requests under way. `host_connections`: most per host. `rate`: requests
-    per second in all; `host_rate`: per host. `burst`: how many of either may come at
-    once. `delay`: least pause between two to a host.
-    `retries`: further tries after connection errors, 429, 502, 503 and 504. `failures`: failures
-    in a row after which a host is left alone. `timeout`, `connection_timeout`, `read_timeout`:
-    as for a request. `headers`, `cookies`, `user_agent`, `proxy`: sent with, or used by, each
-    request. `robots`: obey robots.txt. `max_body`: larger bodies are an error. `max_redirects`:
-    0 keeps the redirect itself. `verify`: False turns certificate checks off. `only_status`,
-    `only_type`: keep these alone, such as "200", "2xx", "400-499"; "text/html", "image/*".
+    Attributes:
+        connections: limit of concurrent requests.
+        host_connections: the same per host.
+        rate: requests per second of the whole run.
+        host_rate: requests per second per host.
+        burst: how many requests either rate lets start at once.
+        min_delay: least time between the starts of two requests to a host.
+        retries: retries after connection errors, 429, 502, 503 and 504.
+        max_failures: consecutive failures after which requests to a host are paused; 0: never.
+        timeout, connection_timeout, read_timeout: as for a request.
+        headers, cookies, user_agent, proxy: used for each request.
+        robots: obey robots.txt.
+        max_body: a larger body is an error.
+        max_redirects: 0 returns the redirect response itself.
+        verify: False turns certificate checks off.
+        only_status, only_type: keep only such responses: "200", "2xx", "400-499"; "text/html",
+            "image/*".
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Example:
+        FetchOptions(connections=50, host_rate=2, only_type=("text/html",))
     """
 
     connections: int = 100
@@ -42,9 +55,9 @@ class FetchOptions:
     rate: float | None = None
     host_rate: float | None = None
     burst: int = 1
-    delay: float = 0.0
+    min_delay: float = 0.0
     retries: int = 2
-    failures: int = 10
+    max_failures: int = 10
     timeout: float | None = 60.0
     connection_timeout: float = 20.0
     read_timeout: float | None = 30.0
@@ -60,7 +73,7 @@ class FetchOptions:
     only_type: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """ValueError for what makes no sense."""
+        """Raise ValueError for values out of range."""
         if self.connections < 1:
             raise ValueError(f"connections must be at least 1, found {self.connections}")
         for name in ("retries", "max_redirects"):
@@ -78,13 +91,14 @@ class FetchOptions:
 
     @property
     def agent(self) -> str:
-        """The User-Agent that is sent."""
+        """The value of the User-Agent field."""
         return self.user_agent or default_user_agent()
 
     def politeness(self, rate_limit: RateLimit | None = None) -> Politeness:
-        """The part that concerns whose turn it is.
+        """Return the limits among these options.
 
-        `rate_limit`: keeps `rate` for several processes.
+        Args:
+            rate_limit: a rate limit shared by several processes, which replaces `rate`.
         """
         return Politeness(
             rate=self.rate,
@@ -93,21 +107,21 @@ class FetchOptions:
             host_burst=self.burst,
             rate_limit=rate_limit,
             host_concurrency=self.host_connections,
-            delay=self.delay,
-            failures=self.failures,
+            min_delay=self.min_delay,
+            max_failures=self.max_failures,
             robots=self.robots,
             user_agent=self.agent,
         )
 
-    def share(self, workers: int) -> FetchOptions:
-        """The options of one of so many processes that share the hosts among them.
+    def split(self, workers: int) -> FetchOptions:
+        """Return the options for one of `workers` processes, which share the hosts.
 
-        `rate` stays as it is: they share one `RateLimit`.
+        `rate` stays as it is: the processes share one `RateLimit`.
         """
         return dataclasses.replace(self, connections=max(1, self.connections // workers))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as `from_dict` takes."""
+        """Return plain data that `from_dict` accepts."""
         made = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {
             **made,
@@ -119,12 +133,12 @@ class FetchOptions:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FetchOptions:
-        """The options from plain data; TypeError for a name that is none."""
+        """Return the options from plain data; TypeError for an unknown name."""
         return cls(**data)
 
 
 def default_user_agent() -> str:
-    """`asks-fast/<version>`."""
+    """Return `asks-fast/VERSION`."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -134,7 +148,7 @@ def default_user_agent() -> str:
 
 
 def matches_status(status: int, patterns: tuple[str, ...]) -> bool:
-    """The status is among '200', '2xx', '400-499' …; no patterns match all."""
+    """Return whether a status matches '200', '2xx', '400-499' …; without patterns, all match."""
     if not patterns:
         return True
     for pattern in patterns:
@@ -148,7 +162,7 @@ def matches_status(status: int, patterns: tuple[str, ...]) -> bool:
 
 
 def matches_type(content_type: str, patterns: tuple[str, ...]) -> bool:
-    """The media type is among 'text/html', 'image/*' …; no patterns match all."""
+    """Return whether a media type matches 'text/html', 'image/*' …; without patterns, all match."""
     if not patterns:
         return True
     kind = content_type.partition(";")[0].strip().lower()

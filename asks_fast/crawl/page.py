@@ -1,35 +1,35 @@
-"""A session that reads its answers to the end, within limits.
+"""A session that reads each response to its end, within limits.
 
-`PageSession` stands between `mapping` and a real session: it streams each body as far as the
-options allow, looks at status and type before it reads, and gives a `Page`: all that an output
-needs, and nothing that is still connected to the network.
+`PageSession` wraps the session of a run. It checks status and type of a response before it reads
+the body, and returns a `Page`: all that an output needs, without a connection.
 
-Rules:  a body over `max_body` is an error, and its connection is closed; what the filters drop
-        is not read. A file appears under its name only when it is whole.
-Not here: whose turn it is, and what becomes of a page (`formats`).
+Invariants: a body over `max_body` is an error, and its connection is closed. A body dropped by a
+        filter is not read. A file appears under its name only when it is complete.
+
+Implemented elsewhere: the order of requests (`scheduler`), records (`formats`), file names
+(`file_names`).
 """
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ResponseTooLarge, printable
 from ..http_utils import charset_of
-from .exchanges import Exchange, exchanges_of, header_pairs
+from .file_names import file_name
 from .options import FetchOptions, matches_status, matches_type
 from .partial_files import PartialFile
+from .raw_exchange import RawExchange, header_items, raw_exchanges
 
 if TYPE_CHECKING:
     from .._client.redirect_pause import RedirectPaused
 
-__all__ = ["Fetched", "Page", "PageSession", "file_name", "header_pairs"]
+__all__ = ["FetchRecord", "Page", "PageSession"]
 
 
 class Page:
-    """One answer, read to its end (or dropped by a filter: `dropped` says by which)."""
+    """One response, read to its end, or dropped by the filter that `dropped` names."""
 
     __slots__ = (
         "charset",
@@ -39,8 +39,6 @@ class Page:
         "exchanges",
         "file",
         "headers",
-        "http_version",
-        "reason",
         "size",
         "status_code",
         "url",
@@ -48,30 +46,28 @@ class Page:
 
     def __init__(self, response: Any) -> None:
         self.status_code: int = response.status_code
-        self.reason = str(response.reason_phrase or "")
-        self.http_version = str(response.http_version or "1.1")
         self.headers = response.headers
         self.url = str(response.url or "")
         full = str(response.headers.get("content-type") or "")
         self.content_type = full.partition(";")[0].strip().lower()
-        self.charset = charset_of(full)  # as a codec
-        self.content = b""  # decompressed; empty when it went into a file
-        self.exchanges: list[Exchange] = []  # on the way here and this one, for archives
+        self.charset = charset_of(full)  # name of a codec
+        self.content = b""  # decompressed; empty if it was saved as a file
+        self.exchanges: list[RawExchange] = []  # redirects and this one, for archives
         self.size = 0  # bytes read, after decompression unless raw
-        self.file: str | None = None  # where it was saved
+        self.file: str | None = None  # name of the saved file
         self.dropped: str | None = None
 
     @property
-    def pairs(self) -> list[tuple[str, str]]:
+    def header_items(self) -> list[tuple[str, str]]:
         """Name and value of each header field, in order."""
-        return header_pairs(self.headers)
+        return header_items(self.headers)
 
     def __repr__(self) -> str:
         return f"<Page {self.status_code} {self.size} bytes>"
 
 
-class Fetched:
-    """One line of the output in the making: the request, its page or error, the circumstances."""
+class FetchRecord:
+    """The outcome of one request: its page or error, and how it was fetched."""
 
     __slots__ = ("at", "attempts", "elapsed", "error", "host", "key", "page", "same_as", "url")
 
@@ -92,24 +88,24 @@ class Fetched:
         self.error = error
         self.attempts = attempts
         self.elapsed = elapsed  # seconds
-        self.at = at  # when, ISO 8601 in UTC
+        self.at = at  # time of the result, ISO 8601 in UTC
         self.host = host
-        self.same_as: str | None = None  # what was fetched for it, where another URL shares it
+        self.same_as: str | None = None  # the URL whose fetch it shares
 
-    def shared_with(self, url: str, key: Any) -> Fetched:
-        """The same for another URL, which differs in its fragment alone."""
-        made = Fetched(
+    def shared_with(self, url: str, key: Any) -> FetchRecord:
+        """Return the record for another URL that differs only in its fragment."""
+        made = FetchRecord(
             url, key, self.page, self.error, self.attempts, self.elapsed, self.at, self.host
         )
         made.same_as = url.partition("#")[0]
         return made
 
-    def as_failure(self, error: Exception) -> Fetched:
-        """What can be written in its place, where writing the record raised `error`."""
+    def as_failure(self, error: Exception) -> FetchRecord:
+        """Return the record to write in place of this one, which could not be encoded."""
         key = self.key
         if not isinstance(key, (str, int, type(None))):
             key = printable(repr(key), 2_000)
-        return Fetched(
+        return FetchRecord(
             printable(self.url, 8_000),
             printable(key, 2_000) if isinstance(key, str) else key,
             None,
@@ -122,7 +118,7 @@ class Fetched:
 
 
 class PageSession:
-    """What `map` runs on: `request` gives a `Page`. Bodies go to files when `directory` is set."""
+    """A session whose `request` returns a `Page`; bodies are saved if `directory` is set."""
 
     def __init__(
         self,
@@ -137,60 +133,66 @@ class PageSession:
         self.connections = options.connections
         self.raw = raw
         self.directory = directory
-        self.bytes = 0  # of bodies, so far
-        self._in_one_go = directory is None and not options.only_type
-        self._fixed: dict[str, Any] = {
+        self.bytes = 0  # of bodies so far
+        self._reads_at_once = directory is None and not options.only_type
+        self._request_arguments: dict[str, Any] = {
             "timeout": options.timeout,
             "connection_timeout": options.connection_timeout,
             "read_timeout": options.read_timeout,
         }
         if options.max_redirects:
-            self._fixed["max_redirects"] = options.max_redirects
+            self._request_arguments["max_redirects"] = options.max_redirects
         else:
-            self._fixed["follow_redirects"] = False
+            self._request_arguments["follow_redirects"] = False
         if options.max_body:
-            self._fixed["max_body"] = options.max_body
-            self._fixed["max_decompressed"] = options.max_body
+            self._request_arguments["max_body"] = options.max_body
+            self._request_arguments["max_decompressed"] = options.max_body
         if raw:
-            self._fixed["keep_framing"] = True
+            self._request_arguments["keep_framing"] = True
         if options.cookies:
-            self._fixed["cookies"] = dict(options.cookies)
+            self._request_arguments["cookies"] = dict(options.cookies)
 
     async def request(self, method: str, url: str = "", **kwargs: Any) -> Page:
-        """One request, its body read within the limits.
+        """Send one request and read its body within the limits.
 
-        Cancelled, the connection is closed and a half-written file is gone.
+        A cancellation closes the connection and removes the incomplete file.
         """
-        if self._in_one_go:
-            given = {**self._fixed, **kwargs, "stream": False}
-            return self._whole(await self.session.request(method, url, **given))
-        response = await self.session.request(method, url, **{**self._fixed, **kwargs}, stream=True)
-        return await self._read(response, url)
+        if self._reads_at_once:
+            given = {**self._request_arguments, **kwargs, "stream": False}
+            return self._page_from_memory(await self.session.request(method, url, **given))
+        response = await self.session.request(
+            method, url, **{**self._request_arguments, **kwargs}, stream=True
+        )
+        return await self._page_from_stream(response, url)
 
-    async def go_on(self, held: RedirectPaused, url: str = "") -> Page:
-        """As `request`, for one that was held before a redirect."""
-        response = await held.flow.run()
-        return self._whole(response) if self._in_one_go else await self._read(response, url)
+    async def resume_redirect(self, paused: RedirectPaused, url: str = "") -> Page:
+        """Continue a request that was paused before a redirect; otherwise as `request`."""
+        response = await paused.flow.run()
+        return (
+            self._page_from_memory(response)
+            if self._reads_at_once
+            else await self._page_from_stream(response, url)
+        )
 
-    def _whole(self, response: Any) -> Page:
-        """The page of an answer whose body is in memory."""
+    def _page_from_memory(self, response: Any) -> Page:
+        """Return the page of a response whose body is in memory."""
         page = Page(response)
-        page.dropped = self._drops(page)
+        page.dropped = self._dropping_filter(page)
         if page.dropped is None:
             data = response.body if self.raw else response.content
             self._count(page, len(data))
             if self.raw:
-                page.exchanges = exchanges_of(response)
+                page.exchanges = raw_exchanges(response)
             else:
                 page.content = data
         return page
 
-    async def _read(self, response: Any, url: str) -> Page:
-        """The page of an answer whose body is still to be read."""
+    async def _page_from_stream(self, response: Any, url: str) -> Page:
+        """Return the page of a response whose body is not read yet."""
         body = response.body
         try:
             page = Page(response)
-            page.dropped = self._drops(page)
+            page.dropped = self._dropping_filter(page)
             if page.dropped is None:
                 body.decompress_data = not self.raw
                 if self.directory is not None and 200 <= page.status_code < 300:
@@ -201,7 +203,7 @@ class PageSession:
         finally:
             await body.close()
 
-    def _drops(self, page: Page) -> str | None:
+    def _dropping_filter(self, page: Page) -> str | None:
         if not matches_status(page.status_code, self.options.only_status):
             return "status"
         if not matches_type(page.content_type, self.options.only_type):
@@ -215,7 +217,7 @@ class PageSession:
             pieces.append(bytes(piece))
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.raw:
-            page.exchanges = exchanges_of(response, body=data)
+            page.exchanges = raw_exchanges(response, body=data)
         else:
             page.content = data
 
@@ -235,95 +237,3 @@ class PageSession:
         limit = self.options.max_body
         if limit is not None and page.size > limit:
             raise ResponseTooLarge(f"the body of {page.url} is larger than {limit} bytes")
-
-
-def file_name(url: str, content_type: str = "") -> str:
-    """A relative file name for a URL: readable, harmless, and another one for another URL.
-
-    It is the URL's own path where no other URL can have the same one (`_plain_name`); else a mark
-    made of the URL is added to it.
-    """
-    from .checkpoint import key_of
-    from .job import host_of
-
-    plain = _plain_name(url)
-    if plain is not None:
-        return plain
-    path = url.partition("://")[2].partition("/")[2]
-    for end in "?#":
-        path = path.partition(end)[0]
-    pieces = [_harmless(p) for p in path.split("/") if p and p not in (".", "..")][:12]
-    last = pieces.pop() if pieces and not path.endswith("/") else "index"
-    pieces = [piece + "_" if "." in piece else piece for piece in pieces]
-    stem, dot, ending = last.rpartition(".")
-    if not dot or not stem or len(ending) > 8:
-        stem, ending = last, _ENDINGS.get(content_type, "")
-    mark = f"{key_of(url):016x}"[:12]
-    end = f"-{mark}" + (f".{ending}" if ending else "")
-    name = _cut(stem, MAX_NAME - len(end.encode())) + end
-    directories = [_directory_of(url, host_of(url)), *pieces]
-    while sum(len(piece.encode()) for piece in directories) > MAX_DIRECTORIES:
-        directories.pop()
-    return "/".join([*directories, name])
-
-
-_PLAIN_NAME = re.compile(r"(?!.*-[0-9a-f]{12}\.)[^.].*\.[A-Za-z0-9]{1,8}")
-_FOLDS_CASE = sys.platform in ("darwin", "win32")
-
-
-def _plain_name(url: str) -> str | None:
-    """The name made of host and path alone, or None if another URL could have the same.
-
-    Facts: one port speaks one protocol. A directory never has the name of a file: files have a
-    suffix of letters and digits, and `file_name` adds `_` to directories with a dot.
-    """
-    from .job import host_of
-
-    scheme, _, rest = url.partition("://")
-    authority, _, path = rest.partition("/")
-    *directories, last = path.split("/")
-    host = authority.partition(":")[0]
-    is_plain = (
-        scheme in ("http", "https")
-        and authority == host_of(url)
-        and host == _harmless(host)
-        and "_" not in host
-        and len(directories) < 12
-        and all(piece == _harmless(piece) and "." not in piece for piece in directories)
-        and last == _harmless(last)
-        and _PLAIN_NAME.fullmatch(last) is not None
-        and not (_FOLDS_CASE and path != path.lower())
-    )
-    return f"{_directory_of(url, authority)}/{path}" if is_plain else None
-
-
-def _directory_of(url: str, host: str) -> str:
-    """The directory of a host: with the port, unless that is the default one of https."""
-    is_default = url.startswith("http://") and not re.search(r":\d+$", host)
-    return _harmless(host + "_80" if host and is_default else host) or "nowhere"
-
-
-MAX_NAME = 255  # bytes of one name in a directory, on nearly every file system
-MAX_DIRECTORIES = 2048  # bytes of all directories of one file; a whole path may have 4,096
-
-_ENDINGS = {
-    "text/html": "html",
-    "application/json": "json",
-    "text/plain": "txt",
-    "application/pdf": "pdf",
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "application/xml": "xml",
-    "text/css": "css",
-}
-
-
-def _harmless(piece: str) -> str:
-    """A name that no file system takes for anything else."""
-    kept = "".join(c if c.isalnum() or c in "-_.~@+=," else "_" for c in piece)
-    return _cut(kept.lstrip("."), MAX_NAME) or "_"
-
-
-def _cut(text: str, size: int) -> str:
-    """Return as many letters of the text as `size` bytes of UTF-8 hold."""
-    return text.encode()[:size].decode("utf-8", "ignore")

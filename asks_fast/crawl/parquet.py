@@ -1,10 +1,10 @@
 """Parquet shards: records are collected in a JSON Lines file beside the shard, then merged into it.
 
-The metadata of a shard holds the keys of all requests in it, so that another call with more
-requests fetches only those that are new. A merge writes a new file and replaces the shard with it;
-a process killed at any moment leaves the old shard and the records, or the new shard.
+The metadata of a shard holds the keys of all requests in it, so another call with more requests
+fetches only the new ones. A merge writes a new file and replaces the shard with it. After a kill
+at any moment there is the old shard with the records, or the new shard.
 
-Implemented elsewhere: fetching (`asks_fast.scaleout`), the JSON Lines file (`ledger`).
+Implemented elsewhere: fetching (`asks_fast.scaleout`), the JSON Lines file (`checkpoint`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Ledger, LedgerError
+from .checkpoint import Checkpoint, CheckpointError
 
-__all__ = ["import_parquet", "merge", "read_keys", "remove_merged", "rows_of", "shard_lock"]
+__all__ = ["import_parquet", "merge", "read_keys", "remove_merged", "rows_path", "shard_lock"]
 
 KEYS = b"asks_fast.keys"  # name of the metadata: 8 bytes per request
 ROWS_AT_ONCE = 10_000
@@ -36,21 +36,21 @@ def import_parquet() -> Any:
     return pyarrow.parquet
 
 
-def rows_of(path: Path) -> Path:
+def rows_path(path: Path) -> Path:
     """Return the name of the JSON Lines file of a shard."""
     return path.with_name(path.name + ".jsonl")
 
 
 @contextmanager
 def shard_lock(path: Path) -> Iterator[None]:
-    """Hold the shard alone: a second call for the same shard waits until the first has ended."""
+    """Lock the shard: a second call for the same shard waits until the first has ended."""
     lock = path.with_name(path.name + ".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink:  # else its holder removed it while we waited
+            if os.fstat(fd).st_nlink:  # else its owner removed it while we waited
                 try:
                     yield
                 finally:
@@ -61,25 +61,26 @@ def shard_lock(path: Path) -> Iterator[None]:
 
 
 def read_keys(path: Path) -> array[int]:
-    """Return the keys of the requests in a shard, none if there is no shard.
+    """Return the keys of the requests in a shard; none if there is no shard.
 
-    Raises LedgerError for a Parquet file that was not made by this module.
+    Raises:
+        CheckpointError: the Parquet file was not made by this module.
     """
     keys = array("Q")
     if path.exists():
         metadata = import_parquet().read_schema(path).metadata or {}
         if KEYS not in metadata:
-            raise LedgerError(f"{path} exists and was not written by asks_fast")
+            raise CheckpointError(f"{path} exists and was not written by asks_fast")
         keys.frombytes(bytes.fromhex(metadata[KEYS].decode()))
     return keys
 
 
 def remove_merged(path: Path, known: Iterable[int]) -> None:
-    """Remove the JSON Lines file if its records are in the shard: a call was killed after that."""
-    rows = rows_of(path)
+    """Remove the JSON Lines file if its records are in the shard, after a kill during the merge."""
+    rows = rows_path(path)
     if path.exists() and rows.exists():
-        with Ledger(rows, "jsonl", resume=True) as ledger:
-            is_merged = set(ledger.done) <= set(known)
+        with Checkpoint(rows, "jsonl", resume=True) as checkpoint:
+            is_merged = set(checkpoint.done) <= set(known)
         if is_merged:
             _remove_rows(rows)
 
@@ -95,19 +96,19 @@ def merge(path: Path, keys: Iterable[int]) -> None:
             with parquet.ParquetFile(path) as old:
                 for batch in old.iter_batches():
                     writer.write_batch(batch)
-        with rows_of(path).open("rb") as file:
+        with rows_path(path).open("rb") as file:
             while records := [_record(line) for line in islice(file, ROWS_AT_ONCE)]:
                 writer.write_table(_table(records, schema))
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
-    _remove_rows(rows_of(path))
+    _remove_rows(rows_path(path))
 
 
 def _remove_rows(rows: Path) -> None:
-    """Remove the file and its ledger, in the order in which a kill in between does no harm."""
+    """Remove the file and its checkpoint, in an order in which a kill in between does no harm."""
     rows.unlink(missing_ok=True)
-    rows.with_name(rows.name + ".ledger").unlink(missing_ok=True)
+    rows.with_name(rows.name + ".checkpoint").unlink(missing_ok=True)
 
 
 def _table(records: list[dict[str, Any]], schema: Any) -> Any:
@@ -117,7 +118,7 @@ def _table(records: list[dict[str, Any]], schema: Any) -> Any:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    """Parse one record. Its key becomes text; lone surrogates, which Arrow refuses, U+FFFD."""
+    """Parse one record; make its key a string and replace lone surrogates, which Arrow rejects."""
     record: dict[str, Any] = json.loads(line)
     if "key" in record and not isinstance(record["key"], str):
         record["key"] = json.dumps(record["key"])
@@ -137,7 +138,7 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def _schema() -> Any:
-    """The columns, the same in every shard."""
+    """Return the columns, which are the same in every shard."""
     import pyarrow as pa
 
     return pa.schema(

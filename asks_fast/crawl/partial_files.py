@@ -1,10 +1,10 @@
-"""Files that are being written, in a directory `.partial` beside their final places.
+"""Incomplete files, in a directory `.partial` below the output directory.
 
-Each partial file is locked by the process that writes it. The system releases the lock when the
-process dies, so a file whose lock can be taken belongs to nobody and is removed.
+The process that writes a partial file locks it. The system releases the lock when the process
+dies, so a file whose lock is free is abandoned and can be removed.
 
 Invariants: `remove_abandoned` never removes a file of a live process, in this program or another.
-        A file appears under its final name only when it is whole.
+        A file appears under its final name only when it is complete.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .file_io import write_all
 from .local_errors import local_errors
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ NAME = ".partial"
 class PartialFile:
     """A file in `DIRECTORY/.partial`, to be used with `with`.
 
-    It is removed on exit unless `move_to` gave it its final place. Raises `NotWritten` for errors
+    It is removed on exit unless `move_to` gave it its final name. Raises `NotWritten` for errors
     of the file system.
     """
 
@@ -46,7 +47,7 @@ class PartialFile:
         return self
 
     def _create(self) -> None:
-        """Create and lock the file; it may be removed by another process before it is locked."""
+        """Create and lock the file; another process may remove it before it is locked."""
         self._path = self._place / f"{os.getpid()}-{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
@@ -66,14 +67,12 @@ class PartialFile:
             os.close(fd)
 
     def write(self, data: Any) -> None:
-        """Append `data`, all of it."""
-        view = memoryview(data)
+        """Append all of `data`."""
         with local_errors(f"write to {self._path}"):
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data)
 
     def move_to(self, final: Path) -> None:
-        """Give the file its final place, replacing what is there; directories are created."""
+        """Give the file its final name, replacing an existing file; directories are created."""
         with local_errors(f"save {final}"):
             final.parent.mkdir(parents=True, exist_ok=True)
             self._path.replace(final)

@@ -1,11 +1,12 @@
-"""What a site asks of robots (RFC 9309): one robots.txt per origin, kept for a day.
+"""The robots.txt files (RFC 9309) of many origins, cached for a day.
 
-Rules:  404 and other 4xx allow all, as does a redirect that never ends (§2.3.1.2); 5xx and no
-        answer forbid all, for ten minutes (§2.3.1.4). Tasks that ask for the same origin share one
-        fetch. What is judged is the target that will be sent, with dot segments resolved; the
-        decision about a URL is kept, so that asking again costs a look-up.
-Not here: rules (`robots_rules`), the session that fetches (`robots_fetch`), when to ask and what a
-        crawl-delay does to the schedule (`schedule`, `polite_run`).
+Facts:  404 and other 4xx allow everything, as does a redirect loop (§2.3.1.2). 5xx and no response
+        forbid everything, for ten minutes (§2.3.1.4).
+Invariants: tasks that need the same origin share one fetch. The decision is made for the target as
+        it will be sent, dot segments resolved, and is cached for each URL.
+
+Implemented elsewhere: rules (`robots_rules`), the session that fetches (`robots_fetch`), the time
+of asking and the effect of a crawl-delay (`scheduled_worker_pool`, `scheduler`).
 """
 
 from __future__ import annotations
@@ -29,35 +30,37 @@ from .robots_rules import RobotsRules, load_protego
 
 __all__ = ["RobotsCache"]
 
-KEPT = 24 * 3600.0  # seconds that an answer is kept (RFC 9309 §2.4)
-KEPT_FAILURE = 600.0  # seconds until an origin without an answer is asked again
-MOST_ORIGINS = 10_000
-MAX_DECISIONS = 10_000  # URLs whose decision is kept
+CACHE_TTL = 24 * 3600.0  # seconds (RFC 9309 §2.4)
+FAILURE_TTL = 600.0  # seconds until robots.txt of an unreachable origin is fetched again
+MAX_ORIGINS = 10_000
+MAX_DECISIONS = 10_000  # URLs whose decision is cached
 
 
-class _Answer:
-    """What is known of one origin: its rules, or that all or nothing is allowed."""
+class _OriginRules:
+    """What is known of one origin: its rules, or that everything is allowed or forbidden."""
 
-    __slots__ = ("everything", "kept_until", "rules", "why")
+    __slots__ = ("allows_all", "expires_at", "reason", "rules")
 
     def __init__(
         self,
         rules: RobotsRules | None,
-        everything: bool,
-        kept_until: float,
-        why: Exception | str | None = None,
+        allows_all: bool,
+        expires_at: float,
+        reason: Exception | str | None = None,
     ) -> None:
         self.rules = rules
-        self.everything = everything  # the verdict when there are no rules
-        self.kept_until = kept_until
-        self.why = why  # there is no answer
+        self.allows_all = allows_all  # the decision where there are no rules
+        self.expires_at = expires_at
+        self.reason = reason  # why robots.txt is not known; None if it is
 
 
 class RobotsCache:
-    """robots.txt of many origins.
+    """The robots.txt of many origins.
 
-    `fetch`: `await fetch(url)` → `(status, body)`; whatever it raises counts as no answer.
-    `user_agent`: the name looked for in robots.txt. `clock`: seconds, monotonic.
+    Args:
+        fetch: `await fetch(url)` returns `(status, body)`; an error counts as no response.
+        user_agent: the name that is looked up in robots.txt.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -69,90 +72,92 @@ class RobotsCache:
         self._fetch = fetch
         self._user_agent = user_agent
         self._clock = clock
-        self._known: OrderedDict[str, _Answer] = OrderedDict()
-        self._decisions: dict[str, tuple[_Answer, bool]] = {}
-        self._coming: dict[str, Event] = {}
+        self._origins: OrderedDict[str, _OriginRules] = OrderedDict()
+        self._decisions: dict[str, tuple[_OriginRules, bool]] = {}
+        self._in_flight: dict[str, Event] = {}
         self._parse = load_protego()
 
-    def verdict(self, url: str) -> bool | None:
-        """May it be fetched? None when that origin's robots.txt is not known (any more)."""
+    def is_allowed(self, url: str) -> bool | None:
+        """Return whether a URL may be fetched; None if robots.txt of its origin is not known."""
         origin, target = _split(url)
         if not origin:
-            return True  # what is no URL fails when it is requested
-        answer = self._known.get(origin)
-        if answer is None or self._clock() >= answer.kept_until:
+            return True  # not a URL: fails when it is requested
+        rules = self._origins.get(origin)
+        if rules is None or self._clock() >= rules.expires_at:
             return None
-        if answer.rules is None:
-            return answer.everything
+        if rules.rules is None:
+            return rules.allows_all
         decision = self._decisions.get(url)
-        if decision is not None and decision[0] is answer:
+        if decision is not None and decision[0] is rules:
             return decision[1]
-        allowed = answer.rules.allows(target)
+        allowed = rules.rules.allows(target)
         if len(self._decisions) >= MAX_DECISIONS:
             self._decisions.clear()
-        self._decisions[url] = (answer, allowed)
+        self._decisions[url] = (rules, allowed)
         return allowed
 
-    def why_not(self, url: str, user_agent: str) -> Exception:
-        """The error for a URL that is not allowed: the site's word, or that it gave none."""
+    def refusal_error(self, url: str, user_agent: str) -> Exception:
+        """Return the error for a URL that may not be fetched."""
         origin = _split(url)[0]
-        answer = self._known.get(origin)
-        why = answer.why if answer is not None else None
-        if isinstance(why, ConnectivityError):
-            return why  # the host is out of reach, for the page as for robots.txt
-        if why is not None:
+        rules = self._origins.get(origin)
+        reason = rules.reason if rules is not None else None
+        if isinstance(reason, ConnectivityError):
+            return reason  # the host cannot be reached, neither for the page nor for robots.txt
+        if reason is not None:
             return RobotsDisallowed(
-                f"robots.txt of {origin} could not be read ({why}), "
-                f"so nothing there may be fetched for now: {truncated_repr(url, 500)}"
+                f"robots.txt of {origin} could not be read ({reason}), "
+                f"so no URL there may be fetched for now: {truncated_repr(url, 500)}"
             )
         return RobotsDisallowed(f"robots.txt forbids {truncated_repr(url, 500)} to {user_agent!r}")
 
     def crawl_delay(self, url: str) -> float | None:
-        """Seconds between requests that a known origin asks for: crawl-delay or request-rate."""
-        answer = self._known.get(_split(url)[0])
-        return None if answer is None or answer.rules is None else answer.rules.crawl_delay()
+        """Return the seconds between requests that an origin asks for, if any."""
+        rules = self._origins.get(_split(url)[0])
+        return None if rules is None or rules.rules is None else rules.rules.crawl_delay()
 
-    async def learn(self, url: str) -> None:
+    async def load(self, url: str) -> None:
         """Fetch robots.txt of the URL's origin unless it is known.
 
-        Cancelled, nothing is learned, and the next to ask fetches.
+        After a cancellation nothing is stored, and the next caller fetches.
         """
         origin = _split(url)[0]
-        while self.verdict(url) is None:
-            coming = self._coming.get(origin)
-            if coming is None:
-                await self._learn(origin)
+        while self.is_allowed(url) is None:
+            in_flight = self._in_flight.get(origin)
+            if in_flight is None:
+                await self._load(origin)
             else:
-                await coming.wait()
+                await in_flight.wait()
 
-    async def _learn(self, origin: str) -> None:
-        arrived = self._coming[origin] = Event()
+    async def _load(self, origin: str) -> None:
+        arrived = self._in_flight[origin] = Event()
         try:
-            self._known[origin] = await self._send(origin)
-            self._known.move_to_end(origin)
-            if len(self._known) > MOST_ORIGINS:
-                self._known.popitem(last=False)
+            self._origins[origin] = await self._send(origin)
+            self._origins.move_to_end(origin)
+            if len(self._origins) > MAX_ORIGINS:
+                self._origins.popitem(last=False)
         finally:
-            del self._coming[origin]
+            del self._in_flight[origin]
             await arrived.set()
 
-    async def _send(self, origin: str) -> _Answer:
+    async def _send(self, origin: str) -> _OriginRules:
         now = self._clock()
         try:
             status, body = await self._fetch(origin + "/robots.txt")
         except (InvalidRequest, TooManyRedirects):
-            return _Answer(None, True, now + KEPT)  # a page's own request says what is wrong
+            return _OriginRules(
+                None, True, now + CACHE_TTL
+            )  # the request for the page raises the error
         except (AsksException, OSError) as e:
-            return _Answer(None, False, now + KEPT_FAILURE, e)
+            return _OriginRules(None, False, now + FAILURE_TTL, e)
         if status >= 500 or status == 429:
-            return _Answer(None, False, now + KEPT_FAILURE, f"status {status}")
+            return _OriginRules(None, False, now + FAILURE_TTL, f"status {status}")
         if not 200 <= status < 300:
-            return _Answer(None, True, now + KEPT)
-        return _Answer(RobotsRules(body, self._user_agent, self._parse), True, now + KEPT)
+            return _OriginRules(None, True, now + CACHE_TTL)
+        return _OriginRules(RobotsRules(body, self._user_agent, self._parse), True, now + CACHE_TTL)
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Origin and request target of a URL, as they will be sent; empty texts if it is none."""
+    """Return origin and request target as they will be sent; empty strings if it is not a URL."""
     try:
         parsed = parse_url(url)
     except (InvalidRequest, UnicodeError):

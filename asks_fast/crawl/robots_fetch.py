@@ -1,11 +1,12 @@
-"""Fetches robots.txt, whatever the session of the run does to its own responses.
+"""The fetcher of robots.txt, independent of how the run's session treats its responses.
 
 The session of a run may filter, save or transform its responses, carry credentials, or follow no
-redirects. robots.txt goes through a bare session instead: it reaches servers by the same proxies,
-names and TLS settings, and shares nothing else.
+redirects. robots.txt is fetched by a bare session instead, which has the same proxies, name
+resolution and TLS settings and nothing else of it.
 
 Invariants: at most `MAX_BYTES` are read. At least five redirects are followed (RFC 9309 §2.3.1.2).
-Not here: what a status or an error means (`robots`).
+
+Implemented elsewhere: the meaning of a status or an error (`robots`).
 """
 
 from __future__ import annotations
@@ -31,10 +32,15 @@ TIMEOUT = 30.0  # seconds for the whole request
 
 
 class RobotsFetcher:
-    """`await fetch(url)` gives `(status, body)`. Close it with `aclose`."""
+    """Fetch robots.txt: `await fetch(url)` returns `(status, body)`. Close it with `aclose`."""
 
     def __init__(self, session: SessionLike, user_agent: str) -> None:
-        """`session`: that of the run. One of a foreign class is used as it is."""
+        """Make a fetcher.
+
+        Args:
+            session: the session of the run; one of a foreign class is used as it is.
+            user_agent: the value of the User-Agent field.
+        """
         self._session = session.session if isinstance(session, PageSession) else session
         self._bare: DSession | None = None
         if isinstance(self._session, BaseSession):
@@ -42,10 +48,10 @@ class RobotsFetcher:
         self._fields = {"User-Agent": user_agent}
 
     async def fetch(self, url: str) -> tuple[int, bytes]:
-        """Status and body, both of the last redirect's target; raises what the session raises.
+        """Return status and body after redirects; raises what the session raises.
 
-        The body is cut after `MAX_BYTES` and one more. Redirects are followed at once, without
-        waiting for the turn of the host that they lead to.
+        The body is cut one byte after `MAX_BYTES`. Redirects are followed at once, without waiting
+        for the limits of the hosts that they lead to.
         """
         task = await current_task()
         gate = gates.pop(task, None)
@@ -58,7 +64,7 @@ class RobotsFetcher:
             found: tuple[int, bytes] = await timeout_after(TIMEOUT, self._read(self._bare, url))
             return found
         except TaskTimeout:
-            raise TotalTimeout(f"GET {url}: not done within {TIMEOUT:g} s", TIMEOUT) from None
+            raise TotalTimeout(f"GET {url}: not finished within {TIMEOUT:g} s", TIMEOUT) from None
         finally:
             if gate is not None:
                 gates[task] = gate

@@ -1,14 +1,15 @@
-"""The rules of one robots.txt that concern one crawler, with bounded cost.
+"""The rules of one robots.txt for one crawler, with bounded cost.
 
-protego reads the syntax and matches paths. This module selects what protego sees: the groups that
-count for our own user agent, and of them a limited number of rules.
+protego parses the syntax and matches paths. This module selects what protego gets: the groups that
+apply to our user agent, and a limited number of their rules.
 
-Facts:  protego merges groups, so that n user agents above m rules cost n * m steps. A rule with
+Facts:  protego merges groups, so n user agents above m rules cost n * m steps. A rule with
         wildcards is compared with every path; plain prefixes are compared all at once.
         40,000 wildcard rules (500 KiB) take 0.4 s for one path.
 Invariants: at most `MAX_BYTES` are read, `MAX_RULES` rules are honoured, `MAX_WILDCARD_RULES` of
-        them with wildcards. Nothing that a site writes raises an error.
-Not here: fetching (`robots_fetch`), caching (`robots`).
+        them with wildcards. No robots.txt raises an error.
+
+Implemented elsewhere: fetching (`robots_fetch`), caching (`robots`).
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ _BARE_RULE = re.compile(
 
 
 class RobotsRules:
-    """What a robots.txt says to `user_agent`. Paths are request targets: path and query."""
+    """The rules of a robots.txt for `user_agent`. Paths are request targets: path and query."""
 
     def __init__(self, data: bytes, user_agent: str, parse: Callable[[str], Any]) -> None:
-        """`parse` is protego's parser, from `load_protego`."""
+        """Parse `data`; `parse` is protego's parser, from `load_protego`."""
         self._user_agent = user_agent
         if len(data) > MAX_BYTES:
             data = data[:MAX_BYTES]
-            data = data[: data.rfind(b"\n") + 1]  # without the line that was cut
+            data = data[: data.rfind(b"\n") + 1]  # without the last, incomplete line
         text = data.decode("utf-8", "replace").removeprefix("\ufeff")
         self._parsed = parse("\n".join(_relevant_lines(text, user_agent.lower())))
 
     def allows(self, target: str) -> bool:
-        """Whether this target may be fetched."""
-        # A constant authority: the rules concern the target alone (RFC 9309 §2.2.2).
+        """Return whether this target may be fetched."""
+        # A constant authority: rules apply to the target only (RFC 9309 §2.2.2).
         return bool(self._parsed.can_fetch(f"http://h{target}", self._user_agent))
 
     def crawl_delay(self) -> float | None:
-        """Seconds between two requests: the longer of crawl-delay and request-rate, or None."""
+        """Return seconds between requests, the longer of crawl-delay and request-rate, or None."""
         delay = self._parsed.crawl_delay(self._user_agent)
         rate = self._parsed.request_rate(self._user_agent)
         if rate is not None:
@@ -63,9 +64,9 @@ class RobotsRules:
 
 
 def _relevant_lines(text: str, user_agent: str) -> Iterator[str]:
-    """The groups that count for `user_agent` (lower case), as far as the limits allow.
+    """Yield the lines of the groups that apply to `user_agent` (lower case), within the limits.
 
-    Those are the groups of the longest name that applies to it, or else those for `*`.
+    These are the groups of the longest matching name, or else those for `*`.
     """
     lines = [
         line
@@ -74,7 +75,7 @@ def _relevant_lines(text: str, user_agent: str) -> Iterator[str]:
     ]
     names = {name for line in lines if (name := _agent_of(line))}
     ours = max((name for name in names if _applies_to(name, user_agent)), key=len, default="*")
-    is_in_head = False  # of a group: its user-agent lines
+    is_in_head = False  # among the user-agent lines of a group
     is_relevant = False
     rules = wildcard_rules = 0
     for line in lines:
@@ -101,7 +102,7 @@ def _relevant_lines(text: str, user_agent: str) -> Iterator[str]:
 
 
 def _agent_of(line: str) -> str | None:
-    """The name in a user-agent line, in lower case and without wildcards; None for other lines."""
+    """Return the lower-case name of a user-agent line, without wildcards; None for other lines."""
     found = _AGENT.match(line)
     if found is None:
         return None
@@ -110,14 +111,14 @@ def _agent_of(line: str) -> str | None:
 
 
 def _applies_to(name: str, user_agent: str) -> bool:
-    """Whether a group of this name is for us: the name begins a token of the user agent."""
+    """Return whether a group applies to us: its name begins a token of the user agent."""
     if name not in user_agent:
         return False
     return re.search(rf"(?<![\w-]){re.escape(name)}", user_agent) is not None
 
 
 def load_protego() -> Callable[[str], Any]:
-    """protego's parser; ImportError naming the extra where it is not installed."""
+    """Return protego's parser; ImportError names the extra if it is not installed."""
     try:
         from protego import Protego
     except ImportError as e:

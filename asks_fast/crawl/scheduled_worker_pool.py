@@ -1,13 +1,14 @@
-"""Bulk requests through the scheduler: the polite kind of run.
+"""A worker pool that takes its jobs from a scheduler: bulk requests with limits per host.
 
-A feeder task reads the input ahead into the scheduler; workers take what may go now; a timer
-task wakes a parked worker when a host's time has come.
+A reader task reads the input ahead into the scheduler. Workers take jobs that may start now. A
+timer task wakes an idle worker when a host becomes ready.
 
-Rules:  a job that must wait waits in the scheduler, never in a worker: one slow host keeps busy
-        at most as many workers as it may have requests under way. A redirect is a request of its
-        own: it waits in the schedule until its host's turn, and its worker does something else.
-        Refused jobs (open circuit, robots.txt) are results; they were not sent, or not further.
-Not here: whose turn it is (`schedule`), how fast (`politeness`).
+Invariants: a job that must wait does so in the scheduler, never in a worker, so one slow host
+        occupies at most as many workers as it may have requests under way. A redirect is a request
+        of its own: it waits in the scheduler for its host, and its worker takes another job.
+        Rejected jobs (open circuit, robots.txt) become results; they are not sent, or not further.
+
+Implemented elsewhere: the order of jobs (`scheduler`), the limits of a host (`host_limits`).
 """
 
 from __future__ import annotations
@@ -16,36 +17,53 @@ import contextlib
 import copy
 import dataclasses
 import time
+from collections.abc import AsyncIterable, Iterable
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
 from curio import current_task, sleep
 from curio.errors import TaskTimeout
 from curio.sched import SchedFIFO
 
 from .._client.redirect_pause import RedirectPaused, gates
+from .._client.retry import Retry
 from .._deadlines import timeout_after
 from ..errors import AsksException, CircuitOpen, ConnectivityError, InvalidRequest, ResponseTooLarge
-from ..http_utils import retry_after as seconds_asked
+from ..http_utils import retry_after as parse_retry_after
 from ..urls import add_params, parse_url
-from .host_limits import FAILED, FINE, SLOW, UNSENT, Politeness
-from .job import Job, Result, host_of, prepare
+from .host_limits import FAILED, SUCCEEDED, THROTTLED, UNSENT, Politeness
+from .job import BulkRequest, Job, Result, SessionLike, host_of, make_job
 from .robots import RobotsCache
 from .robots_fetch import RobotsFetcher
-from .scheduler import FORBIDDEN, GO, Scheduler
-from .worker_pool import Run, retry_delay
+from .scheduler import ROBOTS_DENIED, RUN, Scheduler
+from .worker_pool import WorkerPool, retry_delay
 
-__all__ = ["PoliteRun"]
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
-AT_ONCE = 200  # items read from a synchronous input before others get their turn
+    from ..response_objects import Response
+
+    ResumeRedirect = Callable[[RedirectPaused, str], Awaitable[Response]]
+
+__all__ = ["ScheduledWorkerPool"]
+
+ITEMS_PER_TURN = 200  # items read from a synchronous input before other tasks run
 
 
-class PoliteRun(Run):
-    """A run whose workers take their jobs from a scheduler."""
+class ScheduledWorkerPool(WorkerPool):
+    """A pool whose workers take their jobs from a scheduler."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        options: Politeness = args[-1]
+    def __init__(
+        self,
+        session: SessionLike,
+        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
+        concurrency: int,
+        ordered: bool,
+        window: int,
+        retries: Retry,
+        options: Politeness,
+    ) -> None:
+        super().__init__(session, requests, concurrency, ordered, window, retries)
         self.options = options
         longest = min(self.retries.max_retry_after, options.max_pause)
         self.retries = dataclasses.replace(self.retries, max_retry_after=longest)
@@ -54,24 +72,26 @@ class PoliteRun(Run):
         if options.robots:
             self.robots_fetcher = RobotsFetcher(self.session, options.user_agent)
             self.robots = RobotsCache(self.robots_fetcher.fetch, options.user_agent)
-        self.fed = 0  # items read from the input
-        self.feeder = SchedFIFO()  # the feeder, waiting for room in the look-ahead
-        self.timer = SchedFIFO()  # the timer, waiting for something to change
-        self.timer_at: float | None = None  # when the timer looks again by itself
-        self.is_fed = False  # the input ended
-        # A session that makes something else of its answers must do that itself after a redirect.
-        self.go_on: Any = getattr(self.session, "go_on", None)
-        self.can_go_on = self.go_on is not None or is_ours(self.session)
+        self.items_read = 0  # items read from the input
+        self.input_reader = SchedFIFO()  # the input reader, waiting until it may read ahead
+        self.timer = SchedFIFO()  # the timer, waiting for a change
+        self.timer_at: float | None = None  # its deadline
+        self.is_input_read = False  # to its end
+        # A session that transforms its responses must do so itself after a redirect.
+        self.resume_redirect: ResumeRedirect | None = getattr(self.session, "resume_redirect", None)
+        self.can_pause_redirects = self.resume_redirect is not None or is_library_session(
+            self.session
+        )
 
     async def start(self) -> None:
-        """The feeder starts the workers as jobs come in."""
+        """Start a worker, the timer and the input reader; the reader starts more workers."""
         await super().start()
         assert self.group is not None
-        await self.group.spawn(self.keep_time, daemon=True)
-        await self.group.spawn(self.feed, daemon=True)
+        await self.group.spawn(self.run_timer, daemon=True)
+        await self.group.spawn(self.read_input, daemon=True)
 
     async def close(self) -> None:
-        """As `Run.close`; the session for robots.txt goes with the run."""
+        """Cancel every worker; close the session for robots.txt."""
         try:
             await super().close()
         finally:
@@ -80,168 +100,169 @@ class PoliteRun(Run):
 
     # -- input
 
-    def has_room(self) -> bool:
-        """The feeder may read another item."""
-        if self.ordered:  # the item that is next for the reader must be among those read
-            return self.fed - self.delivered < self.window
+    def has_capacity(self) -> bool:
+        """Return whether another item may be read from the input."""
+        if self.ordered:  # the item that the reader waits for must be among those read
+            return self.items_read - self.results_delivered < self.window
         return self.scheduler.pending < self.options.lookahead
 
-    def needs_feeding(self) -> bool:
-        """Worth waking the feeder: in gulps, not for each item."""
+    def should_read_input(self) -> bool:
+        """Return whether to wake the input reader: for many items at once, not for each."""
         if self.ordered:
-            return self.has_room()
+            return self.has_capacity()
         return 4 * self.scheduler.pending <= 3 * self.options.lookahead
 
-    async def feed(self) -> None:
+    async def read_input(self) -> None:
         """Read the input into the scheduler."""
         try:
-            while not self.exhausted:
-                if not self.has_room():
-                    await self.feeder.suspend("MAP_LOOKAHEAD")
+            while not self.is_input_ended:
+                if not self.has_capacity():
+                    await self.input_reader.suspend("MAP_LOOKAHEAD")
                     continue
                 if self.async_input is None:
                     item = next(self.sync_input)
-                    if self.fed % AT_ONCE == AT_ONCE - 1:
+                    if self.items_read % ITEMS_PER_TURN == ITEMS_PER_TURN - 1:
                         await sleep(0)
                 else:
                     item = await self.async_input.__anext__()
-                await self.enqueue(prepare(self.fed, item, self.takes_paths))
+                await self.enqueue(make_job(self.items_read, item, self.allows_paths))
         except (StopIteration, StopAsyncIteration):
             pass
         except Exception as e:
-            self.failure = e
+            self.input_error = e
         finally:
-            self.is_fed = True
-        if len(self.parked):
-            await self.parked.wake(1)  # to find out that nothing more comes
+            self.is_input_read = True
+        if len(self.idle_workers):
+            await self.idle_workers.wake(1)  # it finds that the input has ended
 
     async def enqueue(self, job: Job) -> None:
-        """One job into the scheduler, and a worker for it."""
-        self.fed += 1
+        """Add one job to the scheduler, and make a worker take it."""
+        self.items_read += 1
         if job.error is None:
             job.host = host_of(str(job.kwargs.get("url") or self.base))
         self.scheduler.push(job, monotonic())
         await self.wake_worker()
-        await self.poke_timer()
+        await self.reset_timer()
 
-    async def made_room(self) -> None:
-        """The reader took a result: there may be work for the feeder and for a worker."""
-        if self.ordered and len(self.feeder):
-            await self.feeder.wake(1)
+    async def on_result_taken(self) -> None:
+        """Wake what a taken result lets continue: the input reader, a worker, the timer."""
+        if self.ordered and len(self.input_reader):
+            await self.input_reader.wake(1)
         await self.wake_worker()
-        await self.poke_timer()
+        await self.reset_timer()
 
     async def wake_worker(self) -> None:
-        """If there is something to do at once, wake a parked worker, or add one."""
+        """Wake or start a worker if a job is ready."""
         if not self.scheduler.has_ready:
             return
-        if len(self.parked):
-            await self.parked.wake(1)
-        elif 0 < self.workers < self.concurrency:
+        if len(self.idle_workers):
+            await self.idle_workers.wake(1)
+        elif 0 < self.worker_count < self.concurrency:
             await self.add_worker()
 
-    async def poke_timer(self) -> None:
-        """What comes next may have changed: have the timer look again if it would be late.
+    async def reset_timer(self) -> None:
+        """Set the timer anew, as the next start may have changed.
 
-        While no worker is parked it need not: each looks for itself when it is done.
+        While no worker is idle this is not needed: each looks for a job when it is done.
         """
-        if len(self.parked):
-            await self.wind_timer()
+        if len(self.idle_workers):
+            await self.arm_timer()
 
-    async def wind_timer(self) -> None:
-        """Have the timer look again if something comes before it would."""
+    async def arm_timer(self) -> None:
+        """Wake the timer if the next start comes before its deadline."""
         if len(self.timer):
             at = self.scheduler.next_time(monotonic())
             if at is not None and (self.timer_at is None or at < self.timer_at):
                 await self.timer.wake(1)
 
-    # -- turns
+    # -- scheduling
 
-    async def take(self, before: Job | None) -> Job | None:
-        """The next job that may go now, of the same host if it may be; refused jobs are answered
-        on the way.
+    async def next_job(self, previous: Job | None) -> Job | None:
+        """Return the next job that may start now, preferably of the same host.
+
+        Rejected jobs are delivered as results on the way. None at the end.
         """
-        stay = before.host if before is not None else ""
+        prefer_host = previous.host if previous is not None else ""
         while True:
-            if self.exhausted or (
-                self.is_fed and not self.scheduler.pending and self.under_way == 0
+            if self.is_input_ended or (
+                self.is_input_read and not self.scheduler.pending and self.under_way == 0
             ):
-                self.exhausted = True
+                self.is_input_ended = True
                 return None
-            if self.is_held_back():
-                await self.parked.suspend("MAP_PARKED")
+            if self.is_backpressured():
+                await self.idle_workers.suspend("MAP_IDLE_WORKER")
                 continue
-            found = self.scheduler.pop(monotonic(), self.may, stay)
+            found = self.scheduler.pop(monotonic(), self.is_allowed, prefer_host)
             if found is None:
-                await self.park()
+                await self.wait_for_work()
                 continue
-            job, verdict = found
-            self.taken += 1
-            if len(self.feeder) and self.needs_feeding():
-                await self.feeder.wake(1)
-            if verdict == GO:
-                self.under_way += 1  # from here on the run cannot be taken for ended
+            job, decision = found
+            self.items_taken += 1
+            if len(self.input_reader) and self.should_read_input():
+                await self.input_reader.wake(1)
+            if decision == RUN:
+                self.under_way += 1  # from here on, other workers see that the run has not ended
                 await self.wake_worker()
-                await self.poke_timer()
+                await self.reset_timer()
                 return job
-            await self.put(job, self.refusal(job, verdict))
+            await self.deliver(job, self.rejection(job, decision))
 
-    async def park(self) -> None:
-        """Wait until there is something to do; the timer sees to it that somebody is woken."""
-        await self.wind_timer()
-        await self.parked.suspend("MAP_PARKED")
+    async def wait_for_work(self) -> None:
+        """Wait until there is something to do; the timer wakes an idle worker then."""
+        await self.arm_timer()
+        await self.idle_workers.suspend("MAP_IDLE_WORKER")
 
-    def is_held_back(self) -> bool:
-        """The reader is too far behind. In order, the look-ahead bounds it already."""
-        return not self.ordered and self.taken - self.delivered >= self.window
+    def is_backpressured(self) -> bool:
+        """Return whether too many results are not taken; in order, the look-ahead bounds them."""
+        return not self.ordered and self.items_taken - self.results_delivered >= self.window
 
-    def may(self, job: Job) -> bool | None:
-        """robots.txt's word on a job; None when it is not known yet."""
+    def is_allowed(self, job: Job) -> bool | None:
+        """Return whether robots.txt allows a job; None if it is not known yet."""
         if self.robots is None or job.error is not None:
             return True
-        return self.robots.verdict(self.url_of(job))
+        return self.robots.is_allowed(self.url_of(job))
 
     def url_of(self, job: Job) -> str:
-        """The full URL of a job, near enough for robots.txt."""
-        if job.held is not None:
-            return job.held.url
+        """Return the full URL of a job, accurate enough for robots.txt."""
+        if job.paused is not None:
+            return job.paused.url
         url = str(job.kwargs.get("url") or "")
         if not url:
             endpoint = str(getattr(self.session, "endpoint", "") or "")
             pieces = (self.base, endpoint, str(job.kwargs.get("path") or ""))
             url = "/".join(piece.strip("/") for piece in pieces if piece.strip("/"))
         if job.kwargs.get("params"):
-            with contextlib.suppress(InvalidRequest, TypeError):  # the request itself raises it
+            with contextlib.suppress(InvalidRequest, TypeError):  # the request raises it itself
                 parsed = parse_url(url)
                 url = str(parsed.with_target(add_params(parsed.target, job.kwargs["params"])))
         return url
 
-    def refusal(self, job: Job, verdict: str) -> Result:
-        """The result of a job that is not sent."""
+    def rejection(self, job: Job, decision: str) -> Result:
+        """Return the result of a job that is not sent."""
         elapsed = monotonic() - job.started if job.started else 0.0
         error: Exception
-        if verdict == FORBIDDEN:
+        if decision == ROBOTS_DENIED:
             assert self.robots is not None
-            error = self.robots.why_not(self.url_of(job), self.options.user_agent)
+            error = self.robots.refusal_error(self.url_of(job), self.options.user_agent)
         else:
             error = CircuitOpen(
-                f"{job.host} failed {self.options.failures} times in a row and "
-                f"is left alone for a while; not sent: {self.url_of(job)}"
+                f"{job.host} failed {self.options.max_failures} times in a row and "
+                f"is paused; not sent: {self.url_of(job)}"
             )
-        if job.held is not None and isinstance(error, AsksException):
-            error = copy.copy(error)  # one for an origin without an answer is shared
-            error.history = job.held.history
+        if job.paused is not None and isinstance(error, AsksException):
+            error = copy.copy(error)  # the error of a dead origin is shared
+            error.history = job.paused.history
         return Result(job.key, job.request, None, error, job.attempts, elapsed)
 
-    async def keep_time(self) -> None:
-        """Wake a worker whenever a host's time has come."""
+    async def run_timer(self) -> None:
+        """Wake an idle worker whenever a host becomes ready."""
         while True:
             now = monotonic()
             at = self.scheduler.next_time(now)
             if at is not None and at <= now:
-                if len(self.parked) and not self.is_held_back():
-                    await self.parked.wake(1)
-                at = None  # whoever took it pokes us
+                if len(self.idle_workers) and not self.is_backpressured():
+                    await self.idle_workers.wake(1)
+                at = None  # the worker resets the timer when it takes the job
             self.timer_at = at
             if at is None:
                 await self.timer.suspend("MAP_TIMER")
@@ -254,34 +275,38 @@ class PoliteRun(Run):
     # -- requests
 
     async def work(self) -> None:
-        """One worker's life; redirects are held that its requests come to."""
-        if not self.can_go_on:
+        """Run one worker; redirects of its requests are paused."""
+        if not self.can_pause_redirects:
             return await super().work()
         task = await current_task()
-        gates[task] = self.holds
+        gates[task] = self.should_pause_redirect
         try:
             await super().work()
         finally:
             del gates[task]
         return None
 
-    def holds(self, url: str) -> bool:
-        """Redirects wait for their turn, but not once nothing more is to be begun."""
-        return not self.exhausted
+    def should_pause_redirect(self, url: str) -> bool:
+        """Pause redirects, except after the run was stopped."""
+        return not self.is_input_ended
 
     async def attempt(self, job: Job) -> Result:
-        """Send once, or go on where a redirect leads. Raises `RedirectPaused` before a further redirect."""
-        held, job.held = job.held, None
-        job.attempts += held is None
-        response: Any = None
+        """Send the request once, or continue it after a redirect.
+
+        Raises:
+            RedirectPaused: before a further redirect.
+        """
+        paused, job.paused = job.paused, None
+        job.attempts += paused is None
+        response: Response | None = None
         error: Exception | None = None
         try:
-            if held is None:
+            if paused is None:
                 response = await self.session.request(job.method, **job.kwargs)
-            elif self.go_on is not None:
-                response = await self.go_on(held, str(job.kwargs.get("url") or ""))
+            elif self.resume_redirect is not None:
+                response = await self.resume_redirect(paused, str(job.kwargs.get("url") or ""))
             else:
-                response = await held.flow.run()
+                response = await paused.flow.run()
         except RedirectPaused:
             raise
         except Exception as e:
@@ -290,8 +315,11 @@ class PoliteRun(Run):
             job.key, job.request, response, error, job.attempts, monotonic() - job.started
         )
 
-    async def perform(self, job: Job) -> Result | None:
-        """Send once and tell the scheduler how it went; None when it is to be repeated."""
+    async def run_job(self, job: Job) -> Result | None:
+        """Send the request once and report the outcome to the scheduler.
+
+        Returns None if the job went back to the scheduler.
+        """
         started = monotonic()
         job.started = job.started or started
         outcome, retry_after = UNSENT, None
@@ -299,57 +327,57 @@ class PoliteRun(Run):
         try:
             if job.error is not None:
                 return Result(job.key, job.request, None, job.error, 0, 0.0)
-            if self.robots is not None and not await self.is_welcome(job):
-                return self.refusal(job, FORBIDDEN)
+            if self.robots is not None and not await self.is_robots_allowed(job):
+                return self.rejection(job, ROBOTS_DENIED)
             try:
                 result = await self.attempt(job)
-                outcome, retry_after = judge(result)
-            except RedirectPaused as held:
-                job.held, outcome = held, FINE
+                outcome, retry_after = classify_result(result)
+            except RedirectPaused as paused:
+                job.paused, outcome = paused, SUCCEEDED
         finally:
             self.under_way -= 1
             now = monotonic()
             self.scheduler.finish(job.host, now, started, outcome, retry_after)
-            if job.held is not None and outcome == FINE:  # its turn comes, at whatever host it is
-                self.taken -= 1
-                job.host = host_of(job.held.url)
-                self.scheduler.push(job, now, now + min(job.held.delay, self.options.max_pause))
-        if result is None:  # it is held
+            if job.paused is not None and outcome == SUCCEEDED:  # continued when its host is ready
+                self.items_taken -= 1
+                job.host = host_of(job.paused.url)
+                self.scheduler.push(job, now, now + min(job.paused.delay, self.options.max_pause))
+        if result is None:  # paused before a redirect
             await self.wake_worker()
-            await self.poke_timer()
+            await self.reset_timer()
             return None
         delay = retry_delay(self.retries, job, result)
-        if delay is not None:  # back into the schedule before anybody can take the run for ended
-            self.taken -= 1
-            job.host = host_of(self.url_of(job))  # from the start, wherever redirects had led
+        if delay is not None:  # back into the scheduler before other workers see the run as ended
+            self.items_taken -= 1
+            job.host = host_of(self.url_of(job))  # the request starts again, before its redirects
             self.scheduler.push(job, now, now + delay)
-        await self.poke_timer()
+        await self.reset_timer()
         return result if delay is None else None
 
-    async def is_welcome(self, job: Job) -> bool:
-        """robots.txt allows it; fetched first if need be."""
+    async def is_robots_allowed(self, job: Job) -> bool:
+        """Return whether robots.txt allows a job; fetch it first if necessary."""
         assert self.robots is not None
         url = self.url_of(job)
-        await self.robots.learn(url)
-        if self.scheduler.host(job.host).gated:
-            self.scheduler.ungate(job.host, monotonic(), self.robots.crawl_delay(url))
+        await self.robots.load(url)
+        if self.scheduler.host(job.host).awaiting_robots:
+            self.scheduler.end_robots_wait(job.host, monotonic(), self.robots.crawl_delay(url))
             await self.wake_worker()
-        return self.robots.verdict(url) is not False
+        return self.robots.is_allowed(url) is not False
 
 
-def is_ours(session: Any) -> bool:
-    """Whether its answers are those of the conversation: a session of the house, not changed."""
+def is_library_session(session: SessionLike) -> bool:
+    """Return whether the session is one of this library whose `request` is not overridden."""
     from ..sessions import BaseSession
 
     return isinstance(session, BaseSession) and type(session).request is BaseSession.request
 
 
-def judge(result: Result) -> tuple[str, float | None]:
-    """What a result says of its host, and the seconds it asks us to wait."""
+def classify_result(result: Result) -> tuple[str, float | None]:
+    """Return the outcome for the host, and the seconds that it asks us to wait."""
     if isinstance(result.error, ConnectivityError):
         return FAILED, None
     response = result.error if isinstance(result.error, ResponseTooLarge) else result.response
     if response is not None and response.status_code in (429, 503):
         value = response.headers.get("retry-after")
-        return SLOW, seconds_asked(value, time.time())
-    return FINE, None
+        return THROTTLED, parse_retry_after(value, time.time())
+    return SUCCEEDED, None

@@ -1,6 +1,6 @@
-"""Why a host is fetched from slowly: a sentence for each such host, for displays and logs.
+"""The reason why a host is fetched from slowly: a sentence per host, for displays and logs.
 
-Implemented elsewhere: the decisions themselves (`politeness`), the numbers (`tally`).
+Implemented elsewhere: the decisions (`host_limits`), the counts (`stats`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from .host_limits import Host
 
 __all__ = ["MAX_SLOW_HOSTS", "slow_hosts"]
 
-MAX_SLOW_HOSTS = 100  # reasons kept; a display shows fewer
+MAX_SLOW_HOSTS = 100  # displays show fewer
 
 
 def slow_hosts(hosts: Iterable[tuple[str, Host]]) -> dict[str, str]:
-    """Return the reason for each host that is slowed down or was, at most `MAX_SLOW_HOSTS`."""
+    """Return the reason for each host that is or was slowed down, at most `MAX_SLOW_HOSTS`."""
     found: dict[str, str] = {}
     for name, host in hosts:
         reason = _reason(host)
@@ -29,12 +29,16 @@ def slow_hosts(hosts: Iterable[tuple[str, Host]]) -> dict[str, str]:
 
 def _reason(host: Host) -> str | None:
     reasons = []
-    if host.circuit_until is not None:
+    if host.circuit_open_until is not None:
         reasons.append(f"circuit open after {host.failures} failures in a row")
-    if host.slowed_at > -math.inf:
-        limit = "" if host.limit == math.inf else f", now {host.limit:g} at once"
+    if host.throttled_at > -math.inf:
+        limit = (
+            ""
+            if host.concurrency_limit == math.inf
+            else f", now {host.concurrency_limit:g} at once"
+        )
         interval = f", {host.interval:g} s apart" if host.interval else ""
         reasons.append(f"it answered 429 or 503{limit}{interval}")
-    if host.floor > host.options.delay:
-        reasons.append(f"robots.txt asks for {host.floor:g} s between requests")
+    if host.min_interval > host.options.min_delay:
+        reasons.append(f"robots.txt asks for {host.min_interval:g} s between requests")
     return "; ".join(reasons) or None

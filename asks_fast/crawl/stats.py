@@ -1,8 +1,9 @@
-"""The numbers of a bulk run: what was done, what failed and why, how fast.
+"""The counts of a bulk run: results, errors, bytes and rates.
 
-Rules:  bounded: at most `MOST_HOSTS` hosts are told apart, the rest are counted as others.
-        Sums of several processes are made with `merge`.
-Not here: how they are shown.
+Invariants: memory is bounded: at most `MAX_HOSTS` hosts are counted separately, the rest together.
+        `merge` adds the counts of several processes.
+
+Implemented elsewhere: displays (`asks_fast.cli.display`).
 """
 
 from __future__ import annotations
@@ -10,46 +11,46 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Any
 
-__all__ = ["Tally"]
+__all__ = ["FetchStats"]
 
-MOST_HOSTS = 5_000
-OTHERS = "(other hosts)"
-SPAN = 10.0  # seconds over which speed is measured
+MAX_HOSTS = 5_000
+OTHER_HOSTS = "(other hosts)"
+RATE_INTERVAL = 10.0  # seconds over which rates are measured
 
 
-class Tally:
-    """Counts of one run. `done` are those with an answer, whatever its status."""
+class FetchStats:
+    """The counts of one run. `done` counts requests with a response, whatever its status."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.started = now
         self.done = 0
-        self.failed = 0  # no answer, or not sent
+        self.failed = 0  # no response, or not sent
         self.dropped = 0  # by filters; among `done`
-        self.skipped = 0  # done by an earlier run, or named twice
-        self.not_written = 0  # left to the next run by a local error; among `failed`
+        self.skipped = 0  # done by an earlier run, or repeated in the input
+        self.not_written = 0  # local errors, which the next run fetches again; among `failed`
         self.bytes = 0  # of bodies
-        self.kinds: Counter[str] = Counter()  # name of the error -> how often
+        self.error_counts: Counter[str] = Counter()  # by the name of the error
         self.statuses: Counter[int] = Counter()
         self.hosts: dict[str, list[int]] = {}  # host -> [done, failed, bytes]
-        self.slow: dict[str, str] = {}  # host -> why it is slow; a few of them
-        self._marks: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
+        self.slow: dict[str, str] = {}  # host -> why it is slow; bounded
+        self._samples: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
 
     def add(
         self, host: str, status: int | None, size: int, error: str | None, dropped: bool = False
     ) -> None:
-        """One more result: with a status, or with the name of its error."""
+        """Count one result: one with a status, or one with the name of its error."""
         if error is None:
             self.done += 1
             self.statuses[status or 0] += 1
             self.dropped += dropped
         else:
             self.failed += 1
-            self.kinds[error] += 1
+            self.error_counts[error] += 1
         self.bytes += size
         row = self.hosts.get(host)
         if row is None:
-            if len(self.hosts) >= MOST_HOSTS:
-                host = OTHERS
+            if len(self.hosts) >= MAX_HOSTS:
+                host = OTHER_HOSTS
             row = self.hosts.setdefault(host, [0, 0, 0])
         row[0] += error is None
         row[1] += error is not None
@@ -57,23 +58,23 @@ class Tally:
 
     @property
     def finished(self) -> int:
-        """Requests of the input that are dealt with, skipped ones included."""
+        """Requests of the input that have a final result, skipped ones included."""
         return self.done + self.failed + self.skipped
 
-    def speed(self, now: float) -> tuple[float, float]:
-        """Results and bytes per second, over the last seconds; call it now and then."""
+    def rates(self, now: float) -> tuple[float, float]:
+        """Return results and bytes per second over the last `RATE_INTERVAL`; call it regularly."""
         total = self.done + self.failed
-        self._marks.append((now, total, self.bytes))
-        while len(self._marks) > 2 and now - self._marks[0][0] > SPAN:
-            self._marks.popleft()
-        then, before, size = self._marks[0]
+        self._samples.append((now, total, self.bytes))
+        while len(self._samples) > 2 and now - self._samples[0][0] > RATE_INTERVAL:
+            self._samples.popleft()
+        then, before, size = self._samples[0]
         if now - then < 0.2:
             then, before, size = self.started, 0, 0
         seconds = max(now - then, 0.001)
         return (total - before) / seconds, (self.bytes - size) / seconds
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for logs and for another process."""
+        """Return plain data, for logs and for another process."""
         return {
             "done": self.done,
             "failed": self.failed,
@@ -81,19 +82,19 @@ class Tally:
             "skipped": self.skipped,
             "not_written": self.not_written,
             "bytes": self.bytes,
-            "errors": dict(self.kinds),
+            "errors": dict(self.error_counts),
             "statuses": {str(k): v for k, v in self.statuses.items()},
             "slow": dict(self.slow),
         }
 
     @classmethod
-    def merge(cls, parts: list[dict[str, Any]], started: float) -> Tally:
-        """The sum of what `as_dict` gave in several processes, `hosts` added if there."""
+    def merge(cls, parts: list[dict[str, Any]], started: float) -> FetchStats:
+        """Return the sum of several `as_dict`, to which `hosts` may have been added."""
         made = cls(started)
         for part in parts:
             for name in ("done", "failed", "dropped", "skipped", "not_written", "bytes"):
                 setattr(made, name, getattr(made, name) + part.get(name, 0))
-            made.kinds.update(part.get("errors", {}))
+            made.error_counts.update(part.get("errors", {}))
             made.statuses.update({int(k): v for k, v in part.get("statuses", {}).items()})
             made.slow.update(part.get("slow", {}))
             for host, row in part.get("hosts", {}).items():
@@ -101,6 +102,6 @@ class Tally:
                 made.hosts[host] = [a + b for a, b in zip(mine, row, strict=True)]
         return made
 
-    def busiest(self, most: int) -> list[tuple[str, list[int]]]:
-        """The hosts with the most results."""
+    def busiest_hosts(self, most: int) -> list[tuple[str, list[int]]]:
+        """Return the `most` hosts with the most results."""
         return sorted(self.hosts.items(), key=lambda item: -(item[1][0] + item[1][1]))[:most]

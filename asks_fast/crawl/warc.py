@@ -1,17 +1,17 @@
-"""WARC 1.1 records of what was fetched, byte for byte.
+"""WARC 1.1 records of fetched pages, byte for byte.
 
-An answer becomes a `response` and a `request` record for each exchange, redirects included. The
-request's record names the response's in `WARC-Concurrent-To`, and a response's that of the redirect
-that led to it. A failure becomes a `metadata`
-record, as does what no exchange says: the URL as it was asked for, the user's key, or that
-another URL's response is the answer to this one too.
+Each exchange, redirects included, becomes a `response` and a `request` record. The request's record
+names the response's in `WARC-Concurrent-To`, and a response's that of the redirect before it. A
+`metadata` record holds a failure and what no exchange contains: the URL as given, the user's key,
+or that the response of another URL answers this one too.
 
-Facts:  warcio writes the records and computes the digests; it would percent-encode heads that are
-        not ASCII, so heads are handed over as bytes. Its readers compute the payload digest over
-        all that follows the head, so a chunked body is stored and digested as received.
+Facts:  warcio writes the records and computes the digests. It would percent-encode heads that are
+        not ASCII, so it gets heads as bytes. Its readers compute the payload digest over all that
+        follows the head, so a chunked body is stored and digested as received.
 Invariants: `WARC-Target-URI` is a URL that can be requested, or absent. No value spans two lines.
-        Requests by methods that warcio's readers refuse have no record.
-Not here: how heads and bodies are collected (`exchanges`).
+        Requests with methods that warcio's readers reject have no record.
+
+Implemented elsewhere: how heads and bodies are collected (`raw_exchange`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, printable
 from ..urls import parse_url
-from .exchanges import Exchange, exchanges_of
+from .raw_exchange import RawExchange, raw_exchanges
 
 if TYPE_CHECKING:
-    from .page import Fetched
+    from .page import FetchRecord
 
 __all__ = ["WarcWriter"]
 
@@ -44,10 +44,10 @@ READABLE_METHODS = (
 
 
 class WarcWriter:
-    """Makes records and batches of records; nothing of it is written to a file here."""
+    """Make records and batches of records as bytes."""
 
     def __init__(self, gzipped: bool) -> None:
-        """ImportError names the extra that is missing."""
+        """Import warcio; ImportError names the extra that is missing."""
         try:
             from warcio.statusandheaders import StatusAndHeaders
             from warcio.warcwriter import WARCWriter
@@ -68,8 +68,8 @@ class WarcWriter:
         self._writer: Any = WARCWriter
         self._gzipped = gzipped
 
-    def record(self, fetched: Fetched) -> bytes:
-        """All records of one request."""
+    def record(self, fetched: FetchRecord) -> bytes:
+        """Return all records of one request."""
         out = BytesIO()
         writer = self._writer(out, gzip=self._gzipped, warc_version="1.1")
         dated = {"WARC-Date": fetched.at}
@@ -78,7 +78,7 @@ class WarcWriter:
         asked = _target_uri(fetched.url)
         first = asked
         if fetched.same_as is None:
-            exchanges = page.exchanges if page is not None else exchanges_of(None, fetched.error)
+            exchanges = page.exchanges if page is not None else raw_exchanges(None, fetched.error)
             for exchange in exchanges:
                 concurrent = self._write_exchange(writer, exchange, dated, concurrent)
             if exchanges:
@@ -102,11 +102,15 @@ class WarcWriter:
         return out.getvalue()
 
     def _write_exchange(
-        self, writer: Any, exchange: Exchange, dated: dict[str, str], before: str
+        self, writer: Any, exchange: RawExchange, dated: dict[str, str], before: str
     ) -> str:
-        """Write the records of one exchange; returns the id of the response's.
+        """Write the records of one exchange; return the id of the response's record.
 
-        `before`: the id of the response that led to it; an empty text if none did.
+        Args:
+            writer: warcio's writer.
+            exchange: the exchange.
+            dated: the WARC-Date field.
+            before: the id of the response that led to it, or an empty string.
         """
         fields = dict(dated)
         if before:
@@ -130,13 +134,13 @@ class WarcWriter:
         return identity
 
     def _message(self, writer: Any, url: str, kind: str, head: bytes, body: bytes) -> Any:
-        """The record of one HTTP message."""
+        """Return the record of one HTTP message."""
         return writer.create_warc_record(
             url, kind, payload=BytesIO(body), length=len(body), http_headers=self._raw_head(head)
         )
 
     def batch(self, records: Sequence[bytes], is_first: bool) -> bytes:
-        """The records, after a warcinfo record where the file begins."""
+        """Return the records, after a warcinfo record at the start of the file."""
         if not is_first:
             return b"".join(records)
         out = BytesIO()
@@ -149,7 +153,7 @@ class WarcWriter:
 
 
 def _target_uri(url: str) -> str:
-    """The URL as it would be requested, without fragment; an empty text if it is none."""
+    """Return the URL as requested, without fragment; an empty string if it is not a URL."""
     try:
         parsed = parse_url(url)
     except (InvalidRequest, UnicodeError):
@@ -157,8 +161,13 @@ def _target_uri(url: str) -> str:
     return parsed.origin + parsed.target
 
 
-def _metadata(fetched: Fetched, is_named: bool) -> list[tuple[str, str]]:
-    """What the exchanges do not say. `is_named`: the URL is that of a record, as it was given."""
+def _metadata(fetched: FetchRecord, is_named: bool) -> list[tuple[str, str]]:
+    """Return what the exchanges do not contain.
+
+    Args:
+        fetched: the outcome of the request.
+        is_named: whether the URL as given is that of a record.
+    """
     said = []
     if fetched.error is not None:
         text = f"{type(fetched.error).__name__}: {' '.join(str(fetched.error).split())}"

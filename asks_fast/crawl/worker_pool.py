@@ -1,56 +1,57 @@
-"""The workers' end of a bulk run: input, workers, and the results that nobody took yet.
+"""The workers of a bulk run, their input, and the results that were not taken yet.
 
-A few workers (as many as may be under way) pull items from the input, and hand results to the
-reader. A worker that finds the reader too far behind parks; taking a result wakes one of them.
+Workers, as many as may be under way, take items from the input and deliver results to the reader.
+A worker that finds `window` results not taken becomes idle; taking a result wakes one idle worker.
 
-Facts:  curio changes task only at an await, so counters need no lock. Waking a crowd is slow on
-        stock curio: one event wakes one task.
-Rules:  taken from the input and not yet given to the reader: never more than `window`.
+Facts:  curio changes tasks only at an await, so counters need no lock. Waking many tasks at once is
+        slow on stock curio, so one event wakes one task.
+Invariants: at most `window` items are taken from the input and not yet returned to the reader.
         Workers live in one task group, and `close` leaves it empty.
-Not here: what the user holds (`mapping`), politeness (`polite_run` puts a scheduler between).
+
+Implemented elsewhere: the object that users hold (`map`), limits per host
+(`scheduled_worker_pool`, which puts a scheduler between input and workers).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curio import Task, TaskGroup, current_task, sleep
 from curio.sched import SchedFIFO
 
 from .._client.retry import Attempt, Retry
-from .job import Job, Result, SessionLike, base_of, prepare
+from .job import BulkRequest, Job, Result, SessionLike, base_url_of, make_job
 
 if TYPE_CHECKING:
-    from .host_limits import Politeness
+    from ..response_objects import Response
 
-__all__ = ["Run", "retry_delay"]
+__all__ = ["WorkerPool", "retry_delay"]
 
 
-class Run:
-    """One run; see the module."""
+class WorkerPool:
+    """The workers of one bulk run."""
 
     def __init__(
         self,
         session: SessionLike,
-        requests: Iterable[Any] | AsyncIterable[Any],
+        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
         concurrency: int,
         ordered: bool,
         window: int,
         retries: Retry,
-        politeness: Politeness | None,
     ) -> None:
         self.session = session
         self.concurrency = concurrency
         self.ordered = ordered
         self.window = window
         self.retries = retries
-        self.base = base_of(session)
-        self.takes_paths = bool(self.base)
-        self.sync_input: Any = None
-        self.async_input: Any = None
+        self.base = base_url_of(session)
+        self.allows_paths = bool(self.base)
+        self.sync_input: Iterator[BulkRequest] = iter(())
+        self.async_input: AsyncIterator[BulkRequest] | None = None
         if isinstance(requests, (str, bytes, dict)):
             raise TypeError(
                 "requests must be an iterable of requests, found a single "
@@ -61,169 +62,180 @@ class Run:
         else:
             self.sync_input = iter(requests)
         self.group: TaskGroup | None = None
-        self.puller: Task | None = None  # the worker inside the async input's __anext__
-        self.exhausted = False  # nothing more comes from the input
-        self.failure: BaseException | None = None  # raised by the input
-        self.taken = 0  # items from the input
-        self.delivered = 0  # results given to the reader
+        self.input_task: Task | None = None  # the worker that waits for the async input
+        self.is_input_ended = False
+        self.input_error: BaseException | None = None
+        self.items_taken = 0  # from the input
+        self.results_delivered = 0  # to the reader
         self.under_way = 0
-        self.workers = 0  # alive
-        self.done: deque[Result] = deque()  # when not ordered
-        self.held: dict[int, Result] = {}  # when ordered: index -> result
-        self.readers = SchedFIFO()
-        self.parked = SchedFIFO()  # workers with nothing to do
+        self.worker_count = 0  # alive
+        self.results: deque[Result] = deque()  # when not ordered
+        self.ordered_results: dict[int, Result] = {}  # when ordered: index -> result
+        self.consumers = SchedFIFO()  # readers waiting for a result
+        self.idle_workers = SchedFIFO()
 
-    # -- for the reader
+    # -- called by the reader
 
     @property
     def is_running(self) -> bool:
-        """There are workers."""
-        return self.workers > 0
+        """Whether there are workers."""
+        return self.worker_count > 0
 
     def state(self) -> str:
-        """For `repr`: counts that tests rely on."""
-        waiting = len(self.held) if self.ordered else len(self.done)
+        """Return the counts for `repr`; tests rely on them."""
+        waiting = len(self.ordered_results) if self.ordered else len(self.results)
         return (
-            f"taken={self.taken} under way={self.under_way} waiting={waiting} "
-            f"delivered={self.delivered} workers={self.workers}"
+            f"taken={self.items_taken} under way={self.under_way} waiting={waiting} "
+            f"delivered={self.results_delivered} workers={self.worker_count}"
         )
 
     async def start(self) -> None:
-        """Start the first worker; each starts the next as long as there is work for it."""
+        """Start the first worker; each worker starts the next as long as there is work for it."""
         self.group = TaskGroup()
         await self.add_worker()
 
     async def add_worker(self) -> None:
-        """One more worker. The caller checked that there may be one more."""
+        """Start one more worker. The caller has checked that there may be one more."""
         assert self.group is not None
-        self.workers += 1
+        self.worker_count += 1
         await self.group.spawn(self.work)
 
     async def next_result(self) -> Result:
-        """The next result, or StopAsyncIteration, or what the input raised."""
+        """Return the next result.
+
+        Raises StopAsyncIteration at the end, or the exception of the input.
+        """
         while True:
             result = self.pop_result()
             if result is not None:
-                self.delivered += 1
-                await self.made_room()
-                if len(self.readers) and (self.done or self.delivered in self.held):
-                    await self.readers.wake(1)  # several readers, and one more has its result
+                self.results_delivered += 1
+                await self.on_result_taken()
+                if len(self.consumers) and (
+                    self.results or self.results_delivered in self.ordered_results
+                ):
+                    await self.consumers.wake(
+                        1
+                    )  # there are several readers, and another result is there
                 return result
-            if self.workers == 0:
+            if self.worker_count == 0:
                 await self.close()
-                if self.failure is not None:
-                    failure, self.failure = self.failure, None
+                if self.input_error is not None:
+                    failure, self.input_error = self.input_error, None
                     raise failure
                 raise StopAsyncIteration
-            await self.readers.suspend("MAP_RESULT")
+            await self.consumers.suspend("MAP_RESULT")
 
-    async def made_room(self) -> None:
-        """The reader took a result: a parked worker may go on."""
-        if len(self.parked):
-            await self.parked.wake(1)
+    async def on_result_taken(self) -> None:
+        """Wake an idle worker, as the reader has taken a result."""
+        if len(self.idle_workers):
+            await self.idle_workers.wake(1)
 
     async def stop(self) -> None:
-        """Take nothing more from the input."""
-        self.exhausted = True
-        if self.puller is not None:
-            await self.puller.cancel(blocking=False)
-        if len(self.parked):
-            await self.parked.wake(1)
+        """Take no more items from the input."""
+        self.is_input_ended = True
+        if self.input_task is not None:
+            await self.input_task.cancel(blocking=False)
+        if len(self.idle_workers):
+            await self.idle_workers.wake(1)
 
     def pop_result(self) -> Result | None:
-        """The result whose turn it is, if it is there."""
+        """Return the next result for the reader, or None if it is not there yet."""
         if self.ordered:
-            return self.held.pop(self.delivered, None)
-        return self.done.popleft() if self.done else None
+            return self.ordered_results.pop(self.results_delivered, None)
+        return self.results.popleft() if self.results else None
 
     async def close(self) -> None:
         """Cancel every worker and wait for its end. Idempotent."""
-        self.exhausted = True
+        self.is_input_ended = True
         group = self.group
         if group is not None:
             try:
                 await group.cancel_remaining()
             finally:
                 await group.join()
-        self.workers = 0
-        while len(self.readers):
-            await self.readers.wake(1)
+        self.worker_count = 0
+        while len(self.consumers):
+            await self.consumers.wake(1)
         source, self.async_input = self.async_input, None
         if source is not None and hasattr(source, "aclose"):
             await source.aclose()
 
-    # -- for the workers
+    # -- run by the workers
 
     async def work(self) -> None:
-        """One worker's life: take, perform, deliver, until there is nothing to take."""
+        """Run one worker: take jobs, run them and deliver results until the input ends."""
         job: Job | None = None
         try:
             while True:
-                job = await self.take(job)
+                job = await self.next_job(job)
                 if job is None:
                     break
-                result = await self.perform(job)
+                result = await self.run_job(job)
                 if result is not None:
-                    await self.put(job, result)
-        except Exception as e:  # the machinery itself failed: say so rather than hang
-            self.exhausted = True
-            self.failure = self.failure or e
+                    await self.deliver(job, result)
+        except Exception as e:  # an error of the pool itself: raise it to the reader
+            self.is_input_ended = True
+            self.input_error = self.input_error or e
         finally:
-            self.workers -= 1
-            # Nothing more to take: let a parked worker and the readers find that out, one by one.
-            if len(self.parked):
-                await self.parked.wake(1)
-            if self.workers == 0:
-                while len(self.readers):
-                    await self.readers.wake(1)
+            self.worker_count -= 1
+            # The input may have ended: wake one idle worker, which wakes the next, and the readers.
+            if len(self.idle_workers):
+                await self.idle_workers.wake(1)
+            if self.worker_count == 0:
+                while len(self.consumers):
+                    await self.consumers.wake(1)
 
-    async def take(self, before: Job | None) -> Job | None:
-        """The next job, or None when there will be none. Parks while the reader is behind.
+    async def next_job(self, previous: Job | None) -> Job | None:
+        """Return the next job, or None at the end; wait while `window` results are not taken.
 
-        `before` is the job that this worker did last.
+        Args:
+            previous: the job that this worker did last.
         """
         while True:
-            if self.exhausted:
+            if self.is_input_ended:
                 return None
-            if self.puller is not None or self.taken - self.delivered >= self.window:
-                await self.parked.suspend("MAP_PARKED")
+            if (
+                self.input_task is not None
+                or self.items_taken - self.results_delivered >= self.window
+            ):
+                await self.idle_workers.suspend("MAP_IDLE_WORKER")
                 continue
             try:
                 if self.async_input is None:
                     item = next(self.sync_input)
                 else:
-                    item = await self.pull()
+                    item = await self.next_item(self.async_input)
             except (StopIteration, StopAsyncIteration):
-                self.exhausted = True
+                self.is_input_ended = True
                 return None
             except Exception as e:
-                self.exhausted = True
-                self.failure = e
+                self.is_input_ended = True
+                self.input_error = e
                 return None
-            index = self.taken
-            self.taken += 1
-            await self.invite()
-            return prepare(index, item, self.takes_paths)
+            index = self.items_taken
+            self.items_taken += 1
+            await self.start_more_workers()
+            return make_job(index, item, self.allows_paths)
 
-    async def pull(self) -> Any:
-        """One item from the async input; only one worker at a time may be in there."""
-        self.puller = await current_task()
+    async def next_item(self, source: AsyncIterator[BulkRequest]) -> BulkRequest:
+        """Return one item of the async input; only one worker at a time may wait in there."""
+        self.input_task = await current_task()
         try:
-            return await self.async_input.__anext__()
+            return await source.__anext__()
         finally:
-            self.puller = None
+            self.input_task = None
 
-    async def invite(self) -> None:
-        """A job was taken: if there may be another, see that somebody comes for it."""
-        if self.taken - self.delivered >= self.window:
+    async def start_more_workers(self) -> None:
+        """Start or wake another worker if there may be another job."""
+        if self.items_taken - self.results_delivered >= self.window:
             return
-        if self.workers < self.concurrency:
+        if self.worker_count < self.concurrency:
             await self.add_worker()
-        elif self.async_input is not None and len(self.parked):
-            await self.parked.wake(1)
+        elif self.async_input is not None and len(self.idle_workers):
+            await self.idle_workers.wake(1)
 
-    async def perform(self, job: Job) -> Result | None:
-        """Send, and send again as far as `retries` allows. Failures become results."""
+    async def run_job(self, job: Job) -> Result | None:
+        """Send the request, and again as far as `retries` allows. Failures become results."""
         if job.error is not None:
             return Result(job.key, job.request, None, job.error, 0, 0.0)
         job.started = monotonic()
@@ -239,9 +251,9 @@ class Run:
             self.under_way -= 1
 
     async def attempt(self, job: Job) -> Result:
-        """Send once."""
+        """Send the request once."""
         job.attempts += 1
-        response: Any = None
+        response: Response | None = None
         error: Exception | None = None
         try:
             response = await self.session.request(job.method, **job.kwargs)
@@ -251,19 +263,19 @@ class Run:
             job.key, job.request, response, error, job.attempts, monotonic() - job.started
         )
 
-    async def put(self, job: Job, result: Result) -> None:
-        """Give a result to the reader, and wake one that waits for it."""
+    async def deliver(self, job: Job, result: Result) -> None:
+        """Pass a result to the reader and wake it."""
         if self.ordered:
-            self.held[job.index] = result
-            if job.index != self.delivered:
+            self.ordered_results[job.index] = result
+            if job.index != self.results_delivered:
                 return
         else:
-            self.done.append(result)
-        if len(self.readers):
-            await self.readers.wake(1)
+            self.results.append(result)
+        if len(self.consumers):
+            await self.consumers.wake(1)
 
 
 def retry_delay(policy: Retry, job: Job, result: Result) -> float | None:
-    """Return the seconds to wait before the job is tried again, or None if its result is final."""
+    """Return the seconds until the job is tried again, or None if its result is final."""
     attempt = Attempt.coerce(job.attempts, job.method, error=result.error, response=result.response)
     return policy.delay_before_next(attempt)

@@ -32,14 +32,14 @@ def test_figures_of_every_round() -> None:
 
 
 def test_table() -> None:
-    """Without --json it is a table, with the server's name above."""
+    """Without --json the output is a table with the server's name."""
     done = bench(*SHORT, "--clients", "asks_fast")
     assert done.returncode == 0, done.stderr
     assert "asks_fast on curio.run" in done.stdout
     assert "requests/s" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("--clients", "nobody"), ("--connections", "0")])
+@pytest.mark.parametrize("arguments", [("--clients", "no-such-client"), ("--connections", "0")])
 def test_wrong_use(arguments: tuple[str, str]) -> None:
     """A client that does not exist, or no connections at all, is a usage error."""
     done = bench(*arguments)
@@ -48,7 +48,7 @@ def test_wrong_use(arguments: tuple[str, str]) -> None:
 
 
 def test_a_server_that_fails() -> None:
-    """A URL whose answers are not 200 gives no figures and status 1."""
+    """A URL whose status is not 200 gives no results and exit status 1."""
     done = bench(*SHORT, "http://127.0.0.1:1/", "--clients", "asks_fast")
     assert done.returncode == 1
     assert "could not connect" in done.stdout

@@ -18,7 +18,7 @@ from support.servers import Server
 import asks_fast
 
 PROGRAM = "from asks_fast.cli import main; main()"
-ALL_WELL, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 130
+EXIT_OK, EXIT_FAILED, WRONG_USE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 @contextmanager
@@ -48,10 +48,10 @@ def row(table: str, name: str) -> float:
 
 @pytest.mark.smoke
 def test_hsession() -> None:
-    """Every answer is right, and the server never saw more connections than were asked for."""
+    """Every response is right, and the server never sees more connections than allowed."""
     pytest.importorskip("granian")
     status, table = run("--requests", "500", "--connections", "5")
-    assert status == ALL_WELL, table
+    assert status == EXIT_OK, table
     assert row(table, "requests") == 500
     assert row(table, "failures") == 0
     assert row(table, "connections, counted by the server") <= 5
@@ -83,14 +83,14 @@ def test_dsession() -> None:
     """Twenty origins share the connections of one DSession."""
     pytest.importorskip("granian")
     status, table = run("--requests", "200", "--connections", "20", "--dsession")
-    assert status == ALL_WELL, table
+    assert status == EXIT_OK, table
     assert row(table, "requests") == 200
-    if "not told" not in table:
+    if "unknown" not in table:
         assert row(table, "most open at once") <= 20
 
 
 def test_connections_count_until_their_client_closes() -> None:
-    """A connection is open from the client's connect to its close, whatever the server heard."""
+    """A connection counts from the client's connect to its close."""
     server = pytest.importorskip("asks_fast.cli.demo_server")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = listener.getsockname()
@@ -100,7 +100,7 @@ def test_connections_count_until_their_client_closes() -> None:
             pytest.skip("this system has no sock_diag")
         clients = [socket.create_connection(origin) for _ in range(3)]
         before = server.open_connections({origin})
-        clients.pop().close()  # nobody accepted it, and nobody will read its end
+        clients.pop().close()  # not accepted, so the server does not see its end
         clients.append(socket.create_connection(origin))
         after = server.open_connections({origin})
         other = server.open_connections({("127.0.0.2", origin[1]), (origin[0], origin[1] ^ 1)})
@@ -110,21 +110,21 @@ def test_connections_count_until_their_client_closes() -> None:
 
 
 def test_given_server(app_server: Server) -> None:
-    """--url asks that server, and says that its connections are not known."""
+    """--url uses that server; its number of connections is unknown."""
     status, table = run("--requests", "50", "--url", app_server.url)
-    assert status == ALL_WELL, table
-    assert "not known" in table
+    assert status == EXIT_OK, table
+    assert "unknown" in table
 
 
 def test_failures_fail(app_server: Server) -> None:
-    """A server that answers with errors gives exit status 1 and says which errors."""
+    """Error responses give exit status 1 and are listed."""
     status, table = run("--requests", "20", "--url", app_server.url + "/nothing/here")
-    assert status == FAILED
+    assert status == EXIT_FAILED
     assert "20 x status 404" in table
 
 
 def test_bad_url() -> None:
-    """A URL that is none is refused before anything starts."""
+    """An invalid URL is rejected before anything starts."""
     status, text = run("--url", "gopher://h")
     assert status == WRONG_USE
     assert "Traceback" not in text
@@ -138,7 +138,7 @@ def test_interrupt_shows_what_was_done(peer: MakePeer) -> None:
         server.wait(lambda: len(server.requests) == 2)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=250)
-    assert process.returncode == STOPPED, output
+    assert process.returncode == EXIT_INTERRUPTED, output
     assert "stopped by Ctrl-C" in output
     assert row(output, "requests") == 0
     assert "Traceback" not in output

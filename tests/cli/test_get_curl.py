@@ -50,7 +50,7 @@ def test_verbose_shows_every_hop_with_secrets_masked(app_server: Server) -> None
 
 
 def test_verbose_escapes_control_characters(peer: MakePeer) -> None:
-    """A reason phrase or field with escape sequences is shown, not obeyed."""
+    """Escape sequences in a reason phrase or field are escaped."""
     server = peer(
         [
             expect(),
@@ -80,7 +80,7 @@ def test_verbose_shows_a_request_without_response(peer: MakePeer) -> None:
     ("args", "says"), [(["-s"], ""), (["-sS"], "404"), (["-fsSL"], "404"), (["-fs"], "")]
 )
 def test_silent_and_show_error(app_server: Server, args: list[str], says: str) -> None:
-    """-s shows no error, -sS does; letters can be joined."""
+    """-s shows no error, -sS does; short options can be joined."""
     code, out, err = get(*args, "-f", app_server.url + "/status/404")
     assert (code, out) == (22, b"")
     assert says in err
@@ -119,7 +119,7 @@ def ranged(part: bytes, begin: int, size: int) -> bytes:
 
 @pytest.mark.parametrize("option", [["-C", "-"], ["-C", "4"]])
 def test_continue(peer: MakePeer, tmp_path: Path, option: list[str]) -> None:
-    """-C - fetches what the file lacks and appends it; the request asks for no compression."""
+    """-C - fetches the missing part without compression and appends it."""
     file = tmp_path / "f"
     file.write_bytes(b"0123")
     server = peer([expect(), send(ranged(b"456789", 4, 10))])
@@ -160,7 +160,7 @@ def test_continue_in_vain(
 
 
 def test_compressed(app_server: Server) -> None:
-    """--compressed is what happens anyway; --no-compressed asks for the plain body."""
+    """--compressed is the default; --no-compressed requests the plain body."""
     plain = get(app_server.url + "/gzip")[1]
     assert get("--compressed", app_server.url + "/gzip")[1] == plain
     sent = json.loads(get("--no-compressed", app_server.url + "/anything")[1])
@@ -169,7 +169,7 @@ def test_compressed(app_server: Server) -> None:
 
 
 def test_resolve(app_server: Server) -> None:
-    """--resolve HOST:PORT:ADDRESS counts for that port, * for all; wrong forms are refused."""
+    """--resolve HOST:PORT:ADDRESS applies to that port, * to all; other forms are rejected."""
     name, port = "nowhere.invalid", app_server.port
     for entry in (f"{name}:{port}:127.0.0.1", f"{name}:*:127.0.0.1,127.0.0.2"):
         code, out, err = get("--resolve", entry, f"http://{name}:{port}/asks/test/3")
@@ -179,7 +179,7 @@ def test_resolve(app_server: Server) -> None:
 
 
 def test_data_as_query(app_server: Server) -> None:
-    """-G puts the data into the query, after what is there."""
+    """-G appends the data to the query."""
     url = app_server.url + "/anything?a=1#part"
     sent = json.loads(get("-G", "-d", "b=2", "--data-urlencode", "c=x y&z", url)[1])
     assert (sent["method"], sent["args"]) == ("GET", {"a": "1", "b": "2", "c": "x y&z"})
@@ -228,7 +228,7 @@ def test_unwritable_file(app_server: Server, tmp_path: Path) -> None:
 
 
 def test_options_that_exclude_each_other(app_server: Server) -> None:
-    """Two bodies, or two names for the output, are refused with status 2."""
+    """Two bodies, or two names for the output, are rejected with status 2."""
     assert get("-d", "a", "--json", "1", app_server.url)[0] == 2
     assert get("-o", "x", "-O", app_server.url + "/x")[0] == 2
 

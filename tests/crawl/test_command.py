@@ -32,13 +32,13 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with Site(text_page, hosts=3, delay=0.01) as one:
-        yield one
+    with Site(text_page, hosts=3, delay=0.01) as record:
+        yield record
 
 
 @pytest.fixture
 def urls(site: Site, tmp_path: Path) -> Callable[[int], Path]:
-    """A file with so many URLs, over all hosts of the site."""
+    """Return a file with `count` URLs, over all hosts of the site."""
 
     def write(count: int) -> Path:
         path = tmp_path / "urls.txt"
@@ -65,17 +65,17 @@ def run(*args: Any, **options: Any) -> tuple[int, str, str]:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """All records of an output, read by other programs than ours; fails if it is torn."""
+    """Return all records of an output, read by other programs; fails if it is incomplete."""
     data = path.read_bytes()
     if path.name.endswith((".warc", ".warc.gz")):
         iterator = pytest.importorskip("warcio.archiveiterator").ArchiveIterator(io.BytesIO(data))
         return [
             {
-                "url": one.rec_headers["WARC-Target-URI"],
-                "body": one.content_stream().read().decode(),
+                "url": record.rec_headers["WARC-Target-URI"],
+                "body": record.content_stream().read().decode(),
             }
-            for one in iterator
-            if one.rec_type == "response"
+            for record in iterator
+            if record.rec_type == "response"
         ]
     if path.suffix == ".gz":
         data = gzip.decompress(data)
@@ -88,7 +88,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def check_whole(path: Path, source: Path, site: Site) -> None:
-    """Every URL of the source is in the output exactly once, with its very own body."""
+    """Check that every URL of the source is in the output exactly once, with its own body."""
     rows = records(path)
     wanted = source.read_text().split()
     assert sorted(row["url"] for row in rows) == sorted(wanted)
@@ -110,14 +110,14 @@ def check_whole(path: Path, source: Path, site: Site) -> None:
 def test_killed_again_and_again(
     site: Site, urls: Callable[[int], Path], tmp_path: Path, name: str, kills: int, more: list[str]
 ) -> None:
-    """SIGKILL at random moments, each time resumed: every URL exactly once, whole."""
+    """After kills at random moments, a resumed run has every URL exactly once and whole."""
     source, out = urls(60 * kills), tmp_path / name
     rng = random.Random(name)
     killed = 0
     while killed < kills:
         before = len(site.asked)
         process = start(
-            source, "-o", out, "--resume", "--flush", "0.02", "--quiet", *more, stderr=None
+            source, "-o", out, "--resume", "--flush-interval", "0.02", "--quiet", *more, stderr=None
         )
         until = before + rng.randrange(5, 60)
         while len(site.asked) < until and process.poll() is None:
@@ -136,7 +136,7 @@ def test_killed_again_and_again(
 
 
 def test_plain_run(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
-    """All fetched: status 0, one line of summary, and --resume finds nothing to do."""
+    """A complete run has status 0 and a summary, and --resume skips every URL."""
     source, out = urls(50), tmp_path / "o.jsonl"
     code, printed, err = run(source, "-o", out)
     assert (code, printed) == (0, "")
@@ -145,15 +145,15 @@ def test_plain_run(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> N
     before = len(site.asked)
     code, _, err = run(source, "-o", out, "--resume")
     assert code == 0
-    assert "50 were done before" in err
+    assert "50 were fetched by an earlier run" in err
     assert len(site.asked) == before
     code, _, err = run(source, "-o", out)
     assert code == 2
-    assert "--resume goes on with it" in err
+    assert "--resume continues it" in err
 
 
 def test_standard_streams(site: Site) -> None:
-    """URLs from standard input, records to standard output, JSON lines in between."""
+    """URLs are read from standard input and records written to standard output."""
     lines = "\n".join(
         [
             "# a comment",
@@ -171,7 +171,7 @@ def test_standard_streams(site: Site) -> None:
 
 
 def test_some_failed(site: Site, tmp_path: Path) -> None:
-    """What failed is in the output, with kind and message; the exit status is 1."""
+    """Failed requests are in the output, with kind and message; the exit status is 1."""
     source, out = tmp_path / "u", tmp_path / "o.jsonl"
     source.write_text(
         f"{site.urls[0]}/fine\nhttp://127.0.0.1:1/refused\nhttp://bad host/\nftp://a/\n"
@@ -189,7 +189,7 @@ def test_some_failed(site: Site, tmp_path: Path) -> None:
 
 
 def test_one_file_per_url(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
-    """--output-dir: each body a file, listed in index.jsonl, nothing half-written left."""
+    """--output-dir saves and lists each body as a file and leaves no partial file."""
     source, directory = urls(20), tmp_path / "site"
     code, _, err = run(source, "--output-dir", directory)
     assert code == 0, err
@@ -204,15 +204,15 @@ def test_one_file_per_url(site: Site, urls: Callable[[int], Path], tmp_path: Pat
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path, workers: str) -> None:
-    """Ctrl-C finishes what is under way, status 130; the output is whole and can be resumed."""
+    """Ctrl-C finishes the requests under way; status 130; the output can be resumed."""
     source, out = urls(3000), tmp_path / "o.jsonl"
-    with start(source, "-o", out, "--workers", workers, "--flush", "0.05") as process:
+    with start(source, "-o", out, "--workers", workers, "--flush-interval", "0.05") as process:
         while len(site.asked) < 100:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=250)
     assert process.returncode == 130, err
-    assert b"finishing what is under way" in err
+    assert b"finishing the requests under way" in err
     assert b"stopped: " in err
     asked = {line.split(" ", 2)[2] for line in site.asked if "robots" not in line}
     assert {"/" + row["url"].rpartition("/")[2] for row in records(out)} == asked
@@ -220,7 +220,7 @@ def test_interrupted(urls: Callable[[int], Path], site: Site, tmp_path: Path, wo
 
 
 def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
-    """A second Ctrl-C cancels what is under way; what came before it is in the output."""
+    """A second Ctrl-C cancels the requests under way; earlier results are in the output."""
 
     def page(host: int, path: str) -> Any:
         if "hang" in path:
@@ -234,12 +234,12 @@ def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
             source.write_text(
                 f"{slow.urls[0]}/never\n" + "".join(f"{site.urls[0]}/{n}\n" for n in range(20))
             )
-            with start(source, "-o", out, "--no-robots", "--flush", "0.01") as process:
+            with start(source, "-o", out, "--no-robots", "--flush-interval", "0.01") as process:
                 while len(site.asked) < 20 or not out.exists() or len(records(out)) < 20:
                     time.sleep(0.005)
                 process.send_signal(signal.SIGINT)
                 assert process.stderr is not None
-                assert b"once more to cancel" in process.stderr.readline()
+                assert b"interrupt again to cancel" in process.stderr.readline()
                 process.send_signal(signal.SIGINT)
                 _, err = process.communicate(timeout=250)
     assert process.returncode == 130
@@ -249,10 +249,10 @@ def test_interrupted_twice(tmp_path: Path, urls: Callable[[int], Path]) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_interrupted_while_it_waits_for_input(site: Site, tmp_path: Path, workers: str) -> None:
-    """Ctrl-C ends a run whose standard input says nothing more; what came is in the output."""
+    """Ctrl-C ends a run that waits for standard input; the results are in the output."""
     out = tmp_path / "o.jsonl"
     with start(
-        "-", "-o", out, "--workers", workers, "--flush", "0.05", stdin=subprocess.PIPE
+        "-", "-o", out, "--workers", workers, "--flush-interval", "0.05", stdin=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
         process.stdin.write("".join(f"{site.urls[n % 3]}/{n}\n" for n in range(9)).encode())
@@ -267,9 +267,9 @@ def test_interrupted_while_it_waits_for_input(site: Site, tmp_path: Path, worker
 
 
 def test_worker_killed(urls: Callable[[int], Path], site: Site, tmp_path: Path) -> None:
-    """A worker process that is killed is started again; nothing is lost or doubled."""
+    """A killed worker process is started again; no URL is lost or repeated."""
     source, out = urls(900), tmp_path / "o.jsonl"
-    with start(source, "-o", out, "--workers", "2", "--flush", "0.02") as process:
+    with start(source, "-o", out, "--workers", "2", "--flush-interval", "0.02") as process:
         while len(site.asked) < 60:
             time.sleep(0.002)
         os.kill(children_of(process.pid)[0], signal.SIGKILL)
@@ -288,7 +288,7 @@ def children_of(pid: int) -> list[int]:
 def test_workers_from_standard_input(
     site: Site, urls: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    """Standard input is dealt out to the workers by host."""
+    """Standard input is distributed to the workers by host."""
     source, out = urls(120), tmp_path / "o.jsonl"
     code, _, err = run("-", "-o", out, "--workers", "2", input=source.read_bytes())
     assert code == 0, err
@@ -296,17 +296,17 @@ def test_workers_from_standard_input(
 
 
 def test_full_disk(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
-    """An output that takes no more: said clearly, status 23, whole so far, and can be resumed."""
+    """A full disk ends the run with a clear message and status 23; the output can be resumed."""
     source, out = urls(300), tmp_path / "o.jsonl"
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
-    code, _, err = run(source, "-o", out, "--flush", "0.05", preexec_fn=limit)
+    code, _, err = run(source, "-o", out, "--flush-interval", "0.05", preexec_fn=limit)
     assert code == 23
     assert "cannot write to" in err
-    assert "--resume goes on from there" in err
+    assert "--resume continues from there" in err
     assert 0 < len(records(out)) < 300
     code, _, err = run(source, "-o", out, "--resume")
     assert code == 0, err
@@ -314,7 +314,7 @@ def test_full_disk(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> N
 
 
 def test_reader_goes_away(urls: Callable[[int], Path]) -> None:
-    """`fetch … | head -1`: one clear line and status 23, no traceback."""
+    """A closed pipe (`fetch … | head -1`) gives one line and status 23, no traceback."""
     with start(urls(3000)) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["status"] == 200
@@ -341,7 +341,7 @@ def test_reader_goes_away(urls: Callable[[int], Path]) -> None:
     ],
 )
 def test_asked_wrongly(tmp_path: Path, args: list[str], says: str) -> None:
-    """What makes no sense is said before anything is fetched, with status 2."""
+    """Invalid options are reported before anything is fetched, with status 2."""
     source = tmp_path / "u"
     source.write_text("")
     given = args if args[0].startswith("/") else [str(source), *args]
@@ -351,7 +351,7 @@ def test_asked_wrongly(tmp_path: Path, args: list[str], says: str) -> None:
 
 
 def test_live_picture(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
-    """On a terminal: counts, progress, hosts and errors by kind, drawn again and again."""
+    """A terminal shows counts, progress, hosts and errors by kind, updated regularly."""
     source = urls(150)
     with source.open("a") as file:
         file.write("http://127.0.0.1:1/refused\n")

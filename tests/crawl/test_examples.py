@@ -36,7 +36,7 @@ def html(*links: str, title: str = "t") -> tuple[int, dict[str, str], bytes]:
 
 
 def test_api_crawl() -> None:
-    """Every item of every page, with the token, also where the API says "slower" once."""
+    """Every item of every page is fetched with the token, also after a 429."""
     slowed: list[str] = []
 
     def api(host: int, path: str) -> Any:
@@ -68,7 +68,7 @@ def test_api_crawl() -> None:
 
 
 def test_site_crawl() -> None:
-    """All pages that links lead to, each once; not what robots.txt forbids, nor other hosts."""
+    """Every linked page is fetched once, except those of robots.txt and of other hosts."""
     pytest.importorskip("selectolax", reason="selectolax is not installed")
     pytest.importorskip("protego", reason="protego is not installed")
 
@@ -93,7 +93,7 @@ def test_site_crawl() -> None:
 
 
 def test_bulk_download(tmp_path: Path) -> None:
-    """All files, whole, those there already left alone; what failed is named."""
+    """All files are complete, existing ones are skipped, and failed URLs are printed."""
     pytest.importorskip("rich", reason="rich is not installed")
 
     def page(host: int, path: str) -> Any:
@@ -113,7 +113,7 @@ def test_bulk_download(tmp_path: Path) -> None:
 
 
 def test_link_checker() -> None:
-    """Broken links are named with their page; HEAD is not held against anybody."""
+    """Broken links are printed with their pages; a server without HEAD gets a GET."""
     pytest.importorskip("selectolax", reason="selectolax is not installed")
     heads: list[str] = []
 

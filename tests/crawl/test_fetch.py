@@ -17,17 +17,23 @@ from hypothesis import strategies as st
 from support.costs import thread_seconds
 from support.fake_session import Answer, FakeSession
 
-from asks_fast.crawl.asked import read_request
-from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter, is_ours
-from asks_fast.crawl.checkpoint import Ledger
-from asks_fast.crawl.exchanges import exchanges_of
-from asks_fast.crawl.fetch_config import Plan
-from asks_fast.crawl.formats import FORMATS, as_dict, format_for
-from asks_fast.crawl.inputs import InvalidLine, Lines, check_lines, identity, parse_line
-from asks_fast.crawl.job import prepare
+from asks_fast.crawl.bulk_fetch import (
+    BulkFetch,
+    CheckpointWriter,
+    OutputError,
+    StreamWriter,
+)
+from asks_fast.crawl.checkpoint import Checkpoint
+from asks_fast.crawl.fetch_config import FetchConfig
+from asks_fast.crawl.file_names import file_name
+from asks_fast.crawl.formats import FORMATS, as_dict, get_format
+from asks_fast.crawl.inputs import InputLines, InvalidLine, check_lines, parse_line
+from asks_fast.crawl.job import make_job, shard_of
 from asks_fast.crawl.options import FetchOptions, matches_status, matches_type
-from asks_fast.crawl.page import Fetched, Page, PageSession, file_name
-from asks_fast.crawl.stats import Tally
+from asks_fast.crawl.page import FetchRecord, Page, PageSession
+from asks_fast.crawl.raw_exchange import raw_exchanges
+from asks_fast.crawl.request_identity import identify_request, identity_text
+from asks_fast.crawl.stats import FetchStats
 from asks_fast.errors import ConnectionFailed, ResponseTooLarge
 
 PLAIN = FetchOptions(robots=False, retries=0, connections=10)
@@ -37,13 +43,13 @@ def page(content: bytes = b"x", kind: str = "text/plain", status: int = 200) -> 
     answer = Answer(status, content, url="http://a/", content_type=kind)
     made = Page(answer)
     made.content = content
-    made.exchanges = exchanges_of(answer, body=content)
+    made.exchanges = raw_exchanges(answer, body=content)
     made.size = len(content)
     return made
 
 
-def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -> Fetched:
-    return Fetched("http://a/", key, one, error, 1, 0.5, "2026-01-01T00:00:00.000Z", "a")
+def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -> FetchRecord:
+    return FetchRecord("http://a/", key, one, error, 1, 0.5, "2026-01-01T00:00:00.000Z", "a")
 
 
 # -- lines in
@@ -60,7 +66,7 @@ def fetched(one: Page | None, error: Exception | None = None, key: Any = None) -
     ],
 )
 def test_lines(line: str, request_: Any) -> None:
-    """A line is a URL, a JSON object, or nothing."""
+    """A line is a URL, a JSON object, or empty."""
     assert parse_line(line) == request_
 
 
@@ -80,7 +86,7 @@ def test_lines(line: str, request_: Any) -> None:
     ],
 )
 def test_invalid_lines(line: str, says: str) -> None:
-    """What is wrong with a line is said when it is read."""
+    """An invalid line raises with the reason."""
     with pytest.raises(InvalidLine) as caught:
         parse_line(line)
     assert says in str(caught.value)
@@ -88,22 +94,22 @@ def test_invalid_lines(line: str, says: str) -> None:
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 async def test_line_numbers(tmp_path: Path, ending: str) -> None:
-    """An invalid line is named by file and number: in the check ahead, and in its failed result."""
+    """The check and the failed result name file and number of an invalid line."""
     path = tmp_path / f"in{ending}"
     data = b'http://a/\n# no\n\n{"url": \nhttp://b/\n{"url": "c", "headrs": 1}'
     path.write_bytes(gzip.compress(data) if ending else data)
     first, second = check_lines(str(path))
     assert first.startswith(f"{path}:4: invalid JSON")
     assert second.startswith(f"{path}:6: unknown key")
-    async with Lines(str(path)) as lines:
+    async with InputLines(str(path)) as lines:
         requests = [request async for request in lines]
-    jobs = [prepare(n, request, takes_paths=False) for n, request in enumerate(requests)]
+    jobs = [make_job(n, request, allows_paths=False) for n, request in enumerate(requests)]
     assert [str(job.error) for job in jobs if job.error is not None] == [first, second]
     assert [job.key for job in jobs][::2] == ["http://a/", "http://b/"]
 
 
 def test_many_invalid_lines(tmp_path: Path) -> None:
-    """A few invalid lines are named, the others counted."""
+    """The first invalid lines are listed, the others counted."""
     path = tmp_path / "in"
     path.write_text("{\n" * 1000)
     errors = check_lines(str(path))
@@ -113,21 +119,21 @@ def test_many_invalid_lines(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_no_line_ends_the_run(line: str) -> None:
-    """Whatever a line holds, it parses or is invalid, and has an identity if it is a request."""
+    """Any line parses or raises InvalidLine; every request has an identity."""
     try:
         request = parse_line(line)
     except InvalidLine:
         return
     if request is not None:
-        assert identity(request)
+        assert identity_text(request)
 
 
 def test_identity() -> None:
     """Two requests are the same with the same key, or the same method, URL and body."""
-    assert identity({"url": "http://a/"}) == identity("http://a/")
-    assert identity({"url": "http://a/", "method": "post"}) != identity("http://a/")
-    assert identity({"url": "x", "key": 1}) == identity({"url": "y", "key": 1})
-    assert identity({"url": "x", "json": {"a": 1, "b": 2}, "method": "POST"}) == identity(
+    assert identity_text({"url": "http://a/"}) == identity_text("http://a/")
+    assert identity_text({"url": "http://a/", "method": "post"}) != identity_text("http://a/")
+    assert identity_text({"url": "x", "key": 1}) == identity_text({"url": "y", "key": 1})
+    assert identity_text({"url": "x", "json": {"a": 1, "b": 2}, "method": "POST"}) == identity_text(
         {"json": {"b": 2, "a": 1}, "method": "POST", "url": "x"}
     )
 
@@ -145,7 +151,7 @@ async def test_lines_of_a_file(tmp_path: Path, ending: str) -> None:
         data = plain
     path = tmp_path / f"in{ending}"
     path.write_bytes(data)
-    async with Lines(str(path)) as lines:
+    async with InputLines(str(path)) as lines:
         assert lines.total is None
         first = await lines.__anext__()
         assert lines.total is not None
@@ -157,11 +163,11 @@ async def test_lines_of_a_file(tmp_path: Path, ending: str) -> None:
 
 
 async def test_lines_of_a_pipe(tmp_path: Path) -> None:
-    """A pipe is waited for without holding up other tasks, and can be left at any time."""
+    """Waiting for a pipe does not block other tasks and can be cancelled at any time."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     write = os.open(path, os.O_RDWR)
-    lines = Lines(str(path))
+    lines = InputLines(str(path))
     try:
         os.write(write, b"http://a/1\nhttp://a/2\nhttp://a/half")
         assert [await lines.__anext__(), await lines.__anext__()] == ["http://a/1", "http://a/2"]
@@ -181,12 +187,12 @@ async def test_lines_of_a_pipe(tmp_path: Path) -> None:
 
 
 def test_options_travel() -> None:
-    """Options survive pickle and JSON; shares divide what is for the whole run."""
+    """Options survive pickle and JSON; `split` divides the connections."""
     options = FetchOptions(rate=10.0, headers={"X-A": "1"}, only_status=("2xx",), connections=10)
     assert pickle.loads(pickle.dumps(options)) == options
     assert FetchOptions.from_dict(json.loads(json.dumps(options.as_dict()))) == options
-    share = options.share(4)
-    assert (share.rate, share.connections, share.host_connections) == (10.0, 2, 8)
+    shard = options.split(4)
+    assert (shard.rate, shard.connections, shard.host_connections) == (10.0, 2, 8)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +208,7 @@ def test_options_travel() -> None:
     ],
 )
 def test_options_that_make_no_sense(bad: Any) -> None:
-    """They fail when made, naming the field or showing the pattern."""
+    """Invalid options raise when they are made; the message names the field."""
     with pytest.raises(ValueError, match=r"connections|retries|timeout|max_body|filter|rate"):
         FetchOptions(**bad)
 
@@ -221,7 +227,7 @@ def test_filters() -> None:
 
 
 def test_json_record() -> None:
-    """A record holds what was asked, what came, and the circumstances."""
+    """A record contains the request, the response and how it was fetched."""
     made = as_dict(fetched(page(b"gr\xc3\xbc\xc3\x9fe"), key=7))
     assert made == {
         "url": "http://a/",
@@ -261,22 +267,22 @@ def test_json_record() -> None:
     ],
 )
 def test_text_of_a_record(content: bytes, kind: str, fields: dict[str, str]) -> None:
-    """Records use the decoder of responses; a body that it does not fit is in base64."""
+    """Records use the decoder of responses; a body that it cannot decode is base64."""
     made = as_dict(fetched(page(content, kind)))
     assert {name: made[name] for name in made if name.startswith("body")} == fields
 
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "utf-8", "iso2022_jp"])
 def test_no_charset_stalls_a_record(charset: str) -> None:
-    """2 MB in whatever encoding the server names are a record in less than a second."""
+    """A record of 2 MB takes less than a second, whatever encoding the server names."""
     one = fetched(page(b"a-" * 1_000_000 + b"+AGE-", f"text/html; charset={charset}"))
     assert thread_seconds(as_dict, one, tries=1) < 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_batches_stand_behind_each_other(name: str) -> None:
-    """In every format, batches written one after the other read as one file."""
-    form = format_for("out", name, "auto", False)
+    """In every format, consecutive batches are one valid file."""
+    form = get_format("out", name, "auto", False)
     pages = [fetched(page(b"body %d" % n)) for n in range(6)]
     data = form.batch([form.record(p) for p in pages[:2]], True) + form.batch(
         [form.record(p) for p in pages[2:]], False
@@ -298,9 +304,9 @@ def test_batches_stand_behind_each_other(name: str) -> None:
 
 
 def test_warc_of_a_failure() -> None:
-    """A URL without an answer is in the WARC too: a metadata record that says why."""
+    """A URL without a response has a metadata record with the reason in the WARC."""
     archive = pytest.importorskip("warcio.archiveiterator").ArchiveIterator
-    form = format_for("o.warc", None, "auto", False)
+    form = get_format("o.warc", None, "auto", False)
     data = form.batch([form.record(fetched(None, ConnectionFailed("refused")))], False)
     (record,) = [
         (r.rec_type, r.rec_headers["WARC-Target-URI"], r.content_stream().read())
@@ -321,21 +327,21 @@ def test_warc_of_a_failure() -> None:
     ],
 )
 def test_format_by_name(name: str, form: str) -> None:
-    """The name of the output says the format."""
-    assert format_for(name, None, "auto", False).name == form
+    """The suffix of the output sets the format."""
+    assert get_format(name, None, "auto", False).name == form
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.csv.gz", "a.warc.zst", "dir.jsonl/a.txt"])
 def test_unknown_suffix(name: str) -> None:
-    """An unknown suffix is an error that lists the known ones; a format by name overrules it."""
+    """An unknown suffix is an error that lists the known ones; a named format takes precedence."""
     with pytest.raises(ValueError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.ndjson, \.warc"):
-        format_for(name, None, "auto", False)
-    assert format_for(name, "jsonl", "auto", False).name == "jsonl"
+        get_format(name, None, "auto", False)
+    assert get_format(name, "jsonl", "auto", False).name == "jsonl"
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_file_names_are_harmless(path: str, other: str) -> None:
-    """Any URL gives a relative name inside the directory; other URLs give others."""
+    """Every URL has a relative name inside the directory, different from that of other URLs."""
     name = file_name("http://a/" + path)
     pieces = name.split("/")
     assert ".." not in pieces
@@ -345,7 +351,7 @@ def test_file_names_are_harmless(path: str, other: str) -> None:
 
 
 def test_file_names_are_readable() -> None:
-    """Host, path and ending stay to be seen."""
+    """A file name contains host, path and suffix of the URL."""
     name = file_name("http://a.com/docs/paper.pdf?x=1")
     assert name.startswith("a.com_80/docs/paper-")
     assert name.endswith(".pdf")
@@ -361,7 +367,7 @@ def test_file_names_are_readable() -> None:
     ],
 )
 def test_plain_file_names(url: str, name: str) -> None:
-    """A URL that no other can collide with keeps its own path."""
+    """A URL keeps its own path if no other URL can have the same name."""
     assert file_name(url) == name
 
 
@@ -384,7 +390,7 @@ def test_plain_file_names(url: str, name: str) -> None:
     ],
 )
 def test_plain_file_names_do_not_collide(other: str, tmp_path: Path) -> None:
-    """URLs that differ in anything have files of their own, which can stand side by side."""
+    """Different URLs have different files that can exist side by side."""
     for url in ("https://a/x.txt", other):
         path = tmp_path / file_name(url, "text/plain")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -414,7 +420,7 @@ def test_file_names_are_unique(urls: set[str]) -> None:
 
 
 def test_index_pages_have_a_suffix() -> None:
-    """A page without a file name of its own gets the suffix of its media type."""
+    """A page without a suffix gets that of its media type."""
     assert file_name("http://a.com/", "text/html").endswith(".html")
 
 
@@ -422,7 +428,7 @@ def test_index_pages_have_a_suffix() -> None:
 
 
 async def test_limits_and_filters() -> None:
-    """A body over the limit is an error; what a filter drops is not read; all are closed."""
+    """A body over the limit is an error, a dropped body is not read, and all are closed."""
     answers: list[Answer] = []
 
     def answer(url: str) -> Answer:
@@ -443,7 +449,7 @@ async def test_limits_and_filters() -> None:
 
 
 async def test_files(tmp_path: Path) -> None:
-    """A file has its name when it is whole, and leaves nothing half-written behind."""
+    """A file gets its name when it is complete, and no partial file stays."""
     table = FakeSession(lambda url: Answer(200, b"x" * 5000, url, content_type="text/plain"))
     pages = PageSession(table, FetchOptions(), directory=tmp_path)
     made = await pages.request("GET", "http://a/b/c.txt")
@@ -462,9 +468,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def open_writer(path: Path, **options: Any) -> LedgerWriter:
-    form = format_for(str(path), None, "auto", False)
-    return LedgerWriter(Ledger(path, form.name, **options), form)
+def open_writer(path: Path, **options: Any) -> CheckpointWriter:
+    form = get_format(str(path), None, "auto", False)
+    return CheckpointWriter(Checkpoint(path, form.name, **options), form)
 
 
 def urls(n: int) -> list[str]:
@@ -472,23 +478,23 @@ def urls(n: int) -> list[str]:
 
 
 async def test_fetch_and_resume(tmp_path: Path) -> None:
-    """Each URL once, however often it is named or the run is begun again."""
+    """Each URL is fetched once, even if it is repeated or the run is resumed."""
     out = tmp_path / "o.jsonl"
     session = FakeSession()
     writer = open_writer(out)
-    tally = await Fetch(session, PLAIN, urls(30) + urls(10), writer).run()
-    writer.ledger.close()
-    assert (tally.done, tally.skipped, writer.written) == (30, 10, 30)
+    stats = await BulkFetch(session, PLAIN, urls(30) + urls(10), writer).run()
+    writer.checkpoint.close()
+    assert (stats.done, stats.skipped, writer.written) == (30, 10, 30)
     writer = open_writer(out, resume=True)
-    tally = await Fetch(session, PLAIN, urls(50), writer).run()
-    writer.ledger.close()
-    assert (tally.done, tally.skipped) == (20, 30)
+    stats = await BulkFetch(session, PLAIN, urls(50), writer).run()
+    writer.checkpoint.close()
+    assert (stats.done, stats.skipped) == (20, 30)
     assert sorted(row["url"] for row in read(out)) == sorted(urls(50))
     assert len(session.asked) == 50
 
 
 async def test_failures_and_filters(tmp_path: Path) -> None:
-    """Failures are records; what a filter drops is done but not recorded."""
+    """Failures have records; responses dropped by a filter are done without a record."""
 
     def answer(url: str) -> Any:
         number = int(url.rpartition("/")[2])
@@ -498,53 +504,53 @@ async def test_failures_and_filters(tmp_path: Path) -> None:
 
     out = tmp_path / "o.jsonl"
     writer = open_writer(out)
-    options = FetchOptions(robots=False, retries=0, failures=0, only_status=("200",))
-    tally = await Fetch(FakeSession(answer), options, urls(30), writer).run()
-    writer.ledger.close()
-    assert (tally.done, tally.failed, tally.dropped) == (20, 10, 10)
-    assert tally.kinds == {"ConnectionFailed": 10}
+    options = FetchOptions(robots=False, retries=0, max_failures=0, only_status=("200",))
+    stats = await BulkFetch(FakeSession(answer), options, urls(30), writer).run()
+    writer.checkpoint.close()
+    assert (stats.done, stats.failed, stats.dropped) == (20, 10, 10)
+    assert stats.error_counts == {"ConnectionFailed": 10}
     assert sorted(row.get("status", 0) for row in read(out)) == [0] * 10 + [200] * 10
-    assert len(writer.ledger.done) == 30
+    assert len(writer.checkpoint.done) == 30
 
 
 async def test_shares_cover_everything(tmp_path: Path) -> None:
-    """Processes that share the hosts fetch each URL once between them, each host in one place."""
+    """Shards fetch each URL once, and each host belongs to one shard."""
     out = tmp_path / "o.jsonl"
     hosts: list[set[str]] = []
     for which in range(3):
         session = FakeSession()
         writer = open_writer(out, resume=True)
-        await Fetch(session, PLAIN, urls(60), writer, share=(which, 3)).run()
-        writer.ledger.close()
+        await BulkFetch(session, PLAIN, urls(60), writer, shard=(which, 3)).run()
+        writer.checkpoint.close()
         hosts.append({url.split("/")[2] for url in session.asked})
-        assert all(is_ours(host, (which, 3)) for host in hosts[-1])
+        assert all(shard_of(host, 3) == which for host in hosts[-1])
     assert len(set.union(*hosts)) == sum(map(len, hosts)) == 5
     assert sorted(row["url"] for row in read(out)) == sorted(urls(60))
 
 
 async def test_stop(tmp_path: Path) -> None:
-    """`stop` ends the run when what is under way has ended; all of it is written."""
+    """`stop` ends the run after the requests under way; all results are written."""
     out = tmp_path / "o.jsonl"
     session = FakeSession()
     writer = open_writer(out)
     count = 0
 
-    async def stop_soon(fetch: Fetch) -> None:
-        while fetch.tally.done < 20:
+    async def stop_soon(fetch: BulkFetch) -> None:
+        while fetch.stats.done < 20:
             await curio.sleep(0)
         await fetch.stop()
 
-    fetch = Fetch(session, PLAIN, urls(5000), writer)
+    fetch = BulkFetch(session, PLAIN, urls(5000), writer)
     task = await curio.spawn(stop_soon, fetch)
-    tally = await fetch.run()
+    stats = await fetch.run()
     await task.join()
-    writer.ledger.close()
+    writer.checkpoint.close()
     count = len(read(out))
-    assert 20 <= count == tally.done == len(session.asked) < 5000
+    assert 20 <= count == stats.done == len(session.asked) < 5000
 
 
 async def test_cancelled(tmp_path: Path) -> None:
-    """Cancelled, the run writes what came in, and nothing is under way any more."""
+    """A cancelled run writes the results received and leaves no request under way."""
     out = tmp_path / "o.jsonl"
 
     async def answer(url: str) -> Answer:
@@ -554,51 +560,51 @@ async def test_cancelled(tmp_path: Path) -> None:
 
     session = FakeSession(answer)
     writer = open_writer(out)
-    fetch = Fetch(session, PLAIN, urls(500), writer)
+    fetch = BulkFetch(session, PLAIN, urls(500), writer)
     task = await curio.spawn(fetch.run)
-    while fetch.tally.done < 20:
+    while fetch.stats.done < 20:
         await curio.sleep(0)
     await task.cancel()
-    writer.ledger.close()
+    writer.checkpoint.close()
     assert session.active == 0
-    assert len(read(out)) == fetch.tally.done == 20
+    assert len(read(out)) == fetch.stats.done == 20
 
 
 async def test_broken_pipe() -> None:
-    """A reader that goes away ends the run, and the message says what had been written."""
+    """A closed pipe ends the run; the message says how much was written."""
     r, w = os.pipe()
     os.close(r)
-    writer = StreamWriter(w, format_for("-", "jsonl", "auto", False))
+    writer = StreamWriter(w, get_format("-", "jsonl", "auto", False))
     try:
         with pytest.raises(OutputError, match="closed by its reader; 0 records"):
-            await Fetch(FakeSession(), PLAIN, urls(100), writer).run()
+            await BulkFetch(FakeSession(), PLAIN, urls(100), writer).run()
     finally:
         os.close(w)
 
 
 def test_tally() -> None:
-    """Counts by kind, status and host; sums of processes; speed over the last seconds."""
-    tally = Tally(100.0)
+    """Results are counted by kind, status and host; rates are of the last seconds."""
+    stats = FetchStats(100.0)
     for n in range(10):
-        tally.add(f"h{n % 2}", 200, 1000, None)
-    tally.add("h0", None, 0, "ReadTimeout")
-    assert tally.speed(102.0) == (5.5, 5000.0)
-    merged = Tally.merge([tally.as_dict(), tally.as_dict()], 0.0)
+        stats.add(f"h{n % 2}", 200, 1000, None)
+    stats.add("h0", None, 0, "ReadTimeout")
+    assert stats.rates(102.0) == (5.5, 5000.0)
+    merged = FetchStats.merge([stats.as_dict(), stats.as_dict()], 0.0)
     assert (merged.done, merged.failed, merged.bytes) == (20, 2, 20_000)
-    assert merged.kinds == {"ReadTimeout": 2}
-    assert tally.busiest(1) == [("h0", [5, 1, 5000])]
+    assert merged.error_counts == {"ReadTimeout": 2}
+    assert stats.busiest_hosts(1) == [("h0", [5, 1, 5000])]
 
 
 # -- what is asked for
 
 
 def test_what_identifies_a_request() -> None:
-    """Fragments are part of what was asked, not of what is fetched; nothing raises."""
-    first, plain = (read_request(f"http://a/b{end}")[0] for end in ("#x", ""))
+    """A fragment is part of the identity but not of the fetch; no input raises."""
+    first, plain = (identify_request(f"http://a/b{end}")[0] for end in ("#x", ""))
     assert (first.fetch_key, first.key == plain.key) == (plain.fetch_key, False)
-    posted = read_request({"url": "http://a/b#x", "method": "POST"})[0]
+    posted = identify_request({"url": "http://a/b#x", "method": "POST"})[0]
     assert posted.fetch_key not in (first.fetch_key, posted.key)
-    keyed = read_request({"url": "http://a/b#x", "key": 1})[0]
+    keyed = identify_request({"url": "http://a/b#x", "key": 1})[0]
     assert (keyed.fetch_key, keyed.user_key) == (keyed.key, 1)
 
 
@@ -622,28 +628,28 @@ JUNK = [
 
 @pytest.mark.parametrize("junk", JUNK, ids=ascii)
 async def test_junk_is_a_failed_result(junk: Any, tmp_path: Path) -> None:
-    """What cannot be a request fails alone, and can be written in every format."""
+    """An invalid request fails alone and can be written in every format."""
     for name in FORMATS:
         if name.startswith("warc"):
             pytest.importorskip("warcio", reason="warcio is not installed")
         writer = open_writer(tmp_path / f"o.{name}")
         session = FakeSession(lambda url: Answer(url=url, content=b"ok") if url else ValueError())
-        options = FetchOptions(robots=False, retries=0, failures=0)
-        tally = await Fetch(session, options, ["http://a/", junk, "http://b/"], writer).run()
-        writer.ledger.close()
-        assert (tally.done, tally.failed, writer.written) == (2, 1, 3)
+        options = FetchOptions(robots=False, retries=0, max_failures=0)
+        stats = await BulkFetch(session, options, ["http://a/", junk, "http://b/"], writer).run()
+        writer.checkpoint.close()
+        assert (stats.done, stats.failed, writer.written) == (2, 1, 3)
 
 
 async def test_fragments_under_way(tmp_path: Path) -> None:
-    """URLs that share a fetch under way get all of its result."""
+    """URLs that share a fetch under way get its whole result."""
     out = tmp_path / "o.jsonl"
     session = FakeSession()
     writer = open_writer(out)
     asked = ["http://a/b#x", "http://a/b", "http://a/b#y", "http://a/b#x"]
-    tally = await Fetch(session, PLAIN, asked, writer).run()
-    writer.ledger.close()
+    stats = await BulkFetch(session, PLAIN, asked, writer).run()
+    writer.checkpoint.close()
     assert session.asked == ["http://a/b#x"]
-    assert (tally.done, tally.skipped) == (3, 1)
+    assert (stats.done, stats.skipped) == (3, 1)
     rows = read(out)
     assert [row["url"] for row in rows] == asked[:3]
     assert [row.get("same_as") for row in rows] == [None, "http://a/b", "http://a/b"]
@@ -652,7 +658,7 @@ async def test_fragments_under_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outcome", ["fetched", "dropped", "failed"])
 async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
-    """Those that come later refer to a fetch that succeeded, and try again where it failed."""
+    """Later URLs refer to an earlier successful fetch; after a failure they are fetched."""
     done = curio.Event()
 
     async def answer(url: str) -> Any:
@@ -667,15 +673,18 @@ async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
     session = FakeSession(answer)
     writer = open_writer(out)
     options = FetchOptions(
-        robots=False, retries=0, failures=0, only_status=("404",) if outcome == "dropped" else ()
+        robots=False,
+        retries=0,
+        max_failures=0,
+        only_status=("404",) if outcome == "dropped" else (),
     )
-    fetch = Fetch(session, options, source(), writer)
+    fetch = BulkFetch(session, options, source(), writer)
     task = await curio.spawn(fetch.run)
-    while not fetch.tally.done + fetch.tally.failed:
+    while not fetch.stats.done + fetch.stats.failed:
         await curio.sleep(0)
     await done.set()
     await task.join()
-    writer.ledger.close()
+    writer.checkpoint.close()
     assert session.asked == ["http://a/b#x", "http://a/b#y"][: 1 + (outcome == "failed")]
     rows = read(out)
     assert [row.get("same_as") for row in rows] == {
@@ -683,12 +692,12 @@ async def test_fragments_after_the_end(outcome: str, tmp_path: Path) -> None:
         "dropped": [],
         "failed": [None, None],
     }[outcome]
-    assert len(writer.ledger.done) == 2
+    assert len(writer.checkpoint.done) == 2
 
 
 def test_json_for_all_readers() -> None:
-    """Records are UTF-8 JSON without halves of surrogate pairs, NaN or infinities."""
-    form = format_for("o.jsonl", None, "auto", False)
+    """Records are UTF-8 JSON without lone surrogates, NaN or infinities."""
+    form = get_format("o.jsonl", None, "auto", False)
     nan = float("nan")
     made = fetched(None, ConnectionFailed("\ud800"), key=["\udfff", {"\ud83d": 2**70}, nan])
     row = json.loads(form.record(made), parse_constant=pytest.fail)
@@ -698,6 +707,6 @@ def test_json_for_all_readers() -> None:
 
 def test_warc_is_no_index_of_files(tmp_path: Path) -> None:
     """`--output-dir` and WARC are refused together: the archive would have no bodies."""
-    plan = Plan("-", str(tmp_path / "o.warc"), directory=str(tmp_path / "files"))
+    config = FetchConfig("-", str(tmp_path / "o.warc"), directory=str(tmp_path / "files"))
     with pytest.raises(ValueError, match="WARC"):
-        plan.prepare_output(resume=False, overwrite=False)
+        config.prepare_output(resume=False, overwrite=False)

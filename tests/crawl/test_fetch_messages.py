@@ -28,7 +28,7 @@ def fetch(*args: Any, **options: Any) -> tuple[int, str, str]:
 
 
 def statuses(host: int, path: str) -> Answer:
-    """A page that answers with the status in its path."""
+    """Respond with the status in the path."""
     if path == "/robots.txt":
         return 404, {}, b""
     return int(path.split("/")[1]), {}, b"x"
@@ -36,7 +36,7 @@ def statuses(host: int, path: str) -> Answer:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_summary(tmp_path: Path, workers: int) -> None:
-    """Counts by status and by error, and the failed URLs with their reasons."""
+    """The summary counts statuses and errors and lists failed URLs with reasons."""
     source = tmp_path / "urls"
     with Site(statuses) as site:
         refused = "http://127.0.0.1:1/refused"
@@ -53,19 +53,19 @@ def test_summary(tmp_path: Path, workers: int) -> None:
 
 
 def test_summary_is_bounded(tmp_path: Path) -> None:
-    """Ten failed URLs are named, the others counted; control characters are escaped."""
+    """Ten failed URLs are listed, the others counted; control characters are escaped."""
     source = tmp_path / "urls"
     source.write_text("".join(f"ftp://a/{n}\x1b[31m{'x' * 500}\n" for n in range(300)))
     code, _, err = fetch(source, "-o", tmp_path / "o.jsonl", "--no-robots")
     assert code == 1
     assert err.count("  failed: ") == 10
-    assert "  … and 290 more; the output has each of them" in err
+    assert "  … and 290 more; the output contains all of them" in err
     assert "\x1b" not in err
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_progress_is_of_what_is_done(tmp_path: Path, workers: int) -> None:
-    """Progress counts finished requests out of all in the input, not what was read of it."""
+    """Progress is the number of finished requests of the input, not the part read."""
     source, out = tmp_path / "urls", tmp_path / "o.jsonl"
     with Site(text_page, hosts=2, delay=0.05) as site:
         urls = [f"{site.urls[n % 2]}/{n}\n" for n in range(90)]
@@ -106,7 +106,7 @@ def test_slow_hosts(tmp_path: Path, workers: int) -> None:
     with Site(page, hosts=3) as site:
         broken = "".join(f"{site.urls[2]}/{n}\n" for n in range(4))
         source.write_text(f"{site.urls[0]}/a\n{site.urls[1]}/a\n{site.urls[1]}/b\n{broken}")
-        options = ["--failures", 2, "--retries", 1, "--workers", workers]
+        options = ["--max-failures", 2, "--retries", 1, "--workers", workers]
         code, _, err = fetch(source, "-o", tmp_path / "o.jsonl", *options)
     hosts = [url.removeprefix("http://") for url in site.urls]
     assert code == 1
@@ -116,7 +116,7 @@ def test_slow_hosts(tmp_path: Path, workers: int) -> None:
 
 
 def test_invalid_lines_stop_it_before_it_begins(tmp_path: Path) -> None:
-    """Broken JSON and misspelt keys: file name and line number, status 2, nothing fetched."""
+    """Invalid lines are reported with file and line number, status 2, before any fetch."""
     source, out = tmp_path / "urls.txt", tmp_path / "o.jsonl"
     with Site(text_page) as site:
         url = site.urls[0]
@@ -156,7 +156,7 @@ def test_a_url_instead_of_a_file(url: str) -> None:
 
 
 def test_a_missing_file() -> None:
-    """A missing file is no more than that."""
+    """A missing file gives a short message."""
     code, _, err = fetch("./missing")
     assert code == 2
     assert "does not exist" in err
@@ -178,7 +178,7 @@ def test_directories_of_the_output(tmp_path: Path) -> None:
 
 
 def test_plain_names_in_a_directory(tmp_path: Path) -> None:
-    """--output-dir keeps the name that a URL gives, where no other URL can have it."""
+    """--output-dir keeps the name of a URL if no other URL can have it."""
     source, directory = tmp_path / "urls", tmp_path / "site"
     with Site(text_page) as site:
         url = site.urls[0]

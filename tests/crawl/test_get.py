@@ -40,7 +40,7 @@ def base(server: Server) -> str:
 
 
 def test_body(app_server: Server) -> None:
-    """The body, nothing else, to standard output; redirects followed; decompressed."""
+    """Only the body goes to standard output, decompressed, after redirects."""
     assert get(base(app_server) + "/asks/test/7") == (0, b"7", "")
     code, out, _ = get(f"{app_server.host}:{app_server.port}/redirect/2")
     assert (code, json.loads(out)["path"]) == (0, "/get")
@@ -50,7 +50,7 @@ def test_body(app_server: Server) -> None:
 
 
 def test_sending_bodies(app_server: Server, tmp_path: Path) -> None:
-    """Bodies, by curl's letters."""
+    """curl's options for bodies work."""
     file = tmp_path / "body"
     file.write_bytes(b"c=3")
     url = base(app_server) + "/anything"
@@ -64,14 +64,14 @@ def test_sending_bodies(app_server: Server, tmp_path: Path) -> None:
 
 
 def test_sending_fields(app_server: Server) -> None:
-    """Headers, user agent and cookies, by curl's letters."""
+    """curl's options for header fields, user agent and cookies work."""
     url = base(app_server) + "/anything"
     sent = json.loads(get("-H", "X-A: 1", "-A", "me/1", "-b", "k=v", url)[1])["headers"]
     assert (sent["x-a"], sent["user-agent"], sent["cookie"]) == ("1", "me/1", "k=v")
 
 
 def test_sending_credentials(app_server: Server) -> None:
-    """Basic and bearer credentials, by curl's letters; without them, 22 as curl's -f says."""
+    """Basic and bearer credentials work; without them, -f exits with 22."""
     assert get("-f", base(app_server) + "/basic-auth/u/p")[0] == 22
     _, out, _ = get("-f", "-u", "u:p", base(app_server) + "/basic-auth/u/p")
     assert json.loads(out)["authenticated"]
@@ -80,7 +80,7 @@ def test_sending_credentials(app_server: Server) -> None:
 
 
 def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:
-    """-i and -I print the head, -v tells the way on stderr, --timing the time; -o a file."""
+    """-i and -I print the head, -v the steps, --timing the times; -o writes a file."""
     code, out, _ = get("-I", base(app_server) + "/json")
     assert out.startswith(b"HTTP/1.1 200")
     assert out.endswith(b"\r\n\r\n")
@@ -101,7 +101,7 @@ def test_heads_and_timing(app_server: Server, tmp_path: Path) -> None:
 
 
 def test_timing_of_tls(tls_peer: MakePeer) -> None:
-    """--timing has the name, the connection and the handshake apart."""
+    """--timing shows name resolution, connection and TLS handshake separately."""
     server = tls_peer([expect(), send(OK)])
     code, out, err = get("-k", "--timing", f"https://localhost:{server.port}/x")
     assert (code, out) == (0, b"ok")
@@ -124,7 +124,7 @@ def test_timing_of_tls(tls_peer: MakePeer) -> None:
     ],
 )
 def test_failures(app_server: Server, args: list[str], code: int, says: str) -> None:
-    """curl's exit statuses, one clear line, no traceback; -s says nothing."""
+    """Errors have curl's exit status and one line without traceback; -s prints nothing."""
     given = [arg.replace("{base}", base(app_server)) for arg in args]
     got, _, err = get(*given)
     assert got == code, err
@@ -136,7 +136,7 @@ def test_failures(app_server: Server, args: list[str], code: int, says: str) -> 
 
 
 def test_every_error_has_a_status() -> None:
-    """Every error of the library leads to a status other than 0."""
+    """Every error of the library has an exit status other than 0."""
     from asks_fast.cli.exit_codes import exit_status
 
     for name in errors.__all__:
@@ -146,7 +146,7 @@ def test_every_error_has_a_status() -> None:
 
 
 def test_terminal_is_safe(peer: Any) -> None:
-    """Control characters that a server puts into its head are shown, not obeyed."""
+    """Control characters in a response head are escaped."""
     from asks_fast.cli.display import printable
 
     assert printable("a\x1b[31mb\r\n") == "a\\x1b[31mb\\x0d\\x0a"

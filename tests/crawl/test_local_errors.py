@@ -19,12 +19,12 @@ from support.fake_session import FakeSession
 from support.site import Site, text_page
 
 import asks_fast
-from asks_fast.crawl.bulk_fetch import Fetch, LedgerWriter, OutputError, StreamWriter
-from asks_fast.crawl.checkpoint import Ledger, LedgerError
-from asks_fast.crawl.formats import Form, format_for
+from asks_fast.crawl.bulk_fetch import BulkFetch, CheckpointWriter, OutputError, StreamWriter
+from asks_fast.crawl.checkpoint import Checkpoint, CheckpointError
+from asks_fast.crawl.formats import RecordFormat, get_format
 from asks_fast.crawl.local_errors import NotWritten, is_local_error, local_errors
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.page import Fetched, file_name
+from asks_fast.crawl.page import FetchRecord, file_name
 from asks_fast.crawl.partial_files import PartialFile, remove_abandoned
 from asks_fast.errors import ConnectionFailed
 
@@ -42,7 +42,7 @@ needs_cli = pytest.mark.skipif(
 
 
 def test_partial_file_of_a_live_process_stays(tmp_path: Path) -> None:
-    """Cleaning up removes only files that no live process writes."""
+    """`remove_abandoned` keeps files of live processes."""
     with PartialFile(tmp_path) as file:
         file.write(b"half")
         abandoned = tmp_path / ".partial" / "1-abandoned"
@@ -94,59 +94,61 @@ def test_local_errors() -> None:
     with pytest.raises(NotWritten, match="UnicodeEncodeError") as bad, local_errors("save it"):
         "\ud800".encode()
     assert not bad.value.is_disk_full
-    exhausted = ConnectionFailed("could not connect")
-    exhausted.__cause__ = OSError(24, "Too many open files")
+    is_input_ended = ConnectionFailed("could not connect")
+    is_input_ended.__cause__ = OSError(24, "Too many open files")
     refused = ConnectionFailed("could not connect")
     refused.__cause__ = OSError(111, "Connection refused")
-    assert [is_local_error(one) for one in (full.value, MemoryError(), exhausted)] == [True] * 3
+    assert [is_local_error(one) for one in (full.value, MemoryError(), is_input_ended)] == [
+        True
+    ] * 3
     assert [is_local_error(one) for one in (refused, ValueError(), None)] == [False] * 3
 
 
-def _failing(form: Form, word: str) -> Form:
+def _failing(form: RecordFormat, word: str) -> RecordFormat:
     """The format, unable to encode records of URLs with this word."""
 
-    def record(fetched: Fetched) -> bytes:
+    def record(fetched: FetchRecord) -> bytes:
         if word in fetched.url and fetched.page is not None:
             return "\ud800".encode()
         return form.record(fetched)
 
-    return Form(form.name, record, form.batch)
+    return RecordFormat(form.name, record, form.batch)
 
 
 @pytest.mark.parametrize("name", ["o.jsonl", "o.jsonl.gz", "o.warc"])
 async def test_record_that_cannot_be_encoded(tmp_path: Path, name: str) -> None:
-    """It is reported as failed, the others are written, and a later run fetches it again."""
+    """A record that cannot be encoded is a failure, and a later run fetches the URL again."""
     out = tmp_path / name
-    form = format_for(name, None, "auto", False)
+    form = get_format(name, None, "auto", False)
     urls = [f"http://h/{n}" for n in range(20)]
     session = FakeSession()
-    reported: list[Fetched] = []
-    with Ledger(out, form.name) as ledger:
-        writer = LedgerWriter(ledger, _failing(form, "/7"))
-        tally = await Fetch(session, PLAIN, urls, writer, on_result=reported.append).run()
-        assert (tally.done, tally.failed, tally.not_written) == (19, 1, 1)
-        assert len(ledger.done) == 19
+    reported: list[FetchRecord] = []
+    with Checkpoint(out, form.name) as checkpoint:
+        writer = CheckpointWriter(checkpoint, _failing(form, "/7"))
+        stats = await BulkFetch(session, PLAIN, urls, writer, on_result=reported.append).run()
+        assert (stats.done, stats.failed, stats.not_written) == (19, 1, 1)
+        assert len(checkpoint.done) == 19
     failed = [one for one in reported if one.error is not None]
     assert [(one.url, type(one.error)) for one in failed] == [("http://h/7", NotWritten)]
-    with Ledger(out, form.name, resume=True) as ledger:
-        tally = await Fetch(session, PLAIN, urls, LedgerWriter(ledger, form)).run()
-        assert (tally.done, tally.skipped, tally.not_written) == (1, 19, 0)
+    with Checkpoint(out, form.name, resume=True) as checkpoint:
+        stats = await BulkFetch(session, PLAIN, urls, CheckpointWriter(checkpoint, form)).run()
+        assert (stats.done, stats.skipped, stats.not_written) == (1, 19, 0)
 
 
 async def test_stream_gets_a_record_of_the_error(tmp_path: Path) -> None:
     """An output that cannot be resumed says what failed."""
     with (tmp_path / "o").open("wb") as file:
-        form = _failing(format_for("-", "jsonl", "auto", False), "/1")
+        form = _failing(get_format("-", "jsonl", "auto", False), "/1")
         urls = ["http://h/0", "http://h/1"]
-        tally = await Fetch(FakeSession(), PLAIN, urls, StreamWriter(file.fileno(), form)).run()
+        stats = await BulkFetch(FakeSession(), PLAIN, urls, StreamWriter(file.fileno(), form)).run()
     rows = [json.loads(line) for line in (tmp_path / "o").read_text().splitlines()]
     assert sorted(row["url"] for row in rows) == urls
     assert [row["error"]["kind"] for row in rows if "error" in row] == ["NotWritten"]
-    assert tally.not_written == 1
+    assert stats.not_written == 1
 
 
 async def test_full_disk_ends_the_run(tmp_path: Path) -> None:
-    """A page that meets a full disk ends the run: each further one would be fetched in vain."""
+    """A full disk ends the run at the first page."""
 
     def answer(url: str) -> Any:
         if url.endswith("/30"):
@@ -155,15 +157,18 @@ async def test_full_disk_ends_the_run(tmp_path: Path) -> None:
         return FakeSession().answer(url)
 
     out = tmp_path / "o.jsonl"
-    form = format_for(str(out), None, "auto", False)
+    form = get_format(str(out), None, "auto", False)
     session = FakeSession(answer)
-    with Ledger(out, form.name) as ledger:
-        fetch = Fetch(
-            session, PLAIN, (f"http://h/{n}" for n in range(9000)), LedgerWriter(ledger, form)
+    with Checkpoint(out, form.name) as checkpoint:
+        fetch = BulkFetch(
+            session,
+            PLAIN,
+            (f"http://h/{n}" for n in range(9000)),
+            CheckpointWriter(checkpoint, form),
         )
         with pytest.raises(OutputError, match="No space left on device; --resume"):
             await fetch.run()
-        assert len(ledger.done) == fetch.tally.done < 9000
+        assert len(checkpoint.done) == fetch.stats.done < 9000
 
 
 # -- one output, several runs
@@ -172,47 +177,47 @@ async def test_full_disk_ends_the_run(tmp_path: Path) -> None:
 def test_overwrite_needs_the_output_alone(tmp_path: Path) -> None:
     """An output that another run has open is not overwritten."""
     out = tmp_path / "o"
-    with Ledger(out, "f") as ledger:
-        ledger.commit([(1, b"one\n")], lambda records, first: b"".join(records))
-        with pytest.raises(LedgerError, match="is being written by another run"):
-            Ledger(out, "f", overwrite=True)
-        with Ledger(out, "f", resume=True) as other:
+    with Checkpoint(out, "f") as checkpoint:
+        checkpoint.commit([(1, b"one\n")], lambda records, first: b"".join(records))
+        with pytest.raises(CheckpointError, match="is being written by another run"):
+            Checkpoint(out, "f", overwrite=True)
+        with Checkpoint(out, "f", resume=True) as other:
             other.commit([(2, b"two\n")], lambda records, first: b"".join(records))
-        ledger.commit([(3, b"three\n")], lambda records, first: b"".join(records))
+        checkpoint.commit([(3, b"three\n")], lambda records, first: b"".join(records))
     assert out.read_bytes() == b"one\ntwo\nthree\n"
-    Ledger(out, "f", overwrite=True).close()
+    Checkpoint(out, "f", overwrite=True).close()
     assert out.read_bytes() == b""
 
 
-@pytest.mark.parametrize("which", ["output", "ledger"])
-@pytest.mark.parametrize("harm", ["removed", "replaced", "cut short"])
+@pytest.mark.parametrize("which", ["output", "checkpoint"])
+@pytest.mark.parametrize("harm", ["removed", "replaced", "truncated"])
 def test_files_taken_away(tmp_path: Path, which: str, harm: str) -> None:
-    """A file that is removed, replaced or cut while it is written ends the run with an error."""
+    """Removing, replacing or truncating a file that is written ends the run with an error."""
     out = tmp_path / "o.jsonl"
-    form = format_for(str(out), None, "auto", False)
-    with Ledger(out, "jsonl") as ledger:
-        ledger.commit([(1, b"one\n")], form.batch)
-        path = out if which == "output" else ledger.path
-        if harm == "cut short":
+    form = get_format(str(out), None, "auto", False)
+    with Checkpoint(out, "jsonl") as checkpoint:
+        checkpoint.commit([(1, b"one\n")], form.batch)
+        path = out if which == "output" else checkpoint.path
+        if harm == "truncated":
             os.truncate(path, 1)
         else:
             path.rename(tmp_path / "elsewhere")
         if harm == "replaced":
             path.write_bytes(b"")
-        writer = LedgerWriter(ledger, form)
-        fetched = Fetched("http://h/", None, None, ValueError("x"), 1, 0.0, "")
+        writer = CheckpointWriter(checkpoint, form)
+        fetched = FetchRecord("http://h/", None, None, ValueError("x"), 1, 0.0, "")
         writer.add(2, fetched, 0.0)
         with pytest.raises(OutputError, match=f"{path.name} was {harm}"):
             writer.flush()
 
 
 def test_message_of_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It claims nothing that a later, smaller batch makes wrong."""
+    """The message stays true if a smaller batch was committed later."""
     out = tmp_path / "o.jsonl"
-    form = format_for(str(out), None, "auto", False)
-    with Ledger(out, "jsonl") as ledger:
-        writer = LedgerWriter(ledger, form)
-        fetched = Fetched("http://h/", None, None, ValueError("x"), 1, 0.0, "")
+    form = get_format(str(out), None, "auto", False)
+    with Checkpoint(out, "jsonl") as checkpoint:
+        writer = CheckpointWriter(checkpoint, form)
+        fetched = FetchRecord("http://h/", None, None, ValueError("x"), 1, 0.0, "")
         writer.add(1, fetched, 0.0)
         with monkeypatch.context() as patched:
             patched.setattr(os, "pwrite", lambda *args: (_ for _ in ()).throw(OSError(28, "full")))
@@ -221,7 +226,8 @@ def test_message_of_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         writer.add(2, fetched, 0.0)
         writer.finish()
     assert str(error.value) == (
-        f"cannot write to {out}: full; the records in it are whole, and --resume goes on from there"
+        f"cannot write to {out}: full; the records in it are whole, "
+        "and --resume continues from there"
     )
     assert len(out.read_text().splitlines()) == 1
 
@@ -252,7 +258,7 @@ def test_file_names_fit(tmp_path: Path, path: str) -> None:
 
 
 def test_long_names_are_kept() -> None:
-    """Names that fit are not cut."""
+    """Names within the limit are not truncated."""
     assert file_name("https://h/" + "n" * 200 + ".html") == "h/" + "n" * 200 + ".html"
     assert file_name("https://h/" + "n" * 200).startswith("h/" + "n" * 200 + "-")
 
@@ -268,7 +274,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def urls(site: Site, tmp_path: Path) -> Callable[[int], Path]:
-    """A file with so many URLs, over all hosts of the site."""
+    """Return a file with `count` URLs, over all hosts of the site."""
 
     def write(count: int) -> Path:
         path = tmp_path / "urls.txt"
@@ -306,9 +312,11 @@ def check_directory(directory: Path, source: Path) -> None:
 def test_resumed_while_workers_live(
     site: Site, urls: Callable[[int], Path], tmp_path: Path, workers: str
 ) -> None:
-    """The parent killed and the run resumed at once: no URL fails, none is lost."""
+    """If the parent is killed and the run resumed at once, no URL fails or is lost."""
     source, directory = urls(160), tmp_path / "site"
-    with start(source, "--output-dir", directory, "--workers", workers, "--flush", "0.05") as first:
+    with start(
+        source, "--output-dir", directory, "--workers", workers, "--flush-interval", "0.05"
+    ) as first:
         while len(site.asked) < 40:
             time.sleep(0.002)
         first.kill()
@@ -321,9 +329,11 @@ def test_resumed_while_workers_live(
 
 @needs_cli
 def test_two_runs_at_once(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
-    """A second --resume beside the first harms nothing, and both succeed."""
+    """Two concurrent --resume runs both succeed."""
     source, directory = urls(120), tmp_path / "site"
-    with start(source, "--output-dir", directory, "--flush", "0.05", "--per-host", "1") as first:
+    with start(
+        source, "--output-dir", directory, "--flush-interval", "0.05", "--per-host", "1"
+    ) as first:
         while len(site.asked) < 20:
             time.sleep(0.002)
         code, err = run(source, "--output-dir", directory, "--resume")
@@ -338,7 +348,7 @@ def test_two_runs_at_once(site: Site, urls: Callable[[int], Path], tmp_path: Pat
 def test_file_that_cannot_be_saved(
     site: Site, urls: Callable[[int], Path], tmp_path: Path, workers: str
 ) -> None:
-    """Status 23 and a message; not in the index; fetched again by --resume."""
+    """A body that cannot be saved gives status 23 and is fetched again by --resume."""
     source, directory = urls(30), tmp_path / "site"
     directory.mkdir()
     in_the_way = directory / Path(file_name(site.urls[0] + "/")).parts[0]
@@ -363,7 +373,7 @@ def test_overwrite_beside_another_run(
     """--overwrite is refused with status 2 while another run has the file, which stays whole."""
     source, out = urls(300), tmp_path / "o.jsonl"
     lines = source.read_bytes()
-    args = ("-", "-o", out, "--flush", "0.05", "--workers", workers)
+    args = ("-", "-o", out, "--flush-interval", "0.05", "--workers", workers)
     with start(*args, stdin=subprocess.PIPE) as first:
         assert first.stdin is not None
         first.stdin.write(lines[:1000])
@@ -395,7 +405,7 @@ def test_too_few_descriptors(site: Site, urls: Callable[[int], Path], tmp_path: 
         "0",
         "--retries",
         "0",
-        "--failures",
+        "--max-failures",
         "0",
     )
     code, err = run(*args, preexec_fn=limit)
@@ -419,11 +429,11 @@ def test_first_batch_does_not_fit(site: Site, tmp_path: Path) -> None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
-        args = (source, "-o", out, "--no-robots", "--flush", "0.01")
+        args = (source, "-o", out, "--no-robots", "--flush-interval", "0.01")
         code, err = run(*args, preexec_fn=limit)
         assert code == 23
         assert "bytes" not in err.split("cannot write to")[1]
-        assert "the records in it are whole, and --resume goes on from there" in err
+        assert "the records in it are whole, and --resume continues from there" in err
         code, err = run(*args, "--resume")
         assert code == 0, err
     rows = [json.loads(line)["url"] for line in out.read_text().splitlines()]

@@ -41,7 +41,7 @@ async def test_in_order() -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_results_held_back(ordered: bool) -> None:
-    """A reader that takes nothing stops the run at `window` items, and it goes on from there."""
+    """Without a reader the run stops at `window` items, and continues when results are taken."""
     session = FakeSession()
     async with map_requests(
         session, map(str, count()), concurrency=4, window=9, ordered=ordered
@@ -56,7 +56,7 @@ async def test_results_held_back(ordered: bool) -> None:
 
 
 async def test_async_and_endless_input() -> None:
-    """An async, endless input is pulled by one worker at a time, and closed on leaving."""
+    """Only one worker at a time waits for an async input, which is closed on leaving."""
     inside = 0
     closed = []
 
@@ -85,7 +85,7 @@ async def test_async_and_endless_input() -> None:
 
 
 async def test_failure_is_a_result() -> None:
-    """An exception of a request is that item's result; the others are not touched."""
+    """An exception of a request is the result of that item; others are unaffected."""
 
     def answer(url: str) -> Any:
         return ConnectionFailed("no") if url == "3" else Answer(404 if url == "4" else 200)
@@ -101,7 +101,7 @@ async def test_failure_is_a_result() -> None:
 
 
 async def test_shapes_of_requests() -> None:
-    """URLs, dicts, pairs with a key, and nonsense: each gives a result with the user's key."""
+    """URLs, dicts, pairs and invalid items each give a result with the user's key."""
     session = FakeSession(lambda url: Answer(content=url.encode()))
     key = object()
     items = [
@@ -220,16 +220,16 @@ async def test_cancelled_reader(closing: bool) -> None:
 
 async def test_time_limit_on_one_result() -> None:
     """A time limit on the wait for one result leaves the run as it is."""
-    go_on = curio.Event()
+    resume_redirect = curio.Event()
 
     async def answer(url: str) -> Answer:
-        await go_on.wait()
+        await resume_redirect.wait()
         return Answer()
 
     mapped = map_requests(FakeSession(answer), ["1", "2"])
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.01, mapped.__anext__)
-    await go_on.set()
+    await resume_redirect.set()
     assert sorted([r.key async for r in mapped]) == ["1", "2"]
 
 
@@ -288,11 +288,11 @@ def test_bad_numbers(bad: dict[str, int]) -> None:
         map_requests(FakeSession(), [], **bad)  # type: ignore[arg-type]
 
 
-def test_a_single_request_is_no_list() -> None:
+def test_single_request_raises() -> None:
     """A text or a dict given in place of a list fails at the call."""
     for single in ("http://a/", {"url": "http://a/"}):
         with pytest.raises(TypeError, match="put it into a list"):
-            Map(FakeSession(), single)
+            map_requests(FakeSession(), single)
 
 
 @given(

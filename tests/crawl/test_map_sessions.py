@@ -88,7 +88,7 @@ async def test_politely(app_server: Server) -> None:
     """robots.txt, Retry-After and the circuit, on the wire."""
     pytest.importorskip("protego", reason="protego is not installed")
     url = base(app_server)
-    options = Politeness(robots=True, failures=2, user_agent="test")
+    options = Politeness(robots=True, max_failures=2, user_agent="test")
     async with DSession(connections=10) as session:
         requests = [url + "/private/x", url + "/asks/test/1", url + "/flaky/polite-map/1"]
         private, fine, flaky = await session.gather(requests, politeness=options, retries=2)
@@ -97,7 +97,7 @@ async def test_politely(app_server: Server) -> None:
         assert (flaky.response.json(), flaky.attempts) == ({"tries": 2}, 2)
         dead = await session.gather(
             [f"http://127.0.0.1:1/{n}" for n in range(6)],
-            politeness=Politeness(failures=2),
+            politeness=Politeness(max_failures=2),
             concurrency=1,
         )
     assert [type(r.error) for r in dead] == [ConnectionFailed] * 2 + [CircuitOpen] * 4

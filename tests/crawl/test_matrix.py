@@ -46,7 +46,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     "size": {"max_body": 50},
 }
 ROBOTS = b"\xef\xbb\xbfUser-agent: *\nDisallow: /private\n"
-FAST = {"retries": 0, "failures": 0, "timeout": 10.0}
+FAST = {"retries": 0, "max_failures": 0, "timeout": 10.0}
 
 
 # -- servers that answer anything
@@ -286,7 +286,7 @@ def test_library(hosts: Hosts, answers: list[bytes], stream: bool) -> None:
 
     async def main() -> None:
         async with DSession(follow_redirects=not stream, max_body=50) as session:
-            polite = Politeness(robots=True, failures=0)
+            polite = Politeness(robots=True, max_failures=0)
             results = await gather(session, requests, politeness=polite)
         keys = [one if isinstance(one, str) else one["key"] for one in requests[:-1]]
         assert [result.key for result in results[:-1]] == keys
@@ -315,7 +315,7 @@ FLAGS = {
     "redirects": ["--max-redirects", "0"],
     "size": ["--max-body", "50"],
 }
-EVERY = [
+COMBINATIONS = [
     pytest.param(output, filter_, workers, marks=[] if (n + m) % 5 == 0 else [pytest.mark.slow])
     for n, (output, workers) in enumerate(
         itertools.product([*OUTPUTS, "directory", "stdout"], ["1", "2"])
@@ -327,11 +327,11 @@ EVERY = [
 
 def command(*arguments: Any) -> list[str]:
     program = [sys.executable, "-c", "from asks_fast.cli import main; main()", "fetch"]
-    fixed = ["--retries", "0", "--failures", "0", "--timeout", "10"]
+    fixed = ["--retries", "0", "--max-failures", "0", "--timeout", "10"]
     return [*program, *fixed, *map(str, arguments)]
 
 
-@pytest.mark.parametrize(("output", "filter_", "workers"), EVERY)
+@pytest.mark.parametrize(("output", "filter_", "workers"), COMBINATIONS)
 def test_fetch(hosts: Hosts, output: str, filter_: str, workers: str, tmp_path: Path) -> None:
     """`asks-fast fetch`: its output, what it says, and what it leaves for a second run."""
     requests = hosts.inputs(FIXED)
@@ -401,7 +401,7 @@ def check_files(index: Path, is_filtered: bool) -> None:
 @pytest.mark.leaves_open("a pseudo-terminal ends with its process")
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_on_a_terminal(hosts: Hosts, workers: str, tmp_path: Path) -> None:
-    """The live picture shows escapes of servers and inputs, and does not pass them on."""
+    """The live view escapes control characters of servers and inputs."""
     source = lines_of(hosts.inputs(FIXED), tmp_path / "in.txt")
     ours, theirs = pty.openpty()
     ignore_descriptor(ours)

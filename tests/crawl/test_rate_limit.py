@@ -18,10 +18,13 @@ from support.fake_session import Answer, FakeSession
 from support.site import Site
 
 from asks_fast.crawl import Politeness, map_requests
-from asks_fast.crawl.fetch_config import Plan
+from asks_fast.crawl.fetch_config import FetchConfig
+from asks_fast.crawl.host_limits import SUCCEEDED
+from asks_fast.crawl.job import Job
 from asks_fast.crawl.options import FetchOptions
-from asks_fast.crawl.process_pool import Workers
+from asks_fast.crawl.process_pool import ProcessPool
 from asks_fast.crawl.rate_limit import RateLimit, SharedRateLimit
+from asks_fast.crawl.scheduler import Scheduler
 
 Make = Callable[[float, int], RateLimit]
 
@@ -42,38 +45,38 @@ def make(request: Any) -> Iterator[Make]:
 
 
 def most_within_a_second(starts: list[float]) -> int:
-    """The most starts in any half-open window of one second."""
+    """Return the largest number of starts in a half-open window of one second."""
     return max(bisect_left(starts, at + 1.0) - n for n, at in enumerate(starts))
 
 
 def test_burst_then_rate(make: Make) -> None:
     """`burst` starts at once, then one every 1/rate seconds."""
     limit = make(2.0, 3)
-    assert [limit.take(10.0) for _ in range(4)] == [True, True, True, False]
+    assert [limit.try_acquire(10.0) for _ in range(4)] == [True, True, True, False]
     assert limit.ready_at(10.0) == pytest.approx(10.5)
-    assert limit.take(10.5)
-    assert not limit.take(10.5)
+    assert limit.try_acquire(10.5)
+    assert not limit.try_acquire(10.5)
 
 
-def test_give_back(make: Make) -> None:
-    """A start that was given back can be taken again."""
+def test_undo_acquire(make: Make) -> None:
+    """An undone start can be acquired again."""
     limit = make(1.0, 1)
-    assert limit.take(5.0)
-    limit.give_back()
+    assert limit.try_acquire(5.0)
+    limit.undo_acquire()
     assert limit.is_full(5.0)
-    assert limit.take(5.0)
+    assert limit.try_acquire(5.0)
     assert not limit.is_full(5.0)
-    assert not limit.take(5.0)
+    assert not limit.try_acquire(5.0)
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 50, 500, 2000, 10_000])
 @pytest.mark.parametrize("late", [0.0, 0.0003, 0.001, 0.01])
 def test_average_with_late_wake_ups(rate: float, late: float) -> None:
-    """If each wake-up is late, the average is still within 2 %, and no second has too many."""
+    """Late wake-ups keep the average within 2 %, and no second has too many starts."""
     limit = RateLimit(rate, 1)
     now, starts = 100.0, []
     while now < 100.0 + max(5.0, 20 / rate):
-        if limit.take(now):
+        if limit.try_acquire(now):
             starts.append(now)
         else:
             now = limit.ready_at(now) + late
@@ -82,11 +85,11 @@ def test_average_with_late_wake_ups(rate: float, late: float) -> None:
 
 
 def test_a_long_stall_is_made_up_for() -> None:
-    """After half a second in which nothing ran, the average recovers, within the limit."""
+    """After a stall of half a second the average recovers, within the limit."""
     limit = RateLimit(100, 1)
     now, starts = 0.0, []
     while now < 10.0:
-        if limit.take(now):
+        if limit.try_acquire(now):
             starts.append(now)
         else:
             now = limit.ready_at(now) + 0.001
@@ -96,10 +99,10 @@ def test_a_long_stall_is_made_up_for() -> None:
 
 
 def test_idle_time_gives_no_more_than_a_burst(make: Make) -> None:
-    """Time in which nothing was asked for is not made up for."""
+    """Time in which no request waited is not made up for."""
     limit = make(100, 5)
     for now in (0.0, 1000.0, 2000.0):
-        assert sum(limit.take(now) for _ in range(50)) == 5
+        assert sum(limit.try_acquire(now) for _ in range(50)) == 5
 
 
 @given(
@@ -110,25 +113,51 @@ def test_idle_time_gives_no_more_than_a_burst(make: Make) -> None:
 )
 @example(rate=10, burst=1, start=0.0, gaps=[0.0, 0.5, 0.0, 0.0, 0.0, 0.0])
 def test_no_second_has_too_many(rate: float, burst: int, start: float, gaps: list[float]) -> None:
-    """However callers come and wait, no second has more than rate + burst starts."""
+    """No second has more than rate + burst starts, whatever the callers do."""
     limit = RateLimit(rate, burst)
     now, starts = start, []
     for gap in gaps:
         now = max(now, limit.ready_at(now)) + gap
-        while limit.take(now):
+        while limit.try_acquire(now):
             starts.append(now)
     if starts:
         assert most_within_a_second(starts) <= math.floor(rate + burst)
 
 
+@pytest.mark.parametrize("per_host", [False, True])
+def test_time_with_all_workers_busy_is_made_up(per_host: bool) -> None:
+    """The average is kept when workers come late, and no worker asks in between."""
+    options = Politeness(host_rate=100) if per_host else Politeness(rate=100)
+    scheduler = Scheduler(options)
+    for index in range(1000):
+        job = Job(index, index, "http://h/", "GET", {})
+        job.host = "h"
+        scheduler.push(job, 0.0)
+    starts = 0
+    for step in range(100):  # three workers become free every 30 ms
+        for _ in range(3):
+            if scheduler.pop(0.03 * step) is not None:
+                starts += 1
+                scheduler.finish("h", 0.03 * step, 0.03 * step, SUCCEEDED)
+    assert starts == pytest.approx(300, rel=0.02)
+
+
+def test_time_without_a_request_is_not_made_up(make: Make) -> None:
+    """After a pause in which nothing waited, `burst` requests start at once, not more."""
+    limit = make(100, 2)
+    assert limit.try_acquire(0.0, has_more=True)
+    assert limit.try_acquire(0.0, has_more=False)
+    assert [limit.try_acquire(0.5) for _ in range(3)] == [True, True, False]
+
+
 def test_two_processes_share_one_limit() -> None:
-    """Starts of both count; one that takes nothing costs the other nothing."""
+    """The starts of both processes count; an idle process does not lower the rate."""
     with tempfile.TemporaryFile() as file:
         first, second = (SharedRateLimit(file.fileno(), 100, 1) for _ in range(2))
         now, starts = 0.0, []
         while now < 4.0:
             alone = now > 2.0
-            if first.take(now) or (not alone and second.take(now)):
+            if first.try_acquire(now) or (not alone and second.try_acquire(now)):
                 starts.append(now)
             else:
                 now = min(first.ready_at(now), second.ready_at(now) if not alone else math.inf)
@@ -140,17 +169,17 @@ def test_two_processes_share_one_limit() -> None:
 
 
 class Clock:
-    """Notes when requests started or came."""
+    """Record when requests started or arrived."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
 
     def note(self) -> None:
-        """A request starts, or comes."""
+        """Record a request."""
         self.times.append(time.monotonic())
 
     def average(self, burst: int) -> float:
-        """Requests a second, after the first `burst`, which come at once."""
+        """Return requests per second after the first `burst`."""
         steady = sorted(self.times)[burst:]
         return (len(steady) - 1) / (steady[-1] - steady[0])
 
@@ -201,9 +230,9 @@ async def test_workers(tmp_path: Path, hosts: int, burst: int) -> None:
         source = tmp_path / "urls"
         source.write_text("".join(f"{site.urls[n % hosts]}/{n}\n" for n in range(600)))
         options = FetchOptions(rate=rate, burst=burst, robots=False, host_connections=None)
-        plan = Plan(str(source), str(tmp_path / "out.jsonl"), options)
-        plan.prepare_output(resume=False, overwrite=False)
-        tally = await Workers(plan, 2).run()
-    assert tally.statuses == {200: 600}
+        config = FetchConfig(str(source), str(tmp_path / "out.jsonl"), options)
+        config.prepare_output(resume=False, overwrite=False)
+        stats = await ProcessPool(config, 2).run()
+    assert stats.statuses == {200: 600}
     assert clock.average(burst) == pytest.approx(rate, rel=0.1)
     assert most_within_a_second(clock.times) <= 1.2 * (rate + burst)

@@ -20,7 +20,7 @@ from support.site import Site
 from asks_fast import DSession
 from asks_fast._client import redirect_pause
 from asks_fast.crawl import Politeness, gather, map_requests
-from asks_fast.crawl.fetch_config import Plan
+from asks_fast.crawl.fetch_config import FetchConfig
 from asks_fast.crawl.options import FetchOptions
 from asks_fast.errors import CircuitOpen, ConnectionFailed, RobotsDisallowed
 
@@ -28,7 +28,7 @@ pytest.importorskip("protego", reason="the extra cli is not installed")
 
 
 def onward(target: str, status: int = 302) -> list[Any]:
-    """A server that sends every request on, to the same path and query below `target`."""
+    """Return a server that redirects every request to the same path and query of `target`."""
 
     def answer(connection: PeerConnection) -> bytes:
         to = target + connection.requests[-1].target
@@ -40,13 +40,13 @@ def onward(target: str, status: int = 302) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def no_gate_stays() -> Any:
-    """Whatever becomes of a run, its gates go with it."""
+    """Check that no run leaves a gate."""
     yield
     assert redirect_pause.gates == {}
 
 
 async def test_host_concurrency_where_they_lead(peer: MakePeer) -> None:
-    """Twelve hosts send us on to one: it is asked one at a time, over one connection."""
+    """Redirects from twelve hosts to one respect that host's limit."""
     target = peer(SERVING)
     sources = [peer(onward(target.url)) for _ in range(12)]
     items = [f"{source.url}/{n}" for n, source in enumerate(sources)]
@@ -61,21 +61,21 @@ async def test_host_concurrency_where_they_lead(peer: MakePeer) -> None:
 
 
 async def test_delay_where_they_lead(peer: MakePeer) -> None:
-    """Hops to one host keep the distance that its requests have to keep."""
+    """Redirects to a host are spaced like other requests to it."""
     target = peer(SERVING)
     items = [peer(onward(target.url)).url for _ in range(4)]
     begin = time.monotonic()
     async with DSession() as session:
-        results = await gather(session, items, politeness=Politeness(delay=0.05))
+        results = await gather(session, items, politeness=Politeness(min_delay=0.05))
     assert all(result.ok for result in results)
     assert time.monotonic() - begin >= 3 * 0.05
 
 
 async def test_the_circuit_where_they_lead(peer: MakePeer) -> None:
-    """A dead host that redirects lead to is left alone, as one that is asked directly."""
+    """Redirects to a dead host open its circuit, as direct requests do."""
     source = peer(onward("http://127.0.0.1:1"))
     items = [f"{source.url}/{n}" for n in range(6)] + ["http://127.0.0.1:1/direct"]
-    options = Politeness(failures=2, host_concurrency=1)
+    options = Politeness(max_failures=2, host_concurrency=1)
     async with DSession() as session:
         results = await gather(session, items, concurrency=1, politeness=options)
     kinds = [type(result.error) for result in results]
@@ -87,7 +87,7 @@ async def test_the_circuit_where_they_lead(peer: MakePeer) -> None:
 
 
 async def test_robots_where_they_lead() -> None:
-    """robots.txt of the target is asked for and obeyed, on the host itself as on another one."""
+    """robots.txt of the redirect target is obeyed, on the same host and on another one."""
 
     def page(host: int, path: str) -> tuple[int, dict[str, str], bytes]:
         if path == "/robots.txt":
@@ -122,7 +122,7 @@ async def test_robots_where_they_lead() -> None:
 
 
 async def test_a_slow_target_occupies_no_worker(peer: MakePeer) -> None:
-    """While hops wait for a slow host, the workers do everything else there is."""
+    """While redirects wait for a slow host, workers take other jobs."""
     slow = peer([expect(), stall(), send(OK), FOREVER])
     source, quick = peer(onward(slow.url)), peer(SERVING)
     items = [f"{source.url}/{n}" for n in range(20)] + [f"{quick.url}/{n}" for n in range(20)]
@@ -140,7 +140,7 @@ async def test_a_slow_target_occupies_no_worker(peer: MakePeer) -> None:
 
 
 async def test_the_conversation_goes_on_as_it_was(peer: MakePeer) -> None:
-    """Over three hosts and back: history, body, cookies and what must stay behind."""
+    """A redirect over three hosts keeps history, body and cookies, and drops credentials."""
     last = peer(SERVING)
     second = peer(onward(last.url, 307))
     first = peer(onward(second.url, 308))
@@ -166,7 +166,7 @@ async def test_the_conversation_goes_on_as_it_was(peer: MakePeer) -> None:
 
 
 async def test_retried_from_the_start(peer: MakePeer) -> None:
-    """What fails behind a redirect is asked for again where it began."""
+    """A failure after a redirect is retried from the first URL."""
     busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     target = peer([expect(), send(busy), FOREVER])
     source = peer(onward(target.url))
@@ -178,7 +178,7 @@ async def test_retried_from_the_start(peer: MakePeer) -> None:
 
 
 async def test_in_order_and_many(peer: MakePeer) -> None:
-    """A few hundred through a small window, in order; loops end at their limit."""
+    """Hundreds of redirects work in order through a small window; loops end at the limit."""
     target = peer(SERVING)
     source = peer(onward(target.url))
     items = [f"{(source if n % 2 else target).url}/{n}" for n in range(200)]
@@ -195,7 +195,7 @@ async def test_in_order_and_many(peer: MakePeer) -> None:
 
 
 async def test_left_and_stopped(peer: MakePeer) -> None:
-    """Leaving early with hops in the schedule leaves nothing; `stop` ends what is under way."""
+    """Leaving early with scheduled redirects leaves nothing; `stop` finishes those under way."""
     slow = peer([expect(), stall(), send(OK), FOREVER])
     source, quick = peer(onward(slow.url)), peer(SERVING)
     items = [f"{source.url}/{n}" for n in range(20)] + [quick.url]
@@ -215,7 +215,7 @@ async def test_left_and_stopped(peer: MakePeer) -> None:
 
 
 async def test_a_session_class_of_ones_own(peer: MakePeer) -> None:
-    """Who makes something else of the answers gets them all, redirects followed at once."""
+    """A session that transforms responses gets them all, and redirects are followed at once."""
     target = peer(SERVING)
     source = peer(onward(target.url))
 
@@ -243,19 +243,19 @@ async def test_a_session_class_of_ones_own(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("directory", [False, True])
 async def test_a_fetch(directory: bool, peer: MakePeer, tmp_path: Path) -> None:
-    """`fetch` holds its redirects too, whatever becomes of the bodies."""
+    """`fetch` schedules redirects in every output mode."""
     target = peer(SERVING)
     items = [f"{peer(onward(target.url)).url}/{n}" for n in range(6)]
     options = FetchOptions(robots=False, host_connections=1)
-    plan = Plan("-", str(tmp_path / "out.jsonl"), options)
+    config = FetchConfig("-", str(tmp_path / "out.jsonl"), options)
     if directory:
-        plan.directory = str(tmp_path / "files")
-    plan.prepare_output(resume=False, overwrite=False)
+        config.directory = str(tmp_path / "files")
+    config.prepare_output(resume=False, overwrite=False)
     async with DSession(connections=10) as session:
-        fetch, ledger = plan.fetch(session, items)
-        assert ledger is not None
-        with ledger:
-            tally = await fetch.run()
-    assert (tally.done, tally.failed) == (6, 0)
+        fetch, checkpoint = config.fetch(session, items)
+        assert checkpoint is not None
+        with checkpoint:
+            stats = await fetch.run()
+    assert (stats.done, stats.failed) == (6, 0)
     assert len(target.connections) == 1
     assert (tmp_path / "out.jsonl").read_text().count(f'"final_url":"{target.url}/') == 6

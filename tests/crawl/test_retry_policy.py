@@ -17,7 +17,7 @@ from support.scripted_server import MakePeer, PeerConnection, Step
 
 from asks_fast import DSession, HSession, Retry
 from asks_fast.crawl import Politeness, gather
-from asks_fast.crawl.fetch_config import Plan
+from asks_fast.crawl.fetch_config import FetchConfig
 from asks_fast.crawl.options import FetchOptions
 
 WAIT = 0.3
@@ -54,14 +54,16 @@ async def by_polite_map(url: str, tmp_path: Path) -> int:
 
 
 async def by_fetch(url: str, tmp_path: Path) -> int:
-    plan = Plan("unused", str(tmp_path / "out.jsonl"), FetchOptions(robots=False, retries=1))
-    plan.prepare_output(resume=False, overwrite=False)
+    config = FetchConfig(
+        "unused", str(tmp_path / "out.jsonl"), FetchOptions(robots=False, retries=1)
+    )
+    config.prepare_output(resume=False, overwrite=False)
     async with DSession() as session:
-        fetch, ledger = plan.fetch(session, [url])
-        tally = await fetch.run()
-        assert ledger is not None
-        ledger.close()
-    (status,) = tally.statuses
+        fetch, checkpoint = config.fetch(session, [url])
+        stats = await fetch.run()
+        assert checkpoint is not None
+        checkpoint.close()
+    (status,) = stats.statuses
     return int(status)
 
 
@@ -83,7 +85,7 @@ FIELDS = {
 
 
 def asking_to_wait(start: str, fields: str, seen: list[float]) -> list[Step]:
-    """A script that answers one request with `start` and `fields`, all further ones with OK."""
+    """Respond to the first request with `start` and `fields`, to later ones with OK."""
 
     def note(data: bytes) -> Callable[[PeerConnection], bytes]:
         def answer(connection: PeerConnection) -> bytes:
@@ -138,7 +140,7 @@ async def test_a_policy_that_ignores_it(peer: MakePeer, ask: str) -> None:
 
 
 async def test_a_delayed_redirect_occupies_no_worker(peer: MakePeer) -> None:
-    """In a polite run, a redirect that must wait leaves its worker to other requests."""
+    """With politeness, a redirect that must wait frees its worker for other requests."""
     seen: list[float] = []
     slow = peer(asking_to_wait("302 Go\r\nLocation: /there", f"Retry-After: {WAIT}\r\n", seen))
     quick = peer([FOREVER])

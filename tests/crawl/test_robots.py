@@ -42,7 +42,7 @@ def forbidding(host: int, path: str) -> Answer:
 
 
 class TestRules:
-    """What the text says, and what it costs."""
+    """The rules of a robots.txt, and their cost."""
 
     def test_byte_order_mark(self) -> None:
         """A byte order mark does not hide the first group."""
@@ -100,7 +100,7 @@ class TestRules:
         ],
     )
     def test_bounded_cost(self, text: str) -> None:
-        """500 KiB of rules cost a fraction of a second once, and next to nothing per URL."""
+        """500 KiB of rules cost a fraction of a second once, and little per URL."""
         lines = [text.format(n) for n in range(MAX_BYTES // len(text))]
         began = time.process_time()
         one = rules(
@@ -126,7 +126,7 @@ class TestRules:
 
     @given(st.binary(max_size=200), st.text(max_size=30))
     def test_no_text_raises(self, data: bytes, path: str) -> None:
-        """Whatever a site writes, there is a decision."""
+        """Every text gives a decision."""
         one = RobotsRules(b"User-agent: *\n" + data, "asks-fast", parse)
         one.allows("/" + path.encode("ascii", "replace").decode())
         one.crawl_delay()
@@ -145,7 +145,7 @@ def outcome(result: Result) -> str:
 
 
 class TestSession:
-    """How it is fetched by `session.map` and `gather`."""
+    """robots.txt as fetched by `session.map` and `gather`."""
 
     @pytest.mark.parametrize(
         "options",
@@ -160,7 +160,7 @@ class TestSession:
         ids=lambda options: next(iter(options)),
     )
     async def test_bare(self, options: dict[str, Any]) -> None:
-        """Neither limits nor credentials of the session reach it; five redirects are followed."""
+        """robots.txt is fetched without limits and credentials, over five redirects."""
 
         def page(host: int, path: str) -> Answer:
             number = int(path[9:] or 0) if path.startswith("/robots.t") and path[-1] != "t" else 0
@@ -183,7 +183,7 @@ class TestSession:
             assert {fields["user-agent"] for fields in site.headers} == {"asks-fast"}
 
     async def test_a_class_of_ones_own(self) -> None:
-        """A session that changes or withholds what it gives does not change robots.txt."""
+        """A session that transforms responses does not affect robots.txt."""
 
         class Mine(DSession):
             async def request(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -206,7 +206,7 @@ class TestSession:
         assert [one.target for one in proxy.requests] == ["http://name.invalid/robots.txt"]
 
     async def test_endless(self, peer: MakePeer) -> None:
-        """An endless robots.txt is read for `MAX_BYTES`, and what it says until there counts."""
+        """Only the first `MAX_BYTES` of an endless robots.txt are read and used."""
         head = b"HTTP/1.1 200 OK\r\n\r\n" + FORBIDDING
         server = peer([expect(), send(head), repeat(send(b"# endless\n" * 1000))], SERVING)
         async with DSession() as session:
@@ -215,7 +215,7 @@ class TestSession:
         assert [outcome(result) for result in results] == ["RobotsDisallowed", "ok"]
 
     async def test_redirected_for_ever(self) -> None:
-        """A redirect that never ends is as good as no robots.txt (RFC 9309 §2.3.1.2)."""
+        """A redirect loop counts as no robots.txt (RFC 9309 §2.3.1.2)."""
 
         def page(host: int, path: str) -> Answer:
             return (302, {"Location": path}, b"") if "robots" in path else (200, {}, b"page")
@@ -237,7 +237,7 @@ class TestSession:
         ids=str,
     )
     async def test_the_target_that_is_sent(self, request_: Any) -> None:
-        """Rules are compared with what would be sent, not with how the URL was written."""
+        """Rules apply to the target as it is sent, not as the URL was written."""
 
         def page(host: int, path: str) -> Answer:
             rules = b"User-agent: *\nDisallow: /private\nDisallow: /*?q=private\n"
@@ -254,7 +254,7 @@ class TestSession:
             assert site.asked == ["GET 0 /robots.txt"]
 
     async def test_no_url_ends_the_run(self, peer: MakePeer) -> None:
-        """URLs that Python's own parser refuses are judged, or fail, alone."""
+        """A URL that Python's own parser rejects does not affect others."""
         robots = b"User-agent: *\nDisallow: /private\nRequest-rate: 1/" + b"9" * 400 + b"\n"
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(robots), robots)
         server = peer([expect(), send(answer), repeat(expect(), send(OK))])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.site import Site, text_page
 
-from asks_fast.crawl.checkpoint import LedgerError
+from asks_fast.crawl.checkpoint import CheckpointError
 from asks_fast.crawl.job import host_of
 from asks_fast.scaleout import (
     FetchOptions,
@@ -48,7 +48,7 @@ def test_partitions_keep_hosts_together(site: Site) -> None:
 
 
 def test_records_come_back(site: Site) -> None:
-    """Without a shard the records come back, and everything can be pickled on the way."""
+    """Without a shard, records are returned; everything can be pickled."""
     call = pickle.loads(pickle.dumps((fetch_partition, urls_of(site, 20), OPTIONS)))
     records = call[0](call[1], call[2])
     assert sorted(r["url"] for r in records) == sorted(urls_of(site, 20))
@@ -58,7 +58,7 @@ def test_records_come_back(site: Site) -> None:
 
 
 def test_shard_run_again(site: Site, tmp_path: Path) -> None:
-    """A shard run again, with more, goes on where it was."""
+    """A shard that is run again with more requests continues."""
     shard = tmp_path / "part.jsonl"
     first = fetch_partition(urls_of(site, 20), OPTIONS, shard=shard)
     again = fetch_partition(urls_of(site, 30), OPTIONS, shard=shard)
@@ -68,7 +68,7 @@ def test_shard_run_again(site: Site, tmp_path: Path) -> None:
 
 
 def test_parquet_shard(site: Site, tmp_path: Path) -> None:
-    """A Parquet shard is there when it is whole, and run again it is not fetched again."""
+    """A Parquet shard appears when it is complete; another run fetches nothing."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     shard = tmp_path / "part.parquet"
     fetch_partition(urls_of(site, 20), OPTIONS, shard=shard)
@@ -87,7 +87,7 @@ def parquet_urls(shard: Path) -> list[str]:
 
 
 def test_parquet_shard_with_more_requests(site: Site, tmp_path: Path) -> None:
-    """Called again with more requests, it fetches those, and holds each once."""
+    """Another call with more requests fetches only the new ones."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     shard = tmp_path / "part.parquet"
     options = FetchOptions(robots=False, retries=0, only_status=("2xx",))
@@ -103,7 +103,7 @@ def test_parquet_shard_with_more_requests(site: Site, tmp_path: Path) -> None:
 def test_parquet_shard_of_a_killed_call(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """A call that was killed while it merged loses and doubles nothing."""
+    """A kill during the merge loses and repeats nothing."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     from asks_fast.crawl import parquet
 
@@ -130,11 +130,11 @@ def test_parquet_shard_of_a_killed_call(
 
 
 def _unlink_once(kill: Any) -> Any:
-    """`Path.unlink` that works for the records and not for what comes after them."""
+    """`Path.unlink` that fails after the records are removed."""
     unlink = Path.unlink
 
     def replacement(path: Path, missing_ok: bool = False) -> None:
-        if path.name.endswith(".ledger"):
+        if path.name.endswith(".checkpoint"):
             kill()
         unlink(path, missing_ok=missing_ok)
 
@@ -142,7 +142,7 @@ def _unlink_once(kill: Any) -> Any:
 
 
 def test_parquet_shard_in_two_calls_at_once(site: Site, tmp_path: Path) -> None:
-    """The second waits for the first; each URL is fetched once."""
+    """The second call waits for the first; each URL is fetched once."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     import threading
 
@@ -162,17 +162,17 @@ def test_parquet_shard_in_two_calls_at_once(site: Site, tmp_path: Path) -> None:
 
 
 def test_parquet_file_of_another_program(tmp_path: Path) -> None:
-    """A file that is not a shard is refused, not taken for a finished one."""
+    """A file that is not a shard raises."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     arrow = pytest.importorskip("pyarrow")
     shard = tmp_path / "part.parquet"
     parquet.write_table(arrow.table({"a": [1]}), shard)
-    with pytest.raises(LedgerError, match="was not written by asks_fast"):
+    with pytest.raises(CheckpointError, match="was not written by asks_fast"):
         fetch_partition(["http://127.0.0.1:1/"], OPTIONS, shard=shard)
 
 
 def test_parquet_row_with_a_lone_surrogate(site: Site, tmp_path: Path) -> None:
-    """Text that Arrow cannot hold does not end the partition."""
+    """Text that Arrow rejects does not end the partition."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     shard = tmp_path / "part.parquet"
     requests = [{"url": f"{site.urls[0]}/1", "key": "a\ud800"}, f"{site.urls[0]}/2"]
@@ -208,7 +208,7 @@ def client() -> Iterator[Any]:
 
 @pytest.mark.slow
 class TestDask:
-    """On a LocalCluster."""
+    """Partitions on a LocalCluster."""
 
     pytestmark = dask_test
 
@@ -223,19 +223,19 @@ class TestDask:
         assert fetch_bag([], OPTIONS).compute(scheduler="synchronous") == []
 
     def test_records_streamed_back(self, site: Site, client: Any) -> None:
-        """Records come back as partitions finish, each URL once."""
+        """Records are yielded as partitions complete, each URL once."""
         urls = urls_of(site, 60)
         got = Counter(r["url"] for r in fetch_distributed(client, urls, OPTIONS))
         assert got == Counter(urls)
 
     def test_left_early(self, site: Site, client: Any) -> None:
-        """Left early, the rest is cancelled."""
+        """Closing the generator cancels the other partitions."""
         results = fetch_distributed(client, urls_of(site, 60), OPTIONS, partitions=8)
         next(results)
         results.close()
 
     def test_worker_killed(self, site: Site, client: Any, tmp_path: Path) -> None:
-        """A worker killed midway: its partitions run again, no URL is lost or doubled."""
+        """Partitions of a killed worker run again; no URL is lost or repeated."""
         urls = urls_of(site, 1200)
         options = FetchOptions(robots=False, retries=0, host_connections=1)
         pids = client.run(os.getpid)

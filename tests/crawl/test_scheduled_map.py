@@ -1,4 +1,4 @@
-"""session.map with politeness: slow, dead, busy and unwelcoming hosts."""
+"""session.map with politeness: slow, dead, busy hosts and hosts with robots.txt."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def urls(host: str, n: int) -> list[str]:
     return [f"http://{host}/{i}" for i in range(n)]
 
 
-async def test_everything_comes_once() -> None:
-    """With politeness too: one result each, and the run ends by itself."""
+async def test_every_item_gives_one_result() -> None:
+    """With politeness, every item gives one result and the run ends."""
     items = [f"http://h{n % 7}/{n}" for n in range(300)]
     got = [r.key async for r in map_requests(FakeSession(), items, politeness=Politeness())]
     assert sorted(got) == sorted(items)
 
 
 async def test_in_order_with_limits() -> None:
-    """Ordered results and per-host limits go together, whatever the window."""
+    """Ordered results and limits per host work together with any window."""
     items = [f"http://h{n % 3}/{n}" for n in range(60)]
     options = Politeness(host_concurrency=1)
     mapped = map_requests(FakeSession(), items, politeness=options, ordered=True, window=5)
     assert [r.key async for r in mapped] == items
 
 
-async def test_slow_host_does_not_hold_up_the_others() -> None:
-    """Hosts behind a crowd of URLs of a slow host are served while the slow one is waited for."""
+async def test_slow_host_does_not_delay_the_others() -> None:
+    """Many URLs of a slow host do not delay the hosts after them."""
     slow_may_end = curio.Event()
 
     async def answer(url: str) -> Answer:
@@ -58,14 +58,14 @@ async def test_slow_host_does_not_hold_up_the_others() -> None:
 
 
 async def test_host_concurrency_and_delay() -> None:
-    """At most `host_concurrency` under way at a host, `delay` seconds between their starts."""
+    """Starts of requests to a host are `min_delay` seconds apart."""
     starts: list[float] = []
 
     def answer(url: str) -> Answer:
         starts.append(monotonic())
         return Answer()
 
-    await gather(FakeSession(answer), urls("h", 5), politeness=Politeness(delay=0.02))
+    await gather(FakeSession(answer), urls("h", 5), politeness=Politeness(min_delay=0.02))
     assert all(b - a >= 0.019 for a, b in pairwise(starts))
 
 
@@ -77,15 +77,15 @@ async def test_rate_of_the_run() -> None:
     assert monotonic() - begin >= 0.099
 
 
-async def test_dead_host_is_left_alone() -> None:
-    """After `failures` failures in a row the rest fails at once, and the result says why."""
+async def test_dead_host_opens_its_circuit() -> None:
+    """After `max_failures` consecutive failures the rest fails at once, with the reason."""
 
     def answer(url: str) -> Any:
         return ConnectionFailed("refused") if "dead" in url else Answer()
 
     session = FakeSession(answer, connections=1)
     items = urls("dead", 20) + urls("fine", 3)
-    results = await gather(session, items, politeness=Politeness(failures=3))
+    results = await gather(session, items, politeness=Politeness(max_failures=3))
     kinds = [type(r.error) for r in results[:20]]
     assert kinds == [ConnectionFailed] * 3 + [CircuitOpen] * 17
     assert "dead failed 3 times in a row" in str(results[5].error)
@@ -93,8 +93,8 @@ async def test_dead_host_is_left_alone() -> None:
     assert all(r.ok for r in results[20:])
 
 
-async def test_busy_host_is_asked_again_later() -> None:
-    """A 503 with Retry-After slows the host down, and with `retries` is asked again."""
+async def test_busy_host_is_retried() -> None:
+    """A 503 with Retry-After slows the host down and is retried with `retries`."""
     tries: dict[str, int] = {}
 
     def answer(url: str) -> Answer:
@@ -112,7 +112,7 @@ ROBOTS = b"User-agent: *\nDisallow: /private\nCrawl-delay: 0.02\n"
 
 
 async def test_robots() -> None:
-    """robots.txt is asked for once per origin; what it forbids is a result that was never sent."""
+    """robots.txt is fetched once per origin; forbidden URLs are results that were not sent."""
 
     def answer(url: str) -> Answer:
         return Answer(content=ROBOTS) if url.endswith("robots.txt") else Answer()
@@ -143,7 +143,7 @@ async def test_robots() -> None:
     ],
 )
 async def test_robots_that_cannot_be_read(robots: Any, allowed: bool) -> None:
-    """No robots.txt allows all; a server in trouble forbids all for a while (RFC 9309 §2.3.1)."""
+    """No robots.txt allows everything; an error forbids everything (RFC 9309 §2.3.1)."""
 
     def answer(url: str) -> Any:
         return robots if url.endswith("robots.txt") else Answer()
@@ -155,7 +155,7 @@ async def test_robots_that_cannot_be_read(robots: Any, allowed: bool) -> None:
 
 
 async def test_leaving_early() -> None:
-    """Leaving early leaves no request under way and no task, with an endless async input too."""
+    """Leaving an endless async input early leaves no request and no task."""
 
     async def source() -> AsyncIterator[str]:
         for n in count():
@@ -174,7 +174,7 @@ async def test_leaving_early() -> None:
 
 
 async def test_look_ahead_is_bounded() -> None:
-    """Not more than `lookahead` items are read beyond those under way."""
+    """At most `lookahead` items are read beyond those under way."""
     read = 0
 
     def source() -> Any:

@@ -19,13 +19,13 @@ import pytest
 from support.script_steps import FOREVER, OK, close, expect, repeat, send
 from support.scripted_server import MakePeer, PeerConnection
 
-from asks_fast.crawl.exchanges import Exchange
-from asks_fast.crawl.formats import format_for
-from asks_fast.crawl.page import Fetched
+from asks_fast.crawl.formats import get_format
+from asks_fast.crawl.page import FetchRecord
+from asks_fast.crawl.raw_exchange import RawExchange
 from asks_fast.scaleout import FetchOptions, fetch_partition
 
 archiveiterator = pytest.importorskip("warcio.archiveiterator", reason="warcio is not installed")
-OPTIONS = FetchOptions(robots=False, retries=0, failures=0)
+OPTIONS = FetchOptions(robots=False, retries=0, max_failures=0)
 
 
 class Record:
@@ -59,7 +59,7 @@ def of_kind(records: list[Record], kind: str) -> list[Record]:
 
 @pytest.fixture(params=["o.warc", "o.warc.gz"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Where the archive goes."""
+    """Return the path of the archive."""
     return tmp_path / str(request.param)  # type: ignore[return-value]
 
 
@@ -100,7 +100,7 @@ def test_as_received(name: str, more: dict[str, Any], peer: MakePeer, path: Path
 
 
 def test_long_chunked_body(peer: MakePeer, path: Path) -> None:
-    """So is a long body in chunks of many sizes, and trailers with it."""
+    """A long chunked body and its trailers are archived as received."""
     chunks = [bytes([65 + n % 26]) * (n * 37 % 5000 + 1) for n in range(300)]
     body = b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in chunks)
     whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n"
@@ -162,7 +162,7 @@ def test_a_hop_that_was_left(peer: MakePeer, path: Path) -> None:
     ],
 )
 def test_hops_before_a_failure(target: str, kind: str, peer: MakePeer, path: Path) -> None:
-    """What was received before a failure is kept, and the failure names the URL asked for."""
+    """Exchanges before a failure are archived, and the failure names the requested URL."""
     first = peer([])
     first.scripts[0] = onward(target or first.url)
     records = fetch([first.url + "/a"], path)
@@ -187,7 +187,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
 def test_nothing_is_forged(hostile: str, peer: MakePeer, path: Path) -> None:
-    """No URL and no key puts a line of its own into an archive, and none ends the run."""
+    """No URL or key adds a line to an archive or ends the run."""
     server = peer([repeat(expect(), send(OK))])
     requests = [
         hostile,
@@ -219,7 +219,7 @@ def test_nothing_is_forged(hostile: str, peer: MakePeer, path: Path) -> None:
 
 
 def test_the_url_as_asked(peer: MakePeer, path: Path) -> None:
-    """A key, and a URL that was sent in another form, are in a metadata record of its response."""
+    """A metadata record holds the key and a URL that was sent in another form."""
     server = peer([repeat(expect(), send(OK))])
     records = fetch([{"url": server.url + "/a/../b", "key": {"n": "\xe9"}}], path)
     (response,) = of_kind(records, "response")
@@ -255,7 +255,7 @@ def test_methods_that_warcio_refuses(peer: MakePeer, path: Path) -> None:
 
 
 def test_credentials_of_a_proxy(peer: MakePeer, path: Path) -> None:
-    """Those of the server are in the archive as sent, those of a proxy are not."""
+    """Credentials for the server are archived as sent, those for a proxy are not."""
     proxy = peer([expect(), send(OK), FOREVER])
     url = proxy.url.replace("://", "://me:secret@")
     options = FetchOptions(robots=False, proxy=url, headers={"Authorization": "Bearer x"})
@@ -267,9 +267,9 @@ def test_credentials_of_a_proxy(peer: MakePeer, path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_written() -> None:
-    """What no format can hold raises where records are made, and as a failure it can be written."""
-    form = format_for("o.warc", None, "auto", False)
-    made = Fetched("http://h/\ud800", {1j: 2}, None, ValueError("\ud800\r\n"), 1, 0.0, "", "h")
+    """An outcome that cannot be encoded raises, and can be written as a failure."""
+    form = get_format("o.warc", None, "auto", False)
+    made = FetchRecord("http://h/\ud800", {1j: 2}, None, ValueError("\ud800\r\n"), 1, 0.0, "", "h")
     with pytest.raises(TypeError):
         form.record(made)
     (record,) = read_archive(form.record(made.as_failure(TypeError("keys"))))
@@ -277,11 +277,11 @@ def test_a_record_that_cannot_be_written() -> None:
 
 
 def test_request_completeness() -> None:
-    """A request whose body was sent apart from its head is known to be incomplete."""
+    """A request whose body was sent separately is marked as incomplete."""
     for request, whole in [
         (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", True),
         (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nok", True),
         (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n", False),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", False),
     ]:
-        assert Exchange("http://h/", request, b"", b"").is_request_complete is whole
+        assert RawExchange("http://h/", request, b"", b"").is_request_complete is whole

@@ -73,7 +73,7 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
 
 async def in_bulk(session: DSession, urls: list[str]) -> None:
     """`map` gives results, one by one; `gather` a list of them."""
-    results = session.map(urls, concurrency=5, ordered=True, politeness=Politeness(delay=1))
+    results = session.map(urls, concurrency=5, ordered=True, politeness=Politeness(min_delay=1))
     assert_type(results, ResultStream)
     async for result in results:
         assert_type(result, Result)

@@ -233,23 +233,23 @@ def test_displays(capsys: pytest.CaptureFixture[str]) -> None:
     """Notes, hosts, error kinds and failed URLs in every display."""
     from rich.console import Console
 
-    from asks_fast.cli.display import JsonLog, QuietDisplay, Summary, picture
-    from asks_fast.crawl.stats import Tally
+    from asks_fast.cli.display import JsonLog, QuietDisplay, Summary, live_view
+    from asks_fast.crawl.stats import FetchStats
 
     text = E.decode("latin-1") + "\n\u202e"
 
     class View:
-        tally = Tally()
+        stats = FetchStats()
         under_way = 0
         fraction = None
         total = None
         is_total_known = False
 
-    View.tally.add(text, None, 0, text)
+    View.stats.add(text, None, 0, text)
     for display in (QuietDisplay(), Summary(), JsonLog()):
         display.note(text)
         display.failed(text, text, text)
         display.finish(View(), "done")  # type: ignore[arg-type]
     console = Console(stderr=True, force_terminal=False, width=200)
-    console.print(picture(View(), 1.0, [text]))  # type: ignore[arg-type]
+    console.print(live_view(View(), 1.0, [text]))  # type: ignore[arg-type]
     check([capsys.readouterr().err])

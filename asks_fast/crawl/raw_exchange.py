@@ -1,12 +1,13 @@
-"""The exchanges of one request as bytes: what was sent and received, hop by hop.
+"""The bytes of a request's exchanges: what was sent and received, hop by hop.
 
-An archive keeps each exchange as it went over the wire. `exchanges_of` collects them from a
-response or an error: redirects and challenges first, the final response last.
+`raw_exchanges` collects them from a response or an error, in order: redirects and authentication
+challenges first, the final response last. An archive stores each exchange as it was transferred.
 
-Invariants: heads are bytes as sent and received, but for credentials of a proxy. Where a response
-        came over no socket (routes and recordings of tests), its head is made from its fields, on
-        one line each.
-Not here: how they are written (`warc`).
+Invariants: heads are the bytes sent and received, except that credentials for a proxy are removed.
+        A response that was not received from a socket (routes and recordings of tests) gets a head
+        made from its header fields, one line each.
+
+Implemented elsewhere: how they are written (`warc`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["Exchange", "exchanges_of", "header_pairs"]
+__all__ = ["RawExchange", "header_items", "raw_exchanges"]
 
 _LINE_BREAKS = re.compile(r"[\r\n\0]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
@@ -22,12 +23,15 @@ _PROXY_LOGIN = re.compile(rb"\r\nproxy-authorization:[^\r\n]*", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
 
 
-class Exchange:
+class RawExchange:
     """One request and its response, as bytes.
 
-    `request`: the head, and a body that was sent together with it. `head`: of the response, with
-    its empty line. `body`: as received, in its content coding and transfer coding.
-    `is_complete`: all of the body is there. `is_request_complete`: all of the request is there.
+    Attributes:
+        request: the request head, and a body that was sent together with it.
+        head: the response head, with its empty line.
+        body: the body as received, in its content coding and transfer coding.
+        is_complete: whether all of the body is there.
+        is_request_complete: whether all of the request is there.
     """
 
     __slots__ = ("body", "head", "is_complete", "is_request_complete", "request", "url")
@@ -43,12 +47,15 @@ class Exchange:
         self.is_request_complete = _is_whole_message(request)
 
 
-def exchanges_of(
+def raw_exchanges(
     response: Any, error: BaseException | None = None, body: bytes | None = None
-) -> list[Exchange]:
-    """All exchanges of a request that ended in `response`, or in `error`.
+) -> list[RawExchange]:
+    """Return all exchanges of a request that ended in `response` or in `error`.
 
-    `body` replaces that of the response, where it was a stream: all of it, without framing.
+    Args:
+        response: the final response, or None.
+        error: the error, where there is no response.
+        body: replaces the body of a streamed response: all of it, without framing.
     """
     if response is None:
         response = getattr(error, "response", None)
@@ -61,7 +68,7 @@ def exchanges_of(
     return made
 
 
-def _exchange(response: Any, body: bytes | None = None) -> Exchange:
+def _exchange(response: Any, body: bytes | None = None) -> RawExchange:
     is_complete = body is not None or bool(getattr(response, "is_complete", True))
     data: bytes | bytearray = b""
     if body is not None:
@@ -74,29 +81,29 @@ def _exchange(response: Any, body: bytes | None = None) -> Exchange:
         head = _made_head(response)
     elif framed:
         data = framed
-    elif is_complete and _CHUNKED.search(head):  # there was too much framing to keep
+    elif is_complete and _CHUNKED.search(head):  # the framing was too large to keep
         chunk = b"%x\r\n%b\r\n" % (len(data), bytes(data)) if data else b""
         data = chunk + b"0\r\n\r\n"
     url = str(response.url or "").partition("#")[0]
     sent, end, rest = (getattr(response, "request_head", None) or b"").partition(b"\r\n\r\n")
     request = _PROXY_LOGIN.sub(b"", sent) + end + rest
-    return Exchange(url, request, head, bytes(data), is_complete)
+    return RawExchange(url, request, head, bytes(data), is_complete)
 
 
 def _made_head(response: Any) -> bytes:
-    """A head for a response that came over no socket; its transfer coding is gone."""
+    """Return a head for a response that was not received from a socket, without transfer coding."""
     lines = [f"HTTP/{response.http_version} {response.status_code} {response.reason_phrase}"]
     lines += [
         f"{name}: {value}"
-        for name, value in header_pairs(response.headers)
+        for name, value in header_items(response.headers)
         if name.lower() != "transfer-encoding"
     ]
     safe = [_LINE_BREAKS.sub(" ", line) for line in lines]
     return "\r\n".join([*safe, "", ""]).encode("utf-8", "backslashreplace")
 
 
-def header_pairs(headers: Any) -> list[tuple[str, str]]:
-    """Name and value of each field, in order; a field with several values comes several times."""
+def header_items(headers: Any) -> list[tuple[str, str]]:
+    """Return name and value of each header field, in order; repeated fields are repeated."""
     raw = getattr(headers, "raw", None)
     if raw is not None:
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
@@ -108,7 +115,7 @@ def header_pairs(headers: Any) -> list[tuple[str, str]]:
 
 
 def _is_whole_message(message: bytes) -> bool:
-    """Whether a request, as far as it is at hand, includes its body."""
+    """Return whether a request, as far as it is known, includes all of its body."""
     head, _, body = message.partition(b"\r\n\r\n")
     length = _LENGTH.search(head)
     if length is not None:
