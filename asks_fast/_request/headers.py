@@ -110,6 +110,8 @@ class HeadersBuilder:
                 fresh[name] = _only(name, values)
             if name == "host" and values:
                 _check_host(values[0][1])
+            if not self._fields.get(name, True):
+                del self._fields[name]  # a header that was removed has no position
         self._fields.update(fresh)
 
     def set(self, name: str, value: Any) -> None:
