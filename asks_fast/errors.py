@@ -296,11 +296,13 @@ class ServerClosedConnectionError(ConnectivityError, ConnectionError):
     """The server closed or reset the connection before its answer was complete, or the system did.
 
     `stale`: the connection had served before and not one byte of this answer came. `unsent`: not
-    one byte of the request went out.
+    one byte of the request went out. `is_reset`: the system reported an error, such as a reset,
+    instead of an orderly end.
     """
 
     is_stale = False
     is_unsent = False
+    is_reset = False
 
 
 class CircuitOpen(ConnectivityError, ConnectionError):

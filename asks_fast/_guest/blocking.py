@@ -22,11 +22,18 @@ __all__ = ["run"]
 T = TypeVar("T")
 
 
-class _ThreadKernel(GuestKernel):
-    """The kernel of one thread."""
+class _KernelOwner:
+    """Ends the kernel of a thread when the thread ends.
+
+    The kernel is part of reference cycles. The garbage collector may find it in any thread, also
+    while another kernel runs there.
+    """
+
+    def __init__(self, kernel: GuestKernel) -> None:
+        self._kernel = kernel
 
     def __del__(self) -> None:
-        self.end()
+        self._kernel.end()
 
 
 _of_thread = threading.local()
@@ -38,7 +45,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         _refuse_in_loop()
         found = getattr(_of_thread, "kernel", None)
         if found is None or not found.is_of_this_process:
-            found = _of_thread.kernel = _ThreadKernel()
+            found = _of_thread.kernel = GuestKernel()
+            _of_thread.owner = _KernelOwner(found)
     except BaseException:
         coroutine.close()
         raise

@@ -1,15 +1,16 @@
 """Transports for httpx: `AsyncTransport` for `httpx.AsyncClient`, `Transport` for `httpx.Client`.
 
-Facts:  httpx calls a transport once per request, redirects and answered challenges included. It gives
-        the final header fields and reads the body as it was sent.
-Rules:  redirects, authentication, cookies and decompression stay with httpx. Only header fields of
-        httpx are sent. Every error of asks_fast reaches the program as the one that httpx documents.
+Facts:  httpx calls a transport once per request, also for redirects and answered challenges. It
+        gives the final header fields and reads the body as it was sent.
+Rules:  redirects, authentication, cookies and decompression stay with httpx. Only header fields
+        of httpx are sent. Errors of asks_fast become the errors that httpx documents.
 Not here: sessions (`sessions`, `sync`), connections and proxies (`_transport`).
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -78,7 +79,7 @@ def _httpx_error(error: errors.AsksException) -> httpx.TransportError:
     if isinstance(error, errors.ServerClosedConnectionError):
         if error.is_unsent:
             return httpx.WriteError(str(error))
-        if isinstance(error.__cause__ or error.__context__, OSError):
+        if error.is_reset:
             return httpx.ReadError(str(error))
         return httpx.RemoteProtocolError(str(error))
     for ours, theirs in ERRORS:
@@ -133,9 +134,7 @@ def _as_proxy(proxy: str | httpx.URL | httpx.Proxy | None, trust_env: bool) -> P
     context = proxy.ssl_context
     if context is None and proxy.url.scheme == "https":
         context = httpx.create_ssl_context(trust_env=trust_env)
-    ours = Proxy.from_url(
-        str(proxy.url), headers=proxy.headers.multi_items(), ssl_context=context
-    )
+    ours = Proxy.from_url(str(proxy.url), headers=proxy.headers.multi_items(), ssl_context=context)
     if proxy.auth is None:
         return ours
     username, password = proxy.auth
@@ -157,7 +156,7 @@ def _failed_to_connect(attempt: Attempt) -> bool:
 
 
 def _url(request: httpx.Request) -> Url:
-    """The URL of a request, as httpx encoded it; userinfo is left to the authentication of httpx."""
+    """The URL of a request as httpx encoded it, without userinfo: httpx authenticates."""
     url = request.url
     port = url.port or DEFAULT_PORTS.get(url.scheme)
     if port is None:
@@ -173,9 +172,7 @@ def _url(request: httpx.Request) -> Url:
 @lru_cache(maxsize=64)
 def _timeouts(*limits: float | None) -> Timeouts:
     """The limits of the four phases, in the order in which `Timeouts` has them."""
-    return Timeouts(
-        *(None if limit is None else max(limit, SHORTEST_TIMEOUT) for limit in limits)
-    )
+    return Timeouts(*(None if limit is None else max(limit, SHORTEST_TIMEOUT) for limit in limits))
 
 
 def _request_arguments(request: httpx.Request, body: object) -> dict[str, Any]:
@@ -360,6 +357,16 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         await self._session.close()
 
 
+class _SessionOwner:
+    """The session of one thread. Its connections are closed when the thread has ended."""
+
+    def __init__(self, session: sync.DSession) -> None:
+        self.session = session
+
+    def __del__(self) -> None:
+        self.session.session._transport.close()
+
+
 class Transport(httpx.BaseTransport):
     """Send the requests of an `httpx.Client` with `asks_fast.sync`.
 
@@ -389,25 +396,19 @@ class Transport(httpx.BaseTransport):
             verify, cert, trust_env, http1, http2, limits,
             proxy, uds, local_address, retries, socket_options,
         )  # fmt: skip
-        self._sessions: dict[threading.Thread, sync.DSession] = {}
-        self._lock = threading.Lock()
+        self._of_thread = threading.local()
+        self._owners: weakref.WeakSet[_SessionOwner] = weakref.WeakSet()
 
     def __repr__(self) -> str:
-        return f"<Transport with sessions of {len(self._sessions)} threads>"
+        return f"<Transport with sessions of {len(self._owners)} threads>"
 
     def _session(self) -> sync.DSession:
-        """The session of this thread. Sessions of threads that ended are closed."""
-        thread = threading.current_thread()
-        session = self._sessions.get(thread)
-        if session is None:
-            session = sync.DSession(**self._arguments)
-            with self._lock:
-                ended = [other for other in self._sessions if not other.is_alive()]
-                unused = [self._sessions.pop(other) for other in ended]
-                self._sessions[thread] = session
-            for other in unused:
-                other.close()
-        return session
+        """The session of this thread, which ends with the thread."""
+        owner: _SessionOwner | None = getattr(self._of_thread, "owner", None)
+        if owner is None:
+            owner = self._of_thread.owner = _SessionOwner(sync.DSession(**self._arguments))
+            self._owners.add(owner)
+        return owner.session
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; returns as soon as the head of its response is there."""
@@ -428,8 +429,5 @@ class Transport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connections of all threads at once."""
-        with self._lock:
-            sessions = list(self._sessions.values())
-            self._sessions.clear()
-        for session in sessions:
-            session.close()
+        for owner in list(self._owners):
+            owner.session.close()
