@@ -333,10 +333,12 @@ class ServerClosedConnectionError(ConnectivityError, ConnectionError):
     Attributes:
         is_stale: the connection was a reused one and not one byte of the response arrived.
         is_unsent: not one byte of the request was sent.
+        is_reset: the system reported an error, such as a reset, instead of an orderly end.
     """
 
     is_stale = False
     is_unsent = False
+    is_reset = False
 
 
 class CircuitOpen(ConnectivityError, ConnectionError):

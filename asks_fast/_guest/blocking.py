@@ -21,11 +21,18 @@ __all__ = ["run"]
 T = TypeVar("T")
 
 
-class _ThreadKernel(GuestKernel):
-    """The kernel of one thread."""
+class _KernelOwner:
+    """Ends the kernel of a thread when the thread ends.
+
+    The kernel is part of reference cycles. The garbage collector may find it in any thread, also
+    while another kernel runs there.
+    """
+
+    def __init__(self, kernel: GuestKernel) -> None:
+        self._kernel = kernel
 
     def __del__(self) -> None:
-        self.end()
+        self._kernel.end()
 
 
 _thread_data = threading.local()
@@ -44,7 +51,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         _check_no_loop_runs()
         kernel = getattr(_thread_data, "kernel", None)
         if kernel is None or not kernel.is_of_this_process:
-            kernel = _thread_data.kernel = _ThreadKernel()
+            kernel = _thread_data.kernel = GuestKernel()
+            _thread_data.owner = _KernelOwner(kernel)
     except BaseException:
         coroutine.close()
         raise

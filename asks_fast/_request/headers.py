@@ -129,6 +129,8 @@ class HeadersBuilder:
                 added[name] = _merge_repeated(name, values)
             if name == "host" and values:
                 _check_host(values[0][1])
+            if not self._fields.get(name, True):
+                del self._fields[name]  # a header that was removed has no position
         self._fields.update(added)
 
     def set(self, name: str, value: object) -> None:

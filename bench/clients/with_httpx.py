@@ -44,12 +44,15 @@ async def example(job: Job, client: httpx.AsyncClient) -> None:
     await asyncio.gather(*[one(n) for n in job.numbers()])
 
 
-async def run(job: Job) -> None:
+async def run(job: Job, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    """Do the work with a client of httpx; with a `transport`, that one has the connections."""
     context = ssl.create_default_context(cafile=job.cafile) if job.cafile else True
     limits = httpx.Limits(
         max_connections=job.connections, max_keepalive_connections=job.connections
     )
-    async with httpx.AsyncClient(limits=limits, verify=context, timeout=None) as client:
+    async with httpx.AsyncClient(
+        limits=limits, verify=context, timeout=None, transport=transport
+    ) as client:
         if job.kind == "example":
             with job.timed():
                 await example(job, client)
@@ -69,4 +72,5 @@ def main() -> None:
     job.report("httpx", "httpx", "httpcore", "h11")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -106,6 +106,13 @@ CLIENTS = {
             is_async=False,
             imports="requests",
         ),
+        Client(
+            "httpx_on_asks_fast",
+            "httpx on asks_fast",
+            "with_httpx_on_asks_fast.py",
+            ours=True,
+            imports="httpx",
+        ),
         Client("httpx", "httpx", "with_httpx.py", ("httpx==0.28.1",), imports="httpx"),
         Client(
             "niquests", "niquests", "with_niquests.py", ("niquests==3.21.2",), imports="niquests"

@@ -533,6 +533,7 @@ cdef class Connection:
         failure = errors.ServerClosedConnectionError(f"{cause} {seen}")
         failure.is_stale = self.request_count > 0 and not self.has_response_bytes
         failure.is_unsent = self.bytes_out == 0
+        failure.is_reset = error is not None
         return failure
 
     cdef void add_request_context(self, error, BaseHttpResponse response):

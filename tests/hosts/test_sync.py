@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from pathlib import Path
 
 import curio
 import pytest
-from support.leaks import assert_no_active_requests
+from support.leaks import assert_no_active_requests, open_descriptors
 from support.script_steps import expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
@@ -112,3 +113,27 @@ def test_fork(peer: MakePeer) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert session.get(path="/").status_code == 200
         assert session.pool_stats()["created"] == 1
+
+
+def test_an_ended_thread_leaves_no_kernel(peer: MakePeer) -> None:
+    """The kernel of a thread ends with the thread, without help of the garbage collector."""
+    server = peer(ANSWERING)
+    of_thread = threading.local()
+
+    def work() -> None:
+        of_thread.session = sync.DSession()
+        assert of_thread.session.get(server.url).status_code == 200
+        of_thread.session.close()
+
+    def kernels() -> int:
+        return sum("eventpoll" in name for name in open_descriptors().elements())
+
+    before = kernels()
+    gc.disable()
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert kernels() == before
+    finally:
+        gc.enable()
