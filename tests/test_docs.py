@@ -125,3 +125,20 @@ def test_every_page_is_in_the_navigation() -> None:
     named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
     docs = ROOT / "docs"
     assert named == {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+
+
+def test_architecture_names_files_that_exist() -> None:
+    """Every file that docs/architecture.md names is there; its tables name all compiled files."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    files = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("asks_fast", "src_pyx", "tests")
+        for path in (ROOT / folder).rglob("*.p*")
+    ]
+    named = re.findall(r"`([\w/]+\.(?:pyx|py))`", page)
+    assert [
+        name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)
+    ] == []
+    first_cells = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    compiled = {path.stem for path in (ROOT / "src_pyx").rglob("*.pyx")}
+    assert compiled - {"_hotpath", "_kernel"} == first_cells
