@@ -4,6 +4,7 @@ Rules:  a block stands alone. `http://localhost:8000` in it is the server that `
         --serve` starts too (its pages are listed in asks_fast/cli/demo_app.py). A block with
         `await` at its top level is run in a kernel.
         `<!-- no-run: reason -->` on the line before a block skips it and says why.
+        A block of `text` right after one of Python is what the program prints.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ class Block:
     line: int
     code: str
     skip: str | None
+    output: str | None  # what the page says that it prints
+
+
+def output_after(lines: list[str], number: int) -> str | None:
+    """The block of text that begins two lines after the end of a block of Python."""
+    if [line.strip() for line in lines[number : number + 2]] != ["", "```text"]:
+        return None
+    rest = lines[number + 2 :]
+    return "\n".join(rest[: rest.index("```")]) + "\n"
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
@@ -57,7 +67,8 @@ def blocks_of(page: Path) -> Iterator[Block]:
             indent = len(fence["indent"])
             code = "\n".join(line[indent:] for line in lines[start:number]) + "\n"
             name = str(page.relative_to(ROOT))
-            yield Block(name, start + 1, code, above["reason"] if above else None)
+            skip = above["reason"] if above else None
+            yield Block(name, start + 1, code, skip, output_after(lines, number + 1))
         number += 1
 
 
@@ -82,8 +93,9 @@ def test_block_runs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     modules_as_before: None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The block runs to its end without an error or a warning."""
+    """The block runs to its end without an error or a warning, and prints what the page says."""
     if block.skip is not None:
         pytest.skip(block.skip)
     monkeypatch.chdir(tmp_path)
@@ -99,6 +111,8 @@ def test_block_runs(
             kernel.run(function)
     else:
         exec(code, module.__dict__)
+    if block.output is not None:
+        assert capsys.readouterr().out == block.output
 
 
 def test_the_reference_has_every_public_name() -> None:
