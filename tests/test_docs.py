@@ -156,3 +156,10 @@ def test_architecture_names_files_that_exist() -> None:
     first_cells = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     compiled = {path.stem for path in (ROOT / "src_pyx").rglob("*.pyx")}
     assert compiled - {"_hotpath", "_kernel"} == first_cells
+
+
+def test_listed_members_of_responses_exist() -> None:
+    """Each attribute that the reference lists for `Response` exists."""
+    page = (ROOT / "docs/reference/responses.md").read_text()
+    listed = re.findall(r"^        - (\w+)$", page, re.MULTILINE)
+    assert [name for name in listed if not hasattr(asks_fast.Response, name)] == []
