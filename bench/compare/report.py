@@ -23,11 +23,11 @@ Results = dict[tuple[str, str], Series]
 
 INTRODUCTION = """# Benchmarks
 
-One server process runs on one core and one client process on another. Every client is a small script that works as its
-own documentation advises (`bench/clients/`), in an environment of its own, and gets the same responses.
-The clients take turns, round by round; a figure is the median of the rounds. Every response is checked: status and
-length always, each byte of small bodies, and each byte of all bodies in a first run that is not
-counted.
+One server process runs on one core and one client process on another. Every client is a small
+script that works as its own documentation advises (`bench/clients/`), in an environment of its own,
+and gets the same responses. The clients take turns, round by round; a figure is the median of the
+rounds. Every response is checked: status and length always, each byte of small bodies, and each
+byte of all bodies in a first run that is not counted.
 
 ## How to repeat it
 
@@ -37,9 +37,9 @@ python -m bench.compare --full      # under half an hour, into docs/benchmarks/
 python -m bench.compare --full --only small-50,tls --clients asks_fast,aiohttp,pycurl
 ```
 
-It needs nginx (or granian), matplotlib for the plots, trustme
-for the certificate, and two idle cores; wrk is used if it is installed. The environments of the other clients are
-created under `.cache/` on first use.
+It needs nginx (or granian), matplotlib for the plots, trustme for the certificate, and two idle
+cores; wrk is used if it is installed. The environments of the other clients are created under
+`.cache/` on first use.
 """
 
 READING = """
