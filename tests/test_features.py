@@ -1,6 +1,6 @@
 """tests/features.md names a test for every feature that asks_fast has, and that test exists.
 
-`python tests/test_features.py` writes docs/features.md, the table for users, from it.
+`python tests/test_features.py` writes docs/feature-list.md, the table for users, from it.
 Not here: whether a test passes; the suite shows that.
 """
 
@@ -15,7 +15,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 PAGE = TESTS / "features.md"
-USER_PAGE = TESTS.parent / "docs" / "features.md"
+USER_PAGE = TESTS.parent / "docs" / "feature-list.md"
 ROW = re.compile(r"^\| (\d+) \| (.+?) \| ([MSC]) \| (yes|partial|no) \| (.*?) \| (.*?) ?\|$")
 ROWS = [row.groups() for row in map(ROW.match, PAGE.read_text().splitlines()) if row]
 
@@ -41,7 +41,7 @@ def totals() -> str:
 
 
 def user_page() -> str:
-    """docs/features.md: the table without aims and tests."""
+    """docs/feature-list.md: the table without aims and tests."""
     lines = [INTRODUCTION.format(totals=totals()).rstrip()]
     for line in PAGE.read_text().splitlines():
         row = ROW.match(line)
@@ -72,7 +72,7 @@ def test_the_page_is_read() -> None:
 
 
 def test_the_page_for_users() -> None:
-    """docs/features.md is what `python tests/test_features.py` writes."""
+    """docs/feature-list.md is what `python tests/test_features.py` writes."""
     assert USER_PAGE.read_text() == user_page()
 
 
