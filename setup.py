@@ -1,4 +1,4 @@
-"""Builds the compiled half of asks_fast. Everything else is said in pyproject.toml."""
+"""Build the compiled extensions of asks_fast. All other metadata is in pyproject.toml."""
 
 import os
 from glob import glob
@@ -7,10 +7,11 @@ from Cython.Build import cythonize
 from Cython.Compiler import Options
 from setuptools import Extension, setup
 
-DEBUG = os.environ.get("ASKS_FAST_DEBUG") == "1"  # line tracing, invariant checks, no optimising
+DEBUG = os.environ.get("ASKS_FAST_DEBUG") == "1"  # line tracing, invariant checks, no optimisation
 STRICT = os.environ.get("ASKS_FAST_WERROR") == "1"  # a warning of Cython or of C fails the build
+ANNOTATE = os.environ.get("ASKS_FAST_ANNOTATE") == "1"  # HTML pages that show the C of each line
 Options.warning_errors = STRICT
-Options.closure_freelist_size = 256  # frames of ended requests kept for the next ones
+Options.closure_freelist_size = 256  # coroutine frames kept for reuse
 
 DIRECTIVES = {
     "language_level": 3,
@@ -50,6 +51,7 @@ setup(
             if os.path.exists(f"src_pyx/{source}")
         ],
         compiler_directives=DIRECTIVES,
-        build_dir="build/cython",
+        annotate=ANNOTATE,
+        build_dir="build/annotate" if ANNOTATE else "build/cython",
     ),
 )

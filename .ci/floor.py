@@ -1,7 +1,7 @@
-"""Prints the oldest promised version of each dependency, as constraints for pip.
+"""Print the oldest supported version of each dependency, as constraints for pip.
 
-Read off pyproject.toml: `name>=1.2` becomes `name==1.2`. Tools of the test run itself are left to
-their newest version: they are no promise to users.
+`name>=1.2` in pyproject.toml becomes `name==1.2`. Test tools are not constrained here: users do not
+depend on them.
 """
 
 from __future__ import annotations

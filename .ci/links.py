@@ -1,7 +1,7 @@
-"""Fails if a page of the built site points to a page, picture or heading that is not there.
+"""Fail if a page of the built site links to a page, picture or heading that does not exist.
 
-Usage: links.py SITE. What `mkdocs build --strict` does not see: links out of docs/, anchors made by
-plugins, and whether a page would load anything from elsewhere (it must not).
+Usage: links.py SITE. `mkdocs build --strict` does not check links that leave docs/, anchors made by
+plugins, and whether a page loads anything from another site, which it must not.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src")
 
 
 class Page(HTMLParser):
-    """The places that one page points to, and those in it that may be pointed to."""
+    """The links of one page, and the anchors that links can point to."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.links: list[
-            tuple[str, bool]
-        ] = []  # the target, and whether it is loaded with the page
+        # The target of each link, and whether the browser loads it with the page.
+        self.links: list[tuple[str, bool]] = []
         self.anchors = {"", "__skip"}
         self.feed(path.read_text())
 
@@ -34,7 +33,7 @@ class Page(HTMLParser):
 
 
 def faults(site: Path) -> list[str]:
-    """What is wrong, a line each."""
+    """Describe each fault in one line."""
     pages = {path: Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
     found = []
     for path, page in sorted(pages.items()):
@@ -43,13 +42,13 @@ def faults(site: Path) -> list[str]:
             where = f"{path.relative_to(site)}: {link}"
             if parts.scheme or parts.netloc:
                 if is_loaded:
-                    found.append(f"{where} is loaded from elsewhere")
+                    found.append(f"{where} is loaded from another site")
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if target.is_dir():
                 target /= "index.html"
             if not target.is_relative_to(site) or not target.exists():
-                found.append(f"{where} leads nowhere")
+                found.append(f"{where} does not exist")
             elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
                 found.append(f"{where} has no such heading")
     return found

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    raise ImportError("asks_fast does not support Windows: it runs on Linux and macOS")
 
 from . import errors
 from ._client import bulk
@@ -150,9 +154,17 @@ _LAZY = {
     "Timings": "_config.timings",
     "run": "kernel",
 }
-# asks had them
+# `sync` is our own; asks had the others.
 _MODULES = frozenset(
-    {"auth", "cookie_utils", "http_utils", "multipart", "req_structs", "request_object"}
+    {
+        "auth",
+        "cookie_utils",
+        "http_utils",
+        "multipart",
+        "req_structs",
+        "request_object",
+        "sync",
+    }
 )
 
 

@@ -21,17 +21,24 @@ MODULES = (
     "sessions",
 )
 
+LIBRARIES = ("asyncio", "curio", "trio")
+
 
 def init(library: object = "curio") -> None:
-    """Choose the event loop, as asks 1.x wanted: only curio is there, so this only warns.
+    """Accept the choice of an event loop that asks 1.x to 3.x wanted; it is found by itself.
 
-    Raises ValueError for any other library.
+    Args:
+        library: "asyncio", "trio" or "curio", or the module.
+
+    Raises: ValueError for any other library.
     """
     name = library if isinstance(library, str) else getattr(library, "__name__", repr(library))
-    if name != "curio":
-        raise ValueError(f"asks_fast runs on curio only, not on {name!r}: use curio.run()")
+    if name not in LIBRARIES:
+        raise ValueError(f"asks_fast runs on {', '.join(LIBRARIES)}, not on {name!r}")
     warnings.warn(
-        "asks_fast.init() is not needed: asks_fast runs on curio", DeprecationWarning, stacklevel=2
+        "asks_fast.init() is not needed: asks_fast finds the event loop that runs",
+        DeprecationWarning,
+        stacklevel=2,
     )
 
 

@@ -186,7 +186,7 @@ class BadHttpResponse(AsksException):
 
 
 class HeadTooLarge(BadHttpResponse):
-    """The head (or the trailers, or the interim answers) grew beyond the limit set for it."""
+    """The head (or the trailers, or the interim responses) grew beyond the limit set for it."""
 
 
 class ResponseTooLarge(BadHttpResponse):

@@ -14,11 +14,13 @@ Not here: redirects and challenges (`flow`), connections (`transport`).
 from __future__ import annotations
 
 import warnings
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from multidict import getversion
 
 from . import _hotpath
+from ._client.bulk import bulk_module
 from ._client.credentials import bound_fields, defaults_off_origin
 from ._client.default_headers import default_headers
 from ._client.methods import RequestMethods
@@ -39,13 +41,14 @@ from ._config.options import (
     RequestOptions,
     unexpected_argument,
 )
+from ._guest import hosted
 from ._request.headers import HeadersBuilder
 from ._request.prepared_request import PreparedRequest, prepare
 from ._tracebacks import shortened
 from ._transport.connector import Connector
 from ._transport.transport import Transport
 from .errors import InvalidURL, truncated_repr
-from .response_objects import Response
+from .response_objects import Response, StreamResponse
 from .urls import Url, is_relative, join_path, parse_url
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         PreparedArguments,
         SessionArguments,
     )
+    from ._client.bulk import Result, ResultStream
     from .cookie_utils import CookieTracker
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session", "bare_session"]
@@ -70,7 +74,15 @@ Self = TypeVar("Self", bound="BaseSession")
 MAX_TEMPLATES = 4096
 
 
-class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
+class BaseSession(
+    _hotpath.TemplateCache,
+    SessionSettings,
+    RequestMethods[
+        Coroutine[Any, Any, Response],
+        Coroutine[Any, Any, StreamResponse],
+        Coroutine[Any, Any, Response | StreamResponse],
+    ],
+):
     """What all sessions have in common.
 
     Keyword arguments beyond those of the kind of session: any argument of a request as a default
@@ -191,6 +203,7 @@ class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
             builder.remove(bound_fields(builder, options))
         return prepare(method, target, builder, options, self.encoding), builder
 
+    @hosted
     @shortened
     async def send(self, request: PreparedRequest) -> Response:
         """Send a prepared request, any number of times if its body can be replayed.
@@ -259,8 +272,31 @@ class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
         if template is not None:
             self._templates[key] = template
 
+    # -- many requests
+
+    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> ResultStream:
+        """Results of many requests, as they complete: `async for result in session.map(urls)`.
+
+        `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
+        `(key, one of these)`, endless ones too. `concurrency=` most under way, default all the
+        connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
+        A failure is a result. Left early, it cancels what is under way.
+        """
+        bulk = bulk_module()
+        bulk.check_arguments("map", options)
+        return bulk.map_requests(self, requests, **options)
+
+    async def gather(
+        self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
+    ) -> list[Result]:
+        """The results of a few requests, in the order asked; arguments as for `map`."""
+        bulk = bulk_module()
+        bulk.check_arguments("gather", options)
+        return await bulk.gather(self, requests, **options)
+
     # -- lifetime
 
+    @hosted
     async def close(self) -> None:
         """Close all connections at once. Requests under way and in line get `SessionClosed`.
 
@@ -285,6 +321,7 @@ class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
                 source=self,
             )
 
+    @hosted
     async def warm_up(self, number: int | None = None, url: str | None = None) -> int:
         """Open connections ahead of the first request, `number` or as many as may be.
 

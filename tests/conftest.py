@@ -1,8 +1,9 @@
 """How this suite runs: async tests in a curio kernel, leak checks, servers, peers.
 
 Rules:  every test is looked at for descriptors left open, every async test also for tasks.
-        `@pytest.mark.leaves_open("reason")` is the only way out. `--kernel=stock|own|both` picks
-        the kernel of async tests; `@pytest.mark.kernels("stock", "own")` fixes it for one test.
+        `@pytest.mark.leaves_open("reason")` is the only way out. `--kernel=` says where async tests
+        run: stock, own, both, asyncio, uvloop or trio. `@pytest.mark.kernels("stock", "own")` fixes
+        it for one test.
         Warnings are errors, markers and xfail strict, each test has a time limit
         (all in pyproject.toml).
 Not here: what the fixtures are made of: `tests/support/`.
@@ -16,6 +17,7 @@ import os
 import signal
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,14 @@ import hypothesis
 import pytest
 from support import servers
 from support.faults import FaultProxy, Plan
-from support.kernels import own_kernel, run_in, stock_kernel
+from support.kernels import (
+    asyncio_kernel,
+    own_kernel,
+    run_in,
+    stock_kernel,
+    trio_kernel,
+    uvloop_kernel,
+)
 from support.leaks import left_open, open_descriptors
 from support.scripted_server import Peer, Step
 
@@ -37,15 +46,22 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("suite")
 
-KERNELS: dict[str, Callable[[], Any]] = {"stock": stock_kernel, "own": own_kernel}
+KERNELS: dict[str, Callable[[], Any]] = {
+    "stock": stock_kernel,
+    "own": own_kernel,
+    "asyncio": asyncio_kernel,
+    "uvloop": uvloop_kernel,
+    "trio": trio_kernel,
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kernel",
-        choices=("stock", "own", "both"),
+        choices=(*KERNELS, "both"),
         default=os.environ.get("ASKS_FAST_TEST_KERNEL", "stock"),
-        help="kernel for async tests: curio's own (stock), asks_fast's (own), or both",
+        help="where async tests run: curio's own kernel (stock), asks_fast's (own), both of them, "
+        "or an event loop of another library",
     )
 
 
@@ -107,6 +123,14 @@ def kernel(request: pytest.FixtureRequest) -> Callable[[], Any]:
     name = getattr(request, "param", None) or request.config.getoption("--kernel")
     if name == "both":
         name = "stock"
+    if name in ("uvloop", "trio"):
+        pytest.importorskip(name)
+    if name == "trio" and request.node.get_closest_marker("in_order") is not None:
+        pytest.skip("trio runs ready tasks in random order")
+    if name == "uvloop":
+        from support.hosts import open_pipe_of_libuv
+
+        open_pipe_of_libuv()
     if name == "own":
         pytest.importorskip("asks_fast.kernel", reason="asks_fast.kernel is not built")
     return KERNELS[name]
@@ -137,6 +161,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         leftover = left_open(before)
         assert not leftover, f"left open: {', '.join(leftover)}"
     return result
+
+
+@pytest.fixture(scope="session")
+def kernel_of_thread() -> None:
+    """Make what `asks_fast.sync` keeps open as long as its thread lives: no test left it open."""
+    from asks_fast import sync
+
+    sync.HSession("http://127.0.0.1:1").close()
 
 
 # -- scripted peers and a bad wire -------------------------------------------------------------
@@ -266,4 +298,4 @@ def nginx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S
 @pytest.fixture(scope="session")
 def start_nginx() -> Callable[[Path, str], Any]:
     """`with start_nginx(directory, "location = /x { return 200; }") as server:` an own nginx."""
-    return servers.nginx
+    return contextmanager(lambda directory, locations: _server(servers.nginx(directory, locations)))

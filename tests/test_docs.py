@@ -16,6 +16,7 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import curio
@@ -43,6 +44,13 @@ class Block:
     output: str | None  # what the page says that it prints
 
 
+def missing_library(code: str) -> str | None:
+    """Why a block can't run here, if it needs a library that is not installed."""
+    if re.search(r"^import trio$", code, re.MULTILINE) and find_spec("trio") is None:
+        return "trio is not installed"
+    return None
+
+
 def output_after(lines: list[str], number: int) -> str | None:
     """The block of text that begins two lines after the end of a block of Python."""
     if [line.strip() for line in lines[number : number + 2]] != ["", "```text"]:
@@ -67,7 +75,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
             indent = len(fence["indent"])
             code = "\n".join(line[indent:] for line in lines[start:number]) + "\n"
             name = str(page.relative_to(ROOT))
-            skip = above["reason"] if above else None
+            skip = above["reason"] if above else missing_library(code)
             yield Block(name, start + 1, code, skip, output_after(lines, number + 1))
         number += 1
 
@@ -86,6 +94,7 @@ def modules_as_before() -> Iterator[None]:
             del sys.modules[name]
 
 
+@pytest.mark.usefixtures("kernel_of_thread")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
 def test_block_runs(
     block: Block,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,41 @@ def test_the_sdist_has_every_file() -> None:
     assert kinds == {".py", ".pyi", ".typed"}, "package-data in pyproject.toml names the others"
 
 
+def test_actions_are_pinned_by_commit() -> None:
+    """A tag of an action can be moved to other code, a commit cannot."""
+    workflows = ROOT / ".github" / "workflows"
+    if not workflows.exists():
+        pytest.skip("not a clone")
+    text = "".join(path.read_text() for path in workflows.glob("*.yml"))
+    actions = re.findall(r"uses: (.*)", text)
+    assert actions
+    pinned = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}  # v[\d.]+")
+    assert [action for action in actions if not pinned.fullmatch(action)] == []
+
+
+def test_tools_are_pinned_in_one_place() -> None:
+    """Every tool of `lint`, and of the test runner, has an exact version in .ci/tools.txt."""
+    lines = (ROOT / ".ci" / "tools.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0] for line in lines if "==" in line}
+    tools = set(re.findall(r'"([\w-]+)', extras()["lint"])) | {"coverage", "pytest", "hypothesis"}
+    assert tools - pinned == set()
+    others = [ROOT / "pyproject.toml", ROOT / "Makefile", *(ROOT / ".ci").glob("*.sh")]
+    assert [path.name for path in others if re.search(r"\w==\d", path.read_text())] == []
+
+
+def test_every_supported_python_is_named_everywhere() -> None:
+    """Classifiers, wheels, `make test-all` and the workflow of the tests name the same versions."""
+    project = (ROOT / "pyproject.toml").read_text()
+    versions = re.findall(r"Python :: (3\.\d+)", project)
+    wheels = re.search(r'^build = "(.*)"', project, re.MULTILINE)
+    assert wheels is not None
+    assert wheels[1].split() == [f"cp{version.replace('.', '')}-*" for version in versions]
+    assert f"VERSIONS := {' '.join(versions)}\n" in (ROOT / "Makefile").read_text()
+    workflow = ROOT / ".github" / "workflows" / "tests.yml"
+    if workflow.exists():
+        assert f"python: {versions}".replace("'", '"') in workflow.read_text()
+
+
 WITHOUT_EXTRAS = """
 import sys
 for name in (
@@ -187,11 +223,12 @@ with testing.Routes() as routes:
 
 def test_what_needs_a_missing_extra_names_it() -> None:
     """Each extra that is missing is named by the error of what needs it; `speed` is not needed:
-    what it would decode is not asked for."""
+    what it would decode is not asked for (Python 3.14 decodes zstd itself)."""
     done = run_python(WITHOUT_EXTRAS)
     assert done.returncode == 0, done.stderr
     said = dict(line.split(" | ") for line in done.stdout.splitlines())
-    assert said.pop("speed") == "gzip, deflate"
+    own = ["gzip", "deflate", *(["zstd"] if find_spec("_zstd") else [])]
+    assert said.pop("speed") == ", ".join(own)
     assert len(said) == 7
     for needed, words in said.items():
         assert f'pip install "asks-fast[{needed.partition(":")[0]}]"' in words, needed

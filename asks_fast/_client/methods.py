@@ -1,4 +1,4 @@
-"""What a session is asked to do, by name: one method per verb, and many requests at once.
+"""What a session is asked to do, by name: one method per verb.
 
 Rules:  everything goes through `_send`, compiled in `src_pyx/hotpath/request_template.pyx`; nothing is decided here. A
         verb hands on its coroutine: one more to step through at every wait would cost a tenth.
@@ -7,27 +7,23 @@ Not here: how a request is made (`sessions`), how many are run at once (`crawl.m
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
-
-from .bulk import bulk_module
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..response_objects import Response, StreamResponse
     from .argument_types import Location, RequestArguments
-    from .bulk import Result, ResultStream
 
 __all__ = ["RequestMethods"]
 
-Answer: TypeAlias = "Coroutine[Any, Any, Response]"
-StreamAnswer: TypeAlias = "Coroutine[Any, Any, StreamResponse]"
-EitherAnswer: TypeAlias = "Coroutine[Any, Any, Response | StreamResponse]"
+# What a call gives: a coroutine of a response, or in `asks_fast.sync` the response itself.
+Answer = TypeVar("Answer")
+StreamAnswer = TypeVar("StreamAnswer")
+EitherAnswer = TypeVar("EitherAnswer")
 
 
-class RequestMethods:
-    """The methods that all sessions have beside `request`."""
+class RequestMethods(Generic[Answer, StreamAnswer, EitherAnswer]):
+    """The methods of all sessions that make one request."""
 
     def _send(self, method: str, url: Location, options: dict[str, Any]) -> Answer:
         raise NotImplementedError
@@ -228,25 +224,3 @@ class RequestMethods:
     def patch(self, url: Location = None, **options: Any) -> Any:
         """PATCH; arguments as for `request`."""
         return self._send("PATCH", url, options)
-
-    # -- many requests
-
-    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> ResultStream:
-        """Results of many requests, as they complete: `async for result in session.map(urls)`.
-
-        `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
-        `(key, one of these)`, endless ones too. `concurrency=` most under way, default all the
-        connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
-        A failure is a result. Left early, it cancels what is under way.
-        """
-        bulk = bulk_module()
-        bulk.check_arguments("map", options)
-        return bulk.map_requests(self, requests, **options)
-
-    async def gather(
-        self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
-    ) -> list[Result]:
-        """The results of a few requests, in the order asked; arguments as for `map`."""
-        bulk = bulk_module()
-        bulk.check_arguments("gather", options)
-        return await bulk.gather(self, requests, **options)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from curio.errors import TaskTimeout
 
 from .._deadlines import timeout_after
+from .._guest import hosted
 from .._tracebacks import shorten
 from ..errors import (
     AsksException,
@@ -114,6 +115,7 @@ class StreamBody:
     def __aiter__(self) -> StreamBody:
         return self
 
+    @hosted
     async def __anext__(self) -> bytes:
         """The next chunk, never empty. Cancellation closes the connection."""
         if self._ended:
@@ -200,6 +202,7 @@ class StreamBody:
             raise error
         return piece
 
+    @hosted
     async def close(self) -> None:
         """Leave the body; what was not read is lost and the connection with it. Safe to repeat."""
         self._ended = True

@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import curio
-from curio.traps import _future_wait, _get_kernel
+from curio.errors import TaskTimeout
+from curio.traps import _clock, _future_wait, _get_kernel, _set_timeout, _unset_timeout
 
-from .._deadlines import ignore_after
+from .._guest import internal_task
 from .._hotpath import Pool
 from .._shutdown import is_shutting_down
 
@@ -57,6 +59,18 @@ class _Wakeup:
             wake(self)
 
 
+async def _wait(alarm: _Wakeup, seconds: float) -> None:
+    """Wait for the alarm, at most so long.
+
+    Not by `curio.ignore_after`: that awaits as it is left, so that a coroutine in it can't be
+    closed, and a kernel that failed does nothing but close this one.
+    """
+    outer = await _set_timeout(await _clock() + seconds)
+    with suppress(TaskTimeout):
+        await _future_wait(alarm)
+    await _unset_timeout(outer)
+
+
 class PoolMonitor:
     """Looks after one pool."""
 
@@ -77,6 +91,8 @@ class PoolMonitor:
         if pool.thread not in (0, threading.get_ident()):
             return True  # who asks will hear that the session is at work there
         kernel = await _get_kernel()
+        if pool.wake_monitor is not None and pool.kernel is kernel:
+            return True
         if is_shutting_down(kernel):
             return False
         await self._spawn(kernel)
@@ -132,6 +148,7 @@ class PoolMonitor:
         """Make a round now; callable from anywhere."""
         self._alarm.set()
 
+    @internal_task
     async def _run(self, number: int) -> None:
         pool = self._pool
         try:
@@ -141,7 +158,7 @@ class PoolMonitor:
                 await pool.wake_pending()
                 if wait is None and not self._attended:
                     return
-                await ignore_after(wait or 1.0, _future_wait(self._alarm))
+                await _wait(self._alarm, wait or 1.0)
         finally:
             if self._generation == number:
                 self._leave()

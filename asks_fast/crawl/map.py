@@ -21,6 +21,7 @@ from curio.io import Socket
 from curio.traps import _get_kernel
 
 from .._client.retry import Retry
+from .._guest import hosted
 from .._shutdown import is_shutting_down
 from .job import Result, SessionLike
 from .worker_pool import Run
@@ -148,6 +149,7 @@ class Map:
     def __aiter__(self) -> Self:
         return self
 
+    @hosted
     async def __anext__(self) -> Result:
         run = self._run
         if run.group is None:
@@ -164,6 +166,7 @@ class Map:
                 await self.aclose()
             raise
 
+    @hosted
     async def __aenter__(self) -> Self:
         if self._run.group is None:
             await self._run.start()
@@ -174,6 +177,7 @@ class Map:
     ) -> None:
         await self.aclose()
 
+    @hosted
     async def aclose(self) -> None:
         """Cancel what is under way and wait until it is gone. Idempotent, safe when cancelled."""
         try:
@@ -184,6 +188,7 @@ class Map:
                 self._watch = None
                 await self._watcher.cancel()
 
+    @hosted
     async def stop(self) -> None:
         """Take nothing more from the input; what is under way still gives its results."""
         await self._run.stop()

@@ -1,33 +1,70 @@
 """asks_fast: an HSession of the wanted size, or a DSession where there are many origins.
 
-`--own` runs it on `asks_fast.run` instead of `curio.run`.
+It runs on `curio.run`; `--own` runs it on `asks_fast.run`, `--asyncio`, `--uvloop` and `--trio` in
+an event loop of that library.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-import curio
 from job import Job
 
 import asks_fast
 
+Spawn = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@asynccontextmanager
+async def in_curio() -> AsyncIterator[Spawn]:
+    """Tasks of curio; an error in any of them is raised."""
+    import curio
+
+    async with curio.TaskGroup() as group:
+        yield group.spawn
+    for error in group.exceptions:  # the group leaves them to be asked for
+        if error is not None:
+            raise error
+
+
+@asynccontextmanager
+async def in_asyncio() -> AsyncIterator[Spawn]:
+    """Tasks of asyncio."""
+    import asyncio
+
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def spawn(coroutine: Coroutine[Any, Any, Any]) -> None:
+        tasks.append(asyncio.create_task(coroutine))
+
+    yield spawn
+    await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def in_trio() -> AsyncIterator[Spawn]:
+    """Tasks of trio."""
+    import trio
+
+    async with trio.open_nursery() as nursery:
+
+        async def spawn(coroutine: Coroutine[Any, Any, Any]) -> None:
+            nursery.start_soon(lambda: coroutine)
+
+        yield spawn
+
+
+tasks: Callable[[], Any] = in_curio
+
 
 async def crowd(job: Job, worker: Any, numbers: Iterator[int]) -> None:
     """One task per connection; an error in any of them is raised."""
-    async with curio.TaskGroup() as group:
+    async with tasks() as spawn:
         for k in range(job.connections):
-            await group.spawn(worker, numbers, k)
-    raise_first(group)
-
-
-def raise_first(group: curio.TaskGroup) -> None:
-    """A task group waits for its tasks, but leaves their errors to be asked for."""
-    for error in group.exceptions:
-        if error is not None:
-            raise error
+            await spawn(worker(numbers, k))
 
 
 async def get(job: Job, session: asks_fast.HSession) -> None:
@@ -104,7 +141,7 @@ async def stream(job: Job, session: asks_fast.HSession) -> None:
 
 
 async def example(job: Job, session: asks_fast.HSession) -> None:
-    """The documented example: `await curio.spawn(worker(i))` for every request."""
+    """The documented example: a task for every request."""
     session.endpoint = job.path
 
     async def one(n: int) -> None:
@@ -112,9 +149,9 @@ async def example(job: Job, session: asks_fast.HSession) -> None:
         job.good_echo(n, r.status_code, r.content)
 
     with job.timed():
-        tasks = [await curio.spawn(one(n)) for n in job.numbers()]
-        for task in tasks:
-            await task.join()
+        async with tasks() as spawn:
+            for n in job.numbers():
+                await spawn(one(n))
 
 
 KINDS = {"get": get, "json": json, "post": post, "stream": stream, "example": example}
@@ -134,17 +171,37 @@ async def run(job: Job) -> None:
 
 
 def main() -> None:
-    own = "--own" in sys.argv
-    job = Job([arg for arg in sys.argv[1:] if arg != "--own"])
-    (asks_fast.run if own else curio.run)(run, job)
-    job.report("asks_fast_own" if own else "asks_fast", *installed(), version=version())
+    global tasks
+    job = Job([arg for arg in sys.argv[1:] if arg not in ROWS])
+    option = next((arg for arg in sys.argv[1:] if arg in ROWS), "")
+    row = f"asks_fast_{option[2:]}" if option else "asks_fast"
+    if option in ("--asyncio", "--uvloop"):
+        tasks = in_asyncio
+        if option == "--asyncio":
+            import asyncio as library
+        else:
+            import uvloop as library
+        library.run(run(job))
+    elif option == "--trio":
+        import trio
+
+        tasks = in_trio
+        trio.run(run, job)
+    else:
+        import curio
+
+        (asks_fast.run if option else curio.run)(run, job)
+    job.report(row, *installed(), version=version())
+
+
+ROWS = ("--own", "--asyncio", "--uvloop", "--trio")
 
 
 def installed() -> list[str]:
     """The distributions to name: curio goes by two names."""
     from importlib.metadata import distributions
 
-    known = {"curio", "curio-compat", "httptools"}
+    known = {"curio", "curio-compat", "httptools", "uvloop", "trio"}
     return sorted(known & {d.metadata["Name"] for d in distributions()})
 
 

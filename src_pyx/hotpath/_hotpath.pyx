@@ -1,13 +1,37 @@
-"""The compiled half of asks_fast: what runs once per byte or once per request.
+"""The compiled hot path of asks_fast: the code that runs per byte or per request.
 
-One extension made of one file per concern, bound together by `include`, so that the C compiler
-sees calls between them and inlines them, and one import loads them all.
+One extension of one file per concern, combined by `include`, so that the C compiler can inline calls
+between them and one import loads them all.
 
-Compiled code sees bytes, descriptors and counters; never options, URLs or policy.
-Nothing here resolves a name, opens a socket or decides about redirects.
+Compiled code sees bytes, descriptors and counters, never options, URLs or policy. It resolves no
+names, opens no sockets and does not decide about redirects.
 """
 
 cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetInterrupt
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.object cimport PyObject
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
+from libc.string cimport memchr, memcmp, memcpy, memmove
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+import os
+from collections.abc import Mapping
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from socket import socket as Socket
+from weakref import WeakSet
+
+from curio.errors import TaskTimeout
+from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
+from multidict import getversion
+
+from asks_fast import _guest, errors
+from asks_fast._config import interceptor
+from asks_fast._deadlines import ignore_after, timeout_after
+from asks_fast._tracebacks import shorten
 
 __tracebackhide__ = True  # pytest leaves out frames of this module
 

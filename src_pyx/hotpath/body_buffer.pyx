@@ -1,36 +1,38 @@
-# Long bodies: received straight into the bytes object that the program gets.
+# Receive long bodies straight into the bytes object that the program gets.
 #
-# Facts:  on a fast network the waits cost more than the bytes. Whoever reads as soon as something is
-#         there gets a few dozen KiB at a time and falls asleep again, and each time it is the sender
-#         that pays for waking it: 10 MiB over loopback took 115 waits, and 5.2 ms of the server's
-#         processor time; told to wake us from 512 KiB on (SO_RCVLOWAT), 19 waits and 4.4 ms, and 2.3
-#         ms of ours instead of 5.7. Linux wakes earlier when the window is full or memory is short,
-#         and at the end of input in any case; setting the mark wakes who has enough by then.
-#         Of a body in chunks nobody knows how much must still come: there we give way to the sender
-#         for some microseconds before we go to sleep, where no other exchange is under way.
-# Rules:  never ask for more bytes than must still come, or the last wait would not end. The mark is
-#         back at one byte before the connection serves another request. What is there counts as
-#         heard, read or not: the keeper looks (`Connection.check_partial_data`). What is received before other
-#         tasks get their turn is bounded, and so is giving way: halved each time that it was in vain.
-# Not here: streams, which hand out what came as soon as it is there.
+# On a fast network waiting costs more than copying. Reading on every readiness event yields a few
+# dozen KiB per wake-up: 10 MiB over loopback took 115 waits, 5.2 ms of the server's CPU time and
+# 5.7 ms of ours. SO_RCVLOWAT at 512 KiB cuts that to 19 waits, 4.4 ms and 2.3 ms. Linux wakes a
+# reader earlier when the window is full or memory is short, and always at the end of input. Setting
+# the low watermark also wakes a reader that already has enough bytes. The remaining length of a
+# chunked body is unknown. There the receiver yields the CPU for some microseconds before it waits,
+# if no other exchange is in progress.
+#
+# Invariants: the low watermark never exceeds the bytes that must still arrive, or the last wait
+# would not end. It is one byte again before the connection serves another request. Bytes that
+# arrived count as activity whether they were read or not (`Connection.check_partial_data`). The
+# bytes received before other tasks run are bounded, and so are the spins: their number is halved
+# after each unsuccessful series.
+#
+# Implemented elsewhere: streams, which return bytes as soon as they arrive (connection.pyx).
 
 cdef enum:
-    DIRECT_FROM = 65536         # a body with more than this to come is received into its final buffer
-    MAX_INITIAL_BUFFER = 67108864      # bytes set aside for a body on its sender's word alone
-    LOW_WATERMARK = 524288               # bytes worth waking up for
-    CHUNKED_BUFFER_SIZE = 262144        # bytes that a body in chunks may still have, for want of a better one
-    MAX_RECV_PER_TURN = 1048576      # bytes received before other tasks get their turn
-    MIN_READY = 65536             # bytes worth not waiting for: they flow
-    MAX_SPINS = 150                 # times to give way and look again, at most; halved when in vain
-    DIRECT_CHUNKED_FROM = 16384         # so does one in chunks, of which more than this came
-    MAX_PARTIAL_RECORD = 20480            # bytes that a TLS layer may hold of a record that is not all there
+    DIRECT_FROM = 65536         # remaining bytes from which a body is received directly
+    MAX_INITIAL_BUFFER = 67108864   # bytes allocated on the word of Content-Length alone
+    LOW_WATERMARK = 524288      # bytes that wake the reader
+    CHUNKED_BUFFER_SIZE = 262144    # bytes allocated for a chunked body of unknown length
+    MAX_RECV_PER_TURN = 1048576     # bytes received before other tasks run
+    MIN_READY = 65536           # available bytes that make waiting unnecessary
+    MAX_SPINS = 150             # yields before waiting; halved when unsuccessful
+    DIRECT_CHUNKED_FROM = 16384     # received bytes from which a chunked body is received directly
+    MAX_PARTIAL_RECORD = 20480  # bytes that a TLS object may hold of an incomplete record
 
 
 @cython.final
 cdef class BytesBuilder:
-    """A bytes object while it is filled: nobody else sees it before `take`."""
+    """A bytes object while it is filled; no other reference exists before `finish`."""
 
-    cdef PyObject *data     # owned; NULL once taken
+    cdef PyObject *data     # owned; NULL after `finish`
     cdef Py_ssize_t size
 
     def __cinit__(self, Py_ssize_t size):
@@ -46,14 +48,14 @@ cdef class BytesBuilder:
         return bytes_data(self.data) + position
 
     cdef Py_ssize_t free_space(self, Py_ssize_t have, Py_ssize_t total) except -1:
-        """Bytes free behind `have`, after growing to at most `total` if there were none."""
+        """Return the free bytes after `have`; if there are none, grow to at most `total` first."""
         if have == self.size:
             self.size = min(total, 2 * self.size)
             resize_bytes(&self.data, self.size)
         return self.size - have
 
     cdef int write(self, Py_ssize_t position, const char *data, Py_ssize_t length) except -1:
-        """Copy bytes in, after growing if need be."""
+        """Copy bytes to a position, growing the buffer if necessary."""
         if position + length > self.size:
             self.size = max(2 * self.size, position + length)
             resize_bytes(&self.data, self.size)
@@ -61,7 +63,7 @@ cdef class BytesBuilder:
         return 0
 
     cdef bytes finish_at(self, Py_ssize_t size):
-        """`take`, of no more than the first `size` bytes."""
+        """Return the first `size` bytes; the builder is empty afterwards."""
         resize_bytes(&self.data, size)
         return self.finish()
 
@@ -73,13 +75,13 @@ cdef class BytesBuilder:
 
 
 async def _read_body_into_buffer(Connection connection not None):
-    """The rest of a body of known length, straight into the buffer that becomes the body."""
+    """Receive the rest of a body of known length into the buffer that becomes the body."""
     cdef ResponseParser parser = connection.parser
     cdef long long total = parser.length
     cdef bytes initial = parser.take_body()
     cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), room, received
     cdef BytesBuilder builder = BytesBuilder(<Py_ssize_t>min(total, <long long>MAX_INITIAL_BUFFER))
-    cdef bint must_wait = total - have > LOW_WATERMARK       # a shorter rest may be there already
+    cdef bint must_wait = total - have > LOW_WATERMARK       # a shorter rest may have arrived already
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
     initial = None
     while have < total:
@@ -106,7 +108,7 @@ async def _read_body_into_buffer(Connection connection not None):
 
 
 async def _read_chunked_into_buffer(Connection connection not None):
-    """The rest of a chunked body: received into the buffer that becomes the body, taken apart there.
+    """Receive the rest of a chunked body into the buffer that becomes the body, and decode it there.
 
     How long it will be nobody says. The last one on this connection is a good guess, and made to the
     byte: then the allocator has such a piece at hand, and no page of it is fresh. What might not fit
@@ -118,7 +120,8 @@ async def _read_chunked_into_buffer(Connection connection not None):
     cdef bytes initial = parser.take_body()
     cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), received, room, since_last_wait = 0
     cdef int ready = 0, spins = MAX_SPINS if connection.pool.in_use == 1 else 0
-    cdef BytesBuilder builder = BytesBuilder(max(have + CHUNKED_BUFFER_SIZE, connection.last_chunked_size))
+    cdef BytesBuilder builder = BytesBuilder(
+        max(have + CHUNKED_BUFFER_SIZE, connection.last_chunked_size))
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
     initial = None
     while parser.state != COMPLETE:

@@ -1,14 +1,15 @@
-# From bytes received to a response: httptools judges the grammar, this file fills what it leaves open.
+# Scan a response head once: find its end and what frames the body, before httptools validates it.
 #
-# Facts:  httptools has no end of input, no way to say "this answers HEAD", no size limits, accepts
-#         RTSP, ICE, HTTP/0.9 and 2.0, and hands blank lines to nobody. Its parser reads a head in a
-#         quarter of the time that calling back for each field costs: so it is not asked to call, the
-#         head is kept as it came (fields.pyx), and what decides framing is read here in the one pass
-#         that looks for its end.
-# Rules:  the parser gets a head only when all of it is there, and never a byte behind the end of a
-#         message whose length is known. Framing fields are judged here and by the parser, and must
-#         please both (RFC 9112 §6). All sizes are counted before anything is kept.
-# Not here: sockets, waiting, whose turn it is.
+# httptools has no end of input, no way to state that a response answers HEAD and no size limits. It
+# accepts RTSP, ICE, HTTP/0.9 and 2.0. It parses a head in a quarter of the time that a callback per
+# field costs. So it makes no callbacks for fields: the head is stored as received (headers.pyx),
+# and this file reads the framing fields in the same pass that finds the end of the head.
+#
+# Invariants: httptools gets a head only when it is complete, and never a byte after the end of a
+# message of known length. Framing fields are checked here and by httptools, and both must accept
+# them (RFC 9112 §6). All sizes are checked before anything is stored.
+#
+# Implemented elsewhere: sockets and waiting (connection.pyx), which connection is used (pool.pyx).
 
 cdef enum:
     EXPECT_HEAD = 0     # nothing, or part of a head
@@ -16,8 +17,8 @@ cdef enum:
     COMPLETE = 2        # the message ended here
 
 cdef enum:
-    JOIN_PIECES_AT = 1024     # pieces of a body kept one by one before small ones are joined
-    SMALL_PIECE = 256       # bytes of a piece that costs more to keep than to copy
+    JOIN_PIECES_AT = 1024   # number of stored body pieces at which small ones are joined
+    SMALL_PIECE = 256       # bytes below which storing a piece costs more than copying it
 
 cdef enum:
     UNTIL_CLOSE = -1    # lengths: the body ends with the connection
@@ -26,11 +27,11 @@ cdef enum:
 
 @cython.final
 cdef class Limits:
-    """What a peer may make us hold, beside the body: that is each request's own. Sizes in bytes."""
+    """Limits of what a server may send beside the body, in bytes. `max_body` is set per request."""
 
-    cdef public Py_ssize_t head         # one head; all 1xx heads; the trailers of a message
-    cdef public int fields              # fields in a head, in trailers
-    cdef public int interim             # 1xx answers before the final one
+    cdef public Py_ssize_t head         # of a head, of all 1xx heads together, of the trailers
+    cdef public int fields              # number of fields in a head, and in trailers
+    cdef public int interim             # number of 1xx responses before the final one
 
     def __init__(self, *, head=65536, fields=256, interim=16):
         self.head = head
@@ -39,25 +40,25 @@ cdef class Limits:
 
 
 cdef struct Head:
-    # What one pass over a head finds out.
-    Py_ssize_t end          # behind its empty line; -1 while that is not there
-    int lines               # fields, continuation lines counted too
+    # The result of one pass over a head.
+    Py_ssize_t end          # position after the empty line; -1 while it is missing
+    int lines               # number of fields, continuation lines included
     long long length        # of Content-Length; UNTIL_CLOSE without one
-    int transfer_encoding_count             # Transfer-Encoding fields
+    int transfer_encoding_count     # number of Transfer-Encoding fields
     bint ambiguous          # equal lengths were given more than once, or one beside chunked
-    double keep_alive_timeout        # seconds that the server keeps an idle connection; 0.0: unsaid
-    bint has_bare_lf               # a line ends in a bare LF
-    bint last_was_framing   # while scanning: the line before decides framing
+    double keep_alive_timeout       # seconds the server keeps an idle connection; 0.0: not stated
+    bint has_bare_lf        # a line ends in a bare LF
+    bint last_was_framing   # while scanning: the previous line is a framing field
 
 
 cdef class ParserCallbacks:
-    """What the parser calls back for every message: nothing but that its head is good.
+    """The callbacks of httptools for every message: only the end of a valid head.
 
     It never owns the parser that holds it, or the two would keep each other alive.
     """
 
-    cdef PyObject *parser       # borrowed from the connection; valid while it feeds
-    cdef bint accepted          # the parser came to the end of the head
+    cdef PyObject *parser       # borrowed from the connection; valid while it parses
+    cdef bint accepted          # the parser reached the end of the head
     cdef bint keep_alive
 
     def on_headers_complete(self):
@@ -67,11 +68,11 @@ cdef class ParserCallbacks:
 
 @cython.final
 cdef class ChunkedParserCallbacks(ParserCallbacks):
-    """What the parser calls back for a chunked message: also its trailers and its end."""
+    """The callbacks of httptools for a chunked message: also its trailers and its end."""
 
     cdef Limits limits
     cdef list trailers          # name, value, …; None without any
-    cdef Py_ssize_t trailer_bytes        # bytes of the trailers
+    cdef Py_ssize_t trailer_bytes   # bytes of the trailers
     cdef bint ended
 
     def __cinit__(self, Limits limits not None):
@@ -86,7 +87,7 @@ cdef class ChunkedParserCallbacks(ParserCallbacks):
         if not self.accepted:
             return
         if b"\0" in value or name.endswith(b" "):
-            # Both pass the lenient parser, the second behind names that it knows.
+            # The lenient parser accepts both, the second one after field names that it knows.
             raise errors.BadHttpResponse(f"bad trailer: {errors.truncated_repr(name + b': ' + value)}")
         if self.trailers is None:
             self.trailers = []
@@ -103,7 +104,7 @@ cdef class ChunkedParserCallbacks(ParserCallbacks):
 
 
 cdef object new_parser(ParserCallbacks callbacks, bint strict):
-    """A parser for that sink. A bare LF is forgiven in heads, never between chunks: see `ResponseParser`."""
+    """Create a parser with these callbacks. A bare LF is tolerated in heads, never between chunks."""
     parser = HttpResponseParser(callbacks)
     callbacks.parser = <PyObject *>parser
     if not strict:
@@ -145,15 +146,17 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
             elif at + 1 < end and at[1] == 10:
                 head.end = at + 2 - data
             elif at + 1 < end:
-                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(data[:length])}")
+                raise errors.BadHttpResponse(
+                    f"bare CR in the head: {errors.truncated_repr(data[:length])}")
             return 0
         line_end = <const char *>memchr(at, 10, <size_t>(end - at))
         if line_end is not NULL:
             head.lines += 1
             cr = <const char *>memchr(at, 13, <size_t>(line_end - at))
             if cr is not NULL and cr != line_end - 1:
-                # Behind an empty value the lenient parser takes it for the end of the line.
-                raise errors.BadHttpResponse(f"bare CR in the head: {errors.truncated_repr(at[:line_end - at])}")
+                # After an empty value the lenient parser reads it as the end of the line.
+                raise errors.BadHttpResponse(
+                    f"bare CR in the head: {errors.truncated_repr(at[:line_end - at])}")
             scan_field(at, line_end, head)
     return 0
 
@@ -225,7 +228,7 @@ cdef bint name_equals(const char *at, const char *name, Py_ssize_t length) noexc
 
 
 cdef const char *strip_ows(const char *at, const char **end) noexcept:
-    """A value without the white space, and the CR, around it."""
+    """Return a value without surrounding white space and CR."""
     cdef char last
     while end[0] > at:
         last = (end[0] - 1)[0]
@@ -238,7 +241,7 @@ cdef const char *strip_ows(const char *at, const char **end) noexcept:
 
 
 cdef long long content_length(const char *at, const char *end, Head *head) except -1:
-    """Read 1*DIGIT of at most 18 digits, or a list of equal ones (RFC 9110 §8.6); all else is an error."""
+    """Read 1*DIGIT of at most 18 digits, or a list of equal ones (RFC 9110 §8.6)."""
     cdef long long length = 0
     cdef const char *digit
     at = strip_ows(at, &end)
@@ -272,20 +275,21 @@ cdef bytes with_one_length(bytes head, long long length):
 
 
 cdef int check_coding(const char *at, const char *end) except -1:
-    """`chunked` alone is what we have announced to understand (RFC 9112 §6.1)."""
+    """Accept `chunked` only: no other transfer coding was offered (RFC 9112 §6.1)."""
     at = strip_ows(at, &end)
     if end - at != 7 or not name_equals(at, b"chunked", 7):
         raise errors.BadHttpResponse(
-            f"Transfer-Encoding {errors.truncated_repr(at[:end - at])}: only chunked was to be expected"
+            f"Transfer-Encoding {errors.truncated_repr(at[:end - at])}: only chunked is supported"
         )
     return 0
 
 
 cdef int check_status_line(const char *data, Py_ssize_t length) except -1:
-    """A response starts with `HTTP/1.0 ` or `HTTP/1.1 ` and a digit, to the byte; so far as it came."""
+    """Check that the bytes received so far begin with `HTTP/1.0 ` or `HTTP/1.1 ` and a digit."""
     cdef Py_ssize_t seen = length if length < 7 else 7
     if memcmp(data, b"HTTP/1.", <size_t>seen) != 0:
-        raise errors.BadHttpResponse(f"this is no HTTP/1.x: {errors.truncated_repr(data[:min(length, 80)])}")
+        raise errors.BadHttpResponse(
+            f"not an HTTP/1.x response: {errors.truncated_repr(data[:min(length, 80)])}")
     if length > 7 and not (data[7] == 48 or data[7] == 49):
         raise errors.BadHttpResponse(f"unknown version: {errors.truncated_repr(data[:min(length, 80)])}")
     if length > 9 and not (data[8] == 32 and 49 <= data[9] <= 57):

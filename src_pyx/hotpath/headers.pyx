@@ -1,12 +1,11 @@
-# The header table of a response: fields as they came, found whatever the case of the name.
+# The header fields of a response, found regardless of the case of their names.
 #
-# Facts:  a program looks at one or two of ten fields, or at none. A table keeps the head as it came, and
-#         takes it apart at the first look; ten fields are then scanned faster than a dictionary is made.
-# Rules:  only heads that the parser accepted are taken apart here, in the same way (a test compares
-#         the two). Bytes are decoded when asked for: UTF-8, else Latin-1. `set-cookie` is a list, for
-#         its values can't be joined (RFC 9110 §5.3); all else is a str.
-
-from collections.abc import Mapping
+# A program reads one or two of ten fields, or none. So the head is stored as received and parsed at
+# the first access. Scanning ten fields is faster than building a dictionary.
+#
+# Invariants: only heads that the parser accepted are parsed here, with the same result (a test
+# compares the two). Values are decoded at access: UTF-8, else Latin-1. `set-cookie` is a list,
+# because its values cannot be joined (RFC 9110 §5.3); every other value is a str.
 
 cdef inline unsigned char lower(unsigned char c) noexcept nogil:
     return c + 32 if 65 <= c <= 90 else c
@@ -32,10 +31,10 @@ cdef str text_of(bytes value):
 
 
 cdef list parse_fields(bytes head):
-    """The fields of a head that the parser accepted: name, value, name, value …
+    """Parse the fields of a head that the parser accepted: name, value, name, value …
 
-    Lines may end in a bare LF; a line that starts with white space goes on with the value of the one
-    before it, joined by a space (RFC 9112 §5.2); white space around a value is not part of it.
+    Lines may end in a bare LF. A line that starts with white space continues the previous value, joined
+    by a space (RFC 9112 §5.2). White space around a value is removed.
     """
     cdef list fields = []
     cdef bytes value
@@ -68,13 +67,13 @@ cdef list parse_fields(bytes head):
 
 
 cdef inline const char *next_line(const char *text, const char *end) noexcept:
-    """Where the line behind this one begins; `end` if there is none."""
+    """Return the start of the next line; `end` if there is none."""
     cdef const char *found = <const char *>memchr(text, b"\n", <size_t>(end - text))
     return end if found == NULL else found + 1
 
 
 cdef bytes strip_ows_bytes(const char *text, const char *end):
-    """The bytes between, without white space around them."""
+    """Return the bytes between two positions without surrounding white space."""
     while text < end and (text[0] == b" " or text[0] == b"\t"):
         text += 1
     while text < end and ((end - 1)[0] == b" " or (end - 1)[0] == b"\t"):
@@ -83,7 +82,7 @@ cdef bytes strip_ows_bytes(const char *text, const char *end):
 
 
 cdef bint may_contain(bytes head, bytes name) noexcept:
-    """Whether a line of the head begins with the name (in lower case); else it lacks the field."""
+    """Whether a line of the head begins with the name (in lower case). If not, the field is absent."""
     cdef const char *wanted = PyBytes_AS_STRING(name)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(name), i
     cdef const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head)
@@ -100,15 +99,15 @@ cdef bint may_contain(bytes head, bytes name) noexcept:
 
 @cython.final
 cdef class Headers:
-    """The fields of one message: a read-only mapping, case-insensitive in its names.
+    """The header fields of one message: a read-only mapping with case-insensitive names.
 
-    `table["set-cookie"]` is a list of all of them (KeyError when there are none); any other name
-    gives one str, repeats joined by `", "` (RFC 9110 §5.2). Iteration gives each name once, as first
-    spelt. `raw` is the list of `(name, value)` pairs of bytes, in the order they came.
+    `headers["set-cookie"]` is a list of all values (KeyError without any). Any other name gives one
+    str, with repeated fields joined by `", "` (RFC 9110 §5.2). Iteration gives each name once, in its
+    first spelling. `raw` is the list of `(name, value)` pairs of bytes, in the order received.
     """
 
-    cdef bytes head             # as it came, status line included; None once taken apart
-    cdef list fields            # name, value, name, value …: bytes; None before
+    cdef bytes head             # as received, with the status line; None after parsing
+    cdef list fields            # name, value, name, value … as bytes; None before parsing
 
     def __cinit__(self, list fields=None):
         self.fields = fields
@@ -121,7 +120,7 @@ cdef class Headers:
 
     @staticmethod
     def from_pairs(pairs):
-        """A table from pairs of str or bytes (for tests and recorded answers)."""
+        """Create headers from pairs of str or bytes (for tests and recorded responses)."""
         cdef list fields = []
         for name, value in pairs:
             fields.append(name.encode("ascii") if isinstance(name, str) else bytes(name))
@@ -130,11 +129,11 @@ cdef class Headers:
 
     @property
     def raw(self):
-        """The fields as they came: a list of `(name, value)` pairs of bytes."""
+        """The fields as received: a list of `(name, value)` pairs of bytes."""
         return list(zip(self.get_fields()[::2], self.get_fields()[1::2]))
 
     cdef bint is_absent(self, bytes name) noexcept:
-        """Whether a look at the head is enough to say that the field isn't there."""
+        """Whether the unparsed head certainly lacks the field."""
         return self.fields is None and self.head is not None and not may_contain(self.head, name)
 
     cdef list find(self, bytes name):
@@ -150,7 +149,7 @@ cdef class Headers:
         return found
 
     cdef bytes first(self, bytes name):
-        """The first value of a name given in lower case, as bytes; None without one."""
+        """Return the first value of a name in lower case, as bytes; None without one."""
         cdef list fields
         cdef Py_ssize_t i
         if self.is_absent(name):
@@ -162,7 +161,7 @@ cdef class Headers:
         return None
 
     def getlist(self, str name not None):
-        """All values of a field, in order, as a list of str; empty without one."""
+        """Return all values of a field, in order, as a list of str; empty without one."""
         return self.find(name.lower().encode("utf-8"))
 
     get_list = getlist

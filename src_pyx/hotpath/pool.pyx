@@ -391,7 +391,7 @@ cdef class Pool:
         """
         cdef Waiter first = self.queue.first, own = origin.queue.first
         if own is None or (origin.first_waiter is not None and origin.first_waiter.arrival < own.arrival):
-            own = origin.first_waiter if max_overtakes else own
+            own = origin.first_waiter
         if own is None or (first is not None and first.arrival + max_overtakes < own.arrival):
             return first
         return own

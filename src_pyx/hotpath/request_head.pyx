@@ -1,14 +1,14 @@
-# The head of a request: the bytes before the body, and the one place that lets nothing illegal out.
+# Encode a request head, and check that it contains nothing illegal.
 #
-# Rules:  a method is a token; a field name is a token; a field value holds no control characters but
-#         HTAB (RFC 9110 §5.5); a target is visible ASCII. Checked on the bytes that will be sent, after
-#         encoding, so that no encoding can smuggle CR, LF or NUL past the check.
+# Invariants: a method is a token, a field name is a token, a field value contains no control
+# characters but HTAB (RFC 9110 §5.5), a target is visible ASCII. The check runs on the encoded
+# bytes that will be sent, so that no encoding can hide CR, LF or NUL from it.
 
 cdef enum:
-    MAX_PLAIN_PATH = 8192            # characters of a path that needs no second look
+    MAX_PLAIN_PATH = 8192   # characters; longer paths use the general path
 
 cdef unsigned char[256] TOKEN       # RFC 9110 §5.6.2
-cdef unsigned char[256] PLAIN_PATH  # may stand in a path or query as it is, and means only itself
+cdef unsigned char[256] PLAIN_PATH  # bytes that a path or query may contain unquoted
 
 
 cdef void make_tables() noexcept:
@@ -63,32 +63,33 @@ cdef bytes to_bytes(object text, str name):
             raise errors.InvalidHeader(f"{name} can't be encoded: {error.reason}") from None
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         return str(text).encode("ascii")
-    # What it is, but not what it holds: a field's value may be a secret.
+    # The type, not the value: it may be a secret.
     raise errors.InvalidHeader(f"{name} must be str or bytes, not {type(text).__name__}")
 
 
 def check_method(method not None):
-    """The method in the bytes it is sent in; `InvalidHeader` unless it is a token (RFC 9110 §9.1)."""
+    """Return the method as bytes. Raises `InvalidHeader` unless it is a token (RFC 9110 §9.1)."""
     cdef bytes text = to_bytes(method, "method")
     if not is_token(text):
         raise errors.InvalidHeader(
-            f"{method!r} is no HTTP method: only letters, digits and !#$%&'*+-.^_`|~ may stand in one"
+            f"invalid HTTP method {method!r}: allowed characters are letters, digits and !#$%&'*+-.^_`|~"
         )
     return text
 
 
 def encode_headers(pairs not None):
-    """Field lines for the wire from pairs of names and values (str, bytes or numbers).
+    """Encode field lines from pairs of names and values (str, bytes or numbers).
 
-    Raises `InvalidHeader`, naming the field, when a name is no token or a value holds CR, LF, NUL or
-    another control character; secrets are not shown. White space around a value is dropped.
+    Raises `InvalidHeader` with the field's name if a name is not a token or a value contains CR, LF, NUL
+    or another control character. Values are not shown. White space around a value is removed.
     """
     cdef list lines = []
     cdef bytes name, value
     for given_name, given_value in pairs:
         name = to_bytes(given_name, "field name")
         if not is_token(name):
-            raise errors.InvalidHeader(f"{errors.truncated_repr(name)} is no field name (RFC 9110 §5.1)")
+            raise errors.InvalidHeader(
+                f"{errors.truncated_repr(name)} is not a valid field name (RFC 9110 §5.1)")
         value = to_bytes(given_value, f"value of field {name.decode('ascii')!r}").strip(b" \t")
         if not is_field_value(value):
             raise errors.InvalidHeader(
@@ -103,16 +104,16 @@ def encode_headers(pairs not None):
 
 
 def encode_head(bytes method not None, bytes target not None, bytes fields not None):
-    """The whole head: request line, rendered field lines, empty line (RFC 9112 §3)."""
+    """Encode a whole head: request line, field lines, empty line (RFC 9112 §3)."""
     if not is_target(target):
-        raise errors.InvalidURL(f"{errors.truncated_repr(target)} can't stand in a request line")
+        raise errors.InvalidURL(f"{errors.truncated_repr(target)} is not allowed in a request line")
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, fields)
 
 
 cdef bint is_plain_path(str path) noexcept:
-    """Whether a path can be put behind another byte for byte: nothing to quote, no dot segments.
+    """Whether a path can be appended byte for byte: nothing to quote, no dot segments.
 
-    The long way, which knows how long a target may be, is for those that are not short.
+    Longer paths use the general path, which enforces the limit of a target.
     """
     cdef Py_ssize_t i, n
     cdef const unsigned char *c
@@ -126,7 +127,7 @@ cdef bint is_plain_path(str path) noexcept:
     for i in range(n):
         if PLAIN_PATH[c[i]]:
             after_slash = c[i] == 47
-        elif c[i] != 46 or after_slash:     # a dot that starts no segment is as good as a letter
+        elif c[i] != 46 or after_slash:     # a dot inside a segment is an ordinary character
             return False
     return True
 

@@ -140,7 +140,13 @@ cdef class TemplateCache:
             self.templates_version = version
         return self._templates.get((method, origin))
 
-    async def _send(self, method, url, dict options):
+    def _send(self, method, url, dict options):
+        """The coroutine of a request, to be awaited in curio, asyncio or trio."""
+        if getattr(kernel_locals, "running", False):
+            return self._make(method, url, options)
+        return _guest.call(self._make, (method, url, options), None)
+
+    async def _make(self, method, url, dict options):
         """Make a request, by a plan if there is one for it, else by `_request`, the long way.
 
         Cancellation at any point closes the connection in use and frees its place.

@@ -1,21 +1,24 @@
-# One response being read: bytes in, state out. No socket, no waiting.
+# Parse one HTTP/1.1 response: bytes in, state out. No socket, no waiting.
 #
-# Facts:  servers repeat themselves: the head of one answer is often that of the one before it, byte for
-#         byte, until the date changes or a length does. To judge a head is two fifths of what an answer
-#         costs us in instructions (7,500 of 18,700); to see that it is the same one is 30.
-# Rules:  heads are parsed whole, bodies as they come. A head that was judged good is judged once: the
-#         same bytes behind each other mean the same. What follows a message is surplus: it is never
-#         parsed as an answer, and the connection it came over is of no further use.
-# Not here: where the bytes come from, what an end of input means for the connection.
+# Servers repeat themselves: until the date or a length changes, a response head is often byte for
+# byte the one before it. Validating a head takes 7,500 of the 18,700 instructions of a response;
+# comparing it with the previous head takes 30.
+#
+# Invariants: heads are parsed whole, bodies as they arrive. If a head is byte-identical to the
+# previous one on this connection, its parse result is reused. Bytes after the end of a message are
+# never parsed as a response, and their connection is not used again.
+#
+# Implemented elsewhere: where the bytes come from, and what the end of input means
+# (connection.pyx).
 
 cdef enum:
-    # What `feed` found.
-    NEED_DATA = 0            # more bytes are needed for the head
-    HEAD_COMPLETE = 1            # the head is complete, the body is not
-    MESSAGE_COMPLETE = 2             # the message is complete
+    # Results of `feed`.
+    NEED_DATA = 0           # more bytes are needed for the head
+    HEAD_COMPLETE = 1       # the head is complete, the body is not
+    MESSAGE_COMPLETE = 2    # the message is complete
 
 cdef enum:
-    MAX_FRAMING_OVERHEAD = 65536    # bytes of chunk framing granted beyond 16 times the body
+    MAX_FRAMING_OVERHEAD = 65536    # bytes of chunk framing allowed beyond 16 times the body
 
 
 @cython.final
@@ -25,39 +28,39 @@ cdef class ResponseParser:
     cdef Limits limits
     cdef ParserCallbacks callbacks
     cdef object parser              # for messages without chunks
-    cdef ChunkedParserCallbacks chunk_callbacks       # and for those with chunks, once one came
+    cdef ChunkedParserCallbacks chunk_callbacks   # for chunked messages; None before the first
     cdef object chunk_parser
-    cdef ReceiveBuffer window             # through which the parsers see the bytes
+    cdef ReceiveBuffer window       # the buffer object that passes bytes to the parsers
     cdef int state
     cdef int status
     cdef int minor                  # HTTP/1.<minor>
-    cdef bint is_head_request              # the answer to HEAD: ends with its head
-    cdef bint strict                # refuse what browsers forgive; of this message
+    cdef bint is_head_request       # a response to HEAD ends with its head
+    cdef bint strict                # of this message: refuse what browsers tolerate
     cdef bint parsers_are_strict    # how the parsers were made
-    cdef bint parser_is_dirty                 # the parser waits for a body that will not come
+    cdef bint parser_is_dirty       # the parser waits for a body that will not come
     cdef long long length           # of the body, or UNTIL_CLOSE, CHUNKED
-    cdef long long body_bytes              # bytes of the body so far
+    cdef long long body_bytes       # bytes of the body so far
     cdef long long max_body
     cdef object followup_statuses   # of responses whose body has no limit until `apply_limit`; or None
     cdef bint is_too_large          # such a body exceeds `max_body`
-    cdef long long raw_body_bytes           # bytes of a chunked body as fed, chunk framing and all
-    cdef long long framing_bytes          # of them, those since the last byte of the body
-    cdef Chunks chunks              # where in the framing of a chunked body we are
+    cdef long long raw_body_bytes   # bytes of a chunked body with its framing
+    cdef long long framing_bytes    # of them, those after the last byte of the body
+    cdef Chunks chunks              # the decoder's position in a chunked body
     cdef bint keeps_framing         # whether to keep `raw_chunks`
     cdef bytearray raw_chunks       # the chunked body as received; shared with the response
-    cdef double keep_alive_timeout           # seconds that the server keeps an idle connection; 0.0: unsaid
+    cdef double keep_alive_timeout  # seconds the server keeps an idle connection; 0.0: not stated
     cdef bint keep_alive
-    cdef bint has_extra_data               # bytes came behind the end of the message
-    cdef bint got_100_continue             # 100 Continue came
-    cdef bytes head                 # of the final answer, as it came
-    cdef bytes cached_head                # the head judged last, which all that was read from it still holds
-    cdef bint parser_skipped               # the parser doesn't see this message: its head is `known`
-    cdef list interim               # (status, HeaderTable) of the 1xx answers; None without any
+    cdef bint has_extra_data        # bytes followed the end of the message
+    cdef bint got_100_continue      # a 100 Continue response arrived
+    cdef bytes head                 # of the final response, as received
+    cdef bytes cached_head          # the last validated head; the values read from it are still set
+    cdef bint parser_skipped        # httptools does not see this message: its head equals `cached_head`
+    cdef list interim               # (status, Headers) of the 1xx responses; None without any
     cdef bytes piece                # of the body; further ones in `pieces`
     cdef list pieces
-    cdef Py_ssize_t small_pieces           # how many of `pieces` were kept since the last joining,
-    cdef Py_ssize_t small_bytes     # and their bytes
-    cdef bytearray partial_head             # the part of a head that came so far; None without any
+    cdef Py_ssize_t small_pieces    # number of `pieces` added since the last join
+    cdef Py_ssize_t small_bytes     # their bytes
+    cdef bytearray partial_head     # the received part of an incomplete head; None without any
 
     def __cinit__(self, Limits limits not None, ReceiveBuffer window not None):
         self.limits = limits
@@ -66,13 +69,14 @@ cdef class ResponseParser:
         self.parser = new_parser(self.callbacks, False)
 
     cdef int reset(self) except -1:
-        """Get ready for the answer to the next request: `is_head_request`, `max_body` and `strict` are its own."""
+        """Prepare for the next response. Its request sets `is_head_request`, `max_body` and `strict`."""
         if self.parser_is_dirty:
             self.parser = new_parser(self.callbacks, self.strict)
         if self.strict != self.parsers_are_strict:
             self.change_parsers()
         self.state = EXPECT_HEAD
-        self.parser_is_dirty = self.has_extra_data = self.got_100_continue = self.parser_skipped = self.is_too_large = False
+        self.parser_is_dirty = self.has_extra_data = self.got_100_continue = False
+        self.parser_skipped = self.is_too_large = False
         self.head = self.piece = None
         self.pieces = self.interim = None
         self.partial_head = self.raw_chunks = None
@@ -80,15 +84,15 @@ cdef class ResponseParser:
         return 0
 
     cdef int change_parsers(self) except -1:
-        """Make parsers that are as strict as the next message is to be read."""
+        """Create parsers with the strictness that the next message requires."""
         self.parser = new_parser(self.callbacks, self.strict)
         self.chunk_callbacks = self.chunk_parser = None
-        self.cached_head = None       # it was judged by other rules
+        self.cached_head = None     # it was validated by other rules
         self.parsers_are_strict = self.strict
         return 0
 
     cdef int feed(self, char *data, Py_ssize_t length) except -1:
-        """Take in received bytes: MORE, HEAD or END. Raises `BadHttpResponse`."""
+        """Parse received bytes and return the state. Raises `BadHttpResponse`."""
         if self.state == EXPECT_HEAD:
             return self.feed_head(data, length)
         if self.length == CHUNKED:
@@ -100,7 +104,7 @@ cdef class ResponseParser:
     cdef int feed_head(self, char *data, Py_ssize_t length) except -1:
         cdef Head head
         cdef bytearray joined = None
-        cdef bint after_informational = False
+        cdef bint after_informational = False, is_new
         if self.cached_head is not None:
             if self.matches_cached_head(data, length):
                 return self.use_cached_head(data, length)
@@ -111,7 +115,7 @@ cdef class ResponseParser:
                 joined += data[:length]
                 if memchr(data, 10, <size_t>length) is NULL and len(joined) <= self.limits.head:
                     check_status_line(joined, len(joined))
-                    self.partial_head = joined      # without a line end, no head ended
+                    self.partial_head = joined      # a head ends with a line end
                     return NEED_DATA
                 data, length = joined, len(joined)
             check_status_line(data, length)
@@ -121,10 +125,12 @@ cdef class ResponseParser:
             if (head.end if head.end >= 0 else length) > self.limits.head:
                 raise errors.HeadTooLarge(f"the head has more than {self.limits.head} bytes")
             if head.end < 0:
-                self.partial_head = bytearray(data[:length]) if joined is None or after_informational else joined
+                is_new = joined is None or after_informational
+                self.partial_head = bytearray(data[:length]) if is_new else joined
                 return NEED_DATA
             if memchr(data, 0, <size_t>head.end) is not NULL:
-                raise errors.BadHttpResponse(f"NUL in the head: {errors.truncated_repr(data[:head.end])}")
+                raise errors.BadHttpResponse(
+                    f"NUL in the head: {errors.truncated_repr(data[:head.end])}")
             self.minor = data[7] - 48
             self.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
             if data[9] != 49:
@@ -139,13 +145,13 @@ cdef class ResponseParser:
                 return NEED_DATA
 
     cdef bint matches_cached_head(self, const char *data, Py_ssize_t length) noexcept:
-        """Whether these bytes begin with the very head that the answer before began with."""
+        """Whether these bytes begin with the same head as the previous response."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.cached_head)
         return (length >= size and not self.is_head_request
                 and memcmp(data, PyBytes_AS_STRING(self.cached_head), <size_t>size) == 0)
 
     cdef int use_cached_head(self, char *data, Py_ssize_t length) except -1:
-        """`feed_head` for such a head: status, length and all the rest are as they were."""
+        """Handle a repeated head: status, length and the other values are unchanged."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.cached_head)
         self.head = self.cached_head
         self.parser_skipped = True
@@ -154,14 +160,14 @@ cdef class ResponseParser:
         return self.keep(data + size, self.clip_to_body(length - size))
 
     cdef Py_ssize_t clip_to_body(self, Py_ssize_t length) noexcept:
-        """How many of these bytes belong to the body, whose length is known; others are surplus."""
+        """Return how many of these bytes belong to a body of known length; the others are extra data."""
         if length > self.length - self.body_bytes:
             length = <Py_ssize_t>(self.length - self.body_bytes)
             self.has_extra_data = True
         return length
 
     cdef int parse(self, char *start, Py_ssize_t length) except -1:
-        """Show bytes to the parser for messages without chunks; it must accept them."""
+        """Pass bytes to the parser for messages that are not chunked; raise if it refuses them."""
         self.window.start, self.window.length = start, length
         try:
             self.parser.feed_data(self.window)
@@ -175,18 +181,18 @@ cdef class ResponseParser:
         self.callbacks.accepted = False
         self.parse(data, length)
         if not self.callbacks.accepted:
-            raise errors.BadHttpResponse(f"no head can be read in {errors.truncated_repr(data[:end])}")
+            raise errors.BadHttpResponse(f"invalid response head {errors.truncated_repr(data[:end])}")
         self.keep_alive = self.callbacks.keep_alive
         return 0
 
     cdef int feed_informational(self, char *data, Py_ssize_t end) except -1:
-        """A 1xx answer: kept for those who ask, counted, never the answer (RFC 9110 §15.2)."""
+        """Store a 1xx response. It is counted and is never the final response (RFC 9110 §15.2)."""
         cdef Py_ssize_t total = 0
         if self.status == 101:
-            raise errors.BadHttpResponse("101 Switching Protocols, which was not asked for")
+            raise errors.BadHttpResponse("101 Switching Protocols without a request for it")
         self.parse_head(data, end, end)
         if not (self.keep_alive and (self.status == 100 or self.status == 102 or self.status == 103)):
-            # The parser waits for the body of other ones, or after `close` for nothing at all.
+            # After other 1xx responses the parser waits for a body; after `close` it accepts nothing.
             self.parser = new_parser(self.callbacks, self.strict)
         if self.interim is None:
             self.interim = []
@@ -194,11 +200,11 @@ cdef class ResponseParser:
         if self.status == 100:
             self.got_100_continue = True
         if len(self.interim) > self.limits.interim:
-            raise errors.HeadTooLarge(f"more than {self.limits.interim} interim answers")
+            raise errors.HeadTooLarge(f"more than {self.limits.interim} interim responses")
         for _, table in self.interim:
             total += PyBytes_GET_SIZE((<Headers>table).head)
         if total > self.limits.head:
-            raise errors.HeadTooLarge(f"the interim answers have more than {self.limits.head} bytes")
+            raise errors.HeadTooLarge(f"the interim responses have more than {self.limits.head} bytes")
         return 0
 
     cdef int begin_body(self, Head *head, char *data, Py_ssize_t length) except -1:
@@ -236,7 +242,7 @@ cdef class ResponseParser:
         return 0
 
     cdef int begin_ambiguous(self, Head *head, char *data, Py_ssize_t length) except -1:
-        """As `begin_body`, for a head that gives equal lengths twice, or a length beside chunked.
+        """Begin a body whose head gives equal lengths twice, or a length beside chunked.
 
         Chunked overrides the length (RFC 9112 §6.3). The parser refuses such a head, so it is given one
         with a single framing field. The connection closes after the message, so nothing can follow it.
@@ -276,7 +282,7 @@ cdef class ResponseParser:
         return error
 
     cdef int apply_limit(self) except -1:
-        """Apply `max_body` to this response after all: no other request follows it."""
+        """Apply `max_body` to this response, because no other request follows it."""
         self.followup_statuses = None
         if self.is_too_large:
             raise self.too_large(self.length if self.length >= 0 else self.body_bytes)
@@ -289,13 +295,13 @@ cdef class ResponseParser:
         return self.keep(data, length)
 
     cdef int feed_parser(self, char *data, Py_ssize_t length) except -1:
-        """Let the parser count these bytes of a body too, if it saw the head."""
+        """Pass bytes of a body to httptools, unless the parser was skipped for this message."""
         if not self.parser_skipped:
             self.parse(data, length)
         return 0
 
     cdef int keep(self, char *data, Py_ssize_t length) except -1:
-        """Keep bytes of a body without chunks; says whether it is complete."""
+        """Store bytes of a body that is not chunked; return whether it is complete."""
         self.body_bytes += length
         if length:
             self.add_piece(data[:length])
@@ -317,7 +323,7 @@ cdef class ResponseParser:
         self.small_pieces += 1
         self.small_bytes += PyBytes_GET_SIZE(piece)
         if self.small_pieces == JOIN_PIECES_AT:
-            # Small ones cost forty times their size to keep: each byte is copied once more instead.
+            # Small objects cost forty times their size in memory, so their bytes are copied once more.
             if self.small_bytes < JOIN_PIECES_AT * SMALL_PIECE:
                 self.pieces[len(self.pieces) - JOIN_PIECES_AT:] = [
                     b"".join(self.pieces[len(self.pieces) - JOIN_PIECES_AT:])]
@@ -340,7 +346,7 @@ cdef class ResponseParser:
         return self.feed_chunked(data + head.end, length - head.end, head)
 
     cdef int feed_chunked(self, char *data, Py_ssize_t length, Head *head=NULL) except -1:
-        """Keep the body in these bytes, which may stand behind their head: counted, then copied."""
+        """Store the body bytes of chunked data, which may follow their head; count first, then copy."""
         cdef Chunks chunks = self.chunks
         cdef Py_ssize_t used = 0, size = decode_chunks(&self.chunks, data, length, NULL, &used)
         cdef bytes piece
@@ -355,7 +361,7 @@ cdef class ResponseParser:
         return MESSAGE_COMPLETE if self.state == COMPLETE else HEAD_COMPLETE
 
     cdef Py_ssize_t feed_in_place(self, char *data, Py_ssize_t length) except -1:
-        """Leave what there is of the body at the beginning of `data`, and say how much that is."""
+        """Move the body bytes to the beginning of `data` and return their number."""
         cdef Chunks chunks = self.chunks
         cdef Py_ssize_t used = 0, size = decode_chunks(&self.chunks, data, length, NULL, &used)
         if self.raw_chunks is not None:
@@ -365,7 +371,7 @@ cdef class ResponseParser:
         return decode_chunks(&chunks, data, used, data, &used)
 
     cdef int keep_chunks(self, char *data, Py_ssize_t length) except -1:
-        """Keep a part of a chunked body as received, or nothing of it beyond twice `max_body`."""
+        """Store chunked data as received; drop all of it beyond twice `max_body`."""
         self.raw_chunks += data[:length]
         if 0 <= self.max_body and len(self.raw_chunks) > 2 * self.max_body + MAX_FRAMING_OVERHEAD:
             self.raw_chunks.clear()
@@ -373,7 +379,7 @@ cdef class ResponseParser:
         return 0
 
     cdef int validate_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
-        """What belongs to the message must please the parser too; nothing behind it is shown."""
+        """Have httptools validate the bytes of the message; it never sees bytes after the message."""
         if head is NULL:
             return self.parse_chunks(data, length)
         if not head.has_bare_lf or self.strict:
@@ -387,7 +393,7 @@ cdef class ResponseParser:
         return 0
 
     cdef int parse_chunks(self, char *data, Py_ssize_t length) except -1:
-        """Show bytes to the parser for messages with chunks; it must accept them."""
+        """Pass bytes to the parser for chunked messages; raise if it refuses them."""
         if length == 0:
             return 0
         self.window.start, self.window.length = data, length
@@ -402,11 +408,11 @@ cdef class ResponseParser:
                 f"{error}, in {errors.truncated_repr(data[:min(length, 200)])}"
             ) from None
         if not self.chunk_callbacks.accepted:
-            raise errors.BadHttpResponse(f"no head can be read in {errors.truncated_repr(data[:length])}")
+            raise errors.BadHttpResponse(f"invalid response head {errors.truncated_repr(data[:length])}")
         return 0
 
     cdef int count_chunks(self, Py_ssize_t size, Py_ssize_t used, Py_ssize_t length) except -1:
-        """Judge `length` bytes as fed: `used` of them this message's, `size` of them its body's."""
+        """Count `length` bytes fed, of which `used` belong to the message and `size` to its body."""
         cdef bint ended = self.chunks.state == CHUNKS_ENDED
         self.body_bytes += size
         self.raw_body_bytes += length
@@ -416,20 +422,20 @@ cdef class ResponseParser:
                 or self.framing_bytes > self.limits.head + MAX_FRAMING_OVERHEAD + length):
             raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
         if ended != self.chunk_callbacks.ended:
-            raise errors.BadHttpResponse("the end of the chunks can be read in two ways")
+            raise errors.BadHttpResponse("the end of the chunked body is ambiguous")
         if ended:
             self.has_extra_data = used < length
             self.state = COMPLETE
         return 0
 
     cdef long long min_remaining(self) noexcept:
-        """Bytes that must still come, framing and all, unless the peer breaks off."""
+        """Return the minimum number of bytes, framing included, that complete the message."""
         if self.length != CHUNKED:
             return self.length - self.body_bytes
         return self.chunks.remaining + 2 + LAST_CHUNK_SIZE if self.chunks.state == CHUNK_DATA else 1
 
     cdef bint is_reusable(self):
-        """Whether the connection may serve another request, now that this message is complete."""
+        """Whether the connection may be reused after this complete message."""
         if not self.keep_alive or self.has_extra_data:
             return False
         if self.minor == 0:
@@ -446,7 +452,7 @@ cdef class ResponseParser:
         return self.piece is not None
 
     cdef bytes take_body(self):
-        """What came of the body since the last call."""
+        """Return the body bytes received since the last call."""
         cdef bytes body
         if self.pieces is not None:
             body = b"".join(self.pieces)
@@ -457,7 +463,7 @@ cdef class ResponseParser:
         return body
 
     cdef bint feed_eof(self):
-        """The other side has nothing more to say: whether that ends the message rightly."""
+        """Handle the end of input; return whether it completes the message."""
         if self.state == IN_BODY and self.length == UNTIL_CLOSE:
             self.state = COMPLETE
             self.keep_alive = False
@@ -465,7 +471,7 @@ cdef class ResponseParser:
         return False
 
     cdef str progress(self):
-        """How far the message came, for an error."""
+        """Describe the progress of the message, for an error."""
         if self.state == IN_BODY:
             if self.length >= 0:
                 return f"after {self.body_bytes} of {self.length} bytes of the body"
@@ -483,12 +489,13 @@ cdef Headers headers_of(bytes head):
 
 def read_response(pieces, *, Limits limits=None, bint is_head_request=False, long long max_body=-1,
                   bint closed=False, bint strict=False):
-    """Read one response from received pieces without a connection: for tests and recordings.
+    """Parse one response from received pieces without a connection, for tests and recordings.
 
     Returns `(status, minor, headers, body, trailers, complete, reusable)`; `closed` says that the
     other side closed behind the last piece. Raises `BadHttpResponse`.
     """
-    cdef ResponseParser reader = ResponseParser(limits if limits is not None else Limits(), ReceiveBuffer(1))
+    cdef ResponseParser reader = ResponseParser(
+        limits if limits is not None else Limits(), ReceiveBuffer(1))
     cdef int found = NEED_DATA
     cdef bytes piece
     reader.is_head_request, reader.max_body, reader.strict = is_head_request, max_body, strict

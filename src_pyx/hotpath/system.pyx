@@ -1,31 +1,7 @@
-# What the operating system gives: sockets, errno, the monotonic clock, and one receive buffer.
+# System calls: sockets, errno, the monotonic clock, and the shared receive buffer.
 #
-# Rules:  every call here is non-blocking; the interpreter lock is released only where many bytes move.
-# Not here: anything that knows what the bytes mean.
-
-from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_SetInterrupt
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from cpython.object cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
-from libc.string cimport memchr, memcmp, memcpy, memmove
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-
-import os
-from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
-from socket import socket as Socket
-from weakref import WeakSet
-
-from curio.errors import TaskTimeout
-from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
-from multidict import getversion
-
-from asks_fast import errors
-from asks_fast._config import interceptor
-from asks_fast._deadlines import ignore_after, timeout_after
-from asks_fast._tracebacks import shorten
+# Invariants: every call is non-blocking. The interpreter lock is released only where many bytes are
+# moved. No code here interprets the bytes.
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void *data, size_t length, int flags)
@@ -58,7 +34,7 @@ cdef extern from *:
     static int asks_is_up(int fd)
     {
         struct pollfd look = {fd, 0, 0};
-        return poll(&look, 1, 0) == 0;      /* errors and hang-ups are told unasked */
+        return poll(&look, 1, 0) == 0;      /* errors and hang-ups are always reported */
     }
     static int asks_linger(int fd, int enough, int looks)
     {
@@ -71,7 +47,7 @@ cdef extern from *:
     }
     static int asks_wake_at(int fd, int bytes)
     {
-    #ifdef __linux__            /* elsewhere the mark may lie above what the buffer ever holds */
+    #ifdef __linux__            /* elsewhere the watermark may exceed the buffer size */
         return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
     #else
         (void)fd; (void)bytes;
@@ -79,36 +55,36 @@ cdef extern from *:
     #endif
     }
     """
-    # Bytes received and not read yet; 0 if that can't be told.
+    # Bytes received and not read yet; 0 if unknown.
     int unread_bytes "asks_unread"(int fd) noexcept nogil
-    # Whether a connection is neither broken nor closed by its peer for good.
+    # Whether a connection is neither broken nor fully closed by its peer.
     bint is_up "asks_is_up"(int fd) noexcept nogil
-    # The same, after giving way to others up to `looks` times while it is less than `enough`.
+    # As `unread_bytes`, after up to `looks` calls of sched_yield while it is below `enough`.
     int spin_for_data "asks_linger"(int fd, int enough, int looks) noexcept nogil
-    # Report the socket as readable from so many bytes on, or at its end; -1 if that can't be had.
+    # Set SO_RCVLOWAT; -1 where it is not available.
     int set_rcvlowat "asks_wake_at"(int fd, int bytes) noexcept nogil
 
 cdef extern from "Python.h":
-    # As raw pointers: a bytes object is filled before anybody sees it.
+    # Raw pointers: a bytes object is filled before it is published.
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)
     char *bytes_data "PyBytes_AS_STRING"(PyObject *data) noexcept
     int resize_bytes "_PyBytes_Resize"(PyObject **data, Py_ssize_t size) except -1
     void Py_XDECREF(PyObject *thing)
     unsigned long PyThread_get_thread_ident() noexcept
 
-# Sends and receives of at least this many bytes let other threads run meanwhile.
+# Calls that move at least this many bytes release the interpreter lock.
 cdef enum:
     RELEASE_GIL_FROM = 32768
 
 cdef inline double now() noexcept nogil:
-    """Seconds of the monotonic clock: never goes back, is not the time of day."""
+    """Return the monotonic clock in seconds."""
     cdef timespec clock
     clock_gettime(CLOCK_MONOTONIC, &clock)
     return <double>clock.tv_sec + <double>clock.tv_nsec * 1e-9
 
 
 cdef inline Py_ssize_t send_bytes(int fd, const char *data, Py_ssize_t length) noexcept:
-    """How many bytes the socket took; -1 with errno set otherwise (EINTR was tried again)."""
+    """Return how many bytes the socket accepted, or -1 with errno set. EINTR is retried."""
     cdef Py_ssize_t sent
     while True:
         if length >= RELEASE_GIL_FROM:
@@ -121,7 +97,7 @@ cdef inline Py_ssize_t send_bytes(int fd, const char *data, Py_ssize_t length) n
 
 
 cdef inline Py_ssize_t recv_bytes(int fd, char *data, Py_ssize_t capacity, bint release_gil) noexcept:
-    """How many bytes came, 0 at the end of input; -1 with errno set otherwise."""
+    """Return how many bytes were received, 0 at the end of input, or -1 with errno set."""
     cdef Py_ssize_t received
     while True:
         if release_gil:
@@ -134,7 +110,7 @@ cdef inline Py_ssize_t recv_bytes(int fd, char *data, Py_ssize_t capacity, bint 
 
 
 cdef inline bint is_open_without_data(int fd) noexcept:
-    """Whether an idle socket is still open and has said nothing: only such a one may be reused."""
+    """Whether an idle socket is open and has no data to read; only such a socket may be reused."""
     cdef char byte
     cdef Py_ssize_t received
     while True:
@@ -147,10 +123,10 @@ cdef inline bint is_open_without_data(int fd) noexcept:
 
 @cython.final
 cdef class ReceiveBuffer:
-    """The buffer that every connection of a pool receives into, shown to the parser piece by piece.
+    """The buffer that all connections of a pool receive into; the parsers read parts of it.
 
-    Between a receive and the end of its parsing there is no await, so one buffer serves them all.
-    As a buffer object it is the window (`start`, `length`) of itself, without a copy or a slice.
+    There is no await between a receive and the end of its parsing, so one buffer is enough.
+    As a buffer object it exposes its window (`start`, `length`) without a copy.
     """
 
     cdef char *data             # owned; `capacity` bytes
@@ -173,9 +149,9 @@ cdef class ReceiveBuffer:
         PyBuffer_FillInfo(view, self, self.start, self.length, 1, flags)
 
     cdef object writable(self):
-        """All of it as a writable memoryview, for a TLS layer to decrypt into."""
+        """Return the whole buffer as a writable memoryview, for TLS to decrypt into."""
         return PyMemoryView_FromMemory(self.data, self.capacity, 0x200)  # PyBUF_WRITE
 
 
-# Bumped in a forked child: sockets made before the fork belong to the parent.
+# Incremented in a forked child: sockets created before the fork belong to the parent.
 cdef int fork_generation = 0

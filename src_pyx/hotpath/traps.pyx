@@ -1,12 +1,13 @@
 # How compiled code waits in curio: objects whose iterator yields the trap tuple itself.
 #
-# Facts:  a task waits by yielding a trap up to the kernel, which answers with `send`: `None` when the
-#         trap is done, an exception instance when it must be raised (cancellation, time-out).
-# Rules:  one such object waits for one task at a time; `__await__` makes it fresh.
+# A task waits by yielding a trap to the kernel. The kernel answers with `send`: `None` when the
+# trap is done, or an exception instance to raise (cancellation, time-out).
+#
+# Invariants: such an object waits for one task at a time; `__await__` resets it.
 
 @cython.final
 cdef class Trap:
-    """An awaitable that hands one prepared trap to the kernel, again and again at no cost."""
+    """An awaitable that yields one prepared trap to the kernel; it can be awaited repeatedly."""
 
     cdef tuple trap
     cdef bint is_pending
@@ -32,9 +33,9 @@ cdef class Trap:
     def send(self, answer):
         if isinstance(answer, BaseException):
             self.is_pending = False
-            if isinstance(answer, OSError):     # no memory for one more, or too many watched
+            if isinstance(answer, OSError):     # out of memory, or too many watched descriptors
                 raise errors.ServerClosedConnectionError(
-                    f"the system can't watch the connection ({answer})") from answer
+                    f"the system cannot watch the connection ({answer})") from answer
             raise answer
         return self.__next__()
 
@@ -48,13 +49,13 @@ cdef class Trap:
 
 @cython.final
 cdef class FileHandle:
-    """What the kernel's selector knows a connection by.
+    """The file object by which the kernel's selector knows a connection.
 
-    An object of its own and not a number, so that the kernel keeps the registration between two
-    waits; never the connection, so that the two don't keep each other alive.
+    An object rather than a number, so that the kernel keeps the registration between two waits. It does
+    not refer to the connection, so that there is no reference cycle.
     """
 
-    has_stable_fd = True           # one open file all its life: asks_fast.Kernel relies on it
+    has_stable_fd = True           # one open file for its whole life; asks_fast.Kernel relies on it
 
     cdef readonly int fd
 

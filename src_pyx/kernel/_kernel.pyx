@@ -39,6 +39,7 @@ from curio.errors import (
 from curio.io import _Fd as Fd
 from curio.kernel import Activation
 from curio.kernel import log as KERNEL_LOG
+from curio.meta import _locals as here      # `kernel`: the one that runs in this thread
 from curio.sched import SchedBarrier, SchedFIFO
 
 include "system.pyx"
@@ -56,6 +57,8 @@ include "timers.pyx"
 include "epoll.pyx"
 include "selector.pyx"
 include "traps.pyx"
+include "guest.pyx"
+include "hosted_tasks.pyx"
 
 
 @cython.final
@@ -86,6 +89,13 @@ cdef class Runtime:
     cdef object bell
     cdef readonly object bell_heard     # the end that the kernel task waits on
 
+    # A guest kernel has a host: an event loop that calls `turn` (guest.pyx).
+    cdef readonly object host           # None: this kernel has a loop of its own
+    cdef object failure                 # the error that ended a guest kernel
+    cdef bint turning                   # `turn` is on the stack
+    cdef bint turn_due                  # the host was asked to call `turn` soon
+    cdef double alarm_at                # when the host will call `on_alarm`, or infinity
+
     def __init__(self, kernel, task_class, kernel_task):
         self.kernel = kernel
         self.tasks = kernel._tasks
@@ -98,6 +108,7 @@ cdef class Runtime:
         self.room = 64
         self.ring = [None] * self.room
         self.woken = deque()
+        self.alarm_at = INFINITY
         self.make_traps()
         self.activations = []
         kernel._activations = self.activations = [
@@ -129,19 +140,29 @@ cdef class Runtime:
 
     def __call__(self, coro):
         cdef TaskCore main = self.new_task(coro) if coro else None
-        cdef Py_ssize_t _turn
         coro = None
         while True:
-            self.poller.poll(self, self.patience(main is not None))
-            if PyList_GET_SIZE(self.timers.heap):
-                self.ring_alarms(self.now())
-            for _turn in range(self.waiting):
-                self.step(self.dequeue(), main)
+            self.run_once(self.patience(main is not None), main)
             if main is None:
                 return None
             if main.terminated:
                 main.joined = True
                 return main
+
+    cdef int run_once(self, double wait, TaskCore main) except -1:
+        """Poll for `wait` seconds, serve the timers, then let each ready task run once."""
+        cdef TaskCore task
+        cdef Py_ssize_t _turn
+        self.poller.poll(self, wait)
+        if PyList_GET_SIZE(self.timers.heap):
+            self.ring_alarms(self.now())
+        for _turn in range(self.waiting):
+            task = self.dequeue()
+            if task.hosted is None:
+                self.step(task, main)
+            else:
+                task.hosted.resume()
+        return 0
 
     cdef double patience(self, bint until_end) except? -2.0:
         """How long the next poll may wait; negative: for ever."""
@@ -168,7 +189,9 @@ cdef class Runtime:
         task.cycles += 1
         while self.current is not None:
             value = task._trap_result
-            if task.driven is None:
+            if task.thrown is not None:
+                sent, value = throw_into(task)
+            elif task.driven is None:
                 sent, value = self.send(task, value)
             else:
                 sent = PyIter_Send(<PyObject*> task.driven, <PyObject*> value, &result)
@@ -180,7 +203,10 @@ cdef class Runtime:
             if sent == PYGEN_NEXT:
                 trap = value
                 task._trap_result = None
-                self.serve_trap(trap)
+                if task.hosted is not None and type(trap) is not tuple:
+                    pass_to_host(self, task, trap)
+                else:
+                    self.serve_trap(trap)
             elif sent == PYGEN_RETURN:
                 self.end(task, main, value, None)
             else:
@@ -231,6 +257,8 @@ cdef class Runtime:
         if error is None:
             return 0
         task._final_result = None
+        if task.hosted is not None and task.hosted.reports:
+            return 0        # to the host's task, which awaits this one
         if task is not main and not isinstance(error, (CancelledError, SystemExit)):
             KERNEL_LOG.error("Task Crash: %r", task, exc_info=error)
         if not isinstance(error, (Exception, CancelledError)):
@@ -247,7 +275,10 @@ cdef class Runtime:
         self.born += 1
         task.serial = self.born
         self.tasks[task.id] = task
-        self.enqueue(task)
+        if self.host is None or getattr(coro, "cr_code", None) in internal_tasks:
+            self.enqueue(task)
+        else:
+            start_in_host(self, task)
         for act in self.activations:
             act.created(task)
         return task
@@ -267,6 +298,8 @@ cdef class Runtime:
         task.parked = NOT_PARKED
         task.unpark = None
         task.place = None
+        if self.host is not None and not self.turning:
+            self.ask_for_turn()
         return 0
 
     cdef inline TaskCore dequeue(self):
@@ -305,6 +338,17 @@ cdef class Runtime:
             task.unpark()
         return 0
 
+    cdef int interrupt(self, TaskCore task, object error) except -1:
+        """Raise the error in a task: now if it waits, else at its next blocking trap."""
+        if not task.allow_cancel or task.parked == NOT_PARKED:
+            task.cancel_pending = error
+            if task.is_foreign and task.allow_cancel:
+                task.hosted.break_wait()
+            return 0
+        self.leave_wait(task)
+        task._trap_result = error
+        return self.enqueue(task)
+
     cdef bint takes_cancellation(self) except -1:
         """A cancellation that waited for a blocking trap is the answer to this one."""
         cdef TaskCore task = self.current
@@ -342,12 +386,8 @@ cdef class Runtime:
             else:
                 is_valid = deadline(task.timeout) == due
                 self.set_timeout(task, None)
-                if is_valid and task.allow_cancel and task.parked:
-                    self.leave_wait(task)
-                    task._trap_result = TaskTimeout(now)
-                    self.enqueue(task)
-                elif is_valid:
-                    task.cancel_pending = TaskTimeout(now)
+                if is_valid:
+                    self.interrupt(task, TaskTimeout(now))
             task = self.timers.first()
         return 0
 
@@ -377,6 +417,73 @@ cdef class Runtime:
                 task.future = None
                 self.enqueue(task)
 
+    # -- for a host (guest.pyx)
+
+    def turn(self, _guard=None):
+        """Poll without waiting, and let each ready task run once."""
+        if self.host is None:
+            return
+        self.turn_due = False
+        self.turning = True
+        self.take_thread()
+        try:
+            self.run_once(0.0, None)
+        finally:
+            self.turning = False
+            if self.host is not None:
+                if self.waiting:
+                    self.ask_for_turn()
+                self.set_alarm()
+
+    def on_alarm(self):
+        """The host's timer has come."""
+        self.alarm_at = INFINITY
+        self.turn()
+
+    cdef inline int take_thread(self) except -1:
+        """This is the kernel of the thread, until a kernel runs by itself or another loop does."""
+        global last_taken
+        last_taken = self
+        if getattr(here, "kernel", None) is not self.kernel:
+            here.kernel = self.kernel
+        return 0
+
+    cdef int ask_for_turn(self) except -1:
+        if not self.turn_due:
+            self.turn_due = True
+            self.host.call_soon()
+        return 0
+
+    cdef int set_alarm(self) except -1:
+        """Have the host call when the first timer is due. Being called too early does no harm."""
+        cdef double due
+        if PyList_GET_SIZE(self.timers.heap):
+            due = self.timers.first().due
+            if due < self.alarm_at:
+                self.alarm_at = due
+                self.host.call_after(max(due - self.now(), 0.0))
+        return 0
+
+    def attach(self, Host host):
+        """Make this the kernel of a host; None when the host's loop has ended.
+
+        Hosted tasks that are left then are the kernel's own, which ends them at its shutdown.
+        """
+        global last_taken
+        cdef TaskCore task
+        self.host = host
+        if host is not None:
+            host.runtime = self
+            if self.waiting:
+                self.ask_for_turn()
+            return
+        last_taken = None
+        if getattr(here, "kernel", None) is self.kernel:
+            here.kernel = None
+        for task in list(self.tasks.values()):
+            if task.hosted is not None:
+                orphan(self, task)
+
     # -- traps
 
     cdef int serve_trap(self, object trap) except -1:
@@ -391,14 +498,16 @@ cdef class Runtime:
                 do_trap(self, <TrapHandler> found, <tuple> trap)
             else:
                 (<object> found)(*(<tuple> trap)[1:])
-        except BaseException:
-            self.give_up()
+        except BaseException as error:
+            self.give_up(error)
             raise
         return 0
 
-    cdef int give_up(self) except -1:
+    cdef int give_up(self, error) except -1:
         """A trap failed, so the kernel's own state may be half changed: no further use of it."""
         cdef TaskCore task
+        if self.host is not None:
+            fail_hosted(self, error)
         self.kernel._shutdown_funcs = None
         for task in self.tasks.values():
             task.runtime = None
@@ -416,6 +525,18 @@ cdef double deadline(object clock) except? -1.0:
         return INFINITY
     point = clock
     return point if point == point else INFINITY
+
+
+cdef tuple throw_into(TaskCore task):
+    """As PyIter_Send, with an exception that is raised where the coroutine waits."""
+    error, task.thrown = task.thrown, None
+    try:
+        thrower = task._throw if task.driven is None else task.driven.throw
+        return (<int> PYGEN_NEXT, thrower(error))
+    except StopIteration as stop:
+        return (<int> PYGEN_RETURN, stop.value)
+    except BaseException as failure:
+        return (<int> PYGEN_ERROR, failure)
 
 
 async def awaited(awaitable):

@@ -83,6 +83,8 @@ cdef extern from "Python.h":
     # No `except`: the error stays set for take_exception, without the cost of a try.
     PySendResult PyIter_Send(PyObject* coro, PyObject* value, PyObject** result) noexcept
     bint PyCoro_CheckExact(object)
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
     PyObject* PyList_GET_ITEM(object, Py_ssize_t) noexcept
     void PyList_SET_ITEM(object, Py_ssize_t, PyObject*) noexcept
     PyObject* PyDict_GetItemWithError(object, object) except? NULL

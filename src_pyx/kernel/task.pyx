@@ -59,6 +59,12 @@ cdef class TaskCore:
     cdef object sender
     cdef object thrower
 
+    # -- of a task that a task of the host steps (guest.pyx)
+    cdef HostedTask hosted          # None: the kernel steps it
+    cdef object thrown              # an exception to be raised where the coroutine waits
+    cdef object passed              # what it yielded for the host
+    cdef bint is_foreign            # it waits for the host, in code of the user
+
     # -- the kernel's own
     cdef Runtime runtime            # set when the task enters a kernel
     cdef object driven              # the coroutine that `send` goes to, None if not direct

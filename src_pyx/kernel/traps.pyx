@@ -172,17 +172,9 @@ cdef int cancel_task(Runtime runtime, TaskCore task, object exc, object val) exc
         return 0
     task.cancelled = True
     runtime.set_timeout(task, None)    # it is cancelled already, there is nothing left to time out
-    if isinstance(exc, BaseException):
-        task.cancel_pending = exc
-    else:
-        task.cancel_pending = exc(exc.__name__ if val is None else val)
-    # Not parked: it gets the exception at its next blocking trap.
-    if task.allow_cancel and task.parked:
-        runtime.leave_wait(task)
-        task._trap_result = task.cancel_pending
-        task.cancel_pending = None
-        runtime.enqueue(task)
-    return 0
+    if not isinstance(exc, BaseException):
+        exc = exc(exc.__name__ if val is None else val)
+    return runtime.interrupt(task, exc)
 
 
 cdef int put_to_sleep(Runtime runtime, TaskCore task, object seconds) except -1:

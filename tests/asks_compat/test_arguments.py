@@ -148,6 +148,7 @@ async def test_a_pair_of_timeouts(value: Any) -> None:
         DSession(timeout=value)
 
 
+@pytest.mark.in_order
 async def test_connections_is_the_most_open_ever(peer: Any) -> None:
     """`connections` bounds what is open; requests beyond it wait in the order they came."""
     server: Peer = peer(SERVING)

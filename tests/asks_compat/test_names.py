@@ -161,15 +161,18 @@ def test_every_error_descends_from_the_root() -> None:
     assert all(issubclass(getattr(errors, name), errors.AsksException) for name in errors.__all__)
 
 
-def test_init() -> None:
-    """`init("curio")` only warns; another library is refused by name."""
-    with pytest.warns(DeprecationWarning, match="not needed"):
-        asks_fast.init("curio")
-    curio = types.ModuleType("curio")
-    with pytest.warns(DeprecationWarning, match="not needed"):
-        asks_fast.init(curio)
-    with pytest.raises(ValueError, match="trio"):
-        asks_fast.init("trio")
+@pytest.mark.parametrize("library", ["asyncio", "curio", "trio"])
+def test_init(library: str) -> None:
+    """`init` takes the libraries of asks by name or as a module, and only warns."""
+    for given in (library, types.ModuleType(library)):
+        with pytest.warns(DeprecationWarning, match="not needed"):
+            asks_fast.init(given)
+
+
+def test_init_refuses_other_libraries() -> None:
+    """Another library is refused by name."""
+    with pytest.raises(ValueError, match="gevent"):
+        asks_fast.init("gevent")
 
 
 LIBRARY = """

@@ -54,6 +54,9 @@ def is_asks(name: str) -> bool:
 def run(
     source: str, path: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for library in re.findall(r"^import (trio|anyio)$", source, re.MULTILINE):
+        pytest.importorskip(library)
+        pytest.importorskip("trio")
     monkeypatch.chdir(tmp_path)
     code = compile(source.replace("http://example.org", server.url), path.name, "exec")
     names: dict[str, object] = {"__name__": "program"}

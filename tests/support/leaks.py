@@ -16,6 +16,7 @@ from collections import Counter
 from typing import Any
 
 FD_DIRECTORY = "/proc/self/fd"
+LIBFFI = "/libffi.so"  # libffi 3.5 keeps its own file open once a ctypes callback was made
 
 _disregarded: set[str] = set()
 
@@ -31,8 +32,8 @@ def open_descriptors() -> Counter[str]:
     """What is open now, by name; empty where the system does not tell."""
     if not os.path.isdir(FD_DIRECTORY):
         return Counter()
-    names = (_name(int(entry)) for entry in os.listdir(FD_DIRECTORY))
-    return Counter(name for name in names if name is not None and name not in _disregarded)
+    names = (_name(int(entry)) or "" for entry in os.listdir(FD_DIRECTORY))
+    return Counter(n for n in names if n and n not in _disregarded and LIBFFI not in n)
 
 
 def left_open(before: Counter[str], read_timeout: float = 2.0) -> list[str]:

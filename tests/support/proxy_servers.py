@@ -1,4 +1,4 @@
-"""Real proxies in processes of their own: squid (http), pproxy (http over TLS, SOCKS).
+"""squid as a real proxy in a process of its own (`proxy_steps` has scripted proxies).
 
 Rules:  port 0 is not known to them, so a free port is found first; ready when it accepts; ends with
         the `with` block. What is not installed raises `NotInstalled`, with what to install.
@@ -7,7 +7,6 @@ Rules:  port 0 is not known to them, so a free port is found first; ready when i
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -74,30 +73,3 @@ def squid(auth: str | None = None) -> Iterator[Server]:
     finally:
         _stop(process)
         shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def pproxy(
-    protocols: str, *, login: bool = False, tls_files: str | None = None
-) -> Iterator[Server]:
-    """pproxy speaking `protocols` ("socks4+socks5", "http"), with USER and PASSWORD if `login`.
-
-    `tls_files` is "certificate,key": then TLS comes first.
-    """
-    if importlib.util.find_spec("pproxy") is None:
-        raise NotInstalled("pproxy is not installed: pip install pproxy")
-    port = free_port()
-    url = f"{protocols}{'+ssl' if tls_files else ''}://127.0.0.1:{port}"
-    # Otherwise it lets in whomever came from an address that logged in once.
-    command = [sys.executable, "-W", "ignore", "-m", "pproxy", "--auth", "-1"]
-    command += ["-l", f"{url}/#{USER}:{PASSWORD}" if login else url]
-    if tls_files is not None:
-        command += ["--ssl", tls_files]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for_port("127.0.0.1", port, process)
-        yield Server("127.0.0.1", port, "https" if tls_files else "http")
-    finally:
-        _stop(process)

@@ -1,4 +1,4 @@
-"""The far side of a tunnel: what a scripted proxy does after it said yes to CONNECT."""
+"""The far side of a tunnel: what a scripted proxy does after it said yes to a client."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ import select
 import socket
 
 from support.leaks import disregard
-from support.scripted_server import PeerConnection
+from support.scripted_server import PeerConnection, PeerStopped
+
+
+def open_outer(host: str, port: int) -> socket.socket:
+    """Connect to the host that the client named; raises OSError if that fails."""
+    outer = socket.create_connection((host, port), 5)
+    disregard(outer.fileno())
+    return outer
 
 
 def relay(connection: PeerConnection) -> None:
-    """A step: carry bytes both ways between the client and the host that CONNECT named.
+    """A step: carry bytes both ways between the client and the host that CONNECT named."""
+    host, _, port = connection.requests[-1].target.rpartition(":")
+    carry(connection, open_outer(host.strip("[]"), int(port)))
+
+
+def carry(connection: PeerConnection, outer: socket.socket) -> None:
+    """Carry bytes both ways until one side closes, then close `outer`.
 
     In one thread: OpenSSL forbids that one reads a TLS socket while another writes it.
     """
-    host, _, port = connection.requests[-1].target.rpartition(":")
-    outer = socket.create_connection((host.strip("[]"), int(port)), 5)
-    disregard(outer.fileno())
     inner = connection.sock
     try:
         while True:
+            if connection.peer.stopping:
+                raise PeerStopped
             if connection.unread:
                 outer.sendall(connection.unread)
                 connection.unread.clear()

@@ -114,3 +114,46 @@ def test_wrong_mode(tmp_path: Path) -> None:
     """A mode that is none is said at once."""
     said = run_pytest(tmp_path, UNMARKED, ini="asks_fast_mode = sometimes\n")
     assert "asks_fast_mode must be strict or auto, not 'sometimes'" in said
+
+
+IN_OTHER_LIBRARIES = """
+    import pytest
+    import asks_fast
+
+    async def ask(routes):
+        routes.get("/x", text="ok")
+        assert (await asks_fast.get("http://example.org/x")).text == "ok"
+
+    @pytest.mark.asyncio
+    async def test_in_asyncio(asks_routes):
+        await ask(asks_routes)
+
+    @pytest.mark.trio
+    async def test_in_trio(asks_routes):
+        await ask(asks_routes)
+
+    @pytest.mark.anyio
+    async def test_in_anyio(asks_routes):
+        await ask(asks_routes)
+
+    @pytest.mark.curio
+    async def test_in_curio(asks_routes):
+        await ask(asks_routes)
+
+    @pytest.mark.asyncio
+    async def test_real_sockets(asks_server):
+        asks_server.routes.get("/x", text="ok")
+        assert (await asks_fast.get(asks_server.url + "/x")).text == "ok"
+"""
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_beside_plugins_of_other_libraries(tmp_path: Path, mode: str) -> None:
+    """Tests of pytest-asyncio, pytest-trio and anyio use our fixtures, each in its own library."""
+    for module in ("pytest_asyncio", "pytest_trio", "anyio"):
+        pytest.importorskip(module)
+    plugins = ("-p", "pytest_asyncio.plugin", "-p", "pytest_trio.plugin")
+    plugins += ("-p", "anyio.pytest_plugin")
+    ini = f"asks_fast_mode = {mode}\nasyncio_default_fixture_loop_scope = function\n"
+    said = run_pytest(tmp_path, IN_OTHER_LIBRARIES, *plugins, ini=ini)
+    assert said.count("PASSED") == said.count("test_it.py::") >= 5, said

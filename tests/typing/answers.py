@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 import asks_fast
-from asks_fast import DSession, HSession, Response, Session, StreamResponse
+from asks_fast import DSession, HSession, Response, Session, StreamResponse, sync
 from asks_fast._response.stream import StreamBody
 
 
@@ -94,3 +94,19 @@ async def streamed(session: Session) -> None:
         assert_type(await response.body.read(), bytes)
         assert_type(await response.body.save("file"), int)
         response.json()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def of_blocking_calls(session: sync.HSession, is_streamed: bool) -> None:
+    """What is awaited elsewhere is returned here, and a stream is read by a plain loop."""
+    assert_type(session.get(path="/a"), Response)
+    assert_type(session.get(path="/a", stream=True), sync.StreamResponse)
+    assert_type(session.post(stream=is_streamed), Response | sync.StreamResponse)
+    assert_type(sync.get("http://h/"), Response)
+    assert_type(sync.get("http://h/", stream=True), sync.StreamResponse)
+    for chunk in session.get(stream=True).body:
+        assert_type(chunk, bytes)
+    for line in session.get(stream=True).body.lines():
+        assert_type(line, str)
+    for result in session.map(["/a"]):
+        assert_type(result.error, Exception | None)
+    session.get(timout=1)  # type: ignore[call-overload]

@@ -314,7 +314,7 @@ async def test_a_server_that_speaks_first(peer: MakePeer) -> None:
     """A greeting before any request is no answer that we would hand out as one to HTTP."""
     server = peer([send(b"220 mail.test ESMTP\r\n"), expect()])
     async with HSession(server.url) as session:
-        with pytest.raises(BadHttpResponse, match=r"no HTTP/1\.x: b'220 mail\.test"):
+        with pytest.raises(BadHttpResponse, match=r"not an HTTP/1\.x response: b'220 mail\.test"):
             await session.get()
         assert session.pool_stats()["open"] == 0
 

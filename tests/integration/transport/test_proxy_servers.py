@@ -1,4 +1,4 @@
-"""Sessions through real proxies: squid, and pproxy for SOCKS and for http over TLS."""
+"""Sessions through proxies: squid, and scripted ones for SOCKS and for HTTP over TLS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ import pytest
 from support import proxy_servers
 from support.cancel_at_each_await import sweep
 from support.proxy_servers import PASSWORD, USER
+from support.proxy_steps import http_proxy, socks_proxy
 from support.script_steps import OK, SERVING, close, expect, read, repeat, reset, send
 from support.scripted_server import MakePeer, Peer
 from support.servers import NotInstalled, Server
@@ -50,24 +50,19 @@ def squid_digest() -> Iterator[Server]:
     yield from started(proxy_servers.squid("digest"))
 
 
-@pytest.fixture(scope="module")
-def tls_proxy(server_certificate: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    directory: Path = tmp_path_factory.mktemp("proxy")
-    chain, key = directory / "chain.pem", directory / "key.pem"
-    server_certificate.private_key_pem.write_to_path(key)
-    for pem in server_certificate.cert_chain_pems:
-        pem.write_to_path(chain, append=True)
-    yield from started(proxy_servers.pproxy("http", login=True, tls_files=f"{chain},{key}"))
+@pytest.fixture
+def tls_proxy(tls_peer: MakePeer) -> Peer:
+    return tls_peer([http_proxy(USER, PASSWORD)])
 
 
-@pytest.fixture(scope="module")
-def socks() -> Iterator[Server]:
-    yield from started(proxy_servers.pproxy("socks4+socks5"))
+@pytest.fixture
+def socks(peer: MakePeer) -> Peer:
+    return peer([socks_proxy()])
 
 
-@pytest.fixture(scope="module")
-def socks_login() -> Iterator[Server]:
-    yield from started(proxy_servers.pproxy("socks5", login=True))
+@pytest.fixture
+def socks_login(peer: MakePeer) -> Peer:
+    return peer([socks_proxy(USER, PASSWORD)])
 
 
 @pytest.fixture
@@ -176,7 +171,7 @@ async def test_an_origin_that_squid_cannot_reach(
 
 
 async def test_a_proxy_over_tls(
-    tls_proxy: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
+    tls_proxy: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """https to the proxy: forwarding inside it, and TLS inside TLS for https origins."""
     url = f"https://{LOGIN}localhost:{tls_proxy.port}"
@@ -193,16 +188,15 @@ async def test_a_proxy_over_tls(
 
 @pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h"])
 async def test_socks(
-    scheme: str, socks: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
+    scheme: str, socks: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """All four kinds carry http and https; names are resolved here or there as the kind says."""
     url = f"{scheme}://127.0.0.1:{socks.port}"
     hosts = {"here.test": "127.0.0.1"}
     async with session(None, client_context, url=url, hosts=hosts) as one:
         await both_ways(one, origin, secure_origin)
-        if scheme != "socks4a":  # which pproxy does not know
-            there = f"http://localhost:{origin.port}/"
-            assert (await one.get(there)).body == b"ok"
+        there = f"http://localhost:{origin.port}/"
+        assert (await one.get(there)).body == b"ok"
         here = f"http://here.test:{origin.port}/"
         if scheme in ("socks4", "socks5"):
             assert (await one.get(here)).body == b"ok"
@@ -212,7 +206,7 @@ async def test_socks(
 
 
 async def test_socks_with_a_password(
-    socks_login: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
+    socks_login: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """SOCKS5 logs in; without the right password there is an error and no way."""
     address = f"127.0.0.1:{socks_login.port}"
@@ -262,7 +256,7 @@ async def test_a_socks_proxy_that_fails(
         await proxy.all_closed()
 
 
-async def test_socks_cancelled_at_any_wait(socks: Server, origin: Peer) -> None:
+async def test_socks_cancelled_at_any_wait(socks: Peer, origin: Peer) -> None:
     """Logging in at a SOCKS proxy, cancelled at each wait in turn, leaves nothing open."""
     connector = Connector(proxy=f"socks5://127.0.0.1:{socks.port}")
     route = connector.route_for("http", "127.0.0.1", origin.port)
@@ -283,7 +277,7 @@ async def test_socks_needs_its_extra(
 
 
 async def test_a_rotation_in_use(
-    squid: Server, socks: Server, origin: Peer, client_context: ssl.SSLContext
+    squid: Server, socks: Peer, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """Requests take the proxies of a list in turn, and connections are kept for each."""
     ways = [f"http://127.0.0.1:{squid.port}", f"socks5://127.0.0.1:{socks.port}", None]
@@ -296,7 +290,7 @@ async def test_a_rotation_in_use(
 
 
 async def test_a_rotation_of_single_requests(
-    squid: Server, socks: Server, origin: Peer, client_context: ssl.SSLContext
+    squid: Server, socks: Peer, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
     """A list in the request is taken in turn as the session's is, and each try takes the next."""
     ways = [f"http://127.0.0.1:{squid.port}", f"socks5://127.0.0.1:{socks.port}", None]

@@ -276,7 +276,7 @@ def test_error_texts() -> None:
     with pytest.raises(BadHttpResponse) as caught:
         answer_of(b"\x1b[2J<html>" + b"x" * 1000)
     text = str(caught.value)
-    assert text.startswith("GET http://h/x: this is no HTTP/1.x: b'\\x1b[2J<html>")
+    assert text.startswith("GET http://h/x: not an HTTP/1.x response: b'\\x1b[2J<html>")
     assert "[0.000 s" not in text  # the time is left out where it says nothing
     assert len(text) < 250
 

@@ -1,4 +1,4 @@
-"""What a session says it will take, to the byte: heads, fields, bodies, interim answers, chunks."""
+"""What a session says it will take, to the byte: heads, fields, bodies, interim responses, chunks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_endless_head() -> None:
 
 
 def test_interim_flood() -> None:
-    """16 interim answers pass, 17 do not."""
+    """16 interim responses pass, 17 do not."""
     one = b"HTTP/1.1 100 Continue\r\n\r\n"
     assert len(answer_of(one * 16 + FIXED).interim) == 16
     for pieces in ([one * 17 + FIXED], [one] * 17 + [FIXED], [one * 20000]):
@@ -80,11 +80,11 @@ def test_interim_flood() -> None:
 
 
 def test_interim_heads_in_all() -> None:
-    """All interim answers together have the room of one head, however few they are."""
+    """All interim responses together have the room of one head, however few they are."""
     one = b"HTTP/1.1 103 Early Hints\r\nLink: %b\r\n\r\n" % (b"x" * 20_000)
     assert len(answer_of(one * 3 + FIXED).interim) == 3
     for pieces in ([one * 4 + FIXED], [one] * 4 + [FIXED]):
-        with pytest.raises(HeadTooLarge, match="interim answers have more than 65536 bytes"):
+        with pytest.raises(HeadTooLarge, match="interim responses have more than 65536 bytes"):
             answer_of(pieces)
 
 

@@ -13,6 +13,7 @@ from asks_fast._hotpath import OriginPool
 from asks_fast.errors import PoolTimeout, SessionClosed
 
 
+@pytest.mark.in_order
 async def test_first_come_first_served() -> None:
     """Waiters get their turn in the order they came, each with the connection that came free."""
     with ground(1) as g:
@@ -79,6 +80,7 @@ async def test_its_own_origin_is_preferred() -> None:
         assert g.pool.stats()["created"] == 2
 
 
+@pytest.mark.in_order
 async def test_nobody_is_overtaken_for_long() -> None:
     """Of those who come without end for one origin only so many go before one for another."""
     with ground(1) as g:
@@ -93,6 +95,27 @@ async def test_nobody_is_overtaken_for_long() -> None:
             await g.serve(connection)
         assert log.index("b") == 8
         assert len(log) == 51
+
+
+async def test_places_that_come_free_go_by_arrival_within_an_origin() -> None:
+    """A waiter that moved from its origin's line into the pool's line keeps its turn."""
+    with ground(1, limit_per_origin=2) as g:
+        a, b = g.origin("a"), g.origin("b")
+        log: list[str] = []
+
+        async def fail_to_open(origin: OriginPool, name: str) -> None:
+            assert await g.pool.acquire(origin) is None
+            log.append(name)
+            await g.pool.cancel_reservation(origin)
+
+        assert await g.pool.acquire(a) is None
+        async with curio.TaskGroup() as tasks:
+            for origin, name in ((a, "a1"), (a, "a2"), (a, "a3"), (b, "b")):
+                await tasks.spawn(fail_to_open, origin, name)
+            await turns()
+            await g.pool.cancel_reservation(a)
+        assert log == ["a1", "a2", "a3", "b"]
+        assert counts(g.pool) == (0, 0, 0, 0)
 
 
 async def test_share_of_one_origin() -> None:
@@ -149,6 +172,7 @@ async def test_cancelled_in_line() -> None:
         assert counts(g.pool) == (1, 0, 1, 0)
 
 
+@pytest.mark.in_order
 @pytest.mark.parametrize("usable", [True, False])
 async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
     """A turn that comes at the moment of the cancellation goes to the next in line."""

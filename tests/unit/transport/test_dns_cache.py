@@ -163,8 +163,9 @@ async def test_the_last_waiter_to_go_ends_the_look_up() -> None:
     for _ in range(2):
         async with curio.ignore_after(0.01):
             await names.resolve("a")
-    await curio.sleep(0)
-    assert (asked.log, asked.cancelled) == (["a", "a"], 2)
+    while asked.cancelled < 2:
+        await curio.sleep(0)
+    assert asked.log == ["a", "a"]
     assert repr(names) == "<Names 0 kept, 0 under way>"
 
 
