@@ -166,6 +166,7 @@ sdist wheel: $(VENV)/.release
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
 	$(BIN)/python .ci/links.py site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m pytest -q -c /dev/null --noconftest -p no:cacheprovider tests/test_docs_search.py
 
 clean:
 	rm -rf build dist site asks_fast/*.so .venv .venv-* .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -4,6 +4,7 @@ Rules:  a block stands alone. `http://localhost:8000` in it is the server that `
         --serve` starts too (its pages are listed in asks_fast/cli/demo_app.py). A block with
         `await` at its top level is run in a kernel.
         `<!-- no-run: reason -->` on the line before a block skips it and says why.
+        A block of `text` right after one of Python is what the program prints.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Block:
     line: int
     code: str
     skip: str | None
+    output: str | None  # what the page says that it prints
 
 
 def missing_library(code: str) -> str | None:
@@ -47,6 +49,14 @@ def missing_library(code: str) -> str | None:
     if re.search(r"^import trio$", code, re.MULTILINE) and find_spec("trio") is None:
         return "trio is not installed"
     return None
+
+
+def output_after(lines: list[str], number: int) -> str | None:
+    """The block of text that begins two lines after the end of a block of Python."""
+    if [line.strip() for line in lines[number : number + 2]] != ["", "```text"]:
+        return None
+    rest = lines[number + 2 :]
+    return "\n".join(rest[: rest.index("```")]) + "\n"
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
@@ -65,8 +75,8 @@ def blocks_of(page: Path) -> Iterator[Block]:
             indent = len(fence["indent"])
             code = "\n".join(line[indent:] for line in lines[start:number]) + "\n"
             name = str(page.relative_to(ROOT))
-            reason = above["reason"] if above else missing_library(code)
-            yield Block(name, start + 1, code, reason)
+            skip = above["reason"] if above else missing_library(code)
+            yield Block(name, start + 1, code, skip, output_after(lines, number + 1))
         number += 1
 
 
@@ -92,8 +102,9 @@ def test_block_runs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     modules_as_before: None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The block runs to its end without an error or a warning."""
+    """The block runs to its end without an error or a warning, and prints what the page says."""
     if block.skip is not None:
         pytest.skip(block.skip)
     monkeypatch.chdir(tmp_path)
@@ -109,6 +120,8 @@ def test_block_runs(
             kernel.run(function)
     else:
         exec(code, module.__dict__)
+    if block.output is not None:
+        assert capsys.readouterr().out == block.output
 
 
 def test_the_reference_has_every_public_name() -> None:
@@ -135,3 +148,27 @@ def test_every_page_is_in_the_navigation() -> None:
     named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
     docs = ROOT / "docs"
     assert named == {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+
+
+def test_architecture_names_files_that_exist() -> None:
+    """Every file that docs/architecture.md names is there; its tables name all compiled files."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    files = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("asks_fast", "src_pyx", "tests")
+        for path in (ROOT / folder).rglob("*.p*")
+    ]
+    named = re.findall(r"`([\w/]+\.(?:pyx|py))`", page)
+    assert [
+        name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)
+    ] == []
+    first_cells = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    compiled = {path.stem for path in (ROOT / "src_pyx").rglob("*.pyx")}
+    assert compiled - {"_hotpath", "_kernel"} == first_cells
+
+
+def test_listed_members_of_responses_exist() -> None:
+    """Each attribute that the reference lists for `Response` exists."""
+    page = (ROOT / "docs/reference/responses.md").read_text()
+    listed = re.findall(r"^        - (\w+)$", page, re.MULTILINE)
+    assert [name for name in listed if not hasattr(asks_fast.Response, name)] == []

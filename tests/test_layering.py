@@ -2,17 +2,20 @@
 
 Rules:  every import counts, those under `if TYPE_CHECKING:` and those inside functions included.
         There is no list of exceptions. A module that stands in no layer fails the test.
+        `python tests/test_layering.py` writes the layers into docs/architecture.md.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "asks_fast"
+PAGE = ROOT / "docs" / "architecture.md"
 
 # From the top to the bottom. A name is a module or a package of asks_fast, or a pattern.
 LAYERS = [
@@ -121,3 +124,20 @@ def test_no_cycles() -> None:
 
     for module in graph:
         walk(module, [])
+
+
+def with_layers(page: str) -> str:
+    """The page with the table of layers between its two marks."""
+    rows = [f"| {layer} | {' '.join(f'`{name}`' for name in names)} |" for layer, names in LAYERS]
+    table = "\n".join(["| layer, from the top | modules and packages |", "|---|---|", *rows])
+    marks = r"(<!-- layers: generated -->\n).*?(?=<!-- /layers -->)"
+    return re.sub(marks, lambda mark: f"{mark[1]}\n{table}\n\n", page, flags=re.DOTALL)
+
+
+def test_the_page_shows_these_layers() -> None:
+    """docs/architecture.md has the table that `python tests/test_layering.py` writes."""
+    assert with_layers(PAGE.read_text()) == PAGE.read_text()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_layers(PAGE.read_text()))

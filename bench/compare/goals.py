@@ -194,7 +194,7 @@ def probe(add: Callable[..., None], probes: Mapping[str, Any]) -> None:
     )
     add(
         "memory",
-        "one request waiting in line, beyond curio's task",
+        "one waiting request, without curio's task",
         1.0,
         probes.get("waiting_kib"),
         least=False,

@@ -23,12 +23,11 @@ Results = dict[tuple[str, str], Series]
 
 INTRODUCTION = """# Benchmarks
 
-One server process on one core, one client process on another, the same answers for everybody;
-every client a small script that works as its own documentation advises
-(`bench/clients/`), in an environment of its own. The clients take turns,
-round by round; a figure is the median of the rounds. Every answer is checked: status and length
-always, each byte of the small ones, and each byte of all of them in a first run that does not
-count.
+One server process runs on one core and one client process on another. Every client is a small
+script that works as its own documentation advises (`bench/clients/`), in an environment of its own,
+and gets the same responses. The clients take turns, round by round; a figure is the median of the
+rounds. Every response is checked: status and length always, each byte of small bodies, and each
+byte of all bodies in a first run that is not counted.
 
 ## How to repeat it
 
@@ -38,8 +37,8 @@ python -m bench.compare --full      # under half an hour, into docs/benchmarks/
 python -m bench.compare --full --only small-50,tls --clients asks_fast,aiohttp,pycurl
 ```
 
-It wants nginx (else it takes granian), wrk if there is one, matplotlib for the pictures, trustme
-for the certificate, and two cores with nothing else to do. The rivals' environments are made under
+It needs nginx (or granian), matplotlib for the plots, trustme for the certificate, and two idle
+cores; wrk is used if it is installed. The environments of the other clients are created under
 `.cache/` on first use.
 """
 
@@ -47,15 +46,15 @@ READING = """
 ## How to read it
 
 - *requests/s*: median of the rounds; *spread*: (fastest - slowest) / median.
-- *CPU µs*: processor time of the client, all threads, user and system, for one request: what is
-  left of it when the server is the slower side.
+- *CPU µs*: processor time of the client, all threads, user and system, per request. It is
+  meaningful even if the server is slower than the client.
 - *RSS*: highest resident memory of the client's process.
-- *by CPU time* in the table of goals: the same ratio between the clients' CPU times, which a busy
-  machine or a slow server disturbs less than it does the rates.
-- `wrk` is a C program that hardly looks at the answers: the practical limit of the server and the
-  network. *bare socket loop* is Python's own `socket`, blocking, that understands nothing.
-- `asks 2.4` closes each connection by default; here its keep-alive is forced on.
-- pycurl's figure is libcurl without a look at the header fields.
+- *by CPU time* in the table of goals: the same ratio of the clients' CPU times, which a busy
+  machine or a slow server affects less than the rates.
+- `wrk` is a C program that hardly parses the responses: the practical limit of server and
+  network. *bare socket loop* is Python's blocking `socket` without any parsing.
+- `asks 2.4` closes each connection by default; here keep-alive is forced on.
+- pycurl's figure is libcurl without reading the header fields.
 - requests uses a thread and a session for every connection.
 """
 
