@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ._config.events import Event
     from ._config.timeouts import Timeouts
     from ._config.timings import Timings
+    from ._response.server_sent_events import ServerSentEvent
     from ._transport.proxies import Proxy
     from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
     from .cookie_utils import Cookie, CookieTracker
@@ -95,6 +96,7 @@ __all__ = [
     "Retry",
     "RobotsDisallowed",
     "ServerClosedConnectionError",
+    "ServerSentEvent",
     "Session",
     "SessionClosed",
     "StreamConsumed",
@@ -146,6 +148,7 @@ _LAZY = {
     "PreResponseAuth": "auth",
     "Proxy": "_transport.proxies",
     "Retry": "_client.retry",
+    "ServerSentEvent": "_response.server_sent_events",
     "Timeouts": "_config.timeouts",
     "Timings": "_config.timings",
     "run": "kernel",

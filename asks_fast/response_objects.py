@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ._config.timings import Timings
     from ._hotpath import Connection
     from ._request.prepared_request import PreparedRequest
+    from ._response.json_lines import JsonLines
+    from ._response.server_sent_events import EventStream
     from .cookie_utils import Cookie
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
@@ -229,6 +231,40 @@ class BaseResponse(BaseHttpResponse):
         missing = self._missing_library()
         if missing is not None:
             raise DecodingError(f"{self.method} {self.url}: {missing}")
+
+    def events(
+        self, *, max_event_size: int | None = 1 << 20, check_content_type: bool = True
+    ) -> EventStream:
+        """Iterate over the server-sent events of the body: `async for event in response.events()`.
+
+        With `stream=True` each event is returned as soon as it is complete. To reconnect, use
+        `session.events`.
+
+        Args:
+            max_event_size: the most bytes of one event, None for no limit.
+            check_content_type: False accepts types other than `text/event-stream`.
+
+        Raises:
+            BadHttpResponse: the body is not an event stream.
+        """
+        from ._response.server_sent_events import EventStream
+
+        return EventStream(
+            self, max_event_size=max_event_size, check_content_type=check_content_type
+        )
+
+    def json_lines(self, *, max_line_size: int | None = 64 << 20) -> JsonLines:
+        """Iterate over a body with one JSON document per line (NDJSON, JSON Lines).
+
+        With `stream=True` each document is returned as soon as its line is complete. It is
+        parsed by `json_loads=` of the request or session.
+
+        Args:
+            max_line_size: the most bytes of one line, None for no limit.
+        """
+        from ._response.json_lines import JsonLines
+
+        return JsonLines(self, max_line_size=max_line_size)
 
     def text_decoder(self, decompressed: bool = True) -> TextDecoder:
         """Make the decoder for the text of a streamed body, by the same rules as `Response.text`.

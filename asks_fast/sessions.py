@@ -30,6 +30,7 @@ from ._client.template_builder import (
     is_templatable,
     make_template,
 )
+from ._client.transfers import Transfers
 from ._config.events import get_emitter
 from ._config.options import (
     CONNECTION_OPTIONS,
@@ -70,7 +71,7 @@ Self = TypeVar("Self", bound="BaseSession")
 MAX_TEMPLATES = 4096
 
 
-class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods):
+class BaseSession(_hotpath.TemplateCache, SessionSettings, RequestMethods, Transfers):
     """What all sessions have in common.
 
     Keyword arguments beyond those of the kind of session: any argument of a request as a default
