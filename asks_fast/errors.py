@@ -22,6 +22,7 @@ __all__ = [
     "BadStatus",
     "BodyLengthMismatch",
     "CertificateError",
+    "ChecksumMismatch",
     "CircuitOpen",
     "ConnectTimeout",
     "ConnectionFailed",
@@ -45,6 +46,7 @@ __all__ = [
     "TlsError",
     "TooManyRedirects",
     "TotalTimeout",
+    "TransferTooSlow",
     "UnknownEncoding",
     "UnreplayableBody",
     "WriteTimeout",
@@ -203,6 +205,10 @@ class DecodingError(BadHttpResponse, ValueError):
     """The body does not decompress: corrupt, cut short, or coded too many times over."""
 
 
+class ChecksumMismatch(BadHttpResponse, ValueError):
+    """A downloaded file does not have the checksum that was given; it was discarded."""
+
+
 class JsonDecodeError(AsksException, JSONDecodeError):
     """The body of a response is not JSON.
 
@@ -339,6 +345,12 @@ class ReadTimeout(RequestTimeout):
     """`read_timeout` ran out while the server was silent."""
 
     phase = "read"
+
+
+class TransferTooSlow(RequestTimeout):
+    """A body came more slowly than `low_speed` for its whole time; `limit` is that time."""
+
+    phase = "transfer"
 
 
 class TotalTimeout(RequestTimeout):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import curio
 
@@ -189,16 +189,3 @@ class EventSource:
         """End the stream and close its connection. Safe to call again."""
         self._ended = True
         await self._close_stream()
-
-
-def event_request_options(options: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
-    """Add `fields` to the caller's arguments; its own header fields are kept."""
-    from multidict import CIMultiDict
-
-    headers = CIMultiDict(options.get("headers") or ())
-    for name, value in fields.items():
-        if name == "Last-Event-ID":
-            headers[name] = value
-        else:
-            headers.setdefault(name, value)
-    return {**options, "headers": headers, "stream": True}

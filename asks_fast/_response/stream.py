@@ -28,9 +28,11 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
+    from .._config.transfer import BandwidthLimit, LowSpeed, ProgressCallback
     from .._hotpath import Connection, Headers
     from .charset import TextDecoder
     from .content_decoder import ContentDecoder
+    from .metered import MeteredBody
 
 __all__ = ["StreamBody"]
 
@@ -247,6 +249,39 @@ class StreamBody:
     def lines(self) -> LineStream:
         """The lines as str, without their ends: `async for line in body.lines()`."""
         return LineStream(self)
+
+    def metered(
+        self,
+        *,
+        progress: ProgressCallback | None = None,
+        low_speed: LowSpeed | None = None,
+        max_rate: float | BandwidthLimit | None = None,
+    ) -> MeteredBody:
+        """Iterate over the chunks with progress, a lowest speed or a bandwidth limit.
+
+        Args:
+            progress: called with a `Progress` after each chunk; a coroutine function is awaited.
+            low_speed: (bytes per second, seconds): a body slower than this is `TransferTooSlow`.
+            max_rate: bytes per second, or a `BandwidthLimit` that several transfers share.
+
+        Example:
+            async for chunk in response.body.metered(low_speed=(1000, 30)):
+                ...
+        """
+        from .._config.transfer import TransferMeter
+        from .metered import MeteredBody
+
+        length = self._response.headers.get("content-length")
+        is_counted = length is not None and not (
+            self.decompress_data and self._response.content_codings()
+        )
+        meter = TransferMeter(
+            total=int(length or 0) if is_counted else None,
+            progress=progress,
+            low_speed=low_speed,
+            max_rate=max_rate,
+        )
+        return MeteredBody(self, meter)
 
     async def save(self, path: str | os.PathLike[str], *, chunk_size: int = 1 << 20) -> int:
         """Write the body to a file without holding it in memory; returns the bytes written.
