@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ._config.events import Event
     from ._config.timeouts import Timeouts
     from ._config.timings import Timings
+    from ._config.transfer import BandwidthLimit, Progress
     from ._response.server_sent_events import ServerSentEvent
     from ._transport.proxies import Proxy
     from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
@@ -62,6 +63,7 @@ __all__ = [
     "BadCookieFile",
     "BadHttpResponse",
     "BadStatus",
+    "BandwidthLimit",
     "BasicAuth",
     "BearerAuth",
     "BodyLengthMismatch",
@@ -87,6 +89,7 @@ __all__ = [
     "PoolTimeout",
     "PostResponseAuth",
     "PreResponseAuth",
+    "Progress",
     "Proxy",
     "ProxyError",
     "ReadTimeout",
@@ -135,6 +138,7 @@ bulk.register(_load_bulk)
 # Loaded when first asked for: not every program pays for what few of them use.
 _LAZY = {
     "AuthBase": "auth",
+    "BandwidthLimit": "_config.transfer",
     "BasicAuth": "auth",
     "BearerAuth": "auth",
     "Cookie": "cookie_utils",
@@ -146,6 +150,7 @@ _LAZY = {
     "NetrcAuth": "_auth.netrc",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
+    "Progress": "_config.transfer",
     "Proxy": "_transport.proxies",
     "Retry": "_client.retry",
     "ServerSentEvent": "_response.server_sent_events",

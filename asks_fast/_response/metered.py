@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 from .._config.transfer import TransferMeter
 from ..errors import ReadTimeout
-from .stream import StreamBody
 
 __all__ = ["MeteredBody"]
+
+
+class TimedBody(Protocol):
+    """The body that is read: a `StreamBody`."""
+
+    timeout: float | None
+
+    async def __anext__(self) -> bytes: ...
+
+    async def close(self) -> None: ...
 
 
 class MeteredBody:
     """The chunks of a body, counted by a meter: `async for chunk in response.body.metered(…)`."""
 
-    def __init__(self, body: StreamBody, meter: TransferMeter) -> None:
+    def __init__(self, body: TimedBody, meter: TransferMeter) -> None:
         self._body = body
         self._meter = meter
         self._timeout = body.timeout

@@ -60,9 +60,9 @@ class Connector:
     `dns_negative_ttl` (seconds). Sockets: `source_address` (IP, or `(IP, port)`),
     `socket_options` (`(level, option, value)` each), `keepalive` (seconds of silence before the
     first probe, None for no probes), `unix_socket` (path), `happy_eyeballs_delay` (seconds).
-    TLS: `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`. Proxies: `proxy` (URL,
-    `Proxy`, or a list of them to be taken in turn), `trust_env`. Raises `InvalidRequest` for
-    options that cannot be right.
+    TLS: `verify`, `cert`, `ssl_context`, `fingerprint`, `min_tls_version`, `server_hostname`.
+    Proxies: `proxy` (URL, `Proxy`, or a list of them to be taken in turn), `trust_env`.
+    Raises `InvalidRequest` for options that cannot be right.
     """
 
     def __init__(

@@ -22,6 +22,7 @@ from .route import SECURE_SCHEMES, Route
 from .tls_settings import TlsSettings, make_tls_settings
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from .dns_cache import DnsCache
@@ -45,7 +46,7 @@ UNSET: Any = _Unset()
 
 _MOST_ROUTES = 4096
 _MOST_ROTATIONS = 64
-_TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint")
+_TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint", "min_tls_version")
 _OVERRIDES = frozenset(
     {*_TLS_OPTIONS, "proxy", "resolver", "server_hostname", "source_address", "unix_socket"}
 )
@@ -65,6 +66,7 @@ class RouteBuilder:
         cert: Any = None,
         ssl_context: Any = None,
         fingerprint: str | bytes | Iterable[str | bytes] | None = None,
+        min_tls_version: str | ssl.TLSVersion | None = None,
         server_hostname: str | None = None,
         proxy: Any = None,
         trust_env: bool = False,
@@ -77,8 +79,9 @@ class RouteBuilder:
             "cert": cert,
             "ssl_context": ssl_context,
             "fingerprint": fingerprint,
+            "min_tls_version": min_tls_version,
         }
-        self._tls = make_tls_settings(verify, cert, ssl_context, fingerprint)
+        self._tls = make_tls_settings(**self._own)
         self._server_hostname = server_hostname
         self._source_address = _as_source(source_address)
         self._unix_socket = _as_path(unix_socket)
@@ -206,7 +209,8 @@ class RouteBuilder:
         if given.get("ssl_context") is not None:
             wanted["verify"] = given.get("verify", True)
             wanted["cert"] = given.get("cert")
-        elif "verify" in given or "cert" in given:
+            wanted["min_tls_version"] = given.get("min_tls_version")
+        elif given.keys() & {"verify", "cert", "min_tls_version"}:
             wanted["ssl_context"] = None
         return make_tls_settings(**wanted)
 
@@ -216,7 +220,9 @@ def _tls_with(proxy: Proxy | None, tls: TlsSettings) -> TlsSettings | None:
     origin's alone (the client certificate and the pinned one)."""
     if proxy is None or proxy.scheme != "https":
         return None
-    return proxy.tls or TlsSettings(verify=tls.verify, context=tls.context)
+    return proxy.tls or TlsSettings(
+        verify=tls.verify, context=tls.context, min_version=tls.min_version
+    )
 
 
 def _name_of(item: tuple[str, Any]) -> str:

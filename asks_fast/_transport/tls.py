@@ -35,7 +35,7 @@ from ..errors import (
 from .dns_cache import literal_address
 from .sockets import Descriptor
 from .tls_in_tls import TlsOverTls
-from .tls_settings import TlsSettings
+from .tls_settings import DEFAULT_MIN_VERSION, VERSIONS, TlsSettings
 
 __all__ = ["SessionCache", "TlsWrapper", "context_for", "tls_name"]
 
@@ -58,7 +58,8 @@ def context_for(settings: TlsSettings) -> ssl.SSLContext:
     """
     if settings.context is not None:
         return settings.context
-    if isinstance(settings.verify, bool) and settings.cert is None:
+    is_default = settings.cert is None and settings.min_version == DEFAULT_MIN_VERSION
+    if isinstance(settings.verify, bool) and is_default:
         with _lock:
             context = _shared.get(settings.verify)
             if context is None:
@@ -81,7 +82,7 @@ def warn_once_if_unverified(settings: TlsSettings) -> None:
 
 def _build(settings: TlsSettings) -> ssl.SSLContext:
     context = _verifying_context(settings.verify) if settings.verify else _insecure_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion[VERSIONS[settings.min_version]]
     context.set_alpn_protocols([_PROTOCOL])
     if settings.cert is not None:
         certificate, key, password = settings.cert

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TlsSettings", "make_tls_settings"]
 
+DEFAULT_MIN_VERSION = "1.2"
+VERSIONS = {"1.0": "TLSv1", "1.1": "TLSv1_1", "1.2": "TLSv1_2", "1.3": "TLSv1_3"}
+"""The versions of TLS, with their names in `ssl.TLSVersion`."""
 _FINGERPRINT_BYTES = 32  # SHA-256; shorter digests can be forged
 
 
@@ -33,6 +36,7 @@ class TlsSettings:
     cert: tuple[str, str | None, Any] | None = None
     context: ssl.SSLContext | None = None
     fingerprints: tuple[bytes, ...] = ()
+    min_version: str = DEFAULT_MIN_VERSION
 
     def __repr__(self) -> str:
         said = [f"verify={self.verify!r}"]
@@ -40,6 +44,8 @@ class TlsSettings:
             said.append(f"cert={self.cert[0]!r}")
         if self.context is not None:
             said.append("ssl_context=…")
+        if self.min_version != DEFAULT_MIN_VERSION:
+            said.append(f"min_tls_version={self.min_version!r}")
         if self.fingerprints:
             said.append(f"{len(self.fingerprints)} fingerprint(s)")
         return f"<TlsSettings {' '.join(said)}>"
@@ -79,20 +85,24 @@ def make_tls_settings(
     cert: Cert | None = None,
     ssl_context: ssl.SSLContext | None = None,
     fingerprint: str | bytes | Iterable[str | bytes] | None = None,
+    min_tls_version: str | ssl.TLSVersion | None = None,
 ) -> TlsSettings:
     """The settings as a value, checked as far as that goes without opening a file.
 
     Raises `InvalidRequest` for a fingerprint that is no SHA-256 digest, for a `cert` of the wrong
-    shape, and for `verify` or `cert` beside an `ssl_context`, which says all of that itself.
+    shape, for an unknown `min_tls_version`, and for any of these options
+    beside an `ssl_context`, which says all of that itself.
     """
     if not isinstance(verify, bool):
         if not isinstance(verify, (str, os.PathLike)) or not os.fspath(verify):
             raise InvalidRequest(f"verify= takes True, False or a path, not {verify!r}")
         verify = os.fspath(verify)
-    if ssl_context is not None and (verify is not True or cert is not None):
+    if ssl_context is not None and (
+        verify is not True or cert is not None or min_tls_version is not None
+    ):
         raise InvalidRequest(
             "ssl_context= already says what to verify and which certificate to show; "
-            "leave verify= and cert= out"
+            "leave verify=, cert= and min_tls_version= out"
         )
     prints: Iterable[str | bytes] = ()
     if fingerprint is not None:
@@ -102,4 +112,17 @@ def make_tls_settings(
         cert=None if cert is None else _as_cert(cert),
         context=ssl_context,
         fingerprints=tuple(_as_fingerprint(value) for value in prints),
+        min_version=_as_version(min_tls_version),
+    )
+
+
+def _as_version(value: str | ssl.TLSVersion | None) -> str:
+    if value is None:
+        return DEFAULT_MIN_VERSION
+    name = getattr(value, "name", None)
+    for version, member in VERSIONS.items():
+        if value == version or name == member:
+            return version
+    raise InvalidRequest(
+        f"min_tls_version must be one of {', '.join(map(repr, VERSIONS))}, not {value!r}"
     )
