@@ -62,6 +62,7 @@ class BaseHttpResponse:
     peer: Any
     attempts: int
     reused: bool
+    is_truncated: bool
     strict: bool
     url: str
     timed: bool

@@ -252,10 +252,19 @@ class ConnectivityError(AsksException):
 
     `attempts`: how many exchanges were begun for the request, retries and redirects included.
     `is_replayable`: whether the request, body included, can be sent again as it was given.
+    `response`: the response if its head had arrived, with what arrived of its body; else None, and
+    after pickling.
     """
 
     attempts = 1
     is_replayable = True
+    response: Any = None  # a `Response`, or the short form of one that refused a tunnel
+
+    def __reduce__(self) -> Any:
+        made = super().__reduce__()
+        if isinstance(made, tuple) and len(made) > 2 and hasattr(self.response, "is_truncated"):
+            return (*made[:2], {name: made[2][name] for name in made[2] if name != "response"})
+        return made
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):

@@ -342,10 +342,25 @@ class Response(BaseResponse):
             content = self._content = self._decoded()
         return content
 
+    def _decoded_partially(self) -> bytes:
+        """As much of a truncated body as can be decompressed."""
+        from ._response.content_decoder import decode_truncated
+
+        codings = self.content_codings() if self.decompress_data else []
+        return decode_truncated(
+            self.body,
+            codings,
+            max_size=self._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+            max_ratio=self._get_option("max_ratio", None),
+            strict=self.strict,
+        )
+
     def _decoded(self) -> bytes:
         """The body without the content codings that its fields name."""
         if self._is_identity_encoded():
             return self.body
+        if self.is_truncated:
+            return self._decoded_partially()
         if not self.is_complete:
             raise ResponseTooLarge(
                 f"{self.method} {self.url}: the body of this {self.status_code} was left after "

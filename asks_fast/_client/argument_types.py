@@ -59,6 +59,7 @@ class _Context(TypedDict, total=False):
 class _Defaults(TypedDict, total=False):
     """What a request may say, and a session for all of its requests."""
 
+    allow_truncated: bool  # False; True: a body that breaks off is returned, marked
     auth: AuthBase | tuple[str, str] | None
     auth_off_domain: bool  # False
     compress: Literal["gzip", "zstd", "br"] | None  # the coding of the body sent, none

@@ -27,8 +27,11 @@ from ..errors import (
     AsksException,
     ConnectivityError,
     InvalidURL,
+    ReadTimeout,
     ResponseTooLarge,
+    ServerClosedConnectionError,
     TooManyRedirects,
+    TotalTimeout,
     UnreplayableBody,
     truncated_repr,
 )
@@ -139,6 +142,8 @@ class RequestFlow:
             return await self._finish(response)
         except BaseException as error:
             await self._abort(response)
+            if isinstance(error, TotalTimeout) and self._response and self._response.is_truncated:
+                error.response = self._response
             if isinstance(error, AsksException) and not isinstance(error, TooManyRedirects):
                 received = self._history if response is None else [*self._history, response]
                 if received:
@@ -168,7 +173,11 @@ class RequestFlow:
                 delay = self._retry_delay(error=error)
                 if delay is None:
                     error.is_replayable = self._original.is_replayable
-                    raise
+                    truncated = self._truncated_response(error)
+                    if truncated is None:
+                        raise
+                    self._record_response(request, truncated)
+                    return truncated
             else:
                 try:
                     self._record_response(request, response)
@@ -187,6 +196,13 @@ class RequestFlow:
                 request.route = None  # the next try goes by the next proxy
             if delay > 0:
                 await self._deadline.run(request, curio.sleep(delay))
+
+    def _truncated_response(self, error: ConnectivityError) -> BaseResponse | None:
+        """The response of a body that broke off, if `allow_truncated` asks for it."""
+        broke_off = isinstance(error, (ServerClosedConnectionError, ReadTimeout))
+        if not self._options.allow_truncated or not broke_off:
+            return None
+        return error.response if isinstance(error.response, Response) else None
 
     def _retry_delay(
         self,
@@ -415,7 +431,7 @@ class RequestFlow:
 
     def _check_size(self, response: BaseResponse) -> None:
         """Raise `ResponseTooLarge` if the body of the final response exceeds `max_body`."""
-        if response.is_complete:
+        if response.is_complete or response.is_truncated:
             return
         if isinstance(response, StreamResponse):
             if self._exchange.connection is not None:

@@ -80,6 +80,7 @@ class RequestOptions:
     `explicit` holds the names that were given, by the session or the call.
     """
 
+    allow_truncated: bool = False
     auth: Any = None
     auth_off_domain: bool = False
     callback: Callable[[bytes], Any] | None = None

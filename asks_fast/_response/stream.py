@@ -20,9 +20,11 @@ from .._deadlines import timeout_after
 from .._tracebacks import shorten
 from ..errors import (
     AsksException,
+    ConnectivityError,
     InvalidRequest,
     ReadTimeout,
     ResponseTooLarge,
+    ServerClosedConnectionError,
     StreamConsumed,
     add_request_context,
 )
@@ -47,6 +49,7 @@ class StreamedResponse(Protocol):
 
     status_code: int
     strict: bool
+    is_truncated: bool
 
     @property
     def headers(self) -> Headers: ...
@@ -131,6 +134,9 @@ class StreamBody:
         except BaseException as error:
             if isinstance(error, AsksException):
                 add_request_context(error, f"{self._response.method} {self._response.url}")
+            if isinstance(error, ConnectivityError):
+                error.response = self._response_ref() or self._response
+                error.response.is_truncated = True
             await self.close()
             if isinstance(error, AsksException):
                 raise shorten(error)  # noqa: B904 (it is the same one)
@@ -165,7 +171,8 @@ class StreamBody:
                     return chunk
             piece = await self._pull()
             if not piece:
-                return decoder.finish() if self._raw_bytes else b""
+                is_whole = self._raw_bytes and not self._response.is_truncated
+                return decoder.finish() if is_whole else b""
             chunk = decoder.decode(piece, self.read_size)
             if chunk:
                 return chunk
@@ -185,7 +192,7 @@ class StreamBody:
         if self._initial:
             piece, self._initial = self._initial, b""
         elif self._connection is not None:
-            piece = await self._connection.read_piece()
+            piece = await self._read_piece(self._connection)
             if self._response.is_complete:
                 self._connection = None  # it serves others already
                 response = self._response_ref()
@@ -201,6 +208,19 @@ class StreamBody:
             error.headers = self._response.headers
             raise error
         return piece
+
+    async def _read_piece(self, connection: Connection) -> bytes:
+        """The next bytes of the connection; b"" at the end that `allow_truncated` accepts."""
+        try:
+            return await connection.read_piece()
+        except (ServerClosedConnectionError, ReadTimeout):
+            if not self._response._get_option("allow_truncated", False):
+                raise
+        self._connection = None
+        for response in (self._response, self._response_ref()):
+            if response is not None:
+                response.is_truncated = True
+        return b""
 
     async def close(self) -> None:
         """Leave the body; what was not read is lost and the connection with it. Safe to repeat."""

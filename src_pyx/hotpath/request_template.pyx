@@ -246,9 +246,12 @@ cdef class TemplateCache:
             except TaskTimeout:
                 if exchange is None:
                     raise       # the limit of somebody outside
-                raise errors.TotalTimeout(
+                error = errors.TotalTimeout(
                     f"{template.describe_request(path, query)}: not done within timeout={limit:g} s", limit
-                ) from None
+                )
+                if response is not None and response.is_truncated:
+                    error.response = response
+                raise error from None
             finally:
                 # Ctrl-C, or no memory, before the exchange: between two lines of curio.
                 if connection is not None and response is not None and connection.response is response:
