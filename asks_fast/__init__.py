@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ._auth.netrc import NetrcAuth
     from ._client.retry import Retry
     from ._config.events import Event
+    from ._config.peer_certificate import PeerCertificate
     from ._config.timeouts import Timeouts
     from ._config.timings import Timings
     from ._config.transfer import BandwidthLimit, Progress
@@ -86,6 +87,7 @@ __all__ = [
     "MultipartData",
     "NameResolutionError",
     "NetrcAuth",
+    "PeerCertificate",
     "PoolTimeout",
     "PostResponseAuth",
     "PreResponseAuth",
@@ -148,6 +150,7 @@ _LAZY = {
     "Kernel": "kernel",
     "MultipartData": "multipart",
     "NetrcAuth": "_auth.netrc",
+    "PeerCertificate": "_config.peer_certificate",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
     "Progress": "_config.transfer",

@@ -284,10 +284,14 @@ class ProxyError(ConnectionFailed):
 
 
 class TlsError(ConnectionFailed, ssl.SSLError):
-    """The TLS handshake failed; also an `ssl.SSLError`, with its `library` and `reason`."""
+    """The TLS handshake failed; also an `ssl.SSLError`, with its `library` and `reason`.
+
+    `peer_certificate`: the `PeerCertificate` that the server showed, None if it showed none.
+    """
 
     library: str
     reason: str
+    peer_certificate: Any = None  # its class stands in a higher layer
 
     def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
         super().__init__(message)

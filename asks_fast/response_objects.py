@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._config.options import RequestOptions
+    from ._config.peer_certificate import PeerCertificate
     from ._config.timings import Timings
     from ._hotpath import Connection
     from ._request.prepared_request import PreparedRequest
@@ -147,6 +148,11 @@ class BaseResponse(BaseHttpResponse):
         from ._config.timings import Timings
 
         return Timings.from_marks(marks, self)
+
+    @property
+    def peer_certificate(self) -> PeerCertificate | None:
+        """The certificate that the server showed; None without TLS."""
+        return getattr(self.peer, "certificate", None)
 
     @property
     def cookies(self) -> list[Cookie]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from curio.traps import _io_release, _read_wait, _write_wait
 
+from .._config.peer_certificate import certificate_of
 from ..errors import (
     CertificateError,
     ConnectionFailed,
@@ -258,7 +259,9 @@ class TlsWrapper:
                 raise ConnectionFailed(f"{peer} broke off before the TLS handshake") from error
             await handshake(secured.do_handshake, Descriptor(secured), peer)
             check_peer(secured, self._settings, peer)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, TlsError):
+                error.peer_certificate = certificate_of(secured)
             await _io_release(secured)
             secured.close()
             raise

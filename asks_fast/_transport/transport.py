@@ -22,6 +22,7 @@ from curio.traps import _cancel_task
 
 from .._config.deadline import Deadline
 from .._config.events import EventEmitter, get_emitter
+from .._config.peer_certificate import certificate_of, with_certificate
 from .._deadlines import timeout_after
 from .._hotpath import Connection, Exchange, Limits, OriginPool, Pool
 from ..errors import (
@@ -132,7 +133,10 @@ class Transport:
             if self.pool.closed or sock is None:
                 raise SessionClosed("the session was closed while the request was connecting")
             await self.ensure_monitor()
-            return sock, _peer_of(sock)
+            peer = _peer_of(sock)
+            if origin.route.tls is not None:
+                peer = with_certificate(peer, certificate_of(sock))
+            return sock, peer
         except BaseException:
             if sock is not None:
                 sock.close()
