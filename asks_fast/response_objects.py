@@ -196,6 +196,25 @@ class BaseResponse(BaseHttpResponse):
         """Whether this points to another place that can be gone to."""
         return self.status_code in (301, 302, 303, 307, 308) and "location" in self.headers
 
+    @property
+    def next_request(self) -> PreparedRequest | None:
+        """The request that this redirect leads to, for `session.send`; None if it is none.
+
+        It follows no further redirect by itself, so that each step is the caller's. Credentials
+        that belong to this origin are left out of a request to another.
+
+        Raises:
+            InvalidURL: the Location is not a URL that can be requested.
+            UnreplayableBody: the body must be sent again and came from a one-shot stream.
+        """
+        if not self.is_redirect:
+            return None
+        from ._request.redirect import next_request
+
+        raw = self.headers.raw
+        location = next(value for name, value in raw if name.lower() == b"location")
+        return next_request(self.request, self.status_code, location)
+
     def raise_for_status(self) -> None:
         """Raise `BadStatus` for a 4xx or 5xx."""
         if self.status_code < 400:

@@ -21,12 +21,12 @@ from .._config.deadline import Deadline
 from .._config.events import get_emitter
 from .._hotpath import Connection, Exchange, read_remaining
 from .._request.prepared_request import AuthView, PreparedRequest
+from .._request.redirect import auth_may_leave, follow_redirect
 from .._response.stream import StreamBody
 from ..auth import AuthBase, BasicAuth, PostResponseAuth
 from ..errors import (
     AsksException,
     ConnectivityError,
-    InvalidURL,
     ReadTimeout,
     ResponseTooLarge,
     ServerClosedConnectionError,
@@ -36,9 +36,7 @@ from ..errors import (
     truncated_repr,
 )
 from ..response_objects import BaseResponse, Response, StreamResponse
-from ..urls import join_url
 from . import redirect_pause
-from .credentials import auth_may_leave, bound_fields
 from .drain import REDIRECTS, drain, get_followup_statuses
 from .retry import Attempt, Retry
 
@@ -386,37 +384,12 @@ class RequestFlow:
                 response,
                 self._history,
             )
-        try:
-            url = join_url(request.url, location)
-        except InvalidURL as error:
-            raise InvalidURL(
-                f"{request.method} {request.url}: {status} leads to a place that can't be gone to: "
-                f"{error}"
-            ) from None
-        method, body, drop = request.method, request.body, set()
-        if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
-            if method != "GET":
-                drop |= {
-                    "content-type",
-                    "content-encoding",
-                    "content-language",
-                    "content-location",
-                    "expect",
-                }
-            method, body = "GET", None
-        elif not request.is_replayable:
-            raise UnreplayableBody(
-                f"{method} {request.url}: {status} asks for the body once more, but it came from a "
-                "one-shot stream; give bytes, a path or a seekable file, or follow_redirects=False"
-            )
-        if not request.url.same_origin(url):
-            drop |= bound_fields(request.fields, self._options) | {"proxy-authorization"}
+        made = follow_redirect(request, status, location)
+        if not request.url.same_origin(made.url):
             self._request_cookies = None
-            if not auth_may_leave(self._options, request.url, url):
+            if not auth_may_leave(self._options, request.url, made.url):
                 self._auth = None
-        if url.userinfo is not None:
-            url = url.without_userinfo()  # a server doesn't choose our credentials
-        return request.for_redirect(method, url, body, frozenset(drop))
+        return made
 
     async def _finish_hop(self, response: BaseResponse) -> None:
         """Be done with an answer that only leads to the next: its connection is free after this."""
