@@ -51,8 +51,11 @@ if TYPE_CHECKING:
     from ._auth.netrc import NetrcAuth
     from ._client.retry import Retry
     from ._config.events import Event
+    from ._config.peer_certificate import PeerCertificate
     from ._config.timeouts import Timeouts
     from ._config.timings import Timings
+    from ._config.transfer import BandwidthLimit, Progress
+    from ._response.server_sent_events import ServerSentEvent
     from ._transport.proxies import Proxy
     from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
     from .cookie_utils import Cookie, CookieTracker
@@ -65,6 +68,7 @@ __all__ = [
     "BadCookieFile",
     "BadHttpResponse",
     "BadStatus",
+    "BandwidthLimit",
     "BasicAuth",
     "BearerAuth",
     "BodyLengthMismatch",
@@ -87,9 +91,11 @@ __all__ = [
     "MultipartData",
     "NameResolutionError",
     "NetrcAuth",
+    "PeerCertificate",
     "PoolTimeout",
     "PostResponseAuth",
     "PreResponseAuth",
+    "Progress",
     "Proxy",
     "ProxyError",
     "ReadTimeout",
@@ -99,6 +105,7 @@ __all__ = [
     "Retry",
     "RobotsDisallowed",
     "ServerClosedConnectionError",
+    "ServerSentEvent",
     "Session",
     "SessionClosed",
     "StreamConsumed",
@@ -137,6 +144,7 @@ bulk.register(_load_bulk)
 # Loaded when first asked for: not every program pays for what few of them use.
 _LAZY = {
     "AuthBase": "auth",
+    "BandwidthLimit": "_config.transfer",
     "BasicAuth": "auth",
     "BearerAuth": "auth",
     "Cookie": "cookie_utils",
@@ -146,10 +154,13 @@ _LAZY = {
     "Kernel": "kernel",
     "MultipartData": "multipart",
     "NetrcAuth": "_auth.netrc",
+    "PeerCertificate": "_config.peer_certificate",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
+    "Progress": "_config.transfer",
     "Proxy": "_transport.proxies",
     "Retry": "_client.retry",
+    "ServerSentEvent": "_response.server_sent_events",
     "Timeouts": "_config.timeouts",
     "Timings": "_config.timings",
     "run": "kernel",

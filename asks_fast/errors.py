@@ -24,6 +24,7 @@ __all__ = [
     "BadStatus",
     "BodyLengthMismatch",
     "CertificateError",
+    "ChecksumMismatch",
     "CircuitOpen",
     "ConnectTimeout",
     "ConnectionFailed",
@@ -47,6 +48,7 @@ __all__ = [
     "TlsError",
     "TooManyRedirects",
     "TotalTimeout",
+    "TransferTooSlow",
     "UnknownEncoding",
     "UnreplayableBody",
     "WriteTimeout",
@@ -218,6 +220,10 @@ class DecodingError(BadHttpResponse, ValueError):
     """The body cannot be decompressed: it is corrupt, incomplete, or has too many codings."""
 
 
+class ChecksumMismatch(BadHttpResponse, ValueError):
+    """A downloaded file does not have the checksum that was given; it was discarded."""
+
+
 class JsonDecodeError(AsksException, JSONDecodeError):
     """The body of a response is not JSON.
 
@@ -268,10 +274,19 @@ class ConnectivityError(AsksException):
     Attributes:
         attempts: number of exchanges started for the request, retries and redirects included.
         is_replayable: whether the request, body included, can be sent again.
+        response: the response if its head had arrived, with what arrived of its body; else None,
+            and after pickling.
     """
 
     attempts = 1
     is_replayable = True
+    response: Any = None  # a `Response`, or the short form of one that refused a tunnel
+
+    def __reduce__(self) -> Any:
+        made = super().__reduce__()
+        if isinstance(made, tuple) and len(made) > 2 and hasattr(self.response, "is_truncated"):
+            return (*made[:2], {name: made[2][name] for name in made[2] if name != "response"})
+        return made
 
 
 class ConnectionFailed(ConnectivityError, ConnectionError):
@@ -300,10 +315,12 @@ class TlsError(ConnectionFailed, ssl.SSLError):
 
     Attributes:
         library, reason: as in `ssl.SSLError`.
+        peer_certificate: the `PeerCertificate` that the server showed, None if it showed none.
     """
 
     library: str
     reason: str
+    peer_certificate: Any = None  # its class stands in a higher layer
 
     def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
         super().__init__(message)
@@ -382,6 +399,12 @@ class ReadTimeout(RequestTimeout):
     """`read_timeout` expired while the server sent nothing."""
 
     phase = "read"
+
+
+class TransferTooSlow(RequestTimeout):
+    """A body came more slowly than `low_speed` for its whole time; `limit` is that time."""
+
+    phase = "transfer"
 
 
 class TotalTimeout(RequestTimeout):

@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._config.options import RequestOptions
+    from ._config.peer_certificate import PeerCertificate
     from ._config.timings import Timings
     from ._hotpath import Connection
     from ._request.prepared_request import PreparedRequest
+    from ._response.json_lines import JsonLines
+    from ._response.server_sent_events import EventStream
     from .cookie_utils import Cookie
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
@@ -146,6 +149,11 @@ class BaseResponse(BaseHttpResponse):
         return Timings.from_marks(marks, self)
 
     @property
+    def peer_certificate(self) -> PeerCertificate | None:
+        """The certificate that the server showed; None without TLS."""
+        return getattr(self.peer, "certificate", None)
+
+    @property
     def cookies(self) -> list[Cookie]:
         """The cookies that this response sets."""
         try:
@@ -186,6 +194,25 @@ class BaseResponse(BaseHttpResponse):
     def is_redirect(self) -> bool:
         """Whether this points to another place that can be gone to."""
         return self.status_code in (301, 302, 303, 307, 308) and "location" in self.headers
+
+    @property
+    def next_request(self) -> PreparedRequest | None:
+        """The request that this redirect leads to, for `session.send`; None if it is none.
+
+        It follows no further redirect by itself, so that each step is the caller's. Credentials
+        that belong to this origin are left out of a request to another.
+
+        Raises:
+            InvalidURL: the Location is not a URL that can be requested.
+            UnreplayableBody: the body must be sent again and came from a one-shot stream.
+        """
+        if not self.is_redirect:
+            return None
+        from ._request.redirect import next_request
+
+        raw = self.headers.raw
+        location = next(value for name, value in raw if name.lower() == b"location")
+        return next_request(self.request, self.status_code, location)
 
     def raise_for_status(self) -> None:
         """Raise `BadStatus` for a 4xx or 5xx."""
@@ -228,6 +255,40 @@ class BaseResponse(BaseHttpResponse):
         missing = self._missing_library()
         if missing is not None:
             raise DecodingError(f"{self.method} {self.url}: {missing}")
+
+    def events(
+        self, *, max_event_size: int | None = 1 << 20, check_content_type: bool = True
+    ) -> EventStream:
+        """Iterate over the server-sent events of the body: `async for event in response.events()`.
+
+        With `stream=True` each event is returned as soon as it is complete. To reconnect, use
+        `session.events`.
+
+        Args:
+            max_event_size: the most bytes of one event, None for no limit.
+            check_content_type: False accepts types other than `text/event-stream`.
+
+        Raises:
+            BadHttpResponse: the body is not an event stream.
+        """
+        from ._response.server_sent_events import EventStream
+
+        return EventStream(
+            self, max_event_size=max_event_size, check_content_type=check_content_type
+        )
+
+    def json_lines(self, *, max_line_size: int | None = 64 << 20) -> JsonLines:
+        """Iterate over a body with one JSON document per line (NDJSON, JSON Lines).
+
+        With `stream=True` each document is returned as soon as its line is complete. It is
+        parsed by `json_loads=` of the request or session.
+
+        Args:
+            max_line_size: the most bytes of one line, None for no limit.
+        """
+        from ._response.json_lines import JsonLines
+
+        return JsonLines(self, max_line_size=max_line_size)
 
     def text_decoder(self, decompressed: bool = True) -> TextDecoder:
         """Make the decoder for the text of a streamed body, by the same rules as `Response.text`.
@@ -326,10 +387,25 @@ class Response(BaseResponse):
             content = self._content = self._decoded()
         return content
 
+    def _decoded_partially(self) -> bytes:
+        """As much of a truncated body as can be decompressed."""
+        from ._response.content_decoder import decode_truncated
+
+        codings = self.content_codings() if self.decompress_data else []
+        return decode_truncated(
+            self.body,
+            codings,
+            max_size=self._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
+            max_ratio=self._get_option("max_ratio", None),
+            strict=self.strict,
+        )
+
     def _decoded(self) -> bytes:
         """The body without the content codings that its fields name."""
         if self._is_identity_encoded():
             return self.body
+        if self.is_truncated:
+            return self._decoded_partially()
         if not self.is_complete:
             raise ResponseTooLarge(
                 f"{self.method} {self.url}: the body of this {self.status_code} was left after "

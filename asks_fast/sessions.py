@@ -27,6 +27,7 @@ from ._client.methods import RequestMethods
 from ._client.request_flow import RequestFlow, tracker_of
 from ._client.settings import SessionSettings
 from ._client.template_builder import is_templatable, make_template, next_exchange
+from ._client.transfers import Transfers
 from ._config import interceptor
 from ._config.options import (
     CONNECTION_OPTIONS,
@@ -78,6 +79,7 @@ class BaseSession(
         Coroutine[Any, Any, StreamResponse],
         Coroutine[Any, Any, Response | StreamResponse],
     ],
+    Transfers,
 ):
     """What all sessions have in common.
 

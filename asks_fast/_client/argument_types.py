@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .._config.timeouts import Timeouts
+    from .._config.transfer import BandwidthLimit, ProgressCallback
     from .._transport.proxies import Proxy, ProxyRotation
     from ..auth import AuthBase
     from ..cookie_utils import CookieTracker
@@ -42,6 +43,7 @@ class ConnectionArguments(TypedDict, total=False):
 
     cert: Path | tuple[Any, ...] | None  # file, (certificate, key) or (certificate, key, password)
     fingerprint: str | bytes | Iterable[str | bytes] | None  # SHA-256 of the certificate
+    min_tls_version: str | ssl.TLSVersion  # "1.2"; the lowest that is accepted
     proxy: str | Proxy | ProxyRotation | list[Any] | tuple[Any, ...] | None
     resolver: Any  # an async function of a name, or an object with such a method `resolve`
     server_hostname: str | None  # to ask for and verify, instead of the URL's
@@ -57,8 +59,10 @@ class _Context(TypedDict, total=False):
 class _Defaults(TypedDict, total=False):
     """What a request may say, and a session for all of its requests."""
 
+    allow_truncated: bool  # False; True: a body that breaks off is returned, marked
     auth: AuthBase | tuple[str, str] | None
     auth_off_domain: bool  # False
+    compress: Literal["gzip", "zstd", "br"] | None  # the coding of the body sent, none
     connection_timeout: float | None  # seconds, 60
     cookies: Mapping[str, Any] | None
     decompress: bool  # True
@@ -83,6 +87,8 @@ class _Defaults(TypedDict, total=False):
     strict: bool  # False: some broken servers are forgiven
     timeout: float | Timeouts | None  # seconds in all, no limit
     timings: bool
+    upload_max_rate: float | BandwidthLimit | None  # bytes per second, no limit
+    upload_progress: ProgressCallback | None  # called with a Progress after each chunk sent
     write_timeout: float | None  # seconds in which not a byte is taken, 300
 
 

@@ -21,22 +21,23 @@ from .._config.deadline import Deadline
 from .._config.events import get_emitter
 from .._hotpath import Exchange, read_remaining
 from .._request.prepared_request import AuthView, PreparedRequest
+from .._request.redirect import auth_may_leave, follow_redirect
 from .._response.status_codes import REDIRECT_STATUSES
 from .._response.stream import StreamBody
 from ..auth import AuthBase, BasicAuth, PostResponseAuth
 from ..errors import (
     AsksException,
     ConnectivityError,
-    InvalidURL,
+    ReadTimeout,
     ResponseTooLarge,
+    ServerClosedConnectionError,
     TooManyRedirects,
+    TotalTimeout,
     UnreplayableBody,
     truncated_repr,
 )
 from ..response_objects import BaseResponse, Response, StreamResponse
-from ..urls import join_url
 from . import redirect_pause
-from .credentials import auth_may_leave, bound_fields
 from .drain import drain, get_followup_statuses
 from .retry import Attempt, Retry
 
@@ -133,7 +134,10 @@ class RequestFlow:
                     await self._deadline.run(next_request, curio.sleep(delay))
             return await self._finish(response)
         except BaseException as error:
+            received_last = None if self._exchange is None else self._exchange.response
             await self._abort(response)
+            if isinstance(error, TotalTimeout) and received_last and received_last.is_truncated:
+                error.response = received_last
             if isinstance(error, AsksException) and not isinstance(error, TooManyRedirects):
                 received = self._history if response is None else [*self._history, response]
                 if received:
@@ -178,7 +182,11 @@ class RequestFlow:
                 delay = self._retry_delay(error=error)
                 if delay is None:
                     error.is_replayable = self._original.is_replayable
-                    raise
+                    truncated = self._truncated_response(error)
+                    if truncated is None:
+                        raise
+                    self._record_response(request, truncated)
+                    return truncated
             else:
                 try:
                     self._record_response(request, response)
@@ -197,6 +205,13 @@ class RequestFlow:
                 request.route = None  # the next try goes by the next proxy
             if delay > 0:
                 await self._deadline.run(request, curio.sleep(delay))
+
+    def _truncated_response(self, error: ConnectivityError) -> BaseResponse | None:
+        """The response of a body that broke off, if `allow_truncated` asks for it."""
+        broke_off = isinstance(error, (ServerClosedConnectionError, ReadTimeout))
+        if not self._options.allow_truncated or not broke_off:
+            return None
+        return error.response if isinstance(error.response, Response) else None
 
     def _retry_delay(
         self,
@@ -382,36 +397,12 @@ class RequestFlow:
                 response,
                 self._history,
             )
-        try:
-            url = join_url(request.url, location)
-        except InvalidURL as error:
-            raise InvalidURL(
-                f"{request.method} {request.url}: {status} leads to an invalid URL: {error}"
-            ) from None
-        method, body, drop = request.method, request.body, set()
-        if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
-            if method != "GET":
-                drop |= {
-                    "content-type",
-                    "content-encoding",
-                    "content-language",
-                    "content-location",
-                    "expect",
-                }
-            method, body = "GET", None
-        elif not request.is_replayable:
-            raise UnreplayableBody(
-                f"{method} {request.url}: {status} asks for the body again, but it came from a "
-                "one-shot stream; give bytes, a path or a seekable file, or follow_redirects=False"
-            )
-        if not request.url.same_origin(url):
-            drop |= bound_fields(request.fields, self._options) | {"proxy-authorization"}
+        made = follow_redirect(request, status, location)
+        if not request.url.same_origin(made.url):
             self._request_cookies = None
-            if not auth_may_leave(self._options, request.url, url):
+            if not auth_may_leave(self._options, request.url, made.url):
                 self._auth = None
-        if url.userinfo is not None:
-            url = url.without_userinfo()  # a server doesn't choose our credentials
-        return request.for_redirect(method, url, body, frozenset(drop))
+        return made
 
     async def _finish_hop(self, response: BaseResponse) -> None:
         """End a response that is followed by another request; its connection is free after this."""
@@ -428,7 +419,7 @@ class RequestFlow:
 
     def _check_size(self, response: BaseResponse) -> None:
         """Raise `ResponseTooLarge` if the body of the final response exceeds `max_body`."""
-        if response.is_complete:
+        if response.is_complete or response.is_truncated:
             return
         if isinstance(response, StreamResponse):
             connection = response.body._connection

@@ -66,6 +66,10 @@ def is_templatable(
         return False
     return not (
         options.callback is not None
+        or options.allow_truncated
+        or options.compress is not None
+        or options.upload_progress is not None
+        or options.upload_max_rate is not None
         or options.expect_continue
         or options.files is not None
         or options.multipart is not None

@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._extras import missing_extra
 from ..errors import InvalidRequest
 from .timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from .transfer import BandwidthLimit, ProgressCallback
 
 __all__ = [
     "CONNECTION_OPTIONS",
@@ -34,6 +37,7 @@ CONNECTION_OPTIONS = frozenset(
     {
         "cert",
         "fingerprint",
+        "min_tls_version",
         "proxy",
         "resolver",
         "server_hostname",
@@ -74,9 +78,11 @@ class RequestOptions:
     `explicit` contains the names that were given by the session or the call.
     """
 
+    allow_truncated: bool = False
     auth: Any = None
     auth_off_domain: bool = False
     callback: Callable[[bytes], Any] | None = None
+    compress: str | None = None
     connection: Mapping[str, Any] = MappingProxyType({})
     connection_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
     cookies: Mapping[str, Any] | None = None
@@ -112,6 +118,8 @@ class RequestOptions:
     strict: bool = False
     timeout: Any = None
     timings: bool = False
+    upload_max_rate: float | BandwidthLimit | None = None
+    upload_progress: ProgressCallback | None = None
     write_timeout: float | None = DEFAULT_READ_TIMEOUT
 
     def __init__(self, given: Mapping[str, Any], function: str = "request") -> None:
@@ -151,6 +159,8 @@ class RequestOptions:
             raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
         if isinstance(self.sensitive_headers, (str, bytes)):
             raise InvalidRequest("sensitive_headers must be a list of field names, not one name")
+        if self.compress not in (None, "br", "gzip", "zstd"):
+            raise InvalidRequest(f"compress must be 'gzip', 'zstd' or 'br', not {self.compress!r}")
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
         if self.detect_encoding:

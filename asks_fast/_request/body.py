@@ -71,6 +71,11 @@ class Body:
         return f"<Body {self.content_type or 'without type'}, {size}>"
 
     @property
+    def source(self) -> Source:
+        """Where the bytes come from."""
+        return self._source
+
+    @property
     def is_replayable(self) -> bool:
         """Whether `chunks()` can start from the beginning."""
         return self._source.is_replayable or not self._started

@@ -215,6 +215,13 @@ def prepare(
         mimetype,
         json_dumps=options.json_dumps,
     )
+    if body is not None and (
+        options.compress is not None
+        or options.upload_progress is not None
+        or options.upload_max_rate is not None
+    ):
+        builder = builder.copy()
+        body = _filter_body(body, builder, options)
     if builder.is_mentioned("content-length") or builder.is_mentioned("transfer-encoding"):
         builder = builder.copy()
         _check_framing_headers(builder, body)
@@ -228,6 +235,20 @@ def prepare(
     request = PreparedRequest(method, url, builder, body, options)
     request.proxy_credentials = credentials
     return request
+
+
+def _filter_body(body: Body, builder: HeadersBuilder, options: RequestOptions) -> Body:
+    """Apply `compress`, `upload_progress` and `upload_max_rate`."""
+    from .body_filters import compressed, metered
+
+    if options.compress is not None:
+        if "content-encoding" in builder:
+            raise InvalidRequest("compress= and a Content-Encoding field exclude each other")
+        body = compressed(body, options.compress)
+        builder.set("Content-Encoding", options.compress)
+    if options.upload_progress is not None or options.upload_max_rate is not None:
+        body = metered(body, options.upload_progress, options.upload_max_rate)
+    return body
 
 
 def _pop_proxy_credentials(builder: HeadersBuilder) -> str | None:

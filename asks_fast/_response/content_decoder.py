@@ -34,6 +34,7 @@ __all__ = [
     "RATIO_FLOOR",
     "ContentDecoder",
     "decode_body",
+    "decode_truncated",
     "decompress",
     "decompress_one",
     "missing_library",
@@ -249,6 +250,21 @@ def decode_body(
     plain = decoder.decode(data)
     rest = decoder.finish()
     return plain + rest if rest else plain
+
+
+def decode_truncated(
+    data: bytes,
+    content_encoding: str | Sequence[str],
+    *,
+    max_size: int | None = DEFAULT_MAX_SIZE,
+    max_ratio: float | None = None,
+    strict: bool = False,
+) -> bytes:
+    """Decode as much as there is of a body that broke off; arguments as for `decode_body`."""
+    decoder = ContentDecoder(
+        content_encoding, max_size=max_size, max_ratio=max_ratio, strict=strict
+    )
+    return data if decoder.is_identity or not data else decoder.decode(data)
 
 
 _NO_LIMIT = (1 << 62) - 1

@@ -25,18 +25,22 @@ from .._guest import hosted
 from .._tracebacks import shorten
 from ..errors import (
     AsksException,
+    ConnectivityError,
     InvalidRequest,
     ReadTimeout,
     ResponseInfo,
     ResponseTooLarge,
+    ServerClosedConnectionError,
     StreamConsumed,
     add_request_context,
 )
 
 if TYPE_CHECKING:
+    from .._config.transfer import BandwidthLimit, LowSpeed, ProgressCallback
     from .._hotpath import Connection
     from .charset import TextDecoder
     from .content_decoder import ContentDecoder
+    from .metered import MeteredBody
 
 __all__ = ["StreamBody"]
 
@@ -50,6 +54,7 @@ class StreamedResponse(ResponseInfo, Protocol):
     """The response of a `StreamBody`: a `StreamResponse`."""
 
     strict: bool
+    is_truncated: bool
 
     @property
     def method(self) -> str: ...
@@ -149,6 +154,9 @@ class StreamBody:
         except BaseException as error:
             if isinstance(error, AsksException):
                 add_request_context(error, f"{self._response.method} {self._response.url}")
+            if isinstance(error, ConnectivityError):
+                error.response = self._response_ref() or self._response
+                error.response.is_truncated = True
             await self.close()
             if isinstance(error, AsksException):
                 raise shorten(error)  # noqa: B904 (it is the same error)
@@ -183,7 +191,8 @@ class StreamBody:
                     return chunk
             piece = await self._receive()
             if not piece:
-                return decoder.finish() if self._raw_bytes else b""
+                is_whole = self._raw_bytes and not self._response.is_truncated
+                return decoder.finish() if is_whole else b""
             chunk = decoder.decode(piece, self.read_size)
             if chunk:
                 return chunk
@@ -203,7 +212,7 @@ class StreamBody:
         if self._initial:
             piece, self._initial = self._initial, b""
         elif self._connection is not None:
-            piece = await self._connection.read_piece()
+            piece = await self._read_piece(self._connection)
             if self._response.is_complete:
                 self._connection = None  # the pool may already have assigned it to another request
                 response = self._response_ref()
@@ -219,6 +228,19 @@ class StreamBody:
             error.headers = self._response.headers
             raise error
         return piece
+
+    async def _read_piece(self, connection: Connection) -> bytes:
+        """The next bytes of the connection; b"" at the end that `allow_truncated` accepts."""
+        try:
+            return await connection.read_piece()
+        except (ServerClosedConnectionError, ReadTimeout):
+            if not self._response._get_option("allow_truncated", False):
+                raise
+        self._connection = None
+        for response in (self._response, self._response_ref()):
+            if response is not None:
+                response.is_truncated = True
+        return b""
 
     @hosted
     async def close(self) -> None:
@@ -286,6 +308,39 @@ class StreamBody:
             ...     print(line)
         """
         return LineStream(self)
+
+    def metered(
+        self,
+        *,
+        progress: ProgressCallback | None = None,
+        low_speed: LowSpeed | None = None,
+        max_rate: float | BandwidthLimit | None = None,
+    ) -> MeteredBody:
+        """Iterate over the chunks with progress, a lowest speed or a bandwidth limit.
+
+        Args:
+            progress: called with a `Progress` after each chunk; a coroutine function is awaited.
+            low_speed: (bytes per second, seconds): a body slower than this is `TransferTooSlow`.
+            max_rate: bytes per second, or a `BandwidthLimit` that several transfers share.
+
+        Example:
+            async for chunk in response.body.metered(low_speed=(1000, 30)):
+                ...
+        """
+        from .._config.transfer import TransferMeter
+        from .metered import MeteredBody
+
+        length = self._response.headers.get("content-length")
+        is_counted = length is not None and not (
+            self.decompress_data and self._response.content_codings()
+        )
+        meter = TransferMeter(
+            total=int(length or 0) if is_counted else None,
+            progress=progress,
+            low_speed=low_speed,
+            max_rate=max_rate,
+        )
+        return MeteredBody(self, meter)
 
     async def save(self, path: str | os.PathLike[str], *, chunk_size: int = 1 << 20) -> int:
         """Write the body to a file while it arrives.

@@ -64,9 +64,9 @@ class Connector:
         dns_ttl: seconds that an answer is cached.
         dns_negative_ttl: seconds that a failed resolution is cached.
         happy_eyeballs_delay: seconds before the next address is tried as well.
-        **route_options: `verify`, `cert`, `ssl_context`, `fingerprint`, `server_hostname`, `proxy`
-            (URL, `Proxy`, or a list of them to rotate), `trust_env`, `source_address` (IP, or
-            `(IP, port)`) and `unix_socket` (path).
+        **route_options: `verify`, `cert`, `ssl_context`, `fingerprint`, `min_tls_version`,
+            `server_hostname`, `proxy` (URL, `Proxy`, or a list of them to rotate), `trust_env`,
+            `source_address` (IP, or `(IP, port)`) and `unix_socket` (path).
 
     Raises:
         InvalidRequest: an option has an invalid value.

@@ -24,6 +24,7 @@ from .route import SECURE_SCHEMES, Route
 from .tls_settings import TlsSettings, make_tls_settings
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from .dns_cache import DnsCache
@@ -47,7 +48,7 @@ UNSET: Any = _Unset()
 
 _MAX_ROUTES = 4096
 _MAX_ROTATIONS = 64
-_TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint")
+_TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint", "min_tls_version")
 _OVERRIDES = frozenset(
     {*_TLS_OPTIONS, "proxy", "resolver", "server_hostname", "source_address", "unix_socket"}
 )
@@ -68,6 +69,7 @@ class RouteBuilder:
         cert: Any = None,
         ssl_context: Any = None,
         fingerprint: str | bytes | Iterable[str | bytes] | None = None,
+        min_tls_version: str | ssl.TLSVersion | None = None,
         server_hostname: str | None = None,
         proxy: Any = None,
         trust_env: bool = False,
@@ -80,8 +82,9 @@ class RouteBuilder:
             "cert": cert,
             "ssl_context": ssl_context,
             "fingerprint": fingerprint,
+            "min_tls_version": min_tls_version,
         }
-        self._tls = make_tls_settings(verify, cert, ssl_context, fingerprint)
+        self._tls = make_tls_settings(**self._tls_options)
         self._server_hostname = server_hostname
         self._source_address = _as_source(source_address)
         self._unix_socket = _as_path(unix_socket)
@@ -210,7 +213,8 @@ class RouteBuilder:
         if given.get("ssl_context") is not None:
             wanted["verify"] = given.get("verify", True)
             wanted["cert"] = given.get("cert")
-        elif "verify" in given or "cert" in given:
+            wanted["min_tls_version"] = given.get("min_tls_version")
+        elif given.keys() & {"verify", "cert", "min_tls_version"}:
             wanted["ssl_context"] = None
         return make_tls_settings(**wanted)
 
@@ -222,7 +226,9 @@ def _proxy_tls(proxy: Proxy | None, tls: TlsSettings) -> TlsSettings | None:
     """
     if proxy is None or proxy.scheme != "https":
         return None
-    return proxy.tls or TlsSettings(verify=tls.verify, context=tls.context)
+    return proxy.tls or TlsSettings(
+        verify=tls.verify, context=tls.context, min_version=tls.min_version
+    )
 
 
 def _option_name(item: tuple[str, Any]) -> str:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
+from .._config.peer_certificate import certificate_of
 from .._curio import io_release, read_wait, write_wait
 from .._extras import missing_extra
 from ..errors import (
@@ -39,7 +40,7 @@ from ..errors import (
 from .dns_cache import literal_address
 from .sockets import Descriptor
 from .tls_in_tls import TlsOverTls
-from .tls_settings import TlsSettings
+from .tls_settings import DEFAULT_MIN_VERSION, VERSIONS, TlsSettings
 
 __all__ = ["SessionCache", "TlsWrapper", "get_context", "tls_name"]
 
@@ -62,7 +63,8 @@ def get_context(settings: TlsSettings) -> ssl.SSLContext:
     """
     if settings.context is not None:
         return settings.context
-    if isinstance(settings.verify, bool) and settings.cert is None:
+    is_default = settings.cert is None and settings.min_version == DEFAULT_MIN_VERSION
+    if isinstance(settings.verify, bool) and is_default:
         with _lock:
             context = _shared.get(settings.verify)
             if context is None:
@@ -85,7 +87,7 @@ def warn_once_if_unverified(settings: TlsSettings) -> None:
 
 def _build(settings: TlsSettings) -> ssl.SSLContext:
     context = _verifying_context(settings.verify) if settings.verify else _insecure_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion[VERSIONS[settings.min_version]]
     context.set_alpn_protocols([_PROTOCOL])
     if settings.cert is not None:
         certificate, key, password = settings.cert
@@ -278,7 +280,9 @@ class TlsWrapper:
                 ) from error
             await handshake(tls_sock.do_handshake, Descriptor(tls_sock), peer)
             check_peer(tls_sock, self._settings, peer)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, TlsError):
+                error.peer_certificate = certificate_of(tls_sock)
             await io_release(tls_sock)
             tls_sock.close()
             raise

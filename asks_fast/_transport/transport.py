@@ -20,6 +20,7 @@ import curio
 from curio.errors import CancelledError, TaskTimeout
 
 from .._config.events import get_emitter
+from .._config.peer_certificate import certificate_of, with_certificate
 from .._curio import cancel_task, kernel_locals
 from .._deadlines import timeout_after
 from .._hotpath import Exchange, ExchangeOptions, Limits, OriginPool, Pool
@@ -125,7 +126,10 @@ class Transport:
             if self.pool.closed or sock is None:
                 raise SessionClosed("the session was closed while the request was connecting")
             await self.ensure_monitor()
-            return sock, _peer_of(sock)
+            peer = _peer_of(sock)
+            if origin.route.tls is not None:
+                peer = with_certificate(peer, certificate_of(sock))
+            return sock, peer
         except BaseException:
             if sock is not None:
                 sock.close()

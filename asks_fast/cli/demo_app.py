@@ -11,6 +11,7 @@ resources (for all methods unless noted):
     /redirect-to?url=&status_code=302                /absolute-redirect/<n>
     /gzip /deflate /br /zstd  compressed JSON        /bytes/<n>  n bytes, the same every time
     /chunked?n=10&size=100  chunked body             /stream/<n>  n lines of JSON, chunked
+    /events/<n>             n server-sent events, with IDs from 1
     /drip?n=5&pause=0.01    a byte at a time         /slow/<seconds>  /delay/<seconds>  late "ok"
     /text/<charset>         umlauts in that charset  /close  response with Connection: close
     /basic-auth/<u>/<p>     401 without it           /bearer/<token>  401 without it
@@ -237,7 +238,18 @@ async def drip(proto: Any, pieces: list[str], query: dict[str, str]) -> None:
         await asyncio.sleep(min(float(query.get("pause", 0.01)), 5))
 
 
-STREAMERS = {"chunked": stream_chunks, "stream": stream_lines, "drip": drip}
+async def stream_events(proto: Any, pieces: list[str], query: dict[str, str]) -> None:
+    transport = proto.response_stream(200, [("content-type", "text/event-stream")])
+    for number in range(1, int((pieces or ["10"])[0]) + 1):
+        await transport.send_bytes(b"id: %d\ndata: line %d\n\n" % (number, number))
+
+
+STREAMERS = {
+    "chunked": stream_chunks,
+    "stream": stream_lines,
+    "events": stream_events,
+    "drip": drip,
+}
 
 HANDLERS: dict[str, Any] = {
     "": lambda *_: as_text("hello"),

@@ -34,6 +34,7 @@ cdef class BytesBuilder:
 
     cdef PyObject *data     # owned; NULL after `finish`
     cdef Py_ssize_t size
+    cdef Py_ssize_t used    # bytes of the body in it, for a body that breaks off
 
     def __cinit__(self, Py_ssize_t size):
         self.data = new_bytes(NULL, size)
@@ -84,6 +85,8 @@ async def _read_body_into_buffer(Connection connection not None):
     cdef bint must_wait = total - have > LOW_WATERMARK       # a shorter rest may have arrived already
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
     initial = None
+    builder.used = have
+    connection.builder = builder
     while have < total:
         if must_wait:
             connection.set_low_watermark(total - have)
@@ -95,10 +98,11 @@ async def _read_body_into_buffer(Connection connection not None):
         if received > 0:
             parser.feed_parser(builder.at(have), received)
             have += received
-            parser.body_bytes = have
+            parser.body_bytes = builder.used = have
         elif received == 0:
             raise connection.make_error(None)
         must_wait = connection.tls is None or not connection.tls.pending()
+    connection.builder = None
     connection.set_low_watermark(1)
     if not must_wait:
         parser.has_extra_data = True
@@ -124,6 +128,8 @@ async def _read_chunked_into_buffer(Connection connection not None):
         max(have + CHUNKED_BUFFER_SIZE, connection.last_chunked_size))
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
     initial = None
+    builder.used = have
+    connection.builder = builder
     while parser.state != COMPLETE:
         if spins and since_last_wait < MAX_RECV_PER_TURN:
             with nogil:
@@ -147,8 +153,10 @@ async def _read_chunked_into_buffer(Connection connection not None):
             if target == receive_buffer.data:
                 builder.write(have, target, received)
             have += received
+            builder.used = have
         elif received == 0:
             raise connection.make_error(None)
+    connection.builder = None
     connection.set_low_watermark(1)
     connection.last_chunked_size = min(have, MAX_INITIAL_BUFFER)
     connection.last_activity = now()

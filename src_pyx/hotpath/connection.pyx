@@ -78,6 +78,7 @@ cdef class Connection:
     cdef bint has_response_bytes    # a byte of the response came
     cdef Py_ssize_t bytes_out       # of the request, taken by the socket
     cdef BaseHttpResponse response  # the one being read
+    cdef BytesBuilder builder       # its body while it is received into a buffer of its own
     cdef readonly object peer       # (address, port)
 
     def __cinit__(self, Pool pool not None, OriginPool origin not None, sock not None):
@@ -536,9 +537,21 @@ cdef class Connection:
         failure.is_reset = error is not None
         return failure
 
+    cdef void keep_partial_body(self, error, BaseHttpResponse response):
+        """Give a response that broke off what arrived of its body, and the error that response."""
+        cdef BytesBuilder builder = self.builder
+        self.builder = None
+        if response.body is None:
+            response.body = self.parser.take_body() if builder is None else builder.finish_at(builder.used)
+        response.is_truncated = True
+        if isinstance(error, errors.ConnectivityError):
+            error.response = response
+
     cdef void add_request_context(self, error, BaseHttpResponse response):
         """Add to an error which request it was, and how long after sending it happened."""
         cdef double elapsed
+        if response is not None and response.head_received != 0.0:
+            self.keep_partial_body(error, response)
         if response is not None and isinstance(error, errors.AsksException) and error.args:
             elapsed = now() - response.started
             after = f" [{elapsed:.3f} s after sending]" if elapsed >= 0.001 else ""

@@ -19,6 +19,7 @@ cdef class BaseHttpResponse:
     cdef public object peer                 # (address, port) of the other side, None if unknown
     cdef public int attempts                # tries of the request, this one included
     cdef public bint strict                 # refuse what browsers tolerate
+    cdef public bint is_truncated           # the connection failed before the end of the body
     cdef public bint reused                 # came over a connection that had served before
     cdef readonly bytes response_head            # as received, with its empty line; None if over no socket
     cdef public bint keeps_framing          # whether to keep `framed_body`

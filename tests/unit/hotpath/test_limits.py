@@ -1,4 +1,4 @@
-"""What a session says it will take, to the byte: heads, fields, bodies, interim responses, chunks."""
+"""Limits, exact to the byte: heads, fields, bodies, interim responses, chunks."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ async def test_a_limit_of_a_streamed_body(peer: MakePeer) -> None:
             assert_no_active_requests(session)
 
 
-# -- redirects that only change the target -----------------------------------------------------------
+# -- redirects that only change the target
 
 
 @pytest.mark.parametrize("more", [{}, GENERAL], ids=["template", "general"])
