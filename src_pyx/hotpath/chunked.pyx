@@ -46,7 +46,7 @@ cdef inline int digit_of(char c) noexcept:
 
 
 cdef Py_ssize_t decode_chunks(Chunks *chunks, const char *data, Py_ssize_t length, char *out,
-                            Py_ssize_t *used) except -1:
+                              Py_ssize_t *used) except -1:
     """Return how many bytes of a body `data` contains; move them to `out` unless it is NULL.
 
     `out` may be `data` itself. `used` says how many bytes belong to the message. Raises

@@ -56,7 +56,7 @@ cdef class Connection:
     cdef Connection idle_prev, idle_next    # in the pool's list of idle connections
     cdef Connection stack_prev, stack_next  # in its origin's stack of idle connections
     cdef readonly int state         # IDLE, IN_USE, CLOSED
-    cdef readonly int request_count # responses read to their end
+    cdef readonly int request_count  # responses read to their end
     cdef int fork_generation        # of the process that made it (see _after_fork)
     cdef double created_at          # monotonic seconds
     cdef double expires_at          # when it is too old to be reused; 0.0 for never
@@ -74,7 +74,7 @@ cdef class Connection:
     cdef bint is_active             # a task is in `Pool.run` or `read_piece`
     cdef bint is_sending            # the request is not sent yet
     cdef bint close_after           # the request says `Connection: close`
-    cdef bint is_request_incomplete # the request was not sent to its end: the connection is never reused
+    cdef bint is_request_incomplete  # not sent to its end: the connection is never reused
     cdef bint has_response_bytes    # a byte of the response came
     cdef Py_ssize_t bytes_out       # of the request, taken by the socket
     cdef BaseHttpResponse response  # the one being read
@@ -142,7 +142,8 @@ cdef class Connection:
 
     cdef bint is_reusable(self, double clock) noexcept:
         """Whether it may serve another request: not expired, not forked, open, without data."""
-        if self.fork_generation != fork_generation or (self.idle_deadline and clock >= self.idle_deadline):
+        if (self.fork_generation != fork_generation
+                or (self.idle_deadline and clock >= self.idle_deadline)):
             return False
         if self.tls is None:
             return is_open_without_data(self.fd)
@@ -171,7 +172,8 @@ cdef class Connection:
         if self.tls is not None:
             try:
                 view = PyMemoryView_FromMemory(<char *>data, length, 0x100)
-                sent_bytes = self.tls.send(view) if self.ssl_object is None else self.ssl_object.write(view)
+                sent_bytes = (self.tls.send(view) if self.ssl_object is None
+                              else self.ssl_object.write(view))
             except (WantWrite, WantRead):
                 return -1
             except OSError as error:
@@ -320,7 +322,8 @@ cdef class Connection:
         cdef Py_ssize_t mark = 1
         if self.tls is not None:
             # The bytes of a record that TLS holds do not come again; of other objects this is not known.
-            rest = rest - MAX_PARTIAL_RECORD if self.ssl_object is not None and rest > 2 * MAX_PARTIAL_RECORD else 1
+            rest = (rest - MAX_PARTIAL_RECORD
+                    if self.ssl_object is not None and rest > 2 * MAX_PARTIAL_RECORD else 1)
         if rest > 1:
             mark = <Py_ssize_t>min(rest, <long long>LOW_WATERMARK)
         if mark != self.low_watermark:
@@ -344,7 +347,8 @@ cdef class Connection:
 
     def exchange(self, bytes head not None, BaseHttpResponse response not None, *,
                  body=None, bint stream=False, bint is_head_request=False, long long max_body=-1,
-                 double expect_seconds=0.0, bint close_after=False, followup_statuses=None, bint strict=False):
+                 double expect_seconds=0.0, bint close_after=False, followup_statuses=None,
+                 bint strict=False):
         """Send a request on this connection and read its response: an awaitable.
 
         `head` may end in a small body; `body` follows it, piece by piece, after waiting up to
@@ -354,7 +358,8 @@ cdef class Connection:
         connection is closed and the next waiter gets its slot.
         """
         cdef Exchange exchange = Exchange.__new__(Exchange, ExchangeOptions(
-            self.origin, is_head_request=is_head_request, max_body=max_body, stream=stream, strict=strict,
+            self.origin, is_head_request=is_head_request, max_body=max_body, stream=stream,
+            strict=strict,
             expect_seconds=expect_seconds, close_after=close_after, followup_statuses=followup_statuses,
         ), head, response, body)
         exchange.connection = self
@@ -512,7 +517,8 @@ cdef class Connection:
 
     cdef object make_error(self, error):
         """The exception for a connection that ended too early, or by an error of the system."""
-        if self.abort_reason == SESSION_CLOSED or (self.abort_reason == NOT_ABORTED and self.state == CLOSED):
+        if (self.abort_reason == SESSION_CLOSED
+                or (self.abort_reason == NOT_ABORTED and self.state == CLOSED)):
             return errors.SessionClosed("the session was closed while the request was under way")
         if self.abort_reason == STREAM_CLOSED:
             return errors.StreamConsumed("the body was closed while it was being read")
@@ -542,7 +548,8 @@ cdef class Connection:
         cdef BytesBuilder builder = self.builder
         self.builder = None
         if response.body is None:
-            response.body = self.parser.take_body() if builder is None else builder.finish_at(builder.used)
+            response.body = (self.parser.take_body() if builder is None
+                             else builder.finish_at(builder.used))
         response.is_truncated = True
         if isinstance(error, errors.ConnectivityError):
             error.response = response

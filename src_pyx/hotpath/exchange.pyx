@@ -35,9 +35,10 @@ cdef class ExchangeOptions:
     def __cinit__(self, OriginPool origin not None, *, connect_socket=None, followup_statuses=None,
                   response_options=None, str encoding=None, bint is_head_request=False,
                   bint is_idempotent=False, bint retry_stale=True, bint has_retry_policy=False,
-                  bint stores_cookies=False, int max_redirects=0, bint close_after=False, bint stream=False,
-                  bint strict=False, bint keeps_framing=False, long long max_body=-1, double pool_timeout=0.0,
-                  double read_timeout=-1.0, double write_timeout=-1.0, double expect_seconds=0.0):
+                  bint stores_cookies=False, int max_redirects=0, bint close_after=False,
+                  bint stream=False, bint strict=False, bint keeps_framing=False,
+                  long long max_body=-1, double pool_timeout=0.0, double read_timeout=-1.0,
+                  double write_timeout=-1.0, double expect_seconds=0.0):
         self.origin = origin
         self.connect_socket = connect_socket
         self.followup_statuses = followup_statuses

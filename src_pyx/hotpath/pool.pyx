@@ -73,7 +73,8 @@ cdef class Pool:
     cdef dict origins
     cdef object __weakref__
 
-    def __cinit__(self, int limit, *, int limit_per_origin=0, Limits limits=None, Py_ssize_t buffer=65536):
+    def __cinit__(self, int limit, *, int limit_per_origin=0, Limits limits=None,
+                  Py_ssize_t buffer=65536):
         if limit < 1:
             raise ValueError(f"connections must be at least 1, not {limit}")
         if limit_per_origin < 0:
@@ -147,7 +148,8 @@ cdef class Pool:
         self.remove_idle(connection)
         self.close_and_free(connection)
 
-    async def acquire(self, OriginPool origin not None, pool_timeout=None, bint force_new_connection=False):
+    async def acquire(self, OriginPool origin not None, pool_timeout=None,
+                      bint force_new_connection=False):
         """Wait for a connection; None means that a slot was reserved: open a connection.
 
         Such a slot must be used with `add_connection` or returned with `cancel_reservation`. Tasks of
@@ -241,7 +243,8 @@ cdef class Pool:
     cdef void promote_waiters(self, OriginPool origin):
         """Move waiters of an origin that may have more connections again to the pool's queue."""
         cdef Waiter waiter
-        while origin.queue.first is not None and origin.open + origin.waiter_count < self.limit_per_origin:
+        while (origin.queue.first is not None
+                and origin.open + origin.waiter_count < self.limit_per_origin):
             waiter = origin.queue.first
             origin.queue.remove(waiter)
             self.append_waiter(waiter)
@@ -341,7 +344,8 @@ cdef class Pool:
                         exchange.owns_slot = connection is None
                     exchange.connection = connection
                     if exchange.emit is not None:
-                        exchange.emit("connection_acquired", connection=connection, reused=connection is not None)
+                        exchange.emit("connection_acquired", connection=connection,
+                                      reused=connection is not None)
                     if connection is None:
                         await self.connect_exchange(exchange)
                         connection = exchange.connection
@@ -455,7 +459,8 @@ cdef class Pool:
             return await exchange.connection.send_body(exchange)
         try:
             return await timeout_after(
-                max(exchange.clock_started + exchange.time_remaining - now(), 0.0), exchange.connection.send_body(exchange)
+                max(exchange.clock_started + exchange.time_remaining - now(), 0.0),
+                exchange.connection.send_body(exchange)
             )
         except TaskTimeout:
             raise exchange.to_total_timeout() from None
@@ -565,7 +570,8 @@ cdef class Pool:
         connections, so each waiter there can use any slot.
         """
         cdef Waiter first = self.queue.first, own = origin.queue.first
-        if own is None or (origin.first_waiter is not None and origin.first_waiter.arrival < own.arrival):
+        if own is None or (origin.first_waiter is not None
+                           and origin.first_waiter.arrival < own.arrival):
             own = origin.first_waiter
         if own is None or (first is not None and first.arrival + max_overtakes < own.arrival):
             return first

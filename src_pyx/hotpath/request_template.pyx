@@ -28,8 +28,9 @@ def append_path(str base not None, str path not None):
     return f"{base.rstrip('/')}/{path.lstrip('/')}"
 
 
-cdef frozenset VARIABLE_OPTIONS = frozenset(["path", "params", "headers", "cookies", "data", "json", "timeout"])
-"""Options that differ from call to call. Every other one is part of the key of a template."""
+# Options that differ from call to call. Every other one is part of the key of a template.
+cdef frozenset VARIABLE_OPTIONS = frozenset(
+    ["path", "params", "headers", "cookies", "data", "json", "timeout"])
 
 # Header fields that affect the exchange itself.
 cdef frozenset SPECIAL_HEADERS = frozenset([
@@ -53,7 +54,8 @@ def encode_plain_pairs(dict pairs not None):
             continue
         if type(value) is int:
             value = str(value)
-        if type(name) is not str or type(value) is not str or not is_unreserved(name) or not is_unreserved(value):
+        if (type(name) is not str or type(value) is not str
+                or not is_unreserved(name) or not is_unreserved(value)):
             return None
         parts.append(f"{name}={value}")
     return "&".join(parts).encode("ascii")
@@ -82,7 +84,7 @@ cdef class RequestTemplate:
     cdef readonly ExchangeOptions options
     cdef bytes prefix               # b"GET /base"
     cdef bytes header_lines         # b" HTTP/1.1\r\nHost: …\r\n", to which more may be added
-    cdef readonly bytes final_lines # those after the ones that a call adds: credentials
+    cdef readonly bytes final_lines  # those after the ones that a call adds: credentials
     cdef bytes suffix               # header_lines, final_lines and the end of a head without a body
     cdef readonly object header_names   # of all these lines, in lower case
     cdef readonly bint allows_body  # a request of this method has a body, if an empty one
@@ -94,7 +96,7 @@ cdef class RequestTemplate:
     cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one
     cdef object params              # defaults of the session that are added to each request
     cdef object cookies
-    cdef readonly object cookie_jar # CookieTracker or None
+    cdef readonly object cookie_jar  # CookieTracker or None
     cdef object auth_state          # (__dict__ of the auth object, what it was); or None
 
     def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
@@ -111,7 +113,8 @@ cdef class RequestTemplate:
         self.prefix = method + b" " + authority + (b"" if self.has_root_target else target)
         self.header_lines = b" HTTP/1.1\r\n" + header_lines
         self.final_lines = final_lines
-        self.suffix = self.header_lines + final_lines + (b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
+        self.suffix = self.header_lines + final_lines + (
+            b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
         self.timeout = timeout
         self.response_class = response_class
         self.emits_events = emits_events
@@ -142,11 +145,13 @@ cdef class RequestTemplate:
         if head is None:
             return None
         # `__init__` of a response has nothing to do without arguments.
-        exchange = Exchange.__new__(Exchange, self.options, head, new_instance(self.response_class, NO_ARGUMENTS))
+        exchange = Exchange.__new__(
+            Exchange, self.options, head, new_instance(self.response_class, NO_ARGUMENTS))
         if timeout > 0.0:
             exchange.timeout = exchange.time_remaining = timeout
         if is_listened_to:
-            if (has_options and not options.keys().isdisjoint(SHOWN_OPTIONS)) or self.cookies is not None:
+            if (self.cookies is not None
+                    or (has_options and not options.keys().isdisjoint(SHOWN_OPTIONS))):
                 return None     # events show the request whole
             exchange.emit = self.encoder.make_emitter(exchange)
         return exchange
@@ -166,7 +171,8 @@ cdef class RequestTemplate:
             query = b"?" + query if query else None
         headers = options.get("headers")
         if headers is not None:
-            if type(headers) is not dict or not self.are_new_headers(<dict>headers, &has_content_type, &has_cookie):
+            if type(headers) is not dict or not self.are_new_headers(
+                    <dict>headers, &has_content_type, &has_cookie):
                 return None
             lines = encode_headers((<dict>headers).items())
         cookies = options.get("cookies", self.cookies)
@@ -180,7 +186,8 @@ cdef class RequestTemplate:
         lines += self.final_lines
         data, json = options.get("data"), options.get("json")
         if data is None and json is None:
-            return self.render(path, query, lines + (b"Content-Length: 0\r\n\r\n" if self.allows_body else b"\r\n"))
+            lines += b"Content-Length: 0\r\n\r\n" if self.allows_body else b"\r\n"
+            return self.render(path, query, lines)
         if not self.allows_body:
             return None
         encoded = self.encoder.encode_body(data, json)
@@ -190,7 +197,8 @@ cdef class RequestTemplate:
         if content_type is None or has_content_type:
             lines += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         else:
-            lines += b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (content_type, len(body), body)
+            lines += b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+                content_type, len(body), body)
         return self.render(path, query, lines)
 
     cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1:
@@ -216,7 +224,7 @@ cdef class RequestTemplate:
         `query` follows the path; `rest` (more header lines, the empty line, a body) follows the
         header lines; None for neither.
         """
-        cdef Py_ssize_t length = PyUnicode_GET_LENGTH(path), first, close_after, position
+        cdef Py_ssize_t length = PyUnicode_GET_LENGTH(path), first, position
         cdef const char *c
         cdef bytes head
         cdef char *out
@@ -286,7 +294,8 @@ cdef class TemplateCache:
         if options:
             given_path = options.get("path", "")
             constants = key_of_options(options)
-            has_options = len(options) > ("path" in options) + (0 if constants is None else len(constants) // 3)
+            has_options = len(options) > ("path" in options) + (
+                0 if constants is None else len(constants) // 3)
         if url is None:
             if type(given_path) is not str:
                 return None
@@ -331,7 +340,8 @@ cdef class TemplateCache:
                 return await self._send_general(method, url, options)   # the kernel is shutting down
             try:
                 response = await pool.run(exchange)
-                while kind.max_redirects and exchange.emit is None and response.status_code in kind.followup_statuses:
+                while (kind.max_redirects and exchange.emit is None
+                        and response.status_code in kind.followup_statuses):
                     following = self._next_exchange(exchange)
                     if following is None:
                         break

@@ -21,13 +21,13 @@ cdef class BaseHttpResponse:
     cdef public bint strict                 # refuse what browsers tolerate
     cdef public bint is_truncated           # the connection failed before the end of the body
     cdef public bint reused                 # came over a connection that had served before
-    cdef readonly bytes response_head            # as received, with its empty line; None if over no socket
+    cdef readonly bytes response_head      # as received, with its empty line; None if over no socket
     cdef public bint keeps_framing          # whether to keep `framed_body`
-    cdef readonly bytearray framed_body     # a chunked body as received, chunk framing and trailers
-                                            # included; None without `keeps_framing`, empty if
-                                            # there was too much of it (ResponseParser.keep_chunks)
+    # A chunked body as received, chunk framing and trailers included; None without
+    # `keeps_framing`, empty if there was too much of it (ResponseParser.keep_chunks).
+    cdef readonly bytearray framed_body
     cdef bytes reason                       # where there is no raw head
-    cdef int http_minor                          # HTTP/1.<minor>
+    cdef int http_minor                     # HTTP/1.<minor>
     cdef bytes sent_head                    # the request head as sent
     cdef str origin                         # "http://host:port" as in a URL
     cdef str fixed_url                      # set where origin + target isn't the URL
@@ -53,7 +53,7 @@ cdef class BaseHttpResponse:
                 and method is None and url is None):
             return
         self._set_from_parts(200 if status_code is None else status_code, fields_of(headers),
-                    b"" if body is None else body)
+                             b"" if body is None else body)
         self.http_version = "1.1" if http_version is None else http_version
         self.reason_phrase = reason_phrase
         self.method = "GET" if method is None else method
@@ -191,7 +191,7 @@ cdef class BaseHttpResponse:
         return self.completed != 0.0
 
     def _set_from_parts(self, int status_code, Headers headers, body=b"", *, reason=None,
-               bytes sent_head=None, str origin=None, int minor=1, bint complete=True):
+                        bytes sent_head=None, str origin=None, int minor=1, bint complete=True):
         """Fill in a response that came over no socket (recorded, pickled, or made by a test)."""
         self.started = self.head_received = now()
         self.completed = self.head_received if complete else 0.0
