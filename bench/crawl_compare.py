@@ -8,7 +8,7 @@ no robots.txt, and writes URL, status and length of each body as a line of JSON.
 and cookies do not occur.
 
 Facts:  the hosts are loopback addresses 127.0.x.y with one nginx behind them; the list goes round
-        the hosts, so that no two neighbours are of one host.
+        the hosts, so that two consecutive URLs are never of one host.
 Rules:  every output is checked (each URL once, status 200, the length) before a figure counts. One
         after the other in one run, then once more in the opposite order (not those of --once);
         wall time, CPU seconds and memory are those of the whole process group. The server has the

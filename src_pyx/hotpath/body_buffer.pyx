@@ -114,9 +114,9 @@ async def _read_body_into_buffer(Connection connection not None):
 async def _read_chunked_into_buffer(Connection connection not None):
     """Receive the rest of a chunked body into the buffer that becomes the body, and decode it there.
 
-    How long it will be nobody says. The last one on this connection is a good guess, and made to the
-    byte: then the allocator has such a piece at hand, and no page of it is fresh. What might not fit
-    behind what there is goes through the pool's buffer.
+    Its length is not known in advance. The length of the last body on this connection is used as an
+    estimate: the allocator often still holds a block of exactly that size. Bytes that might not fit
+    into the rest of the block are received into the pool's buffer first.
     """
     cdef ReceiveBuffer receive_buffer = connection.pool.receive_buffer
     cdef char *target

@@ -28,7 +28,7 @@ REQUESTS = {
     "sessions_ten_thousand": 10_000,
 }
 INSTALL = "import asks_fast; asks_fast.install_as_asks()\n"
-# What curio says about tasks that nobody joined, and Python about sessions that nobody closed.
+# What curio says about tasks that were never joined, and Python about sessions left open.
 EXPECTED_WARNINGS = ("never joined", "was never closed", "warnings.warn(")
 
 

@@ -1,4 +1,4 @@
-"""One retry policy, whoever applies it: a session, `map` with and without politeness, `fetch`.
+"""One retry policy for every caller: a session, `map` with and without politeness, `fetch`.
 
 Rules:  real servers. The wait is measured between two requests at the server, with a lower bound
         only; that a wait is not a random backoff shows because the bound is above `backoff`.

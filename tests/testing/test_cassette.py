@@ -146,7 +146,7 @@ async def test_all_kinds_of_secrets_are_masked(tmp_path: Path) -> None:
     assert "hunter2" not in text
     for exchange in json.loads(text)["exchanges"]:
         for body in (exchange["request"]["body"], exchange["response"]["body"]):
-            assert "text" in body, "not readable, so nobody can tell"
+            assert "text" in body, "not readable, so not masked"
 
 
 @pytest.mark.parametrize("stream", [False, True])

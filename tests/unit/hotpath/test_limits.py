@@ -82,7 +82,7 @@ def test_interim_flood() -> None:
 
 
 def test_interim_heads_in_all() -> None:
-    """All interim responses together have the room of one head, however few they are."""
+    """All interim responses together share the size limit of one head, even if they are few."""
     one = b"HTTP/1.1 103 Early Hints\r\nLink: %b\r\n\r\n" % (b"x" * 20_000)
     assert len(read_response(one * 3 + FIXED).interim) == 3
     for pieces in ([one * 4 + FIXED], [one] * 4 + [FIXED]):

@@ -61,7 +61,7 @@ def field(request: Any, name: str) -> str | None:
 async def test_a_template_gives_the_same_bytes(
     peer: MakePeer, name: str, place: str, method: str
 ) -> None:
-    """With and without a template the server gets the same, whoever names the option."""
+    """With and without a template the server gets the same, for session and request options."""
     options = dict(OPTIONS[name])
     headers = options.pop("headers", {})
     of_session, of_call = (options, {}) if place == "session" else ({}, options)
