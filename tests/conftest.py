@@ -223,7 +223,7 @@ def server_certificate(certificate_authority: Any) -> Any:
 
 @pytest.fixture
 def client_context(certificate_authority: Any) -> ssl.SSLContext:
-    """A client's context that trusts the test CA and nobody else."""
+    """A client's context that trusts the test CA alone."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     certificate_authority.configure_trust(context)
     return context

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+DEVELOPER_EXTRAS = {"test", "lint", "docs", "dev"}
 EXTRA = re.compile(r"asks-fast\[([\w,]+)\]")
 
 # Imported only by the function that needs it: `import asks_fast` must not pay for it.
@@ -44,6 +45,16 @@ def test_every_extra_that_a_message_names_exists() -> None:
         for extra in match.split(",")
     }
     assert named <= extras().keys()
+
+
+def test_readme_and_docs_list_the_extras_for_users() -> None:
+    """The README's sentence and the table of docs/index.md name every extra, and no other."""
+    readme = (ROOT / "README.md").read_text()
+    sentence = readme.split("The extras are")[1].split("[what each installs]")[0]
+    table = (ROOT / "docs" / "index.md").read_text().split("### Extras")[1].split("\n### ")[0]
+    in_readme = set(re.findall(r"`(\w+)`", sentence))
+    in_docs = set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
+    assert in_readme == in_docs == extras().keys() - DEVELOPER_EXTRAS
 
 
 def test_all_holds_every_extra_for_users() -> None:
