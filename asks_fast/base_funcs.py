@@ -6,7 +6,7 @@ Rules:  each call makes a session and closes it. A streamed body keeps its conne
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._client.verbs import request as typed_request
 from ._client.verbs import verb
@@ -16,7 +16,9 @@ from ._tracebacks import shortened
 from .sessions import DSession
 
 if TYPE_CHECKING:
+    from ._annotations import AnyArgument
     from ._client.argument_types import Location
+    from .response_objects import Response, StreamResponse
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
 
@@ -27,7 +29,9 @@ SESSION_OPTIONS = CONNECTOR_OPTIONS | {"persist_cookies"}
 
 @typed_request
 @shortened
-async def request(method: str, url: Location = None, *, uri: Location = None, **kwargs: Any) -> Any:
+async def request(
+    method: str, url: Location = None, *, uri: Location = None, **kwargs: AnyArgument
+) -> Response | StreamResponse:
     """Make one request; arguments as for `Session.request`, and those of its connections.
 
     `uri` is what later asks called `url`.
@@ -55,48 +59,48 @@ async def request(method: str, url: Location = None, *, uri: Location = None, **
 
 @verb
 @shortened
-async def get(url: Location = None, **kwargs: Any) -> Any:
+async def get(url: Location = None, **kwargs: AnyArgument) -> Response | StreamResponse:
     """Send one GET request; arguments as for `request`."""
     return await request("GET", url, **kwargs)
 
 
 @verb
 @shortened
-async def head(url: Location = None, **kwargs: Any) -> Any:
+async def head(url: Location = None, **kwargs: AnyArgument) -> Response | StreamResponse:
     """Send one HEAD request; arguments as for `request`."""
     return await request("HEAD", url, **kwargs)
 
 
 @verb
 @shortened
-async def post(url: Location = None, **kwargs: Any) -> Any:
+async def post(url: Location = None, **kwargs: AnyArgument) -> Response | StreamResponse:
     """Send one POST request; arguments as for `request`."""
     return await request("POST", url, **kwargs)
 
 
 @verb
 @shortened
-async def put(url: Location = None, **kwargs: Any) -> Any:
+async def put(url: Location = None, **kwargs: AnyArgument) -> Response | StreamResponse:
     """Send one PUT request; arguments as for `request`."""
     return await request("PUT", url, **kwargs)
 
 
 @verb
 @shortened
-async def delete(url: Location = None, **kwargs: Any) -> Any:
+async def delete(url: Location = None, **kwargs: AnyArgument) -> Response | StreamResponse:
     """Send one DELETE request; arguments as for `request`."""
     return await request("DELETE", url, **kwargs)
 
 
 @verb
 @shortened
-async def options(url: Location = None, **kwargs: Any) -> Any:
+async def options(url: Location = None, **kwargs: AnyArgument) -> Response | StreamResponse:
     """Send one OPTIONS request; arguments as for `request`."""
     return await request("OPTIONS", url, **kwargs)
 
 
 @verb
 @shortened
-async def patch(url: Location = None, **kwargs: Any) -> Any:
+async def patch(url: Location = None, **kwargs: AnyArgument) -> Response | StreamResponse:
     """Send one PATCH request; arguments as for `request`."""
     return await request("PATCH", url, **kwargs)

@@ -13,8 +13,9 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from json import JSONDecodeError
-from typing import Any, Protocol
+from typing import Protocol
 
+from ._annotations import AnyHeaderValue, Unchecked
 from ._sensitive import mask_urls
 
 __all__ = [
@@ -59,10 +60,9 @@ __all__ = [
 class HeadersInfo(Protocol):
     """The headers of a `ResponseInfo`: a mapping with case-insensitive names."""
 
-    # Any: the value of a repeated Set-Cookie is a list, every other one is a str.
-    def __getitem__(self, name: str, /) -> Any: ...
+    def __getitem__(self, name: str, /) -> AnyHeaderValue: ...
 
-    def get(self, name: str, /) -> Any: ...
+    def get(self, name: str, /) -> AnyHeaderValue: ...
 
 
 class ResponseInfo(Protocol):
@@ -213,7 +213,7 @@ class ResponseTooLarge(BadHttpResponse):
     """
 
     status_code: int | None = None
-    headers: Any = None  # Any: it is set whenever `status_code` is, which a type cannot express
+    headers: Unchecked = None  # set whenever `status_code` is, which a type cannot express
 
 
 class DecodingError(BadHttpResponse, ValueError):
@@ -280,9 +280,9 @@ class ConnectivityError(AsksException):
 
     attempts = 1
     is_replayable = True
-    response: Any = None  # a `Response`, or the short form of one that refused a tunnel
+    response: Unchecked = None  # a `Response`, or the short form of one that refused a tunnel
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> str | tuple[object, ...]:
         made = super().__reduce__()
         if isinstance(made, tuple) and len(made) > 2 and hasattr(self.response, "is_truncated"):
             return (*made[:2], {name: made[2][name] for name in made[2] if name != "response"})
@@ -304,8 +304,7 @@ class ProxyError(ConnectionFailed):
         response: the response of the proxy, with `status_code` and `headers`; None without one.
     """
 
-    # Any: a response to CONNECT is not a `Response`, and keeps its headers as pairs.
-    def __init__(self, message: str, response: Any = None) -> None:
+    def __init__(self, message: str, response: object = None) -> None:
         super().__init__(message)
         self.response = response
 
@@ -320,7 +319,7 @@ class TlsError(ConnectionFailed, ssl.SSLError):
 
     library: str
     reason: str
-    peer_certificate: Any = None  # its class stands in a higher layer
+    peer_certificate: Unchecked = None  # a `PeerCertificate`, a class of a higher layer
 
     def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:
         super().__init__(message)

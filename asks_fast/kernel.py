@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import curio
 
@@ -27,9 +27,9 @@ from ._kernel import HAS_EPOLL, Epoll, Runtime, TaskCore
 if TYPE_CHECKING:
     from selectors import BaseSelector
 
-__all__ = ["Kernel", "run"]
+    from ._annotations import AnyArgument
 
-# Any in the signatures of `Kernel` and `run`: curio is untyped, and they are those of curio.
+__all__ = ["Kernel", "run"]
 
 __tracebackhide__ = True  # pytest hides the frames of this module
 
@@ -42,7 +42,7 @@ class Task(TaskCore, curio.Task):  # type: ignore[misc]
 
 
 @cache
-def _compiled_task_class(taskcls: Any) -> type | None:
+def _compiled_task_class(taskcls: object) -> type | None:
     """Derive a class with C fields from `taskcls`; None if that is not possible."""
     if taskcls is curio.Task:
         return Task
@@ -93,9 +93,9 @@ class Kernel(CurioKernel):  # type: ignore[misc]
         self,
         *,
         selector: BaseSelector | None = None,
-        debug: Any = None,
-        activations: list[Any] | None = None,
-        taskcls: Callable[..., Any] = curio.Task,
+        debug: object = None,
+        activations: list[AnyArgument] | None = None,
+        taskcls: Callable[..., object] = curio.Task,
         max_select_timeout: float | None = None if os.name != "nt" else 1.0,
     ) -> None:
         is_compiled = HAS_EPOLL and _compiled_task_class(taskcls) is not None
@@ -107,7 +107,7 @@ class Kernel(CurioKernel):  # type: ignore[misc]
             max_select_timeout=max_select_timeout,
         )
 
-    def _make_kernel_runtime(self) -> Callable[[Any], Any]:
+    def _make_kernel_runtime(self) -> Callable[[AnyArgument], AnyArgument]:
         task_class = _compiled_task_class(self._taskcls)
         if task_class is None:
             return super()._make_kernel_runtime()  # type: ignore[no-any-return]
@@ -115,15 +115,15 @@ class Kernel(CurioKernel):  # type: ignore[misc]
 
 
 def run(
-    corofunc: Any,
-    *args: Any,
+    corofunc: AnyArgument,
+    *args: AnyArgument,
     wait_for_tasks: bool = False,
     with_monitor: bool = False,
     selector: BaseSelector | None = None,
-    debug: Any = None,
-    activations: list[Any] | None = None,
-    **kernel_extra: Any,
-) -> Any:
+    debug: object = None,
+    activations: list[AnyArgument] | None = None,
+    **kernel_extra: AnyArgument,
+) -> AnyArgument:
     """Run a coroutine function or coroutine in a new kernel, then shut the kernel down.
 
     Like `curio.run`, it cancels the tasks that remain when `corofunc` returns.

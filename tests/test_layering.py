@@ -48,7 +48,7 @@ LAYERS = [
     ("names of credentials", ["_sensitive"]),
     ("curio: time limits, shutdown", ["_deadlines", "_shutdown"]),
     ("private curio API", ["_curio"]),
-    ("version", ["_version"]),
+    ("version, aliases for annotations", ["_version", "_annotations"]),
 ]
 
 MODULES = {

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
+
+from .._annotations import AnyArgument
 
 __all__ = [
     "AuthBase",
@@ -100,9 +102,8 @@ class AuthResponse(Protocol):
 class AuthBase(ABC):
     """Base class of all auth classes."""
 
-    # Any, because the subclasses declare different arguments: (request) or (response, request).
     @abstractmethod
-    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[AuthHeaders | None]:
+    def __call__(self, *args: AnyArgument, **kwargs: AnyArgument) -> Awaitable[AuthHeaders | None]:
         """Return the headers to add to the request."""
 
     def for_user(self, userinfo: tuple[str, str]) -> AuthBase:

@@ -1,23 +1,26 @@
 """The arguments of requests, one-shot calls and sessions: names, types, defaults.
 
-For readers and type checkers: an unknown keyword, or a value of the wrong type, is reported
-where it is written. The package imports it under `TYPE_CHECKING` only, so that it costs nothing;
-`tests/typing` holds the names to those that the checks at run time know.
+Type checkers report an unknown keyword, or a value of the wrong type. The package imports this
+module under `TYPE_CHECKING` only. `tests/typing` compares the names with those that the checks at
+run time accept.
 
-Rules:  every argument stands here once, with its unit and its default. A type is as wide as what is
-        accepted at run time.
-Implemented elsewhere: the checks at the call (`options`); the guide says what each one does.
+Rules:  every argument is declared once, with its unit and its default. A type accepts everything
+        that is accepted at run time.
+Implemented elsewhere: the checks at the call (`_config/options`). docs/guide/arguments.md describes
+        each argument.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     import ssl
 
+    from .._annotations import AnyArgument, Json
+    from .._config.events import Event
     from .._config.timeouts import Timeouts
     from .._config.transfer import BandwidthLimit, ProgressCallback
     from .._transport.proxies import Proxy, ProxyRotation
@@ -34,18 +37,20 @@ __all__ = [
 ]
 
 Location: TypeAlias = "str | Url | None"
-Fields: TypeAlias = "Mapping[str, Any] | Iterable[tuple[Any, Any]] | None"
+Fields: TypeAlias = "Mapping[str, object] | Iterable[tuple[object, object]] | None"
 Path: TypeAlias = "str | os.PathLike[str]"
 
 
 class ConnectionArguments(TypedDict, total=False):
-    """How the server is reached; of a session, or of one request."""
+    """How to reach the server; of a session, or of one request."""
 
-    cert: Path | tuple[Any, ...] | None  # file, (certificate, key) or (certificate, key, password)
+    cert: (
+        Path | tuple[object, ...] | None
+    )  # file, (certificate, key) or (certificate, key, password)
     fingerprint: str | bytes | Iterable[str | bytes] | None  # SHA-256 of the certificate
     min_tls_version: str | ssl.TLSVersion  # "1.2"; the lowest that is accepted
-    proxy: str | Proxy | ProxyRotation | list[Any] | tuple[Any, ...] | None
-    resolver: Any  # an async function of a name, or an object with such a method `resolve`
+    proxy: str | Proxy | ProxyRotation | list[str | Proxy] | tuple[str | Proxy, ...] | None
+    resolver: object  # an async function of a name, or an object with such a method `resolve`
     server_hostname: str | None  # to ask for and verify, instead of the URL's
     source_address: str | tuple[str, int] | None
     unix_socket: str | bytes | os.PathLike[str] | None
@@ -57,52 +62,52 @@ class _Context(TypedDict, total=False):
 
 
 class _Defaults(TypedDict, total=False):
-    """What a request may say, and a session for all of its requests."""
+    """Arguments of a request, or of a session as the defaults of all its requests."""
 
-    allow_truncated: bool  # False; True: a body that breaks off is returned, marked
+    allow_truncated: bool  # False; True: return a truncated body, marked as such
     auth: AuthBase | tuple[str, str] | None
     auth_off_domain: bool  # False
-    compress: Literal["gzip", "zstd", "br"] | None  # the coding of the body sent, none
+    compress: Literal["gzip", "zstd", "br"] | None  # coding of the request body; none
     connection_timeout: float | None  # seconds, 60
-    cookies: Mapping[str, Any] | None
+    cookies: Mapping[str, object] | None
     decompress: bool  # True
     detect_encoding: bool  # False
     expect_continue: bool | float  # False; True, or seconds to wait for the 100
     follow_redirects: bool | None  # None: all methods but HEAD
-    json_dumps: Callable[[Any], str | bytes] | None  # json.dumps
-    json_loads: Callable[[Any], Any] | None  # json.loads
-    keep_framing: bool  # False; True: `response.framed_body` is kept
+    json_dumps: Callable[[Json], str | bytes] | None  # json.dumps
+    json_loads: Callable[[AnyArgument], Json] | None  # json.loads
+    keep_framing: bool  # False; True: keep `response.framed_body`
     max_body: int | None  # bytes as sent, no limit
     max_decompressed: int | None  # bytes, 1 GiB
-    max_ratio: float | None  # decompressed to sent, no limit
+    max_ratio: float | None  # decompressed size : received size, no limit
     max_redirects: int  # 20
     mimetype: str | None  # of the body
-    on_event: Callable[..., Any] | None
-    params: str | bytes | Mapping[Any, Any] | Iterable[tuple[Any, Any]] | None
+    on_event: Callable[[Event], object] | None
+    params: str | bytes | Mapping[AnyArgument, object] | Iterable[tuple[object, object]] | None
     pool_timeout: float | None  # seconds, no limit
     raw_url: bool  # False
-    read_timeout: float | None  # seconds of silence, 300
-    retries: int | Retry  # 1: once, where it is safe
+    read_timeout: float | None  # seconds without a byte received, 300
+    retries: int | Retry  # 1
     sensitive_headers: Iterable[str]
-    strict: bool  # False: some broken servers are forgiven
-    timeout: float | Timeouts | None  # seconds in all, no limit
+    strict: bool  # False: some protocol violations of servers are tolerated
+    timeout: float | Timeouts | None  # seconds for the whole request, no limit
     timings: bool
     upload_max_rate: float | BandwidthLimit | None  # bytes per second, no limit
     upload_progress: ProgressCallback | None  # called with a Progress after each chunk sent
-    write_timeout: float | None  # seconds in which not a byte is taken, 300
+    write_timeout: float | None  # seconds without a byte sent, 300
 
 
 class RequestArguments(_Defaults, ConnectionArguments, _Context, total=False):
-    """The keyword arguments of a request, beside `stream`, which decides what is returned."""
+    """The keyword arguments of a request, except `stream`."""
 
-    callback: Callable[[bytes], Any] | None  # called with each chunk of the body
-    data: Any  # dict or pairs: a form; str, bytes, file, Path, iterable of bytes: as it is
-    encoding: str | None  # of text sent, and of text received that does not name its own
-    files: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    callback: Callable[[bytes], object] | None  # called with each chunk of the body
+    data: object  # dict or pairs: a form; str, bytes, file, Path, iterable of bytes: as it is
+    encoding: str | None  # of text sent, and of received text without a charset
+    files: Mapping[str, object] | Iterable[tuple[str, object]] | None
     headers: Fields
-    json: Any
-    multipart: Any
-    path: str  # behind the base and endpoint of the session
+    json: Json
+    multipart: Mapping[str, object] | Iterable[tuple[str, object]] | None
+    path: str  # appended to the base and endpoint of the session
     persist_cookies: bool | CookieTracker | None
 
 
@@ -125,13 +130,14 @@ class _Connector(TypedDict, total=False):
 
 
 class OneShotArguments(RequestArguments, _Connector, total=False):
-    """The keyword arguments of `asks_fast.get` and its siblings, beside `stream`."""
+    """The keyword arguments of `asks_fast.get` and the other functions, except `stream`."""
 
 
 class BaseSessionArguments(_Defaults, ConnectionArguments, _Connector, total=False):
     """The keyword arguments that every kind of session takes.
 
-    `stream=` is taken too, and left out here: an answer's type is told by its own call.
+    They accept `stream=` as well. It is missing here because the type of a response depends on the
+    arguments of its own call.
     """
 
     buffer_size: int  # bytes, 64 KiB
@@ -140,11 +146,11 @@ class BaseSessionArguments(_Defaults, ConnectionArguments, _Connector, total=Fal
     max_connection_age: float  # seconds, 0: no limit
     max_headers: int  # 256
     max_header_size: int  # bytes, 64 KiB
-    max_informational: int  # 1xx answers, 16
+    max_informational: int  # 1xx responses, 16
     max_requests_per_connection: int  # 0: no limit
 
 
 class SessionArguments(BaseSessionArguments, _Context, total=False):
-    """The keyword arguments of `HSession` and `DSession` beside those that they name."""
+    """The keyword arguments of `HSession` and `DSession`, except those in their signatures."""
 
     headers: Fields

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from .._tracebacks import shorten
 from ..errors import AsksException, truncated_repr
@@ -16,6 +16,7 @@ from ..errors import AsksException, truncated_repr
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .._annotations import AnyArgument
     from ..response_objects import Response
 
 __all__ = [
@@ -56,7 +57,7 @@ class Result:
 
     def __init__(
         self,
-        key: Any,  # the user's own object
+        key: AnyArgument,
         request: object,  # an invalid item of the input, too
         response: Response | None,
         error: Exception | None,
@@ -116,7 +117,7 @@ class BulkModule(Protocol):
     """The module that runs bulk requests."""
 
     @property
-    def check_arguments(self) -> Callable[[str, Mapping[str, Any]], None]: ...
+    def check_arguments(self) -> Callable[[str, Mapping[str, object]], None]: ...
 
     @property
     def map_requests(self) -> Callable[..., ResultStream]: ...

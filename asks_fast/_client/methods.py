@@ -7,7 +7,7 @@ Implemented elsewhere: how a request is made (`sessions`), how many run at once 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .verbs import Either, ResponseTypes, Streamed, Whole, session_request, session_verb
 
@@ -23,11 +23,11 @@ class RequestMethods(ResponseTypes[Whole, Streamed, Either]):
     The type parameters are what they return: coroutines, or in `asks_fast.sync` responses.
     """
 
-    def _send(self, method: str, url: Location, options: dict[str, Any]) -> Whole:
+    def _send(self, method: str, url: Location, options: dict[str, object]) -> Whole:
         raise NotImplementedError
 
     @session_request
-    def request(self, method: str, url: Location = None, **options: Any) -> Any:
+    def request(self, method: str, url: Location = None, **options: object) -> object:
         """Send a request.
 
         Args:
@@ -49,36 +49,36 @@ class RequestMethods(ResponseTypes[Whole, Streamed, Either]):
         return self._send(method, url, options)
 
     @session_verb
-    def get(self, url: Location = None, **options: Any) -> Any:
+    def get(self, url: Location = None, **options: object) -> object:
         """Send a GET request; arguments as for `request`."""
         return self._send("GET", url, options)
 
     @session_verb
-    def head(self, url: Location = None, **options: Any) -> Any:
+    def head(self, url: Location = None, **options: object) -> object:
         """Send a HEAD request; redirects are followed only with `follow_redirects=True`."""
         return self._send("HEAD", url, options)
 
     @session_verb
-    def post(self, url: Location = None, **options: Any) -> Any:
+    def post(self, url: Location = None, **options: object) -> object:
         """Send a POST request; arguments as for `request`."""
         return self._send("POST", url, options)
 
     @session_verb
-    def put(self, url: Location = None, **options: Any) -> Any:
+    def put(self, url: Location = None, **options: object) -> object:
         """Send a PUT request; arguments as for `request`."""
         return self._send("PUT", url, options)
 
     @session_verb
-    def delete(self, url: Location = None, **options: Any) -> Any:
+    def delete(self, url: Location = None, **options: object) -> object:
         """Send a DELETE request; arguments as for `request`."""
         return self._send("DELETE", url, options)
 
     @session_verb
-    def options(self, url: Location = None, **options: Any) -> Any:
+    def options(self, url: Location = None, **options: object) -> object:
         """Send an OPTIONS request; arguments as for `request`."""
         return self._send("OPTIONS", url, options)
 
     @session_verb
-    def patch(self, url: Location = None, **options: Any) -> Any:
+    def patch(self, url: Location = None, **options: object) -> object:
         """Send a PATCH request; arguments as for `request`."""
         return self._send("PATCH", url, options)

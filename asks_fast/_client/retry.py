@@ -1,12 +1,12 @@
 """Decide whether a failed request is tried again, and after how long.
 
 Facts:  delays that double, with full jitter, keep many clients from retrying at the same moment.
-        A server may name its own delay (RFC 9110 §10.2.3).
-Rules:  this module awaits nothing; clock and random numbers are passed in. A method that may have
-        effects is repeated only if nothing of the request was sent, whatever number of tries the
-        policy allows. A delay that the server asks for never exceeds its maximum.
-Implemented elsewhere: the one resend on a stale connection, which needs no policy (`Pool.run`);
-        sleeping, and whether a body can be sent twice (`request_flow`).
+        A server may name its own delay (`Retry-After`, RFC 9110 §10.2.3).
+Rules:  this module does not wait; clock and random numbers are arguments. A method that may have
+        effects is repeated only if nothing of the request was sent. The delay that a server asks
+        for is limited.
+Implemented elsewhere: the single resend on a stale connection, which needs no policy (`Pool.run`);
+        waiting, and whether a body can be sent twice (`request_flow`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
+from .._annotations import Unchecked
 from .._request.prepared_request import IDEMPOTENT_METHODS
 from .._response.header_values import retry_after as parse_retry_after
 from .._response.status_codes import RETRYABLE_STATUSES
@@ -37,27 +37,38 @@ _CAP_EXPONENT = 60  # 2 ** 60 seconds is beyond any limit; a higher power may no
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How one try of a request ended: with a `response` or with an `error`.
+    """The outcome of one attempt at a request: the argument of `Retry.predicate`.
 
-    `number` counts from 1. `was_sent` says whether any byte of the request may have reached the
-    server, `is_replayable` whether its body can be sent again. This is what the user's `predicate`
-    gets to see.
+    Attributes:
+        number: 1 for the first attempt.
+        method: the HTTP method, in upper case.
+        was_sent: whether the server may have received a byte of the request.
+        error: the exception that ended the attempt, or None.
+        response: the `Response`, or None.
+        status: status of the response, of a proxy's response too; None without one.
+        retry_after: its `Retry-After` field, or None.
+        is_replayable: whether the body of the request can be sent again.
     """
 
     number: int
     method: str
     was_sent: bool
     error: BaseException | None = None
-    response: Any = None
+    response: Unchecked = None
     status: int | None = None
     retry_after: str | None = None
     is_replayable: bool = True
 
     @classmethod
     def coerce(
-        cls, number: int, method: str, *, error: BaseException | None = None, response: Any = None
+        cls,
+        number: int,
+        method: str,
+        *,
+        error: BaseException | None = None,
+        response: Unchecked = None,
     ) -> Attempt:
-        """Describe the outcome of attempt `number`: its response or its error."""
+        """Return the outcome of attempt `number`: its response or its error."""
         # An error may have a response: of a proxy, or one whose body is too large to be given.
         source = response if response is not None else getattr(error, "response", None) or error
         headers = getattr(source, "headers", None)
@@ -78,7 +89,7 @@ class Attempt:
         )
 
 
-def _can_replay(outcome: Any) -> bool:
+def _can_replay(outcome: object) -> bool:
     """Whether every request that led to this response or error has a body that can be resent."""
     if isinstance(outcome, ConnectivityError):
         return outcome.is_replayable
@@ -89,15 +100,32 @@ def _can_replay(outcome: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A retry policy, as a value.
+    """A retry policy.
 
-    `attempts` is the number of *further* tries; `methods` and `statuses` say which answers are not
-    taken for an answer; `connection_errors` whether failures without an answer are repeated.
-    The n-th wait is random between 0 and `backoff * 2**(n-1)` seconds, at most `max_delay`.
-    `Retry-After` comes before that, at most `max_retry_after` seconds; a redirect with this field
-    is followed after that time. `predicate`, a function of
-    an `Attempt`, may say True (again), False (not again) or None (as the policy says); it cannot
-    exceed `attempts`. Raises `InvalidRequest` for numbers below 0.
+    A method that may have effects is repeated only if nothing of the request was sent. A body that
+    cannot be replayed is never sent twice.
+
+    Args:
+        attempts: the most attempts after the first one.
+        methods: the methods that may be repeated although the request was sent.
+        statuses: the statuses of responses to repeat.
+        connection_errors: whether to repeat after errors without a response.
+        backoff: seconds. The wait before the n-th retry is a random time between 0 and
+            `backoff * 2**(n-1)`.
+        max_delay: the most seconds of such a wait.
+        max_retry_after: the most seconds to wait because of a `Retry-After` field.
+        respect_retry_after: whether to wait as long as `Retry-After` says, instead of `backoff`;
+            also before a redirect that has this field.
+        predicate: called with each `Attempt`. True repeats, False does not, None leaves the
+            decision to the policy. It cannot exceed `attempts`.
+        uniform: the source of random numbers, as `random.uniform`.
+        clock: returns the time in seconds since 1970.
+
+    Raises:
+        InvalidRequest: a number is negative.
+
+    Example:
+        session = asks_fast.HSession("https://example.org", retries=asks_fast.Retry(attempts=5))
     """
 
     attempts: int = 3
@@ -124,14 +152,17 @@ class Retry:
 
     @classmethod
     def coerce(cls, value: Retry | int) -> Retry:
-        """The policy itself; a number for short means that many tries after connection errors,
-        at once and whatever the status, as in asks."""
+        """Return the policy for the argument `retries=`.
+
+        As in asks, a number stands for so many immediate retries after connection errors, and no
+        status is repeated.
+        """
         if isinstance(value, Retry):
             return value
         return cls(attempts=value, statuses=frozenset(), backoff=0.0)
 
     def delay_before_next(self, attempt: Attempt) -> float | None:
-        """Seconds to wait before another try, or None: what `attempt` brought is the outcome."""
+        """Return the seconds to wait before the next attempt; None if there is none."""
         if attempt.number > self.attempts or not attempt.is_replayable or not self._wants(attempt):
             return None
         requested = self.requested_delay(attempt.retry_after)
@@ -164,7 +195,7 @@ class Retry:
         if not isinstance(error, ConnectivityError) or isinstance(
             error, (PoolTimeout, TotalTimeout)
         ):
-            return False  # our own limit, or an answer that broke the rules: the same again
+            return False  # our own time limit or a protocol violation: it would happen again
         if _is_certificate_error(error):
             return False
         if not attempt.was_sent or isinstance(error, (ConnectionFailed, ConnectTimeout)):

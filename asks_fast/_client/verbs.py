@@ -9,10 +9,9 @@ Implemented elsewhere: the arguments (`argument_types`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import (
     TYPE_CHECKING,
-    Any,
     Generic,
     Literal,
     Protocol,
@@ -25,6 +24,7 @@ from typing import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .._annotations import AsyncCall
     from ..response_objects import Response, StreamResponse
     from .argument_types import Location, OneShotArguments, RequestArguments
 
@@ -38,9 +38,9 @@ Whole_co = TypeVar("Whole_co", covariant=True)
 Streamed_co = TypeVar("Streamed_co", covariant=True)
 Either_co = TypeVar("Either_co", covariant=True)
 
-AsyncWhole: TypeAlias = "Coroutine[Any, Any, Response]"
-AsyncStreamed: TypeAlias = "Coroutine[Any, Any, StreamResponse]"
-AsyncEither: TypeAlias = "Coroutine[Any, Any, Response | StreamResponse]"
+AsyncWhole: TypeAlias = "AsyncCall[Response]"
+AsyncStreamed: TypeAlias = "AsyncCall[StreamResponse]"
+AsyncEither: TypeAlias = "AsyncCall[Response | StreamResponse]"
 
 
 class ResponseTypes(Generic[Whole, Streamed, Either]):
@@ -163,21 +163,21 @@ class _SessionRequestMethod(Protocol):
     ) -> SessionRequest[Whole, Streamed, Either]: ...
 
 
-def session_verb(method: Callable[..., Any]) -> _SessionVerbMethod:
+def session_verb(method: Callable[..., object]) -> _SessionVerbMethod:
     """Give a method the type of `session.get`."""
     return cast("_SessionVerbMethod", method)
 
 
-def session_request(method: Callable[..., Any]) -> _SessionRequestMethod:
+def session_request(method: Callable[..., object]) -> _SessionRequestMethod:
     """Give a method the type of `session.request`."""
     return cast("_SessionRequestMethod", method)
 
 
-def verb(function: Callable[..., Any]) -> Verb:
+def verb(function: Callable[..., object]) -> Verb:
     """Give a function the type of `asks_fast.get`."""
     return cast("Verb", function)
 
 
-def request(function: Callable[..., Any]) -> Request:
+def request(function: Callable[..., object]) -> Request:
     """Give a function the type of `asks_fast.request`."""
     return cast("Request", function)

@@ -19,8 +19,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from .._annotations import AnyArgument, Unchecked
 from .._sensitive import mask_urls
 from ..errors import printable
 from .options import RequestOptions
@@ -45,7 +46,7 @@ class TimedResponse(Protocol):
 
     timed: bool
     status_code: int
-    body: Any  # bytes, or a stream
+    body: Unchecked  # bytes, or a stream
     _marks: list[tuple[str, float]]
 
     @property
@@ -80,7 +81,7 @@ class Event:
     name: str
     at: float
     request: RequestInfo
-    data: dict[str, Any]
+    data: dict[str, AnyArgument]
     response: TimedResponse | None = None
 
     def __str__(self) -> str:
@@ -94,7 +95,7 @@ class EventEmitter:
 
     __slots__ = ("_callback", "_marks", "_request", "_response")
 
-    def __init__(self, request: RequestInfo, callback: Callable[[Event], Any] | None) -> None:
+    def __init__(self, request: RequestInfo, callback: Callable[[Event], object] | None) -> None:
         self._request = request
         self._response: TimedResponse | None = None
         self._callback = callback
@@ -115,7 +116,7 @@ class EventEmitter:
         if self._request.options.timings:
             response._marks = self._marks
 
-    def __call__(self, name: str, *, at: float = 0.0, **data: Any) -> None:
+    def __call__(self, name: str, *, at: float = 0.0, **data: object) -> None:
         at = at or time.monotonic()
         self._marks.append((name, at))
         if self._callback is None and not log.isEnabledFor(logging.DEBUG):

@@ -6,7 +6,8 @@ It is read once per TLS connection. Responses share the address object, so a req
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from .._annotations import AnyArgument, JsonObject, Unchecked
 
 __all__ = ["PeerAddress", "PeerCertificate", "PeerPath", "certificate_of", "with_certificate"]
 
@@ -19,7 +20,7 @@ class PeerCertificate:
 
     __slots__ = ("_decode", "der")
 
-    def __init__(self, der: bytes, decode: Callable[[], dict[str, Any]] | None = None) -> None:
+    def __init__(self, der: bytes, decode: Callable[[], JsonObject] | None = None) -> None:
         self.der = der
         self._decode = decode
 
@@ -38,7 +39,7 @@ class PeerCertificate:
         return DER_cert_to_PEM_cert(self.der)
 
     @property
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> JsonObject:
         """Subject, issuer, names and dates, as `ssl.SSLSocket.getpeercert` gives them.
 
         Empty after pickling, and where Python's `ssl` cannot decode a certificate that was not
@@ -52,14 +53,14 @@ class PeerCertificate:
     def __hash__(self) -> int:
         return hash(self.der)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return PeerCertificate, (self.der,)
 
     def __repr__(self) -> str:
         return f"<PeerCertificate sha256:{self.fingerprint}>"
 
 
-class PeerAddress(tuple[Any, ...]):
+class PeerAddress(tuple[AnyArgument, ...]):
     """The address of the other side of a TLS connection, with its certificate."""
 
     certificate: PeerCertificate | None = None
@@ -82,7 +83,7 @@ def with_certificate(
     return address
 
 
-def certificate_of(tls: Any) -> PeerCertificate | None:
+def certificate_of(tls: Unchecked) -> PeerCertificate | None:
     """The certificate of a TLS socket's other side, after a failed handshake too; None for none."""
     engine = getattr(tls, "_sslobj", None) or getattr(getattr(tls, "_tls", None), "_sslobj", None)
     chain = getattr(engine, "get_unverified_chain", None)
@@ -95,6 +96,6 @@ def certificate_of(tls: Any) -> PeerCertificate | None:
     return PeerCertificate(der) if der else None
 
 
-def _der_of(certificate: Any) -> bytes:
+def _der_of(certificate: Unchecked) -> bytes:
     encoding_der = 2  # _ssl.ENCODING_DER
     return bytes(certificate.public_bytes(encoding_der))

@@ -16,8 +16,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
+from .._annotations import AnyArgument, AnyHeaderValue
 from ..errors import printable
 
 __all__ = ["Cookie", "default_path", "parse_cookies", "parse_date", "parse_set_cookie"]
@@ -76,7 +77,7 @@ class Cookie:
     samesite: str | None = None
 
     def __init__(self, host: str, data: Mapping[str, str | bool | None]) -> None:
-        public: dict[str, Any] = {
+        public: dict[str, AnyArgument] = {
             "name": None,
             "value": None,
             "domain": None,
@@ -148,7 +149,7 @@ def parse_set_cookie(
     if not (name or value) or octets(name) + octets(value) > MAX_COOKIE:
         return None
 
-    data: dict[str, Any] = {"name": name, "value": value}
+    data: dict[str, str | bool] = {"name": name, "value": value}
     expiry_date: float | None = None
     max_age: int | None = None
     for attribute in attributes[:MAX_ATTRIBUTES]:
@@ -182,8 +183,7 @@ def parse_set_cookie(
 
 
 class _ResponseHeaders(Protocol):
-    # Any: one field value, as text or bytes, or a list of them.
-    def __getitem__(self, name: str, /) -> Any: ...
+    def __getitem__(self, name: str, /) -> AnyHeaderValue: ...
 
 
 class ResponseWithCookies(Protocol):
