@@ -17,7 +17,14 @@ from functools import lru_cache, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from .errors import AsksException, ConnectionFailed, NameResolutionError, PoolTimeout, ProxyError
+from .errors import (
+    AsksException,
+    ConnectionFailed,
+    DnsTimeout,
+    NameResolutionError,
+    PoolTimeout,
+    ProxyError,
+)
 
 __all__ = ["shorten", "shortened"]
 
@@ -103,6 +110,8 @@ def _remedy(error: AsksException) -> str | None:
         return "Check proxy=, and the variables http_proxy and https_proxy of the environment."
     if isinstance(error, NameResolutionError):
         return "Check the spelling of the host and the network; hosts= and resolver= set addresses."
+    if isinstance(error, DnsTimeout):
+        return "Raise dns_timeout=, or check the name servers; hosts= and resolver= set addresses."
     if isinstance(error, PoolTimeout):
         return "Raise connections= or pool_timeout=; close streamed responses that are not read."
     if isinstance(error, ConnectionFailed) and isinstance(error.__cause__, OSError):

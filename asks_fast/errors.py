@@ -31,6 +31,7 @@ __all__ = [
     "ConnectionFailed",
     "ConnectivityError",
     "DecodingError",
+    "DnsTimeout",
     "HeadTooLarge",
     "InvalidHeader",
     "InvalidRequest",
@@ -365,7 +366,7 @@ class RequestTimeout(ConnectivityError, TimeoutError):
     """A time limit expired.
 
     Attributes:
-        phase: which one: `pool`, `connect`, `write`, `read` or `total`.
+        phase: which one: `pool`, `dns`, `connect`, `write`, `read`, `transfer` or `total`.
         limit: the limit in seconds.
     """
 
@@ -386,6 +387,29 @@ class ConnectTimeout(RequestTimeout):
     """`connection_timeout` expired during name resolution, connect or TLS handshake."""
 
     phase = "connect"
+
+
+class DnsTimeout(ConnectTimeout):
+    """`dns_timeout` expired during name resolution.
+
+    Attributes:
+        host: the name that was not resolved: of the origin, or of the proxy.
+        elapsed: seconds from the beginning of the resolution.
+    """
+
+    phase = "dns"
+
+    def __init__(
+        self,
+        message: str = "",
+        limit: float | None = None,
+        *,
+        host: str = "",
+        elapsed: float | None = None,
+    ) -> None:
+        super().__init__(message, limit)
+        self.host = host
+        self.elapsed = elapsed
 
 
 class WriteTimeout(RequestTimeout):

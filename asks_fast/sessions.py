@@ -330,9 +330,7 @@ class BaseSession(
             "GET", self._resolve_url(url, options), HeadersBuilder(), options, self.encoding
         )
         wanted = self.connections if number is None else number
-        return await self._transport.warm_up(
-            self._transport.origin(request), wanted, options.connection_timeout
-        )
+        return await self._transport.warm_up(self._transport.origin(request), wanted, options)
 
     def pool_stats(self) -> dict[str, int]:
         """Connections now (`open`, `in_use`, `idle`, `opening`, `waiting`) and totals."""

@@ -72,6 +72,7 @@ class _Defaults(TypedDict, total=False):
     cookies: Mapping[str, object] | None
     decompress: bool  # True
     detect_encoding: bool  # False
+    dns_timeout: float | None  # seconds for name resolution, no limit of its own
     expect_continue: bool | float  # False; True, or seconds to wait for the 100
     follow_redirects: bool | None  # None: all methods but HEAD
     json_dumps: Callable[[Json], str | bytes] | None  # json.dumps

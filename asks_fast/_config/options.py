@@ -89,6 +89,7 @@ class RequestOptions:
     data: Any = None
     decompress: bool = True
     detect_encoding: bool = False
+    dns_timeout: float | None = None
     encoding: str | None = None
     expect_continue: bool | float = False
     explicit: Collection[str] = frozenset()
@@ -174,13 +175,21 @@ class RequestOptions:
             ("connection_timeout", limits.connect),
             ("read_timeout", limits.read),
             ("write_timeout", limits.write),
+            ("dns_timeout", limits.dns),
         ):
             if name not in given:
                 setattr(self, name, value)
 
 
 _DURATION_OPTIONS = frozenset(
-    {"timeout", "connection_timeout", "pool_timeout", "read_timeout", "write_timeout"}
+    {
+        "connection_timeout",
+        "dns_timeout",
+        "pool_timeout",
+        "read_timeout",
+        "timeout",
+        "write_timeout",
+    }
 )
 _COUNT_OPTIONS = frozenset({"max_redirects", "max_body", "max_decompressed"})
 _NAMES = frozenset(RequestOptions.__annotations__) - {"connection", "explicit"}

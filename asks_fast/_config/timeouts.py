@@ -26,6 +26,7 @@ class Timeouts:
         read: the longest time without a byte from the server.
         write: the longest time in which the server accepts no byte.
         total: the whole request with redirects and retries, without `pool`.
+        dns: name resolution, which is part of `connect`; of a proxy's name too.
 
     Raises:
         InvalidRequest: a limit is not a number above 0.
@@ -39,6 +40,7 @@ class Timeouts:
     read: float | None = 300.0
     write: float | None = 300.0
     total: float | None = None
+    dns: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -4,7 +4,8 @@ A `Connector` belongs to a session. It holds the DNS cache, TLS contexts, TLS se
 of proxy authentication.
 
 - Every failure closes the socket before the error is raised, cancellation and time-outs included.
-- The only timer here is the delay between two addresses; the caller applies the time limit.
+- The timers here are the delay between two addresses and the limit for name resolution; the caller
+  applies the limit for all of it.
 - A certificate file that is missing is reported before a socket is opened.
 - `ssl` is imported with the first https route only.
 
@@ -19,8 +20,17 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from curio.errors import TaskTimeout
+
 from .._curio import io_release
-from ..errors import ConnectionFailed, InvalidRequest, NameResolutionError, ProxyError
+from .._deadlines import timeout_after
+from ..errors import (
+    ConnectionFailed,
+    DnsTimeout,
+    InvalidRequest,
+    NameResolutionError,
+    ProxyError,
+)
 from .dns_cache import (
     DEFAULT_TTLS,
     DnsCache,
@@ -51,6 +61,38 @@ __all__ = ["UNSET", "Connector"]
 
 _MAX_CONTEXTS = 64
 _MAX_TUNNEL_ATTEMPTS = 3
+
+
+class _Steps:
+    """The steps of opening one connection: how they are reported, and their time limits."""
+
+    __slots__ = ("_dns_timeout", "_on_step")
+
+    def __init__(self, on_step: OnStep | None, dns_timeout: float | None) -> None:
+        self._on_step = on_step
+        self._dns_timeout = dns_timeout
+
+    def report(self, name: str) -> None:
+        """Report a step that is complete."""
+        if self._on_step is not None:
+            self._on_step(name, time.monotonic())
+
+    async def resolve(self, cache: DnsCache, host: str) -> tuple[str, ...]:
+        """Return the addresses of `host`. Raises `DnsTimeout` and `NameResolutionError`."""
+        limit = self._dns_timeout
+        if limit is None:
+            return await cache.resolve(host)
+        started = time.monotonic()
+        try:
+            return await timeout_after(limit, cache.resolve(host))
+        except TaskTimeout:
+            elapsed = time.monotonic() - started
+            raise DnsTimeout(
+                f"could not resolve {host!r} within dns_timeout={limit:g} s ({elapsed:.3f} s)",
+                limit,
+                host=host,
+                elapsed=elapsed,
+            ) from None
 
 
 class Connector:
@@ -176,7 +218,13 @@ class Connector:
 
     # -- connections
 
-    async def connect(self, route: Route, *, on_step: OnStep | None = None) -> Any:
+    async def connect(
+        self,
+        route: Route,
+        *,
+        on_step: OnStep | None = None,
+        dns_timeout: float | None = None,
+    ) -> Any:
         """Open a new connection along `route`, TLS included. If cancelled, it leaves nothing open.
 
         Args:
@@ -184,6 +232,7 @@ class Connector:
             on_step: called after each step with its name (`"resolved"`, `"connected"`,
                 `"tunnel_established"`, `"tls"`) and `time.monotonic()`. `"tls"` is reported for an
                 https proxy too.
+            dns_timeout: seconds for the resolution of each name, None for no limit.
 
         Returns:
             A `socket.socket`, an `ssl.SSLSocket`, or an object with their non-blocking
@@ -192,8 +241,10 @@ class Connector:
         Raises:
             ConnectionFailed: or a subclass: `NameResolutionError`, `ProxyError`, `TlsError`,
                 `CertificateError`.
+            DnsTimeout: `dns_timeout` expired.
             InvalidRequest: a file or an optional package is missing.
         """
+        steps = _Steps(on_step, dns_timeout)
         wrap_tls = None
         if route.tls is not None:
             peer = route.origin
@@ -201,23 +252,21 @@ class Connector:
                 route.tls, route.server_hostname or route.host, route, peer
             )
         if route.proxy is not None:
-            sock = await self._open_through_proxy(route, route.proxy, on_step)
+            sock = await self._open_through_proxy(route, route.proxy, steps)
         elif route.unix_socket is not None:
-            sock = await self._open_unix(route, on_step)
+            sock = await self._open_unix(route, steps)
         else:
-            sock = await self._open_tcp(route, route.host, route.port, route.origin, on_step)
+            sock = await self._open_tcp(route, route.host, route.port, route.origin, steps)
         if wrap_tls is not None:
             sock = await wrap_tls(sock)
-            if on_step is not None:
-                on_step("tls", time.monotonic())
+            steps.report("tls")
         return sock
 
     async def _open_tcp(
-        self, route: Route, host: str, port: int, target: str, on_step: OnStep | None
+        self, route: Route, host: str, port: int, target: str, steps: _Steps
     ) -> socket.socket:
-        addresses = await self._addresses(route, host, port)
-        if on_step is not None:
-            on_step("resolved", time.monotonic())
+        addresses = await self._addresses(route, host, port, steps)
+        steps.report("resolved")
         sock = await connect_to_any(
             addresses,
             options=self._tcp_options,
@@ -225,11 +274,10 @@ class Connector:
             delay=self._delay,
             target=target,
         )
-        if on_step is not None:
-            on_step("connected", time.monotonic())
+        steps.report("connected")
         return sock
 
-    async def _open_unix(self, route: Route, on_step: OnStep | None) -> socket.socket:
+    async def _open_unix(self, route: Route, steps: _Steps) -> socket.socket:
         assert route.unix_socket is not None
         try:
             sock = await connect_unix(route.unix_socket)
@@ -238,29 +286,27 @@ class Connector:
                 f"could not connect to {route.origin} on the Unix socket {route.unix_socket!r}: "
                 f"{error.strerror or error}"
             ) from error
-        if on_step is not None:
-            on_step("connected", time.monotonic())
+        steps.report("connected")
         return sock
 
     # -- through proxies
 
-    async def _open_through_proxy(self, route: Route, proxy: Proxy, on_step: OnStep | None) -> Any:
+    async def _open_through_proxy(self, route: Route, proxy: Proxy, steps: _Steps) -> Any:
         if proxy.is_socks:
-            return await self._open_through_socks(route, proxy, on_step)
+            return await self._open_through_socks(route, proxy, steps)
         if route.is_forward_proxy:
-            return await self._open_to_proxy(route, proxy, on_step)
+            return await self._open_to_proxy(route, proxy, steps)
         from . import http_tunnel
 
         attempts = 0
         while True:
             attempts += 1
-            sock = await self._open_to_proxy(route, proxy, on_step)
+            sock = await self._open_to_proxy(route, proxy, steps)
             try:
                 headers = self._proxy_auth.headers(proxy, "CONNECT", route.authority)
                 reply = await http_tunnel.open_tunnel(sock, route.authority, headers, str(proxy))
                 if reply.status_code < 300:
-                    if on_step is not None:
-                        on_step("tunnel_established", time.monotonic())
+                    steps.report("tunnel_established")
                     tunnel, sock = sock, None
                     return tunnel
             finally:
@@ -276,52 +322,50 @@ class Connector:
             ):
                 raise http_tunnel.refusal_error(str(proxy), route.authority, reply)
 
-    async def _open_through_socks(self, route: Route, proxy: Proxy, on_step: OnStep | None) -> Any:
+    async def _open_through_socks(self, route: Route, proxy: Proxy, steps: _Steps) -> Any:
         from . import socks
 
         host = route.host
         if proxy.scheme in ("socks4", "socks5"):
-            host = await self._first_address(route, only_v4=proxy.scheme == "socks4")
-        sock = await self._open_to_proxy(route, proxy, on_step)
+            host = await self._first_address(route, steps, only_v4=proxy.scheme == "socks4")
+        sock = await self._open_to_proxy(route, proxy, steps)
         try:
             await socks.open_socks_tunnel(sock, proxy, host, route.port)
         except BaseException:
             await io_release(sock)
             sock.close()
             raise
-        if on_step is not None:
-            on_step("tunnel_established", time.monotonic())
+        steps.report("tunnel_established")
         return sock
 
-    async def _open_to_proxy(self, route: Route, proxy: Proxy, on_step: OnStep | None) -> Any:
+    async def _open_to_proxy(self, route: Route, proxy: Proxy, steps: _Steps) -> Any:
         wrap_tls = None
         if route.proxy_tls is not None:
             key = (proxy, route.proxy_tls)
             wrap_tls = self._tls_wrapper(route.proxy_tls, proxy.host, key, f"the proxy {proxy}")
         try:
-            sock: Any = await self._open_tcp(route, proxy.host, proxy.port, str(proxy), on_step)
+            sock: Any = await self._open_tcp(route, proxy.host, proxy.port, str(proxy), steps)
         except ConnectionFailed as error:
             raise ProxyError(f"the proxy cannot be reached: {error}") from error
         if wrap_tls is not None:
             sock = await wrap_tls(sock)
-            if on_step is not None:
-                on_step("tls", time.monotonic())
+            steps.report("tls")
         return sock
 
     # -- name resolution and TLS contexts
 
-    async def _addresses(self, route: Route, host: str, port: int) -> list[Address]:
+    async def _addresses(self, route: Route, host: str, port: int, steps: _Steps) -> list[Address]:
         literal = literal_address(host, port)
         if literal is not None:
             return [literal]
         found = self._hosts.find(host, port) if self._hosts else None
         if found is None:
             cache = self._dns_cache if route.resolver is None else route.resolver
-            found = await cache.resolve(host)
+            found = await steps.resolve(cache, host)
         return [address for text in found if (address := literal_address(text, port)) is not None]
 
-    async def _first_address(self, route: Route, *, only_v4: bool) -> str:
-        for _, target in await self._addresses(route, route.host, route.port):
+    async def _first_address(self, route: Route, steps: _Steps, *, only_v4: bool) -> str:
+        for _, target in await self._addresses(route, route.host, route.port, steps):
             if not only_v4 or ":" not in target[0]:
                 return target[0]
         raise NameResolutionError(f"{route.host!r} has no IPv4 address, and SOCKS4 needs one")

@@ -104,10 +104,13 @@ class Transport:
         origin: OriginPool,
         limit: float | None = 60.0,
         on_step: Callable[[str, float], None] | None = None,
+        *,
+        dns_limit: float | None = None,
     ) -> tuple[Any, Any]:
         """A connected socket and its peer's address, for `Pool.connect`.
 
-        `limit` is in seconds. Raises `ConnectTimeout` and the errors of `Connector.connect`.
+        `limit` and `dns_limit`, for name resolution, are in seconds. Raises `ConnectTimeout` and
+        the errors of `Connector.connect`.
         """
         sock = None
         task = await curio.current_task()
@@ -115,7 +118,8 @@ class Transport:
         try:
             try:
                 sock = await timeout_after(
-                    limit, self.connector.connect(origin.route, on_step=on_step)
+                    limit,
+                    self.connector.connect(origin.route, on_step=on_step, dns_timeout=dns_limit),
                 )
             except TaskTimeout:
                 raise ConnectTimeout(
@@ -138,6 +142,12 @@ class Transport:
             self._connecting.discard(task)
             if isinstance(task.cancel_pending, _SessionClosing):
                 task.cancel_pending = None  # it came too late, and is not for the caller
+
+    def opener(self, options: RequestOptions) -> Callable[..., Any]:
+        """`open` with the time limits of a request."""
+        if options.dns_timeout is None:
+            return partial(self.open, limit=options.connection_timeout)
+        return partial(self.open, limit=options.connection_timeout, dns_limit=options.dns_timeout)
 
     def exchange_options(
         self,
@@ -165,7 +175,7 @@ class Transport:
         )
         return ExchangeOptions(
             origin,
-            connect_socket=partial(self.open, limit=options.connection_timeout),
+            connect_socket=self.opener(options),
             followup_statuses=followup_statuses,
             response_options=None if uses_defaults else options,
             encoding=None if encoding == "utf-8" else encoding,
@@ -218,7 +228,7 @@ class Transport:
         else:
             await self._monitor.attend(partial(self.pool.run, exchange))
 
-    async def warm_up(self, origin: OriginPool, number: int, limit: float | None) -> int:
+    async def warm_up(self, origin: OriginPool, number: int, options: RequestOptions) -> int:
         """Open connections in advance, as many as there are slots; returns how many are open.
 
         Raises what `open` raises, after the others were opened.
@@ -227,18 +237,18 @@ class Transport:
         failures: list[AsksException] = []
         async with curio.TaskGroup() as tasks:
             for _ in range(number):
-                await tasks.spawn(self._prewarm, origin, limit, failures)
+                await tasks.spawn(self._prewarm, origin, self.opener(options), failures)
         if failures:
             raise failures[0]
         return origin.open
 
     async def _prewarm(
-        self, origin: OriginPool, limit: float | None, failures: list[AsksException]
+        self, origin: OriginPool, connect: Callable[..., Any], failures: list[AsksException]
     ) -> None:
         try:
             connection = await self.pool.acquire(origin, force_new_connection=True)
             if connection is None:
-                connection = await self.pool.connect(origin, partial(self.open, limit=limit))
+                connection = await self.pool.connect(origin, connect)
             await connection.release()
         except AsksException as error:  # the others go on
             failures.append(error)

@@ -97,7 +97,14 @@ async def test_unknown_keywords(option: str) -> None:
         await get("http://127.0.0.1:1/", **{option: 1})
 
 
-TIMEOUTS = ["timeout", "connection_timeout", "pool_timeout", "read_timeout", "write_timeout"]
+TIMEOUTS = [
+    "connection_timeout",
+    "dns_timeout",
+    "pool_timeout",
+    "read_timeout",
+    "timeout",
+    "write_timeout",
+]
 
 
 @pytest.mark.parametrize("name", TIMEOUTS)

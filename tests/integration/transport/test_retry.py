@@ -83,6 +83,7 @@ def test_any_delay_is_within_bounds(number: int, backoff: float, most: float) ->
         (errors.ReadTimeout("x"), "POST", True, False),
         (errors.WriteTimeout("x"), "PATCH", True, False),
         (errors.PoolTimeout("x"), "GET", False, False),
+        (errors.DnsTimeout("x"), "POST", True, True),
         (errors.TotalTimeout("x"), "GET", True, False),
         (errors.BadHttpResponse("x"), "GET", True, False),
         (errors.InvalidURL("x"), "GET", False, False),

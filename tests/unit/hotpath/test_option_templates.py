@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "max_redirects": {"max_redirects": 3},
     "strict": {"strict": True},
     "keep_framing": {"keep_framing": True},
+    "dns_timeout": {"dns_timeout": 5},
     "pool_timeout": {"pool_timeout": 5},
     "read_timeout": {"read_timeout": 5},
     "short read_timeout": {"read_timeout": 0.5, "write_timeout": None},
