@@ -1,7 +1,7 @@
-"""One request without a session: `await get(url)` and the like.
+"""Functions that send one request without a session, such as `await asks_fast.get(url)`.
 
-Rules:  each call makes a session and closes it. A streamed body keeps its connection until it is
-        read or closed, and then closes the session.
+Rules:  each call makes a session and closes it. With `stream=True` the session is closed when the
+        body has been read to its end or closed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,27 @@ SESSION_OPTIONS = CONNECTOR_OPTIONS | {"persist_cookies"}
 async def request(
     method: str, url: Location = None, *, uri: Location = None, **kwargs: AnyArgument
 ) -> Response | StreamResponse:
-    """Make one request; arguments as for `Session.request`, and those of its connections.
+    """Send one request over a connection of its own.
 
-    `uri` is what later asks called `url`.
+    Args:
+        method: an HTTP method; letters are converted to upper case.
+        url: an absolute URL.
+        uri: the same, as asks 2 and 3 named it.
+        kwargs: the arguments of a request and of a session's connections; the guide "Arguments"
+            lists them.
 
-    Raises as `Session.request` does. Closes its connection before it returns, unless `stream=True`:
-    then when the body was read to its end or closed.
+    Returns:
+        A `Response`. With `stream=True`, a `StreamResponse`, whose connection is closed when its
+        body has been read to its end or closed.
+
+    Raises:
+        AsksException: the request failed.
+        InvalidRequest, InvalidURL, TypeError: an argument is invalid; nothing was sent.
+
+    Cancellation closes the connection.
+
+    Example:
+        response = await asks_fast.request("GET", "https://example.org/", timeout=10)
     """
     if (url is None) == (uri is None):
         raise TypeError("request() needs a url")

@@ -1,25 +1,26 @@
 """Sessions: defaults, connections and cookies shared by many requests.
 
-`HSession` makes many requests to one host, `DSession` to many hosts, `Session` is the later
-generation of asks that does either. They differ in how they are made and where a URL comes from.
+`HSession` makes many requests to one host, `DSession` to many hosts. `Session` comes from later
+versions of asks and does either. They differ only in their arguments and in how URLs are resolved.
 
 Facts:  most requests of a program differ only in their path. A session keeps a template for each
         kind of request (`_hotpath.RequestTemplate`), from which the next one is made.
 Rules:  a session can be made outside a running kernel and used in several, one after another, by
-        any number of tasks. What is assigned or changed later counts from the next request on.
-        A template and the general path send the same bytes and give the same response.
+        any number of tasks. Assigned values apply from the next request on. A request from a
+        template has the same bytes and the same response as one made without it.
 Implemented elsewhere: redirects and challenges (`request_flow`), connections (`transport`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from multidict import getversion
 
 from . import _hotpath
+from ._annotations import AsyncCall
 from ._client.bulk import bulk_module
 from ._client.credentials import bound_fields, defaults_off_origin
 from ._client.default_headers import default_headers
@@ -49,17 +50,20 @@ from .response_objects import Response, StreamResponse
 from .urls import Url, is_relative, join_path, parse_url
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from typing_extensions import Unpack
 
+    from ._annotations import AnyArgument
     from ._client.argument_types import (
         BaseSessionArguments,
+        Fields,
         Location,
         PreparedArguments,
         SessionArguments,
     )
-    from ._client.bulk import Result, ResultStream
+    from ._client.bulk import BulkRequest, Result, ResultStream
     from .cookie_utils import CookieTracker
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session", "bare_session"]
@@ -75,19 +79,20 @@ class BaseSession(
     _hotpath.TemplateCache,
     SessionSettings,
     RequestMethods[
-        Coroutine[Any, Any, Response],
-        Coroutine[Any, Any, StreamResponse],
-        Coroutine[Any, Any, Response | StreamResponse],
+        AsyncCall[Response], AsyncCall[StreamResponse], AsyncCall[Response | StreamResponse]
     ],
     Transfers,
 ):
-    """What all sessions have in common.
+    """The base class of all sessions.
 
-    Keyword arguments beyond those of the kind of session: any argument of a request as a default
-    for all of them (`headers`, `params`, `auth`, `timeout`, `retries`, …); options of connections
-    (`verify`, `cert`, `ssl_context`, `proxy`, `resolver`, …, see `Connector`); options of the pool
-    (`connections_per_host`, `idle_timeout` in seconds, default 30, `max_requests_per_connection`,
-    `max_connection_age`, …, see `options.POOL_OPTIONS`). Unknown ones are a TypeError.
+    All sessions take these keyword arguments:
+
+    - arguments of a request (`headers`, `params`, `auth`, `timeout`, `retries`, …), as defaults for
+      all requests of the session;
+    - options of connections: `verify`, `cert`, `ssl_context`, `proxy`, `resolver`, …;
+    - options of the pool: `connections_per_host`, `idle_timeout`, `max_requests_per_connection`, ….
+
+    The guide "Arguments" has the whole list, with types, units and defaults.
     """
 
     def __init__(
@@ -96,10 +101,10 @@ class BaseSession(
         base: str | None,
         endpoint: str | None,
         encoding: str,
-        persist_cookies: Any,
+        persist_cookies: bool | CookieTracker | None,
         connections: int,
-        headers: Any = None,
-        **options: Any,
+        headers: Fields = None,
+        **options: AnyArgument,
     ) -> None:
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
             raise ValueError(f"connections must be 1 or more, not {connections!r}")
@@ -120,23 +125,27 @@ class BaseSession(
         self._transport.pool.write_timeout = options_given.write_timeout or 0.0
 
     @property
-    def cookie_tracker_obj(self) -> Any:
-        """The cookie jar, None without `persist_cookies` (its name in asks of 2017)."""
+    def cookie_tracker_obj(self) -> CookieTracker | None:
+        """The cookie jar; None without `persist_cookies`. Named as in asks."""
         return self._cookie_tracker
 
     @property
     def connections(self) -> int:
-        """The most connections open at any moment."""
+        """The maximum number of open connections."""
         return self._transport.pool.limit
 
     # -- requests
 
     async def _send_general(
-        self, method: str, url: Any, given: Any, exchange: Exchange | None = None
+        self,
+        method: str,
+        url: Location,
+        given: dict[str, AnyArgument],
+        exchange: Exchange | None = None,
     ) -> Response:
-        """Prepare a request in full, and do all that it leads to.
+        """Send a request without a template, or continue one that was sent from a template.
 
-        `exchange` is the first one if it was made from a template: it failed in a way that a
+        `exchange` is the first exchange if it was made from a template: it failed in a way that a
         retry policy handles, or its response leads to another request.
         """
         request, builder, defaults = self._prepare(method, url, given)
@@ -161,24 +170,41 @@ class BaseSession(
     _next_exchange = staticmethod(next_exchange)
 
     def _store_cookies(self, response: Response) -> None:
-        """Give the cookies of a response to the jar."""
+        """Store the cookies of a response in the jar."""
         values = [value for name, value in response.headers.raw if name.lower() == b"set-cookie"]
+        assert self._cookie_tracker is not None
         self._cookie_tracker.store(parse_url(response.url), values)
 
     def prepare(
         self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
     ) -> PreparedRequest:
-        """Prepare the request that `request` would send; `send` sends it.
+        """Prepare a request without sending it; `send` sends it.
 
-        Cookies and credentials are added when it is sent. Raises what `request` raises before it
-        sends anything.
+        Args:
+            method: as for `request`.
+            url: as for `request`.
+            options: the arguments of `request`.
+
+        Returns:
+            The request. Cookies and credentials are added when it is sent.
+
+        Raises:
+            InvalidRequest, InvalidURL, TypeError: an argument is invalid.
+
+        Example:
+            request = session.prepare("GET", "/search", params={"q": "asks"})
+            response = await session.send(request)
         """
         return self._prepare(method, url, options, "prepare")[0].copy()
 
     def _prepare(
-        self, method: str, url: Any, given: Mapping[str, Any], function: str = "request"
-    ) -> tuple[PreparedRequest, HeadersBuilder, dict[str, Any]]:
-        """The request; the fields and the options of it that come from the session."""
+        self,
+        method: str,
+        url: Location,
+        given: Mapping[str, AnyArgument],
+        function: str = "request",
+    ) -> tuple[PreparedRequest, HeadersBuilder, dict[str, AnyArgument]]:
+        """Return a request, and the header fields and options that it has from the session."""
         defaults = self._defaults
         merged = {**defaults, **given} if defaults else given
         options = RequestOptions(merged, function)
@@ -194,14 +220,22 @@ class BaseSession(
     @hosted
     @shortened
     async def send(self, request: PreparedRequest) -> Response:
-        """Send a prepared request; again and again, if its body can be replayed.
+        """Send a prepared request. It can be sent several times if its body can be replayed.
 
-        All else is as in `request`. One prepared with `stream=True` gives a `StreamResponse`.
+        Args:
+            request: a request that `prepare` returned.
+
+        Returns:
+            The response, as `request` returns it; a `StreamResponse` if the request was prepared
+            with `stream=True`.
+
+        Raises:
+            AsksException: as `request` does.
         """
         return await self._run_flow(request.copy())
 
     def _default_headers(self) -> HeadersBuilder:
-        """The header fields that every request of this session starts with; do not change them."""
+        """Return the header fields of every request. The caller must not change them."""
         version = getversion(self._headers)
         if self._header_defaults is None or version != self._header_defaults_version:
             self._header_defaults = HeadersBuilder(default_headers())
@@ -209,17 +243,20 @@ class BaseSession(
             self._header_defaults_version = version
         return self._header_defaults
 
-    def _resolve_url(self, url: Any, options: RequestOptions) -> Url:
-        """The URL of a request: the one given, or base, endpoint and path."""
-        if not self._is_below_base(url):
+    def _resolve_url(self, url: Location, options: RequestOptions) -> Url:
+        """Return the URL of a request: the argument, or base, endpoint and path joined."""
+        relative = self._relative_part(url)
+        if relative is None:
+            assert url is not None
             return parse_url(url, raw=options.raw_url)
         if self._base is None:
-            raise InvalidURL(f"{type(self).__name__} was given no URL: pass one to the request")
-        if url and options.path:
+            raise InvalidURL(f"{type(self).__name__} has no base: give the request a URL")
+        if relative and options.path:
             raise InvalidURL(
-                f"{truncated_repr(url)} and path={truncated_repr(options.path)} exclude each other"
+                f"{truncated_repr(relative)} and path={truncated_repr(options.path)} "
+                "exclude each other"
             )
-        path = url or options.path
+        path = relative or options.path
         if self._base_target is None:
             self._base_target = join_path(self._base, self._endpoint, "")
         target = _hotpath.append_path(self._base_target, path) if path else self._base_target
@@ -227,27 +264,31 @@ class BaseSession(
             target = join_path(self._base, self._endpoint, path)
         return self._base.with_target(target)
 
-    def _is_below_base(self, url: Any) -> bool:
-        """Whether a request is for base and endpoint: without URL, or with a relative one."""
-        return url is None or url == "" or (self._base is not None and is_relative(url))
+    def _relative_part(self, url: Location) -> str | None:
+        """Return the part of a URL that follows base and endpoint, None for an absolute URL."""
+        if not url:
+            return ""
+        if isinstance(url, str) and self._base is not None and is_relative(url):
+            return url
+        return None
 
     def _cache_template(
         self,
         method: str,
         request: PreparedRequest,
-        url: Any,
-        given: dict[str, Any],
+        url: Location,
+        given: dict[str, AnyArgument],
         builder: HeadersBuilder,
-        defaults: dict[str, Any],
+        defaults: dict[str, AnyArgument],
     ) -> None:
-        """Keep a template for requests like this one, if it can have one.
+        """Store a template for requests of this kind, unless it needs the general path.
 
-        `builder` and `defaults` are what the request got from the session.
+        `builder` and `defaults` are the header fields and options that come from the session.
         """
         constants = _hotpath.split_options(given)
         if constants.keys() & CONNECTION_OPTIONS or self._connector.has_proxy_rotation():
             return
-        if self._is_below_base(url):
+        if self._relative_part(url) is not None:
             if self._base is None or self._base.userinfo is not None:
                 return
             origin, target = "", join_path(self._base, self._endpoint, "")
@@ -272,22 +313,48 @@ class BaseSession(
 
     # -- many requests
 
-    def map(self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any) -> ResultStream:
-        """Results of many requests, as they complete: `async for result in session.map(urls)`.
+    def map(
+        self,
+        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
+        **options: AnyArgument,
+    ) -> ResultStream:
+        """Send many requests, several at a time.
 
-        `requests`: URLs (paths, for a session with a host), dicts of request arguments, or pairs
-        `(key, one of these)`, endless ones too. `concurrency=` most under way, default all the
-        connections; `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
-        A failure is a result. Left early, it cancels what is under way.
+        Args:
+            requests: URLs (or paths, for a session with a base), dicts of request arguments, or
+                pairs `(key, one of these)`. May be endless, and an async iterable.
+            options: `concurrency=`, the most requests under way, default one per connection;
+                `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
+
+        Returns:
+            An async iterator over the results, in the order in which they complete. An error is a
+            result, too. Leaving its `async with` block cancels the requests under way.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid.
+
+        Example:
+            async for result in session.map(urls):
+                print(result.key, result.response.status_code if result.ok else result.error)
         """
         bulk = bulk_module()
         bulk.check_arguments("map", options)
         return bulk.map_requests(self, requests, **options)
 
     async def gather(
-        self, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
+        self,
+        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
+        **options: AnyArgument,
     ) -> list[Result]:
-        """The results of a few requests, in the order asked; arguments as for `map`."""
+        """Send a few requests, several at a time, and wait for all of them.
+
+        Args:
+            requests: as for `map`.
+            options: as for `map`.
+
+        Returns:
+            The results, in the order of `requests`.
+        """
         bulk = bulk_module()
         bulk.check_arguments("gather", options)
         return await bulk.gather(self, requests, **options)
@@ -296,9 +363,9 @@ class BaseSession(
 
     @hosted
     async def close(self) -> None:
-        """Close all connections at once. Requests under way and waiting ones raise `SessionClosed`.
+        """Close all connections immediately. May be called again.
 
-        Does not wait; safe to call again.
+        Requests under way and waiting ones raise `SessionClosed`.
         """
         await self._transport.aclose()
 
@@ -321,9 +388,17 @@ class BaseSession(
 
     @hosted
     async def warm_up(self, number: int | None = None, url: str | None = None) -> int:
-        """Open connections before the first request, `number` or as many as allowed.
+        """Open connections before the first request.
 
-        `url` names the origin for a session without a base. Returns how many there are.
+        Args:
+            number: how many; None: as many as the session allows.
+            url: the origin to connect to; needed for a session without a base.
+
+        Returns:
+            The number of open connections to that origin.
+
+        Raises:
+            ConnectivityError: a connection could not be opened.
         """
         options = RequestOptions(self._defaults)
         request = prepare(
@@ -333,7 +408,12 @@ class BaseSession(
         return await self._transport.warm_up(self._transport.origin(request), wanted, options)
 
     def pool_stats(self) -> dict[str, int]:
-        """Connections now (`open`, `in_use`, `idle`, `opening`, `waiting`) and totals."""
+        """Return the numbers of connections now, and totals.
+
+        Returns:
+            `open`, `in_use`, `idle`, `opening` and `waiting` (requests) now; `created`, `reused`
+            and `evicted` so far; and `limit`.
+        """
         return dict(self._transport.pool.stats())
 
     def __repr__(self) -> str:
@@ -344,12 +424,23 @@ class BaseSession(
 
 
 class HSession(BaseSession):
-    """Many requests to one host.
+    """A session for many requests to one host.
 
-    `host`: scheme and host, such as `http://example.org:8080`, with or without a path.
-    `endpoint`: a path that every request starts with. `connections`: the most open at any
-    moment, default 1.
-    `persist_cookies`: True, or a `CookieTracker`. Further keyword arguments: see `BaseSession`.
+    Args:
+        host: scheme and host, with or without a port and a path.
+        endpoint: a path that the path of every request is appended to.
+        encoding: the encoding of text sent, and of received text without a charset.
+        persist_cookies: True for a cookie jar, or a `CookieTracker`.
+        connections: the maximum number of open connections.
+        options: see `BaseSession`.
+
+    Raises:
+        InvalidURL: `host` is not an HTTP URL.
+        InvalidRequest, TypeError, ValueError: another argument is invalid.
+
+    Example:
+        async with asks_fast.HSession("https://example.org", connections=10) as session:
+            response = await session.get(path="/items", params={"page": 2})
     """
 
     def __init__(
@@ -374,7 +465,7 @@ class HSession(BaseSession):
 
     @property
     def host(self) -> str:
-        """The host, as a URL."""
+        """The base of all requests, as a URL."""
         assert self._base is not None
         return self._base.origin + self._base.target.rstrip("/")
 
@@ -384,10 +475,20 @@ class HSession(BaseSession):
 
 
 class DSession(BaseSession):
-    """Many requests to many hosts: every request is given a full URL.
+    """A session for requests to many hosts. Each request has a full URL.
 
-    `connections`: the most open at any moment, to all hosts together, default 20.
-    `connections_per_host`: the most to one of them. Further keyword arguments: see `BaseSession`.
+    Args:
+        encoding: the encoding of text sent, and of received text without a charset.
+        persist_cookies: True for a cookie jar, or a `CookieTracker`.
+        connections: the maximum number of open connections, to all hosts together.
+        options: see `BaseSession`; `connections_per_host` limits those to one host.
+
+    Raises:
+        InvalidRequest, TypeError, ValueError: an argument is invalid.
+
+    Example:
+        async with asks_fast.DSession(connections=100) as session:
+            results = await session.gather(["https://example.org/", "https://example.com/"])
     """
 
     def __init__(
@@ -408,16 +509,31 @@ class DSession(BaseSession):
 
 
 class Session(BaseSession):
-    """The session of later asks: with a base location, or with full URLs, or both."""
+    """The session class of asks 2 and 3: with a base location, with full URLs, or both.
+
+    Args:
+        base_location: scheme and host, with or without a path; empty: each request has a full URL.
+        endpoint: a path that the path of every request is appended to.
+        headers: header fields of every request.
+        encoding: the encoding of text sent, and of received text without a charset.
+        persist_cookies: True for a cookie jar, or a `CookieTracker`.
+        ssl_context: an `ssl.SSLContext` for all connections.
+        connections: the maximum number of open connections.
+        options: see `BaseSession`.
+
+    Raises:
+        InvalidURL: `base_location` is not an HTTP URL.
+        InvalidRequest, TypeError, ValueError: another argument is invalid.
+    """
 
     def __init__(
         self,
         base_location: str = "",
         endpoint: str = "",
-        headers: Any = None,
+        headers: Fields = None,
         encoding: str = "utf-8",
         persist_cookies: bool | CookieTracker | None = None,
-        ssl_context: Any = None,
+        ssl_context: ssl.SSLContext | None = None,
         connections: int = 1,
         **options: Unpack[BaseSessionArguments],
     ) -> None:
@@ -434,7 +550,7 @@ class Session(BaseSession):
 
     @property
     def base_location(self) -> str:
-        """The base of requests that are given a path only; empty for none."""
+        """The base of requests with a relative URL; empty for none."""
         return "" if self._base is None else self._base.origin + self._base.target.rstrip("/")
 
     @base_location.setter
@@ -443,12 +559,14 @@ class Session(BaseSession):
 
 
 def bare_session(session: BaseSession, connections: int) -> DSession:
-    """A session that reaches servers as `session` does: same names, proxies and TLS settings.
+    """Return a session with the DNS, proxy and TLS settings of `session` and nothing else of it.
 
-    It has none of its fields, credentials, cookies, limits and connections. The caller closes it.
+    It has no header fields, credentials, cookies or limits. The caller closes it.
     """
     defaults = session._defaults
-    given: Any = {name: defaults[name] for name in CONNECTION_OPTIONS & defaults.keys()}
+    given: dict[str, AnyArgument] = {
+        name: defaults[name] for name in CONNECTION_OPTIONS & defaults.keys()
+    }
     bare = DSession(connections=connections)
     bare._defaults = given
     bare._connector = session._connector

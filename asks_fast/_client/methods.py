@@ -18,7 +18,7 @@ __all__ = ["RequestMethods"]
 
 
 class RequestMethods(ResponseTypes[Whole, Streamed, Either]):
-    """The methods of all sessions that make one request.
+    """The methods of all sessions that send one request.
 
     The type parameters are what they return: coroutines, or in `asks_fast.sync` responses.
     """
@@ -31,20 +31,23 @@ class RequestMethods(ResponseTypes[Whole, Streamed, Either]):
         """Send a request.
 
         Args:
-            method: an HTTP method; letters are made upper case.
-            url: an absolute URL, or one relative to the base; without it, base, endpoint and
-                `path`.
-            options: the arguments of a request, see the table of the documentation.
+            method: an HTTP method; letters are converted to upper case.
+            url: an absolute URL, or one relative to the base. Default: base and endpoint, and
+                `path=`.
+            options: the arguments of a request; the guide "Arguments" lists them.
 
         Returns:
-            A `Response` with its body; with `stream=True` a `StreamResponse`, once its head is
-            there.
+            A `Response` with its body. With `stream=True`, a `StreamResponse` as soon as the head
+            of the response has been received.
 
         Raises:
             AsksException: the request failed.
-            InvalidRequest, TypeError: an argument is wrong; nothing was sent.
+            InvalidRequest, InvalidURL, TypeError: an argument is invalid; nothing was sent.
 
-        Cancelled at any point, it leaves no connection, slot or waiter behind.
+        Cancellation closes the connection in use and frees its slot.
+
+        Example:
+            response = await session.request("PROPFIND", "/files", headers={"Depth": "1"})
         """
         return self._send(method, url, options)
 

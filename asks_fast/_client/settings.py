@@ -1,13 +1,13 @@
 """The attributes of a session that can be assigned: base, endpoint, headers, encoding.
 
-Rules:  an assignment counts from the next request on. Everything derived from the old value is
-        dropped: request templates, the base target, merged header fields.
+Rules:  an assignment applies from the next request on. It discards everything derived from the old
+        value: request templates, the base target, merged header fields.
 Implemented elsewhere: defaults of requests (`options`), requests (`sessions`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
@@ -16,7 +16,12 @@ from ..errors import InvalidURL
 from ..urls import Url, parse_url
 
 if TYPE_CHECKING:
+    import ssl
+
+    from .._annotations import AnyArgument, AnyHeaderValue
+    from .._cookies.jar import CookieTracker
     from .._hotpath import RequestTemplate
+    from .argument_types import Fields
 
 __all__ = ["SessionSettings"]
 
@@ -24,16 +29,19 @@ __all__ = ["SessionSettings"]
 class SessionSettings:
     """The settings of a session."""
 
-    _headers: CIMultiDict[Any]  # kept by the compiled base, as are the templates
-    _templates: dict[tuple[Any, ...], RequestTemplate]
+    # Stored in the compiled base class.
+    _headers: CIMultiDict[AnyHeaderValue]
+    _templates: dict[tuple[object, ...], RequestTemplate]
+
+    _cookie_tracker: CookieTracker | None
 
     def __init__(
         self,
         base: str | None,
         endpoint: str | None,
-        headers: Any,
+        headers: Fields,
         encoding: str,
-        defaults: dict[str, Any],
+        defaults: dict[str, AnyArgument],
     ) -> None:
         self._defaults = defaults
         self._base: Url | None = None
@@ -42,12 +50,12 @@ class SessionSettings:
         self._encoding = encoding
         self._base_target: str | None = None  # the target of base and endpoint
         self._header_defaults: HeadersBuilder | None = None
-        self._ssl_context: Any = None
-        self._source_address: Any = None
+        self._ssl_context: ssl.SSLContext | None = None
+        self._source_address: str | tuple[str, int] | None = None
         self._set_base(base)
 
     @staticmethod
-    def _as_headers(headers: Any) -> CIMultiDict[Any]:
+    def _as_headers(headers: Fields) -> CIMultiDict[AnyHeaderValue]:
         return CIMultiDict([(field_name(name), value) for name, value in header_pairs(headers)])
 
     def _set_base(self, base: str | None) -> None:
@@ -64,13 +72,13 @@ class SessionSettings:
         self._invalidate()
 
     def _invalidate(self) -> None:
-        """Drop everything that was derived from a setting."""
+        """Discard everything derived from a setting."""
         self._templates.clear()
         self._base_target = self._header_defaults = None
 
     @property
     def endpoint(self) -> str:
-        """The path that follows the host in every request."""
+        """The path between the base and the path of each request."""
         return self._endpoint
 
     @endpoint.setter
@@ -79,18 +87,18 @@ class SessionSettings:
         self._invalidate()
 
     @property
-    def headers(self) -> CIMultiDict[Any]:
-        """The fields that every request of this session carries; change or assign at any time."""
+    def headers(self) -> CIMultiDict[AnyHeaderValue]:
+        """The header fields of every request; can be changed and assigned at any time."""
         return self._headers
 
     @headers.setter
-    def headers(self, headers: Any) -> None:
+    def headers(self, headers: Fields) -> None:
         self._headers = self._as_headers(headers)
         self._invalidate()
 
     @property
     def encoding(self) -> str:
-        """The encoding of sent text, and of received text that does not name its own."""
+        """The encoding of text sent, and of received text without a charset."""
         return self._encoding
 
     @encoding.setter
@@ -99,25 +107,25 @@ class SessionSettings:
         self._invalidate()
 
     @property
-    def ssl_context(self) -> Any:
-        """The context of new https connections; None for the default one."""
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The TLS context of new connections; None for the default one."""
         return self._ssl_context
 
     @ssl_context.setter
-    def ssl_context(self, ssl_context: Any) -> None:
+    def ssl_context(self, ssl_context: ssl.SSLContext | None) -> None:
         self._ssl_context = ssl_context
         self._set_default_option("ssl_context", ssl_context)
 
     @property
-    def source_address(self) -> Any:
-        """The address that new connections come from; None for any."""
+    def source_address(self) -> str | tuple[str, int] | None:
+        """The local address of new connections; None for any."""
         return self._source_address
 
     @source_address.setter
-    def source_address(self, source_address: Any) -> None:
+    def source_address(self, source_address: str | tuple[str, int] | None) -> None:
         self._source_address = source_address
         self._set_default_option("source_address", source_address)
 
-    def _set_default_option(self, name: str, value: Any) -> None:
+    def _set_default_option(self, name: str, value: object) -> None:
         self._defaults = {**self._defaults, name: value}
         self._invalidate()

@@ -29,7 +29,7 @@ def dns() -> Iterator[DnsServer]:
 
 
 async def test_silent_resolver(dns: DnsServer, peer: MakePeer) -> None:
-    """A resolver that does not answer in time: an error with phase, host, limit and elapsed time."""
+    """A resolver does not answer in time: the error has phase, host, limit and elapsed time."""
     server = peer(SERVING)
     async with DSession(resolver=DnsResolver(dns.address), dns_timeout=0.05) as session:
         assert (await session.get(f"http://known.test:{server.port}/")).body == b"ok"
