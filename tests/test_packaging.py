@@ -190,10 +190,11 @@ def test_every_supported_python_is_named_everywhere() -> None:
 
 
 WITHOUT_EXTRAS = """
+import importlib
 import sys
 for name in (
     "brotli brotlicffi zstandard isal orjson backports charset_normalizer truststore "
-    "warcio protego dask"
+    "warcio protego dask httpx httpx2"
 ).split():
     sys.modules[name] = None
 
@@ -215,6 +216,8 @@ asked = {
     "cli: zstd": lambda: get_format("pages.jsonl.zst", None, "auto", False),
     "cli: robots": lambda: curio.run(lambda: get(Politeness(robots=True))),
     "dask": lambda: fetch_bag(["http://localhost:1/"]),
+    "httpx": lambda: importlib.import_module("asks_fast.contrib.httpx"),
+    "httpx2": lambda: importlib.import_module("asks_fast.contrib.httpx2"),
 }
 for extra, ask in asked.items():
     try:
@@ -239,6 +242,6 @@ def test_what_needs_a_missing_extra_names_it() -> None:
     said = dict(line.split(" | ") for line in done.stdout.splitlines())
     own = ["gzip", "deflate", *(["zstd"] if find_spec("_zstd") else [])]
     assert said.pop("speed") == ", ".join(own)
-    assert len(said) == 6
+    assert len(said) == 8
     for needed, words in said.items():
         assert f'pip install "asks-fast[{needed.partition(":")[0]}]"' in words, needed

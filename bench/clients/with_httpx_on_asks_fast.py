@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 
 import httpx
-import with_httpx
+from httpx_work import run
 from job import Job
 
 import asks_fast
-from asks_fast.contrib.httpx import AsyncTransport
-
-
-def transport(job: Job) -> AsyncTransport:
-    context = ssl.create_default_context(cafile=job.cafile) if job.cafile else True
-    limits = httpx.Limits(
-        max_connections=job.connections, max_keepalive_connections=job.connections
-    )
-    return AsyncTransport(limits=limits, verify=context)
+from asks_fast.contrib import httpx as transports
 
 
 def main() -> None:
     job = Job()
-    asyncio.run(with_httpx.run(job, transport(job)))
+    asyncio.run(run(job, httpx, transports))
     job.report("httpx_on_asks_fast", "httpx", "httptools", version=asks_fast.__version__)
 
 

@@ -115,6 +115,14 @@ CLIENTS = {
         ),
         Client("httpx", "httpx", "with_httpx.py", ("httpx==0.28.1",), imports="httpx"),
         Client(
+            "httpx2_on_asks_fast",
+            "httpx2 on asks_fast",
+            "with_httpx2_on_asks_fast.py",
+            ours=True,
+            imports="httpx2",
+        ),
+        Client("httpx2", "httpx2", "with_httpx2.py", ("httpx2==2.16.2",), imports="httpx2"),
+        Client(
             "niquests", "niquests", "with_niquests.py", ("niquests==3.21.2",), imports="niquests"
         ),
         Client(

@@ -1,0 +1,67 @@
+"""Fixtures of the tests of adapters: the packages httpx and httpx2, and calls through them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def httpx(request: pytest.FixtureRequest) -> Any:
+    """The package."""
+    return pytest.importorskip(request.param)
+
+
+@pytest.fixture
+def transports(httpx: Any) -> Any:
+    """The module of asks_fast with the transports for the package."""
+    return importlib.import_module(f"asks_fast.contrib.{httpx.__name__}")
+
+
+class Caller:
+    """Sends one request through a client of the package."""
+
+    def __init__(self, httpx: Any, transports: Any) -> None:
+        self._httpx = httpx
+        self._transports = transports
+
+    async def make_async(self, method: str, url: str, options: Any, **arguments: Any) -> Any:
+        if isinstance(content := arguments.get("content"), list):
+            arguments["content"] = pieces(content)
+        transport = self._transports.AsyncTransport(**options)
+        async with self._httpx.AsyncClient(transport=transport) as client:
+            return await client.request(method, url, **arguments)
+
+    def make(self, method: str, url: str, options: Any, **arguments: Any) -> Any:
+        if isinstance(content := arguments.get("content"), list):
+            arguments["content"] = iter(content)
+        transport = self._transports.Transport(**options)
+        with self._httpx.Client(transport=transport) as client:
+            return client.request(method, url, **arguments)
+
+
+async def pieces(content: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in content:
+        yield piece
+
+
+@pytest.fixture(params=["asyncio", "trio", "sync"])
+def call(request: pytest.FixtureRequest, httpx: Any, transports: Any) -> Callable[..., Any]:
+    """`call(method, url, transport=…, **arguments)`: a response, its body read."""
+    caller = Caller(httpx, transports)
+
+    def make(method: str, url: str, transport: dict[str, Any] | None = None, **more: Any) -> Any:
+        options = transport or {}
+        if request.param == "sync":
+            return caller.make(method, url, options, **more)
+        if request.param == "asyncio":
+            return asyncio.run(caller.make_async(method, url, options, **more))
+        trio = pytest.importorskip("trio")
+        return trio.run(partial(caller.make_async, method, url, options, **more))
+
+    return make
