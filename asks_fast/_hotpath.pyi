@@ -58,6 +58,10 @@ class BaseHttpResponse:
     interim: list[tuple[int, Headers]] | None
     body: Any
     _content: bytes | None
+    _text: tuple[str | None, str] | None
+    _json: tuple[Any] | None
+    _chosen: str | None
+    _decompress: bool | None
     _options: Any
     _encoding: str | None
     history: Any

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ._hotpath import Headers
-from ._response.base_response import BaseResponse
+from ._response.base_response import BaseResponse, content_decoder
 from ._response.charset import decode
 from ._response.json_document import parse_json, to_utf8
 from ._response.stream import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
 
-_MISSING = object()
-
 
 def __getattr__(name: str) -> object:
     if name == "Cookie":
@@ -43,23 +41,19 @@ def __getattr__(name: str) -> object:
 class Response(BaseResponse):
     """A response with its body in memory."""
 
-    __slots__ = ("_decompress", "_json", "_text")
+    __slots__ = ()
 
     body: bytes
 
     @property
     def decompress_data(self) -> bool:
         """Whether `content`, `text` and `json()` decompress the body."""
-        decompress: bool = getattr(self, "_decompress", True)
-        return decompress and bool(self._get_option("decompress", True))
+        return self._decompress is not False and bool(self._get_option("decompress", True))
 
     @decompress_data.setter
     def decompress_data(self, decompress: bool) -> None:
         self._decompress = bool(decompress)
-        self._content = None
-        for name in ("_json", "_text"):
-            if hasattr(self, name):
-                delattr(self, name)
+        self._content = self._json = self._text = None
 
     @property
     def raw(self) -> bytes:
@@ -82,16 +76,15 @@ class Response(BaseResponse):
 
     def _decoded_partially(self) -> bytes:
         """Decompress a truncated body as far as possible."""
-        from ._response.content_decoder import decode_truncated
-
         codings = self.content_codings() if self.decompress_data else []
-        return decode_truncated(
+        plain: bytes = content_decoder().decode_truncated(
             self.body,
             codings,
             max_size=self._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
             max_ratio=self._get_option("max_ratio", None),
             strict=self.strict,
         )
+        return plain
 
     def _decoded(self) -> bytes:
         """Return the body without its content codings."""
@@ -105,19 +98,18 @@ class Response(BaseResponse):
                 f"{self.status_code} were read, because another request followed it; with "
                 "follow_redirects=False the body of a redirect is read to its end"
             )
-        codings = self.content_codings()
-        if not codings or not self.body or not self.decompress_data:
-            return self.body
-        from ._response.content_decoder import decode_body
-
+        codings, body = self.headers.get("content-encoding"), self.body
+        if not codings or not body or not self.decompress_data:
+            return body
+        options = self._options
+        limits: dict[str, float | None] = {}
+        if options is not None:
+            limits = {"max_size": options.max_decompressed, "max_ratio": options.max_ratio}
         try:
-            return decode_body(
-                self.body,
-                ", ".join(codings),
-                max_size=self._get_option("max_decompressed", DEFAULT_MAX_DECOMPRESSED),
-                max_ratio=self._get_option("max_ratio", None),
-                strict=self.strict,
+            plain: bytes = content_decoder().decode_body(
+                body, codings, strict=self.strict, **limits
             )
+            return plain
         except AsksException as error:
             add_request_context(error, f"{self.method} {self.url}")
             raise
@@ -134,16 +126,16 @@ class Response(BaseResponse):
             UnknownEncoding: the assigned encoding does not exist.
             DecodingError: the body cannot be decompressed, or the library for it is missing.
         """
-        chosen: str | None = getattr(self, "_chosen", None)
-        cached = getattr(self, "_text", None)
+        chosen = self._chosen
+        cached = self._text
         if cached is not None and cached[0] == chosen:
-            return str(cached[1])
-        content = self.content
-        if not self._is_identity_encoded() and self._get_option("decompress", True):
+            return cached[1]
+        content, options = self.content, self._options
+        if not self._is_identity_encoded() and (options is None or options.decompress):
             self._check_decompressed()
         charset = chosen or charset_of(self.headers.get("content-type"))
-        detect = self._get_option("detect_encoding", False)
-        text = decode(content, charset, self._fallback, detect=detect)
+        detect = options is not None and options.detect_encoding
+        text = decode(content, charset, self._encoding or "utf-8", detect=detect)
         self._text = (chosen, text)
         return text
 
@@ -162,9 +154,9 @@ class Response(BaseResponse):
             DecodingError: the body cannot be decompressed.
         """
         if not kwargs:
-            cached = getattr(self, "_json", _MISSING)
-            if cached is not _MISSING:
-                return cached
+            cached = self._json
+            if cached is not None:
+                return cached[0]
         loads: Callable[..., Json] | None = self._get_option("json_loads", None)
         try:
             if loads is None and not kwargs:
@@ -180,7 +172,7 @@ class Response(BaseResponse):
 
             raise not_json(self, error, self._missing_library()) from error
         if not kwargs:
-            self._json: Json = found
+            self._json = (found,)
         return found
 
     def _json_source(self) -> bytes | str:
@@ -205,7 +197,7 @@ class Response(BaseResponse):
                 bytes(self.body),
                 state,
                 self.history,
-                (self._fallback, getattr(self, "_chosen", None)),
+                (self._fallback, self._chosen),
                 self.is_complete,
             ),
             self.__dict__ or None,

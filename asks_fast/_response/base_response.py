@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from http import HTTPStatus
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .._hotpath import BaseHttpResponse, Headers
@@ -30,7 +31,19 @@ if TYPE_CHECKING:
     from .json_lines import JsonLines
     from .server_sent_events import EventStream
 
-__all__ = ["BaseResponse"]
+__all__ = ["BaseResponse", "content_decoder"]
+
+_content_decoder: ModuleType | None = None
+
+
+def content_decoder() -> Any:
+    """Return the module that removes content codings, imported for the first body that has one."""
+    global _content_decoder
+    if _content_decoder is None:
+        from . import content_decoder
+
+        _content_decoder = content_decoder
+    return _content_decoder
 
 
 class BaseResponse(BaseHttpResponse):
@@ -61,7 +74,6 @@ class BaseResponse(BaseHttpResponse):
     __slots__ = (
         "__dict__",  # for attributes of the program
         "__weakref__",
-        "_chosen",
         "_cookies",
         "_marks",
         "_request",
@@ -119,8 +131,7 @@ class BaseResponse(BaseHttpResponse):
     @property
     def _charset(self) -> str | None:
         """The assigned encoding, else that of Content-Type, else None."""
-        chosen: str | None = getattr(self, "_chosen", None)
-        return chosen or charset_of(self.headers.get("content-type"))
+        return self._chosen or charset_of(self.headers.get("content-type"))
 
     @property
     def _fallback(self) -> str:
@@ -242,12 +253,8 @@ class BaseResponse(BaseHttpResponse):
 
     def _missing_library(self) -> str | None:
         """The package to install for a content coding that could not be removed, or None."""
-        codings = self.content_codings()
-        if not codings:
-            return None
-        from .content_decoder import missing_library
-
-        return missing_library(codings)
+        codings = self.headers.get("content-encoding")
+        return content_decoder().missing_library(codings) if codings else None
 
     def _check_decompressed(self) -> None:
         """Raise `DecodingError` if the body is not text because a library is missing."""

@@ -46,6 +46,8 @@ def decode(
         UnicodeDecodeError: the bytes do not fit and `errors` is "strict".
         ModuleNotFoundError: `detect` without the extra.
     """
+    if charset == "utf-8" and data[:1] not in _FIRST_OF_MARKS:
+        return data.decode("utf-8", errors)
     codec, mark = _codec_and_mark(data, charset)
     if codec is None:
         codec = (detect and _detect(data)) or _without_mark(text_codec(fallback))

@@ -292,8 +292,10 @@ def _parse(content_encoding: str | Sequence[str]) -> list[str]:
 
 def missing_library(content_encoding: str | Sequence[str]) -> str | None:
     """Return which library must be installed to decode a body, None if none would help."""
-    names = _parse(content_encoding)
     supported = _supported()
+    if type(content_encoding) is str and content_encoding in supported:
+        return None
+    names = _parse(content_encoding)
     while names and (names[-1] in supported or names[-1] == "identity"):
         names.pop()
     if not names or names[-1] not in decompressors.LAYERS:

@@ -97,6 +97,43 @@ cdef bint may_contain(bytes head, bytes name) noexcept:
     return False
 
 
+cdef list find_in_head(bytes head, bytes name, bint *is_folded):
+    """Find the values of a field in an unparsed head, as `parse_fields` would; None without one.
+
+    `is_folded` is set if a line continues the one before it: then the head must be parsed.
+    """
+    cdef const char *wanted = PyBytes_AS_STRING(name)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(name), i
+    cdef const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head)
+    cdef const char *line = next_line(PyBytes_AS_STRING(head), end)
+    cdef const char *after
+    cdef const char *stop
+    cdef list values = None
+    while line < end:
+        if line[0] == b" " or line[0] == b"\t":
+            is_folded[0] = True
+            return None
+        after = next_line(line, end)
+        i = 0
+        while (i < length and line + i < after
+                and lower(<unsigned char>line[i]) == <unsigned char>wanted[i]):
+            i += 1
+        if i == length and line + i < after and line[i] == b":":
+            stop = after
+            while stop > line + i and ((stop - 1)[0] == b"\n" or (stop - 1)[0] == b"\r"):
+                stop -= 1
+            values = appended(values, strip_ows_bytes(line + i + 1, stop))
+        line = after
+    return values
+
+
+cdef inline list appended(list values, value):
+    if values is None:
+        return [value]
+    values.append(value)
+    return values
+
+
 @cython.final
 cdef class Headers:
     """The header fields of one message: a read-only mapping with case-insensitive names.
@@ -136,29 +173,38 @@ cdef class Headers:
         """Whether the unparsed head certainly lacks the field."""
         return self.fields is None and self.head is not None and not may_contain(self.head, name)
 
-    cdef list find(self, bytes name):
-        cdef list found = []
+    cdef list find_raw(self, bytes name):
+        """The values of a field by its name in lower case, as bytes; None without one."""
+        cdef list found = None
         cdef list fields
         cdef Py_ssize_t i
-        if self.is_absent(name):
-            return found
+        cdef bint is_folded = False
+        if self.fields is None and self.head is not None:
+            found = find_in_head(self.head, name, &is_folded)
+            if not is_folded:
+                return found
+            found = None
         fields = self.get_fields()
         for i in range(0, len(fields), 2):
             if name_equals_lower(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
-                found.append(text_of(<bytes>fields[i + 1]))
+                found = appended(found, fields[i + 1])
         return found
 
-    cdef bytes first(self, bytes name):
-        """Return the first value of a name in lower case, as bytes; None without one."""
-        cdef list fields
-        cdef Py_ssize_t i
-        if self.is_absent(name):
+    cdef list find(self, bytes name):
+        """The values of a field by its name in lower case, as text."""
+        cdef list found = self.find_raw(name)
+        return [] if found is None else [text_of(<bytes>value) for value in found]
+
+    cdef object value_of(self, bytes name):
+        """The value of a field as the mapping gives it; None without one."""
+        cdef list found = self.find_raw(name)
+        if found is None:
             return None
-        fields = self.get_fields()
-        for i in range(0, len(fields), 2):
-            if name_equals_lower(<bytes>fields[i], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
-                return <bytes>fields[i + 1]
-        return None
+        if name == b"set-cookie":
+            return [text_of(<bytes>value) for value in found]
+        if len(found) == 1:
+            return text_of(<bytes>found[0])
+        return ", ".join([text_of(<bytes>value) for value in found])
 
     def getlist(self, str name not None):
         """Return all values of a field, in order, as a list of str; empty without one."""
@@ -169,22 +215,19 @@ cdef class Headers:
     def __getitem__(self, name):
         if not isinstance(name, str):
             raise KeyError(name)
-        cdef str wanted = (<str>name).lower()
-        cdef list found = self.find(wanted.encode("utf-8"))
-        if not found:
+        found = self.value_of((<str>name).lower().encode("utf-8"))
+        if found is None:
             raise KeyError(name)
-        if wanted == "set-cookie":
-            return found
-        return found[0] if len(found) == 1 else ", ".join(found)
+        return found
 
     def get(self, name, default=None):
-        try:
-            return self[name]
-        except KeyError:
+        if not isinstance(name, str):
             return default
+        found = self.value_of((<str>name).lower().encode("utf-8"))
+        return default if found is None else found
 
     def __contains__(self, name):
-        return isinstance(name, str) and self.first((<str>name).lower().encode("utf-8")) is not None
+        return isinstance(name, str) and self.find_raw((<str>name).lower().encode("utf-8")) is not None
 
     cdef list names(self):
         cdef dict seen = {}

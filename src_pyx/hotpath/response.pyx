@@ -12,7 +12,11 @@ cdef class BaseHttpResponse:
     cdef readonly Headers trailers      # of a chunked body; None without any
     cdef readonly list interim              # the 1xx answers before this one: (status, Headers)
     cdef public object body                 # bytes as they came, or the stream that gives them
-    cdef public object _content        # the body decoded; None until it is asked for
+    cdef public object _content        # the body decompressed; None until it is asked for
+    cdef public object _text           # (`_chosen`, the body as text); None until it is asked for
+    cdef public object _json           # (the parsed body,); None until it is asked for
+    cdef public object _chosen         # the encoding that the program chose; None: none
+    cdef public object _decompress     # whether to decompress, as the program chose; None: not chosen
     cdef public object _options        # what the request said about reading the body; None: defaults
     cdef public str _encoding          # of text that does not name its own; None for UTF-8
     cdef list _history                      # the responses before this one; None while there are none
