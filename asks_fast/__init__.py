@@ -45,17 +45,19 @@ from .errors import (
     WriteTimeout,
     WrongThread,
 )
-from .response_objects import Response, StreamResponse
+from .response_objects import BaseResponse, Response, StreamResponse
 from .sessions import DSession, HSession, Session
 
 if TYPE_CHECKING:
     from ._auth.netrc import NetrcAuth
+    from ._client.middleware import CallNext, Middleware
     from ._client.retry import Retry
     from ._config.events import Event
     from ._config.peer_certificate import PeerCertificate
     from ._config.timeouts import Timeouts
     from ._config.timings import Timings
     from ._config.transfer import BandwidthLimit, Progress
+    from ._request.prepared_request import PreparedRequest
     from ._response.server_sent_events import ServerSentEvent
     from ._transport.proxies import Proxy
     from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
@@ -70,9 +72,11 @@ __all__ = [
     "BadHttpResponse",
     "BadStatus",
     "BandwidthLimit",
+    "BaseResponse",
     "BasicAuth",
     "BearerAuth",
     "BodyLengthMismatch",
+    "CallNext",
     "CircuitOpen",
     "ConnectTimeout",
     "ConnectionFailed",
@@ -90,6 +94,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidURL",
     "Kernel",
+    "Middleware",
     "MultipartData",
     "NameResolutionError",
     "NetrcAuth",
@@ -97,6 +102,7 @@ __all__ = [
     "PoolTimeout",
     "PostResponseAuth",
     "PreResponseAuth",
+    "PreparedRequest",
     "Progress",
     "Proxy",
     "ProxyError",
@@ -149,16 +155,19 @@ _LAZY = {
     "BandwidthLimit": "_config.transfer",
     "BasicAuth": "auth",
     "BearerAuth": "auth",
+    "CallNext": "_client.middleware",
     "Cookie": "cookie_utils",
     "CookieTracker": "cookie_utils",
     "DigestAuth": "auth",
     "Event": "_config.events",
     "Kernel": "kernel",
+    "Middleware": "_client.middleware",
     "MultipartData": "multipart",
     "NetrcAuth": "_auth.netrc",
     "PeerCertificate": "_config.peer_certificate",
     "PostResponseAuth": "auth",
     "PreResponseAuth": "auth",
+    "PreparedRequest": "_request.prepared_request",
     "Progress": "_config.transfer",
     "Proxy": "_transport.proxies",
     "Retry": "_client.retry",

@@ -163,7 +163,11 @@ class BaseSession(
         if request.options.persist_cookies is not None:
             tracker = tracker_of(request.options.persist_cookies)
         flow = RequestFlow(
-            self._transport, request, encoding=self.encoding, cookies=tracker, exchange=exchange
+            self._transport,
+            request,
+            encoding=self.encoding,
+            cookies=tracker,
+            exchange=exchange,
         )
         return await flow.run()  # type: ignore[return-value]
 

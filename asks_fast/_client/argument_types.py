@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..auth import AuthBase
     from ..cookie_utils import CookieTracker
     from ..urls import Url
+    from .middleware import Middleware
     from .retry import Retry
 
 __all__ = [
@@ -82,6 +83,7 @@ class _Defaults(TypedDict, total=False):
     max_decompressed: int | None  # bytes, 1 GiB
     max_ratio: float | None  # decompressed size : received size, no limit
     max_redirects: int  # 20
+    middleware: Iterable[Middleware]  # functions around each exchange, the outermost first
     mimetype: str | None  # of the body
     on_event: Callable[[Event], object] | None
     params: str | bytes | Mapping[AnyArgument, object] | Iterable[tuple[object, object]] | None

@@ -11,7 +11,6 @@ Implemented elsewhere: connections, their time limits, resending on a stale conn
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import curio
@@ -37,8 +36,10 @@ from ..errors import (
     truncated_repr,
 )
 from ..response_objects import BaseResponse, Response, StreamResponse
+from ..urls import join_url
 from . import redirect_pause
 from .drain import drain, get_followup_statuses
+from .middleware import Middleware, MiddlewareChain
 from .retry import Attempt, Retry
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class RequestFlow:
         encoding: str,
         cookies: CookieTracker | None,
         exchange: Exchange | None = None,
+        cache: Middleware | None = None,
     ) -> None:
         self._transport = transport
         self._exchange = exchange  # the one under way, or the last one
@@ -81,6 +83,12 @@ class RequestFlow:
         self._tries = 0  # of them, those since the last redirect or challenge
         asked = "retries" in self._options.explicit
         self._retry = Retry.coerce(self._options.retries) if asked else None
+        self._middleware: list[Middleware] = [*self._options.middleware]
+        if cache is not None:
+            self._middleware.append(cache)
+        if interceptor.current is not None:
+            self._middleware.append(interceptor.current)
+        self._challenged: PreparedRequest | None = None  # the last request that was
 
     def _find_auth(self) -> AuthBase | None:
         auth = self._options.auth
@@ -233,21 +241,22 @@ class RequestFlow:
         return policy.requested_delay(response.headers.get("retry-after")) or 0.0
 
     async def _send_once(self, request: PreparedRequest) -> BaseResponse:
+        if not self._middleware:
+            return await self._send_on_network(request)
+        if interceptor.current is not None:
+            # Without a socket nothing else lets other tasks and time-outs run.
+            await self._deadline.run(request, curio.sleep(0))
+        sent = request.copy_for_exchange()
+        chain = MiddlewareChain(self._middleware, self._send_on_network, self._deadline)
+        response = await chain.run(sent)
+        if sent.url.same_origin(request.url):  # the proxy of the next exchange is the same
+            request.route, request.proxy_fields = sent.route, sent.proxy_fields
+        return response
+
+    async def _send_on_network(self, request: PreparedRequest) -> BaseResponse:
         stream = self._options.stream or self._options.callback is not None
         response: BaseResponse = StreamResponse() if stream else Response()
         response._set_options(self._options, self._encoding)
-        send_on_network = partial(self._send_on_network, request, response, stream)
-        if interceptor.current is None:
-            await send_on_network()
-        else:  # an interceptor gets whole bodies
-            # Without a socket nothing else lets other tasks and time-outs run.
-            await self._deadline.run(request, curio.sleep(0))
-            await interceptor.current.exchange(request, response, send_on_network, self._deadline)
-        return response
-
-    async def _send_on_network(
-        self, request: PreparedRequest, response: BaseResponse, stream: bool
-    ) -> None:
         exchange = self._transport.make_exchange(
             request,
             response,
@@ -271,10 +280,13 @@ class RequestFlow:
         elif exchange.connection is not None and self._needs_body(response):
             most = self._options.max_body
             await self._read_remaining(response, -1 if most is None else most)
+        if self._middleware:
+            response.request = request
+        return response
 
     def _needs_body(self, response: BaseResponse) -> bool:
         """Whether code of the program needs the body to decide what follows."""
-        if interceptor.current is not None:
+        if self._middleware:
             return True
         if self._retry is not None and self._retry.predicate is not None:
             return True
@@ -286,10 +298,11 @@ class RequestFlow:
         )
 
     def _record_response(self, request: PreparedRequest, response: BaseResponse) -> None:
-        response.request = request
+        if not self._middleware:
+            response.request = request
         response.attempts = self._attempts
         if request.url.fragment is not None:
-            response.url = str(request.url)
+            response.url = str(response.request.url)
         if self._cookie_jar is not None:
             self._store_cookies(response)
         if isinstance(self._auth, PostResponseAuth) and response.status_code != 401:
@@ -324,7 +337,8 @@ class RequestFlow:
 
     def _store_cookies(self, response: BaseResponse) -> None:
         if self._cookie_jar is not None and "set-cookie" in response.headers:
-            self._cookie_jar.store(self._request.url, _values(response, b"set-cookie"))
+            url = response.request.url if self._middleware else self._request.url
+            self._cookie_jar.store(url, _values(response, b"set-cookie"))
 
     # -- what follows a response
 
@@ -372,7 +386,7 @@ class RequestFlow:
 
     async def _answer_challenge(self, response: BaseResponse) -> PreparedRequest | None:
         request = self._request
-        if any(old.status_code == 401 and old.request is request for old in self._history):
+        if self._challenged is request:
             return None
         assert self._auth is not None
         fields = await self._auth(response, AuthView(request))
@@ -383,6 +397,7 @@ class RequestFlow:
                 f"{request.method} {request.url}: the server wants credentials, but the body came "
                 "from a one-shot stream; give bytes, a path or a seekable file"
             )
+        self._challenged = request
         request.hop_headers.update(fields)
         return request
 
@@ -397,6 +412,8 @@ class RequestFlow:
                 response,
                 self._history,
             )
+        if self._middleware:  # it may have changed the URL, to which Location is relative
+            location = str(join_url(response.request.url, location)).encode("ascii")
         made = follow_redirect(request, status, location)
         if not request.url.same_origin(made.url):
             self._request_cookies = None

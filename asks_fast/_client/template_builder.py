@@ -65,7 +65,8 @@ def is_templatable(
     ):
         return False
     return not (
-        options.callback is not None
+        options.middleware
+        or options.callback is not None
         or options.allow_truncated
         or options.compress is not None
         or options.upload_progress is not None

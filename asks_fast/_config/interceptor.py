@@ -1,7 +1,8 @@
 """The place where test routes or a recording replace the exchanges of all sessions.
 
-At most one interceptor is active in the process. It is called for each single exchange, below
-redirects, cookies, auth and retries. Interceptors are implemented in `asks_fast.testing`.
+At most one interceptor is active in the process. It is the innermost middleware of each exchange,
+below redirects, cookies, auth, retries, the cache and the middleware of the program. Interceptors
+are implemented in `asks_fast.testing`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,13 @@ __all__ = ["Interceptor", "current"]
 class Interceptor(Protocol):
     """The interface of an object that replaces exchanges."""
 
-    async def exchange(
-        self,
-        request: Any,  # a PreparedRequest; its module is in a higher layer
-        response: Any,  # a BaseResponse, to be filled
-        forward: Callable[[], Awaitable[None]],
-        deadline: Any,  # a Deadline
-    ) -> None:
-        """Fill `response`, or call `await forward()` for a real exchange.
+    # Any: a PreparedRequest and a BaseResponse; their modules are in higher layers.
+    async def __call__(self, request: Any, call_next: Callable[[Any], Awaitable[Any]], /) -> Any:
+        """Return a response, or that of `await call_next(request)`, which is a real exchange.
 
-        `deadline` has the remaining time of the request. `forward` observes it; everything else
-        must wait with `deadline.run`. An exception reaches the caller like one of a real exchange.
+        `request.deadline` has the remaining time of the request. `call_next` observes it;
+        everything else must wait with `deadline.run`. An exception reaches the caller like one of a
+        real exchange.
         """
 
 

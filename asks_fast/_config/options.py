@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .._extras import missing_extra
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, truncated_repr
 from .timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class RequestOptions:
     max_decompressed: int | None = 1 << 30
     max_ratio: float | None = None
     max_redirects: int = 20
+    middleware: Any = ()  # Any: an iterable of `Middleware`, of a higher layer
     mimetype: str | None = None
     multipart: Any = None
     on_event: Callable[..., Any] | None = None
@@ -166,6 +167,8 @@ class RequestOptions:
             raise TypeError("stream and callback exclude each other")
         if self.detect_encoding:
             _check_detection()
+        if self.middleware != ():
+            self.middleware = _check_middleware(self.middleware)
 
     def _apply_timeouts(self, limits: Timeouts, given: Mapping[str, Any]) -> None:
         """Apply a `Timeouts` value; a limit that was given by name takes precedence."""
@@ -217,10 +220,12 @@ _OTHER_LIBRARIES = {
     "connect_timeout": "connection_timeout",
     "content": "data",
     "cookiejar": "persist_cookies",
+    "event_hooks": "middleware",
     "form": "data",
     "limits": "connections",
     "max_connections": "connections",
     "max_retries": "retries",
+    "middlewares": "middleware",
     "proxies": "proxy",
     "query": "params",
     "raise_for_status": "response.raise_for_status()",
@@ -249,6 +254,19 @@ def _closest(name: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches  # only needed after a mistake
 
     return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.75)), None)
+
+
+def _check_middleware(value: Any) -> tuple[Callable[..., Any], ...]:
+    """The functions of `middleware=`."""
+    if value is None:
+        return ()
+    found = () if callable(value) or not isinstance(value, Iterable) else tuple(value)
+    if not all(callable(one) for one in found) or (not found and not isinstance(value, Collection)):
+        raise InvalidRequest(
+            "middleware must be a list of functions `async def f(request, call_next)`, not "
+            f"{truncated_repr(str(value))}"
+        )
+    return found
 
 
 def _check_detection() -> None:

@@ -9,17 +9,21 @@ retries (`_client`).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
 from .._config.options import RequestOptions
-from .._sensitive import mask_urls
+from .._sensitive import is_sensitive, mask_urls
 from ..errors import InvalidHeader, InvalidRequest, printable
 from ..urls import Url, add_params, parse_url
 from .body import Body, make_body
 from .headers import HeadersBuilder
+from .request_headers import RequestHeaders
 
-__all__ = ["AuthView", "PreparedRequest", "from_head", "prepare"]
+if TYPE_CHECKING:
+    from .._config.deadline import Deadline
+
+__all__ = ["AuthView", "PreparedRequest", "bound_fields", "from_head", "prepare"]
 
 MAX_INLINE_BODY = 65536  # bytes; such a body is sent together with the head
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -27,32 +31,44 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELET
 NO_BODY_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "CONNECT"})
 
 
-class PreparedRequest:
-    """One request, which can be sent several times.
+def bound_fields(fields: HeadersBuilder, options: RequestOptions) -> frozenset[str]:
+    """The names, in lower case, of the fields that may not go to another origin."""
+    listed = (name.lower() for name in options.sensitive_headers)
+    return frozenset(["host", *listed, *filter(is_sensitive, fields.names())])
 
-    A redirect creates a new request with `for_redirect`, without the headers that belong to the old
-    origin.
+
+class PreparedRequest:
+    """One request, which can be sent several times: `response.request`, and what middleware gets.
+
+    `method`, `url`, `headers` and `body` can be assigned and changed. A redirect creates a new
+    request with `for_redirect`, without the headers that belong to the old origin.
 
     Attributes:
-        method, url, body, options: as given.
+        options: as given.
         fields: the headers, without Host, cookies and credentials.
         hop_headers: headers for the next exchange only, such as cookies and credentials.
         route: the route that was used; the next exchange uses it again.
         proxy_fields: headers for a forward proxy.
         proxy_credentials: the caller's Proxy-Authorization, which no server receives.
+        deadline: the remaining `timeout`, in a request that is on its way; else None.
+
+    Example:
+        >>> request = session.prepare("GET", path="/report")
+        >>> request.headers["X-Signature"] = "2f9a"
+        >>> response = await session.send(request)
     """
 
     __slots__ = (
+        "_body",
         "_method",
-        "body",
+        "_url",
+        "deadline",
         "fields",
         "hop_headers",
-        "method",
         "options",
         "proxy_credentials",
         "proxy_fields",
         "route",
-        "url",
     )
 
     def __init__(
@@ -64,11 +80,11 @@ class PreparedRequest:
         options: RequestOptions,
     ) -> None:
         self._method: bytes = _hotpath.check_method(method)
-        self.method = method
-        self.url = url
+        self._url = url
         self.fields = fields
-        self.body = body
+        self._body = body
         self.options = options
+        self.deadline: Deadline | None = None
         self.route: Any = None  # Any: a `Route`, of a higher layer
         self.proxy_fields: tuple[tuple[str, str], ...] = ()
         self.proxy_credentials: str | None = None
@@ -78,13 +94,75 @@ class PreparedRequest:
         return f"<PreparedRequest {printable(mask_urls(f'{self.method} {self.url}'))}>"
 
     @property
-    def headers(self) -> dict[str, str | bytes]:
-        """All headers as a dict, Host and `hop_headers` included; the last of repeated ones."""
-        found: dict[str, str | bytes] = {"Host": self.url.authority}
-        for name, value in self.fields.items():
-            found[name] = _text(value)
-        found.update(self.hop_headers)
-        return found
+    def method(self) -> str:
+        """The HTTP method. Assign another one to change it.
+
+        Raises:
+            InvalidHeader: the assigned value is not a method.
+        """
+        return self._method.decode("ascii")
+
+    @method.setter
+    def method(self, method: str) -> None:
+        self._method = _hotpath.check_method(method)
+
+    @property
+    def url(self) -> Url:
+        """The URL. Assign a `Url` or a str to change it.
+
+        If the new URL has another origin, the fields that belong to the old one are removed, as by
+        a redirect: credentials, cookies and `Host`. Fields that are set afterwards are sent. A user
+        and password in the new URL are ignored.
+
+        Raises:
+            InvalidURL: the assigned value is not a URL that can be requested.
+        """
+        return self._url
+
+    @url.setter
+    def url(self, url: Url | str) -> None:
+        new = parse_url(url, raw=self.options.raw_url)
+        if new.userinfo is not None:
+            new = new.without_userinfo()
+        if not new.same_origin(self._url):
+            self.fields = self.fields.copy()
+            self.fields.remove(bound_fields(self.fields, self.options))
+            self.hop_headers = {}
+            self.route = None
+        self._url = new
+
+    @property
+    def headers(self) -> RequestHeaders:
+        """All headers, Host, cookies and credentials included: a mapping that can be changed."""
+        return RequestHeaders(self)
+
+    @property
+    def body(self) -> Body | None:
+        """The body, None without one. Assign what `data=` of a request takes to replace it.
+
+        `compress` and the other options of the request apply to the new body as well.
+
+        Raises:
+            TypeError: the assigned value cannot be sent.
+        """
+        return self._body
+
+    @body.setter
+    def body(self, data: Any) -> None:
+        if data is None or isinstance(data, Body):
+            self._body = data
+            return
+        body = make_body(data)
+        options = self.options
+        self.fields = self.fields.copy()
+        if options.compress is not None:
+            self.fields.remove(["content-encoding"])
+        self._body = None if body is None else _filter_body(body, self.fields, options)
+
+    @property
+    def content(self) -> bytes | None:
+        """The body as bytes, b"" without one; None if it is too large or not in memory."""
+        return b"" if self._body is None else self._body.buffered
 
     @property
     def is_idempotent(self) -> bool:
@@ -162,6 +240,17 @@ class PreparedRequest:
     def copy(self) -> PreparedRequest:
         """Return a copy without `hop_headers` and route."""
         return self.for_redirect(self.method, self.url, self.body, frozenset())
+
+    def copy_for_exchange(self) -> PreparedRequest:
+        """Return a copy with `hop_headers` and route, which can be changed on its own."""
+        request = PreparedRequest(
+            self.method, self._url, self.fields.copy(), self._body, self.options
+        )
+        request.hop_headers = dict(self.hop_headers)
+        request.route = self.route
+        request.proxy_fields = self.proxy_fields
+        request.proxy_credentials = self.proxy_credentials
+        return request
 
     def for_redirect(
         self, method: str, url: Url, body: Body | None, drop: frozenset[str]
@@ -323,7 +412,7 @@ class AuthView:
     def __init__(self, request: PreparedRequest) -> None:
         self.method = request.method
         self.path = request.url.target
-        self.headers = request.headers
+        self.headers = dict(request.headers)
         self.body = request.body.buffered if request.body is not None else None
         self.body_source = request.body
         self.host = request.url.authority

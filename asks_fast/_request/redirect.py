@@ -12,23 +12,15 @@ from __future__ import annotations
 from copy import copy
 
 from .._config.options import RequestOptions
-from .._sensitive import is_sensitive
 from ..errors import InvalidURL, UnreplayableBody
 from ..urls import Url, join_url
-from .headers import HeadersBuilder
-from .prepared_request import PreparedRequest
+from .prepared_request import PreparedRequest, bound_fields
 
 __all__ = ["auth_may_leave", "bound_fields", "follow_redirect", "next_request"]
 
 _BODY_FIELDS = frozenset(
     {"content-type", "content-encoding", "content-language", "content-location", "expect"}
 )
-
-
-def bound_fields(fields: HeadersBuilder, options: RequestOptions) -> frozenset[str]:
-    """The names, in lower case, of the fields that may not go to another origin."""
-    listed = (name.lower() for name in options.sensitive_headers)
-    return frozenset(["host", *listed, *filter(is_sensitive, fields.names())])
 
 
 def auth_may_leave(options: RequestOptions, source: Url, target: Url) -> bool:

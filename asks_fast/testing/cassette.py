@@ -21,13 +21,18 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._response.content_decoder import DEFAULT_MAX_SIZE, decode_body
 from ..errors import AsksException, DecodingError, ResponseTooLarge
-from .interception import BaseInterceptor, Forward, apply_response, to_recorded_request
+from .interception import BaseInterceptor, make_response, to_recorded_request
 from .masking import Mask
 from .messages import MockResponse, RecordedRequest
+
+if TYPE_CHECKING:
+    from .._client.middleware import CallNext
+    from .._request.prepared_request import PreparedRequest
+    from ..response_objects import BaseResponse
 
 __all__ = ["Cassette", "NotRecorded"]
 
@@ -98,7 +103,7 @@ class Cassette(BaseInterceptor):
         if not self._replays:
             self._write()
 
-    async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
+    async def __call__(self, request: PreparedRequest, call_next: CallNext) -> BaseResponse:
         """Called by a session instead of a real exchange."""
         recorded = (
             await to_recorded_request(request)
@@ -107,11 +112,11 @@ class Cassette(BaseInterceptor):
         )
         masked = self._masked_request(recorded)
         if self._replays:
-            apply_response(request, response, self._replay(masked))
-            return
-        await forward()
+            return make_response(request, self._replay(masked))
+        response = await call_next(request)
         received = await _to_mock_response(response)
         self.exchanges.append({"request": masked, "response": self._masked_response(received)})
+        return response
 
     # -- replaying
 

@@ -1,13 +1,12 @@
 """The base class of `Routes` and `Cassette`, which replace the exchanges of all sessions.
 
-A session reads `asks_fast._config.interceptor.current` before each exchange. That is below
-redirects, cookies, auth and retries, so these work as with real servers. `with` blocks nest: the
-inner one is active, and the outer one is active again afterwards.
+A session reads `asks_fast._config.interceptor.current`, the innermost middleware of each request.
+That is below redirects, cookies, auth and retries, so these work as with real servers. `with`
+blocks nest: the inner one is active, and the outer one is active again afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,26 +15,23 @@ from .._hotpath import Headers
 from .messages import MockResponse, RecordedRequest
 
 if TYPE_CHECKING:
-    from .._config.deadline import Deadline
+    from .._client.middleware import CallNext
     from .._request.prepared_request import PreparedRequest
     from ..response_objects import BaseResponse
 
-__all__ = ["BaseInterceptor", "Forward", "apply_response", "to_recorded_request"]
+__all__ = ["BaseInterceptor", "make_response", "to_recorded_request"]
 
-Forward = Callable[[], Awaitable[None]]
 Self = TypeVar("Self", bound="BaseInterceptor")
 
 
 class BaseInterceptor:
-    """A context manager; inside it, `exchange` handles every exchange of every session."""
+    """A context manager; inside it, it is a middleware of every exchange of every session."""
 
     def __init__(self) -> None:
         self._outer: list[Any] = []
 
-    async def exchange(
-        self, request: PreparedRequest, response: BaseResponse, forward: Forward, deadline: Deadline
-    ) -> None:
-        """Fill `response`, or call `await forward()` for a real exchange."""
+    async def __call__(self, request: PreparedRequest, call_next: CallNext) -> BaseResponse:
+        """Return a response, or that of `await call_next(request)`, which is a real exchange."""
         raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
@@ -66,22 +62,18 @@ async def to_recorded_request(request: PreparedRequest) -> RecordedRequest:
     return RecordedRequest(request.method, str(request.url).partition("#")[0], headers, data)
 
 
-def apply_response(request: PreparedRequest, response: BaseResponse, mock: MockResponse) -> None:
-    """Fill the response of a session, as if `mock` had arrived over a connection."""
-    from .._response.stream import StreamBody
-    from ..response_objects import StreamResponse
+def make_response(request: PreparedRequest, mock: MockResponse) -> BaseResponse:
+    """Make the response of a session, as if `mock` had arrived over a connection."""
+    from ..response_objects import Response
 
     has_body = request.method != "HEAD" and mock.status not in (204, 304)
-    body = mock.body if has_body else b""
+    response = Response()
     response._set_from_parts(
         mock.status,
         Headers.from_pairs(mock.fields()),
-        body,
+        mock.body if has_body else b"",
         reason=mock.phrase.encode("latin-1", "replace"),
         sent_head=request.head().partition(b"\r\n\r\n")[0] + b"\r\n\r\n",
         origin=request.url.origin,
     )
-    if isinstance(response, StreamResponse):
-        decompress = request.options.decompress
-        streamed: Any = response
-        streamed.body = StreamBody(streamed, None, body, decompress_data=decompress)
+    return response

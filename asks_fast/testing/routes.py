@@ -25,12 +25,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..errors import AsksException, ReadTimeout, RequestTimeout
 from .clock import VirtualClock
-from .interception import BaseInterceptor, Forward, apply_response, to_recorded_request
+from .interception import BaseInterceptor, make_response, to_recorded_request
 from .messages import MockResponse, RecordedRequest, ResponseLike, as_response, response
 
 if TYPE_CHECKING:
+    from .._client.middleware import CallNext
     from .._config.deadline import Deadline
     from .._request.prepared_request import PreparedRequest
+    from ..response_objects import BaseResponse
 
 __all__ = ["NoRoute", "Route", "Routes"]
 
@@ -192,11 +194,12 @@ class Routes(BaseInterceptor):
             f"no route for {request.method} {request.url}; the routes are: {known or 'none'}"
         )
 
-    async def exchange(self, request: Any, response: Any, forward: Forward, deadline: Any) -> None:
+    async def __call__(self, request: PreparedRequest, call_next: CallNext) -> BaseResponse:
         """Called by a session instead of a real exchange."""
         if request.url.origin in self._pass_through:
-            await forward()
-            return
+            return await call_next(request)
+        deadline = request.deadline
+        assert deadline is not None
         value = await deadline.run(request, self._next_value(request))
         if isinstance(value, BaseException) or (
             isinstance(value, type) and issubclass(value, BaseException)
@@ -205,7 +208,7 @@ class Routes(BaseInterceptor):
         mock = _require_no_fault(as_response(value))
         if mock.delay:
             await self._delay(request, mock.delay, deadline)
-        apply_response(request, response, mock)
+        return make_response(request, mock)
 
     async def _next_value(self, request: PreparedRequest) -> Any:
         """Return the response of the route, calling its function."""

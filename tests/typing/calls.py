@@ -13,15 +13,19 @@ from typing_extensions import assert_type
 
 import asks_fast
 from asks_fast import (
+    BaseResponse,
     BasicAuth,
     BearerAuth,
+    CallNext,
     CookieTracker,
     DigestAuth,
     DSession,
     HSession,
     PostResponseAuth,
+    PreparedRequest,
     PreResponseAuth,
     Proxy,
+    Response,
     Retry,
     Session,
     Timeouts,
@@ -44,6 +48,27 @@ def made() -> None:
     HSession("https://h", conections=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     HSession("https://h", connections="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     HSession("https://h", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def passed_on(request: PreparedRequest, call_next: CallNext) -> BaseResponse:
+    """A middleware may change the request and return what `call_next` does."""
+    request.headers["X-A"] = "b"
+    request.url = "https://h/x"
+    request.body = b"abc"
+    return await call_next(request)
+
+
+async def answered(request: PreparedRequest, call_next: CallNext) -> Response:
+    """Or a response of its own."""
+    return Response(status_code=404, body=request.content)
+
+
+async def wrapped() -> None:
+    """Sessions and requests take a list of them."""
+    session = HSession("https://h", middleware=[passed_on, answered])
+    await session.get(path="/", middleware=(passed_on,))
+    await asks_fast.get("https://h", middleware=[answered])
+    HSession("https://h", middleware=[print, 5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 
 async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
