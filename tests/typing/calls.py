@@ -1,4 +1,4 @@
-"""What type checkers must say of calls: arguments that are right, and such as nobody knows.
+"""What type checkers must accept and reject in calls.
 
 Checked, never run; see `answers`.
 """

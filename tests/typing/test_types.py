@@ -1,4 +1,4 @@
-"""Type checkers tell what a call gives, and refuse what nobody knows."""
+"""Type checkers know the results of calls and reject unknown arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can't be right is refused at the call, before a byte is sent, and spoils nothing."""
+"""Invalid arguments raise at the call, before a byte is sent, and the session stays usable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asks_fast.errors import AsksException, InvalidHeader, InvalidRequest, Inval
 
 
 def _name(value: Any) -> str:
-    """The same in each process of a test run: no addresses."""
+    """A name without memory addresses, the same in each process of a test run."""
     return re.sub(r" at 0x[0-9a-f]+", "", ascii(value))[:50]
 
 
@@ -51,7 +51,7 @@ BAD_URLS: list[Any] = [
 
 @pytest.mark.parametrize("url", BAD_URLS, ids=_name)
 async def test_bad_urls(url: Any) -> None:
-    """A URL that can't be gone to is an `InvalidURL`, a ValueError, or a TypeError."""
+    """An invalid URL raises `InvalidURL`, a ValueError, or a TypeError."""
     async with DSession() as session:
         for _ in range(2):
             with pytest.raises((InvalidURL, TypeError)):
@@ -68,7 +68,7 @@ async def test_bad_urls(url: Any) -> None:
     "base", ["http://h/?q=1", "http://h/x?", "http://h/#f", "h", "ftp://h", "http://h:0x50"]
 )
 def test_bad_bases(base: str) -> None:
-    """The host of a session has no query or fragment, and a scheme."""
+    """The base of a session has a scheme and no query or fragment."""
     for make in (HSession, Session):
         with pytest.raises(InvalidURL):
             make(base)
@@ -76,7 +76,7 @@ def test_bad_bases(base: str) -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "5", None, True])
 def test_bad_number_of_connections(number: Any) -> None:
-    """A session has one connection at least."""
+    """A session has at least one connection."""
     for make in (
         lambda: HSession("http://h", connections=number),
         lambda: DSession(connections=number),
@@ -87,7 +87,7 @@ def test_bad_number_of_connections(number: Any) -> None:
 
 @pytest.mark.parametrize("option", ["tiemout", "conections", "body", "files_", "allow_redirects"])
 async def test_unknown_keywords(option: str) -> None:
-    """A keyword that does not exist is a TypeError that names it."""
+    """An unknown keyword argument is a TypeError that names it."""
     with pytest.raises(TypeError, match=option):
         HSession("http://h", **{option: 1})
     async with DSession() as session:
@@ -110,7 +110,7 @@ TIMEOUTS = [
 @pytest.mark.parametrize("name", TIMEOUTS)
 @pytest.mark.parametrize("value", [-1, -0.5, float("nan"), "5", True, [], float("-inf")], ids=_name)
 async def test_bad_timeouts(name: str, value: Any) -> None:
-    """A limit is a number of seconds above 0; for the session and for the request."""
+    """A time limit is a number of seconds above 0, in a session and in a request."""
     with pytest.raises(InvalidRequest, match=name.split("_")[0]):
         HSession("http://h", **{name: value})
     async with DSession() as session:
@@ -155,8 +155,9 @@ BAD_FIELDS: list[Any] = [
 
 @pytest.mark.parametrize("headers", BAD_FIELDS, ids=_name)
 async def test_bad_fields(peer: MakePeer, headers: Any) -> None:
-    """No control character, no name that is no token, no untrue length reaches the wire: of a
-    request or of a session; the session stays usable."""
+    """Control characters, names that are not tokens and wrong lengths raise, for a session and a
+    request.
+    """
     server = peer(SERVING)
     async with HSession(server.url) as session:
         await session.get()
@@ -220,7 +221,7 @@ async def test_bad_methods(peer: MakePeer, method: Any) -> None:
     ids=_name,
 )
 async def test_bad_arguments(peer: MakePeer, options: dict[str, Any]) -> None:
-    """Arguments that exclude each other, or mean nothing, are a TypeError or ValueError."""
+    """Arguments that exclude each other or have no effect raise TypeError or ValueError."""
     server = peer(SERVING)
     async with HSession(server.url) as session:
         with pytest.raises((TypeError, ValueError, LookupError)) as caught:
@@ -237,9 +238,10 @@ async def test_bad_arguments(peer: MakePeer, options: dict[str, Any]) -> None:
     "path",
     ["/a b", "/\u00e4", "/a\r\nX: y", "/a\x00", "/\x7f", "/a\\b", "//evil/x", "/a#b", "/%zz"],
 )
-async def test_odd_paths_stay_in_their_line(peer: MakePeer, path: str) -> None:
-    """Whatever a path holds, it is quoted or refused; the request line has three parts, and the
-    host is the session's."""
+async def test_any_path_stays_in_the_request_line(peer: MakePeer, path: str) -> None:
+    """Any path is quoted or rejected; the request line has three parts, and the host is the
+    session's.
+    """
     server = peer(SERVING)
     async with HSession(server.url) as session:
         for _ in range(3):  # the long way, then by the plan
@@ -254,8 +256,8 @@ async def test_odd_paths_stay_in_their_line(peer: MakePeer, path: str) -> None:
         assert request.header("host") == server.url.removeprefix("http://")
 
 
-async def test_tunnels_are_not_made_by_hand(peer: MakePeer) -> None:
-    """CONNECT is for proxies: by hand it would leave a connection in another protocol."""
+async def test_connect_is_for_proxies(peer: MakePeer) -> None:
+    """The method CONNECT raises: it is for proxies only."""
     server = peer(SERVING)
     async with HSession(server.url) as session:
         with pytest.raises(InvalidRequest, match="proxy"):

@@ -1,4 +1,4 @@
-"""Servers that close, reset, speak out of turn or answer early (promises 1, 2, 3 and 6)."""
+"""Servers that close, reset, send unsolicited bytes or respond early (promises 1, 2, 3 and 6)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MakeProxy = Callable[..., FaultProxy]
 
 
 def echo(connection: Any) -> bytes:
-    """An answer that names what was asked."""
+    """A response that contains the target of the request."""
     target = connection.requests[-1].target.encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target)
 
@@ -62,8 +62,9 @@ ANSWERS = {
 async def test_cut_at_every_byte(
     peer: MakePeer, fault_proxy: MakeProxy, kind: str, fault: Any
 ) -> None:
-    """An answer cut off after any of its bytes is an error; the place is free, and the next
-    request works."""
+    """A response truncated after any byte is an error; its slot is free, and the next request
+    works.
+    """
     answer = ANSWERS[kind]
     server = peer([repeat(expect(), send(answer))])
     places = [*range(0, len(answer), 3), len(answer) - 1]
@@ -81,7 +82,7 @@ async def test_cut_at_every_byte(
 
 
 async def test_garbage_at_every_byte(peer: MakePeer, fault_proxy: MakeProxy) -> None:
-    """Garbage anywhere in an answer gives an error, or stays what it is: bytes of the body."""
+    """Garbage anywhere in a response is an error or part of the body."""
     answer = ANSWERS["chunked"]
     server = peer([repeat(expect(), send(answer))])
     places = range(0, len(answer), 2)
@@ -98,8 +99,8 @@ async def test_garbage_at_every_byte(peer: MakePeer, fault_proxy: MakeProxy) -> 
             assert (stats["in_use"], stats["opening"], stats["waiting"]) == (0, 0, 0)
 
 
-async def test_closed_before_an_answer(peer: MakePeer) -> None:
-    """A server that closes a fresh connection without a word is an error, and not asked again."""
+async def test_closed_before_a_response(peer: MakePeer) -> None:
+    """A new connection closed without a response is an error, and the request is not repeated."""
     server = peer([expect(), close()])
     async with HSession(server.url) as session:
         with pytest.raises(ServerClosedConnectionError, match=r"^GET .* before it answered( \[|$)"):
@@ -110,7 +111,7 @@ async def test_closed_before_an_answer(peer: MakePeer) -> None:
 
 
 async def test_other_connections_go_on(peer: MakePeer) -> None:
-    """A reset of one connection touches no other."""
+    """A reset of one connection does not affect the others."""
     server = peer([expect(), send(OK[:-1]), mark("half"), stall(), reset()], ECHOING)
     async with HSession(server.url, connections=2) as session:
         doomed = await curio.spawn(session.get)
@@ -127,13 +128,13 @@ async def test_other_connections_go_on(peer: MakePeer) -> None:
 
 
 def stale(sends: bytes = b"") -> list[Any]:
-    """Serves one request, then reads the next one's head and closes."""
+    """Serve one request, then read the next head and close."""
     return [expect(), send(echo), expect_head(), *([send(sends)] if sends else []), close()]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "PUT"])
 async def test_stale_idempotent(peer: MakePeer, method: str) -> None:
-    """A request that can be repeated goes out once more, over a fresh connection, exactly once."""
+    """An idempotent request on a stale connection is sent once more, over a new connection."""
     server = peer(stale(), ECHOING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -148,7 +149,7 @@ async def test_stale_idempotent(peer: MakePeer, method: str) -> None:
 
 
 async def test_stale_only_once(peer: MakePeer) -> None:
-    """Several stale connections are not tried in turn: one retry, over a fresh one."""
+    """After a stale connection the request uses a new connection, not another idle one."""
     warm = [expect(), send(echo), stall(), expect_head(), close()]
     server = peer(warm, warm, warm, [expect(), close()], ECHOING)
     async with HSession(server.url, connections=3) as session:
@@ -166,7 +167,7 @@ async def test_stale_only_once(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 async def test_stale_not_idempotent(peer: MakePeer, method: str) -> None:
-    """What may have been done already is never sent again."""
+    """A request that is not idempotent is not sent again."""
     server = peer(stale(), ECHOING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -176,7 +177,7 @@ async def test_stale_not_idempotent(peer: MakePeer, method: str) -> None:
 
 
 async def test_stale_after_a_first_byte(peer: MakePeer) -> None:
-    """Once a byte of the answer came, nothing is sent again."""
+    """After the first byte of a response nothing is sent again."""
     server = peer(stale(b"H"), ECHOING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -185,8 +186,8 @@ async def test_stale_after_a_first_byte(peer: MakePeer) -> None:
         assert [r.target for r in server.requests] == ["/1", "/2"]
 
 
-async def test_stale_with_a_body_that_is_gone(peer: MakePeer) -> None:
-    """A body that can't be given again is never sent twice."""
+async def test_stale_with_a_one_shot_body(peer: MakePeer) -> None:
+    """A body that cannot be replayed is never sent twice."""
     server = peer([expect(), send(echo), expect(), close()], ECHOING)
 
     def pieces() -> Iterable[bytes]:
@@ -200,7 +201,7 @@ async def test_stale_with_a_body_that_is_gone(peer: MakePeer) -> None:
 
 
 async def test_no_retries_if_not_wanted(peer: MakePeer) -> None:
-    """`retries=0` leaves even the safe one out."""
+    """`retries=0` also disables the resend on a stale connection."""
     server = peer(stale(), ECHOING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -216,8 +217,7 @@ LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\
 async def test_408_that_crossed_the_request(
     peer: MakePeer, method: str, options: dict[str, Any]
 ) -> None:
-    """A server that gives up an idle connection with a 408 just as a request goes out has not seen
-    it: as on a connection closed without a word, it goes once more (RFC 9110 §15.5.9)."""
+    """A 408 sent on an idle connection that crosses the request counts as a stale connection."""
     server = peer([expect(), send(echo), expect(), send(LATE), close()], ECHOING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -235,8 +235,8 @@ async def test_408_that_crossed_the_request(
 @pytest.mark.parametrize(
     ("method", "options"), [("GET", {"retries": 0}), ("POST", {}), ("PATCH", {"data": b"x"})]
 )
-async def test_408_that_is_the_answer(peer: MakePeer, method: str, options: dict[str, Any]) -> None:
-    """What may not go twice gets the 408, and so does a request over a fresh connection."""
+async def test_408_as_the_response(peer: MakePeer, method: str, options: dict[str, Any]) -> None:
+    """A request that must not be sent twice gets the 408, and so does one on a new connection."""
     server = peer([expect(), send(echo), expect(), send(LATE), close()], [expect(), send(LATE)])
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -246,7 +246,7 @@ async def test_408_that_is_the_answer(peer: MakePeer, method: str, options: dict
 
 
 async def test_closed_after_every_few_requests(peer: MakePeer) -> None:
-    """A server that closes after seven requests, unannounced, fails none of a hundred."""
+    """A server that closes after every seven requests, unannounced, fails none of a hundred."""
     server = peer([repeat(expect(), send(echo), times=7), close()])
     async with HSession(server.url, connections=5) as session:
 
@@ -262,8 +262,9 @@ async def test_closed_after_every_few_requests(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("field", [b"Connection: close\r\n", b""])
 async def test_announced_and_unannounced_close(peer: MakePeer, field: bytes) -> None:
-    """What is announced closed is not used again, even if it stays open; what was closed without
-    a word is replaced without a failure."""
+    """A connection with an announced close is not reused; one closed unannounced is replaced
+    without a failure.
+    """
     answer = b"HTTP/1.1 200 OK\r\n%bContent-Length: 2\r\n\r\nok" % field
     script = [expect(), send(answer), *([] if field else [close()])]
     server = peer(script)
@@ -291,7 +292,7 @@ UNASKED = [
 @pytest.mark.parametrize("words", UNASKED)
 @pytest.mark.parametrize("pause", [0.0, 0.06])
 async def test_bytes_on_an_idle_connection(peer: MakePeer, words: bytes, pause: float) -> None:
-    """What a server says on an idle connection is never an answer: it is closed unread."""
+    """Bytes on an idle connection are never a response: it is closed unread."""
     server = peer([expect(), send(echo), stall(), send(words), mark("said")], ECHOING)
     async with HSession(server.url) as session:
         assert (await session.get(path="/1")).text == "/1"
@@ -304,9 +305,8 @@ async def test_bytes_on_an_idle_connection(peer: MakePeer, words: bytes, pause: 
 
 
 @pytest.mark.parametrize("words", UNASKED)
-async def test_bytes_behind_an_answer(peer: MakePeer, words: bytes) -> None:
-    """Bytes in the same packet as the answer, with others waiting for the connection: they get
-    another one."""
+async def test_bytes_after_a_response(peer: MakePeer, words: bytes) -> None:
+    """If bytes follow a response in the same packet, waiting requests get another connection."""
     server = peer([expect(), send(lambda connection: echo(connection) + words), stall()], ECHOING)
     async with HSession(server.url) as session:
 
@@ -319,8 +319,8 @@ async def test_bytes_behind_an_answer(peer: MakePeer, words: bytes) -> None:
         assert session.pool_stats()["created"] == 2
 
 
-async def test_a_server_that_speaks_first(peer: MakePeer) -> None:
-    """A greeting before any request is no answer that we would hand out as one to HTTP."""
+async def test_greeting_before_the_request(peer: MakePeer) -> None:
+    """Bytes sent before any request are not a response."""
     server = peer([send(b"220 mail.test ESMTP\r\n"), expect()])
     async with HSession(server.url) as session:
         with pytest.raises(BadHttpResponse, match=r"not an HTTP/1\.x response: b'220 mail\.test"):
@@ -328,8 +328,8 @@ async def test_a_server_that_speaks_first(peer: MakePeer) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_answers_belong_to_their_questions(peer: MakePeer) -> None:
-    """Five hundred requests over five connections, streamed and whole, each get their own echo."""
+async def test_responses_belong_to_their_requests(peer: MakePeer) -> None:
+    """Five hundred requests over five connections each get their own response, streamed or not."""
     server = peer(ECHOING)
     async with HSession(server.url, connections=5) as session:
 
@@ -346,7 +346,7 @@ async def test_answers_belong_to_their_questions(peer: MakePeer) -> None:
         assert session.pool_stats()["created"] <= 5
 
 
-async def test_tls_end_without_goodbye(tls_peer: MakePeer, client_context: Any) -> None:
+async def test_tls_end_without_close_notify(tls_peer: MakePeer, client_context: Any) -> None:
     """A body that ends with the connection must end by close_notify; a framed one need not."""
     endless = b"HTTP/1.1 200 OK\r\n\r\nabc"
 
@@ -367,7 +367,7 @@ async def test_tls_end_without_goodbye(tls_peer: MakePeer, client_context: Any) 
 
 
 async def test_use_after_an_error(peer: MakePeer) -> None:
-    """Whatever a server does, the next request works."""
+    """After any error the next request works."""
     server = peer(
         [expect(), send(b"\xff\xfe garbage")],
         [expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"), half_close()],
@@ -390,9 +390,8 @@ TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge"
 
 @pytest.mark.parametrize("ending", ["open", "closed", "reset", "half"])
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_early_answer(peer: MakePeer, ending: str, streamed: bool) -> None:
-    """An answer that comes while the body is still going out wins, and the connection, on which
-    half a request stands, is not used again."""
+async def test_early_response(peer: MakePeer, ending: str, streamed: bool) -> None:
+    """A response received during the upload is returned, and the connection is not reused."""
     endings = {"open": [stall()], "closed": [close()], "reset": [read(1), reset()]}
     script = [expect_head(), read(1000), send(TOO_LARGE), *endings.get(ending, [half_close()])]
     server = peer(script, ECHOING, receive_buffer=8192)
@@ -415,7 +414,7 @@ async def test_early_answer(peer: MakePeer, ending: str, streamed: bool) -> None
 
 
 async def test_many_origins(peer: MakePeer) -> None:
-    """With fewer places than origins connections are closed for others, and no answer is mixed."""
+    """With fewer slots than origins connections are closed for others; no response is mixed up."""
     servers = [peer(ECHOING) for _ in range(6)]
     async with DSession(connections=2) as session:
 

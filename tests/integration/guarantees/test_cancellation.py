@@ -1,4 +1,4 @@
-"""Cancelled or out of time at any await, a request leaves nothing behind (promise 4).
+"""A request that is cancelled or times out at any await leaves nothing open (promise 4).
 
 A counter decides where the blow falls: at the first wait, then the second, and so on until the
 request gets through. After each blow the place is free, the peer saw its connection close, and the
@@ -41,7 +41,7 @@ ANSWERING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
 async def sweep_requests(
     server: Peer, session: Any, make: Callable[[], Coroutine[Any, Any, Any]]
 ) -> tuple[int, Any]:
-    """Sweep over a request; after each blow nothing is under way and the next request works."""
+    """Cancel a request at each wait; afterwards nothing is under way and the next request works."""
 
     async def after_each() -> None:
         assert_no_active_requests(session)
@@ -56,7 +56,7 @@ async def sweep_requests(
 
 
 async def test_a_plain_request(peer: MakePeer) -> None:
-    """Resolving, connecting, waiting for the head, reading the body: each wait in turn."""
+    """Resolving, connecting, waiting for the head, reading the body."""
     server = peer(ANSWERING)
     session = HSession(server.url.replace("127.0.0.1", "localhost"), connections=1)
     places, response = await sweep_requests(server, session, lambda: session.get(path="/x"))
@@ -65,7 +65,7 @@ async def test_a_plain_request(peer: MakePeer) -> None:
 
 
 async def test_on_a_fresh_connection_each_time(peer: MakePeer) -> None:
-    """The same where every request connects anew."""
+    """The same with a new connection for every request."""
     server = peer(ANSWERING)
     session = HSession(server.url, max_requests_per_connection=1)
     places, _ = await sweep_requests(server, session, lambda: session.get(path="/x"))
@@ -73,7 +73,7 @@ async def test_on_a_fresh_connection_each_time(peer: MakePeer) -> None:
 
 
 async def test_through_tls(tls_peer: MakePeer, client_context: Any) -> None:
-    """Handshaking, and every wait after it."""
+    """The handshake, and every wait after it."""
     server = tls_peer(ANSWERING)
     session = HSession(
         server.url.replace("127.0.0.1", "localhost"),
@@ -101,7 +101,7 @@ async def test_streaming(peer: MakePeer) -> None:
 
 
 async def test_a_long_upload(peer: MakePeer) -> None:
-    """A body of many pieces to a server that reads slowly."""
+    """A body of many chunks to a server that reads slowly."""
     server = peer(ANSWERING, receive_buffer=4096)
     session = HSession(server.url)
 
@@ -118,7 +118,7 @@ async def test_a_long_upload(peer: MakePeer) -> None:
 
 
 async def test_redirects_and_a_pool_of_one(peer: MakePeer) -> None:
-    """A redirect over a pool of one connection, which serves both hops."""
+    """A redirect over a pool of one connection."""
     server = peer(
         [
             repeat(
@@ -139,8 +139,8 @@ async def test_redirects_and_a_pool_of_one(peer: MakePeer) -> None:
     assert [earlier.status_code for earlier in response.history] == [302]
 
 
-async def test_waiting_in_line(peer: MakePeer) -> None:
-    """Cancelled in line, a request leaves it; those behind get their turn."""
+async def test_waiting_in_the_queue(peer: MakePeer) -> None:
+    """A request cancelled in the queue leaves it; later ones are served."""
     server = peer([repeat(expect(), stall(), send(OK))])
     async with HSession(server.url) as session:
         first = await curio.spawn(session.get)
@@ -157,7 +157,7 @@ async def test_waiting_in_line(peer: MakePeer) -> None:
 
 
 async def test_half_of_many_are_cancelled(peer: MakePeer) -> None:
-    """Of two hundred tasks over ten connections half are cancelled: the rest get their answers."""
+    """Of two hundred tasks over ten connections half are cancelled; the others get responses."""
     server = peer([repeat(expect(), send(_echo))])
     async with HSession(server.url, connections=10) as session:
         got: list[int] = []
@@ -194,7 +194,7 @@ def _echo(connection: Any) -> bytes:
 
 
 async def test_total_timeout_while_the_server_is_silent(peer: MakePeer) -> None:
-    """`timeout` ends a request that waits for its head, with method, URL and limit in the error."""
+    """`timeout` ends a wait for the head; the error has method, URL and limit."""
     server = peer([expect(), stall()], ANSWERING)
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout, match=r"^GET http://127.0.0.1:\d+/x: .*timeout=0.05"):
@@ -205,7 +205,7 @@ async def test_total_timeout_while_the_server_is_silent(peer: MakePeer) -> None:
 
 
 async def test_total_timeout_in_the_body(peer: MakePeer) -> None:
-    """`timeout` holds for the body as well."""
+    """`timeout` includes the body."""
     server = peer([expect(), send(CHUNKED[:-8]), stall()], ANSWERING)
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout):
@@ -214,7 +214,7 @@ async def test_total_timeout_in_the_body(peer: MakePeer) -> None:
 
 
 async def test_total_timeout_of_a_drip(peer: MakePeer) -> None:
-    """A server that gives a byte now and then does not outwit `timeout`."""
+    """Occasional bytes of the server do not extend `timeout`."""
     server = peer([expect(), drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100, 1, 0.01)])
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout):
@@ -223,7 +223,7 @@ async def test_total_timeout_of_a_drip(peer: MakePeer) -> None:
 
 
 async def test_pool_timeout(peer: MakePeer) -> None:
-    """`pool_timeout` ends the wait in line; `timeout` does not count it."""
+    """`pool_timeout` ends the wait in the queue, which `timeout` does not include."""
     server = peer([repeat(expect(), stall(), send(OK))])
     async with HSession(server.url) as session:
         first = await curio.spawn(session.get)
@@ -239,7 +239,7 @@ async def test_pool_timeout(peer: MakePeer) -> None:
 
 
 async def test_connection_timeout(peer: MakePeer) -> None:
-    """`connection_timeout` ends a handshake that gets no answer."""
+    """`connection_timeout` ends a handshake without a response."""
     server = peer([stall()])
     session = DSession()
     url = server.url.replace("http:", "https:")
@@ -264,8 +264,9 @@ async def test_connection_timeout(peer: MakePeer) -> None:
     ids=["nothing", "head", "body", "long body", "chunk", "end by close"],
 )
 async def test_read_timeout(peer: MakePeer, begun: bytes, limit: float) -> None:
-    """`read_timeout` ends the silence of a server, below and above the keeper's second; what was
-    cut off by us is never a whole answer."""
+    """`read_timeout` ends a silence below and above the monitor's interval; the result is never a
+    complete response.
+    """
     server = peer([expect(), send(begun), stall()], ANSWERING)
     async with HSession(server.url) as session:
         with pytest.raises(ReadTimeout, match=rf"^GET http://.*silent for {limit:g} s") as caught:
@@ -288,7 +289,7 @@ async def test_read_timeout_of_a_stream(peer: MakePeer) -> None:
 
 
 async def test_read_timeout_counts_silence_alone(peer: MakePeer) -> None:
-    """A server that goes on talking is given the time it needs."""
+    """A server that keeps sending is not limited by `read_timeout`."""
     server = peer([expect(), drip(CHUNKED, 8, 0.1)])
     async with HSession(server.url) as session:
         assert (await session.get(read_timeout=1.0)).content == b"abcdefg"
@@ -296,7 +297,7 @@ async def test_read_timeout_counts_silence_alone(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("limit", [0.05, 1.1])
 async def test_write_timeout(peer: MakePeer, limit: float) -> None:
-    """`write_timeout` ends an upload that the server does not take."""
+    """`write_timeout` ends an upload that the server does not read."""
     server = peer([expect_head(), stop_reading()], receive_buffer=4096)
     async with HSession(server.url) as session:
         with pytest.raises(WriteTimeout, match=rf"^POST http://.*took no bytes for {limit:g} s"):
@@ -306,7 +307,7 @@ async def test_write_timeout(peer: MakePeer, limit: float) -> None:
 
 
 async def test_time_limits_from_outside(peer: MakePeer) -> None:
-    """A limit that the caller set is the caller's own error, whatever limits we set inside."""
+    """The caller's time limit raises the caller's error, whatever limits we use inside."""
     server = peer([expect(), stall()])
     async with HSession(server.url) as session:
         with pytest.raises(curio.TaskTimeout):
@@ -317,7 +318,7 @@ async def test_time_limits_from_outside(peer: MakePeer) -> None:
 
 
 async def test_expect_100_continue_cancelled(peer: MakePeer) -> None:
-    """Waiting for 100 Continue is a wait like any other."""
+    """The wait for 100 Continue can be cancelled like any other."""
     server = peer([expect_head(), mark("head"), stall()])
     async with HSession(server.url) as session:
         task = await curio.spawn(
@@ -329,8 +330,9 @@ async def test_expect_100_continue_cancelled(peer: MakePeer) -> None:
 
 
 async def test_expect_100_continue(peer: MakePeer) -> None:
-    """With 100 Continue the body follows; without it, it follows after a while; with a final
-    answer it never does, and the connection is not reused."""
+    """The body follows after 100 Continue or after a time; after a final response it is not sent,
+    and the connection is closed.
+    """
     server = peer(
         [
             expect_head(),

@@ -1,4 +1,4 @@
-"""Sessions closed, bodies shared, responses dropped: nobody hangs, nothing is left."""
+"""Closed sessions, shared bodies, dropped responses: no task hangs, and nothing is left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from asks_fast.errors import SessionClosed, StreamConsumed
 
 
 def session_that_never_resolves() -> HSession:
-    """A session whose name is looked up for longer than any test lasts."""
+    """A session whose resolver does not return during a test."""
 
     async def resolver(host: str) -> list[str]:
         await curio.sleep(1000)
@@ -27,7 +27,7 @@ def session_that_never_resolves() -> HSession:
 
 
 async def outcome_of(task: Any) -> BaseException | None:
-    """What a task ended with; one that does not end fails the test, long before its time limits."""
+    """The outcome of a task; one that does not end fails the test before its time limits."""
     await curio.timeout_after(60, task.wait)
     task.joined = True
     error: BaseException | None = task.exception
@@ -35,7 +35,7 @@ async def outcome_of(task: Any) -> BaseException | None:
 
 
 async def closed_while(session: Any, request: Any, ready: Any) -> BaseException | None:
-    """The error of a request during which the session is closed; nothing may be left of it."""
+    """The error of a request during which the session is closed; nothing may be left open."""
     task = await curio.spawn(request)
     await ready()
     await session.close()
@@ -59,8 +59,9 @@ async def closed_while(session: Any, request: Any, ready: Any) -> BaseException 
 )
 @pytest.mark.parametrize("reused", [False, True])
 async def test_close_while_reading(peer: MakePeer, begun: bytes, reused: bool) -> None:
-    """A request that waits for its answer gets `SessionClosed`, with method and URL; half an
-    answer is never taken for a whole one, and nothing is sent again."""
+    """A request waiting for its response gets `SessionClosed`, with method and URL; nothing is sent
+    again.
+    """
     warm = [expect(), send(OK)] if reused else []
     server = peer([*warm, expect(), send(begun), stall()])
     session = HSession(server.url)
@@ -79,7 +80,7 @@ async def test_close_while_reading(peer: MakePeer, begun: bytes, reused: bool) -
 
 
 async def test_close_while_reading_tls(tls_peer: MakePeer, client_context: Any) -> None:
-    """The same behind TLS."""
+    """The same through TLS."""
     server = tls_peer([expect(), send(b"HTTP/1.1 200 OK\r\n\r\nabc"), stall()])
     session = HSession(server.url.replace("127.0.0.1", "localhost"), ssl_context=client_context)
     error = await closed_while(session, session.get, lambda: server.saw_requests(1))
@@ -87,7 +88,7 @@ async def test_close_while_reading_tls(tls_peer: MakePeer, client_context: Any) 
 
 
 async def test_close_while_uploading(peer: MakePeer) -> None:
-    """An upload that the server does not take ends."""
+    """An upload that the server does not read ends."""
     server = peer([expect_head(), stop_reading()], receive_buffer=4096)
     session = HSession(server.url)
     error = await closed_while(
@@ -98,7 +99,7 @@ async def test_close_while_uploading(peer: MakePeer) -> None:
 
 
 async def test_close_while_the_body_is_awaited(peer: MakePeer) -> None:
-    """A request whose body comes from a slow source ends once the source says its next piece."""
+    """A request whose body comes from a slow source ends when the source yields its next chunk."""
     server = peer([expect_head(), stall()])
     session = HSession(server.url)
     gate = curio.Event()
@@ -116,8 +117,8 @@ async def test_close_while_the_body_is_awaited(peer: MakePeer) -> None:
     await server.all_closed()
 
 
-async def test_close_while_in_line(peer: MakePeer) -> None:
-    """Whoever waits in line gets `SessionClosed`, all of them."""
+async def test_close_while_waiting(peer: MakePeer) -> None:
+    """All waiting requests get `SessionClosed`."""
     server = peer([expect(), stall()])
     session = HSession(server.url)
     tasks = [await curio.spawn(session.get) for _ in range(50)]
@@ -131,7 +132,7 @@ async def test_close_while_in_line(peer: MakePeer) -> None:
 
 
 async def test_close_while_connecting(peer: MakePeer) -> None:
-    """A connect that gets no answer ends at once: a full backlog, and a handshake."""
+    """Connecting ends at once: with a full backlog, and during a handshake."""
     full = socket.create_server(("127.0.0.1", 0), backlog=0)
     fillers = []
     for _ in range(3):
@@ -162,7 +163,7 @@ async def test_close_while_connecting(peer: MakePeer) -> None:
 
 
 async def test_close_while_resolving() -> None:
-    """A lookup that hangs ends at once."""
+    """A resolution that hangs ends at once."""
     session = session_that_never_resolves()
 
     async def ready() -> None:
@@ -173,7 +174,7 @@ async def test_close_while_resolving() -> None:
 
 
 async def test_a_task_goes_on_after_the_close() -> None:
-    """A task whose connect was ended can catch the error, wait, and be cancelled as ever."""
+    """A task whose connecting was ended can catch the error, wait, and be cancelled."""
     session = session_that_never_resolves()
     seen: list[str] = []
 
@@ -199,7 +200,7 @@ async def test_a_task_goes_on_after_the_close() -> None:
 
 
 async def test_close_and_cancel_at_once() -> None:
-    """A cancellation in the same moment as the close is not lost."""
+    """A cancellation at the same moment as the close is not lost."""
     session = session_that_never_resolves()
     seen: list[str] = []
 
@@ -219,7 +220,7 @@ async def test_close_and_cancel_at_once() -> None:
 
 
 async def test_close_with_open_streams(peer: MakePeer) -> None:
-    """A stream that nobody reads just now is closed with the session, and says so when read."""
+    """A stream that is not being read is closed with the session, and raises when it is read."""
     server = peer([expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"), stall()])
     session = HSession(server.url)
     response = await session.get(stream=True)
@@ -245,7 +246,7 @@ async def test_close_while_a_stream_is_read(peer: MakePeer) -> None:
 
 
 async def test_close_is_final_and_repeatable(peer: MakePeer) -> None:
-    """Closing again does nothing; requests after it are refused."""
+    """Closing again has no effect; later requests raise."""
     server = peer(SERVING)
     session = HSession(server.url)
     await session.get()
@@ -261,7 +262,7 @@ async def test_close_is_final_and_repeatable(peer: MakePeer) -> None:
 
 
 async def test_many_close_at_once(peer: MakePeer) -> None:
-    """Several tasks may close one session, also from within it."""
+    """Several tasks may close one session, also tasks that use it."""
     server = peer([expect(), stall()])
     session = HSession(server.url)
     task = await curio.spawn(session.get)
@@ -276,7 +277,7 @@ async def test_many_close_at_once(peer: MakePeer) -> None:
 
 
 async def test_two_tasks_read_one_body(peer: MakePeer) -> None:
-    """The second reader is refused; the first goes on."""
+    """A second reader raises; the first one continues."""
     server = peer(
         [expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"), stall(), send(b"cd")]
     )
@@ -292,7 +293,7 @@ async def test_two_tasks_read_one_body(peer: MakePeer) -> None:
 
 
 async def test_a_body_closed_under_its_reader(peer: MakePeer) -> None:
-    """A task that waits for a chunk is told when another one closes the body."""
+    """A task that waits for a chunk gets an error when another task closes the body."""
     server = peer([expect(), send(b"HTTP/1.1 200 OK\r\n\r\nab"), stall()], SERVING)
     async with HSession(server.url) as session:
         response = await session.get(stream=True)
@@ -309,8 +310,9 @@ async def test_a_body_closed_under_its_reader(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("keep", ["nothing", "response", "body"])
 async def test_a_dropped_stream(peer: MakePeer, keep: str) -> None:
-    """A stream that is dropped unread closes its connection at once, without the collector, frees
-    its place and wakes who waits; as long as its response or body is held it stays."""
+    """A stream that is dropped unread closes its connection and frees its slot without the garbage
+    collector.
+    """
     unread = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"
     server = peer([expect(), send(unread), stall()], SERVING)
     gc.disable()
@@ -337,7 +339,7 @@ async def test_a_dropped_stream(peer: MakePeer, keep: str) -> None:
 
 
 async def test_an_iterator_left_half_way(peer: MakePeer) -> None:
-    """Leaving `async with` on the body early closes the connection and frees the place."""
+    """Leaving `async with` on the body early closes the connection and frees the slot."""
     server = peer(
         [expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"), stall()], SERVING
     )

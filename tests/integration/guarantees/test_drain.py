@@ -1,4 +1,4 @@
-"""An answer that only leads to the next one is read as far as pays; one that does not, whole.
+"""Bodies of followup responses are drained within limits; other bodies are read to their end.
 
 Facts:  what is bounded here is a rest that did not come with the head, so scripts send it apart.
 """
@@ -61,8 +61,10 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("lead", LEADING)
 @pytest.mark.parametrize("body", UNWANTED)
-async def test_what_nobody_wants(peer: MakePeer, body: str, lead: str, how: dict[str, Any]) -> None:
-    """A body without end, or a cut one, on the way to the answer costs a connection, no more."""
+async def test_endless_or_truncated_body(
+    peer: MakePeer, body: str, lead: str, how: dict[str, Any]
+) -> None:
+    """An endless or truncated body of a redirect costs its connection and nothing else."""
     begun = [expect(), send(OK), expect()]  # one before, so that there is a plan
     server = peer([*begun, send(LEADING[lead]), *UNWANTED[body]], [repeat(expect(), send(OK))])
     async with HSession(server.url, connections=1) as session:
@@ -84,8 +86,8 @@ async def test_what_nobody_wants(peer: MakePeer, body: str, lead: str, how: dict
 
 
 @pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())
-async def test_what_does_not_come(peer: MakePeer, how: dict[str, Any]) -> None:
-    """A stalled body is waited for a second, and not for `read_timeout`."""
+async def test_stalled_body(peer: MakePeer, how: dict[str, Any]) -> None:
+    """A stalled body is awaited for a second, not for `read_timeout`."""
     server = peer([expect(), send(OK), expect(), send(REDIRECT), *STALLED], [expect(), send(OK)])
     async with HSession(server.url, connections=1) as session:
         await session.get()
@@ -97,8 +99,10 @@ async def test_what_does_not_come(peer: MakePeer, how: dict[str, Any]) -> None:
 @pytest.mark.parametrize("how", [{}, {"timeout": 60}, {"stream": True}])
 @pytest.mark.parametrize("size", [0, 1, 5000, 60_000])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_short_rest(peer: MakePeer, size: int, chunked: bool, how: dict[str, Any]) -> None:
-    """What ends soon is read to its end: the connection serves on, and the history has it all."""
+async def test_short_remaining_body(
+    peer: MakePeer, size: int, chunked: bool, how: dict[str, Any]
+) -> None:
+    """A short remaining body is read: the connection is reused, and the history has the body."""
     rest = b"x" * size
     framed = b"%x\r\n%b\r\n0\r\n\r\n" % (size, rest) if chunked and size else rest
     framing = CHUNKS if chunked and size else LENGTH % size
@@ -114,8 +118,8 @@ async def test_a_short_rest(peer: MakePeer, size: int, chunked: bool, how: dict[
             assert r.history[0].content == rest
 
 
-async def test_what_is_left_says_so(peer: MakePeer) -> None:
-    """An answer in the history whose body was left is no short success, nor is its pickle."""
+async def test_unread_body_raises(peer: MakePeer) -> None:
+    """A response in the history whose body was not read raises, and so does its pickle."""
     server = peer([expect(), send(REDIRECT), *UNWANTED["length"]], [expect(), send(OK)])
     async with HSession(server.url) as session:
         r = await session.get()
@@ -143,10 +147,10 @@ async def test_what_is_left_says_so(peer: MakePeer) -> None:
         (b"HTTP/1.1 404 No\r\n", {}),
     ],
 )
-async def test_what_leads_nowhere_is_whole(
+async def test_final_response_is_complete(
     peer: MakePeer, head: bytes, asked: dict[str, Any], framed: bytes
 ) -> None:
-    """An answer that could have led on, and does not, has its whole body, however long."""
+    """A followup status without a followup request has its whole body, however long."""
     rest = b"0123456789" * 30_000
     sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest) if framed is CHUNKS else rest
     ways: list[dict[str, Any]] = [{}, {"timeout": 60}, {"stream": True}]
@@ -163,14 +167,14 @@ async def test_what_leads_nowhere_is_whole(
 
 
 class Reader(PostResponseAuth):
-    """Auth that finds its challenge in the body."""
+    """An auth class that reads its challenge from the body."""
 
     async def __call__(self, response: Any, request: Any) -> dict[str, str]:
         return {"X-Proof": str(len(response.content))}
 
 
-async def test_who_reads_bodies_gets_them(peer: MakePeer) -> None:
-    """Auth classes of a program, and the predicate of its policy, see answers whole."""
+async def test_custom_classes_get_bodies(peer: MakePeer) -> None:
+    """Custom auth classes and the predicate of a policy get responses with their bodies."""
     rest = bytes(200_000)
     head = b"HTTP/1.1 %d No\r\n" + LENGTH % len(rest)
     seen: list[int] = []
@@ -195,7 +199,7 @@ async def test_who_reads_bodies_gets_them(peer: MakePeer) -> None:
 
 
 async def test_one_redirect_too_many(peer: MakePeer) -> None:
-    """The error has the last answer; its endless body is left."""
+    """The error has the last response; its endless body is not read."""
     server = peer([expect(), send(REDIRECT), *UNWANTED["chunks"]])
     async with HSession(server.url) as session:
         with pytest.raises(TooManyRedirects) as caught:
@@ -209,7 +213,7 @@ async def test_one_redirect_too_many(peer: MakePeer) -> None:
 @pytest.mark.parametrize("how", [{}, {"timeout": 60}, {"stream": True}])
 @pytest.mark.parametrize("apart", [0.0, 0.02])
 async def test_bad_framing(peer: MakePeer, apart: float, how: dict[str, Any]) -> None:
-    """Broken rules are an error on the way too, whether they show with the head or behind it."""
+    """Invalid framing of a followup response is an error, in its head and after it."""
     broken = REDIRECT + CHUNKS + b"3\r\nabc\r\nthis is no size\r\n"
     size = len(broken) if not apart else len(REDIRECT + CHUNKS)
     server = peer([expect(), send(OK), expect(), drip(broken, size, apart), stall()])
@@ -223,8 +227,8 @@ async def test_bad_framing(peer: MakePeer, apart: float, how: dict[str, Any]) ->
 
 @pytest.mark.parametrize("how", [{}, {"timeout": 60}, {"headers": {"Host": "a"}}])
 @pytest.mark.parametrize("size", [1000, 10**12])
-async def test_cancelled_on_the_way(peer: MakePeer, size: int, how: dict[str, Any]) -> None:
-    """Cancelled at any wait of it, the body of a redirect leaves nothing behind."""
+async def test_cancelled_at_each_wait(peer: MakePeer, size: int, how: dict[str, Any]) -> None:
+    """After cancellation at any wait in the body of a redirect nothing stays open."""
 
     def answer(connection: Any) -> None:
         if connection.requests[-1].target != "/end":
@@ -249,7 +253,7 @@ async def test_cancelled_on_the_way(peer: MakePeer, size: int, how: dict[str, An
 
 
 async def test_the_time_limit_counts(peer: MakePeer) -> None:
-    """`timeout` ends a request at such a body as anywhere else."""
+    """`timeout` includes the draining of such a body."""
     server = peer([expect(), send(REDIRECT), *STALLED])
     async with HSession(server.url) as session:
         with pytest.raises(TotalTimeout):
@@ -260,7 +264,7 @@ async def test_the_time_limit_counts(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("how", [{}, {"timeout": 60}, {"headers": {"Host": "a"}}])
 async def test_the_session_closes(peer: MakePeer, how: dict[str, Any]) -> None:
-    """A session that is closed at such a body ends the request, and says why."""
+    """Closing the session while such a body is drained ends the request, with the reason."""
     server = peer(
         [expect(), send(OK), expect(), send(REDIRECT + LENGTH % 9), mark("there"), stall()]
     )
@@ -279,8 +283,8 @@ async def test_the_session_closes(peer: MakePeer, how: dict[str, Any]) -> None:
     await server.all_closed()
 
 
-async def test_told(peer: MakePeer) -> None:
-    """Events and timings tell the body of such an answer when it was read, and only then."""
+async def test_events(peer: MakePeer) -> None:
+    """Events and timings report such a body if it was read, and only then."""
     told: list[tuple[str, Any]] = []
     way = [expect(), send(REDIRECT + LENGTH % 4), drip(b"abcd", 2, 0.005)]
     scripts: list[list[Step]] = [

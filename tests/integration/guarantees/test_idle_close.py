@@ -1,4 +1,4 @@
-"""A server closes idle connections just when they are used again, thousands of times (C6).
+"""A server closes idle connections at the moment of their reuse, thousands of times.
 
 Facts:  the server promises keep-alive, answers, and closes at once or a moment later: so its FIN
         comes before, while or after the next request goes out. `ASKS_FAST_ROUNDS=10000` makes the
@@ -27,14 +27,14 @@ TASKS = 3
 
 
 class Closing:
-    """What the server does, and what it saw."""
+    """The conduct of the server, and what it received."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
         self.dice = random.Random(6)
 
     def __call__(self, connection: PeerConnection) -> None:
-        """Some answers, each with the target it is for; then the end, without a word."""
+        """Send some responses, each with the target of its request, then close."""
         for _ in range(self.dice.choice((1, 1, 2, 5))):
             request = connection.take_head()
             connection.take_body(request)
@@ -48,7 +48,7 @@ class Closing:
 
 @pytest.mark.timeout(60 + ROUNDS // 10)
 async def test_idle_close(peer: Callable[..., Peer]) -> None:
-    """No request is lost that may be sent again, and none is sent twice that may not."""
+    """No repeatable request is lost, and no other request is sent twice."""
     closing = Closing()
     server = peer([closing], backlog=1024)
     outcomes: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Ctrl-C between two lines of a time limit, where a place is claimed and not in use yet.
+"""Ctrl-C between two lines of a time limit, where a slot is reserved and not in use yet.
 
 Facts:  a request by a plan with `timeout` claims its place before curio's `timeout_after` runs what
         uses it. Python raises KeyboardInterrupt between two lines; a trace function can do so at
@@ -27,7 +27,7 @@ TIME_LIMITS = {
 
 
 class Interrupter:
-    """Raises KeyboardInterrupt at the n-th line that is run of the files in TIME_LIMITS."""
+    """Raise KeyboardInterrupt at the n-th executed line of the files in TIME_LIMITS."""
 
     def __init__(self, place: int) -> None:
         self.left = place
@@ -46,7 +46,7 @@ class Interrupter:
 
 @types.coroutine
 def interrupted(coroutine: Coroutine[Any, Any, Any], interrupter: Interrupter) -> Any:
-    """Await `coroutine`, traced; None if the interrupt came out of it, else its result."""
+    """Await `coroutine`, traced; its result, or None if it raised the interrupt."""
     step: Callable[[], Any] = lambda: coroutine.send(None)  # noqa: E731
     while True:
         before = sys.gettrace()
@@ -68,15 +68,15 @@ def interrupted(coroutine: Coroutine[Any, Any, Any], interrupter: Interrupter) -
             step = lambda: coroutine.send(answer)  # noqa: B023, E731
 
 
-async def strike(coroutine: Coroutine[Any, Any, Any], interrupter: Interrupter) -> Any:
-    """In a task of its own: what curio itself loses by the interrupt ends with it."""
+async def interrupt(coroutine: Coroutine[Any, Any, Any], interrupter: Interrupter) -> Any:
+    """Run in a task of its own, so that what curio loses by the interrupt ends with it."""
     return await interrupted(coroutine, interrupter)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-async def test_a_claimed_place(peer: Callable[..., Peer]) -> None:
-    """Wherever it strikes, the place is free afterwards: the next request has it."""
+async def test_reserved_slot(peer: Callable[..., Peer]) -> None:
+    """After an interrupt at any line the slot is free, and the next request uses it."""
     server = peer([repeat(expect(), send(OK))], backlog=1024)
     strikes = 0
     # One exchange to a connection: every request claims a place.
@@ -84,7 +84,7 @@ async def test_a_claimed_place(peer: Callable[..., Peer]) -> None:
         await session.get(timeout=60)  # makes the plan
         while True:
             interrupter = Interrupter(strikes)
-            task = await curio.spawn(strike, session.get(timeout=60), interrupter)
+            task = await curio.spawn(interrupt, session.get(timeout=60), interrupter)
             response = await task.join()
             stats = session.pool_stats()
             assert stats["open"] == stats["in_use"] == stats["opening"] == 0, (strikes, stats)

@@ -39,9 +39,8 @@ named = url.replace("127.0.0.1", "localhost")
 
 
 def run(program: str, run_call: str, url: str) -> tuple[int, str, str]:
-    """Exit status, stdout and the last line of stderr.
-
-    No traceback may be there but that of the error that ended the program.
+    """Exit status, stdout and the last line of stderr, which has only the traceback of the
+    program's error.
     """
     source = HEAD + textwrap.dedent(program) + run_call
     command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", source, url]
@@ -53,7 +52,7 @@ def run(program: str, run_call: str, url: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("run_call", RUN_CALLS)
 def test_first_request_in_a_finally(run_call: str, app_server: Server) -> None:
-    """A session's first request, made by a task that is cancelled, is answered."""
+    """The first request of a session works in a task that is cancelled."""
     program = """
         async def worker(session, number):
             try:
@@ -73,7 +72,7 @@ def test_first_request_in_a_finally(run_call: str, app_server: Server) -> None:
 
 @pytest.mark.parametrize("run_call", RUN_CALLS)
 def test_the_error_of_the_program_propagates(run_call: str, app_server: Server) -> None:
-    """It is not replaced by an error of the shutdown."""
+    """The program's error is not replaced by an error of the shutdown."""
     program = """
         session = asks_fast.DSession(connections=3)
 
@@ -95,7 +94,7 @@ def test_the_error_of_the_program_propagates(run_call: str, app_server: Server) 
 
 @pytest.mark.parametrize("run_call", RUN_CALLS)
 def test_ctrl_c(run_call: str, app_server: Server) -> None:
-    """KeyboardInterrupt ends the program, and requests in `finally:` blocks are answered."""
+    """KeyboardInterrupt ends the program, and requests in `finally:` blocks work."""
     program = """
         async def worker():
             try:
@@ -160,7 +159,7 @@ def test_everything_that_starts_tasks(run_call: str, app_server: Server) -> None
 
 @pytest.mark.parametrize("run_call", RUN_CALLS)
 def test_requests_interrupted_at_each_stage(run_call: str, app_server: Server) -> None:
-    """Tasks that look up, connect, wait in line, read, and that run a `map`, end quietly."""
+    """Tasks that resolve, connect, wait in the queue, read or run a `map` end without output."""
     program = """
         async def mapping(session):
             async for result in session.map([f"{named}/slow/1000"] * 20, concurrency=5):
@@ -182,7 +181,7 @@ def test_requests_interrupted_at_each_stage(run_call: str, app_server: Server) -
 
 @pytest.mark.parametrize("make_kernel", KERNELS)
 def test_time_limits_hold_during_a_shutdown(make_kernel: Any, peer: MakePeer) -> None:
-    """`read_timeout` ends requests to a silent server, also where several wait in line."""
+    """`read_timeout` ends requests to a silent server, also those waiting in the queue."""
     silent = peer([expect(), stall()], backlog=16)
     errors: list[BaseException] = []
 
@@ -236,7 +235,7 @@ def test_a_cancelled_look_up_is_repeated(make_kernel: Any, peer: MakePeer) -> No
 
 @pytest.mark.parametrize("make_kernel", KERNELS)
 def test_is_shutting_down(make_kernel: Any) -> None:
-    """Only while the kernel cancels its tasks for good; a kernel may run several times before."""
+    """True only while the kernel cancels its tasks for good; it may run several times before."""
     seen: list[bool] = []
 
     async def look(kernel: Any) -> None:
@@ -287,7 +286,7 @@ class TestWaitForTasks:
         assert done == ["parent", "child"]
 
     def test_a_crash_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
-        """The other tasks go on."""
+        """A crash of one task does not end the others."""
         done: list[int] = []
 
         async def crash() -> None:
@@ -306,7 +305,7 @@ class TestWaitForTasks:
         assert [record.getMessage().split(":")[0] for record in caplog.records] == ["Task Crash"]
 
     def test_an_error_of_main_cancels_the_rest(self) -> None:
-        """It propagates at once."""
+        """An error of `main` propagates at once and cancels the other tasks."""
 
         async def main() -> None:
             await curio.spawn(curio.sleep, 1000)
@@ -316,7 +315,7 @@ class TestWaitForTasks:
             asks_fast.run(main, wait_for_tasks=True)
 
     def test_ctrl_c_ends_all(self, app_server: Server) -> None:
-        """While the tasks are waited for."""
+        """Ctrl-C while the tasks are awaited ends all of them."""
         program = """
             async def worker():
                 try:

@@ -1,4 +1,4 @@
-"""One session in several kernels, threads and processes; kernels that end with work under way."""
+"""One session in several kernels, threads and processes; kernels that end during requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from asks_fast.errors import WrongThread
 
 
 def test_one_session_in_two_kernels(peer: MakePeer) -> None:
-    """A session made at module level works in one `curio.run` after the other."""
+    """A session made at module level works in two `curio.run` calls in sequence."""
     server = peer(SERVING)
     session = HSession(server.url, connections=3)
 
@@ -35,7 +35,7 @@ def test_one_session_in_two_kernels(peer: MakePeer) -> None:
 
 
 def test_a_kernel_that_ends_with_requests_under_way(peer: MakePeer) -> None:
-    """The end of a kernel cancels its requests; the session serves the next kernel."""
+    """The end of a kernel cancels its requests; the session works in the next kernel."""
     server = peer([expect(), stall()], SERVING)
     session = HSession(server.url)
 
@@ -56,8 +56,9 @@ def test_a_kernel_that_ends_with_requests_under_way(peer: MakePeer) -> None:
 
 
 def test_a_second_thread(peer: MakePeer) -> None:
-    """A session at work in one thread refuses another, with an error that says what to do; used
-    one after the other, threads are welcome."""
+    """A session in use in one thread raises in another, with a remedy; threads may use it one after
+    another.
+    """
     server = peer([repeat(expect(), send(OK), stall(), expect(), send(OK))])
     session = HSession(server.url, connections=5)
     errors: list[BaseException] = []
@@ -89,8 +90,7 @@ def test_a_second_thread(peer: MakePeer) -> None:
 
 
 def test_a_forked_child(peer: MakePeer) -> None:
-    """A child process opens its own connections and never touches those of its parent, idle,
-    lent or waited for; the parent notices nothing."""
+    """A child process opens its own connections and does not touch those of its parent."""
     server = peer(
         [expect(), send(OK), expect(), send(OK)],
         [expect(), stall(), send(OK)],
@@ -176,7 +176,7 @@ if interrupted:
 
 
 def interrupted_program(url: str, kernel: str, send: Callable[[Any], None]) -> tuple[str, str]:
-    """What `PROGRAM` says and complains of after `send(process)` saw to its interruption."""
+    """Standard output and error of `PROGRAM` after `send(process)` interrupted it."""
     with subprocess.Popen(
         [sys.executable, "-X", "dev", "-c", PROGRAM, url, kernel],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Memory, descriptors and places stay flat, however many requests fail."""
+"""Memory, descriptors and slots stay constant, however many requests fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANSWERS: dict[str, tuple[bytes, bool]] = {  # what is said, and whether the serv
 }
 
 
-def answer(connection: Any) -> None:
+def serve(connection: Any) -> None:
     """Serve requests until one asks for a connection that ends."""
     while True:
         target = connection.take_head().target
@@ -45,7 +45,7 @@ def answer(connection: Any) -> None:
 
 
 async def ask(session: HSession, number: int) -> int:
-    """One request of the kind that its number says; how many failures there were."""
+    """Send one request of the kind selected by its number; return the number of failures."""
     kinds = [*ANSWERS, "stream", "left", "cancelled"]
     kind = kinds[number % len(kinds)]
     try:
@@ -66,7 +66,7 @@ async def ask(session: HSession, number: int) -> int:
 
 
 def held() -> int:
-    """Bytes allocated and not freed, without those of the peer's threads and of the counting."""
+    """Bytes allocated and not freed, without those of the peer's threads and of the measurement."""
     others = ("*/support/*", "*/threading.py", "*/_weakrefset.py", tracemalloc.__file__)
     snapshot = tracemalloc.take_snapshot().filter_traces(
         [tracemalloc.Filter(False, pattern) for pattern in others]
@@ -78,7 +78,7 @@ def held() -> int:
 async def test_nothing_grows(peer: MakePeer) -> None:
     """After thousands of exchanges of all kinds, failing ones too, as much is held as after the
     first few hundred (ASKS_FAST_EXCHANGES says how many)."""
-    server = peer([answer])
+    server = peer([serve])
     failures = 0
     async with HSession(server.url, connections=4) as session:
 

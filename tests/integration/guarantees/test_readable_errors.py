@@ -1,4 +1,4 @@
-"""What an uncaught error prints: the user's frames, the cause, what to do; few lines."""
+"""The output of an uncaught error: the user's frames, the cause and the remedy in few lines."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_frames_of_the_user_stay(peer: MakePeer) -> None:
 
 
 async def test_all_frames_at_debug(caplog: pytest.LogCaptureFixture) -> None:
-    """With the log at DEBUG, errors keep every frame."""
+    """With the log at DEBUG errors keep all frames."""
     caplog.set_level(logging.DEBUG, logger="asks_fast")
     with pytest.raises(ConnectionFailed) as caught:
         await asks_fast.get(URL)
@@ -135,7 +135,7 @@ async def test_the_context_of_the_user_stays() -> None:
     ],
 )
 async def test_notes(url: str, options: dict[str, str], says: str) -> None:
-    """What to do about an error is a note, there once, also when it is raised again."""
+    """The remedy is a note, added once, also if the error is raised again."""
     with pytest.raises(AsksException) as caught:
         await asks_fast.get(url, **options)  # type: ignore[call-overload]
     (note,) = caught.value.__notes__  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Responses that break the rules of framing and are read all the same; `strict=True` refuses them.
+"""Responses with invalid framing that are accepted; `strict=True` rejects them.
 
 The table of docs/reliability.md, asked of sessions, on both kernels' common path: plain requests,
 requests with further options, streams, and bodies of every length.
@@ -64,7 +64,7 @@ async def content(response: Any) -> bytes:
 @pytest.mark.parametrize("sample", [*CLOSING.values(), *SERVING_ON.values()],
                          ids=[*CLOSING, *SERVING_ON])  # fmt: skip
 async def test_read_and_closed(peer: MakePeer, sample: bytes, options: dict[str, Any]) -> None:
-    """The body is read; what decides framing twice closes the connection, nothing else does."""
+    """The body is read; ambiguous framing closes the connection, nothing else does."""
     server = peer(*[[repeat(expect(), send(sample))]] * 3)
     async with HSession(server.url) as session:
         for _ in range(3):
@@ -89,7 +89,7 @@ async def test_nothing_follows(peer: MakePeer, sample: bytes) -> None:
 @pytest.mark.parametrize("sample", [*CLOSING.values(), *SERVING_ON.values(), TRAILING],
                          ids=[*CLOSING, *SERVING_ON, "trailing_bytes"])  # fmt: skip
 async def test_strict_sessions(peer: MakePeer, sample: bytes, options: dict[str, Any]) -> None:
-    """A session with `strict=True` refuses all of it; a request of it may say `strict=False`."""
+    """A session with `strict=True` rejects all of them; a request may override it."""
     good = answer("HTTP/1.1 200 OK\nContent-Length: 5")
     connection = [expect(), send(good), repeat(expect(), send(sample))]
     server = peer(connection, connection, [repeat(expect(), send(sample))])
@@ -106,7 +106,7 @@ async def test_strict_sessions(peer: MakePeer, sample: bytes, options: dict[str,
 @pytest.mark.parametrize("sample", [*CLOSING.values(), *SERVING_ON.values(), TRAILING],
                          ids=[*CLOSING, *SERVING_ON, "trailing_bytes"])  # fmt: skip
 async def test_strict_requests(peer: MakePeer, sample: bytes, options: dict[str, Any]) -> None:
-    """A single request may be strict, in a session and as a one-shot call; the next is not."""
+    """A single request may be strict, in a session and as a one-shot call; the next one is not."""
     server = peer(*[[repeat(expect(), send(sample))]] * 6)
     async with DSession() as session:
         url = f"{server.url}/x"
@@ -131,8 +131,8 @@ async def test_different_lengths_are_refused_always(peer: MakePeer) -> None:
 
 
 @pytest.mark.parametrize("status", [302, 401, 503])
-async def test_on_the_way(peer: MakePeer, status: int) -> None:
-    """A redirect, a challenge and a response that is retried may be framed as badly."""
+async def test_followup_responses(peer: MakePeer, status: int) -> None:
+    """A redirect, a challenge and a retried response may have such framing, too."""
     fields = "\nLocation: /there" if status == 302 else ""
     head = f"HTTP/1.1 {status} X{fields}\nContent-Length: 5\nTransfer-Encoding: chunked"
     server = peer([expect(), send(answer(head, CHUNKS))], SERVING)

@@ -1,4 +1,4 @@
-"""`timeout` of a second or more on a kept connection: the keeper ends what no timer watches.
+"""`timeout` of a second or more on a kept connection, which the pool monitor enforces.
 
 The same promise as with a timer (test_cancellation.py): the error names request and limit, the
 place is free, the connection is closed, the session goes on.
@@ -37,8 +37,8 @@ CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"
         pytest.param([drip(HEAD + b"x" * 5000, 1, 0.01)], id="byte by byte"),
     ],
 )
-async def test_it_ends_what_does_not(peer: MakePeer, steps: list[Any]) -> None:
-    """Wherever the server stops, and also if it goes on and on."""
+async def test_ends_the_request(peer: MakePeer, steps: list[Any]) -> None:
+    """The request ends wherever the server stops, and also if it sends without end."""
     server = peer([expect(), send(OK), expect(), *steps], ANSWERING)
     async with HSession(server.url, connections=1) as session:
         await session.get(path="/first")
@@ -54,8 +54,8 @@ async def test_it_ends_what_does_not(peer: MakePeer, steps: list[Any]) -> None:
         assert (await session.get(path="/x")).status_code == 200
 
 
-async def test_the_sessions_own(peer: MakePeer) -> None:
-    """A limit that the session was made with holds for each of its requests."""
+async def test_timeout_of_a_session(peer: MakePeer) -> None:
+    """A session's `timeout` applies to each of its requests."""
     server = peer([expect(), send(OK), expect(), stall()], ANSWERING)
     async with HSession(server.url, connections=1, timeout=LIMIT) as session:
         await session.get(path="/first")
@@ -64,8 +64,8 @@ async def test_the_sessions_own(peer: MakePeer) -> None:
         assert_no_active_requests(session)
 
 
-async def test_it_ends_with_its_request(peer: MakePeer) -> None:
-    """The next one over the same connection may take as long as it likes."""
+async def test_applies_to_one_request(peer: MakePeer) -> None:
+    """The limit does not apply to the next request on the same connection."""
     server = peer([expect(), send(OK), expect(), send(OK), expect(), stall(), send(OK)])
     async with HSession(server.url, connections=1) as session:
         await session.get(path="/first")
@@ -78,8 +78,8 @@ async def test_it_ends_with_its_request(peer: MakePeer) -> None:
         assert len(server.connections) == 1
 
 
-async def test_a_limit_around_it_stays_somebody_elses(peer: MakePeer) -> None:
-    """A shorter one of the program ends the request as itself, not as `TotalTimeout`."""
+async def test_shorter_limit_of_the_program(peer: MakePeer) -> None:
+    """A shorter time limit of the program raises the program's error, not `TotalTimeout`."""
     server = peer([expect(), send(OK), expect(), stall()], ANSWERING)
     async with HSession(server.url, connections=1) as session:
         await session.get(path="/first")
@@ -89,8 +89,8 @@ async def test_a_limit_around_it_stays_somebody_elses(peer: MakePeer) -> None:
         assert (await session.get(path="/x")).status_code == 200
 
 
-async def test_silence_is_found_before_it(peer: MakePeer) -> None:
-    """`read_timeout` of the session holds beside it."""
+async def test_with_a_read_timeout(peer: MakePeer) -> None:
+    """`read_timeout` of the session applies as well."""
     server = peer([expect(), send(OK), expect(), stall()], ANSWERING)
     async with HSession(server.url, connections=1, read_timeout=0.2, timeout=60) as session:
         await session.get(path="/first")
@@ -100,8 +100,8 @@ async def test_silence_is_found_before_it(peer: MakePeer) -> None:
 
 
 @pytest.mark.parametrize("kernel_class", [curio.Kernel, asks_fast.Kernel])
-def test_a_kernel_that_nobody_runs_any_more(peer: MakePeer, kernel_class: Any) -> None:
-    """The keeper sleeps where the session was used first; where it is used now, it has another."""
+def test_monitor_of_an_ended_kernel(peer: MakePeer, kernel_class: Any) -> None:
+    """The pool monitor belongs to the kernel of the first use; another kernel starts its own."""
     server = peer([expect(), send(OK), expect(), send(OK), expect(), stall()], ANSWERING, ANSWERING)
     session = HSession(server.url, connections=1, retries=0)
 

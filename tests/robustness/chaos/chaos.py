@@ -1,4 +1,4 @@
-"""Run hundreds of tasks with random failures, then check what they leave behind.
+"""Run hundreds of tasks with random failures, then check for leaks and wrong responses.
 
     python tests/robustness/chaos/chaos.py --seconds 60 --seed 1 --tasks 200 --kernel own
 
@@ -48,7 +48,7 @@ KERNELS = {"stock": make_curio_kernel, "own": make_compiled_kernel}
 
 @dataclass
 class Report:
-    """What happened; `wrong` must be empty."""
+    """The results; `wrong` must be empty."""
 
     seed: int
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Report:
 
 
 def resident() -> int:
-    """Bytes of memory in use by this process; 0 where the system does not tell."""
+    """Bytes of memory in use by this process; 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except OSError:
@@ -93,7 +93,7 @@ def misbehaving_server() -> Iterator[str]:
 
 
 def choose_faults(seed: int, altering: bool) -> Any:
-    """Plans for a fault proxy, connection by connection, of one of the two kinds."""
+    """The faults of a fault proxy, connection by connection."""
 
     def choose(number: int) -> faults.ConnectionFaults:
         rng = random.Random(f"{seed} {altering} {number}")
@@ -106,7 +106,7 @@ def choose_faults(seed: int, altering: bool) -> Any:
 
 
 class Worker:
-    """One task: request after request until the time is over."""
+    """One task: it sends requests until the time is over."""
 
     def __init__(self, chaos: Chaos, number: int) -> None:
         self.chaos = chaos
@@ -156,7 +156,7 @@ class Worker:
     # -- one question
 
     async def ask(self, ident: str) -> str:
-        """A question to the misbehaving server, in one of many ways."""
+        """Send a request to the misbehaving server, in one of many ways."""
         rng, session = self.rng, self.chaos.session
         conduct = rng.choice(list(GOOD) if rng.random() < 0.7 else list(CUT))
         size = rng.choice((16, 100, 1000, 20_000, 200_000))
@@ -222,7 +222,7 @@ class Worker:
             self.chaos.report.wrong.append(f"{ident}: {conduct} of {size} bytes has a wrong body")
 
     async def by_proxy(self, ident: str) -> str:
-        """A question to the real server, through a wire that breaks."""
+        """Send a request to the real server through a fault proxy."""
         altering = self.rng.random() < 0.3
         url = self.chaos.altering_url if altering else self.chaos.breaking_url
         r = await self.chaos.session.get(
@@ -236,7 +236,7 @@ class Worker:
 
 
 class Chaos:
-    """A session, its wires, and those who use it."""
+    """A session, its fault proxies and its workers."""
 
     def __init__(self, report: Report, url: str, breaking_url: str, altering_url: str) -> None:
         self.report = report
@@ -269,7 +269,7 @@ class Chaos:
         _ = group.results  # raises what a worker raised
 
     async def watch(self, connections: int) -> None:
-        """At no moment are more connections open than were allowed."""
+        """Check that no more connections are open than allowed."""
         while True:
             stats = self.session.pool_stats()
             if stats["open"] > connections:
@@ -277,7 +277,7 @@ class Chaos:
             await curio.sleep(0.01)
 
     async def look(self, connections: int) -> None:
-        """Nothing is lent or waited for, and all connections can be used at once."""
+        """Check that no connection is in use or waited for, and that all can be used at once."""
         gc.collect()
         await curio.sleep(0.05)
         stats = self.report.pool = self.session.pool_stats()
@@ -299,7 +299,7 @@ class Chaos:
 def storm(
     seed: int, seconds: float, *, tasks: int = 200, connections: int = 10, kernel: str = "stock"
 ) -> Report:
-    """Run it, and say how it went."""
+    """Run everything, and return the report."""
     report = Report(seed)
     with ExitStack() as stack:
         url = stack.enter_context(misbehaving_server())

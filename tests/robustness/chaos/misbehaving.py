@@ -23,13 +23,13 @@ INTRUDER = b"HTTP/1.1 200 OK\r\nX-Id: intruder\r\nContent-Length: 8\r\n\r\nintru
 
 
 def body_of(ident: str, size: int) -> bytes:
-    """The body that belongs to an id: its every 16 bytes tell it from any other."""
+    """The body of an id: each 16 bytes of it differ from those of any other id."""
     unit = f"<{ident:.13}>".encode().ljust(16, b".")
     return (unit * (size // 16 + 1))[:size]
 
 
 class Exchange:
-    """One request and the way back."""
+    """One request and its response."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -116,7 +116,7 @@ async def says_close(x: Exchange) -> bool:
 
 
 async def closes(x: Exchange) -> bool:
-    """Keep-alive was promised, and not kept."""
+    """Close after a response that promised keep-alive."""
     await x.say(x.whole())
     return False
 
@@ -145,7 +145,7 @@ async def moved(x: Exchange) -> bool:
 
 
 async def early(x: Exchange) -> bool:
-    """The answer comes before the request is read, which is then not read."""
+    """Respond before the request was read."""
     await x.say(x.whole("Connection: close"))
     return False
 
@@ -249,7 +249,7 @@ CUT: dict[str, Conduct] = {
 
 
 class Server:
-    """`together`: the answers to `size` requests are held until all of them are here."""
+    """`together`: the responses to `size` requests are held until all requests have arrived."""
 
     def __init__(self) -> None:
         self.waiting: list[asyncio.Event] = []

@@ -17,7 +17,7 @@ pytest.importorskip("granian", reason="granian is not installed")
 @pytest.mark.parametrize("kernel", ["stock", "own"])
 @pytest.mark.parametrize("seed", [20170525, None], ids=["fixed", "fresh"])
 def test_chaos(seed: int | None, kernel: str) -> None:
-    """Every answer belongs to its question, and nothing is left behind."""
+    """Every response belongs to its request, and nothing is left open."""
     if seed is None:
         seed = random.SystemRandom().randrange(1 << 32)
     report = storm(seed, SECONDS, tasks=100, kernel=kernel)

@@ -89,7 +89,7 @@ async def read_all(response: Any) -> bytes:
 
 
 class Trial:
-    """One session, and what became of its requests."""
+    """One session, and the outcomes of its requests."""
 
     def __init__(self, session: Any, url: str) -> None:
         self.session, self.url = session, url
@@ -98,7 +98,7 @@ class Trial:
         self.wrong: list[str] = []
 
     async def ask(self, kind: int) -> bytes:
-        """The answer to one request."""
+        """The response to one request."""
         get, post, url = self.session.get, self.session.post, self.url
         long = pattern(LONG)
         if kind == 0:
@@ -137,7 +137,7 @@ class Trial:
                     self.wrong.append(f"{what}: kind {kind}: {len(found)} bytes")
 
     async def run(self, what: str, faults: list[tuple[str, int, int, int]]) -> None:
-        """All the requests while these faults happen; then what they left behind."""
+        """Send all requests while these faults happen, then check for leaks."""
         self.outcomes.clear()
         for call, code, every, burst in faults:
             shim.fault(call.encode(), code, every, burst)
@@ -158,7 +158,7 @@ class Trial:
 
 
 async def accepted(trial: Trial, code: int) -> None:
-    """The server of `asks_fast.testing` outlives connections that it could not accept."""
+    """Whether the server of `asks_fast.testing` survived connections that it could not accept."""
     routes = Routes()
     routes.get("/", "ok")
     with serve(routes) as server:

@@ -35,9 +35,8 @@ SAFE = 60  # so many allocations in a row that harm nobody: the step had no more
 
 @types.coroutine
 def starved(coroutine: Coroutine[Any, Any, Any], step: int, allocation: int) -> Any:
-    """Await `coroutine`; in its step number `step` (from 0) one allocation fails.
-
-    Returns whether there was such a step. Raises what comes out of the coroutine.
+    """Await `coroutine`; in its step number `step` (from 0) one allocation fails. Returns whether
+    there was such a step; raises what the coroutine raises.
     """
     send, throw, steps = coroutine.send, coroutine.throw, 0
     raised: BaseException | None = None
@@ -65,7 +64,7 @@ def starved(coroutine: Coroutine[Any, Any, Any], step: int, allocation: int) -> 
 
 
 class Trial:
-    """One session of one connection, and what became of its requests."""
+    """One session of one connection, and the outcomes of its requests."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -73,8 +72,10 @@ class Trial:
         self.wrong: list[str] = []
         self.session: Any = None
 
-    async def blow(self, kind: str, make: Callable[[], Any], step: int, allocation: int) -> str:
-        """One request that meets one failure; how it ended."""
+    async def fail_once(
+        self, kind: str, make: Callable[[], Any], step: int, allocation: int
+    ) -> str:
+        """Send one request with one failing allocation; return its outcome."""
 
         async def request() -> Any:
             return await starved(make(), step, allocation)
@@ -109,7 +110,7 @@ class Trial:
                 if fresh:
                     await self.session.close()
                     self.session = HSession(self.url, connections=1)
-                outcome = await self.blow(kind, make, step, allocation)
+                outcome = await self.fail_once(kind, make, step, allocation)
                 await self.check(f"{kind} step {step} allocation {allocation}: {outcome}")
                 if outcome == "no such step":
                     return

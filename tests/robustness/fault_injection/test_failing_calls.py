@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.fixture(scope="session")
 def failing_calls(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The library that lets calls fail."""
+    """The library that makes system calls fail."""
     if sys.platform != "linux":
         pytest.skip("needs LD_PRELOAD and epoll")
     compiler = shutil.which("cc")
@@ -43,7 +43,7 @@ def test_failing_calls(
     tls: bool,
     tmp_path: Path,
 ) -> None:
-    """Interrupted, empty and short calls harm no request; failing ones harm their own."""
+    """Interrupted and short calls affect no request; failing ones affect their own request only."""
     url = tls_server.url if tls else app_server.url
     command = [sys.executable, str(HERE / "failing_calls.py"), url, run_by]
     if tls:

@@ -36,7 +36,7 @@ TESTS = Path(__file__).resolve().parents[2]
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 def test_no_descriptors_left(app_server: Server) -> None:
-    """Without descriptors requests fail one by one as `ConnectionFailed`; with them all is well."""
+    """Without descriptors requests raise `ConnectionFailed`; with descriptors they succeed."""
     command = [sys.executable, str(Path(__file__).with_name("few_descriptors.py"))]
     path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
     done = subprocess.run(
@@ -52,7 +52,7 @@ def test_no_descriptors_left(app_server: Server) -> None:
 
 
 def serve_sizes(connection: PeerConnection) -> None:
-    """A short answer, or at these paths a long or a chunked one, for ever."""
+    """Send short, long or chunked responses, by path, without end."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
     chunk = b"3e8\r\n%b\r\n" % bytes(1000)
     answers = {
@@ -74,7 +74,7 @@ def serve_sizes(connection: PeerConnection) -> None:
     reason="other interpreters may not survive it themselves",
 )
 def test_no_memory(peer: Callable[..., Peer]) -> None:
-    """Whichever allocation fails, that request ends with an error, and nothing else happens."""
+    """If any allocation fails, its request ends with an error, and nothing else is affected."""
     pytest.importorskip("_testcapi")
     server = peer([serve_sizes], backlog=1024)
     command = [sys.executable, str(Path(__file__).with_name("no_memory.py")), server.url]
@@ -84,7 +84,7 @@ def test_no_memory(peer: Callable[..., Peer]) -> None:
 
 
 async def test_no_network() -> None:
-    """A network that can't be reached is an error of the request, with the system's reason."""
+    """An unreachable network is an error of the request, with the system's reason."""
     async with DSession(hosts={"far.test": "255.255.255.255"}) as session:
         for _ in range(3):
             with pytest.raises(ConnectionFailed, match=r"255\.255\.255\.255") as caught:
@@ -96,7 +96,7 @@ async def test_no_network() -> None:
 
 
 async def test_burst_of_failing_names(peer: Callable[..., Peer]) -> None:
-    """Hundreds of requests for dead, slow and living names: each gets its own outcome."""
+    """Of hundreds of requests for failing, slow and valid names each gets its own outcome."""
     server = peer([repeat(expect(), send(OK))])
 
     async def resolver(host: str) -> list[str]:
@@ -134,7 +134,7 @@ async def test_burst_of_failing_names(peer: Callable[..., Peer]) -> None:
 
 
 def raw(data: bytes) -> Step:
-    """Send bytes below TLS: they are no record of this connection."""
+    """Send bytes below TLS that are not a valid record."""
 
     def step(connection: PeerConnection) -> None:
         socket.socket.send(connection.sock, data)
@@ -167,7 +167,7 @@ async def test_corrupt_tls_records(
     begun: bytes,
     stream: bool,
 ) -> None:
-    """A record that was forged on the way is an error, never data, never an end."""
+    """A forged record is an error, never data and never an end of the body."""
     server = tls_peer([expect(), send(begun), raw(record), stall()])
     async with DSession(ssl_context=client_context) as session:
         with pytest.raises(ServerClosedConnectionError):
@@ -179,7 +179,7 @@ async def test_corrupt_tls_records(
 async def test_corrupt_tls_record_on_idle_connection(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
-    """A connection that got one while it rested is not used again; the next request has another."""
+    """An idle connection that received a forged record is not reused."""
     server = tls_peer(
         [expect(), send(OK), raw(RECORDS["garbage"]), stall()], [expect(), send(OK), tls_close()]
     )
@@ -194,7 +194,7 @@ async def test_corrupt_tls_record_on_idle_connection(
 async def test_stall_inside_a_tls_record(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
-    """Half a record keeps nobody busy: the time limit counts, and no processor time is burnt."""
+    """With half a record the time limit applies, and no processor time is used."""
     server = tls_peer([expect(), raw(b"\x17\x03\x03\x40\x00" + bytes(100)), stall()])
     async with DSession(ssl_context=client_context) as session:
         before = time.thread_time()
@@ -205,7 +205,7 @@ async def test_stall_inside_a_tls_record(
 
 
 async def test_fault_affects_one_request(peer: Callable[..., Peer]) -> None:
-    """While some connections break, the answers on others come as if nothing had been."""
+    """While some connections fail, responses on others arrive as usual."""
     good = peer([repeat(expect(), send(OK))])
     bad: list[Any] = [expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")]
     worse = peer(bad)

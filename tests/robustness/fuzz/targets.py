@@ -40,7 +40,7 @@ def _is_fit_to_show(error: Exception) -> None:
 
 
 def _read(pieces: list[bytes], **options: Any) -> Any:
-    """What comes of it, as something that can be compared."""
+    """The outcome, in a form that can be compared."""
     try:
         found = _hotpath.read_response(pieces, limits=_hotpath.Limits(**LIMITS), **options)
     except BadHttpResponse as error:
@@ -59,7 +59,7 @@ def _read(pieces: list[bytes], **options: Any) -> Any:
 
 
 def response(data: bytes) -> None:
-    """The bytes of a connection: parser and assembler. The first byte chooses how they are cut."""
+    """The bytes of a connection. The first byte selects how they are split."""
     if not data:
         return
     choice, data = data[0], data[1:]
@@ -98,12 +98,12 @@ def _cut(data: bytes, step: int) -> list[bytes]:
 
 
 def _trails_off(whole: Any, cut: Any) -> bool:
-    """A message that ended is not made bad by what comes behind it; where that is seen differs."""
+    """Whether surplus bytes after a complete message explain the difference."""
     return any(one != "bad" and one[5] and not one[6] for one in (whole, cut))
 
 
 def decoders(data: bytes) -> None:
-    """A body under one of several codings, within limits."""
+    """A body with one of several codings, within limits."""
     if not data:
         return
     coding = CODINGS[data[0] % len(CODINGS)]
@@ -120,7 +120,7 @@ def decoders(data: bytes) -> None:
 
 
 def set_cookie(data: bytes) -> None:
-    """A Set-Cookie value, alone and into a jar that is then asked."""
+    """A Set-Cookie value, parsed alone and stored in a jar."""
     cookie = parse_set_cookie(data, "www.example.com", "/a/b", 1e9)
     tracker = CookieTracker()
     url = Url("http", "www.example.com", 80, "/a/b")
@@ -151,7 +151,7 @@ def content_type(data: bytes) -> None:
 
 
 def challenges(data: bytes) -> None:
-    """WWW-Authenticate values; what is written back in quotes comes back."""
+    """WWW-Authenticate values; values written in quotes are read back unchanged."""
     for found in (parse_challenges(data), parse_challenges([data, data])):
         for challenge in found:
             for name, value in challenge.params.items():
@@ -161,7 +161,7 @@ def challenges(data: bytes) -> None:
 
 
 def url(data: bytes) -> None:
-    """A URL of a stranger, and a Location met at a URL of ours."""
+    """An untrusted URL, and a Location resolved against a valid URL."""
     text = data.decode("utf-8", "surrogateescape")
     base = Url("https", "www.example.com", 443, "/a/b?c=d", ("user", "password"))
     for make in (lambda: parse_url(text), lambda: join_url(base, data)):

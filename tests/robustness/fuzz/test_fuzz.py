@@ -17,7 +17,7 @@ PIECES = [
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A seed, or two in a row, with a few places cut out, doubled, overwritten."""
+    """One or two seeds with a few parts removed, repeated or overwritten."""
     data = draw(st.sampled_from(seeds))
     if draw(st.booleans()):
         data += draw(st.sampled_from(seeds))[1:]
@@ -39,7 +39,7 @@ def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds(name: str) -> None:
-    """Each target stands its own seeds, and every other's, whole and cut at each place."""
+    """Each target accepts all seeds, whole and cut at each place, without an unexpected error."""
     for owner, seeds in SEEDS.items():
         for seed in seeds:
             TARGETS[name](seed)
@@ -50,7 +50,7 @@ def test_seeds(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_seeds(name: str) -> None:
-    """What is nearly right is read or refused, never half of each."""
+    """Damaged input is accepted or rejected, without an unexpected error."""
 
     @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=damaged(SEEDS[name]))
@@ -62,7 +62,7 @@ def test_damaged_seeds(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_noise(name: str) -> None:
-    """Bytes of no meaning are harmless."""
+    """Random bytes cause no unexpected error."""
 
     @settings(max_examples=150, deadline=None)
     @given(data=st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(PIECES)).map(b"".join)))

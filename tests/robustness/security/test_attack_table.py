@@ -14,14 +14,14 @@ TESTS = sorted(set(re.findall(r"`((?:tests|sec)/[\w/]+\.py)(?:::(\w+))?`", PAGE)
 
 @pytest.mark.parametrize(("file", "name"), TESTS, ids=["::".join(test) for test in TESTS])
 def test_named_tests_exist(file: str, name: str) -> None:
-    """A test that is renamed or dropped takes its line of the table along."""
+    """Each test named in the table exists."""
     path = ROOT / file.replace("sec/", "tests/robustness/security/", 1)
     assert path.exists()
     assert not name or re.search(rf"^ *(async )?def {name}\(", path.read_text(), re.MULTILINE)
 
 
 def test_every_attack_has_a_test() -> None:
-    """No line of the table without a test."""
+    """Each line of the table names a test."""
     if not PAGE:
         pytest.skip("the documentation is not here")
     table = PAGE.partition("## Known attacks")[2].partition("\n## ")[0]

@@ -65,7 +65,7 @@ def bomb(request: pytest.FixtureRequest) -> tuple[str, bytes]:
 
 @pytest.fixture
 def peak() -> Iterator[Callable[[], int]]:
-    """The most bytes that Python held since the test began."""
+    """The peak of Python's memory since the test began."""
     tracemalloc.start()
     base = tracemalloc.get_traced_memory()[0]
     yield lambda: tracemalloc.get_traced_memory()[1] - base
@@ -75,7 +75,7 @@ def peak() -> Iterator[Callable[[], int]]:
 async def test_decompression_bombs(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
-    """`max_decompressed` ends a bomb soon after the limit, of whatever coding, stacked too."""
+    """`max_decompressed` ends a bomb soon after the limit, for each coding and for stacked ones."""
     server = peer([repeat(expect(), send(answer(bomb[1], bomb[0])))])
     async with DSession() as session:
         r = await session.get(server.url, max_decompressed=MIB)
@@ -87,7 +87,7 @@ async def test_decompression_bombs(
 async def test_decompression_bombs_by_ratio(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
-    """`max_ratio` as a session's default ends what grows out of proportion."""
+    """`max_ratio` as a session's default ends a body with too high a ratio."""
     server = peer([repeat(expect(), send(answer(bomb[1], bomb[0])))])
     async with DSession(max_ratio=20) as session:
         r = await session.get(server.url)
@@ -99,7 +99,7 @@ async def test_decompression_bombs_by_ratio(
 async def test_streamed_decompression_bombs(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
-    """A stream gives `read_size` bytes at a time, raises at the limit, and leaves no connection."""
+    """A stream yields `read_size` bytes at a time, and raises and closes at the limit."""
     server = peer([repeat(expect(), send(answer(bomb[1], bomb[0])))])
     sizes: list[int] = []
     async with DSession() as session:
@@ -120,7 +120,7 @@ async def read_sizes(body: Any, sizes: list[int]) -> None:
 async def test_decompression_bombs_in_transfer_coding(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
-    """The body of a redirect is not decompressed at all (CVE-2026-21441)."""
+    """The body of a redirect is not decompressed (CVE-2026-21441)."""
     redirect = answer(bomb[1], bomb[0], 302, "Location: /end\r\n")
     server = peer([expect(), send(redirect), repeat(expect(), send(OK))])
     server.scripts.append([repeat(expect(), send(OK))])
@@ -132,7 +132,7 @@ async def test_decompression_bombs_in_transfer_coding(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_transfer_codings(peer: Callable[..., Peer], stream: bool) -> None:
-    """What stands on the body of a redirect, broken or unending, stops nobody."""
+    """An invalid or endless body of a redirect does not stop the request."""
     way = answer(b"this is no gzip", "gzip, " * 9 + "gzip", 302, "Location: /end\r\n")
     server = peer([expect(), send(way), expect(), send(OK)])
     async with DSession() as session, await session.get(server.url, stream=stream) as r:
@@ -143,7 +143,7 @@ async def test_transfer_codings(peer: Callable[..., Peer], stream: bool) -> None
 async def test_unread_decompression_bomb(
     peer: Callable[..., Peer], bomb: tuple[str, bytes], peak: Callable[[], int]
 ) -> None:
-    """A stream that is left early inflates nothing more (CVE-2026-44432)."""
+    """A stream that is left early decompresses nothing more (CVE-2026-44432)."""
     server = peer([repeat(expect(), send(answer(bomb[1], bomb[0])))])
     async with DSession() as session, await session.get(server.url, stream=True) as r:
         async for _ in r.body:
@@ -153,7 +153,7 @@ async def test_unread_decompression_bomb(
 
 @pytest.mark.parametrize("fields", [["gzip"] * 6, [", ".join(["gzip"] * 2000)], ["br,gzip"] * 3])
 async def test_many_content_codings(peer: Callable[..., Peer], fields: list[str]) -> None:
-    """More than five codings, over all fields, are refused unread (CVE-2022-32206)."""
+    """More than five codings, over all fields, raise before decoding (CVE-2022-32206)."""
     lines = "".join(f"Content-Encoding: {value}\r\n" for value in fields)
     data = f"HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nok".encode()
     server = peer([repeat(expect(), send(data))])
@@ -167,7 +167,7 @@ async def test_many_content_codings(peer: Callable[..., Peer], fields: list[str]
 
 
 async def test_max_body(peer: Callable[..., Peer], peak: Callable[[], int]) -> None:
-    """`max_body` ends a body of any framing, on the way too, as soon as it is too long."""
+    """`max_body` ends a body of any framing as soon as it is too long."""
     endless = repeat(send(b"10000\r\n" + bytes(65536) + b"\r\n"))
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     way = b"HTTP/1.1 302 Found\r\nLocation: /\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -190,7 +190,9 @@ async def test_max_body(peer: Callable[..., Peer], peak: Callable[[], int]) -> N
 
 
 async def test_many_cookies(peer: Callable[..., Peer]) -> None:
-    """At most 50 of one answer, 180 of one host, 8190 octets in one request (CVE-2022-32205)."""
+    """At most 50 cookies of one response, 180 of one host, 8190 bytes in one request
+    (CVE-2022-32205).
+    """
 
     def flood(start: int) -> bytes:
         lines = "".join(f"Set-Cookie: c{start + n}={'x' * 100}\r\n" for n in range(200))
@@ -212,7 +214,7 @@ async def test_many_cookies(peer: Callable[..., Peer]) -> None:
 
 @pytest.mark.parametrize("value", ["Max-Age=" + "9" * 5000, "Expires=" + "1" * 60000, "a" * 60000])
 async def test_oversized_cookies(peer: Callable[..., Peer], value: str) -> None:
-    """Numbers, dates and values of any length are taken or left, and harm nothing."""
+    """Numbers, dates and values of any length are stored or ignored."""
     data = f"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; {value}\r\nContent-Length: 0\r\n\r\n".encode()
     server = peer([repeat(expect(), send(data))])
     async with DSession(persist_cookies=True) as session:
@@ -227,7 +229,7 @@ async def test_oversized_cookies(peer: Callable[..., Peer], value: str) -> None:
     "asked", ["315360000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT", "-1", "1e9", "nonsense"]
 )
 async def test_retry_after(peer: Callable[..., Peer], asked: str) -> None:
-    """A server that asks for ten years waits no longer than `max_retry_after`."""
+    """A Retry-After of ten years is limited by `max_retry_after`."""
     busy = f"HTTP/1.1 503 Busy\r\nRetry-After: {asked}\r\nContent-Length: 0\r\n\r\n".encode()
     server = peer([expect(), send(busy), expect(), send(OK)])
     policy = Retry(attempts=1, max_retry_after=0.01, backoff=0.0)
@@ -238,7 +240,7 @@ async def test_retry_after(peer: Callable[..., Peer], asked: str) -> None:
 
 
 async def test_retries_are_limited(peer: Callable[..., Peer]) -> None:
-    """A server that is always busy gets `attempts` further tries, then its answer is given."""
+    """If the server is always busy, `attempts` retries are made, then its response is returned."""
     busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     server = peer([repeat(expect(), send(busy))])
     async with DSession(retries=Retry(attempts=3, backoff=0.0)) as session:
@@ -248,7 +250,7 @@ async def test_retries_are_limited(peer: Callable[..., Peer]) -> None:
 
 
 async def test_growing_redirects(peer: Callable[..., Peer]) -> None:
-    """Neither an endless chain nor a Location that doubles gets beyond its limit."""
+    """An endless chain, or a Location that doubles, ends at its limit."""
 
     def longer(connection: Any) -> bytes:
         target = connection.requests[-1].target
@@ -274,7 +276,7 @@ async def test_header_limits_of_a_session(peer: Callable[..., Peer]) -> None:
 
 
 async def test_long_urls(peer: Callable[..., Peer]) -> None:
-    """A URL beyond 64 KiB is refused the first time and every other, by path and by URL."""
+    """A URL beyond 64 KiB raises each time, as a path and as a URL."""
     server = peer([repeat(expect(), send(OK))])
     long = "/" + "a" * 70_000
     async with HSession(server.url) as session, DSession() as free:
@@ -289,7 +291,7 @@ async def test_long_urls(peer: Callable[..., Peer]) -> None:
 
 
 async def test_many_addresses() -> None:
-    """Of a name with ten thousand addresses 64 are tried: each may cost a connect."""
+    """Of a name with ten thousand addresses 64 are tried."""
     answer = [f"127.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(1, 10_000)]
 
     async def resolver(host: str) -> list[str]:
@@ -320,7 +322,7 @@ WAYS: dict[str, dict[str, Any]] = {
 async def test_slow_drip_ends_at_the_timeout(
     peer: Callable[..., Peer], place: bytes, how: dict[str, Any]
 ) -> None:
-    """A byte now and then keeps no request alive beyond its `timeout`, wherever it comes."""
+    """Occasional bytes do not extend a request beyond its `timeout`."""
     server = peer([expect(), drip(place + b"a" * 10_000, 20, 0.01)])
     asked = {"timeout": 0.3, "auth": DigestAuth(("a", "b")), **how}
     async with DSession() as session:

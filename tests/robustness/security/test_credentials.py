@@ -35,10 +35,10 @@ def carries_secret(request: SeenRequest) -> bool:
 
 
 class KeyAuth(PreResponseAuth):
-    """A user's own class, with a field name that nobody knows to be a secret."""
+    """A custom class whose header name is not on the list of sensitive names."""
 
     def __init__(self) -> None:
-        """No credentials but those below."""
+        """Send no credentials but those below."""
 
     async def __call__(self, request: Any) -> dict[str, str]:
         return {"X-Own-Key": SECRET}
@@ -68,7 +68,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 async def test_credentials_are_not_sent_to_another_origin(
     peer: Callable[..., Peer], given: dict[str, Any], status: int
 ) -> None:
-    """To another port of the same host no credential follows, however it was given or spelt."""
+    """Another port of the same host gets no credentials, however they were given."""
     other = peer([expect(), send(OK)])
     first = peer(
         [
@@ -89,7 +89,7 @@ async def test_credentials_are_not_sent_to_another_origin(
 async def test_session_credentials_are_not_sent_to_another_origin(
     peer: Callable[..., Peer],
 ) -> None:
-    """What a session adds to each request by itself is left behind by a redirect all the same."""
+    """Credentials of the session are not sent after a redirect to another origin."""
     other = peer([expect(), send(OK)])
     first = peer([expect(), send(moved(other.url))])
     headers = {"Authorization": BASIC}
@@ -118,7 +118,9 @@ OF_A_SESSION: dict[str, dict[str, Any]] = {
 async def test_absolute_url_gets_no_credentials_of_the_base(
     peer: Callable[..., Peer], given: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    """Credentials of a session with a base stay there, also the second time and in `map`."""
+    """Credentials of a session with a base are sent to the base only, also from a template and in
+    `map`.
+    """
     base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
     async with HSession(base.url, connections=4, **given, **more) as session:
         for _ in range(2):
@@ -151,7 +153,7 @@ async def test_credentials_of_a_call_are_sent_to_its_url(peer: Callable[..., Pee
 
 @pytest.mark.parametrize("of_the_call", [False, True])
 async def test_auth_off_domain_of_a_session(peer: Callable[..., Peer], of_the_call: bool) -> None:
-    """`auth_off_domain=True` lets `auth` of the session go to any URL, and nothing else."""
+    """`auth_off_domain=True` sends `auth` of the session to any URL, and nothing else."""
     base, other = (peer([repeat(expect(), send(OK))]) for _ in range(2))
     allowed = {"auth_off_domain": True}
     more = {} if of_the_call else allowed
@@ -163,7 +165,7 @@ async def test_auth_off_domain_of_a_session(peer: Callable[..., Peer], of_the_ca
 
 
 async def test_credentials_of_https_base_are_not_sent_to_http(peer: Callable[..., Peer]) -> None:
-    """`auth_off_domain=True` does not let `auth` go from https down to http."""
+    """`auth_off_domain=True` does not send `auth` from https to http."""
     other = peer([expect(), send(OK)])
     async with HSession(
         "https://localhost", auth=("user", SECRET), auth_off_domain=True
@@ -175,7 +177,7 @@ async def test_credentials_of_https_base_are_not_sent_to_http(peer: Callable[...
 async def test_host_and_proxy_credentials_are_not_sent_to_another_origin(
     peer: Callable[..., Peer],
 ) -> None:
-    """A `Host` of a session with a base, and its credentials for a proxy, stay with the base."""
+    """A Host field and proxy credentials of a session with a base are sent to the base only."""
     proxy = peer([repeat(expect(), send(OK))])
     headers = {"Host": "virtual.test", "Proxy-Authorization": BASIC}
     async with HSession("http://a.test", proxy=proxy.url, headers=headers) as session:
@@ -188,7 +190,7 @@ async def test_host_and_proxy_credentials_are_not_sent_to_another_origin(
 async def test_session_without_base_sends_credentials_to_each_host(
     peer: Callable[..., Peer],
 ) -> None:
-    """`DSession(auth=…)` means every host: it has no origin that the credentials belong to."""
+    """`DSession(auth=…)` sends `auth` to every host, because it has no origin."""
     servers = [peer([expect(), send(OK)]) for _ in range(2)]
     async with DSession(auth=("user", SECRET)) as session:
         for server in servers:
@@ -197,13 +199,13 @@ async def test_session_without_base_sends_credentials_to_each_host(
 
 
 async def test_sensitive_headers_must_be_a_list() -> None:
-    """`sensitive_headers="X-Mine"` would be five names of one letter: refused."""
+    """`sensitive_headers="X-Mine"` would be names of one letter, so it raises."""
     with pytest.raises(InvalidRequest, match="list of field names"):
         DSession(sensitive_headers="X-Mine")
 
 
 async def test_userinfo_of_a_url(peer: Callable[..., Peer]) -> None:
-    """They go to their origin as Basic, and no further."""
+    """Credentials in a URL are sent to its origin as Basic, and to no other."""
     other = peer([expect(), send(OK)])
     first = peer([expect(), send(moved(other.url))])
     async with DSession() as session:
@@ -214,7 +216,7 @@ async def test_userinfo_of_a_url(peer: Callable[..., Peer]) -> None:
 
 
 async def test_removed_credentials_are_not_restored(peer: Callable[..., Peer]) -> None:
-    """First origin, second, first again: stripped for good (CVE-2024-45336)."""
+    """After redirects to another origin and back the credentials stay removed (CVE-2024-45336)."""
     second = peer([])
     first = peer([expect(), send(moved(f"{second.url}/b")), expect(), send(OK)])
     second.scripts[0][:] = [expect(), send(moved(f"{first.url}/a"))]
@@ -233,7 +235,7 @@ async def test_removed_credentials_are_not_restored(peer: Callable[..., Peer]) -
 async def test_redirect_from_https_to_http(
     peer: Callable[..., Peer], tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
-    """From https to http nothing is told, not even if `auth_off_domain` allows other origins."""
+    """From https to http no credentials are sent, even with `auth_off_domain`."""
     other = peer([expect(), send(OK)])
     first = tls_peer([expect(), send(moved(other.url))])
     async with DSession(ssl_context=client_context) as session:
@@ -254,7 +256,9 @@ async def test_redirect_to_another_host(peer: Callable[..., Peer]) -> None:
 
 
 async def test_auth_off_domain_covers_auth_only(peer: Callable[..., Peer]) -> None:
-    """`auth_off_domain=True` lets `auth` follow; cookies and fields stay behind even then."""
+    """`auth_off_domain=True` sends `auth` to another origin; cookies and header fields are not
+    sent.
+    """
     other = peer([expect(), send(OK)])
     first = peer([expect(), send(moved(other.url))])
     async with DSession() as session:
@@ -267,7 +271,7 @@ async def test_auth_off_domain_covers_auth_only(peer: Callable[..., Peer]) -> No
 
 @pytest.mark.parametrize("name", ["Proxy-Authorization", "proxy-authorization"])
 async def test_proxy_authorization_without_proxy(peer: Callable[..., Peer], name: str) -> None:
-    """A proxy's credentials among the headers would go to the server: refused, and why."""
+    """Proxy credentials in `headers=` without a proxy raise: they would go to the server."""
     server = peer([expect(), send(OK)])
     async with DSession() as session:
         with pytest.raises(InvalidRequest, match="would reach the server") as caught:
@@ -277,7 +281,7 @@ async def test_proxy_authorization_without_proxy(peer: Callable[..., Peer], name
 
 
 async def test_proxy_authorization_after_redirect(peer: Callable[..., Peer]) -> None:
-    """Through a forward proxy each hop is told to the proxy, with its credentials; to no origin."""
+    """Each request through a forward proxy has the proxy's credentials; no origin receives them."""
     proxy = peer([expect(), send(moved("http://b.test/"))], [expect(), send(OK)])
     url = proxy.url.replace("//", f"//user:{SECRET}@")
     async with DSession(proxy=url) as session:
@@ -289,7 +293,7 @@ async def test_proxy_authorization_after_redirect(peer: Callable[..., Peer]) -> 
 
 
 async def test_redirect_from_proxied_to_direct_origin(peer: Callable[..., Peer]) -> None:
-    """The proxy's credentials belong to the hop by the proxy (CVE-2026-44486)."""
+    """The proxy's credentials are not sent to an origin reached directly (CVE-2026-44486)."""
     proxy = peer([expect(), send(OK)])
     server = peer([expect(), send(OK)])
     async with DSession() as session:
@@ -300,7 +304,7 @@ async def test_redirect_from_proxied_to_direct_origin(peer: Callable[..., Peer])
 
 
 async def test_requests_share_no_credentials(peer: Callable[..., Peer]) -> None:
-    """Credentials, cookies and fields of a request are that request's (CVE-2026-9079)."""
+    """Credentials, cookies and fields of one request are not sent with another (CVE-2026-9079)."""
     server = peer([repeat(expect(), send(OK))])
     async with DSession() as session:
         given = {"auth": ("user", SECRET), "cookies": {"a": SECRET}, "headers": {"X-A": SECRET}}
@@ -311,7 +315,7 @@ async def test_requests_share_no_credentials(peer: Callable[..., Peer]) -> None:
 
 
 async def test_cookies_belong_to_the_origin_that_set_them(peer: Callable[..., Peer]) -> None:
-    """A Set-Cookie beside a redirect is kept for the host that sent it (CVE-2015-2296)."""
+    """A Set-Cookie in a redirect is stored for the host that sent it (CVE-2015-2296)."""
     server = peer([])
     port = server.port
     server.scripts[0][:] = [
@@ -327,7 +331,7 @@ async def test_cookies_belong_to_the_origin_that_set_them(peer: Callable[..., Pe
 
 
 async def test_cookie_deleted_by_a_challenge(peer: Callable[..., Peer]) -> None:
-    """The answer to a challenge carries the cookies of that moment, not those of the first try."""
+    """The request after a challenge has the current cookies, not those of the first attempt."""
     head = b"HTTP/1.1 %b\r\nSet-Cookie: sid=%b\r\nContent-Length: 0\r\n\r\n"
     challenge = b"401 No\r\nWWW-Authenticate: Digest realm=a, nonce=b, qop=auth"
     server = peer(
@@ -348,7 +352,9 @@ async def test_cookie_deleted_by_a_challenge(peer: Callable[..., Peer]) -> None:
 
 
 async def test_host_header_does_not_select_cookies(peer: Callable[..., Peer]) -> None:
-    """The jar goes by the URL, not by a Host field; a Host field stays behind (CVE-2026-6276)."""
+    """The jar uses the URL, not a Host field; a Host field is not sent after a redirect
+    (CVE-2026-6276).
+    """
     server = peer([])
     port = server.port
     server.scripts[0][:] = [
@@ -366,7 +372,7 @@ async def test_host_header_does_not_select_cookies(peer: Callable[..., Peer]) ->
 
 
 async def test_redirect_cannot_set_credentials(peer: Callable[..., Peer]) -> None:
-    """User and password in a Location are not sent (and not shown)."""
+    """User and password in a Location are neither sent nor shown."""
     server = peer([expect(), send(b""), repeat(expect(), send(OK))])
     server.scripts[0][1] = send(moved(server.url.replace("//", "//evil:plan@") + "/x"))
     async with DSession() as session:
@@ -399,7 +405,9 @@ PLACES = [
 async def test_redirect_to_http_and_https_only(
     peer: Callable[..., Peer], place: str, stream: bool
 ) -> None:
-    """A redirect elsewhere is an error that names the place; nothing is opened (CVE-2009-0037)."""
+    """A redirect to another scheme is an error that names the URL; nothing is opened
+    (CVE-2009-0037).
+    """
     server = peer([repeat(expect(), send(moved(place)))])
     async with DSession() as session:
         with pytest.raises((InvalidURL, asks.errors.BadHttpResponse)):
@@ -413,7 +421,7 @@ async def test_redirect_to_http_and_https_only(
 async def test_redirect_limit_is_exact(
     peer: Callable[..., Peer], limit: int, of_the_session: bool
 ) -> None:
-    """`max_redirects` are followed and not one more, wherever it was set (CVE-2025-50181)."""
+    """Exactly `max_redirects` are followed, wherever the limit was set (CVE-2025-50181)."""
     server = peer([repeat(expect(), send(moved("/again")))])
     given = {"max_redirects": limit}
     async with DSession(**(given if of_the_session else {})) as session:
@@ -424,7 +432,7 @@ async def test_redirect_limit_is_exact(
 
 
 async def test_errors_mask_tokens_in_urls(peer: Callable[..., Peer]) -> None:
-    """No text of an error shows the token in a query, by a template or not, nor does a repr."""
+    """No error text and no repr shows a token of the query, with or without a template."""
     nonsense = send(b"nonsense\r\n\r\n")
     server = peer([expect(), send(OK), expect(), nonsense], [expect(), nonsense])
     place = f"/there?page=1&access_token={SECRET}"
@@ -451,7 +459,7 @@ async def test_errors_mask_tokens_in_urls(peer: Callable[..., Peer]) -> None:
 
 
 async def test_no_referer(peer: Callable[..., Peer]) -> None:
-    """`Referer` is never made up, by no redirect; a given one goes as it was given."""
+    """No redirect adds `Referer`; one given by the caller is sent unchanged."""
     other = peer([repeat(expect(), send(OK))])
     first = peer([repeat(expect(), send(moved(f"{other.url}/x")))])
     async with DSession() as session:
@@ -466,7 +474,7 @@ async def test_no_referer(peer: Callable[..., Peer]) -> None:
     ["//evil.test/x", "/http://evil.test/", "@evil.test/", "\\\\evil.test", "/\\evil", ":80/"],
 )
 async def test_path_cannot_change_the_host(peer: Callable[..., Peer], path: str) -> None:
-    """A path changes no host, whatever it looks like, also as a relative URL (CVE-2022-35949)."""
+    """No path changes the host, also as a relative URL (CVE-2022-35949)."""
     server = peer([repeat(expect(), send(OK))])
     async with HSession(server.url) as session:
         await session.get()

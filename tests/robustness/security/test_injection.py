@@ -32,7 +32,7 @@ INJECTED = "X-Injected: 1"
 
 
 class Saying(PreResponseAuth):
-    """A user's auth class that was fed something bad."""
+    """A custom auth class that returns invalid values."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         self.fields = fields
@@ -64,7 +64,7 @@ DOORS: dict[str, Callable[[str], dict[str, Any]]] = {
 async def test_injection_by_each_argument(
     peer: Callable[..., Peer], door: Callable[[str], dict[str, Any]], bad: str
 ) -> None:
-    """Refused before a connection is made, or one request that says what was meant."""
+    """The argument raises before a connection is made, or one correct request is sent."""
     server = peer([repeat(expect(), send(OK))])
     options = door(bad)
     method = options.pop("method", "POST")
@@ -119,7 +119,7 @@ async def test_userinfo(peer: Callable[..., Peer], bad: str) -> None:
 
 @pytest.mark.parametrize("bad", BREAKS[:-1], ids=ascii)
 def test_proxy_headers(bad: str) -> None:
-    """What goes to a proxy is held to the same rules, when the proxy is named."""
+    """Fields for a proxy follow the same rules, checked when the proxy is configured."""
     for headers in ({"X-A": f"1{bad}{INJECTED}"}, {f"X{bad}": "1"}):
         with pytest.raises(InvalidRequest):
             Proxy.from_url("http://proxy.test:1", headers=headers)
@@ -129,7 +129,7 @@ def test_proxy_headers(bad: str) -> None:
 
 @pytest.mark.parametrize("bad", [*BREAKS[:-1], '"', '"; filename="evil'], ids=ascii)
 async def test_multipart(peer: Callable[..., Peer], bad: str) -> None:
-    """Names, file names, types and fields of parts can't end their line (CVE-2026-34514)."""
+    """Names, file names, types and fields of parts cannot end their line (CVE-2026-34514)."""
     server = peer([repeat(expect(), send(OK))])
     name = f"n{bad}{INJECTED}"
     parts = [
@@ -180,7 +180,7 @@ PIECES = [
 
 @pytest.mark.parametrize("base", ["", "/", "/api", "/api/"])
 async def test_fast_and_general_path_send_the_same(peer: Callable[..., Peer], base: str) -> None:
-    """What a session sends by the plan of an earlier request is what it sends without one."""
+    """A request from a template has the bytes of one made without it."""
     rng = random.Random(base)
     server, other = peer([repeat(expect(), send(OK))]), peer([repeat(expect(), send(OK))])
     async with HSession(server.url + base) as session, DSession() as free:
@@ -215,7 +215,7 @@ TEXT = st.text(
 def test_any_text_in_each_argument(
     method: str, path: str, name: str, value: str, host: str, params: str, where: bool
 ) -> None:
-    """What would be sent is one request that h11 reads as it was meant, or it is refused."""
+    """Any text raises, or gives one request that h11 reads as intended."""
     headers = {name: value} if where else {"X-A": value, "Host": host}
     options = RequestOptions({"headers": headers, "params": params or None})
     try:
@@ -249,7 +249,7 @@ def test_any_text_in_each_argument(
     ],
 )
 async def test_user_framing_headers(peer: Callable[..., Peer], headers: dict[str, str]) -> None:
-    """A length or coding that is not what is sent is refused (CVE-2026-1525)."""
+    """A length or coding that differs from what is sent raises (CVE-2026-1525)."""
     server = peer([repeat(expect(), send(OK))])
     async with DSession() as session:
         for body in (b"x", None):
@@ -261,7 +261,7 @@ async def test_user_framing_headers(peer: Callable[..., Peer], headers: dict[str
 @pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT", "X-OWN"])
 @pytest.mark.parametrize("data", [None, b"", b"x", [b"one", b"two"]], ids=repr)
 async def test_body_is_always_framed(peer: Callable[..., Peer], method: str, data: Any) -> None:
-    """Body or not, exactly one framing field, and it fits; also on GET (CVE-2020-35863)."""
+    """Each body has exactly one correct framing field, also with GET (CVE-2020-35863)."""
     answer = b"HTTP/1.1 204 No Content\r\n\r\n"
     server = peer([repeat(expect(), send(answer))])
     async with DSession() as session:

@@ -120,7 +120,7 @@ async def test_no_secret_in_errors_events_and_logs(
     ],
 )
 async def test_urls(url: str) -> None:
-    """A URL that leads nowhere is shown without user and password."""
+    """An invalid URL is shown without user and password."""
 
     async def resolver(host: str) -> list[str]:
         raise OSError(f"no such name {host}")
@@ -136,7 +136,7 @@ async def test_urls(url: str) -> None:
 
 @pytest.mark.parametrize("value", [f"{SECRET}\r\n", f"{SECRET}\udc80", [[SECRET]], {SECRET: 1}])
 async def test_rejected_headers(value: Any) -> None:
-    """A field that can't be sent is named; its value is not shown."""
+    """The error names a rejected field and does not show its value."""
     async with DSession() as session:
         with pytest.raises(InvalidHeader, match="X-Key") as caught:
             await session.get("http://127.0.0.1:1/", headers={"X-Key": value})
@@ -162,7 +162,7 @@ async def test_rejected_cookies_and_credentials() -> None:
 
 
 async def test_reprs(peer: Callable[..., Peer]) -> None:
-    """Nothing that a program may print by chance shows what it knows."""
+    """No repr shows a secret."""
     lines = f"Set-Cookie: sid={SECRET}\r\nSet-Cookie: {SECRET}\r\n".encode()
     server = peer([repeat(expect(), send(OK.replace(b"\r\n\r\n", b"\r\n" + lines + b"\r\n")))])
     tracker = CookieTracker()
@@ -180,7 +180,7 @@ async def test_reprs(peer: Callable[..., Peer]) -> None:
 
 
 async def test_warnings(peer: Callable[..., Peer]) -> None:
-    """A session that was forgotten says so without secrets."""
+    """The warning about a session that was not closed shows no secret."""
     server = peer([repeat(expect(), send(OK))])
     url = server.url.replace("//", f"//user:{SECRET}@")
     with warnings.catch_warnings(record=True) as caught:
@@ -196,7 +196,7 @@ async def test_warnings(peer: Callable[..., Peer]) -> None:
 
 
 async def test_text_of_a_server_is_escaped(peer: Callable[..., Peer]) -> None:
-    """Bytes of a server in an error are escaped and cut short: no terminal obeys them."""
+    """Bytes of a server in an error are escaped and truncated."""
     evil = b"\x1b]0;owned\x07\x1b[2J"
     answers = [
         b"HTTP/1.1 200 OK\r\n" + evil + b"\r\n\r\n",

@@ -1,4 +1,4 @@
-"""A connection with one set of conditions never serves a request with another."""
+"""A connection with one set of options never serves a request with another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVING = [repeat(expect(), send(OK))]
 async def test_verified_connection_is_not_used_unverified(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
-    """A connection that one request may trust is not there for one that may not."""
+    """A request without verification does not use a verified connection."""
     server = tls_peer(SERVING)
     async with DSession(connections=4) as session:
         assert (await session.get(server.url, ssl_context=client_context)).status_code == 200
@@ -29,7 +29,7 @@ async def test_verified_connection_is_not_used_unverified(
 
 
 async def test_unverified_connection_is_not_used_verified(tls_peer: Callable[..., Peer]) -> None:
-    """`verify=False` of one request is of that request (CVE-2024-35195)."""
+    """A request with verification does not use an unverified connection (CVE-2024-35195)."""
     server = tls_peer(SERVING)
     async with DSession(connections=4) as session:
         with pytest.warns(Warning, match="verif"):
@@ -42,7 +42,7 @@ async def test_unverified_connection_is_not_used_verified(tls_peer: Callable[...
 async def test_different_server_hostname(
     tls_peer: Callable[..., Peer], client_context: ssl.SSLContext
 ) -> None:
-    """`server_hostname` is part of what a connection was made for."""
+    """Connections with another `server_hostname` are not shared."""
     server = tls_peer(SERVING)
     async with DSession(ssl_context=client_context, connections=4) as session:
         assert (await session.get(server.url, server_hostname="example.test")).status_code == 200
@@ -61,7 +61,7 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 async def test_different_connection_options(
     peer: Callable[..., Peer], one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """Requests that differ in how they connect share no connection; those alike do."""
+    """Requests share connections only if their connection options are equal."""
     server = peer(SERVING)
     url = f"http://name.test:{server.port}/"
     given = {"hosts": {"name.test": "127.0.0.1"}} if "resolver" not in one else {}
@@ -72,7 +72,7 @@ async def test_different_connection_options(
 
 
 async def test_different_proxies(peer: Callable[..., Peer]) -> None:
-    """Another password, or another field, for the proxy is another proxy (CVE-2026-3784)."""
+    """A proxy with another password or field is another proxy (CVE-2026-3784)."""
     proxy = peer(SERVING)
     at = f"127.0.0.1:{proxy.port}"
     ways: list[Any] = [

@@ -34,13 +34,13 @@ HARMLESS = _words("""
 
 @pytest.mark.parametrize("name", SENSITIVE)
 def test_sensitive_names(name: str) -> None:
-    """Credentials are known by name, in every spelling."""
+    """Names of credentials are recognized in every spelling."""
     assert is_sensitive(name)
     assert is_sensitive(name.replace("-", "_"))
 
 
 def test_long_names() -> None:
-    """Long names are judged like short ones, in linear time."""
+    """Long names are checked in linear time."""
     assert is_sensitive("x-" * 500_000 + "token")
     assert not is_sensitive("x-" * 500_000)
     assert mask_urls("?" * 500_000 + "a" * 500_000) == "?" * 500_000 + "a" * 500_000

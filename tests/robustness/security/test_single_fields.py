@@ -84,7 +84,7 @@ async def test_invalid_host_headers(peer: MakePeer, host: str) -> None:
 
 @pytest.mark.parametrize("host", ["b.test", "b.test:8080", "[::1]:80", "xn--bcher-kva.test", ""])
 async def test_user_host_header(peer: MakePeer, host: str) -> None:
-    """One legal Host by hand replaces that of the URL."""
+    """A valid Host field of the caller replaces that of the URL."""
     server = peer([expect(), send(OK)])
     async with HSession(server.url) as session:
         await session.get(headers={"host": host})
@@ -92,7 +92,7 @@ async def test_user_host_header(peer: MakePeer, host: str) -> None:
 
 
 async def test_cookies_are_sent_in_one_field(peer: MakePeer) -> None:
-    """Several `Cookie` fields, and `cookies=` beside one by hand, are sent as one field."""
+    """Several `Cookie` fields, and `cookies=` beside one, are sent as one field."""
     server = peer([repeat(expect(), send(OK))])
     cases: list[tuple[dict[str, Any], str]] = [
         ({"headers": [("Cookie", "a=1"), ("cookie", "b=2")]}, "a=1; b=2"),
@@ -113,7 +113,7 @@ async def test_cookies_are_sent_in_one_field(peer: MakePeer) -> None:
 
 
 async def test_headers_of_a_multipart_part(peer: MakePeer) -> None:
-    """A header of a form part is not given twice either."""
+    """A field of a form part cannot be given twice either."""
     part = MultipartData(b"x", headers={"Content-Type": "a/a", "content-type": "b/b"})
     async with DSession() as session:
         with pytest.raises(InvalidHeader, match="twice"):

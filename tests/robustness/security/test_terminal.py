@@ -66,7 +66,7 @@ ANSWERS: dict[str, bytes] = {
 
 
 def answering(peer: Any, data: bytes) -> Any:
-    """A server that answers each connection with these bytes and closes."""
+    """A server that sends these bytes to each connection and closes."""
     return peer([expect(), send(data), close()])
 
 
@@ -77,7 +77,7 @@ def check(texts: list[str]) -> None:
 
 
 def printed(error: BaseException) -> list[str]:
-    """All that a program, a log or the interpreter may print of an error."""
+    """Everything that a program, a log or the interpreter may print of an error."""
     lines = []
     seen: BaseException | None = error
     while seen is not None:
@@ -138,7 +138,7 @@ async def test_library(peer: Any, caplog: pytest.LogCaptureFixture, place: str) 
 )
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks4"])
 async def test_proxy(peer: Any, scheme: str, data: bytes) -> None:
-    """Whatever a proxy answers, in CONNECT and SOCKS."""
+    """Any response of a proxy, in CONNECT and SOCKS."""
     server = peer([*([expect()] if scheme == "http" else []), send(data), close()])
     proxy = server.url.replace("http://", f"{scheme}://").rstrip("/")
     with pytest.raises(errors.ProxyError) as caught:
@@ -147,7 +147,7 @@ async def test_proxy(peer: Any, scheme: str, data: bytes) -> None:
 
 
 def test_proxy_reply() -> None:
-    """The repr of a proxy's answer."""
+    """The repr of a proxy's response."""
     from asks_fast._transport.http_tunnel import ProxyReply
 
     check([repr(ProxyReply(502, E.decode("latin-1"), (("X", "\x1b"),), E))])
@@ -165,7 +165,7 @@ def test_one_function() -> None:
 
 @pytest.mark.parametrize("text", ["\x9b31m\x7f", "\ud800\x9b\x7f", "é漢"])
 def test_json_lines(text: str) -> None:
-    """JSON output has no control characters that a terminal obeys, and means the same."""
+    """JSON output contains no control characters and has the same meaning."""
     data = json_dumper()({"body": text})
     check([data.decode()])
     assert json.loads(data) == {"body": text}
@@ -214,7 +214,7 @@ def test_get_after_a_redirect(peer: Any) -> None:
 @needs_cli
 @pytest.mark.parametrize("options", [(), ("--log", "json"), ("--quiet",), ("--workers", "2")])
 def test_fetch(peer: Any, tmp_path: Path, options: tuple[str, ...]) -> None:
-    """`fetch`: whatever servers and input lines hold, in every display and output."""
+    """`fetch`: any bytes of servers and input lines, in every display and output."""
     server = answering(peer, ANSWERS["status line"])
     lines = [server.url.encode(), b"http://h" + E + b"/", b'{"url": "x' + E, E]
     source, out = tmp_path / "urls", tmp_path / "o.jsonl"

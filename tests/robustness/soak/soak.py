@@ -1,4 +1,4 @@
-"""A long run of mixed requests, and whether anything grew: `make soak ARGS='--requests 1000000'`.
+"""A long run of mixed requests that checks for growth: `make soak ARGS='--requests 1000000'`.
 
 Facts:  the server is `chaos.misbehaving` in a process of its own; each request says how it is
         treated: mostly well (with and without keep-alive, chunked, compressed, redirected, with
@@ -46,7 +46,7 @@ GROWTH = 8 << 20  # bytes of memory that may be added after the first tenth
 
 
 def descriptors() -> int:
-    """How many are open; 0 where the system does not tell."""
+    """The number of open descriptors; 0 where the system does not say."""
     try:
         return len(os.listdir("/proc/self/fd"))
     except OSError:
@@ -133,7 +133,7 @@ class Soak:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a soak went: its figures, the outcomes counted, and what was wrong."""
+    """The figures of a run, the outcomes counted, and what was wrong."""
 
     figures: list[dict[str, Any]]
     outcomes: Counter[str]
@@ -167,7 +167,7 @@ def soak(
 
 
 def report(outcome: Outcome, given: argparse.Namespace) -> str:
-    """The figures as they stand in docs/reliability.md."""
+    """The figures in the form of docs/reliability.md."""
     counted = outcome.outcomes
     kernel = "our" if given.kernel == "own" else "curio's"
     lines = [
@@ -199,7 +199,7 @@ def report(outcome: Outcome, given: argparse.Namespace) -> str:
 
 
 def write(text: str) -> None:
-    """Put the figures where the last ones stand."""
+    """Replace the figures in docs/reliability.md."""
     page = Path(__file__).resolve().parents[3] / "docs" / "reliability.md"
     before, _, rest = page.read_text().partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])

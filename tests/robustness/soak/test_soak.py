@@ -8,5 +8,5 @@ from robustness.soak.soak import soak
 
 @pytest.mark.parametrize("kernel", ["stock", "own"])
 def test_soak(kernel: str) -> None:
-    """Three thousand mixed requests leave no memory, no descriptor and no wrong answer behind."""
+    """Three thousand mixed requests leak no memory and no descriptor, and no response is wrong."""
     assert soak(3000, kernel=kernel).wrong == []

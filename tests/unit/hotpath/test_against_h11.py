@@ -1,4 +1,4 @@
-"""The compiled exchange and h11 read the same bytes: they agree, or differ where this file says.
+"""The compiled parser and h11 read the same bytes: they agree, or differ as this file says.
 
 Where one refuses and the other does not is listed below with the reason; what both read they must
 read the same: that is where desyncs live.
@@ -28,7 +28,9 @@ class Seen:
 
 
 def h11_reads(data: bytes, method: bytes = b"GET") -> Seen:
-    """What h11 makes of `data` and an end of input; raises `h11.RemoteProtocolError`."""
+    """The response that h11 reads from `data` and an end of input; raises
+    `h11.RemoteProtocolError`.
+    """
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
     connection.send(h11.Request(method=method, target="/x", headers=[("Host", "h")]))
     connection.send(h11.EndOfMessage())
@@ -66,7 +68,7 @@ REFUSED = "refused"
 
 
 def outcome(read: Any, *arguments: Any, **options: Any) -> Any:
-    """What a reader gives, or the text of its refusal."""
+    """The response that a reader returns, or the text of its error."""
     try:
         return read(*arguments, **options)
     except (BadHttpResponse, ServerClosedConnectionError, h11.RemoteProtocolError) as error:
@@ -121,8 +123,8 @@ def answers(draw: Any) -> bytes:
 
 @settings(max_examples=200, deadline=None)
 @given(data=answers())
-def test_good_answers(data: bytes) -> None:
-    """What is right is read by both, and the same."""
+def test_valid_responses(data: bytes) -> None:
+    """Both read a valid response, with the same result."""
     assert outcome(we_read, data) == h11_reads(data)
 
 
@@ -162,7 +164,7 @@ H11_ALONE_REFUSES = {
 
 
 def may_differ(data: bytes, ours: Any, theirs: Any) -> bool:
-    """Whether a difference is one of those that this file decides for."""
+    """Whether this file expects a difference."""
     if isinstance(ours, str) and isinstance(theirs, str):
         return True  # both refuse
     if isinstance(ours, str):
@@ -219,9 +221,11 @@ def mutated(draw: Any) -> bytes:
 @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\n chunked\r\n\r\n0\r\n\r\n")
 @example(b"HTTP/1.1 200 OK\r\nContent-Length:\n 2\r\n\r\nhi, and more")
 @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na: \r\na: 0\n\r\n")
-def test_mutated_answers(data: bytes) -> None:
-    """What is wrong gives an answer or an error of ours, never anything else; where h11 judges
-    otherwise, the words say why. What both read, both read the same."""
+def test_mutated_responses(data: bytes) -> None:
+    """A malformed response gives a response or an `AsksException`.
+
+    Where h11 decides differently, the error text says why. What both accept, both read alike.
+    """
     ours, theirs = outcome(we_read, data), outcome(h11_reads, data)
     assert ours == theirs or may_differ(data, ours, theirs), (ours, theirs)
 
@@ -229,7 +233,7 @@ def test_mutated_answers(data: bytes) -> None:
 @settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_noise(data: bytes) -> None:
-    """Any bytes at all give an answer or an error of ours."""
+    """Random bytes give a response or an `AsksException`."""
     for start in (
         b"",
         b"HTTP/1.1 200 OK\r\n",
@@ -240,8 +244,8 @@ def test_noise(data: bytes) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.one_of(answers(), mutated()), cuts=st.lists(st.integers(0, 400), max_size=6))
-def test_cuts_change_nothing(data: bytes, cuts: list[int]) -> None:
-    """However an answer is cut, the outcome is that of the whole."""
+def test_any_split(data: bytes, cuts: list[int]) -> None:
+    """A response split at any place gives the same result as the whole."""
     places = sorted({cut for cut in cuts if 0 < cut < len(data)})
     pieces = [
         data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)
@@ -258,8 +262,8 @@ def test_cuts_change_nothing(data: bytes, cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("closes", [True, False])
-def test_nothing_hangs_at_the_end_of_input(closes: bool) -> None:
-    """With the end of input there is an outcome; without one an unfinished answer waits."""
+def test_end_of_input(closes: bool) -> None:
+    """The end of input ends the exchange; without it an incomplete response waits."""
     if closes:
         with pytest.raises(ServerClosedConnectionError):
             read_response(b"HTTP/1.1 2")

@@ -1,4 +1,4 @@
-"""Long chunked bodies, which are taken apart in the buffer that becomes the body."""
+"""Long chunked bodies, whose framing is removed inside the buffer that becomes the body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATTERN = bytes(range(251)) * 4000
 
 
 def sample(sizes: list[int], behind: bytes = b"0\r\n\r\n", extension: bytes = b"") -> bytes:
-    """An answer in chunks of these sizes."""
+    """A response with chunks of these sizes."""
     parts, at = [CHUNKED], 0
     for size in sizes:
         parts.append(b"%x%b\r\n%b\r\n" % (size, extension, PATTERN[at : at + size]))
@@ -25,7 +25,7 @@ def sample(sizes: list[int], behind: bytes = b"0\r\n\r\n", extension: bytes = b"
 
 
 def cut(whole: bytes, places: list[int]) -> list[bytes]:
-    """`whole` in pieces, cut at these places."""
+    """`whole` split at these places."""
     edges = sorted({0, len(whole), *(place % len(whole) for place in places)})
     return [whole[a:b] for a, b in pairwise(edges)]
 
@@ -37,7 +37,7 @@ def cut(whole: bytes, places: list[int]) -> list[bytes]:
     trailer=st.sampled_from([b"", b"A: b\r\n"]),
 )
 def test_any_split(sizes: list[int], places: list[int], extension: bytes, trailer: bytes) -> None:
-    """However a long body is chunked and cut, it is the same, and the connection is kept."""
+    """A long body is the same for any chunk sizes and any split, and the connection is kept."""
     whole = sample(sizes, b"0\r\n" + trailer + b"\r\n", extension)
     answer = read_response(cut(whole, places))
     assert answer.body == PATTERN[: sum(sizes)]
@@ -48,7 +48,7 @@ def test_any_split(sizes: list[int], places: list[int], extension: bytes, traile
 
 @pytest.mark.parametrize("back", range(12))
 def test_cut_in_the_last_framing(back: int) -> None:
-    """The end may come in two at any place of the framing."""
+    """The final framing may be split at any place."""
     whole = sample([30_000] * 5)
     answer = read_response([whole[: len(whole) - back], whole[len(whole) - back :]])
     assert answer.body == PATTERN[:150_000]
@@ -58,7 +58,7 @@ def test_cut_in_the_last_framing(back: int) -> None:
 @pytest.mark.parametrize("behind", [b"\r\n", b"\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_surplus(behind: bytes, at_once: bool) -> None:
-    """What stands behind a long chunked body is not its part and drops the connection."""
+    """Bytes after a long chunked body are not part of it and close the connection."""
     whole = sample([30_000] * 5)
     pieces = [whole + behind] if at_once else [whole[:100_000], whole[100_000:] + behind]
     answer = read_response(pieces)
@@ -67,14 +67,14 @@ def test_surplus(behind: bytes, at_once: bool) -> None:
 
 
 def test_cut_short() -> None:
-    """A long chunked body without its last chunk is no body."""
+    """A long chunked body without its last chunk is an error."""
     whole = sample([30_000] * 5, b"")
     with pytest.raises(ServerClosedConnectionError, match="after 150000 bytes of the body"):
         read_response([whole[:60_000], whole[60_000:]])
 
 
 def test_max_body() -> None:
-    """`max_body` holds for a body whose length nobody announced."""
+    """`max_body` limits a body without a Content-Length."""
     whole = sample([30_000] * 5)
     assert read_response([whole], max_body=150_000).body == PATTERN[:150_000]
     with pytest.raises(ResponseTooLarge, match="max_body is 149999"):
@@ -99,15 +99,15 @@ def test_max_body() -> None:
     ],
 )
 def test_bad_framing_far_into_the_body(bad: bytes) -> None:
-    """The framing is judged to the last chunk."""
+    """The framing is validated up to the last chunk."""
     whole = sample([30_000] * 3, bad)
     for pieces in ([whole], [whole[:60_000], whole[60_000:]], [whole[:-1], whole[-1:]]):
         with pytest.raises(BadHttpResponse):
             read_response(pieces, closes=False)
 
 
-def test_a_wrong_guess() -> None:
-    """The last body is a guess at the length of the next one, no more."""
+def test_wrong_size_prediction() -> None:
+    """The size of the last body only predicts the buffer size for the next one."""
     with ExchangeHarness() as wire:
         for sizes in ([90_000] * 3, [90_000] * 9, [50_000], [1], [90_000] * 4, [90_000] * 4):
             answer = wire.read([sample(sizes)[:70_000], sample(sizes)[70_000:]])

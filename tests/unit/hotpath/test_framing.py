@@ -1,4 +1,6 @@
-"""Where an answer ends, and what may follow (RFC 9112 §6): whole, byte by byte, cut everywhere."""
+"""Where a response ends, and what may follow it (RFC 9112 §6): whole, byte by byte, split
+everywhere.
+"""
 
 from __future__ import annotations
 
@@ -21,28 +23,28 @@ def test_known_length() -> None:
 
 
 def test_empty_body() -> None:
-    """Content-Length: 0 is a whole answer at its head."""
+    """With Content-Length: 0 the response is complete after its head."""
     answer = read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert answer.body == b""
     assert answer.kept
 
 
 def test_chunked() -> None:
-    """Chunks are put together; sizes in any case, with leading zeros and spaces behind."""
+    """Chunks are joined; sizes in any case, with leading zeros and trailing spaces."""
     answer = read(CHUNKED + b"5\r\nhello\r\n00A\r\n0123456789\r\n1 \r\nx\r\n0\r\n\r\n")
     assert answer.body == b"hello0123456789x"
     assert answer.kept
 
 
 def test_chunk_extensions() -> None:
-    """Chunk extensions are read over (RFC 9112 §7.1.1)."""
+    """Chunk extensions are ignored (RFC 9112 §7.1.1)."""
     answer = read(CHUNKED + b'3;a=b;c="d"\r\nabc\r\n0;last\r\n\r\n')
     assert answer.body == b"abc"
     assert answer.kept
 
 
 def test_trailers() -> None:
-    """Trailers are kept apart from the head's fields, whatever they are called."""
+    """Trailer fields are kept apart from header fields, whatever their names."""
     answer = read(CHUNKED + b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\nEmpty:\r\n\r\n")
     assert answer.trailers == [(b"X-Sum", b"1"), (b"Set-Cookie", b"a=b"), (b"Empty", b"")]
     assert answer.fields == [(b"Transfer-Encoding", b"chunked")]
@@ -50,14 +52,14 @@ def test_trailers() -> None:
 
 
 def test_framing_fields_as_trailers() -> None:
-    """A framing field among the trailers frames nothing, here or in the next answer."""
+    """Framing fields among the trailers have no effect, on this response or the next."""
     answer = read(CHUNKED + b"2\r\nhi\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert answer.body == b"hi"
     assert answer.trailers == [(b"Transfer-Encoding", b"chunked")]
 
 
 def test_end_by_close() -> None:
-    """Without a length the body ends with the connection, which is never kept."""
+    """Without a length the body ends with the connection."""
     answer = read(b"HTTP/1.1 200 OK\r\n\r\nhello")
     assert answer.body == b"hello"
     assert not answer.kept
@@ -73,15 +75,17 @@ def test_end_by_close() -> None:
         b"HTTP/1.1 204 No Content\r\n\r\n",
     ],
 )
-def test_answer_to_head(sample: bytes) -> None:
-    """An answer to HEAD ends with its head, whatever length it tells; the connection is kept."""
+def test_response_to_head(sample: bytes) -> None:
+    """A response to HEAD ends with its head, whatever its length fields say; the connection is
+    kept.
+    """
     answer = read(sample, is_head_request=True, closes=False)
     assert answer.body == b""
     assert answer.kept
 
 
-def test_answer_to_head_with_a_body() -> None:
-    """A body behind the answer to HEAD is never the next answer: the connection is dropped."""
+def test_response_to_head_with_a_body() -> None:
+    """A body after the response to HEAD is never the next response: the connection is closed."""
     answer = read(FIXED, is_head_request=True)
     assert answer.body == b""
     assert not answer.kept
@@ -92,14 +96,14 @@ def test_answer_to_head_with_a_body() -> None:
     "field", [b"", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"]
 )
 def test_status_without_body(status: bytes, field: bytes) -> None:
-    """204 and 304 end with their head, whatever they announce (RFC 9112 §6.3)."""
+    """204 and 304 end with their head, whatever their length fields say (RFC 9112 §6.3)."""
     answer = read(b"HTTP/1.1 " + status + b"\r\n" + field + b"\r\n", closes=False)
     assert answer.body == b""
     assert answer.kept
 
 
 def test_204_with_a_body() -> None:
-    """What stands behind a 204 is surplus."""
+    """Bytes after a 204 are surplus."""
     assert not read(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nhi").kept
 
 
@@ -114,8 +118,8 @@ def test_204_with_a_body() -> None:
         b"Connection: close\r\n",
     ],
 )
-def test_interim_answers(status: int, field: bytes) -> None:
-    """1xx are kept for those who ask, and are never the answer, whatever their fields say."""
+def test_interim_responses(status: int, field: bytes) -> None:
+    """1xx responses are kept in `interim` and are never the final response."""
     interim = b"HTTP/1.1 %d Hm\r\n%b\r\n" % (status, field)
     answer = read(interim + b"HTTP/1.1 100 Continue\r\n\r\n" + FIXED)
     assert [seen for seen, _ in answer.interim] == [status, 100]
@@ -125,19 +129,19 @@ def test_interim_answers(status: int, field: bytes) -> None:
 
 
 def test_interim_fields_are_not_merged() -> None:
-    """The fields of a 1xx stay with it."""
+    """The fields of a 1xx response are not added to the final one."""
     answer = read(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX: 1\r\n\r\n" + FIXED)
     assert answer.interim == [(103, [(b"Link", b"</a>"), (b"X", b"1")])]
     assert answer.fields == [(b"Content-Length", b"5")]
 
 
-def test_unasked_101() -> None:
-    """101 is an error: nobody asked for another protocol (RFC 9110 §15.2.2)."""
+def test_unrequested_101() -> None:
+    """101 is an error, because no request asked for another protocol (RFC 9110 §15.2.2)."""
     assert_rejected(b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + FIXED)
 
 
-def test_upgrade_offer_on_a_final_answer() -> None:
-    """A final answer that offers an upgrade is read as any other."""
+def test_upgrade_offer_on_a_final_response() -> None:
+    """A final response with an Upgrade field is read as usual."""
     answer = read(
         b"HTTP/1.1 200 OK\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nhi"
     )
@@ -167,15 +171,17 @@ def test_upgrade_offer_on_a_final_answer() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Connection: close\r\n", True),
     ],
 )
-def test_who_keeps_alive(head: bytes, kept: bool) -> None:
-    """HTTP/1.1 unless some Connection field says close, HTTP/1.0 only if one says keep-alive."""
+def test_persistent_connections(head: bytes, kept: bool) -> None:
+    """HTTP/1.1 connections persist unless a Connection field says close, HTTP/1.0 ones only with
+    keep-alive.
+    """
     answer = read(head + b"\r\nhi")
     assert answer.body == b"hi"
     assert answer.kept is kept
 
 
 def test_chunked_in_http_1_0() -> None:
-    """Chunked in HTTP/1.0 is read, and the connection not trusted after it (RFC 9112 §6.1)."""
+    """Chunked coding in HTTP/1.0 is read, and the connection is closed after it (RFC 9112 §6.1)."""
     answer = read(
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"2\r\nhi\r\n0\r\n\r\n"
@@ -184,8 +190,8 @@ def test_chunked_in_http_1_0() -> None:
     assert not answer.kept
 
 
-def test_a_peer_that_says_nothing_more_is_waited_for() -> None:
-    """Without an end of input an unfinished answer waits, and ends nothing by itself."""
+def test_incomplete_response_waits() -> None:
+    """Without an end of input an incomplete response waits."""
     with pytest.raises(ExchangeIncomplete):
         read_response(FIXED[:-1], closes=False)
 
@@ -216,7 +222,7 @@ SURPLUS = [
     ],
 )
 def test_surplus(sample: bytes, surplus: bytes) -> None:
-    """Bytes behind the end, however cut, spoil nothing but the connection: it is never reused."""
+    """Bytes after the end of a response close the connection and do not change the response."""
     alone = read_response(sample)
     assert alone.kept
     answer = read(sample + surplus)
@@ -228,7 +234,7 @@ def test_surplus(sample: bytes, surplus: bytes) -> None:
 
 @pytest.mark.parametrize("size", [65535, 65536, 65537, 300_000, 1 << 21])
 def test_long_bodies(size: int) -> None:
-    """A long body is the same over every path that receives one."""
+    """A long body is the same on every path that receives one."""
     body = (bytes(range(251)) * (size // 251 + 1))[:size]
     fixed = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body
     chunks = b"".join(
@@ -245,34 +251,34 @@ def test_long_bodies(size: int) -> None:
 
 
 def test_long_body_cut_short() -> None:
-    """A long body that ends early says how much of it came."""
+    """The error of a long body that ends early says how much arrived."""
     sample = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 150_000
     with pytest.raises(ServerClosedConnectionError, match="after 150000 of 200000 bytes"):
         read_response(sample)
 
 
 def test_long_body_with_surplus() -> None:
-    """Bytes behind a long body drop the connection too."""
+    """Bytes after a long body close the connection, too."""
     sample = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
     assert read_response(sample).kept
     assert not read_response(sample + b"HTTP/1.1 200 OK\r\n").kept
 
 
 def test_a_length_of_ten_terabytes_takes_no_memory() -> None:
-    """Memory is set aside for bytes that come, not for bytes that are announced."""
+    """Memory is allocated for received bytes, not for announced ones."""
     with pytest.raises(ServerClosedConnectionError, match="of 10000000000000 bytes"):
         read_response(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000000\r\n\r\nhi")
 
 
 def test_small_receive_buffer() -> None:
-    """The size of the receive buffer is a matter of speed alone."""
+    """The size of the receive buffer affects only speed."""
     sample = b"HTTP/1.1 103 Hint\r\n\r\n" + CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n\r\n"
     for buffer in (1, 2, 7, 64):
         assert read_response(sample, buffer=buffer) == read_response(sample)
 
 
 def test_error_texts() -> None:
-    """An error names the request, what was seen, cut short, and the time it took."""
+    """An error names the request, the received bytes (truncated) and the elapsed time."""
     with pytest.raises(BadHttpResponse) as caught:
         read_response(b"\x1b[2J<html>" + b"x" * 1000)
     text = str(caught.value)
@@ -281,8 +287,8 @@ def test_error_texts() -> None:
     assert len(text) < 250
 
 
-def test_two_answers_one_after_the_other() -> None:
-    """A kept connection serves the next exchange with nothing left of the last."""
+def test_two_responses_in_sequence() -> None:
+    """A kept connection starts the next exchange without state of the last."""
     from support.exchange_harness import ExchangeHarness
 
     kinds: list[tuple[bytes, dict[str, Any], bytes]] = [

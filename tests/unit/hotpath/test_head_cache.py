@@ -1,4 +1,4 @@
-"""A head that equals the one before it is not judged again: nobody may be able to tell.
+"""Reusing the parse result of an identical head changes nothing that can be observed.
 
 Every sequence of answers over one connection is read as each of them is read on a fresh one,
 whatever stands in front of it and however the bytes are cut.
@@ -35,8 +35,8 @@ FIRST = HEADS[0]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a server says to one request."""
+class Sent:
+    """The bytes that a server sends for one request."""
 
     data: bytes
     cuts: tuple[int, ...] = ()
@@ -45,12 +45,12 @@ class Told:
     max_body: int = -1
 
     def pieces(self) -> list[bytes]:
-        """The bytes as they come."""
+        """The bytes as they are sent."""
         marks = [0, *sorted({cut % len(self.data) for cut in self.cuts} - {0}), len(self.data)]
         return [self.data[a:b] for a, b in itertools.pairwise(marks)]
 
     def read(self, wire: ExchangeHarness) -> Answer | str:
-        """What the exchange makes of it, or how it refused."""
+        """The outcome of the exchange."""
         return outcome(
             lambda: wire.read(
                 self.pieces(),
@@ -63,7 +63,7 @@ class Told:
 
 
 def outcome(read: Callable[[], Answer]) -> Answer | str:
-    """The answer, or what kept it from being one."""
+    """The response, or the error."""
     try:
         return read()
     except ExchangeIncomplete:
@@ -73,7 +73,7 @@ def outcome(read: Callable[[], Answer]) -> Answer | str:
 
 
 @st.composite
-def told(draw: st.DrawFn) -> Told:
+def told(draw: st.DrawFn) -> Sent:
     head = draw(st.sampled_from(HEADS[:4]) | st.sampled_from(HEADS))
     length = draw(st.sampled_from([5, 5, 5, 5, 0, 4, 6, 50]))
     body = draw(st.binary(min_size=length, max_size=length))
@@ -81,7 +81,7 @@ def told(draw: st.DrawFn) -> Told:
         body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
     early = draw(st.sampled_from([b"", b"", b"", EARLY]))
     data = early + head + body
-    return Told(
+    return Sent(
         data,
         tuple(draw(st.lists(st.integers(1, len(data)), max_size=3))),
         draw(st.sampled_from([False, False, False, True])),
@@ -91,15 +91,15 @@ def told(draw: st.DrawFn) -> Told:
 
 
 @settings(max_examples=400)
-@example([Told(FIRST + b"first"), Told(FIRST + b"again"), Told(FIRST + b"surplus")])
-@example([Told(FIRST + b"first"), Told(FIRST, is_head_request=True), Told(FIRST + b"again")])
-@example([Told(FIRST + b"first"), Told(FIRST + b"again"), Told(HEADS[3] + 50 * b"x")])
-@example([Told(FIRST + b"first"), Told(EARLY + FIRST + b"again"), Told(FIRST + b"third")])
-@example([Told(FIRST + b"first"), Told(FIRST + b"again", max_body=4)])
-@example([Told(HEADS[4])] * 3)
+@example([Sent(FIRST + b"first"), Sent(FIRST + b"again"), Sent(FIRST + b"surplus")])
+@example([Sent(FIRST + b"first"), Sent(FIRST, is_head_request=True), Sent(FIRST + b"again")])
+@example([Sent(FIRST + b"first"), Sent(FIRST + b"again"), Sent(HEADS[3] + 50 * b"x")])
+@example([Sent(FIRST + b"first"), Sent(EARLY + FIRST + b"again"), Sent(FIRST + b"third")])
+@example([Sent(FIRST + b"first"), Sent(FIRST + b"again", max_body=4)])
+@example([Sent(HEADS[4])] * 3)
 @given(st.lists(told(), min_size=2, max_size=6))
-def test_each_answer_is_read_as_if_it_were_the_first(answers: list[Told]) -> None:
-    """What stood in front of an answer on its connection changes nothing about it."""
+def test_each_response_is_read_like_the_first(answers: list[Sent]) -> None:
+    """Earlier responses on a connection do not change how a response is read."""
     with ExchangeHarness() as wire:
         for one in answers:
             with ExchangeHarness() as fresh:
@@ -109,8 +109,10 @@ def test_each_answer_is_read_as_if_it_were_the_first(answers: list[Told]) -> Non
                 break
 
 
-def test_a_long_body_behind_a_repeated_head() -> None:
-    """It goes past the parser straight into its buffer, and the next answer is read as ever."""
+def test_a_long_body_after_a_repeated_head() -> None:
+    """A long body after a repeated head is received into its buffer; the next response is read as
+    usual.
+    """
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
     with ExchangeHarness() as wire:
         for letter in (b"a", b"b", b"c"):
@@ -123,7 +125,7 @@ def test_a_long_body_behind_a_repeated_head() -> None:
 
 @pytest.mark.parametrize("cut", [1, len(FIRST) - 1, len(FIRST), len(FIRST) + 2])
 def test_a_repeated_head_cut_anywhere(cut: int) -> None:
-    """Whole or in pieces, alone or with its body: the same answer."""
+    """A repeated head gives the same response whole or in pieces, alone or with its body."""
     with ExchangeHarness() as wire:
         for body in (b"first", b"again", b"third"):
             data = FIRST + body

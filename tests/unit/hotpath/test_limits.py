@@ -22,8 +22,8 @@ def test_body_limit() -> None:
                 read_response(pieces, max_body=4)
 
 
-def test_a_length_beyond_the_limit_is_refused_at_the_head() -> None:
-    """Too long a body is refused on its announcement, before any of it is received."""
+def test_length_beyond_the_limit() -> None:
+    """A Content-Length above the limit is an error before any of the body is received."""
     with pytest.raises(ResponseTooLarge, match="1000000 bytes, max_body is 10"):
         read_response(
             b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", max_body=10, closes=False
@@ -31,7 +31,7 @@ def test_a_length_beyond_the_limit_is_refused_at_the_head() -> None:
 
 
 def test_head_of_exactly_the_limit() -> None:
-    """A head of 64 KiB to the byte passes, one byte more does not; byte by byte as well."""
+    """A head of exactly 64 KiB is accepted, one byte more is not; byte by byte as well."""
     frame = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %b\r\n\r\n"
     room = 65536 - len(frame % b"")
     fits, bursts = frame % (b"a" * room), frame % (b"a" * (room + 1))
@@ -45,7 +45,7 @@ def test_head_of_exactly_the_limit() -> None:
 
 
 def test_number_of_fields() -> None:
-    """256 fields pass, 257 do not."""
+    """256 fields are accepted, 257 are not."""
 
     def head(number: int) -> bytes:
         return b"HTTP/1.1 204 No\r\n" + b"A: b\r\n" * number + b"\r\n"
@@ -64,7 +64,7 @@ def test_number_of_trailers() -> None:
 
 
 def test_endless_head() -> None:
-    """A head that never ends is refused once it is too large, not when memory is out."""
+    """A head without an end raises as soon as it exceeds the limit."""
     endless = [b"HTTP/1.1 200 OK\r\n"] + [b"X-Filler: %b\r\n" % (b"y" * 1000)] * 1000
     with pytest.raises(HeadTooLarge):
         read_response(endless, closes=False)
@@ -73,7 +73,7 @@ def test_endless_head() -> None:
 
 
 def test_interim_flood() -> None:
-    """16 interim responses pass, 17 do not."""
+    """16 interim responses are accepted, 17 are not."""
     one = b"HTTP/1.1 100 Continue\r\n\r\n"
     assert len(read_response(one * 16 + FIXED).interim) == 16
     for pieces in ([one * 17 + FIXED], [one] * 17 + [FIXED], [one * 20000]):
@@ -82,7 +82,7 @@ def test_interim_flood() -> None:
 
 
 def test_interim_heads_in_all() -> None:
-    """All interim responses together share the size limit of one head, even if they are few."""
+    """All interim responses together share the size limit of one head."""
     one = b"HTTP/1.1 103 Early Hints\r\nLink: %b\r\n\r\n" % (b"x" * 20_000)
     assert len(read_response(one * 3 + FIXED).interim) == 3
     for pieces in ([one * 4 + FIXED], [one] * 4 + [FIXED]):
@@ -91,7 +91,7 @@ def test_interim_heads_in_all() -> None:
 
 
 def test_interim_split_within_is_counted_once() -> None:
-    """An interim answer cut in two is one interim answer."""
+    """An interim response split in two counts as one."""
     one = b"HTTP/1.1 100 Continue\r\n\r\n"
     pieces = [piece for _ in range(16) for piece in (one[:9], one[9:] + b"")] + [FIXED]
     assert len(read_response(pieces).interim) == 16
@@ -113,7 +113,7 @@ def test_interim_split_within_is_counted_once() -> None:
 )
 @pytest.mark.parametrize("body", [0, 1_000_000])
 def test_framing_floods(flood: bytes, body: int) -> None:
-    """Framing without end is refused, also behind a large body that would make it look small."""
+    """Endless framing raises, also after a large body."""
     begun = b"%x\r\n%b\r\n" % (body, b"z" * body) if body else b""
     sample = CHUNKED + begun + flood
     pieces = [sample[i : i + 65536] for i in range(0, len(sample), 65536)]

@@ -1,4 +1,4 @@
-"""Which answers are read though they break the rules, and which are refused (RFC 9112 §2.2, §5)."""
+"""Which malformed responses are accepted, and which are errors (RFC 9112 §2.2, §5)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ OLD_HTTPTOOLS = [int(part) for part in version("httptools").split(".")[:2]] < [0
         b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\r\nhi\r\n0\r\n\r\n",
     ],
 )
-def test_forgiven_forms(sample: bytes) -> None:
-    """What browsers read, and can't be turned against anyone, is read."""
+def test_tolerated_forms(sample: bytes) -> None:
+    """Malformed responses that browsers accept and that are no security risk are accepted."""
     assert read(sample).body == b"hi"
 
 
@@ -48,8 +48,8 @@ def test_forgiven_forms(sample: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nhi\r\n0\r\n\r\n",
     ],
 )
-def test_strict_forgives_nothing(sample: bytes) -> None:
-    """`strict=True` refuses what is only forgiven otherwise."""
+def test_strict_tolerates_nothing(sample: bytes) -> None:
+    """`strict=True` rejects what is otherwise tolerated."""
     assert read_response(sample).body == b"hi"
     assert_rejected(sample, strict=True)
 
@@ -103,7 +103,7 @@ def test_ambiguous_length(rest: bytes, version: bytes) -> None:
 def test_ambiguous_length_without_a_body(
     fields: bytes, status: bytes, is_head_request: bool
 ) -> None:
-    """A response without a body may be as ambiguous; nothing is read after its head."""
+    """A response without a body may have ambiguous lengths; nothing is read after its head."""
     sample = b"HTTP/1.1 " + status + b" OK\r\n" + fields + b"\r\n"
     answer = read(sample, is_head_request=is_head_request)
     assert (answer.body, answer.kept) == (b"", False)
@@ -120,7 +120,7 @@ def test_chunked_in_http_1_0() -> None:
 
 @pytest.mark.parametrize("fields", [b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"])
 def test_framing_of_an_interim_response(fields: bytes) -> None:
-    """An interim response has no body, whatever it announces."""
+    """An interim response has no body, whatever its fields say."""
     sample = b"HTTP/1.1 103 Early Hints\r\n" + fields + b"\r\n" + FIXED
     answer = read(sample)
     assert (answer.status, answer.body, len(answer.interim)) == (200, b"hello", 1)
@@ -141,7 +141,7 @@ def test_ambiguous_length_of_a_long_body(size: int) -> None:
 
 
 def test_ambiguous_length_cut_short() -> None:
-    """A body that ends before its length is an error, whatever the head looks like."""
+    """A body that ends before its length is an error, with ambiguous lengths too."""
     for rest in AMBIGUOUS.values():
         with pytest.raises(ServerClosedConnectionError):
             read_response(b"HTTP/1.1 200 OK\r\n" + rest[:-1])
@@ -160,7 +160,7 @@ def test_strict_belongs_to_one_message() -> None:
 
 
 def test_a_fold_in_another_field_is_a_space() -> None:
-    """A line fold is read as a space, and what it holds frames nothing (RFC 9112 §5.2)."""
+    """A line fold is read as a space, and its content has no effect on framing (RFC 9112 §5.2)."""
     answer = read(b"HTTP/1.1 200 OK\r\nA: b\r\n  c\r\n\tContent-Length: 9\r\nX:\r\n d\r\n\r\nhi")
     assert answer.fields == [(b"A", b"b c Content-Length: 9"), (b"X", b"d")]
     assert answer.body == b"hi"
@@ -178,8 +178,8 @@ def test_a_fold_in_another_field_is_a_space() -> None:
         b"Transfer-Encoding: chunked\r\n x\r\n",
     ],
 )
-def test_no_fold_beside_framing(head: bytes) -> None:
-    """A line fold never continues a framing field, nor stands before the first field."""
+def test_no_fold_in_framing_fields(head: bytes) -> None:
+    """A line fold in a framing field or before the first field is an error."""
     assert_rejected(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n2\r\nhi\r\n0\r\n\r\n")
 
 
@@ -213,7 +213,7 @@ LENGTHS = [
 
 @pytest.mark.parametrize("length", LENGTHS, ids=lambda length: repr(length[:20]))
 def test_malformed_length(length: bytes) -> None:
-    """Content-Length is 1*DIGIT and of a size that exists; anything else is refused."""
+    """Content-Length is 1*DIGIT and fits 64 bits; anything else is an error."""
     sample = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nhi"
     if len(sample) > 500:
         with pytest.raises(BadHttpResponse):
@@ -267,7 +267,7 @@ def test_malformed_length(length: bytes) -> None:
     ],
 )
 def test_malformed_fields(fields: bytes) -> None:
-    """Ambiguous framing and broken field lines are refused, never guessed at."""
+    """Ambiguous framing and invalid field lines are errors."""
     assert_rejected(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n2\r\nhi\r\n0\r\n\r\n")
 
 
@@ -308,13 +308,13 @@ def test_malformed_fields(fields: bytes) -> None:
         b"HTTP/1.1 200 a\x00b",
     ],
 )
-def test_status_lines_that_are_none(line: bytes) -> None:
-    """A status line is `HTTP/1.0` or `HTTP/1.1`, a space, three digits, to the byte."""
+def test_invalid_status_lines(line: bytes) -> None:
+    """A status line is exactly `HTTP/1.0` or `HTTP/1.1`, a space and three digits."""
     assert_rejected(line + b"\r\nContent-Length: 2\r\n\r\nhi")
 
 
 def test_no_head_at_all() -> None:
-    """A page without a head, as in HTTP/0.9, is no answer."""
+    """A body without a head, as in HTTP/0.9, is an error."""
     assert_rejected(b"hello world\r\n")
 
 
@@ -341,7 +341,7 @@ def test_no_head_at_all() -> None:
     ],
 )
 def test_malformed_chunks(body: bytes) -> None:
-    """Chunk sizes are hexadecimal, lines end in CRLF, trailers are fields like any other."""
+    """Chunk sizes are hexadecimal, lines end in CRLF, and trailers are valid fields."""
     assert_rejected(CHUNKED + body)
 
 
@@ -354,7 +354,7 @@ def test_malformed_chunks(body: bytes) -> None:
     ],
 )
 def test_cut_short(sample: bytes) -> None:
-    """An answer that is cut off anywhere is an error that says how much came."""
+    """The error of a truncated response says how much arrived."""
     for cut in range(len(sample)):
         for pieces in ([sample[:cut]] if cut else [], [sample[i : i + 1] for i in range(cut)]):
             for stream in (False, True):

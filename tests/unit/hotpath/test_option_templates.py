@@ -49,7 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def field(request: Any, name: str) -> str | None:
-    """The value of a header field that the server got; None without one."""
+    """The value of a header field that the server received; None without one."""
     for line in request.raw.decode().split("\r\n")[1:]:
         if line.lower().startswith(f"{name}: "):
             return str(line.partition(": ")[2])
@@ -62,7 +62,9 @@ def field(request: Any, name: str) -> str | None:
 async def test_a_template_gives_the_same_bytes(
     peer: MakePeer, name: str, place: str, method: str
 ) -> None:
-    """With and without a template the server gets the same, for session and request options."""
+    """With and without a template the server receives the same bytes, for session and request
+    options.
+    """
     options = dict(OPTIONS[name])
     headers = options.pop("headers", {})
     of_session, of_call = (options, {}) if place == "session" else ({}, options)
@@ -119,7 +121,7 @@ async def test_credentials_stay_at_their_origin(peer: MakePeer) -> None:
 
 
 async def test_cookies_of_a_jar(peer: MakePeer) -> None:
-    """Cookies that a server sets, changes and deletes are sent as it says."""
+    """Cookies that a server sets, changes and deletes are sent accordingly."""
     said = [b"", b"a=1; Path=/", b"a=2; Path=/x", b"", b"a=; Path=/; Max-Age=0", b""]
     replies = [
         b"HTTP/1.1 200 OK\r\n%bContent-Length: 0\r\n\r\n"
@@ -167,7 +169,7 @@ async def test_a_redirect(peer: MakePeer, more: dict[str, Any]) -> None:
 
 
 async def test_a_redirect_to_another_origin(peer: MakePeer) -> None:
-    """Credentials do not follow a redirect to another origin, nor to a look-alike of the own."""
+    """Credentials are not sent to another origin, nor to one with a similar name."""
     other = peer(ANSWERING)
     away = b"HTTP/1.1 302 Found\r\nLocation: %b/there\r\nContent-Length: 0\r\n\r\n"
     server = peer([expect(), send(OK), repeat(expect(), send(away % other.url.encode()))])
@@ -259,7 +261,7 @@ async def test_a_redirect_that_is_retried(peer: MakePeer, more: dict[str, Any]) 
     ids=["plain", "stream", "auth", "timeout", "cookies"],
 )
 async def test_cancelled_at_each_wait(peer: MakePeer, options: dict[str, Any]) -> None:
-    """Cancelled at any wait, a request and its redirect leave nothing behind."""
+    """After cancellation at any wait of a request and its redirect, nothing stays open."""
     script = [expect(), send(ELSEWHERE), expect(), send(OK)]
     server = peer([repeat(*script)])
     async with HSession(server.url, connections=1) as session:

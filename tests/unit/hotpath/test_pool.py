@@ -1,4 +1,4 @@
-"""Who gets which connection, how long connections live, and what a closed pool leaves."""
+"""Which request gets which connection, how long connections live, and closing a pool."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from asks_fast._hotpath import BaseHttpResponse, Limits, OriginPool, Pool
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_no_places(limit: int) -> None:
-    """A pool has one place at least."""
+def test_no_slots(limit: int) -> None:
+    """A pool needs at least one slot."""
     with pytest.raises(ValueError, match="connections"):
         Pool(limit)
 
 
 def test_repr_and_stats() -> None:
-    """The `repr` tells the state, and the numbers add up."""
+    """The repr shows the state, and the counters add up."""
     with pool_harness(2) as g:
         a = g.origin()
         assert repr(g.pool) == "<Pool 0 of 2 open: 0 in use, 0 idle; 0 waiting>"
@@ -45,7 +45,7 @@ def test_repr_and_stats() -> None:
 
 
 async def test_newest_first() -> None:
-    """Of several idle connections the one used last serves next."""
+    """Of several idle connections the most recently used one is reused."""
     with pool_harness(3) as g:
         a = g.origin()
         three = [await g.get(a) for _ in range(3)]
@@ -58,7 +58,7 @@ async def test_newest_first() -> None:
 
 
 async def test_eviction() -> None:
-    """A full pool closes the connection that rested longest to make room for another origin."""
+    """A full pool closes the connection idle for longest in favour of another origin."""
     with pool_harness(2) as g:
         a, b, c = g.origin("a"), g.origin("b"), g.origin("c")
         first, second = await g.get(a), await g.get(b)
@@ -73,8 +73,8 @@ async def test_eviction() -> None:
         await g.serve(third)
 
 
-async def test_a_place_for_another_origin() -> None:
-    """A waiter for another origin gets the place; the connection that held it is closed."""
+async def test_slot_for_another_origin() -> None:
+    """A waiter for another origin gets the slot; the connection that used it is closed."""
     with pool_harness(1) as g:
         a, b = g.origin("a"), g.origin("b")
         connection = await g.get(a)
@@ -88,8 +88,8 @@ async def test_a_place_for_another_origin() -> None:
         assert (a.open, b.open) == (0, 1)
 
 
-async def test_what_is_closed_is_not_lent() -> None:
-    """An idle connection that the other side closed, or spoke on, is discarded."""
+async def test_unusable_idle_connection() -> None:
+    """An idle connection that the peer closed, or sent data on, is discarded."""
     for words in (b"", b"\r\n", ANSWER, b"HTTP/1.1 408 Request Timeout\r\n\r\n"):
         with pool_harness(1) as g:
             a = g.origin()
@@ -101,8 +101,8 @@ async def test_what_is_closed_is_not_lent() -> None:
             assert counts(g.pool) == (0, 0, 0, 0)
 
 
-async def test_fresh_takes_nothing_used() -> None:
-    """`fresh` gives a new connection, at a limit by closing an idle one."""
+async def test_force_new_connection() -> None:
+    """`force_new_connection` opens a connection, and closes an idle one at the limit."""
     for options in ({}, {"limit_per_origin": 1}):
         with pool_harness(1 if not options else 5, **options) as g:
             a = g.origin()
@@ -122,7 +122,7 @@ async def test_fresh_takes_nothing_used() -> None:
 
 
 async def test_life_of_a_connection() -> None:
-    """Connections are given up after so many exchanges, seconds, or seconds of rest."""
+    """Connections are closed after the maximum number of exchanges, age, or idle time."""
     with pool_harness(1) as g:
         a = g.origin()
         g.pool.max_requests = 2
@@ -147,7 +147,7 @@ async def test_life_of_a_connection() -> None:
 
 
 async def test_an_old_connection_is_not_handed_on() -> None:
-    """`max_connection_age` holds for a connection that goes from waiter to waiter too."""
+    """`max_connection_age` also applies to a connection that is handed from waiter to waiter."""
     with pool_harness(1) as g:
         a = g.origin()
         g.pool.max_age = 1e-9
@@ -160,7 +160,7 @@ async def test_an_old_connection_is_not_handed_on() -> None:
 
 
 async def test_keep_alive_of_the_server() -> None:
-    """`Keep-Alive: timeout=0` gives the connection no rest; no sense in it changes nothing."""
+    """`Keep-Alive: timeout=0` prevents reuse; an invalid value has no effect."""
     for hint, rests in (
         (b"timeout=0", True),
         (b"timeout=100, max=7", True),
@@ -175,8 +175,8 @@ async def test_keep_alive_of_the_server() -> None:
             assert (g.pool.get_idle(a) is connection) is rests
 
 
-async def test_a_task_that_is_thrown_away() -> None:
-    """A coroutine closed from outside (its kernel is gone) leaves no place and no descriptor."""
+async def test_coroutine_closed_without_its_kernel() -> None:
+    """A coroutine closed after its kernel ended leaves no slot and no descriptor."""
     with pool_harness(1) as g:
         a = g.origin()
         connection = await g.get(a)
@@ -194,7 +194,7 @@ async def test_a_task_that_is_thrown_away() -> None:
 
 
 def test_origins_are_forgotten() -> None:
-    """A crawl over many hosts keeps no record of those without connections."""
+    """A crawl over many hosts keeps no data for those without connections."""
     with pool_harness(2) as g:
         for number in range(5000):
             g.pool.origin(number, f"http://{number}")
@@ -203,14 +203,14 @@ def test_origins_are_forgotten() -> None:
         assert alive < 1000
 
 
-def test_limits_are_what_was_given() -> None:
-    """The limits of parsing belong to the pool."""
+def test_parser_limits() -> None:
+    """The parser limits belong to the pool."""
     limits = Limits(head=100, fields=3, interim=1)
     assert Pool(1, limits=limits).limits is limits
 
 
 def test_pool_is_freed() -> None:
-    """A closed pool and its connections are freed; nothing keeps them but the user."""
+    """A closed pool and its connections are freed when the user drops them."""
     made = PoolHarness(2)
     a = made.origin()
     run(run(made.get(a)).release())

@@ -1,4 +1,4 @@
-"""The pool against a model: whatever is asked of it, in whatever order, its rules hold.
+"""The pool against a model: its rules hold for any sequence of operations.
 
 Tasks are coroutines driven by hand, so that the machine decides who runs: a task in line is woken
 only by the pool, and runs on only when the machine says so.
@@ -20,7 +20,7 @@ ORIGINS = ("a", "b", "c")
 
 
 class Task:
-    """One that asked for a connection: in line, ready to run on, or done."""
+    """A task that asked for a connection: waiting, ready to continue, or done."""
 
     def __init__(self, name: str, coroutine: Any) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Task:
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Takes, returns, errors, cancellations, drops and a close, at random."""
+    """Random acquisitions, releases, errors, cancellations and a close."""
 
     lent: Bundle[Connection] = Bundle("lent")
     promised: Bundle[str] = Bundle("promised")
@@ -52,7 +52,7 @@ class PoolMachine(RuleBasedStateMachine):
     # -- the part of the kernel
 
     def step(self, task: Task) -> None:
-        """Run a task until it waits in line or is done."""
+        """Run a task until it waits in the queue or is done."""
         try:
             while True:
                 trap = task.coroutine.send(None)
@@ -148,7 +148,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
-        """Throw into one in line, as the kernel does: it is out of the line, then it runs."""
+        """Cancel a waiting task as the kernel does: it leaves the queue, then it runs."""
         if not self.line:
             return
         task = data.draw(st.sampled_from(self.line))
@@ -193,14 +193,14 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def first_come_first_served(self) -> None:
-        """Of those in line for one origin the served are the first."""
+        """Waiters of one origin are served in order of arrival."""
         for name in ORIGINS if hasattr(self, "pool") else ():
             order = [task.ready for task in self.line if task.name == name]
             assert order == sorted(order, reverse=True), "a later one was served before"
 
     @invariant()
-    def overtaken_for_a_bounded_while(self) -> None:
-        """Nobody is served who came more than eight turns of the whole pool behind one in line."""
+    def overtaking_is_bounded(self) -> None:
+        """A waiter is overtaken by at most eight arrivals per connection."""
         if not hasattr(self, "pool") or self.share:
             return
         waiting = [task.arrival for task in self.line if not task.ready]
@@ -227,7 +227,7 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 def run_trap(awaitable: Any) -> Any:
-    """The trap that an awaitable hands to the kernel."""
+    """The trap that an awaitable yields to the kernel."""
     return next(iter(awaitable.__await__()))
 
 
@@ -235,7 +235,7 @@ TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 
 
-def test_a_hand_driven_task_is_a_task() -> None:
-    """The machine's way of running tasks is sound: an uncontended turn waits for nothing."""
+def test_stepping_by_hand() -> None:
+    """Stepping a task by hand works: an acquisition without contention does not wait."""
     pool = Pool(1)
     assert run(pool.acquire(pool.origin("a", "http://a"))) is None

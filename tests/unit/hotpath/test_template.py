@@ -1,4 +1,4 @@
-"""Requests by plan: the same bytes, errors and limits as by the long way."""
+"""Requests sent from a template: the same bytes, errors and limits as on the general path."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from asks_fast.errors import RequestTimeout
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
-async def test_both_ways_send_the_same(method: str, peer: Any) -> None:
-    """The first request of its kind and those that follow it swiftly are the same bytes."""
+async def test_both_paths_send_the_same(method: str, peer: Any) -> None:
+    """The first request of its kind and those sent from its template have the same bytes."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     server: Peer = peer([repeat(expect(), send(head))])
     async with HSession(server.url, "/e", headers={"X-Own": "ü", "accept": None}) as session:
@@ -55,8 +55,8 @@ WHAT_PLANS_TAKE: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "GET", "DELETE"])
-async def test_both_ways_send_the_same_options(method: str, peer: Any) -> None:
-    """Query, fields and small bodies that are put into a plan are the bytes of the long way."""
+async def test_both_paths_send_the_same_options(method: str, peer: Any) -> None:
+    """Query, header fields and small bodies have the same bytes on both paths."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     server: Peer = peer([repeat(expect(), send(head))])
     for options in WHAT_PLANS_TAKE:
@@ -74,8 +74,8 @@ async def test_both_ways_send_the_same_options(method: str, peer: Any) -> None:
 
 
 @pytest.mark.parametrize("broken", [{"headers": {"X": "a\r\nb"}}, {"json": {1, 2}}, {"params": 5}])
-async def test_what_is_wrong_with_planned_options(broken: Any, app_server: Server) -> None:
-    """What a plan is given wrongly raises what the first such request raised."""
+async def test_invalid_options(broken: Any, app_server: Server) -> None:
+    """Invalid options raise the same error with and without a template."""
     async with HSession(app_server.url, "/anything") as session:
         errors = []
         for _ in range(2):
@@ -86,8 +86,8 @@ async def test_what_is_wrong_with_planned_options(broken: Any, app_server: Serve
         assert errors[0] == errors[1]
 
 
-async def test_a_planned_post_is_not_sent_twice(peer: Any) -> None:
-    """A POST whose kept-alive connection ends without an answer is an error, a PUT goes again."""
+async def test_post_is_not_sent_twice(peer: Any) -> None:
+    """A POST on a stale connection is an error, a PUT is sent again."""
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     for method, goes_again in (("POST", False), ("PUT", True)):
         server: Peer = peer(
@@ -104,8 +104,8 @@ async def test_a_planned_post_is_not_sent_twice(peer: Any) -> None:
 
 
 @pytest.mark.parametrize("given", ["session", "call"])
-async def test_timeout_of_what_goes_swiftly(given: str, peer: Any) -> None:
-    """`timeout=` limits planned requests too, names the request, and leaves the session usable."""
+async def test_timeout(given: str, peer: Any) -> None:
+    """`timeout=` limits requests from a template; the session stays usable."""
     server: Peer = peer(
         [expect(), send(OK), expect(), send(OK), expect(), stall()],
         [expect(), stall()],
@@ -124,8 +124,8 @@ async def test_timeout_of_what_goes_swiftly(given: str, peer: Any) -> None:
         assert session.pool_stats()["in_use"] == 0
 
 
-async def test_timeout_from_outside_passes_a_plan(peer: Any) -> None:
-    """The caller's own time limit is the caller's, with and without one of ours inside it."""
+async def test_timeout_of_the_caller(peer: Any) -> None:
+    """The caller's own time limit raises the caller's error, with and without `timeout=`."""
     server: Peer = peer(
         [repeat(expect(), send(OK), times=2), expect(), stall()], [expect(), stall()]
     )
@@ -140,10 +140,8 @@ async def test_timeout_from_outside_passes_a_plan(peer: Any) -> None:
         assert session.pool_stats()["open"] == 0
 
 
-async def test_timeout_covers_a_redirect_after_a_plan(
-    peer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the first exchange took of `timeout` is gone when its redirect is followed."""
+async def test_timeout_covers_a_redirect(peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the first exchange counts when its redirect is followed."""
     away = b"HTTP/1.1 302 Found\r\nLocation: /a/../there\r\nContent-Length: 0\r\n\r\n"
     server: Peer = peer([repeat(expect(), send(OK), times=2), expect(), send(away), FOREVER])
     left = []

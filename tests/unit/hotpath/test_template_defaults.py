@@ -1,4 +1,4 @@
-"""What a session was told for all its requests holds by plan as it does the long way.
+"""Defaults of a session apply on the fast path as on the general path.
 
 The same server, the same session, the same request: by plan, and with an option that no plan
 knows and that changes nothing. What comes of it, and what the server sees of it, is the same.
@@ -69,13 +69,13 @@ SCRIPTS: dict[str, list[Any]] = {
 
 
 def plain(text: str) -> str:
-    """Without ports and times."""
+    """The text without ports and times."""
     text = re.sub(r" \[\d+\.\d{3} s after sending\]", "", text)  # left out below a millisecond
     return re.sub(r":\d{4,5}", ":port", text)
 
 
 async def outcome(session: HSession, method: str, **options: Any) -> Any:
-    """All that a program can tell one end from another by."""
+    """Everything that a program can observe of an outcome."""
     try:
         r = await session.request(method, path="/x", **options)
     except AsksException as error:
@@ -85,14 +85,14 @@ async def outcome(session: HSession, method: str, **options: Any) -> Any:
 
 
 def seen(server: Peer) -> Any:
-    """All that the server can tell."""
+    """Everything that the server can observe."""
     return [(request.method, request.target) for request in server.requests]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("script", SCRIPTS)
-async def test_both_ways_end_alike(peer: MakePeer, script: str, method: str) -> None:
-    """Retries, redirects, errors, attempts, history, and the requests that the server got."""
+async def test_both_paths_have_the_same_outcome(peer: MakePeer, script: str, method: str) -> None:
+    """Both paths have the same retries, redirects, errors, attempts, history and requests."""
     for name, defaults in DEFAULTS.items():
         ends = []
         for way in ({}, LONG):
@@ -107,8 +107,8 @@ async def test_both_ways_end_alike(peer: MakePeer, script: str, method: str) -> 
 
 
 @pytest.mark.parametrize("way", [{}, LONG], ids=["plan", "long"])
-async def test_a_connection_that_cannot_be_made(peer: MakePeer, way: dict[str, Any]) -> None:
-    """It is tried as often as the session says, and the error counts."""
+async def test_failed_connection(peer: MakePeer, way: dict[str, Any]) -> None:
+    """Connecting is tried as often as `retries` says; the error has the number of attempts."""
     server = peer([expect(), send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"), close()])
     async with HSession(server.url, connections=1, retries=2) as session:
         await session.get(path="/first")
@@ -121,8 +121,8 @@ async def test_a_connection_that_cannot_be_made(peer: MakePeer, way: dict[str, A
 
 @pytest.mark.parametrize("way", [{}, LONG], ids=["plan", "long"])
 @pytest.mark.parametrize("head", [CUT, CUT.replace(b"302", b"200")], ids=["302", "200"])
-async def test_a_body_that_breaks_off(peer: MakePeer, head: bytes, way: dict[str, Any]) -> None:
-    """It is tried again whatever its status, also if that called for a look at the head first."""
+async def test_truncated_body(peer: MakePeer, head: bytes, way: dict[str, Any]) -> None:
+    """A truncated body is retried whatever its status, also for a followup status."""
     breaking_off = [expect(), send(head), close()]
     server = peer([expect(), send(OK), *breaking_off], breaking_off)
     names: list[str] = []
@@ -138,8 +138,8 @@ async def test_a_body_that_breaks_off(peer: MakePeer, head: bytes, way: dict[str
 
 @pytest.mark.parametrize("at", ["connection_acquired", "sent", "head"])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_interrupted_between_two_steps(peer: MakePeer, at: str, stream: bool) -> None:
-    """Ctrl-C in what is told of a request leaves no place taken."""
+async def test_interrupt_in_a_callback(peer: MakePeer, at: str, stream: bool) -> None:
+    """KeyboardInterrupt in an event callback leaves no slot taken."""
 
     def interrupt(event: Any) -> None:
         if event.name == at:
@@ -157,7 +157,7 @@ async def test_interrupted_between_two_steps(peer: MakePeer, at: str, stream: bo
 @pytest.mark.parametrize("way", [{}, LONG], ids=["plan", "long"])
 @pytest.mark.parametrize("retries", [0, 1])
 async def test_silence(peer: MakePeer, retries: int, way: dict[str, Any]) -> None:
-    """A session's `read_timeout` ends each of the tries that its `retries` allow."""
+    """A session's `read_timeout` ends each attempt that its `retries` allow."""
     server = peer([expect(), send(OK), expect(), stall()], [expect(), stall()])
     async with HSession(server.url, connections=1, read_timeout=1, retries=retries) as session:
         await session.get(path="/first")
@@ -178,7 +178,7 @@ async def test_a_read_timeout_below_a_second(peer: MakePeer) -> None:
 
 
 async def test_cancelled_at_each_wait(peer: MakePeer) -> None:
-    """The exchange by plan, what its failure leads to, the try after it: each wait in turn."""
+    """After cancellation at each wait of an exchange and its retry, nothing stays open."""
     server = peer([expect(), send(OK), expect(), send(OK[:-1]), close()])
     policy = Retry(attempts=2, backoff=0.001)
     async with HSession(server.url, connections=1, retries=policy, timeout=60) as session:

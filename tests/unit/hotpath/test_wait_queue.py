@@ -1,4 +1,4 @@
-"""Who waits, in which order they get their turn, and what they leave behind when they give up."""
+"""The queue of waiting requests: order, hand-over of slots, and cancellation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asks_fast.errors import PoolTimeout, SessionClosed
 
 @pytest.mark.in_order
 async def test_first_come_first_served() -> None:
-    """Waiters get their turn in the order they came, each with the connection that came free."""
+    """Waiters are served in order of arrival, each with the connection that was released."""
     with pool_harness(1) as g:
         a = g.origin()
         log: list[int] = []
@@ -27,8 +27,8 @@ async def test_first_come_first_served() -> None:
         assert counts(g.pool) == (1, 0, 1, 0)
 
 
-async def test_a_place_travels_with_the_wake_up() -> None:
-    """Between a return and the waiter's turn the place is nobody else's."""
+async def test_slot_is_handed_to_the_waiter() -> None:
+    """Between a release and the waiter's next step no other task can take the slot."""
     with pool_harness(1) as g:
         a = g.origin()
         first = await g.get(a)
@@ -44,8 +44,8 @@ async def test_a_place_travels_with_the_wake_up() -> None:
         assert log == ["waiter", "latecomer"]
 
 
-async def test_what_is_closed_is_not_handed_to_a_waiter() -> None:
-    """A connection that goes straight to a waiter is looked at too: surplus is never an answer."""
+async def test_unusable_connection_for_a_waiter() -> None:
+    """A connection handed to a waiter is checked for surplus bytes and closing, too."""
     with pool_harness(1) as g:
         a = g.origin()
         connection = await g.get(a)
@@ -66,7 +66,7 @@ async def test_what_is_closed_is_not_handed_to_a_waiter() -> None:
 
 
 async def test_its_own_origin_is_preferred() -> None:
-    """What came free goes to who can use it as it is, before another who came a little earlier."""
+    """A released connection goes to a waiter of its own origin before an earlier one of another."""
     with pool_harness(1) as g:
         a, b = g.origin("a"), g.origin("b")
         connection = await g.get(a)
@@ -81,8 +81,8 @@ async def test_its_own_origin_is_preferred() -> None:
 
 
 @pytest.mark.in_order
-async def test_nobody_is_overtaken_for_long() -> None:
-    """Of those who come without end for one origin only so many go before one for another."""
+async def test_overtaking_is_bounded() -> None:
+    """Only so many waiters of one origin are served before an earlier one of another origin."""
     with pool_harness(1) as g:
         a, b = g.origin("a"), g.origin("b")
         connection = await g.get(a)
@@ -97,8 +97,8 @@ async def test_nobody_is_overtaken_for_long() -> None:
         assert len(log) == 51
 
 
-async def test_places_that_come_free_go_by_arrival_within_an_origin() -> None:
-    """A waiter that moved from its origin's line into the pool's line keeps its turn."""
+async def test_order_within_an_origin() -> None:
+    """A waiter that moved from its origin's queue to the pool's queue keeps its position."""
     with pool_harness(1, limit_per_origin=2) as g:
         a, b = g.origin("a"), g.origin("b")
         log: list[str] = []
@@ -118,8 +118,8 @@ async def test_places_that_come_free_go_by_arrival_within_an_origin() -> None:
         assert counts(g.pool) == (0, 0, 0, 0)
 
 
-async def test_share_of_one_origin() -> None:
-    """An origin gets no more than its share; others pass by those who wait for it."""
+async def test_limit_per_origin() -> None:
+    """An origin gets at most `limit_per_origin` connections; others pass its waiters."""
     with pool_harness(3, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         at_a = await g.get(a)
@@ -134,8 +134,8 @@ async def test_share_of_one_origin() -> None:
         assert a.open == 1
 
 
-async def test_share_leaves_no_waiter_behind() -> None:
-    """When one who moved up is cancelled, the next of its origin moves up in its stead."""
+async def test_limit_per_origin_after_a_cancellation() -> None:
+    """If a waiter that moved up is cancelled, the next one of its origin moves up."""
     with pool_harness(1, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         held = await g.get(a)
@@ -154,8 +154,8 @@ async def test_share_leaves_no_waiter_behind() -> None:
         assert counts(g.pool)[1:] == (0, 1, 0)
 
 
-async def test_cancelled_in_line() -> None:
-    """Whoever is cancelled in line leaves it, from the front, the middle and the end."""
+async def test_cancelled_while_waiting() -> None:
+    """A cancelled waiter leaves the queue, at its front, in the middle and at its end."""
     with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
@@ -174,8 +174,8 @@ async def test_cancelled_in_line() -> None:
 
 @pytest.mark.in_order
 @pytest.mark.parametrize("usable", [True, False])
-async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
-    """A turn that comes at the moment of the cancellation goes to the next in line."""
+async def test_cancelled_with_a_grant(usable: bool) -> None:
+    """A grant that coincides with the cancellation goes to the next waiter."""
     with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
@@ -203,8 +203,8 @@ async def test_cancelled_with_the_turn_in_hand(usable: bool) -> None:
         assert counts(g.pool) == (1, 0, 1, 0)
 
 
-async def test_cancellation_swept_over_the_line() -> None:
-    """Cancelled at any wait of its turn, a request leaves neither waiter nor place behind."""
+async def test_cancelled_at_each_wait() -> None:
+    """After cancellation at any wait in the queue no waiter and no slot is left."""
     with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
@@ -215,7 +215,7 @@ async def test_cancellation_swept_over_the_line() -> None:
         assert counts(g.pool) == (0, 0, 0, 0)
 
 
-async def test_time_limit_in_line() -> None:
+async def test_pool_timeout() -> None:
     """`pool_timeout` ends the wait with an error that says what helps, and leaves no waiter."""
     with pool_harness(1) as g:
         a = g.origin()
@@ -229,8 +229,8 @@ async def test_time_limit_in_line() -> None:
         assert counts(g.pool) == (1, 0, 1, 0)
 
 
-async def test_a_time_limit_from_outside_passes_through() -> None:
-    """A limit that the caller set is the caller's error, not ours."""
+async def test_timeout_of_the_caller() -> None:
+    """The caller's time limit raises the caller's error, not ours."""
     with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
@@ -242,8 +242,8 @@ async def test_a_time_limit_from_outside_passes_through() -> None:
         await held.aclose()
 
 
-async def test_close_refuses_those_in_line() -> None:
-    """Closing wakes every waiter with `SessionClosed`; whoever comes later gets it at once."""
+async def test_close_rejects_waiters() -> None:
+    """Closing wakes every waiter with `SessionClosed`; later requests raise it at once."""
     with pool_harness(1, limit_per_origin=1) as g:
         a, b = g.origin("a"), g.origin("b")
         await g.get(a)
@@ -269,8 +269,8 @@ async def test_close_refuses_those_in_line() -> None:
         assert g.pool.close() == []
 
 
-async def test_close_between_a_turn_and_its_use() -> None:
-    """A turn given before the pool was closed is not used after it."""
+async def test_close_between_grant_and_use() -> None:
+    """A grant from before the close is not used after it."""
     with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
@@ -289,8 +289,8 @@ async def test_close_between_a_turn_and_its_use() -> None:
         assert counts(g.pool) == (0, 0, 0, 0)
 
 
-async def test_dropped_without_waiting() -> None:
-    """What can't await gives its place back too; whoever waits gets it when the pool settles."""
+async def test_slot_freed_without_waiting() -> None:
+    """A slot freed where nothing can be awaited goes to a waiter when the pool wakes it."""
     with pool_harness(1) as g:
         a = g.origin()
         held = await g.get(a)
@@ -309,7 +309,7 @@ async def test_dropped_without_waiting() -> None:
 
 
 async def test_ten_thousand_waiters() -> None:
-    """Ten thousand wait in line, are woken one at a time, and each gets its turn."""
+    """Ten thousand waiters are woken one at a time, and each is served."""
     with pool_harness(50) as g:
         a = g.origin()
         log: list[int] = []

@@ -42,7 +42,7 @@ async def test_default_socket_options(peer: MakePeer) -> None:
 
 
 async def test_user_socket_options(peer: MakePeer) -> None:
-    """`socket_options` come last, `keepalive=None` means no probes, the source address is bound."""
+    """`socket_options` are set last, `keepalive=None` disables probes, the source is bound."""
     server = peer([])
     connector = Connector(
         socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)],
@@ -57,7 +57,7 @@ async def test_user_socket_options(peer: MakePeer) -> None:
 
 
 async def test_source_address_of_another_family(peer: MakePeer) -> None:
-    """An IPv6 source cannot reach an IPv4 address; the error says so."""
+    """An IPv6 source address cannot reach an IPv4 address; the error says so."""
     server = peer([])
     connector = Connector(source_address="::1")
     with pytest.raises(ConnectionFailed, match="another address family"):
@@ -89,13 +89,13 @@ async def test_source_address_of_another_family(peer: MakePeer) -> None:
     ],
 )
 def test_invalid_options(options: dict[str, Any]) -> None:
-    """What cannot be right is an error before anything is opened."""
+    """An invalid option raises before a socket is opened."""
     with pytest.raises(InvalidRequest):
         Connector(**options)
 
 
 def test_unknown_options() -> None:
-    """A misspelt option is not swallowed."""
+    """A misspelt option is an error."""
     with pytest.raises(TypeError):
         Connector(verfy=False)
     with pytest.raises(TypeError, match="verfy"):
@@ -103,7 +103,7 @@ def test_unknown_options() -> None:
 
 
 def test_equal_options_give_the_same_route() -> None:
-    """The same arguments give the same object, other arguments another route."""
+    """Equal arguments give the same route, different ones another."""
     connector = Connector()
     plain = connector.route_for("https", "a.test", 443)
     assert connector.route_for("https", "a.test", 443, verify=UNSET) is plain
@@ -133,7 +133,7 @@ def test_equal_options_give_the_same_route() -> None:
 
 
 def test_route_repr() -> None:
-    """The repr says origin, proxy and TLS, and no secret."""
+    """The repr contains origin, proxy and TLS, and no secret."""
     connector = Connector()
     assert repr(connector.route_for("http", "::1", 80)) == "<Route 'http://[::1]:80'>"
     said = repr(connector.route_for("http", "a", 80, proxy="http://user:secret@p:3128"))
@@ -145,7 +145,7 @@ def test_route_repr() -> None:
 
 
 def test_tls_options_of_a_request() -> None:
-    """A request's word replaces the session's of another kind, and leaves no trace."""
+    """A TLS option of a request replaces a conflicting one of the session."""
     context = object()
     connector = Connector(ssl_context=context)
     own = connector.route_for("https", "a", 443).tls
@@ -161,7 +161,7 @@ def test_tls_options_of_a_request() -> None:
 
 
 async def test_static_hosts_are_not_resolved(peer: MakePeer) -> None:
-    """A name in `hosts` goes to its address, and only that name."""
+    """A name in `hosts` uses its address, and only that name."""
     server = peer([])
 
     async def unused_resolver(host: str) -> list[str]:
@@ -175,7 +175,7 @@ async def test_static_hosts_are_not_resolved(peer: MakePeer) -> None:
 
 
 async def test_resolver_of_a_request(peer: MakePeer) -> None:
-    """`resolver=` of a request is asked for that request, and cached for itself."""
+    """`resolver=` of a request is used for that request and has its own cache."""
     server, asked = peer([]), []
 
     async def resolver(host: str) -> list[str]:
@@ -193,7 +193,7 @@ async def test_resolver_of_a_request(peer: MakePeer) -> None:
 
 
 async def test_on_step(peer: MakePeer) -> None:
-    """`trace` hears of each step, in order, with rising times."""
+    """`on_step` is called for each step, in order, with increasing times."""
     server, heard = peer([]), []
     connector = Connector()
     route = connector.route_for("http", "localhost", server.port)
@@ -204,7 +204,7 @@ async def test_on_step(peer: MakePeer) -> None:
 
 
 async def test_no_descriptor_available(peer: MakePeer) -> None:
-    """With no descriptor to be had the request fails; when there is one again it works."""
+    """Without a free descriptor the request fails; with one the next request succeeds."""
     server = peer([])
     connector = Connector()
     route = connector.route_for("http", "127.0.0.1", server.port)
@@ -221,7 +221,7 @@ async def test_no_descriptor_available(peer: MakePeer) -> None:
 
 
 async def test_peer_resets(peer: MakePeer) -> None:
-    """A connection that is reset right after it was made is still handed out."""
+    """A connection that is reset immediately after connecting is still returned."""
     server = peer([lambda connection: connection.sock.setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))])  # fmt: skip
     connector = Connector()
@@ -233,7 +233,7 @@ async def test_peer_resets(peer: MakePeer) -> None:
 
 
 async def ask(sock: Any) -> bytes:
-    """A bare exchange on a connection of ours."""
+    """Send a request over a connection and read once."""
     wrapped = curio.io.Socket(sock)
     try:
         await wrapped.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -246,7 +246,7 @@ async def ask(sock: Any) -> bytes:
 
 
 async def test_unix_socket(peer: MakePeer, tmp_path: Path) -> None:
-    """`unix_socket=` connects there, whatever the host, and resolves nothing."""
+    """`unix_socket=` connects to that socket, whatever the host, and resolves no name."""
     path = str(tmp_path / "server.sock")
     server = peer([expect("GET", "/small"), send(OK)], unix=path)
     connector = Connector(unix_socket=path)
@@ -267,7 +267,9 @@ async def test_unix_socket_without_server(tmp_path: Path) -> None:
 
 
 async def test_unix_socket_with_full_queue(peer: MakePeer, tmp_path: Path) -> None:
-    """A server that does not accept yet is waited for; cancelled meanwhile, nothing stays open."""
+    """Connecting waits for a server that does not accept yet; after cancellation nothing stays
+    open.
+    """
     path = str(tmp_path / "server.sock")
     server = peer([], unix=path, backlog=0, accepting=False)
     connector = Connector(unix_socket=path)
@@ -286,7 +288,7 @@ async def test_unix_socket_with_full_queue(peer: MakePeer, tmp_path: Path) -> No
 
 
 async def test_unix_socket_of_nginx(start_nginx: Any, tmp_path: Path) -> None:
-    """A real server on a Unix socket answers."""
+    """nginx responds on a Unix socket."""
     from support.servers import NotInstalled
 
     path = tmp_path / "nginx.sock"
@@ -303,7 +305,7 @@ async def test_unix_socket_of_nginx(start_nginx: Any, tmp_path: Path) -> None:
 
 
 async def test_cancel_at_each_await_closes_the_socket(peer: MakePeer) -> None:
-    """Resolving and connecting, cancelled at each wait in turn, leave nothing behind."""
+    """After cancellation at each wait of resolving and connecting nothing stays open."""
     server = peer([])
 
     async def resolver(host: str) -> list[str]:

@@ -23,7 +23,7 @@ from asks_fast.errors import InvalidRequest, NameResolutionError
 
 
 class Clock:
-    """A clock that stands until the test moves it."""
+    """A clock that only changes when the test sets it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -32,8 +32,8 @@ class Clock:
         return self.now
 
 
-class Asked:
-    """A look-up that notes what it was asked, and may be held up."""
+class RecordingResolver:
+    """A resolver that records its calls and can be paused."""
 
     def __init__(self, **answers: list[str]) -> None:
         self.answers, self.log = answers, []  # type: ignore[var-annotated]
@@ -52,7 +52,7 @@ class Asked:
         return self.answers[host]
 
 
-async def open_gate(asked: Asked) -> Asked:
+async def open_gate(asked: RecordingResolver) -> RecordingResolver:
     await asked.gate.set()
     return asked
 
@@ -71,19 +71,19 @@ async def open_gate(asked: Asked) -> Asked:
     ],
 )
 def test_literal_addresses(host: str, expected: object) -> None:
-    """An IP literal needs no resolver, and nothing else is taken for one."""
+    """An IP literal needs no resolver, and nothing else is treated as one."""
     assert literal_address(host, 80) == expected
 
 
 def test_unknown_zone() -> None:
-    """A link-local address on an unknown interface says so."""
+    """A link-local address on an unknown interface is an error that says so."""
     with pytest.raises(NameResolutionError, match="interface"):
         literal_address("fe80::1%nosuch0", 80)
 
 
 async def test_answer_is_cached_for_ttl() -> None:
     """The resolver is called again only after `ttl` seconds."""
-    clock, asked = Clock(), await open_gate(Asked(a=["10.0.0.1"]))
+    clock, asked = Clock(), await open_gate(RecordingResolver(a=["10.0.0.1"]))
     names = DnsCache(asked, ttl=60, clock=clock)
     assert await names.resolve("a") == ("10.0.0.1",)
     clock.now += 59
@@ -95,8 +95,8 @@ async def test_answer_is_cached_for_ttl() -> None:
 
 
 async def test_failure_is_cached_for_negative_ttl() -> None:
-    """Within `negative_ttl` a dead name fails at once, after it it is asked for again."""
-    clock, asked = Clock(), await open_gate(Asked())
+    """Within `negative_ttl` a failed name fails at once; after it the resolver is called again."""
+    clock, asked = Clock(), await open_gate(RecordingResolver())
     names = DnsCache(asked, negative_ttl=1, clock=clock)
     for _ in range(3):
         with pytest.raises(NameResolutionError, match="'dead': Name or service not known"):
@@ -108,8 +108,8 @@ async def test_failure_is_cached_for_negative_ttl() -> None:
 
 
 async def test_ttl_zero_caches_nothing() -> None:
-    """`ttl=0` asks each time."""
-    asked = await open_gate(Asked(a=["10.0.0.1"]))
+    """With `ttl=0` the resolver is called each time."""
+    asked = await open_gate(RecordingResolver(a=["10.0.0.1"]))
     names = DnsCache(asked, ttl=0)
     await names.resolve("a")
     await names.resolve("a")
@@ -118,8 +118,8 @@ async def test_ttl_zero_caches_nothing() -> None:
 
 
 async def test_cache_size_is_bounded() -> None:
-    """Beyond `size` names, the one kept longest goes."""
-    asked = await open_gate(Asked(**{name: ["10.0.0.1"] for name in "abcd"}))
+    """Beyond `size` names the oldest entry is removed."""
+    asked = await open_gate(RecordingResolver(**{name: ["10.0.0.1"] for name in "abcd"}))
     names = DnsCache(asked, size=3)
     for name in "abcd":
         await names.resolve(name)
@@ -130,8 +130,8 @@ async def test_cache_size_is_bounded() -> None:
 
 
 async def test_concurrent_tasks_share_one_resolution() -> None:
-    """Tasks that want one name at once share one look-up."""
-    asked = Asked(a=["10.0.0.1", "::2"])
+    """Tasks that need the same name at the same time share one resolution."""
+    asked = RecordingResolver(a=["10.0.0.1", "::2"])
     names = DnsCache(asked)
     tasks = [await curio.spawn(names.resolve, "a") for _ in range(50)]
     await curio.sleep(0)
@@ -143,8 +143,8 @@ async def test_concurrent_tasks_share_one_resolution() -> None:
 
 
 async def test_cancelled_task_leaves_the_resolution_to_others() -> None:
-    """The first waiter goes, the second still gets the answer of the same look-up."""
-    asked = Asked(a=["10.0.0.1"])
+    """If the first waiter is cancelled, the second still gets the result of the same resolution."""
+    asked = RecordingResolver(a=["10.0.0.1"])
     names = DnsCache(asked)
     first = await curio.spawn(names.resolve, "a")
     second = await curio.spawn(names.resolve, "a")
@@ -158,7 +158,7 @@ async def test_cancelled_task_leaves_the_resolution_to_others() -> None:
 
 async def test_last_cancelled_task_cancels_the_resolution() -> None:
     """Without waiting tasks the resolution is cancelled, and the next request starts a new one."""
-    asked = Asked(a=["10.0.0.1"])
+    asked = RecordingResolver(a=["10.0.0.1"])
     names = DnsCache(asked)
     for _ in range(2):
         async with curio.ignore_after(0.01):
@@ -170,8 +170,8 @@ async def test_last_cancelled_task_cancels_the_resolution() -> None:
 
 
 def test_resolution_of_an_ended_kernel_is_not_joined() -> None:
-    """A look-up cut off with its kernel is not waited for by the next kernel."""
-    asked = Asked(a=["10.0.0.1"])
+    """A resolution that was cut off with its kernel is not awaited by the next kernel."""
+    asked = RecordingResolver(a=["10.0.0.1"])
     names = DnsCache(asked)
 
     async def abandoned() -> None:
@@ -198,8 +198,8 @@ def test_resolution_of_an_ended_kernel_is_not_joined() -> None:
         (["1.2.3.4", "1.2.3"], "not an IP address"),
     ],
 )
-async def test_invalid_answer_of_a_resolver(answer: object, message: str) -> None:
-    """Nothing but IP addresses is believed."""
+async def test_invalid_result_of_a_resolver(answer: object, message: str) -> None:
+    """A result that is not an IP address is an error."""
 
     async def resolver(host: str) -> object:
         return answer
@@ -209,18 +209,18 @@ async def test_invalid_answer_of_a_resolver(answer: object, message: str) -> Non
 
 
 async def test_synchronous_resolver() -> None:
-    """A function that awaits nothing, and one that returns a single str, do too."""
+    """A resolver may be a plain function, and may return a single str."""
     assert await DnsCache(as_resolver(lambda host: "10.0.0.9")).resolve("a") == ("10.0.0.9",)
 
 
 def test_invalid_resolver() -> None:
-    """`resolver=5` fails at once, with a hint."""
+    """`resolver=5` raises at once, with a hint."""
     with pytest.raises(InvalidRequest, match="async function"):
         as_resolver(5)
 
 
 def test_static_hosts() -> None:
-    """`name:port` goes before `name`; case makes no difference; values must be addresses."""
+    """`name:port` takes precedence over `name`; case is ignored; values must be addresses."""
     hosts = StaticHosts({"A.example": "10.0.0.1", "a.example:81": ["10.0.0.2", "::1"]})
     assert hosts.find("a.example", 80) == ("10.0.0.1",)
     assert hosts.find("a.example", 81) == ("10.0.0.2", "::1")
@@ -243,7 +243,7 @@ def dns() -> Iterator[DnsServer]:
 
 
 async def test_user_resolver_with_a_dns_server(dns: DnsServer) -> None:
-    """An object with `resolve` answers with both families, and its failures are ours."""
+    """An object with `resolve` returns both families, and its failures become our errors."""
     names = DnsCache(as_resolver(DnsResolver(dns.address)))
     assert await names.resolve("good.test") == ("127.0.0.1", "::1")
     with pytest.raises(NameResolutionError, match="NXDOMAIN"):
@@ -252,7 +252,7 @@ async def test_user_resolver_with_a_dns_server(dns: DnsServer) -> None:
 
 
 async def test_timeout_with_a_silent_dns_server(dns: DnsServer) -> None:
-    """A time-out while resolving leaves no socket open and no look-up under way."""
+    """A time-out during resolution leaves no socket open and no resolution running."""
     names = DnsCache(as_resolver(DnsResolver(dns.address)))
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.05, names.resolve, "silent.test")
@@ -264,12 +264,14 @@ async def test_timeout_with_a_silent_dns_server(dns: DnsServer) -> None:
 
 
 async def test_system_lookup_runs_in_a_thread() -> None:
-    """`localhost` resolves, through the system, to loopback."""
+    """`localhost` is resolved by the system to a loopback address."""
     assert set(await DnsCache(system_lookup).resolve("localhost")) <= {"127.0.0.1", "::1"}
 
 
 async def test_many_failing_names_do_not_delay_others() -> None:
-    """Ten thousand dead names: the loop goes on turning, threads stay few, good names resolve."""
+    """With ten thousand failing names the loop keeps running, threads stay few, valid names
+    resolve.
+    """
     threads = LookupThreads(limit=8)
 
     def slow(host: str) -> list[str]:
@@ -312,7 +314,7 @@ async def test_many_failing_names_do_not_delay_others() -> None:
 
 
 async def test_cancelled_calls_do_not_exceed_the_thread_limit() -> None:
-    """A thread whose waiter has gone still counts, and what waits behind it is not begun."""
+    """A thread whose waiter was cancelled still counts, and queued calls are not started."""
     threads, hold, begun = LookupThreads(limit=2), threading.Event(), []
 
     def stuck(number: int) -> None:
@@ -334,13 +336,13 @@ async def test_cancelled_calls_do_not_exceed_the_thread_limit() -> None:
 
 
 async def test_error_in_a_thread_propagates() -> None:
-    """What the call raises is raised to who waits for it."""
+    """An error of the call is raised in the waiting task."""
     with pytest.raises(ZeroDivisionError):
         await LookupThreads().run(lambda: 1 // 0)
 
 
 def test_thread_survives_a_closed_kernel() -> None:
-    """A look-up that ends after its kernel did ends quietly."""
+    """A call that ends after its kernel has no effect."""
     threads, hold = LookupThreads(limit=1), threading.Event()
 
     async def leave() -> None:
@@ -357,7 +359,7 @@ def test_thread_survives_a_closed_kernel() -> None:
 
 
 async def test_thread_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system starts no thread, the look-up fails, and only that."""
+    """If the system starts no thread, the resolution fails, and nothing else does."""
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -1,4 +1,4 @@
-"""Several addresses, one connection (RFC 8305)."""
+"""Connecting to one of several addresses (RFC 8305)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 
 @pytest.fixture
 def black_hole() -> Iterator[Callable[..., Address]]:
-    """Addresses on loopback that neither accept nor refuse: a listener whose queue is full."""
+    """Loopback addresses that neither accept nor refuse: a listener whose queue is full."""
     kept: list[socket.socket] = []
 
     def make(family: int = V4, host: str = "127.0.0.1") -> Address:
@@ -73,7 +73,7 @@ def black_hole() -> Iterator[Callable[..., Address]]:
 
 
 def test_families_alternate() -> None:
-    """The first address leads, then the other family has its turn (RFC 8305 §4)."""
+    """The first address comes first, then the families alternate (RFC 8305 §4)."""
     mixed = [six("::1"), six("::2"), six("::3"), four("10.0.0.1"), four("10.0.0.2")]
     assert interleave(mixed) == [
         six("::1"),
@@ -87,7 +87,7 @@ def test_families_alternate() -> None:
 @given(st.lists(st.builds(lambda v6, n: six(f"::{n}") if v6 else four(f"10.0.0.{n}"),
                           st.booleans(), st.integers(1, 99))))  # fmt: skip
 def test_interleave_keeps_all_addresses_and_their_order(addresses: list[Address]) -> None:
-    """Whatever the addresses, each family comes out in the order it went in, the first in front."""
+    """Each family keeps its order, and the first address stays first."""
     mixed = interleave(addresses)
     assert mixed[:1] == addresses[:1]
     for family in (V4, V6):
@@ -97,7 +97,7 @@ def test_interleave_keeps_all_addresses_and_their_order(addresses: list[Address]
 
 
 async def test_first_address_connects_without_delay(peer: MakePeer) -> None:
-    """Where the first address answers, the others are left alone."""
+    """If the first address accepts, the others are not tried."""
     first, second = peer([]), peer([])
     sock = await connect_to_any([four("127.0.0.1", first.port), four("127.0.0.1", second.port)])
     assert sock.getpeername() == ("127.0.0.1", first.port)
@@ -116,7 +116,7 @@ async def test_refused_address_starts_the_next_at_once(peer: MakePeer) -> None:
 async def test_unresponsive_address_costs_one_delay(
     peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
-    """An address that never answers is overtaken after `delay`, and its socket closed."""
+    """The next address is tried after `delay`, and the socket of the silent one is closed."""
     good = peer([])
     began = time.monotonic()
     sock = await connect_to_any([black_hole(), four("127.0.0.1", good.port)], delay=0.05)
@@ -129,7 +129,7 @@ async def test_unresponsive_address_costs_one_delay(
 async def test_unresponsive_ipv6_falls_back_to_ipv4(
     peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
-    """Where IPv6 leads nowhere, IPv4 is there after a quarter of a second."""
+    """If IPv6 does not connect, IPv4 is tried after a quarter of a second."""
     good = peer([])
     hole = black_hole(V6, "::1")
     began = time.monotonic()
@@ -142,7 +142,7 @@ async def test_unresponsive_ipv6_falls_back_to_ipv4(
 async def test_several_unresponsive_and_refused_addresses(
     peer: MakePeer, black_hole: Callable[..., Address]
 ) -> None:
-    """With several attempts under way, the first to arrive wins and all others are closed."""
+    """Of several attempts the first to connect is used, and all others are closed."""
     good = peer([])
     addresses = [black_hole(), black_hole(), four("127.0.0.1", 1), four("127.0.0.1", good.port)]
     sock = await connect_to_any(addresses, delay=0.02)
@@ -151,7 +151,7 @@ async def test_several_unresponsive_and_refused_addresses(
 
 
 async def test_slow_first_address_can_win(black_hole: Callable[..., Address]) -> None:
-    """An attempt that was overtaken by others goes on, and wins if it arrives before them."""
+    """A slow attempt continues and is used if it connects before the later ones."""
     listener = socket.socket()
     ignore_descriptor(listener.fileno())
     listener.bind(("127.0.0.1", 0))
@@ -185,7 +185,7 @@ async def test_slow_first_address_can_win(black_hole: Callable[..., Address]) ->
 
 
 async def test_error_lists_all_failures() -> None:
-    """Where no address answers, the error names each, and why, and the aim."""
+    """If no address connects, the error names the host, each address and its failure."""
     addresses = [four("127.0.0.1", 1), four("127.0.0.2", 2)]
     with pytest.raises(ConnectionFailed) as caught:
         await connect_to_any(addresses, target="http://x.test:80")
@@ -198,7 +198,7 @@ async def test_error_lists_all_failures() -> None:
 
 @needs_ipv6
 async def test_error_shows_ipv6_in_brackets() -> None:
-    """An IPv6 address in an error cannot be mistaken for host and port."""
+    """An error shows an IPv6 address in brackets, apart from the port."""
     with pytest.raises(ConnectionFailed, match=r"\[::1\]:1: Connection refused"):
         await connect_to_any([six("::1", 1)])
 
@@ -206,7 +206,7 @@ async def test_error_shows_ipv6_in_brackets() -> None:
 async def test_cancel_at_each_await_closes_all_sockets(
     black_hole: Callable[..., Address], peer: MakePeer
 ) -> None:
-    """Wherever the blow falls, every attempt is closed."""
+    """After cancellation at each wait every attempt is closed."""
     good = peer([])
     addresses = [black_hole(), four("127.0.0.1", 1), black_hole(), four("127.0.0.1", good.port)]
     before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
@@ -224,6 +224,6 @@ async def test_cancel_at_each_await_closes_all_sockets(
 
 
 async def test_caller_timeout_propagates(black_hole: Callable[..., Address]) -> None:
-    """The caller's limit ends the attempts, and is the caller's to catch."""
+    """The caller's time limit ends the attempts with the caller's error."""
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(0.1, connect_to_any, [black_hole(), black_hole()])

@@ -56,7 +56,7 @@ def test_proxy_urls(url: str, expected: Proxy) -> None:
     ],
 )
 def test_invalid_url_error_shows_no_credentials(url: str) -> None:
-    """What is no proxy URL is `InvalidURL`, and the error does not spread the password."""
+    """An invalid proxy URL raises `InvalidURL`, whose text contains no password."""
     with pytest.raises(InvalidURL) as caught:
         make_proxy(url)
     assert "secret" not in str(caught.value)
@@ -66,7 +66,7 @@ def test_invalid_url_error_shows_no_credentials(url: str) -> None:
     "headers", [{"X": "a\r\nb"}, {"X y": "a"}, {"": "a"}, {"X": "ä"}, [("X", "a\0")]]
 )
 def test_invalid_proxy_headers(headers: dict[str, str]) -> None:
-    """Nothing gets into CONNECT that could split it."""
+    """Header fields that could split the CONNECT request are rejected."""
     with pytest.raises(InvalidRequest):
         make_proxy("http://p", headers=headers)
 
@@ -80,7 +80,7 @@ def test_repr_hides_the_password() -> None:
 
 
 def test_headers_to_send() -> None:
-    """Its own fields, and Basic credentials unless Digest is to be waited for."""
+    """The proxy's own fields, and Basic credentials unless Digest is configured."""
     proxy = make_proxy("http://Aladdin:open%20sesame@p", headers={"X-Key": "1"})
     assert proxy.headers_to_send() == (
         ("X-Key", "1"),
@@ -91,7 +91,7 @@ def test_headers_to_send() -> None:
 
 
 def test_proxy_headers_on_forward_routes_only() -> None:
-    """A tunnel's requests carry nothing of the proxy's, nor do direct ones."""
+    """Requests through a tunnel and direct ones contain no field of the proxy."""
     connector = Connector(proxy="http://a:b@p")
     forwarded = connector.route_for("http", "o", 80)
     assert forwarded.is_forward_proxy
@@ -108,7 +108,7 @@ def test_proxy_headers_on_forward_routes_only() -> None:
 
 
 def test_rotation() -> None:
-    """A list of proxies is taken in turn, one per request; a request's own proxy takes no turn."""
+    """A list of proxies is used in turn, one per request; a request's own proxy does not count."""
     connector = Connector(proxy=["http://a", None, make_proxy("http://b")])
     assert connector.has_proxy_rotation()
     assert not connector.has_proxy_rotation(proxy="http://c")
@@ -123,7 +123,7 @@ def test_rotation() -> None:
 
 
 def test_rotation_of_a_request() -> None:
-    """A request's own list is taken in turn too; equal lists are one list, whose turn goes on."""
+    """A request's own list is used in turn, too; equal lists share one position."""
     connector = Connector()
 
     def host(*proxies: Any) -> str | None:
@@ -147,7 +147,7 @@ def test_rotation_of_a_request() -> None:
 
 @pytest.mark.parametrize("bad", [[], [5], ["gopher://x"], [["http://a"]], {"http://a"}, 5])
 def test_invalid_lists(bad: Any) -> None:
-    """A list that names no proxy, or what is none, is refused at the call."""
+    """An empty list, or one with something else than proxies, raises at the call."""
     with pytest.raises(InvalidRequest):
         Connector().route_for("http", "o", 80, proxy=bad)
 
@@ -160,7 +160,7 @@ def environment(**variables: str) -> EnvironmentProxies:
 
 
 def test_environment_variable_by_scheme() -> None:
-    """Each scheme has its variable, `all_proxy` is for those without; lower case goes first."""
+    """Each scheme has its variable, `all_proxy` covers the others; lower case takes precedence."""
     env = environment(
         http_proxy="lower:1", HTTP_PROXY="upper:1", HTTPS_PROXY="http://secure:2", all_proxy=" "
     )
@@ -171,7 +171,7 @@ def test_environment_variable_by_scheme() -> None:
 
 
 def test_httpoxy() -> None:
-    """In a CGI process, HTTP_PROXY is what the client of that server says: not believed."""
+    """In a CGI process HTTP_PROXY comes from the client of that server and is ignored."""
     env = environment(HTTP_PROXY="http://evil", HTTPS_PROXY="http://good", REQUEST_METHOD="GET")
     assert env.proxy_for("http", "o", 80) is None
     assert str(env.proxy_for("https", "o", 443)) == "http://good:80"
@@ -180,7 +180,7 @@ def test_httpoxy() -> None:
 
 
 def test_invalid_variable_error_shows_no_password() -> None:
-    """The error says which variable, not which password."""
+    """The error names the variable and contains no password."""
     with pytest.raises(InvalidURL, match="https_proxy") as caught:
         environment(HTTPS_PROXY="gopher://u:secret@p")
     assert "secret" not in str(caught.value)
@@ -229,7 +229,7 @@ def test_no_proxy(no_proxy: str, host: str, port: int, is_direct: bool) -> None:
 def test_no_proxy_blocks_agree_with_ipaddress(
     network: ipaddress.IPv4Address, bits: int, address: ipaddress.IPv4Address
 ) -> None:
-    """A CIDR block covers exactly the addresses that are in it."""
+    """A CIDR block covers exactly its addresses."""
     env = environment(http_proxy="http://p", no_proxy=f"{network}/{bits}")
     covered = address in ipaddress.ip_network(f"{network}/{bits}", strict=False)
     assert (env.proxy_for("http", str(address), 80) is None) == covered
@@ -237,13 +237,13 @@ def test_no_proxy_blocks_agree_with_ipaddress(
 
 @given(st.text(max_size=40), st.text(max_size=20))
 def test_no_proxy_accepts_any_text(no_proxy: str, host: str) -> None:
-    """Whatever stands in `no_proxy`, it is read without an error."""
+    """Any value of `no_proxy` is parsed without an error."""
     environment(http_proxy="http://p", no_proxy=no_proxy).proxy_for("http", host.lower(), 80)
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_proxy_or_invalid_url(url: str) -> None:
-    """Whatever is given as a proxy, it is one or an `InvalidURL`."""
+    """Any text is a proxy or raises `InvalidURL`."""
     try:
         proxy = make_proxy(url)
     except InvalidURL:
@@ -253,7 +253,7 @@ def test_any_text_is_a_proxy_or_invalid_url(url: str) -> None:
 
 
 def test_given_proxy_overrides_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `trust_env` the environment says nothing; what was named goes before it."""
+    """Without `trust_env` the environment is ignored; an explicit proxy takes precedence."""
     monkeypatch.setenv("http_proxy", "http://env:1")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
