@@ -252,7 +252,7 @@ class BaseSession(
         relative = self._relative_part(url)
         if relative is None:
             assert url is not None
-            return parse_url(url, raw=options.raw_url)
+            return parse_url(url, normalize=options.normalize_url)
         if self._base is None:
             raise InvalidURL(f"{type(self).__name__} has no base: give the request a URL")
         if relative and options.path:

@@ -148,7 +148,7 @@ def parse_url(
     text: str | Url,
     *,
     schemes: tuple[str, ...] = HTTP_SCHEMES,
-    raw: bool = False,
+    normalize: bool = True,
     max_length: int = MAX_URL_LENGTH,
 ) -> Url:
     """Parse an absolute URL.
@@ -156,8 +156,8 @@ def parse_url(
     Args:
         text: the URL; a `Url` is returned unchanged.
         schemes: the allowed schemes.
-        raw: use path and query exactly as written: no dot segment is resolved, nothing is encoded,
-            and illegal characters are rejected.
+        normalize: False uses path and query exactly as written: no dot segment is resolved, nothing
+            is encoded, and illegal characters are rejected.
         max_length: limit in characters, for the text and for the target.
 
     Raises:
@@ -184,7 +184,7 @@ def parse_url(
             and ("%" not in target or _is_well_escaped(target))
         ):
             return tuple.__new__(Url, (*origin, target, None, None))
-    return _parse(text, schemes, raw, max_length)
+    return _parse(text, schemes, normalize, max_length)
 
 
 def _is_well_escaped(target: str) -> bool:
@@ -200,7 +200,7 @@ def _error(text: str, reason: str) -> InvalidURL:
     return InvalidURL(f"{truncated_repr(text, 120)}: {reason}")
 
 
-def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> Url:
+def _parse(text: str, schemes: tuple[str, ...], normalize: bool, max_length: int) -> Url:
     """General path: parse a URL that is not plain or whose origin is not known yet."""
     text = text.strip(_SURROUNDING_SPACE)
     if len(text) > max_length:
@@ -219,7 +219,7 @@ def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> U
     userinfo, host, port = _parse_authority(text, text[begin:end], scheme)
 
     front, hash_mark, fragment = text[end:].partition("#")
-    target = _make_target(text, front, raw)
+    target = _make_target(text, front, normalize)
     if len(target) > max_length:
         raise _error(
             text, f"the encoded target has {len(target)} characters, more than {max_length}"
@@ -231,15 +231,15 @@ def _parse(text: str, schemes: tuple[str, ...], raw: bool, max_length: int) -> U
     return Url(scheme, host, port, target, userinfo, quote_target(fragment) if hash_mark else None)
 
 
-def _make_target(text: str, front: str, raw: bool) -> str:
+def _make_target(text: str, front: str, normalize: bool) -> str:
     """Return path and query for the request line, from path and query as written."""
     if not front.startswith("/"):
         front = "/" + front
-    if not raw:
+    if normalize:
         return _resolve_dots(quote_target(_with_slashes(front)))
     target = quote_target(front)
     if target != front:
-        raise _error(text, "raw=True, but the URL contains characters that cannot be sent")
+        raise _error(text, "it contains characters that cannot be sent unless they are normalized")
     return target
 
 

@@ -85,10 +85,10 @@ class _Defaults(TypedDict, total=False):
     max_redirects: int  # 20
     middleware: Iterable[Middleware]  # functions around each exchange, the outermost first
     mimetype: str | None  # of the body
+    normalize_url: bool  # True; False: send path and query exactly as written
     on_event: Callable[[Event], object] | None
     params: str | bytes | Mapping[AnyArgument, object] | Iterable[tuple[object, object]] | None
     pool_timeout: float | None  # seconds, no limit
-    raw_url: bool  # False
     read_timeout: float | None  # seconds without a byte received, 300
     retries: int | Retry  # 1
     sensitive_headers: Iterable[str]

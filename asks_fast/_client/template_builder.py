@@ -75,7 +75,7 @@ def is_templatable(
         or options.files is not None
         or options.multipart is not None
         or options.persist_cookies is not None
-        or options.raw_url
+        or not options.normalize_url
         or as_timeout(options.timeout) is None
     )
 

@@ -107,12 +107,12 @@ class RequestOptions:
     middleware: Any = ()  # Any: an iterable of `Middleware`, of a higher layer
     mimetype: str | None = None
     multipart: Any = None
+    normalize_url: bool = True
     on_event: Callable[..., Any] | None = None
     params: Any = None
     path: str = ""
     persist_cookies: Any = None
     pool_timeout: float | None = None
-    raw_url: bool = False
     read_timeout: float | None = DEFAULT_READ_TIMEOUT
     retries: Any = 1
     sensitive_headers: Iterable[str] = ()

@@ -121,7 +121,7 @@ class PreparedRequest:
 
     @url.setter
     def url(self, url: Url | str) -> None:
-        new = parse_url(url, raw=self.options.raw_url)
+        new = parse_url(url, normalize=self.options.normalize_url)
         if new.userinfo is not None:
             new = new.without_userinfo()
         if not new.same_origin(self._url):

@@ -125,13 +125,13 @@ async def test_chunks_of_one_size(app_server: Server) -> None:
             response.body.chunks(0)
 
 
-async def test_raw_url(peer: MakePeer) -> None:
-    """What is illegal in a URL is quoted once; `raw_url=True` sends it as it is written."""
+async def test_normalize_url(peer: MakePeer) -> None:
+    """Illegal characters of a URL are encoded once; `normalize_url=False` sends it as written."""
     server = peer(SERVING)
     async with DSession() as session:
         await session.get(f"{server.url}/a b/%7e;p=1?q=ü+%zz")
         await session.get(f"{server.url}/a/../b/./c")
-        await session.get(f"{server.url}/a/../b//", raw_url=True)
+        await session.get(f"{server.url}/a/../b//", normalize_url=False)
     assert [request.target for request in server.requests] == [
         "/a%20b/%7e;p=1?q=%C3%BC+%25zz",
         "/b/c",

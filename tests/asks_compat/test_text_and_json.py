@@ -100,7 +100,7 @@ async def test_invalid_json(peer: MakePeer, body: bytes, kind: str, words: str) 
     """What is not JSON is an `AsksException` and a `JSONDecodeError` that says what came."""
     server = peer([repeat(expect(), send(answer(body, kind)))])
     async with HSession(server.url) as session:
-        for options in ({}, {"raw_url": False}):
+        for options in ({}, {"normalize_url": True}):
             response = await session.get(path="/x", **options)
             with pytest.raises(JsonDecodeError, match=words) as caught:
                 response.json()

@@ -78,7 +78,7 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
     await session.get(params="a=b", auth=BasicAuth(("u", "p")), timeout=None, read_timeout=5)
     await session.get(auth=BearerAuth("t"), follow_redirects=False, max_redirects=3, retries=0)
     await session.get(auth=DigestAuth(("u", "p")), callback=print, max_body=10, verify=False)
-    await session.get(detect_encoding=True, decompress=False, on_event=print, raw_url=True)
+    await session.get(detect_encoding=True, decompress=False, on_event=print, normalize_url=False)
     await session.post(data={"a": ["b", 1]}, encoding="latin-1", mimetype="text/plain")
     await session.post(data=rows, expect_continue=1.5)
     await session.post(data=Path("file"), headers=None)

@@ -52,7 +52,7 @@ TRAILING = answer(
     f"HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: {len(PACKED) + 9}",
     PACKED + b"<!-- -->\n",
 )
-BOTH_WAYS: list[dict[str, Any]] = [{}, {"raw_url": False}, {"stream": True}]
+BOTH_WAYS: list[dict[str, Any]] = [{}, {"normalize_url": True}, {"stream": True}]
 
 
 async def content(response: Any) -> bytes:

@@ -95,9 +95,9 @@ async def test_urls(peer: Callable[..., Peer], bad: str) -> None:
             f"{server.url}/#{bad}{INJECTED}",
             f"{server.url}{bad}",
         ):
-            for raw in (False, True):
+            for normalize in (True, False):
                 try:
-                    await session.get(url, raw_url=raw)
+                    await session.get(url, normalize_url=normalize)
                 except InvalidRequest:
                     continue
     for request in server.requests:

@@ -18,7 +18,7 @@ from support.scripted_server import MakePeer, Peer
 from asks_fast import HSession, Retry, Timeouts
 from asks_fast.errors import AsksException
 
-LONG = {"raw_url": False, "sensitive_headers": []}  # a list cannot be part of a template key
+LONG = {"normalize_url": True, "sensitive_headers": []}  # a list cannot be part of a template key
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
 THERE = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
 CUT = b"HTTP/1.1 302 Found\r\nContent-Length: 10\r\n\r\nabc"
