@@ -357,14 +357,14 @@ cdef class Connection:
         `ConnectivityError` or `BadHttpResponse`; then, and when it is cancelled at any point, the
         connection is closed and the next waiter gets its slot.
         """
-        cdef Exchange exchange = Exchange.__new__(Exchange, ExchangeOptions(
+        cdef Exchange exchange = Exchange(ExchangeOptions(
             self.origin, is_head_request=is_head_request, max_body=max_body, stream=stream,
             strict=strict,
             expect_seconds=expect_seconds, close_after=close_after, followup_statuses=followup_statuses,
         ), head, response, body)
         exchange.connection = self
         exchange.force_new_connection = True    # an exchange on a given connection is not repeated
-        return self.pool.run(exchange)
+        return run_exchange(exchange)
 
     async def send_body(self, Exchange exchange):
         """Send the body that was not sent with the head; says what `receive` found."""
@@ -493,11 +493,6 @@ cdef class Connection:
         """Let the pool monitor end the exchange when its time is over."""
         self.timeout = exchange.timeout
         self.deadline = exchange.clock_started + exchange.time_remaining
-
-    cdef bint needs_followup(self) except -1:
-        """Whether the head of this response is needed before its body is read (followup.pyx)."""
-        cdef ResponseParser parser = self.parser
-        return parser.followup_statuses is not None and parser.status in parser.followup_statuses
 
     cdef Waiter finish(self):
         """End a complete exchange: the connection goes back to the pool, or is closed."""

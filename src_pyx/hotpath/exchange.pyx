@@ -14,6 +14,7 @@ cdef class ExchangeOptions:
     cdef readonly OriginPool origin
     cdef readonly object connect_socket     # as `Pool.connect` takes it
     cdef readonly object followup_statuses  # of responses that may lead to another request; or None
+    cdef int first_followup_status          # the lowest of them; none is as high as 1000
     cdef readonly object response_options   # for reading the body; None for the defaults
     cdef readonly str encoding              # of text that does not name its own; None for UTF-8
     cdef readonly bint is_head_request      # the response has no body (HEAD)
@@ -42,6 +43,7 @@ cdef class ExchangeOptions:
         self.origin = origin
         self.connect_socket = connect_socket
         self.followup_statuses = followup_statuses
+        self.first_followup_status = min(followup_statuses, default=1000) if followup_statuses else 1000
         self.response_options = response_options
         self.encoding = encoding
         self.is_head_request = is_head_request
@@ -59,6 +61,10 @@ cdef class ExchangeOptions:
         self.read_timeout = read_timeout
         self.write_timeout = write_timeout
         self.expect_seconds = expect_seconds
+
+    cdef bint is_followup(self, int status) except -1:
+        """Whether a response with this status may lead to another request."""
+        return status >= self.first_followup_status and status in self.followup_statuses
 
 
 @cython.final
@@ -81,11 +87,24 @@ cdef class Exchange:
     cdef double time_remaining                # of them, when the clock does not run
     cdef double clock_started               # monotonic seconds; 0.0 while the clock does not run
 
-    def __cinit__(self, ExchangeOptions options, bytes head, BaseHttpResponse response, body=None):
+    def __init__(self, ExchangeOptions options not None, bytes head not None,
+                 BaseHttpResponse response not None, body=None):
+        self.set(options, head, response)
+        self.body = body
+
+    cdef void set(self, ExchangeOptions options, bytes head, BaseHttpResponse response) noexcept:
+        """Set what is sent, and tell the response what is the same for each try."""
         self.options = options
         self.head = head
-        self.body = body
         self.response = response
+        response.sent_head = head
+        response.origin = options.origin.name
+        response.strict = options.strict
+        if options.response_options is not None:
+            response._options = options.response_options
+            response.keeps_framing = options.keeps_framing
+        if options.encoding is not None:
+            response._encoding = options.encoding
 
     @property
     def target(self):
@@ -128,7 +147,8 @@ cdef class Exchange:
             return None
         response = <BaseHttpResponse>new_instance(type(self.response), NO_ARGUMENTS)
         head = b"GET " + location.encode("ascii") + head[head.index(b" ", 4):]
-        following = Exchange.__new__(Exchange, self.options, head, response)
+        following = Exchange.__new__(Exchange)
+        following.set(self.options, head, response)
         self.response._history = None
         following.history = response._history = [*history, self.response]
         response.attempts = self.response.attempts + 1
@@ -151,19 +171,6 @@ cdef class Exchange:
         if self.clock_started:
             self.time_remaining -= now() - self.clock_started
             self.clock_started = 0.0
-
-    cdef void prepare_response(self) noexcept:
-        """Tell the response what is the same for each try."""
-        cdef ExchangeOptions options = self.options
-        cdef BaseHttpResponse response = self.response
-        response.sent_head = self.head
-        response.origin = options.origin.name
-        response.strict = options.strict
-        if options.response_options is not None:
-            response._options = options.response_options
-            response.keeps_framing = options.keeps_framing
-        if options.encoding is not None:
-            response._encoding = options.encoding
 
     cdef object to_total_timeout(self):
         return errors.TotalTimeout(f"not done within timeout={self.timeout:g} s", self.timeout)

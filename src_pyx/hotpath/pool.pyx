@@ -299,128 +299,18 @@ cdef class Pool:
 
     # -- the request path
 
-    async def run(self, Exchange exchange not None):
-        """Send a request, receive its response, give the connection back; returns the response.
+    def run(self, Exchange exchange not None):
+        """Send a request, receive its response, give the connection back: a coroutine.
 
-        Acquires a connection or opens one. Resends once, over a new connection, if a reused one
-        was stale and nothing forbids it. The connection stays with the exchange if the
-        response is not complete: with `stream`, and if its status is a followup status.
+        Returns the response. Acquires a connection or opens one. Resends once, over a new
+        connection, if a reused one was stale and nothing forbids it. The connection stays with the
+        exchange if the response is not complete: with `stream`, and if its status is a followup
+        status.
 
         Raises `AsksException`s. Then, and when it is cancelled at any point, the connection is
         closed, and the next waiter gets its slot.
         """
-        cdef ExchangeOptions options = exchange.options
-        cdef BaseHttpResponse response = exchange.response
-        cdef bytes head = exchange.head
-        cdef Connection connection
-        cdef ResponseParser parser
-        cdef Waiter waiter
-        cdef Py_ssize_t sent_bytes
-        cdef int found
-        exchange.prepare_response()
-        while True:
-            try:
-                found = NEED_DATA
-                if exchange.emit is not None:
-                    exchange.emit.begin(response)
-                connection = exchange.connection
-                self.acquired_at = 0.0
-                if connection is None:
-                    if self.has_pending_wakeups:
-                        await self.wake_pending()
-                    if not exchange.force_new_connection:
-                        connection = self.get_idle(options.origin)
-                    elif self.closed:
-                        raise errors.SessionClosed("the session is closed")
-                    if connection is None:
-                        waiter = self.enqueue(options.origin)
-                        if waiter is not None:
-                            if options.pool_timeout > 0.0:
-                                await self.wait_within(waiter, options.pool_timeout)
-                            else:
-                                await waiter
-                            connection = self.granted_connection(waiter, exchange.force_new_connection)
-                            waiter = None
-                        exchange.owns_slot = connection is None
-                    exchange.connection = connection
-                    if exchange.emit is not None:
-                        exchange.emit("connection_acquired", connection=connection,
-                                      reused=connection is not None)
-                    if connection is None:
-                        await self.connect_exchange(exchange)
-                        connection = exchange.connection
-                connection.begin(exchange, self.acquired_at)
-                if exchange.timeout > 0.0:
-                    if exchange.clock_started == 0.0:
-                        exchange.clock_started = response.started
-                    connection.set_deadline(exchange)
-                if self.next_check and (exchange.timeout > 0.0 or options.read_timeout >= 0.0):
-                    self.check_earlier(connection)
-                parser = connection.parser
-                parser.reset()
-                if connection.state != IN_USE:
-                    raise connection.make_error(None)
-                sent_bytes = connection.send(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
-                if sent_bytes != PyBytes_GET_SIZE(head):
-                    found = await connection._send_all(head, sent_bytes if sent_bytes > 0 else 0)
-                    connection.last_activity = now()
-                if exchange.body is not None and found == NEED_DATA:
-                    found = await self.send_body(exchange)
-                    connection.last_activity = now()
-                connection.is_sending = False
-                if response.is_timed:
-                    response.request_sent = now() if found == NEED_DATA else connection.last_activity
-                    if found == NEED_DATA:
-                        response.first_byte = 0.0    # so far it was 100 Continue
-                while found == NEED_DATA or (found == HEAD_COMPLETE and not options.stream):
-                    if found == HEAD_COMPLETE:
-                        if parser.status >= 300 and connection.needs_followup():
-                            break
-                        if parser.length - parser.body_bytes >= DIRECT_FROM:
-                            response.body = await _read_body_into_buffer(connection)
-                            found = MESSAGE_COMPLETE
-                            break
-                        if parser.length == CHUNKED and parser.body_bytes >= DIRECT_CHUNKED_FROM:
-                            response.body = await _read_chunked_into_buffer(connection)
-                            found = MESSAGE_COMPLETE
-                            break
-                    if connection.tls is None or not connection.tls.pending():
-                        connection.blocked_since = connection.last_activity
-                        await connection.readable
-                    found = connection.receive()
-                response.peer = connection.peer
-                if found == MESSAGE_COMPLETE:
-                    if response.body is None:
-                        response.body = parser.take_body()
-                    exchange.connection = None
-                    exchange.is_begun = False
-                    waiter = connection.finish()
-                    if waiter is not None:
-                        await waiter.wake
-                else:
-                    connection.is_active = False
-                    connection.deadline = 0.0
-                if exchange.emit is not None:
-                    exchange.emit.finish(response, options.stream)
-                return response
-            except GeneratorExit:
-                exchange.abort()
-                raise
-            except BaseException as error:
-                exchange.stop_clock()
-                exchange.add_context(error)
-                waiter = exchange.release()
-                if waiter is not None:
-                    await waiter.wake
-                if exchange.emit is not None:
-                    if response.request_sent:
-                        exchange.emit("sent", at=response.request_sent)
-                    exchange.emit("failed", error=error)
-                if not exchange.may_resend(error):
-                    raise
-                exchange.force_new_connection = True
-                if exchange.emit is not None:
-                    exchange.emit("retry", delay=0.0)
+        return run_exchange(exchange)
 
     async def wait_within(self, Waiter waiter, double pool_timeout):
         """Wait for a connection or slot for at most so many seconds: `PoolTimeout`."""

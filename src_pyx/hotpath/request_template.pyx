@@ -8,6 +8,7 @@
 
 
 cdef object log = getLogger("asks_fast")
+cdef object DEBUG_LEVEL = DEBUG
 cdef dict log_levels = getattr(log, "_cache", {})   # level -> is it enabled; cleared on change
 
 cdef extern from *:
@@ -19,6 +20,7 @@ cdef extern from *:
     object new_instance(type kind, tuple args)
 
 cdef tuple NO_ARGUMENTS = ()
+cdef dict interceptor_data = interceptor.__dict__     # a look-up there costs less than an attribute
 
 
 def append_path(str base not None, str path not None):
@@ -145,8 +147,9 @@ cdef class RequestTemplate:
         if head is None:
             return None
         # `__init__` of a response has nothing to do without arguments.
-        exchange = Exchange.__new__(
-            Exchange, self.options, head, new_instance(self.response_class, NO_ARGUMENTS))
+        exchange = Exchange.__new__(Exchange)
+        exchange.set(self.options, head,
+                     <BaseHttpResponse>new_instance(self.response_class, NO_ARGUMENTS))
         if timeout > 0.0:
             exchange.timeout = exchange.time_remaining = timeout
         if is_listened_to:
@@ -263,6 +266,10 @@ cdef class TemplateCache:
     cdef readonly dict _templates
     cdef public object _headers         # the header fields of every request: a multidict
     cdef long long templates_version    # the version of `_headers` that the templates were made of
+    # The last look-up in `_templates` that found something, of a call without constant options.
+    cdef object last_method
+    cdef str last_origin
+    cdef RequestTemplate last_template
 
     def __cinit__(self, *args, **kwargs):
         self._templates = {}
@@ -274,8 +281,14 @@ cdef class TemplateCache:
         if version != self.templates_version:
             self._templates.clear()
             self.templates_version = version
+            self.last_template = None
         if constants is None:
-            return self._templates.get((method, origin))
+            if (self.last_template is not None and method is self.last_method
+                    and (origin is self.last_origin or origin == self.last_origin)):
+                return self.last_template
+            self.last_template = self._templates.get((method, origin))
+            self.last_method, self.last_origin = method, origin
+            return self.last_template
         try:
             return self._templates.get((method, origin, *constants))
         except TypeError:       # an option that cannot be hashed
@@ -288,7 +301,7 @@ cdef class TemplateCache:
         cdef bint has_options = False
         cdef str path
         cdef Py_ssize_t end
-        if interceptor.current is not None:
+        if interceptor_data["current"] is not None:
             return None         # it sees the request whole
         given_path = ""
         if options:
@@ -314,65 +327,38 @@ cdef class TemplateCache:
             template = self.get_template(method, (<str>url)[:end], constants)
         return None if template is None else template.make_exchange(path, options, has_options)
 
+    cdef BaseHttpResponse finish(self, Exchange exchange):
+        """The final response of a request: store its cookies, give a stream its connection."""
+        cdef ExchangeOptions options = exchange.options
+        cdef BaseHttpResponse response = exchange.response
+        try:
+            if options.stores_cookies and not response.header_fields.is_absent(b"set-cookie"):
+                self._store_cookies(response)
+            if options.stream:
+                if exchange.connection is not None:
+                    exchange.connection.apply_body_limit()
+                exchange.attach_stream()
+            return response
+        except errors.AsksException as error:
+            raise shorten(with_history(error, exchange))
+        finally:
+            exchange.abort()
+
     def _send(self, method, url, dict options):
         """Return the coroutine of a request, to be awaited in curio, asyncio or trio."""
-        if getattr(kernel_locals, "running", False):
-            return self._make(method, url, options)
+        if thread_data().get("running") is True:
+            return start_request(None, self, method, url, options)
         return _guest.call(self._make, (method, url, options), None)
 
-    async def _make(self, method, url, dict options):
-        """Send a request; returns its final response.
-
-        Cancellation at any point closes the connection in use and frees its slot.
-        """
-        cdef Exchange exchange = None
-        cdef ExchangeOptions kind
-        cdef BaseHttpResponse response
-        cdef Pool pool
-        try:
-            exchange = self.make_exchange(method, url, options)
-            if exchange is None:
-                return await self._send_general(method, url, options)
-            kind = exchange.options
-            pool = kind.origin.pool
-            if ((pool.wake_monitor is None or pool.kernel is not kernel_locals.kernel)
-                    and not await self._transport.ensure_monitor()):
-                return await self._send_general(method, url, options)   # the kernel is shutting down
-            try:
-                response = await pool.run(exchange)
-                while (kind.max_redirects and exchange.emit is None
-                        and response.status_code in kind.followup_statuses):
-                    following = self._next_exchange(exchange)
-                    if following is None:
-                        break
-                    exchange = following
-                    response = await pool.run(exchange)
-                if response.status_code not in kind.followup_statuses:
-                    if kind.stores_cookies and not response.header_fields.is_absent(b"set-cookie"):
-                        self._store_cookies(response)
-                    if kind.stream:
-                        if exchange.connection is not None:
-                            exchange.connection.apply_body_limit()
-                        exchange.attach_stream()
-                    return response
-            except errors.ConnectivityError as error:
-                if not kind.has_retry_policy:
-                    raise
-                exchange.error = error
-            return await self._send_general(method, url, options, exchange)
-        except errors.AsksException as error:
-            if exchange is not None and exchange.history is not None and not error.history:
-                error.history = exchange.history
-            raise shorten(error)
-        finally:
-            if exchange is not None:
-                exchange.abort()
+    def _make(self, method, url, dict options):
+        """Return the coroutine of a request, to be awaited in a kernel; see `run_exchange`."""
+        return start_request(None, self, method, url, options)
 
 
 cdef bint is_debug_logged() except -1:
     """Whether the log takes the events of requests."""
-    enabled = log_levels.get(DEBUG)
-    return log.isEnabledFor(DEBUG) if enabled is None else enabled
+    enabled = log_levels.get(DEBUG_LEVEL)
+    return log.isEnabledFor(DEBUG_LEVEL) if enabled is None else enabled
 
 
 cdef list key_of_options(dict options):

@@ -72,7 +72,7 @@ async def test_the_fast_path_is_as_short(peer: MakePeer) -> None:
         await session.get()
         with pytest.raises(AsksException) as caught:
             await session.get()
-    assert frames_of(caught.value) == ["test_the_fast_path_is_as_short", "_make"]
+    assert frames_of(caught.value) == ["test_the_fast_path_is_as_short", "run_exchange"]
 
 
 async def test_a_stream_is_as_short(peer: MakePeer) -> None:
