@@ -222,9 +222,10 @@ def host_table(stats: FetchStats) -> Table:
         ("done", "right"),
         ("failed", "right"),
         ("MB", "right"),
+        ("limit", "left"),
         ("slow because", "left"),
     ):
-        if name == "slow because" and not stats.slow:
+        if (name == "limit" and not stats.limits) or (name == "slow because" and not stats.slow):
             continue
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for host, (done, failed, size) in stats.busiest_hosts(HOSTS_SHOWN):
@@ -233,6 +234,7 @@ def host_table(stats: FetchStats) -> Table:
             f"{done:,}",
             f"{failed:,}",
             f"{size / 1e6:,.1f}",
+            *([Text(printable(stats.limits.get(host, "")), style="cyan")] if stats.limits else []),
             *([Text(printable(stats.slow.get(host, "")), style="yellow")] if stats.slow else []),
         )
     if len(stats.hosts) > HOSTS_SHOWN:

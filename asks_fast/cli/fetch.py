@@ -88,6 +88,12 @@ EXIT_OK, EXIT_SOME_FAILED = 0, 1  # click exits with 2 for wrong usage
     help="Minimum time between the starts of two requests to one host.",
 )
 @click.option(
+    "--adaptive/--no-adaptive",
+    default=True,
+    show_default=True,
+    help="Find how many requests each host can take, up to --per-host and --host-rate.",
+)
+@click.option(
     "--retries",
     default=2,
     show_default=True,
@@ -222,6 +228,7 @@ def make_config(source: str, given: dict[str, Any]) -> FetchConfig:
         host_rate=given["host_rate"],
         burst=given["burst"],
         min_delay=given["min_delay"],
+        adaptive=given["adaptive"],
         retries=given["retries"],
         max_failures=given["max_failures"],
         timeout=given["timeout"] or None,

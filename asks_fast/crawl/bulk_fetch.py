@@ -41,6 +41,7 @@ __all__ = ["BulkFetch", "CheckpointWriter", "OutputError", "StreamWriter", "Writ
 MAX_BATCH_RECORDS = 1000
 MAX_BATCH_BYTES = 1024 * 1024
 FLUSH_INTERVAL = 1.0
+MAX_LIMITS = 20  # hosts whose adaptive limits are shown
 
 
 class OutputError(Exception):
@@ -281,9 +282,11 @@ class BulkFetch:
                 return
 
     def _note_slow_hosts(self) -> None:
-        """Copy the reasons of slow hosts into the counts."""
+        """Copy the limits of busy hosts, and the reasons of slow ones, into the counts."""
         if self._results is not None:
             self.stats.slow.update(self._results.slow_hosts)
+            busiest = [name for name, _ in self.stats.busiest_hosts(MAX_LIMITS)]
+            self.stats.limits.update(self._results.adaptive_limits(busiest))
 
     def _note(self, result: Result) -> None:
         """Write, count and report one result, for the other requests that it answers too."""

@@ -8,7 +8,8 @@ Facts:  429 and 503 mean "slower" (RFC 6585 §4, RFC 9110 §15.6.4); `Retry-Afte
 Invariants: one congestion counts once: requests sent before a slow-down do not slow down again.
         What a server asks for is bounded by `max_pause`.
 
-Implemented elsewhere: rates (`rate_limit`), queues (`scheduler`), robots.txt (`robots`).
+Implemented elsewhere: rates (`rate_limit`), adaptive limits (`adaptive_limit`), queues
+(`scheduler`), robots.txt (`robots`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from .adaptive_limit import AdaptiveLimit
 from .rate_limit import RateLimit
 
-__all__ = ["FAILED", "SUCCEEDED", "THROTTLED", "UNSENT", "Host", "Politeness"]
+__all__ = ["FAILED", "SUCCEEDED", "THROTTLED", "TIMED_OUT", "UNSENT", "Host", "Politeness"]
 
 SUCCEEDED, THROTTLED, FAILED, UNSENT = "succeeded", "throttled", "failed", "unsent"
+TIMED_OUT = "timed out"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Politeness:
         robots: obey robots.txt.
         user_agent: the name looked up in robots.txt.
         lookahead: items read ahead of the requests, so that a slow host does not delay the others.
+        adaptive: find the number of concurrent requests and the rate that each host can take, up
+            to the limits above: both grow step by step, and shrink after a 429 or 503, a time-out,
+            or when the latency grows.
 
     Raises:
         ValueError: a value is out of range.
@@ -60,6 +66,7 @@ class Politeness:
     robots: bool = False
     user_agent: str = "asks-fast"
     lookahead: int = 10_000
+    adaptive: bool = False
     rate_limit: RateLimit | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +87,7 @@ class Host:
     """The state of one host. It decides and never waits."""
 
     __slots__ = (
+        "adaptive",
         "awaiting_robots",
         "circuit_open_until",
         "concurrency_limit",
@@ -101,9 +109,9 @@ class Host:
             RateLimit(options.host_rate, options.host_burst) if options.host_rate else None
         )
         self.under_way = 0
-        self.concurrency_limit = float(
-            options.host_concurrency or math.inf
-        )  # halved by a slow-down
+        most = float(options.host_concurrency or math.inf)
+        self.adaptive = AdaptiveLimit(most) if options.adaptive else None
+        self.concurrency_limit = most  # halved by a slow-down unless adaptive
         self.min_interval = options.min_delay  # seconds between starts; a crawl-delay raises it
         self.interval = 0.0  # added spacing, grown by slow-downs, shrunk by success
         self.next_at = -math.inf  # no start before this time
@@ -118,6 +126,8 @@ class Host:
         """Return whether one more request may be under way."""
         if self.awaiting_robots or self.circuit_open_until is not None:
             return self.under_way < 1
+        if self.adaptive is not None:
+            return self.adaptive.has_capacity(self.under_way)
         return self.under_way < self.concurrency_limit
 
     def is_circuit_open(self, now: float) -> bool:
@@ -129,6 +139,8 @@ class Host:
     def ready_at(self, now: float) -> float:
         """Return when the next request may start, regardless of the number under way."""
         at = max(now, self.next_at)
+        if self.adaptive is not None and at <= now:
+            at = self.adaptive.ready_at(now)
         return at if self.rate_limit is None else max(at, self.rate_limit.ready_at(now))
 
     def start(self, now: float) -> None:
@@ -136,6 +148,8 @@ class Host:
         self.under_way += 1
         if self.rate_limit is not None:
             self.rate_limit.try_acquire(now)
+        if self.adaptive is not None:
+            self.adaptive.on_start(now)
         self.next_at = max(self.next_at, now + max(self.min_interval, self.interval))
 
     def finish(
@@ -146,15 +160,18 @@ class Host:
         Args:
             now: monotonic seconds.
             started: when it started.
-            outcome: `SUCCEEDED`, `THROTTLED` (429, 503), `FAILED` (no response) or `UNSENT`.
+            outcome: `SUCCEEDED`, `THROTTLED` (429, 503), `FAILED` (no response), `TIMED_OUT` (no
+                response in time) or `UNSENT`.
             retry_after: seconds of a `Retry-After`.
         """
         self.under_way -= 1
+        if self.adaptive is not None:
+            self._adapt(self.adaptive, now, started, outcome, retry_after)
         if outcome == SUCCEEDED:
             self._on_success()
         elif outcome == THROTTLED:
             self._on_throttled(now, started, retry_after)
-        elif outcome == FAILED:
+        elif outcome in (FAILED, TIMED_OUT):
             self._on_failure(now, started)
         elif self.rate_limit is not None:
             self.rate_limit.undo_acquire()
@@ -172,11 +189,34 @@ class Host:
             and self.failures == 0
             and self.circuit_open_until is None
             and (self.rate_limit is None or self.rate_limit.is_full(now))
+            and (self.adaptive is None or not self.adaptive.is_reduced)
         )
+
+    def _adapt(
+        self,
+        adaptive: AdaptiveLimit,
+        now: float,
+        started: float,
+        outcome: str,
+        retry_after: float | None,
+    ) -> None:
+        """Tell the adaptive limit how a request ended."""
+        if outcome == SUCCEEDED:
+            adaptive.on_success(now, started, self.under_way + 1)
+        elif outcome == THROTTLED:
+            pause = None if retry_after is None else min(retry_after, self.options.max_pause)
+            adaptive.on_rejected(now, started, pause)
+        elif outcome == TIMED_OUT:
+            adaptive.on_timeout(now, started)
+        else:
+            adaptive.on_other_end(started)
 
     def _on_throttled(self, now: float, started: float, retry_after: float | None) -> None:
         self.failures = 0
         self.circuit_open_until = None
+        if self.adaptive is not None:
+            self.throttled_at = now
+            return
         if started > self.throttled_at:  # sent after the last slow-down
             self.throttled_at = now
             self.successes = 0
@@ -192,6 +232,8 @@ class Host:
         self.failures = 0
         self.times_opened = 0
         self.circuit_open_until = None
+        if self.adaptive is not None:
+            return
         most = float(self.options.host_concurrency or math.inf)
         if self.interval == 0.0 and self.concurrency_limit >= most:
             return
@@ -225,6 +267,11 @@ class Host:
         circuit = (
             "" if self.circuit_open_until is None else f", open until {self.circuit_open_until:.1f}"
         )
+        if self.adaptive is not None:
+            return (
+                f"<Host {self.under_way} under way, {self.adaptive!r}, {self.failures} "
+                f"failures{circuit}>"
+            )
         return (
             f"<Host {self.under_way} of {self.concurrency_limit:g} under way, interval "
             f"{max(self.min_interval, self.interval):g} s, {self.failures} failures{circuit}>"

@@ -208,6 +208,24 @@ class Map:
         pool = self._pool
         return slow_hosts(pool.scheduler.hosts()) if isinstance(pool, ScheduledWorkerPool) else {}
 
+    def adaptive_limits(self, hosts: Iterable[str]) -> dict[str, str]:
+        """Return the present adaptive limit of each of these hosts, as text.
+
+        Args:
+            hosts: names as in URLs, with the port unless it is the default.
+
+        Returns:
+            Texts such as `6 at once, 48.2/s`; nothing for a host without requests, and nothing at
+            all unless the run has `Politeness(adaptive=True)`.
+        """
+        from .scheduled_worker_pool import ScheduledWorkerPool
+        from .slow_hosts import adaptive_limits
+
+        pool = self._pool
+        if not isinstance(pool, ScheduledWorkerPool):
+            return {}
+        return adaptive_limits(pool.scheduler.find(hosts))
+
     async def _watch_reader(self) -> None:
         """Start the task that ends the run when this object is dropped without `aclose`.
 

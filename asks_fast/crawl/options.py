@@ -31,6 +31,7 @@ class FetchOptions:
         rate: requests per second of the whole run.
         host_rate: requests per second per host.
         burst: how many requests either rate lets start at once.
+        adaptive: find by itself how much each host can take, within these limits.
         min_delay: least time between the starts of two requests to a host.
         retries: retries after connection errors, 429, 502, 503 and 504.
         max_failures: consecutive failures after which requests to a host are paused; 0: never.
@@ -56,6 +57,7 @@ class FetchOptions:
     host_rate: float | None = None
     burst: int = 1
     min_delay: float = 0.0
+    adaptive: bool = True
     retries: int = 2
     max_failures: int = 10
     timeout: float | None = 60.0
@@ -108,6 +110,7 @@ class FetchOptions:
             rate_limit=rate_limit,
             host_concurrency=self.host_connections,
             min_delay=self.min_delay,
+            adaptive=self.adaptive,
             max_failures=self.max_failures,
             robots=self.robots,
             user_agent=self.agent,

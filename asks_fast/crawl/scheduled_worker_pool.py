@@ -28,10 +28,18 @@ from curio.sched import SchedFIFO
 from .._client.redirect_pause import RedirectPaused, gates
 from .._client.retry import Retry
 from .._deadlines import timeout_after
-from ..errors import AsksException, CircuitOpen, ConnectivityError, InvalidRequest, ResponseTooLarge
+from ..errors import (
+    AsksException,
+    CircuitOpen,
+    ConnectivityError,
+    InvalidRequest,
+    PoolTimeout,
+    RequestTimeout,
+    ResponseTooLarge,
+)
 from ..http_utils import retry_after as parse_retry_after
 from ..urls import add_params, parse_url
-from .host_limits import FAILED, SUCCEEDED, THROTTLED, UNSENT, Politeness
+from .host_limits import FAILED, SUCCEEDED, THROTTLED, TIMED_OUT, UNSENT, Politeness
 from .job import BulkRequest, Job, Result, SessionLike, host_of, make_job
 from .robots import RobotsCache
 from .robots_fetch import RobotsFetcher
@@ -374,6 +382,8 @@ def is_library_session(session: SessionLike) -> bool:
 
 def classify_result(result: Result) -> tuple[str, float | None]:
     """Return the outcome for the host, and the seconds that it asks us to wait."""
+    if isinstance(result.error, RequestTimeout):
+        return (FAILED if isinstance(result.error, PoolTimeout) else TIMED_OUT), None
     if isinstance(result.error, ConnectivityError):
         return FAILED, None
     response = result.error if isinstance(result.error, ResponseTooLarge) else result.response

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 from .host_limits import UNSENT, Host, Politeness
@@ -179,6 +179,13 @@ class Scheduler:
         """Yield name and limits of every host in memory."""
         for entries in (self._busy, self._idle):
             for name, entry in entries.items():
+                yield name, entry.host
+
+    def find(self, names: Iterable[str]) -> Iterator[tuple[str, Host]]:
+        """Yield name and limits of those of these hosts that are in memory."""
+        for name in names:
+            entry = self._busy.get(name) or self._idle.get(name)
+            if entry is not None:
                 yield name, entry.host
 
     def end_robots_wait(self, name: str, now: float, crawl_delay: float | None) -> None:

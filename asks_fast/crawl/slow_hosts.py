@@ -1,4 +1,4 @@
-"""The reason why a host is fetched from slowly: a sentence per host, for displays and logs.
+"""The limits of hosts as text, for displays and logs: the adaptive limits, and why a host is slow.
 
 Implemented elsewhere: the decisions (`host_limits`), the counts (`stats`).
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from .host_limits import Host
 
-__all__ = ["MAX_SLOW_HOSTS", "slow_hosts"]
+__all__ = ["MAX_SLOW_HOSTS", "adaptive_limits", "slow_hosts"]
 
 MAX_SLOW_HOSTS = 100  # displays show fewer
 
@@ -27,16 +27,27 @@ def slow_hosts(hosts: Iterable[tuple[str, Host]]) -> dict[str, str]:
     return found
 
 
+def adaptive_limits(hosts: Iterable[tuple[str, Host]]) -> dict[str, str]:
+    """Return the adaptive limit of each host that has one, as text."""
+    found: dict[str, str] = {}
+    for name, host in hosts:
+        adaptive = host.adaptive
+        if adaptive is not None:
+            pace = "" if adaptive.rate == math.inf else f", {adaptive.rate:.3g}/s"
+            found[name] = f"{adaptive.concurrency:,} at once{pace}"
+    return found
+
+
 def _reason(host: Host) -> str | None:
     reasons = []
     if host.circuit_open_until is not None:
         reasons.append(f"circuit open after {host.failures} failures in a row")
     if host.throttled_at > -math.inf:
-        limit = (
-            ""
-            if host.concurrency_limit == math.inf
-            else f", now {host.concurrency_limit:g} at once"
-        )
+        limit = ""
+        if host.adaptive is not None:
+            limit = f", now {adaptive_limits([('', host)])['']}"
+        elif host.concurrency_limit < math.inf:
+            limit = f", now {host.concurrency_limit:g} at once"
         interval = f", {host.interval:g} s apart" if host.interval else ""
         reasons.append(f"it answered 429 or 503{limit}{interval}")
     if host.min_interval > host.options.min_delay:

@@ -33,6 +33,7 @@ class FetchStats:
         self.statuses: Counter[int] = Counter()
         self.hosts: dict[str, list[int]] = {}  # host -> [done, failed, bytes]
         self.slow: dict[str, str] = {}  # host -> why it is slow; bounded
+        self.limits: dict[str, str] = {}  # busy host -> its adaptive limit
         self._samples: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
 
     def add(
@@ -85,6 +86,7 @@ class FetchStats:
             "errors": dict(self.error_counts),
             "statuses": {str(k): v for k, v in self.statuses.items()},
             "slow": dict(self.slow),
+            "limits": dict(self.limits),
         }
 
     @classmethod
@@ -97,6 +99,7 @@ class FetchStats:
             made.error_counts.update(part.get("errors", {}))
             made.statuses.update({int(k): v for k, v in part.get("statuses", {}).items()})
             made.slow.update(part.get("slow", {}))
+            made.limits.update(part.get("limits", {}))
             for host, row in part.get("hosts", {}).items():
                 mine = made.hosts.setdefault(host, [0, 0, 0])
                 made.hosts[host] = [a + b for a, b in zip(mine, row, strict=True)]

@@ -78,6 +78,7 @@ def test_progress_is_of_what_is_done(tmp_path: Path, workers: int) -> None:
     events = [json.loads(line) for line in err.splitlines()]
     shown = [event for event in events if event["event"] == "progress" and event["total"]]
     assert shown, "progress is shown each second, and this takes two"
+    assert any("at once" in limit for event in shown for limit in event["limits"].values())
     for event in shown:
         assert (event["total"], event["total_is_known"]) == (90, True)
         finished = event["done"] + event["failed"] + event["skipped"]

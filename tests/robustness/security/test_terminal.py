@@ -246,6 +246,7 @@ def test_displays(capsys: pytest.CaptureFixture[str]) -> None:
         is_total_known = False
 
     View.stats.add(text, None, 0, text)
+    View.stats.limits[text] = text
     for display in (QuietDisplay(), Summary(), JsonLog()):
         display.note(text)
         display.failed(text, text, text)
