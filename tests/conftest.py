@@ -1,4 +1,4 @@
-"""How this suite runs: async tests in a curio kernel, leak checks, servers, peers.
+"""How this suite runs: async tests in a curio kernel, leak checks, servers and scripted peers.
 
 Rules:  every test is looked at for descriptors left open, every async test also for tasks.
         `@pytest.mark.leaves_open("reason")` is the only way out. `--kernel=` says where async tests
@@ -89,7 +89,7 @@ def pytest_collection_finish() -> None:
 
 
 def _async_body(function: Any) -> Any:
-    """The coroutine function behind a test, also behind Hypothesis' @given; None if sync."""
+    """The coroutine function of a test, also inside Hypothesis' @given; else None."""
     inner = getattr(getattr(function, "hypothesis", None), "inner_test", function)
     return inner if inspect.iscoroutinefunction(inner) else None
 
@@ -111,7 +111,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse test names that hold an address: no two processes would agree on them."""
+    """Reject test names that contain a memory address: they differ between processes."""
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"give this test an id that stays: {item.nodeid}")
@@ -194,7 +194,7 @@ def peer() -> Iterator[Callable[..., Peer]]:
 
 @pytest.fixture
 def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
-    """`fault_proxy(server, plan, ..., choose=)` puts a faulty wire before `server` (host, port)."""
+    """`fault_proxy(server, plan, ..., choose=)` starts a fault proxy for `server` (host, port)."""
     started: list[FaultProxy] = []
 
     def start(server: Any, *plans: ConnectionFaults, **options: Any) -> FaultProxy:
@@ -223,7 +223,7 @@ def server_certificate(certificate_authority: Any) -> Any:
 
 @pytest.fixture
 def client_context(certificate_authority: Any) -> ssl.SSLContext:
-    """A client's context that trusts the test CA alone."""
+    """A client's context that trusts only the test CA."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     certificate_authority.configure_trust(context)
     return context
@@ -239,7 +239,7 @@ def server_context(server_certificate: Any) -> ssl.SSLContext:
 
 @pytest.fixture
 def tls_peer(peer: Callable[..., Peer], server_context: ssl.SSLContext) -> Callable[..., Peer]:
-    """`peer` behind TLS; `before_tls=[steps]` run on the bare connection first."""
+    """`peer` over TLS; the steps of `before_tls=` run on the plain connection first."""
 
     def start(*scripts: list[Step], **options: Any) -> Peer:
         return peer(*scripts, **{"tls": server_context, **options})
@@ -268,7 +268,7 @@ def app_server() -> Iterator[servers.Server]:
 def tls_server(
     server_certificate: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[servers.Server]:
-    """The same application over https at https://127.0.0.1:port, certified by the test CA."""
+    """The same application at https://127.0.0.1:port, with a certificate of the test CA."""
     directory = tmp_path_factory.mktemp("tls")
     key, chain = directory / "key.pem", directory / "chain.pem"
     server_certificate.private_key_pem.write_to_path(key)
@@ -291,11 +291,13 @@ def httpbin() -> Iterator[servers.Server]:
 
 @pytest.fixture(scope="session")
 def nginx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    """nginx; files put into `nginx_root` are served, /status is its stub_status page."""
+    """nginx; it serves the files in `nginx_root`, and /status is its stub_status page."""
     yield from _server(servers.nginx(tmp_path_factory.mktemp("nginx")))
 
 
 @pytest.fixture(scope="session")
 def start_nginx() -> Callable[[Path, str], Any]:
-    """`with start_nginx(directory, "location = /x { return 200; }") as server:` an own nginx."""
+    """`with start_nginx(directory, "location = /x { return 200; }") as server:` starts another
+    nginx.
+    """
     return contextmanager(lambda directory, locations: _server(servers.nginx(directory, locations)))

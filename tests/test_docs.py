@@ -45,7 +45,7 @@ class Block:
 
 
 def missing_library(code: str) -> str | None:
-    """Why a block can't run here, if it needs a library that is not installed."""
+    """Why a block cannot run here, if it needs a library that is not installed."""
     if re.search(r"^import trio$", code, re.MULTILINE) and find_spec("trio") is None:
         return "trio is not installed"
     return None
@@ -86,7 +86,7 @@ BLOCKS = [block for page in PAGES if page.exists() for block in blocks_of(page)]
 
 @pytest.fixture
 def modules_as_before() -> Iterator[None]:
-    """A block may put modules into sys.modules (`install_as_asks`); they go again."""
+    """Remove modules that a block put into sys.modules (`install_as_asks`)."""
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
@@ -104,7 +104,7 @@ def test_block_runs(
     modules_as_before: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The block runs to its end without an error or a warning, and prints what the page says."""
+    """The block runs without an error or a warning, and prints what the page shows."""
     if block.skip is not None:
         pytest.skip(block.skip)
     monkeypatch.chdir(tmp_path)
@@ -125,7 +125,7 @@ def test_block_runs(
 
 
 def test_the_reference_has_every_public_name() -> None:
-    """What can be imported from `asks_fast` and `asks_fast.testing` stands in the reference."""
+    """The reference has every public name of `asks_fast` and `asks_fast.testing`."""
     pages = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
     names = {name for name in asks_fast.__all__ if name not in ("errors", "__version__")}
     shown = set(re.findall(r"^::: asks_fast[\w.]*\.(\w+)$", pages, re.MULTILINE))
@@ -135,7 +135,7 @@ def test_the_reference_has_every_public_name() -> None:
 
 
 def test_the_table_of_arguments() -> None:
-    """Every argument that a request or session takes stands in the table, and no other."""
+    """The table has every argument of requests and sessions, and no other."""
     page = (ROOT / "docs/guide/arguments.md").read_text()
     cells = re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE)
     listed = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
@@ -144,14 +144,14 @@ def test_the_table_of_arguments() -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """`mkdocs.yml` names all pages, and none that is not there."""
+    """`mkdocs.yml` lists all pages, and only existing ones."""
     named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
     docs = ROOT / "docs"
     assert named == {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
 
 
 def test_architecture_names_files_that_exist() -> None:
-    """Every file that docs/architecture.md names is there; its tables name all compiled files."""
+    """Every file named in docs/architecture.md exists; its tables have all compiled files."""
     page = (ROOT / "docs/architecture.md").read_text()
     files = [
         path.relative_to(ROOT).as_posix()

@@ -34,7 +34,7 @@ What asks_fast has of the features of HTTP clients. {totals}
 
 
 def totals() -> str:
-    """How many rows there are, by mark."""
+    """The number of rows, by mark."""
     marks = [mark for _, _, _, mark, _, _ in ROWS]
     counts = ", ".join(f"{marks.count(mark)} {mark}" for mark in ("yes", "partial", "no"))
     return f"{len(ROWS)} rows: {counts}."
@@ -65,7 +65,7 @@ def tests_in(path: Path) -> frozenset[str]:
 
 
 def test_the_page_is_read() -> None:
-    """Every row of the table is understood, and the totals at its head are right."""
+    """Every row of the table is parsed, and the totals at its head are right."""
     lines = [line for line in PAGE.read_text().splitlines() if re.match(r"\| \d", line)]
     assert len(lines) == len(ROWS)
     assert totals() in PAGE.read_text()
@@ -78,7 +78,7 @@ def test_the_page_for_users() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[3]}")
 def test_shown_by_tests_that_exist(row: tuple[str, ...]) -> None:
-    """A yes or partial names at least one test, and every test named is there."""
+    """A yes or partial names at least one test, and every named test exists."""
     number, feature, _, mark, shown, _ = row
     named = re.findall(r"`([^`]+)::([\w.]+)`", shown)
     assert named or mark == "no", f"{number} {feature}: which test shows it?"

@@ -1,4 +1,4 @@
-"""The tests' own tools do what they say: peers, faulty wire, servers, leak checks."""
+"""The tools of the tests work: peers, fault proxy, servers, leak checks."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_leftover_descriptor_is_seen() -> None:
 
 
 def test_peer_gives_exact_bytes_and_records(peer: MakePeer) -> None:
-    """A script is followed step by step; the request is kept as it came."""
+    """A script is followed step by step; the received request is recorded."""
     server = peer([expect("POST", "/x"), send(OK), expect("GET"), drip(OK), close()])
     with connect(server) as sock:
         sock.sendall(b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n")
@@ -150,7 +150,7 @@ def test_peer_reports_a_broken_script() -> None:
 
 
 def test_tls_peer(tls_peer: MakePeer, client_context: ssl.SSLContext) -> None:
-    """A peer behind TLS is trusted through the test CA and closes as told."""
+    """A peer over TLS is trusted through the test CA and closes as scripted."""
     server = tls_peer([expect(), send(OK), tls_close()])
     with connect(server) as raw, client_context.wrap_socket(raw, server_hostname="localhost") as s:
         s.sendall(GET)
@@ -178,10 +178,10 @@ FAULTS: list[tuple[faults.Fault, bytes | type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("fault", "expected"), FAULTS, ids=lambda value: type(value).__name__)
-def test_faulty_wire(
+def test_fault_proxy(
     peer: MakePeer, fault_proxy: Any, fault: Any, expected: bytes | type[Exception]
 ) -> None:
-    """Each fault strikes at its place and nowhere else."""
+    """Each fault happens at its position and nowhere else."""
     server = peer([expect(), send(b"0123456789"), close()])
     proxy = fault_proxy(server, faults.connection_faults(down=[fault]))
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as sock:
@@ -193,8 +193,8 @@ def test_faulty_wire(
                 read_all(sock)
 
 
-def test_faulty_wire_stalls(peer: MakePeer, fault_proxy: Any) -> None:
-    """A stalled wire passes nothing more and stays open."""
+def test_fault_proxy_stalls(peer: MakePeer, fault_proxy: Any) -> None:
+    """A stalled proxy passes nothing more and stays open."""
     server = peer([expect(), send(b"0123456789"), close()])
     proxy = fault_proxy(server, faults.connection_faults(down=[faults.StallAfter(3)]))
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as sock:
@@ -227,7 +227,7 @@ def fetch(server: Server, path: str, **options: Any) -> tuple[int, dict[str, str
 
 @pytest.mark.smoke
 def test_app_server(app_server: Server) -> None:
-    """The application's pages are what its docstring says."""
+    """The application serves the pages that its docstring lists."""
     assert fetch(app_server, "/asks/test/17")[2] == b"17"
     assert fetch(app_server, "/echo", method="POST", body=b"\x00abc")[2] == b"\x00abc"
     assert fetch(app_server, "/status/418")[0] == 418
@@ -252,24 +252,24 @@ def test_app_server(app_server: Server) -> None:
 
 
 def test_tls_server(tls_server: Server, client_context: ssl.SSLContext) -> None:
-    """The https server is certified for 127.0.0.1."""
+    """The certificate of the https server is valid for 127.0.0.1."""
     with urllib.request.urlopen(tls_server.url + "/asks/test/3", context=client_context) as answer:
         assert answer.read() == b"3"
 
 
 def test_httpbin(httpbin: Server) -> None:
-    """httpbin answers like the public one."""
+    """httpbin works like the public one."""
     assert json.loads(fetch(httpbin, "/get?a=1")[2])["args"] == {"a": "1"}
 
 
 def test_nginx(nginx_server: Server) -> None:
-    """nginx serves and counts."""
+    """nginx serves files and counts requests."""
     assert len(fetch(nginx_server, "/small")[2]) == 100
     assert b"Active connections" in fetch(nginx_server, "/status")[2]
 
 
 def test_feed_all_ways() -> None:
-    """Equal results pass, a parser that sees the cuts is found out."""
+    """Equal results pass; a parser whose result depends on the split fails."""
     assert feed_all_ways(b"abc", b"".join) == b"abc"
     with pytest.raises(AssertionError, match="byte by byte"):
         feed_all_ways(b"abc", len)

@@ -1,4 +1,4 @@
-"""What pyproject.toml promises: extras that exist, errors that name them, a lean import."""
+"""What pyproject.toml promises: extras that exist, errors that name them, a small import."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_extra_that_a_message_names_exists() -> None:
-    """An error that says `pip install "asks-fast[x]"` names an extra that is there."""
+    """An error that says `pip install "asks-fast[x]"` names an existing extra."""
     named = {
         extra
         for path in (ROOT / "asks_fast").rglob("*.py")
@@ -58,7 +58,7 @@ def test_readme_and_docs_list_the_extras_for_users() -> None:
 
 
 def test_all_holds_every_extra_for_users() -> None:
-    """`asks-fast[all]` is everything a user may want but the heavy ones."""
+    """`asks-fast[all]` has everything for users except the large packages."""
     assert EXTRA.findall(extras()["all"]) == ["speed,charset,truststore,cli"]
 
 
@@ -99,7 +99,7 @@ def test_help_imports_no_command() -> None:
 
 @pytest.mark.smoke
 def test_import_is_lean() -> None:
-    """`import asks_fast` starts no thread, opens nothing, and leaves heavy modules alone."""
+    """`import asks_fast` starts no thread, opens nothing, and imports no large module."""
     done = run_python(
         "import sys; before = set(sys.modules)\n"
         "import curio, threading; threads = threading.active_count()\n"
@@ -115,7 +115,7 @@ def test_import_is_lean() -> None:
 
 @pytest.mark.smoke
 def test_an_installed_package_brings_its_pytest_plugin(tmp_path: Path) -> None:
-    """pytest finds the fixtures by the entry point of the package, without a word in a conftest."""
+    """pytest finds the fixtures by the entry point of the package, without a conftest."""
     if not any(point.name == "asks_fast" for point in entry_points(group="pytest11")):
         pytest.skip("asks_fast is not installed here, but run from its folder")
     (tmp_path / "test_it.py").write_text(
@@ -132,8 +132,7 @@ def test_an_installed_package_brings_its_pytest_plugin(tmp_path: Path) -> None:
 
 
 def test_the_sdist_has_every_file() -> None:
-    """What git knows is in the sdist, by MANIFEST.in or as part of the package, but for what only
-    the place of development needs."""
+    """Every file in git is in the sdist, except those for development only."""
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("not a clone")
     listed = subprocess.run(
@@ -155,7 +154,7 @@ def test_the_sdist_has_every_file() -> None:
 
 
 def test_actions_are_pinned_by_commit() -> None:
-    """A tag of an action can be moved to other code, a commit cannot."""
+    """GitHub actions are pinned by commit: a tag can be moved to other code."""
     workflows = ROOT / ".github" / "workflows"
     if not workflows.exists():
         pytest.skip("not a clone")

@@ -33,7 +33,7 @@ from asks_fast.errors import (
 
 
 async def test_get_without_arguments(app_server: Server) -> None:
-    """`HSession.get()` requests host and endpoint; `path=` is added behind; a URL is honoured."""
+    """`HSession.get()` requests host and endpoint; `path=` is appended; a URL replaces both."""
     async with HSession(app_server.url, endpoint="/anything/") as session:
         assert (await session.get()).json()["path"] == "/anything/"
         assert (await session.get(path="/more")).json()["path"] == "/anything/more"
@@ -51,7 +51,7 @@ async def test_get_without_arguments(app_server: Server) -> None:
 async def test_base_and_path_are_joined_with_one_slash(
     host: str, endpoint: str, path: str, peer: Any
 ) -> None:
-    """One slash, never two or none, joins host, endpoint and path."""
+    """Exactly one slash joins host, endpoint and path."""
     server: Peer = peer(SERVING)
     async with HSession(host.replace("http://h", server.url), endpoint) as session:
         await session.get(path=path)
@@ -60,7 +60,7 @@ async def test_base_and_path_are_joined_with_one_slash(
 
 
 async def test_host_and_base_may_change(peer: Any) -> None:
-    """`host`, `base_location` and `headers` may be assigned anew between requests."""
+    """`host`, `base_location` and `headers` can be assigned between requests."""
     first: Peer = peer(SERVING)
     second: Peer = peer(SERVING)
     async with HSession(first.url, connections=2) as session:
@@ -82,13 +82,13 @@ async def test_host_and_base_may_change(peer: Any) -> None:
 
 @pytest.mark.parametrize("host", ["", "example.org", "ftp://h", "http://h/?q", "http://h/#f"])
 def test_invalid_hosts(host: str) -> None:
-    """A host without scheme, with another scheme, with query or fragment is a clear error."""
+    """A host without a scheme, with another scheme, a query or a fragment raises."""
     with pytest.raises(InvalidURL):
         HSession(host)
 
 
 async def test_unknown_names() -> None:
-    """Unknown arguments are a TypeError in the words of asks, for requests and sessions."""
+    """Unknown arguments are a TypeError worded as in asks, for requests and sessions."""
     async with DSession() as session:
         with pytest.raises(TypeError, match=r"^request\(\) got unexpected keyword arguments 'ko'$"):
             await session.get("http://h/", ko=1)
@@ -113,7 +113,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("name", "hint"), MISTAKES.items())
 async def test_suggestions_for_unknown_names(name: str, hint: str) -> None:
-    """A name that is close, or that other libraries use, is answered with ours."""
+    """The error suggests our name for a similar one or one of another library."""
     said = rf"\(\) got unexpected keyword arguments '{name}'; {hint}"
     given: dict[str, Any] = {name: 1}
     async with DSession() as session:
@@ -129,7 +129,9 @@ async def test_suggestions_for_unknown_names(name: str, hint: str) -> None:
 
 
 async def test_arguments_in_the_wrong_place() -> None:
-    """An argument of requests given to a session, `map` or `gather` is answered with its place."""
+    """An argument of requests given to a session, `map` or `gather` raises and says where it
+    belongs.
+    """
     with pytest.raises(TypeError, match=r"^DSession\(\).*'data' is an argument of requests"):
         DSession(data="x")  # type: ignore[call-arg]
     async with DSession() as session:
@@ -141,7 +143,7 @@ async def test_arguments_in_the_wrong_place() -> None:
 
 @pytest.mark.parametrize("value", [(3, 5), [3, 5], "3", True])
 async def test_timeout_pair(value: Any) -> None:
-    """The pair that requests takes is answered with `Timeouts`."""
+    """The pair that requests accepts raises and suggests `Timeouts`."""
     with pytest.raises(InvalidRequest, match=r"asks_fast\.Timeouts\(connect=…, read=…\)"):
         await asks_fast.get("http://127.0.0.1:1/", timeout=value)
     with pytest.raises(InvalidRequest, match=r"asks_fast\.Timeouts"):
@@ -150,7 +152,7 @@ async def test_timeout_pair(value: Any) -> None:
 
 @pytest.mark.in_order
 async def test_connections_limit(peer: Any) -> None:
-    """`connections` bounds what is open; requests beyond it wait in the order they came."""
+    """`connections` limits open connections; further requests wait in order of arrival."""
     server: Peer = peer(SERVING)
     order: list[int] = []
 
@@ -169,7 +171,7 @@ async def test_connections_limit(peer: Any) -> None:
 
 
 def test_session_in_several_kernels(app_server: Server, kernel: Callable[[], Any]) -> None:
-    """A session made outside a kernel serves in one after another."""
+    """A session made outside a kernel works in several, one after another."""
     session = HSession(app_server.url, connections=2)
 
     async def main() -> int:
@@ -200,7 +202,7 @@ def test_session_in_several_kernels(app_server: Server, kernel: Callable[[], Any
     ],
 )
 async def test_params(url: str, params: Any, query: str, app_server: Server) -> None:
-    """Values are quoted, `None` left out, iterables repeated, a query already there goes on."""
+    """Values are encoded, `None` is omitted, iterables are repeated, an existing query is kept."""
     from urllib.parse import parse_qsl
 
     response = await asks_fast.get(app_server.url + url, params=params)
@@ -210,7 +212,7 @@ async def test_params(url: str, params: Any, query: str, app_server: Server) -> 
 
 
 async def test_headers(peer: Any) -> None:
-    """Headers of the call go over those of the session and the defaults, whatever their case."""
+    """Headers of the call replace those of the session and the defaults, ignoring case."""
     server: Peer = peer(SERVING)
     async with HSession(server.url, headers={"X-A": "session", "X-B": "session"}) as session:
         await session.get(headers={"x-a": "call", "user-agent": "mine", "ACCEPT": None})
@@ -231,7 +233,7 @@ async def test_headers(peer: Any) -> None:
 
 
 async def test_cookies_of_a_call(app_server: Server) -> None:
-    """`cookies=` goes with this request, beside a Cookie field of nobody's."""
+    """`cookies=` are sent with this request, together with a Cookie field of the session."""
     response = await asks_fast.get(f"{app_server.url}/cookies", cookies={"a": "1", "b": "2"})
     assert response.json() == {"cookies": {"a": "1", "b": "2"}}
 
@@ -264,7 +266,7 @@ async def chunks() -> AsyncIterator[bytes]:
     ],
 )
 async def test_bodies(given: dict[str, Any], body: str, kind: str, app_server: Server) -> None:
-    """Each kind of body arrives as it should, with its type."""
+    """Each kind of body is received with its content and type."""
     if callable(given.get("data")):
         given = {**given, "data": given["data"]()}
     response = await asks_fast.post(f"{app_server.url}/post", **given)
@@ -277,7 +279,7 @@ async def test_bodies(given: dict[str, Any], body: str, kind: str, app_server: S
 
 
 async def test_files_and_multipart(app_server: Server, tmp_path: Path) -> None:
-    """`files=` opens names of files, `multipart=` only what was given as a file."""
+    """`files=` opens files by name, `multipart=` only those given as files."""
     path = tmp_path / "nöte.txt"
     path.write_text("content")
     url = f"{app_server.url}/post"
@@ -294,7 +296,7 @@ async def test_files_and_multipart(app_server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["content-type", "Content-Type"])
 async def test_multipart_with_user_content_type(app_server: Server, name: str) -> None:
-    """A hand-written multipart type gets the boundary of the body; another type is refused."""
+    """A multipart Content-Type of the caller gets the boundary of the body; another type raises."""
     for kind in ("multipart/form-data", 'multipart/form-data; boundary="own one"'):
         for of_session in (False, True):
             fields = {name: kind}
@@ -328,7 +330,7 @@ async def test_one_body_only(two: dict[str, Any]) -> None:
 
 
 async def test_encoding(peer: Any) -> None:
-    """`encoding` is that of text sent, and the default for text received."""
+    """`encoding` applies to text sent, and is the default for text received."""
     server: Peer = peer(
         [expect(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\xfc"), stall()]
     )
@@ -343,7 +345,7 @@ async def test_encoding(peer: Any) -> None:
 
 
 async def test_timeout_errors_name_the_phase(peer: Any) -> None:
-    """Each limit that runs out is a RequestTimeout that says which one."""
+    """Each expired limit is a RequestTimeout that names the phase."""
     server: Peer = peer([expect(), stall()])
     async with HSession(server.url) as session:
         with pytest.raises(RequestTimeout, match=r"timeout=0\.05") as total:
@@ -362,7 +364,7 @@ async def test_timeout_errors_name_the_phase(peer: Any) -> None:
 
 
 async def test_timeout_excludes_waiting_for_a_connection(peer: Any) -> None:
-    """`timeout` is for the exchange: a request that waits for its turn is not late."""
+    """`timeout` does not include the wait for a connection."""
     server: Peer = peer([expect(), stall(), send(OK), FOREVER])
     async with HSession(server.url) as session:
         first = await curio.spawn(session.get)
@@ -390,7 +392,7 @@ async def test_timeout_excludes_waiting_for_a_connection(peer: Any) -> None:
     ids=str,
 )
 async def test_invalid_values(options: dict[str, Any]) -> None:
-    """A value that cannot be right is refused before a connection is made, as a ValueError."""
+    """An invalid value is a ValueError before a connection is made."""
     with pytest.raises(InvalidRequest):
         await asks_fast.get("http://127.0.0.1:1/", **options)
 
@@ -402,7 +404,7 @@ async def test_stream_and_callback() -> None:
 
 
 async def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`detect_encoding=True` without its extra is an error before a byte is sent."""
+    """`detect_encoding=True` without its extra raises before a byte is sent."""
     monkeypatch.setitem(__import__("sys").modules, "charset_normalizer", None)
     with pytest.raises(ModuleNotFoundError, match=r"asks-fast\[charset\]"):
         await asks_fast.get("http://127.0.0.1:1/", detect_encoding=True)
@@ -411,7 +413,7 @@ async def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_max_body_and_max_decompressed(app_server: Server) -> None:
-    """Limits of size are errors that name the request, in both modes."""
+    """Errors of size limits name the request, for whole and streamed bodies."""
     from asks_fast.errors import ResponseTooLarge
 
     for options in ({"max_body": 1000}, {"max_decompressed": 1000}):
@@ -424,7 +426,7 @@ async def test_max_body_and_max_decompressed(app_server: Server) -> None:
 
 
 async def test_defaults_of_a_session(app_server: Server) -> None:
-    """Arguments of a request may be given to the session; those of the call go before."""
+    """Arguments of a request can be given to the session; those of the call take precedence."""
     async with HSession(
         app_server.url, params={"k": "s"}, follow_redirects=False, auth=("u", "p"), timeout=30
     ) as session:
@@ -438,7 +440,7 @@ async def test_defaults_of_a_session(app_server: Server) -> None:
 
 
 async def test_asks_exceptions_only(peer: Any) -> None:
-    """What a server sends wrongly is an AsksException, whatever it is."""
+    """Any protocol violation of a server is an AsksException."""
     for bytes_ in (
         b"nonsense\r\n\r\n",
         b"HTTP/1.1 abc\r\n\r\n",
@@ -453,7 +455,7 @@ async def test_asks_exceptions_only(peer: Any) -> None:
 async def test_assign_ssl_context_and_source_address(
     tls_server: Server, client_context: Any, app_server: Server
 ) -> None:
-    """`ssl_context` and `source_address` of a session may be assigned, as in later asks."""
+    """`ssl_context` and `source_address` of a session can be assigned, as in asks 3."""
     import ssl
 
     async with Session(tls_server.url) as session:

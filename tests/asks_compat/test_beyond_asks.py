@@ -20,7 +20,7 @@ from asks_fast.errors import ConnectionFailed, InvalidRequest, InvalidURL
 
 
 async def test_retries_by_policy(app_server: Server) -> None:
-    """A `Retry` repeats what a busy server says, after the time it names; a number does not."""
+    """A `Retry` repeats a 503 after the time of Retry-After; a number does not."""
     policy = Retry(attempts=3, backoff=0.01)
     async with HSession(app_server.url, retries=policy) as session:
         response = await session.get(path="/flaky/policy/2")
@@ -31,7 +31,7 @@ async def test_retries_by_policy(app_server: Server) -> None:
 
 
 async def test_retries_of_connections(peer: MakePeer) -> None:
-    """`retries=` repeats after a connection error what is safe to repeat; 0 repeats nothing."""
+    """`retries=` repeats idempotent requests after connection errors; 0 repeats nothing."""
     for retries, number in ((0, 1), (1, 2), (2, 3)):
         server = peer([expect(), close()])
         with pytest.raises(ServerClosedConnectionError) as caught:
@@ -41,7 +41,7 @@ async def test_retries_of_connections(peer: MakePeer) -> None:
 
 
 async def test_timeouts_as_one_value(app_server: Server) -> None:
-    """A `Timeouts` says all limits at once."""
+    """A `Timeouts` value contains all limits."""
     async with HSession(app_server.url, timeout=Timeouts(total=0.2)) as session:
         with pytest.raises(asks_fast.TotalTimeout):
             await session.get(path="/slow/5")
@@ -49,7 +49,7 @@ async def test_timeouts_as_one_value(app_server: Server) -> None:
 
 
 async def test_events_and_log(app_server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """`on_event` hears of each step in order; the log has the same, and no secrets."""
+    """`on_event` is called for each step in order; the log has the same events and no secrets."""
     names: list[str] = []
     async with HSession(app_server.url, auth=("user", "hidden")) as session:
         with caplog.at_level(logging.DEBUG, logger="asks_fast"):
@@ -72,7 +72,7 @@ async def test_events_and_log(app_server: Server, caplog: pytest.LogCaptureFixtu
 
 
 async def test_warm_up_and_stats(app_server: Server) -> None:
-    """Connections opened ahead serve the first requests; `pool_stats` counts them."""
+    """Connections opened in advance serve the first requests; `pool_stats` counts them."""
     async with HSession(app_server.url, connections=5) as session:
         assert await session.warm_up(3) == 3
         assert session.pool_stats()["idle"] == 3
@@ -82,7 +82,7 @@ async def test_warm_up_and_stats(app_server: Server) -> None:
 
 
 async def test_limits_per_host(peer: MakePeer) -> None:
-    """`connections_per_host` bounds one host, `connections` all of them; idle ones make room."""
+    """`connections_per_host` limits one host, `connections` all; idle connections are evicted."""
     servers = [peer(SERVING) for _ in range(4)]
     async with DSession(connections=2, connections_per_host=1) as session:
         for _ in range(2):
@@ -92,7 +92,7 @@ async def test_limits_per_host(peer: MakePeer) -> None:
 
 
 async def test_ipv6(kernel: Any) -> None:
-    """A literal IPv6 host is connected to and named in brackets."""
+    """A literal IPv6 host is written in brackets."""
     try:
         with application("asks_fast.cli.demo_app:app", address="::1") as server:
             response = await asks_fast.get(f"{server.url}/get")
@@ -102,7 +102,7 @@ async def test_ipv6(kernel: Any) -> None:
 
 
 async def test_file_names(peer: MakePeer) -> None:
-    """`filename` is what the server suggests, made harmless, else the end of the URL."""
+    """`filename` is a safe form of the server's suggestion, else the end of the URL."""
     for field, name in (
         (b'Content-Disposition: attachment; filename="../re port.pdf"\r\n', "re port.pdf"),
         (b"Content-Disposition: attachment; filename*=UTF-8''%e2%82%ac.txt\r\n", "€.txt"),
@@ -114,7 +114,7 @@ async def test_file_names(peer: MakePeer) -> None:
 
 
 async def test_chunks_of_one_size(app_server: Server) -> None:
-    """`body.chunks(size)` gives chunks of that size, but for the last."""
+    """`body.chunks(size)` yields chunks of that size, except the last one."""
     response: Any = await asks_fast.get(f"{app_server.url}/bytes/10000", stream=True)
     chunks = [chunk async for chunk in response.body.chunks(999)]
     assert [len(chunk) for chunk in chunks] == [999] * 10 + [10]
@@ -140,7 +140,7 @@ async def test_normalize_url(peer: MakePeer) -> None:
 
 
 async def test_field_names_as_written(peer: MakePeer) -> None:
-    """Fields go out in the order and the spelling given; automatic ones can be left out."""
+    """Fields are sent in the given order and spelling; automatic ones can be omitted."""
     server = peer(SERVING)
     await asks_fast.get(
         server.url, headers={"x-lOwEr": "1", "User-Agent": None, "Accept-Encoding": None, "B": "2"}
@@ -150,7 +150,7 @@ async def test_field_names_as_written(peer: MakePeer) -> None:
 
 
 async def test_build_then_send(app_server: Server) -> None:
-    """A request can be made first, looked at, and sent more than once."""
+    """A request can be prepared, inspected, and sent more than once."""
     async with HSession(app_server.url, auth=("user", "pw"), persist_cookies=True) as session:
         request = session.prepare("put", path="/put", json={"a": 1}, headers={"X-Own": "1"})
         assert repr(request) == f"<PreparedRequest PUT {app_server.url}/put>"
@@ -169,7 +169,7 @@ async def test_build_then_send(app_server: Server) -> None:
 
 
 async def test_pickling(app_server: Server) -> None:
-    """A response can be pickled with its history; the credentials of its request stay behind."""
+    """A response is pickled with its history and without the credentials of its request."""
     async with HSession(app_server.url, auth=("user", "hidden")) as session:
         for path in ("/redirect-to?url=/json", "/gzip", "/text/iso-8859-1", "/status/404"):
             response = await session.get(path=path)
@@ -185,7 +185,7 @@ async def test_pickling(app_server: Server) -> None:
 
 
 async def test_netrc(app_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`NetrcAuth` gives each host what the file says of it, and nothing to others."""
+    """`NetrcAuth` sends each host its credentials from the file, and none to other hosts."""
     path = tmp_path / "netrc"
     path.write_text("machine 127.0.0.1 login user password s3cret\n")
     path.chmod(0o600)
@@ -207,7 +207,7 @@ async def test_netrc(app_server: Server, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_keep_framing(stream: bool, peer: MakePeer) -> None:
-    """`response_head` and, with `keep_framing`, `framed_body` are the exact bytes of the server."""
+    """`response_head` and, with `keep_framing`, `framed_body` are the exact received bytes."""
     head = b"HTTP/1.1 200 \xe9\r\nX:  y\r\nTransfer-Encoding: chunked\r\n\r\n"
     framed = b"1;a=b\r\no\r\n2\r\nk!\r\n0\r\nT: u\r\n\r\n"
     parts = [send(head + framed[:9]), send(framed[9:])]
@@ -224,7 +224,7 @@ async def test_keep_framing(stream: bool, peer: MakePeer) -> None:
 
 
 async def test_framing_is_bounded(peer: MakePeer) -> None:
-    """Kept framing has a limit: a body of tiny chunks cannot fill the memory."""
+    """Kept framing is limited, also for a body of tiny chunks."""
     tiny = b"1;" + b"x" * 10 + b"\r\no\r\n"
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     server = peer([expect(), send(head + tiny * 8_000 + b"0\r\n\r\n"), FOREVER])
@@ -234,7 +234,7 @@ async def test_framing_is_bounded(peer: MakePeer) -> None:
 
 
 async def test_history_of_an_error(peer: MakePeer) -> None:
-    """An error has the responses that led to it, the one that led nowhere included."""
+    """An error has the responses that preceded it, including the last one."""
     moved = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n"
     server = peer([expect(), send(moved % b"/2"), expect(), send(moved % b"ftp://h/"), FOREVER])
     async with DSession() as session:
@@ -247,7 +247,7 @@ async def test_history_of_an_error(peer: MakePeer) -> None:
 
 
 async def test_netrc_and_the_user_of_the_url(peer: MakePeer, tmp_path: Path) -> None:
-    """`auth=` counts before the URL, the URL before netrc: only an entry of its user is taken."""
+    """`auth=` takes precedence over the URL, the URL over netrc, used for its user only."""
     path = tmp_path / "netrc"
     path.write_text(
         "machine 127.0.0.1 login bob password b0b\n"

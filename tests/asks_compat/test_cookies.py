@@ -1,4 +1,4 @@
-"""Cookies in sessions: stored from each hop, and sent to matching requests only."""
+"""Cookies in sessions: stored from each response, and sent with matching requests only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asks_fast import Cookie, CookieTracker, DSession, HSession
 
 
 def setting(*cookies: bytes, status: bytes = b"200 OK", more: bytes = b"") -> Any:
-    """Send an answer that sets these cookies."""
+    """Send a response that sets these cookies."""
     lines = b"".join(b"Set-Cookie: " + cookie + b"\r\n" for cookie in cookies)
     return send(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n" + lines + more + b"\r\n")
 
@@ -25,7 +25,7 @@ def sent(server: Peer) -> list[str | None]:
 
 
 async def test_off_by_default(app_server: Server) -> None:
-    """Without `persist_cookies` nothing is kept, and each response shows what it was sent."""
+    """Without `persist_cookies` nothing is stored, and each response shows its cookies."""
     async with HSession(app_server.url) as session:
         response = await session.get(path="/cookies/set?a=1")
         assert response.json() == {"cookies": {}}
@@ -34,7 +34,7 @@ async def test_off_by_default(app_server: Server) -> None:
 
 
 async def test_cookies_of_each_hop_are_stored(app_server: Server) -> None:
-    """Cookies of a redirect are there for the next hop, and for the next request."""
+    """Cookies of a redirect are sent with the next request of the chain and with later ones."""
     async with HSession(app_server.url, persist_cookies=True) as session:
         response = await session.get(path="/cookies/set?a=1&b=2")
         assert response.json() == {"cookies": {"a": "1", "b": "2"}}
@@ -48,7 +48,7 @@ async def test_cookies_of_each_hop_are_stored(app_server: Server) -> None:
 
 
 async def test_paths_order_and_replacement(peer: MakePeer) -> None:
-    """Sent by path, the longest first; the same name under two paths is two cookies."""
+    """The longest path is sent first; the same name under two paths is two cookies."""
     server = peer(
         [
             expect(),
@@ -63,7 +63,7 @@ async def test_paths_order_and_replacement(peer: MakePeer) -> None:
 
 
 async def test_byte_for_byte(peer: MakePeer) -> None:
-    """A value that is no UTF-8 goes back exactly as it came."""
+    """A value that is not UTF-8 is sent back unchanged."""
     server = peer([expect(), setting(b"a=\xfc\xff; Path=/", b"b=\xc3\xbc"), FOREVER])
     async with HSession(server.url, persist_cookies=True) as session:
         await session.get()
@@ -72,7 +72,7 @@ async def test_byte_for_byte(peer: MakePeer) -> None:
 
 
 async def test_cookies_of_a_call_and_stored_ones(peer: MakePeer) -> None:
-    """`cookies=` go with kept ones, and take the place of those of the same name."""
+    """`cookies=` are sent together with stored ones and replace those of the same name."""
     server = peer([expect(), setting(b"a=kept; Path=/", b"b=kept; Path=/"), FOREVER])
     async with HSession(server.url, persist_cookies=True) as session:
         await session.get()
@@ -86,7 +86,7 @@ async def test_cookies_of_a_call_and_stored_ones(peer: MakePeer) -> None:
 
 
 async def test_cookie_name_with_a_space(peer: MakePeer) -> None:
-    """What a server sets under such a name goes back, and the program may send it too."""
+    """A cookie name with a space is stored and sent, from a server and from the program."""
     server = peer([expect(), setting(b"Cookie Monster=Yum; Path=/"), FOREVER])
     async with HSession(server.url, persist_cookies=True) as session:
         await session.get()
@@ -98,7 +98,7 @@ async def test_cookie_name_with_a_space(peer: MakePeer) -> None:
 async def test_secure_cookies(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """A secure cookie goes over https only, and is not to be set over http."""
+    """A secure cookie is sent over https only, and cannot be set over http."""
     server = tls_peer([expect(), setting(b"s=1; Secure; Path=/", b"p=1; Path=/"), FOREVER])
     plain = peer([expect(), setting(b"t=1; Secure; Path=/"), FOREVER])
     async with DSession(persist_cookies=True, ssl_context=client_context) as session:
@@ -109,7 +109,7 @@ async def test_secure_cookies(
 
 
 async def test_cookies_of_other_hosts(peer: MakePeer) -> None:
-    """A cookie goes to its host alone, or with `Domain` to subdomains; never to strangers."""
+    """A cookie is sent to its host only, or with `Domain` to its subdomains."""
     server = peer(
         [
             expect(),
@@ -127,7 +127,7 @@ async def test_cookies_of_other_hosts(peer: MakePeer) -> None:
 
 
 async def test_tracker_shared_by_sessions(app_server: Server, tmp_path: Path) -> None:
-    """A tracker may serve several sessions, be filled by hand, saved and loaded."""
+    """A tracker can be shared by sessions, filled by hand, saved and loaded."""
     tracker = CookieTracker()
     tracker.set("mine", "1", domain="127.0.0.1")
     async with HSession(app_server.url, persist_cookies=tracker) as session:
@@ -143,7 +143,7 @@ async def test_tracker_shared_by_sessions(app_server: Server, tmp_path: Path) ->
 
 
 async def test_asks_cookie_class(peer: MakePeer) -> None:
-    """A `Cookie` has the attributes of asks and what else was sent, and iterates as pairs."""
+    """A `Cookie` has the attributes of asks and those that were sent, and iterates as pairs."""
     line = b"n=v; Domain=.example.test; Path=/p; Secure; HttpOnly; Max-Age=60; SameSite=Lax"
     server = peer([repeat(expect(), setting(line))])
     cookie = (await asks_fast.get(server.url)).cookies[0]

@@ -1,4 +1,4 @@
-"""Every name and every position of the asks API: what is importable, callable, and how.
+"""Every name and every position of the asks API: what can be imported and called, and how.
 
 Facts:  the lists below were read off asks 0.2 (2017), 2.4.12 and 3.0.0.
 Not here: what the names do (`test_programs`, and the other files of this folder).
@@ -47,13 +47,15 @@ def module(name: str) -> types.ModuleType:
 
 @pytest.mark.parametrize("name", EXPORTS)
 def test_all_names_of_asks_exist(name: str) -> None:
-    """What asks exported from a module of that name is importable from ours."""
+    """Each name that a module of asks exported can be imported from ours."""
     missing = [export for export in EXPORTS[name].split() if not hasattr(module(name), export)]
     assert missing == []
 
 
 def test_modules_are_attributes() -> None:
-    """`import asks` made `asks.errors`, `asks.auth` and the others reachable, and so do we."""
+    """As with asks, `import asks_fast` makes `asks_fast.errors`, `asks_fast.auth` and the others
+    available.
+    """
     lines = [f"assert asks.{name}.__name__ == 'asks_fast.{name}'" for name in MODULES]
     code = "\n".join(["import asks_fast as asks", *lines])
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -82,7 +84,7 @@ POSITIONS = {
 
 @pytest.mark.parametrize("kind", POSITIONS, ids=lambda kind: kind.__name__)
 def test_session_signatures(kind: type) -> None:
-    """The arguments of each session stand in the order of asks, with its defaults."""
+    """The arguments of each session have the order and defaults of asks."""
     parameters = inspect.signature(kind).parameters.values()
     positional = {
         parameter.name: parameter.default
@@ -141,7 +143,7 @@ async def test_url_and_uri(app_server: Server) -> None:
 
 
 def test_error_classes_of_asks() -> None:
-    """The tree of asks: what old `except` clauses catch, they still catch."""
+    """Old `except` clauses still catch the same errors."""
     for child, parents in {
         errors.TooManyRedirects: (errors.AsksException,),
         errors.BadHttpResponse: (errors.AsksException,),
@@ -157,20 +159,20 @@ def test_error_classes_of_asks() -> None:
 
 
 def test_all_errors_are_asks_exceptions() -> None:
-    """Whatever error we define is an AsksException."""
+    """Every error class of ours is an AsksException."""
     assert all(issubclass(getattr(errors, name), errors.AsksException) for name in errors.__all__)
 
 
 @pytest.mark.parametrize("library", ["asyncio", "curio", "trio"])
 def test_init(library: str) -> None:
-    """`init` takes the libraries of asks by name or as a module, and only warns."""
+    """`init` accepts the libraries of asks by name or as a module, and only warns."""
     for given in (library, types.ModuleType(library)):
         with pytest.warns(DeprecationWarning, match="not needed"):
             asks_fast.init(given)
 
 
 def test_init_refuses_other_libraries() -> None:
-    """Another library is refused by name."""
+    """Another library raises an error that names it."""
     with pytest.raises(ValueError, match="gevent"):
         asks_fast.init("gevent")
 

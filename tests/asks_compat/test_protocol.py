@@ -32,7 +32,7 @@ from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_informational_responses(stream: bool, peer: MakePeer) -> None:
-    """100, 102 and 103 come before the answer, are not it, and can be seen on it."""
+    """100, 102 and 103 precede the response and are available as `interim`."""
     server = peer(
         [
             expect(),
@@ -57,7 +57,7 @@ async def test_informational_responses(stream: bool, peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_trailers(stream: bool, peer: MakePeer) -> None:
-    """The fields behind a chunked body are visible, apart from the headers."""
+    """The trailer fields of a chunked body are available, apart from the headers."""
     answer = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
         b"5\r\nhello\r\n0\r\nX-Sum: 42\r\nX-More: 1\r\n\r\n"
@@ -88,7 +88,7 @@ async def test_trailers(stream: bool, peer: MakePeer) -> None:
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_no_body(stream: bool, method: str, head: bytes, peer: MakePeer) -> None:
-    """HEAD, 204 and 304 have no body whatever their fields say, and the connection is kept."""
+    """HEAD, 204 and 304 have no body whatever their fields say, and the connection is reused."""
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
         for _ in range(3):
@@ -103,7 +103,7 @@ async def test_no_body(stream: bool, method: str, head: bytes, peer: MakePeer) -
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_ended_by_close(stream: bool, peer: MakePeer) -> None:
-    """Without a length the body ends where the connection does, and it is not reused."""
+    """Without a length the body ends with the connection, which is not reused."""
     for head in (b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"):
         server = peer([expect(), send(head + b"all there is"), close()])
         async with HSession(server.url) as session:
@@ -116,7 +116,7 @@ async def test_ended_by_close(stream: bool, peer: MakePeer) -> None:
 
 
 async def test_http_1_0(peer: MakePeer) -> None:
-    """HTTP/1.0 keeps its connection only if it says so; `Connection: close` always ends it."""
+    """HTTP/1.0 keeps its connection only with keep-alive; `Connection: close` always ends it."""
     answer = b"Content-Length: 2\r\n\r\nok"
     for head, kept in (
         (b"HTTP/1.0 200 OK\r\n", False),
@@ -135,7 +135,7 @@ async def test_http_1_0(peer: MakePeer) -> None:
 
 
 async def test_connection_close_of_the_request(peer: MakePeer) -> None:
-    """`Connection: close` asked for by the user ends the connection after the answer."""
+    """`Connection: close` of the caller ends the connection after the response."""
     server = peer(SERVING)
     async with HSession(server.url, headers={"Connection": "close"}) as session:
         for _ in range(2):
@@ -146,7 +146,7 @@ async def test_connection_close_of_the_request(peer: MakePeer) -> None:
 
 
 async def test_bytes_after_the_response(peer: MakePeer) -> None:
-    """Bytes after a response belong to no request: the connection is closed."""
+    """Bytes after a response close the connection."""
     server = peer([expect(), send(OK + OK), stall()], SERVING)
     async with HSession(server.url) as session:
         await session.get(path="/1")
@@ -155,7 +155,7 @@ async def test_bytes_after_the_response(peer: MakePeer) -> None:
 
 
 async def test_expect_continue(peer: MakePeer) -> None:
-    """With `expect_continue=True` the body waits for 100, and is not sent if refused."""
+    """With `expect_continue=True` the body waits for 100, and is not sent after a final status."""
     go_on = send(b"HTTP/1.1 100 Continue\r\n\r\n")
     server = peer([expect_head(), mark("head"), go_on, expect_body(), send(OK), stall()])
     async with HSession(server.url) as session:
@@ -181,7 +181,7 @@ async def test_expect_continue(peer: MakePeer) -> None:
 
 
 async def test_response_before_the_body_is_sent(peer: MakePeer) -> None:
-    """A server that answers while we still send is read, not deadlocked."""
+    """A response received during the upload is read; there is no deadlock."""
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"
     server = peer([expect_head(), send(refusal), stall()])
     async with HSession(server.url) as session:
@@ -206,7 +206,7 @@ async def test_unrequested_upgrade(peer: MakePeer) -> None:
 
 
 async def test_stale_connection(peer: MakePeer) -> None:
-    """A connection dropped while idle: GET goes again over a new one, POST only if unsent."""
+    """On a stale connection a GET is sent again over a new one, a POST only if unsent."""
     server = peer([expect(), send(OK), close()], [expect(), send(OK), close()], SERVING)
     async with HSession(server.url) as session:
         for number in range(3):
@@ -227,7 +227,7 @@ async def test_stale_connection(peer: MakePeer) -> None:
 
 
 async def test_on_nginx(nginx_server: Server) -> None:
-    """nginx: kept alive, HEAD, ranges and 304 as everywhere."""
+    """nginx: keep-alive, HEAD, ranges and 304."""
     async with HSession(nginx_server.url, connections=2) as session:
         first = await session.get(path="/small")
         assert first.json()["data"] == "a" * 88
@@ -239,7 +239,7 @@ async def test_on_nginx(nginx_server: Server) -> None:
 
 
 async def test_on_httpbin(httpbin: Server) -> None:
-    """httpbin agrees on what was sent and what came back."""
+    """httpbin received what was sent and returned it."""
     async with HSession(httpbin.url, connections=3, persist_cookies=True) as session:
         sent = (
             await session.post(path="/post", data={"a": ["1", "2"]}, params={"q": "x y"})
@@ -261,7 +261,7 @@ async def test_on_httpbin(httpbin: Server) -> None:
 
 
 async def test_over_tls(tls_server: Server, client_context: Any) -> None:
-    """https is the same thing behind a certificate; TLS errors stay what they are."""
+    """The same over https; TLS errors are `TlsError`."""
     import ssl
 
     async with HSession(tls_server.url, ssl_context=client_context) as session:

@@ -77,7 +77,9 @@ async def test_method_and_body(
 
 
 async def test_head_is_followed_only_when_asked(peer: MakePeer) -> None:
-    """HEAD is not followed, as in asks; if asked for it stays HEAD, after 303 too."""
+    """Redirects of HEAD are followed only with `follow_redirects=True`, as in asks; it stays HEAD,
+    after 303 too.
+    """
     server = peer([repeat(expect(), to("/next", 303))])
     async with HSession(server.url) as session:
         assert (await session.head()).status_code == 303
@@ -121,7 +123,7 @@ async def test_follow_redirects_false(app_server: Server) -> None:
     ],
 )
 async def test_location_is_resolved(location: str | bytes, target: str, peer: MakePeer) -> None:
-    """Relative, absolute and scheme-relative targets, quoted where they must be, byte for byte."""
+    """Relative, absolute and scheme-relative targets, encoded where necessary."""
     server = peer([])
     host = server.url.partition("//")[2]
     if isinstance(location, str):
@@ -135,7 +137,7 @@ async def test_location_is_resolved(location: str | bytes, target: str, peer: Ma
 
 
 async def test_fragments(peer: MakePeer) -> None:
-    """A fragment is inherited unless the target names its own, and is never sent."""
+    """A fragment is inherited unless the target has its own, and is never sent."""
     server = peer([expect(), to("/next"), expect(), to("/last#own"), FOREVER])
     async with DSession() as session:
         response = await session.get(f"{server.url}/a#first")
@@ -156,7 +158,7 @@ async def test_fragments(peer: MakePeer) -> None:
     ],
 )
 async def test_statuses_that_are_not_followed(head: bytes, peer: MakePeer) -> None:
-    """300, 304, 305 and a 3xx without Location are answers, not redirects."""
+    """300, 304, 305 and a 3xx without Location are final responses."""
     server = peer([repeat(expect(), send(head))])
     async with HSession(server.url) as session:
         for _ in range(2):  # the second uses the fast path
@@ -171,7 +173,9 @@ async def test_statuses_that_are_not_followed(head: bytes, peer: MakePeer) -> No
     ["ftp://h/", "file:///etc/passwd", "javascript:1", "http://", "http://h:99999/", "\\\\h"],
 )
 async def test_invalid_locations(location: str, peer: MakePeer) -> None:
-    """Only http and https; the error names the request and gives the connection back."""
+    """Only http and https are followed; the error names the request, and the connection is
+    released.
+    """
     server = peer([expect(), to(location), FOREVER])
     async with HSession(server.url) as session:
         with pytest.raises(InvalidURL, match=f"GET {server.url}/.* 302"):
@@ -182,7 +186,7 @@ async def test_invalid_locations(location: str, peer: MakePeer) -> None:
 
 @given(st.binary(max_size=40))
 async def test_any_location(location: bytes) -> None:
-    """Whatever the bytes of Location: another URL or an AsksException, nothing else."""
+    """Any bytes of Location give another URL or an AsksException."""
     from asks_fast.urls import join_url, parse_url
 
     with contextlib.suppress(InvalidURL):
@@ -193,7 +197,7 @@ async def test_any_location(location: bytes) -> None:
 
 
 async def test_redirect_limit(app_server: Server) -> None:
-    """As many as `max_redirects` are followed; one more raises, and carries the responses."""
+    """`max_redirects` redirects are followed; one more raises, and the error has the responses."""
     async with HSession(app_server.url) as session:
         assert len((await session.get(path="/redirect/20")).history) == 20
         with pytest.raises(TooManyRedirects, match="max_redirects=20") as caught:
@@ -208,7 +212,7 @@ async def test_redirect_limit(app_server: Server) -> None:
 
 
 async def test_redirect_loops(peer: MakePeer) -> None:
-    """A loop is followed to the limit: a server may count on being asked again."""
+    """A loop is followed up to the limit, because a server may rely on repeated requests."""
     server = peer([repeat(expect(), to("/loop"))])
     async with HSession(server.url) as session:
         with pytest.raises(TooManyRedirects):
@@ -228,7 +232,7 @@ SECRETS = {
 
 
 def leaked(server: Peer) -> set[str]:
-    """The names of fields with secrets in the requests that a server got."""
+    """The names of sensitive fields in the requests that a server received."""
     return {
         name.lower()
         for request in server.requests
@@ -239,7 +243,7 @@ def leaked(server: Peer) -> set[str]:
 
 @pytest.mark.parametrize("doubled", [False, True])
 async def test_credentials_are_not_sent_to_another_origin(doubled: bool, peer: MakePeer) -> None:
-    """Another port is another origin: every copy of every secret field stays behind."""
+    """Another port is another origin: no sensitive field is sent there."""
     other = peer(SERVING)
     server = peer([expect(), to(f"{other.url}/x"), FOREVER])
     headers: Any = list(SECRETS.items())
@@ -260,7 +264,7 @@ PROXY_FIELD = {"proxy-authorization": "Basic secret"}
 
 @pytest.mark.parametrize("proxy", [None, "socks5://127.0.0.1:1"])
 async def test_proxy_credentials_without_an_http_proxy(proxy: str | None, peer: MakePeer) -> None:
-    """`Proxy-Authorization` would go to the server: it is refused before anything is sent."""
+    """`Proxy-Authorization` would go to the server: it raises before anything is sent."""
     server = peer(SERVING)
     async with HSession(server.url) as session:
         for _ in range(2):
@@ -277,7 +281,7 @@ async def test_proxy_credentials_without_an_http_proxy(proxy: str | None, peer: 
 
 @pytest.mark.parametrize("login", ["", "user:other@"])
 async def test_proxy_credentials_among_the_headers(login: str, peer: MakePeer) -> None:
-    """They go to the proxy on the way, once, instead of its own; not along to another origin."""
+    """They are sent to the proxy once, instead of its own, and not to another origin."""
     proxy = peer(
         [
             expect("GET", "http://one.test/"),
@@ -303,7 +307,7 @@ async def test_proxy_credentials_among_the_headers(login: str, peer: MakePeer) -
 async def test_proxy_credentials_and_tunnels(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """They go with CONNECT, never inside; what was opened with one password serves no other."""
+    """They are sent with CONNECT only; a tunnel is not shared between passwords."""
     origin = tls_peer(SERVING, SERVING)
     opened = [expect("CONNECT"), send(b"HTTP/1.1 200 Established\r\n\r\n"), relay]
     proxy = peer(opened, opened)
@@ -321,7 +325,7 @@ async def test_proxy_credentials_and_tunnels(
 
 
 async def test_removed_credentials_are_not_restored(peer: MakePeer) -> None:
-    """A detour over another origin gives nothing back when it returns."""
+    """Credentials removed by a redirect stay removed after a redirect back."""
     server, other = peer([]), peer([])
     server.scripts[0] = [expect(), to(f"{other.url}/away"), FOREVER]
     other.scripts[0] = [expect(), to(f"{server.url}/home"), FOREVER]
@@ -341,7 +345,7 @@ async def test_removed_credentials_are_not_restored(peer: MakePeer) -> None:
 
 
 async def test_credentials_are_kept_within_an_origin(peer: MakePeer) -> None:
-    """Within one origin everything goes along."""
+    """Within one origin all fields are kept."""
     server = peer([expect(), to("/next"), FOREVER])
     async with HSession(server.url) as session:
         await session.get(headers=SECRETS, sensitive_headers=["x-api-key"])
@@ -350,7 +354,7 @@ async def test_credentials_are_kept_within_an_origin(peer: MakePeer) -> None:
 
 
 async def test_auth_and_cookies_of_the_call(peer: MakePeer) -> None:
-    """`auth=` and `cookies=` are for the first origin; `auth_off_domain` frees `auth` alone."""
+    """`auth=` and `cookies=` are for the first origin; `auth_off_domain` extends `auth` only."""
     for free in (False, True):
         other = peer(SERVING)
         server = peer([expect(), to(other.url), FOREVER])
@@ -370,7 +374,7 @@ async def test_auth_and_cookies_of_the_call(peer: MakePeer) -> None:
 
 
 async def test_userinfo_of_a_url(peer: MakePeer) -> None:
-    """`user:pass@` becomes Basic auth, leaves the URL, and stays with its origin."""
+    """`user:pass@` becomes Basic auth, is removed from the URL, and is for its origin only."""
     other = peer(SERVING)
     server = peer([expect(), to("/next"), expect(), to(other.url), FOREVER])
     url = server.url.replace("//", "//us%40er:p%3Aw@")
@@ -387,7 +391,7 @@ async def test_from_https_to_http(
     tls_peer: MakePeer,
     client_context: ssl.SSLContext,
 ) -> None:
-    """Nothing secret goes down from https to http, not even with `auth_off_domain=True`."""
+    """No credentials are sent from https to http, not even with `auth_off_domain=True`."""
     plain = peer(SERVING)
     secure = tls_peer([expect(), to(f"{plain.url}/x"), stall()])
     async with DSession(connections=2, ssl_context=client_context) as session:
@@ -406,7 +410,7 @@ async def test_from_https_to_http(
 
 
 async def test_session_credentials_are_not_sent_to_another_origin(peer: MakePeer) -> None:
-    """What is secret among the session's headers is no less secret."""
+    """Sensitive headers of the session are not sent to another origin either."""
     other = peer(SERVING)
     server = peer([expect(), to(other.url), FOREVER])
     async with HSession(
@@ -418,7 +422,7 @@ async def test_session_credentials_are_not_sent_to_another_origin(peer: MakePeer
 
 
 async def test_user_host_header_is_not_sent_to_another_origin(peer: MakePeer) -> None:
-    """A Host field of the user's is for the first origin."""
+    """A Host field of the caller is for the first origin."""
     other = peer(SERVING)
     server = peer([expect(), to("/same"), expect(), to(other.url), FOREVER])
     async with DSession(connections=2) as session:
@@ -431,7 +435,7 @@ async def test_user_host_header_is_not_sent_to_another_origin(peer: MakePeer) ->
 
 
 async def test_redirect_with_streamed_body(peer: MakePeer) -> None:
-    """The body of a redirect is read to save its connection; a long one costs the connection."""
+    """A short body of a redirect is drained to keep its connection; a long one closes it."""
     server = peer(
         [expect(), to("/next", body=b"moved" * 100), FOREVER],
     )

@@ -35,7 +35,7 @@ async def collect(body: Any, into: list[bytes]) -> None:
 
 
 async def test_read_to_its_end(app_server: Server) -> None:
-    """All of it comes, and the connection serves the next request."""
+    """The whole body arrives, and the connection is reused."""
     async with HSession(app_server.url) as session:
         for path, size in (("/bytes/1000000", 1000000), ("/chunked?n=50&size=999", 49950)):
             response = await session.get(path=path, stream=True)
@@ -54,7 +54,7 @@ async def test_read_to_its_end(app_server: Server) -> None:
 
 @pytest.mark.parametrize("how", ["context", "response context", "close", "dropped"])
 async def test_stream_not_read_to_its_end(how: str, peer: MakePeer) -> None:
-    """However a stream is left, its connection is closed and the next waiting request is served."""
+    """Leaving a stream early closes its connection, and the next waiting request is served."""
     server = peer([expect(), send(LONG), stall()], SERVING)
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
@@ -77,7 +77,7 @@ async def test_stream_not_read_to_its_end(how: str, peer: MakePeer) -> None:
 
 
 async def test_unread_complete_stream(app_server: Server) -> None:
-    """A small body that came with its head: closing it unread costs nothing else."""
+    """Closing an unread stream whose body came with its head keeps the connection."""
     async with HSession(app_server.url) as session:
         response = await session.get(path="/get", stream=True)
         async with response.body:
@@ -89,7 +89,7 @@ async def test_unread_complete_stream(app_server: Server) -> None:
 
 
 async def test_timeout_per_chunk(peer: MakePeer) -> None:
-    """`body(timeout=)` is for each chunk, and names its phase when it runs out."""
+    """`body(timeout=)` applies to each chunk; its error names the phase."""
     slow = drip(b"x" * 12, 1, 0.1)  # longer in all than the limit
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n"
     server = peer([expect(), send(head), slow, stall()])
@@ -104,7 +104,7 @@ async def test_timeout_per_chunk(peer: MakePeer) -> None:
 
 
 async def test_read_timeout(peer: MakePeer) -> None:
-    """`read_timeout` guards a stream as it guards a whole body."""
+    """`read_timeout` applies to a stream as to a whole body."""
     server = peer([expect(), send(LONG), stall()])
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True, read_timeout=1.0)
@@ -114,7 +114,7 @@ async def test_read_timeout(peer: MakePeer) -> None:
 
 
 async def test_connection_closed_during_stream(peer: MakePeer) -> None:
-    """A stream that ends early raises; what came before was given."""
+    """A stream that ends early raises after it has yielded what arrived."""
     server = peer([expect(), send(LONG), close()])
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
@@ -125,7 +125,7 @@ async def test_connection_closed_during_stream(peer: MakePeer) -> None:
 
 
 async def test_cancelled(peer: MakePeer) -> None:
-    """A reader that is cancelled leaves no connection and no place behind."""
+    """A cancelled reader leaves no connection and no slot in use."""
     server = peer([expect(), send(LONG), mark("sent"), stall()], SERVING)
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
@@ -138,7 +138,7 @@ async def test_cancelled(peer: MakePeer) -> None:
 
 
 async def test_two_tasks_read_one_stream(peer: MakePeer) -> None:
-    """One task reads a body; another one that tries is told so, and so is who comes too late."""
+    """Only one task can read a body; another one, or a later one, gets an error."""
     server = peer([expect(), send(LONG[:-1000]), stall()])
     async with HSession(server.url) as session:
         response: Any = await session.get(stream=True)
@@ -170,7 +170,7 @@ async def test_back_pressure(peer: MakePeer) -> None:
 
 
 async def test_text_and_lines(peer: MakePeer, app_server: Server) -> None:
-    """Text in pieces cuts no character in two; lines come without their ends."""
+    """Text chunks split no character; lines have no line ends."""
     text = "Grüße\nzweite €\r\ndritte\rvierte 𝄞"
     data = text.encode()
     head = (
@@ -190,7 +190,7 @@ async def test_text_and_lines(peer: MakePeer, app_server: Server) -> None:
 
 
 async def test_save(app_server: Server, peer: MakePeer, tmp_path: Path) -> None:
-    """`save` writes the body; the file has its name only when it is whole."""
+    """`save` writes the body; the file gets its name when it is complete."""
     target = tmp_path / "file.bin"
     response: Any = await asks_fast.get(f"{app_server.url}/bytes/3000000", stream=True)
     assert await response.body.save(target) == 3000000
@@ -203,7 +203,7 @@ async def test_save(app_server: Server, peer: MakePeer, tmp_path: Path) -> None:
 
 
 async def test_read_size_and_raw(app_server: Server) -> None:
-    """`read_size` bounds a decompressed chunk; `decompress_data = False` gives what came."""
+    """`read_size` limits a decompressed chunk; `decompress_data = False` yields received bytes."""
     url = f"{app_server.url}/gzip"
     whole = await asks_fast.get(url)
     response: Any = await asks_fast.get(url, stream=True)
@@ -218,7 +218,7 @@ async def test_read_size_and_raw(app_server: Server) -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_callback(kind: str, app_server: Server) -> None:
-    """A callback is called with each decoded chunk; the body is not kept."""
+    """A callback is called with each decoded chunk; the body is not stored."""
     got: list[bytes] = []
 
     def plain(chunk: bytes) -> None:
@@ -253,7 +253,7 @@ async def test_callback_that_raises(peer: MakePeer) -> None:
 
 
 async def test_one_shot_streams(peer: MakePeer) -> None:
-    """A one-shot stream keeps its connection until read or closed, and nothing after that."""
+    """A one-shot stream keeps its connection until it is read or closed."""
     server = peer([expect(), send(LONG), send(b"x" * 999000), stall()], [expect(), send(LONG)])
     response: Any = await asks_fast.get(server.url, stream=True)
     assert server.open_connections == 1

@@ -97,7 +97,9 @@ NOT_JSON = {
 
 @pytest.mark.parametrize(("body", "kind", "words"), NOT_JSON.values(), ids=NOT_JSON)
 async def test_invalid_json(peer: MakePeer, body: bytes, kind: str, words: str) -> None:
-    """What is not JSON is an `AsksException` and a `JSONDecodeError` that says what came."""
+    """A body that is not JSON raises an `AsksException` and `JSONDecodeError` that shows its
+    beginning.
+    """
     server = peer([repeat(expect(), send(answer(body, kind)))])
     async with HSession(server.url) as session:
         for options in ({}, {"normalize_url": True}):
@@ -116,7 +118,7 @@ async def test_invalid_json(peer: MakePeer, body: bytes, kind: str, words: str) 
 
 
 async def test_invalid_json_error_names_the_position(peer: MakePeer) -> None:
-    """The error has what json's own has, and can be pickled."""
+    """The error has the attributes of json's own, and can be pickled."""
     server = peer([repeat(expect(), send(answer(b'{\n"a": x}')))])
     async with HSession(server.url) as session:
         with pytest.raises(JsonDecodeError) as caught:
@@ -128,7 +130,7 @@ async def test_invalid_json_error_names_the_position(peer: MakePeer) -> None:
 
 
 async def test_json_library(peer: MakePeer) -> None:
-    """The errors of `json_loads` are turned into ours; it is given bytes in UTF-8, or text."""
+    """Errors of `json_loads` become ours; it receives bytes in UTF-8, or text."""
     orjson = pytest.importorskip("orjson")
     others = [codecs.BOM_UTF8 + b"[1]", "[1]".encode("utf-16"), "[1]".encode("utf-16-be")]
     bodies = [b"<p>", *others, b"[1]"]
@@ -141,7 +143,7 @@ async def test_json_library(peer: MakePeer) -> None:
 
 
 async def test_json_with_invalid_bytes(peer: MakePeer) -> None:
-    """With a charset bytes that do not fit become U+FFFD; without one the body is not JSON."""
+    """With a charset invalid bytes become U+FFFD; without one the body is not JSON."""
     body = b'["\xff"]'
     with_charset = answer(body, "application/json; charset=utf-8")
     server = peer([expect(), send(with_charset), expect(), send(answer(body))])
@@ -181,7 +183,7 @@ def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("without_libraries")
 @pytest.mark.parametrize("coding", ["br", "zstd"])
 async def test_missing_library(peer: MakePeer, coding: str) -> None:
-    """Text and JSON of a body that could not be decompressed name what to install."""
+    """Errors of text and JSON that could not be decompressed name the package to install."""
     body = b"\x0b\x02\x80[1, 2]\xff\xfe"
     sample = answer(body, "application/json", f"Content-Encoding: {coding}\r\n")
     server = peer([repeat(expect(), send(sample))])
@@ -203,7 +205,7 @@ async def test_missing_library(peer: MakePeer, coding: str) -> None:
 
 
 async def test_unknown_coding_is_not_decoded(peer: MakePeer) -> None:
-    """Servers name codings that are none; their text is text."""
+    """The text of a body with an invalid Content-Encoding is its text."""
     server = peer([repeat(expect(), send(answer(b"[1]", more="Content-Encoding: utf-8\r\n")))])
     async with HSession(server.url) as session:
         response = await session.get()

@@ -52,7 +52,7 @@ async def talk(url: str) -> list[object]:
 
 
 async def test_record_and_replay(tmp_path: Path) -> None:
-    """The second run gives the same, without a server; no secret is in the file."""
+    """The second run has the same results without a server; no secret is in the file."""
     path = tmp_path / "sub" / "api.json"
     with serve(api()) as server:
         with Cassette(path, secrets=["t0ken"]) as cassette:
@@ -70,7 +70,7 @@ async def test_record_and_replay(tmp_path: Path) -> None:
 
 
 async def test_not_recorded(tmp_path: Path) -> None:
-    """What was not recorded, or not that often, is an error."""
+    """A request that was not recorded, or not so often, is an error."""
     path = tmp_path / "api.json"
     with serve(api()) as server, Cassette(path):
         await asks_fast.get(server.url + "/count")
@@ -83,7 +83,7 @@ async def test_not_recorded(tmp_path: Path) -> None:
 
 
 async def test_modes(tmp_path: Path) -> None:
-    """`replay` needs the file, `record` writes it anew."""
+    """`replay` needs the file, `record` replaces it."""
     path = tmp_path / "api.json"
     with pytest.raises(FileNotFoundError), Cassette(path, mode="replay"):
         pass
@@ -98,7 +98,7 @@ async def test_modes(tmp_path: Path) -> None:
 
 
 async def test_match_body(tmp_path: Path) -> None:
-    """The recorded body is part of the question, unless `match_body=False`."""
+    """The recorded body must match, unless `match_body=False`."""
     path = tmp_path / "api.json"
     routes = Routes()
     routes.post("/", lambda request: request.body)
@@ -151,7 +151,7 @@ async def test_all_kinds_of_secrets_are_masked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_max_decompressed(tmp_path: Path, stream: bool) -> None:
-    """A body that grows beyond `max_decompressed` is recorded as it came and fails again."""
+    """A body that exceeds `max_decompressed` is recorded as received and fails again."""
     path = tmp_path / "api.json"
     routes = Routes()
     bomb = gzip.compress(bytes(50_000_000))

@@ -11,7 +11,7 @@ from asks_fast.testing.masking import Mask
 
 
 def test_urls() -> None:
-    """Userinfo goes, secret pairs of the query are masked, the rest stays as written."""
+    """Userinfo is removed, sensitive pairs of the query are masked, the rest is unchanged."""
     mask = Mask()
     url = "https://user:pw@h/p%20q?a=1&Api-Key=x&access_token=y%20z&b=%2F#token=t"
     assert mask.url(url) == "https://h/p%20q?a=1&Api-Key=***&access_token=***&b=%2F#token=***"
@@ -44,7 +44,7 @@ def test_fields() -> None:
 
 
 def test_bodies() -> None:
-    """Members of JSON at any depth, pairs of a form; a body without secrets stays as it was."""
+    """Members of JSON at any depth and pairs of a form are masked; other bodies are unchanged."""
     mask = Mask()
     body = json.dumps({"user": "u", "auth": {"password": "p", "list": [{"token": 5}]}}).encode()
     assert json.loads(mask.body(body, "application/json")) == {"user": "u", "auth": "***"}
@@ -55,7 +55,7 @@ def test_bodies() -> None:
 
 
 def test_literal_secrets() -> None:
-    """A secret given as such is masked wherever it stands, percent-encoded too."""
+    """A given secret is masked wherever it occurs, percent-encoded too."""
     mask = Mask(["s3/cret", "s3/cret-longer"])
     assert mask.url("http://h/s3%2Fcret?q=s3/cret") == "http://h/***?q=***"
     assert mask.fields([("X", "a s3/cret-longer b")]) == [["X", "a *** b"]]
@@ -134,7 +134,7 @@ S = "hunter2"  # the secret
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16"])
 def test_secrets_in_bodies(body: str, kind: str | None, encoding: str) -> None:
-    """A secret is masked whatever stands around it, and masking twice changes nothing more."""
+    """A secret is masked in any context, and masking twice changes nothing more."""
     if encoding != "utf-8" and (kind is None or "multipart" in kind or "\ufeff" in body):
         pytest.skip("the encoding cannot be told")
     mask = Mask()
@@ -148,7 +148,7 @@ def test_secrets_in_bodies(body: str, kind: str | None, encoding: str) -> None:
 
 
 def test_binary_parts_are_unchanged() -> None:
-    """A file in a multipart body is kept byte for byte; the password beside it is masked."""
+    """A file in a multipart body is unchanged; a password in another part is masked."""
     file = bytes(range(256))
     body = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="p"\r\n\r\n' + file + b"\r\n"
@@ -176,7 +176,7 @@ def test_binary_parts_are_unchanged() -> None:
     ],
 )
 def test_bodies_without_secrets_are_unchanged(body: bytes, kind: str) -> None:
-    """A body without secrets stays as it was, in reasonable time whatever it is."""
+    """A body without secrets is unchanged, and masking takes reasonable time."""
     before = time.process_time()
     assert Mask().body(body, kind) == body
     assert time.process_time() - before < 5

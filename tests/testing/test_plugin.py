@@ -12,7 +12,7 @@ import pytest
 
 
 def run_pytest(directory: Path, source: str, *arguments: str, ini: str = "") -> str:
-    """What a pytest with nothing but our plugin says about a test file."""
+    """The output of a pytest with only our plugin for a test file."""
     (directory / "test_it.py").write_text(textwrap.dedent(source))
     (directory / "pytest.ini").write_text(f"[pytest]\naddopts = --strict-markers\n{ini}")
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -111,7 +111,7 @@ def test_modes(tmp_path: Path, mode: str) -> None:
 
 
 def test_wrong_mode(tmp_path: Path) -> None:
-    """A mode that is none is said at once."""
+    """An invalid mode is reported at once."""
     said = run_pytest(tmp_path, UNMARKED, ini="asks_fast_mode = sometimes\n")
     assert "asks_fast_mode must be strict or auto, not 'sometimes'" in said
 

@@ -1,4 +1,4 @@
-"""`with routes:` answers the requests of all sessions and opens no socket."""
+"""`with routes:` responds to the requests of all sessions and opens no socket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from asks_fast.testing import NoRoute, Routes, faults, response
 
 @pytest.fixture(autouse=True)
 def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shows that nothing connects: the system call is taken away."""
+    """Make connecting fail, to show that nothing connects."""
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a socket was connected")
@@ -36,7 +36,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_one_shot_and_sessions() -> None:
-    """Functions, sessions made before and inside the block: all are answered."""
+    """Functions and sessions made before and inside the block get responses."""
     before = HSession("https://api.test", connections=2)
     with Routes() as routes:
         routes.get("https://api.test/items/{id}", lambda request: {"id": request.match["id"]})
@@ -66,7 +66,7 @@ async def test_no_route() -> None:
 
 
 async def test_queries() -> None:
-    """A query in the route, or `params`, must be in the request; more may be."""
+    """A query in the route, or `params`, must be in the request, which may have more."""
     with Routes() as routes:
         routes.get("/find?q=a b", "pattern")
         routes.get("/find", "params", params={"page": 2})
@@ -78,7 +78,7 @@ async def test_queries() -> None:
 
 
 async def test_redirects_and_cookies() -> None:
-    """What a session does with answers, it does with these too."""
+    """Redirects and cookies work as with a server."""
     with Routes() as routes:
         routes.post(
             "https://h/login",
@@ -96,7 +96,7 @@ async def test_redirects_and_cookies() -> None:
 
 
 async def test_sequences_and_errors() -> None:
-    """Answers in turn; an exception is raised as if the wire had failed so."""
+    """Responses in turn; an exception is raised as if the connection had failed."""
     with Routes() as routes:
         routes.get("http://h/", 500, ConnectTimeout("too slow", 1.0), "fine")
         with pytest.raises(BadStatus):
@@ -108,14 +108,14 @@ async def test_sequences_and_errors() -> None:
 
 
 async def test_retries() -> None:
-    """Retries that were asked for are made here too."""
+    """Retry policies work as with a server."""
     with Routes() as routes:
         routes.get("http://h/", ConnectionFailed, "fine")
         assert (await asks_fast.get("http://h/", retries=1)).text == "fine"
 
 
 async def test_delay_and_time_limits() -> None:
-    """A delay that a time limit does not allow ends as a silent server would."""
+    """A delay longer than a time limit ends as with a silent server."""
     with Routes() as routes:
         routes.get("http://h/", response(204, delay=0.2))
         with pytest.raises(TotalTimeout, match=r"timeout=0\.01 s"):
@@ -125,7 +125,7 @@ async def test_delay_and_time_limits() -> None:
 
 
 async def test_cancelled() -> None:
-    """A request cancelled while its answer is delayed leaves the session fit for use."""
+    """A request cancelled while its response is delayed leaves the session usable."""
     with Routes() as routes:
         routes.get("http://h/", response(204, delay=60), 204)
         async with HSession("http://h") as session:
@@ -137,7 +137,7 @@ async def test_cancelled() -> None:
 
 
 async def test_streams() -> None:
-    """Streamed answers, callbacks and streamed request bodies."""
+    """Streamed responses, callbacks and streamed request bodies."""
     with Routes() as routes:
         routes.any("http://h/", "some text")
         async with DSession() as session:
@@ -167,7 +167,7 @@ async def test_async_functions() -> None:
 
 
 async def test_faults_need_sockets() -> None:
-    """A fault without a wire is a mistake, and said to be one."""
+    """A fault that needs a connection raises an error that says so."""
     with Routes() as routes:
         routes.get("http://h/", faults.Cut(after=5))
         with pytest.raises(TypeError, match="needs real sockets"):
@@ -175,7 +175,7 @@ async def test_faults_need_sockets() -> None:
 
 
 async def test_nested_routes() -> None:
-    """The inner table answers; after its block, the outer one; after that, the wire."""
+    """The inner table responds; after its block the outer one, then the network."""
     with Routes() as outer:
         outer.get("http://h/", "outer")
         with Routes() as inner:
@@ -186,7 +186,7 @@ async def test_nested_routes() -> None:
 
 
 async def test_delays_are_virtual() -> None:
-    """A delay is not waited for; it counts towards `timeout`, over redirects and retries too."""
+    """A delay takes no time; it counts towards `timeout`, over redirects and retries too."""
     began = time.monotonic()
     with Routes() as routes:
         routes.get("http://h/", response(204, delay=1000))
@@ -204,7 +204,7 @@ async def test_delays_are_virtual() -> None:
     assert time.monotonic() - began < 10
 
 
-async def test_delayed_answers_in_order() -> None:
+async def test_delayed_responses_in_order() -> None:
     """The shorter delay ends first, whichever request was made first."""
     ended = []
 
@@ -221,7 +221,7 @@ async def test_delayed_answers_in_order() -> None:
 
 
 async def walk(session: DSession) -> None:
-    """Follow pages that have no end."""
+    """Follow pages without an end."""
     page = 0
     while True:
         page = (await session.get(f"http://h/{page}", read_timeout=None)).json()
@@ -229,7 +229,7 @@ async def walk(session: DSession) -> None:
 
 @pytest.mark.parametrize("delay", [0, 3600])
 async def test_timeout_of_the_caller(delay: float) -> None:
-    """`curio.timeout_after` ends a loop over routed answers, and a delay that is longer."""
+    """`curio.timeout_after` ends a loop over routed responses, and a longer delay."""
     with Routes() as routes:
         routes.get("/{page}", lambda r: response(json=int(r.match["page"]) + 1, delay=delay))
         async with DSession() as session:
@@ -238,7 +238,7 @@ async def test_timeout_of_the_caller(delay: float) -> None:
 
 
 async def test_other_tasks_run_during_delays() -> None:
-    """Every routed answer yields to the kernel at least once."""
+    """Every routed response yields to the kernel at least once."""
     turns = 0
 
     async def count() -> None:
@@ -287,7 +287,7 @@ async def test_time_limit_of_a_route_function() -> None:
     ],
 )
 async def test_most_specific_route(general: str, special: str, url: str, reverse: bool) -> None:
-    """Whichever route was added first, the more specific one answers."""
+    """The most specific route responds, whichever was added first."""
     with Routes() as routes:
         pairs = [(general, "general"), (special, "special")]
         for place, text in reversed(pairs) if reverse else pairs:

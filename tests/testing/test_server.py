@@ -29,7 +29,7 @@ def fetch(url: str, data: bytes | None = None, **options: Any) -> tuple[int, byt
 
 
 def talk(server: Any, data: bytes) -> bytes:
-    """Everything that comes back until the server closes."""
+    """Everything received until the server closes."""
     with socket.create_connection((server.host, server.port), 10) as sock:
         sock.sendall(data)
         return b"".join(iter(lambda: sock.recv(65536), b""))
@@ -38,8 +38,8 @@ def talk(server: Any, data: bytes) -> bytes:
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 
-def test_answers() -> None:
-    """Each short form is an answer; the last of several is given for ever."""
+def test_responses() -> None:
+    """Each short form is a response; the last of several is repeated."""
     routes = Routes()
     routes.get("/json", {"a": [1]})
     routes.get("/text", "é")
@@ -60,7 +60,7 @@ def test_answers() -> None:
 
 
 def test_no_route() -> None:
-    """A request without a route is answered by a 404 that says so."""
+    """A request without a route gets a 404 that says so."""
     routes = Routes()
     routes.get("/known", 204)
     with serve(routes) as server:
@@ -71,7 +71,7 @@ def test_no_route() -> None:
 
 
 def test_function_that_raises() -> None:
-    """A route's own mistake is a 500, and is raised when the block is left."""
+    """An error of a route's function is a 500, and is raised at the end of the block."""
     routes = Routes()
     routes.get("/", lambda request: 1 // 0)
     with pytest.raises(ZeroDivisionError), serve(routes) as server:
@@ -79,7 +79,7 @@ def test_function_that_raises() -> None:
 
 
 def test_keep_alive_and_pipelining() -> None:
-    """Requests of one connection are answered in order."""
+    """Requests of one connection get responses in order."""
     routes = Routes()
     routes.get("/x", "one", "two", "three")
     with serve(routes) as server:
@@ -92,7 +92,7 @@ def test_keep_alive_and_pipelining() -> None:
 
 
 def test_continue_and_head() -> None:
-    """`Expect: 100-continue` is answered; HEAD has a length and no body."""
+    """`Expect: 100-continue` is accepted; HEAD has a length and no body."""
     routes = Routes()
     routes.any("/x", "four")
     with serve(routes) as server:
@@ -108,7 +108,7 @@ def test_continue_and_head() -> None:
 
 
 def test_faults() -> None:
-    """A fault lets `after` bytes through, then does what it says."""
+    """A fault passes `after` bytes, then happens."""
     whole = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 4\r\n"
     routes = Routes()
     routes.get(
@@ -129,7 +129,7 @@ def test_faults() -> None:
 
 
 def test_stall_ends_with_the_client() -> None:
-    """A stalled answer waits for the client to go, or for the end of the block."""
+    """A stalled response ends when the client closes, or with the block."""
     routes = Routes()
     routes.get("/x", response(text="four", fault=faults.Stall(after=5)))
     with serve(routes) as server:
@@ -147,7 +147,7 @@ def test_stall_ends_with_the_client() -> None:
 
 
 def test_delay() -> None:
-    """`delay` holds the answer back."""
+    """`delay` delays the response."""
     routes = Routes()
     routes.get("/", response(204, delay=0.05))
     with serve(routes) as server:
@@ -157,7 +157,7 @@ def test_delay() -> None:
 
 
 def test_bad_request() -> None:
-    """What is no HTTP gets a 400."""
+    """Bytes that are not HTTP get a 400."""
     with serve(Routes()) as server:
         assert talk(server, b"NONSENSE\r\n\r\n").startswith(b"HTTP/1.1 400 ")
 
@@ -191,7 +191,7 @@ def test_invalid_routes() -> None:
 
 
 async def test_pass_through() -> None:
-    """A table in place of the wire lets chosen origins through to it."""
+    """A table without sockets lets chosen origins through to the network."""
     served = Routes()
     served.get("/", "from the wire")
     with serve(served) as server, Routes(pass_through=(server.url,)) as routes:

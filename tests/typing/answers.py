@@ -1,4 +1,4 @@
-"""What type checkers must say of answers: which call gives which class, and what is in it.
+"""The types of the results of calls and of their attributes.
 
 Checked, never run: `assert_type` fails the check where the type is another one. A line that must be
 refused carries an ignore of its own, and an ignore that is not needed is an error as well.
@@ -16,7 +16,7 @@ from asks_fast._response.stream import StreamBody
 
 
 async def of_a_session(session: HSession, is_streamed: bool) -> None:
-    """`stream=True` gives a stream, as a literal; anything else a whole answer."""
+    """`stream=True` returns a `StreamResponse`, anything else a `Response`."""
     assert_type(await session.get(), Response)
     assert_type(await session.get(path="/a"), Response)
     assert_type(await session.get("http://h/", stream=False), Response)
@@ -27,7 +27,7 @@ async def of_a_session(session: HSession, is_streamed: bool) -> None:
 
 
 async def of_every_verb(session: DSession, url: str) -> None:
-    """All verbs tell the same."""
+    """All methods return the same types."""
     assert_type(await session.head(url), Response)
     assert_type(await session.post(url, json={"a": 1}), Response)
     assert_type(await session.put(url, data=b""), Response)
@@ -43,7 +43,7 @@ async def of_every_verb(session: DSession, url: str) -> None:
 
 
 async def of_one_shot_functions(url: str) -> None:
-    """The functions of the package as the methods."""
+    """The functions of the package return the same types as the methods."""
     assert_type(await asks_fast.get(url), Response)
     assert_type(await asks_fast.get(url, stream=True), StreamResponse)
     assert_type(await asks_fast.request("GET", url), Response)
@@ -58,7 +58,7 @@ async def of_one_shot_functions(url: str) -> None:
 
 
 async def whole(session: Session) -> None:
-    """A whole answer has bytes, text and JSON."""
+    """A `Response` has bytes, text and JSON."""
     response = await session.get(path="/")
     assert_type(response.status_code, int)
     assert_type(response.reason_phrase, str)
@@ -77,7 +77,7 @@ async def whole(session: Session) -> None:
 
 
 async def streamed(session: Session) -> None:
-    """A stream has a body that is read, in bytes, text or lines."""
+    """The body of a `StreamResponse` is read as bytes, text or lines."""
     async with await session.get(path="/", stream=True) as response:
         assert_type(response, StreamResponse)
         assert_type(response.body, StreamBody)
@@ -97,7 +97,7 @@ async def streamed(session: Session) -> None:
 
 
 def of_blocking_calls(session: sync.HSession, is_streamed: bool) -> None:
-    """What is awaited elsewhere is returned here, and a stream is read by a plain loop."""
+    """Blocking calls return what the coroutines do, and a stream is read by a plain loop."""
     assert_type(session.get(path="/a"), Response)
     assert_type(session.get(path="/a", stream=True), sync.StreamResponse)
     assert_type(session.post(stream=is_streamed), Response | sync.StreamResponse)

@@ -37,7 +37,7 @@ from asks_fast.multipart import MultipartData
 
 
 def made() -> None:
-    """Sessions take the defaults of requests, and what connections and pools are made of."""
+    """Sessions accept defaults of requests, and options of connections and pools."""
     HSession("https://h", "/api", connections=50, headers={"A": "b"}, timeout=5)
     HSession("https://h", persist_cookies=True, retries=Retry(attempts=2), auth=("u", "p"))
     DSession(connections=20, connections_per_host=5, idle_timeout=10.0, trust_env=True)
@@ -72,7 +72,7 @@ async def wrapped() -> None:
 
 
 async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
-    """Requests take every argument of the guide, of any form that is accepted."""
+    """Requests accept every argument of the guide, in each accepted form."""
     await session.get(path="/", params={"q": ["a", 1, None]}, headers={"A": None, "B": ["c", "d"]})
     await session.get(params=[("a", "b")], headers=[("A", b"b")], cookies={"c": "v"})
     await session.get(params="a=b", auth=BasicAuth(("u", "p")), timeout=None, read_timeout=5)
@@ -97,7 +97,7 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
 
 
 async def in_bulk(session: DSession, urls: list[str]) -> None:
-    """`map` gives results, one by one; `gather` a list of them."""
+    """`map` yields results; `gather` returns a list of them."""
     results = session.map(urls, concurrency=5, ordered=True, politeness=Politeness(min_delay=1))
     assert_type(results, ResultStream)
     async for result in results:
@@ -106,21 +106,21 @@ async def in_bulk(session: DSession, urls: list[str]) -> None:
 
 
 class ApiKey(PreResponseAuth):
-    """A user's own, sent with each request."""
+    """A custom class that adds a header to each request."""
 
     async def __call__(self, request: object) -> dict[str, str]:
         return {"X-Key": "k"}
 
 
 class Login(PostResponseAuth):
-    """A user's own, in answer to a 401."""
+    """A custom class that responds to a 401."""
 
     async def __call__(self, response: object, request: object) -> dict[str, str]:
         return {}
 
 
 async def failing(session: HSession) -> None:
-    """Errors say what they know."""
+    """Errors have typed attributes."""
     try:
         await session.get(auth=ApiKey())
         await session.get(auth=Login())
@@ -131,7 +131,7 @@ async def failing(session: HSession) -> None:
 
 
 async def main() -> int:
-    """Something to run."""
+    """A coroutine function to run."""
     return 1
 
 

@@ -23,21 +23,21 @@ REQUEST = RequestOptions.__annotations__.keys() - {"connection", "explicit"}
 
 
 def test_arguments_of_a_request() -> None:
-    """The names that checkers know are those that a request knows, `stream` beside."""
+    """The declared names are those that a request accepts, except `stream`."""
     known = arguments.PreparedArguments.__annotations__.keys()
     assert known == REQUEST | arguments.ConnectionArguments.__annotations__.keys() | {"ssl_context"}
     assert "stream" not in arguments.RequestArguments.__annotations__
 
 
 def test_arguments_of_a_session() -> None:
-    """The names that checkers know are those that a session knows, but those it names itself."""
+    """The declared names are those that a session accepts, except those in its signature."""
     known = arguments.SessionArguments.__annotations__.keys()
     named = {"encoding", "persist_cookies", "stream"}
     assert known | named == SESSION_DEFAULTS | CONNECTOR_OPTIONS | POOL_OPTIONS.keys() | {"headers"}
 
 
 def test_arguments_of_a_call() -> None:
-    """A one-shot call takes those of a request and of connections."""
+    """A one-shot call accepts those of a request and of connections."""
     known = arguments.OneShotArguments.__annotations__.keys()
     assert known | {"stream"} == REQUEST | CONNECTOR_OPTIONS
 
@@ -59,7 +59,7 @@ def check(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_mypy(tmp_path: Path) -> None:
-    """mypy, strict, says of every line of the examples what stands there."""
+    """mypy in strict mode agrees with each line of the examples."""
     pytest.importorskip("mypy", reason="mypy is not installed")
     done = check(
         "mypy", "--strict", "--warn-unused-ignores", "--cache-dir", str(tmp_path), "--config-file=",

@@ -1,4 +1,4 @@
-"""Time limits work as in curio, without the warning about work that completes slightly late."""
+"""Time limits work as in curio, without its warning about work that completes slightly late."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Limit = Callable[..., Awaitable[Any]]
 
 
 async def block(seconds: float) -> str:
-    """Take that long without a turn of the kernel, as a busy machine does."""
+    """Block the kernel for that long, as a busy machine does."""
     time.sleep(seconds)
     return "done"
 
@@ -51,7 +51,7 @@ async def test_late_request_logs_no_warning(
 
 
 def test_package_uses_no_other_time_limits() -> None:
-    """No other module has a time limit of curio's, so no task of ours can be in its warning."""
+    """No other module uses time limits of curio."""
     files = [*(ROOT / "asks_fast").rglob("*.py"), *(ROOT / "src_pyx").glob("*.pyx")]
     curios = re.compile(
         r"curio\.(timeout|ignore)_after\(|^from curio.* (timeout|ignore)_after", re.M
@@ -61,14 +61,14 @@ def test_package_uses_no_other_time_limits() -> None:
 
 @BOTH
 async def test_timeout_expires(limit: Limit) -> None:
-    """`TaskTimeout`, and the task goes on."""
+    """`TaskTimeout` is raised, and the task continues."""
     with pytest.raises(curio.TaskTimeout):
         await limit(0.001, curio.sleep(1000))
     await curio.sleep(0)
 
 
 async def within(limit: Limit, outer: float, inner: float, steps: list[str]) -> None:
-    """Sleep within both limits, and note which one ended what."""
+    """Sleep within both limits, and record which one ended."""
     async with curio.timeout_after(outer):
         try:
             await limit(inner, curio.sleep(1000))
@@ -85,7 +85,7 @@ async def within(limit: Limit, outer: float, inner: float, steps: list[str]) -> 
     [(0.001, 1000.0, "TimeoutCancellationError"), (0.01, 0.001, "TaskTimeout")],
 )
 async def test_nested_timeouts(limit: Limit, outer: float, inner: float, expected: str) -> None:
-    """The limit that is over first ends what is inside; the outer one raises in the end."""
+    """The shorter limit ends the block; the outer one raises in its turn."""
     steps: list[str] = []
     with pytest.raises(curio.TaskTimeout):
         await within(limit, outer, inner, steps)
@@ -93,7 +93,7 @@ async def test_nested_timeouts(limit: Limit, outer: float, inner: float, expecte
 
 
 async def test_no_timeout() -> None:
-    """None is no limit; `ignore_after` gives None when the time is over."""
+    """None is no limit; `ignore_after` returns None when the time is over."""
     assert await timeout_after(None, block(0)) == "done"
     assert await ignore_after(None, block(0)) == "done"
     assert await ignore_after(0.001, curio.sleep(1000)) is None

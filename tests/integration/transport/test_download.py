@@ -29,7 +29,7 @@ AT_ONCE = Retry(attempts=3, backoff=0.0)
 
 
 def whole(*, sent: int = SIZE, fields: bytes = b'ETag: "v1"\r\n', data: bytes = DATA) -> bytes:
-    """A 200 of which the first `sent` bytes of the body come."""
+    """A 200 with the first `sent` bytes of the body."""
     return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(data), data[:sent])
 
 
@@ -41,7 +41,7 @@ def part(
     total: bytes = b"%d" % SIZE,
     fields: bytes = b'ETag: "v1"\r\n',
 ) -> bytes:
-    """A 206 with the bytes from `start` to `end`, of which the first `sent` come."""
+    """A 206 with the bytes from `start` to `end`, of which the first `sent` arrive."""
     body = DATA[start:end]
     head = b"HTTP/1.1 206 Part\r\n%bContent-Range: bytes %d-%d/%b\r\nContent-Length: %d\r\n\r\n"
     return head % (fields, start, end - 1, total, len(body)) + body[:sent]
@@ -71,7 +71,7 @@ async def test_plain(peer, tmp_path):
 
 
 async def test_continues_where_it_broke_off(peer, tmp_path):
-    """After a closed and a reset connection the rest is asked for, under the same validator."""
+    """After a closed and a reset connection the rest is requested with the same validator."""
     server = peer(
         broken(whole(sent=1000)),
         broken(part(1000, sent=500)),
@@ -120,7 +120,7 @@ async def test_cancelled_it_can_be_resumed(peer, tmp_path):
 
 
 async def test_without_resumption(peer, tmp_path):
-    """`resume=False` ignores an earlier part and leaves none behind."""
+    """`resume=False` ignores an earlier part and keeps none."""
     target = tmp_path / "x"
     server = peer(broken(whole(sent=1000)), broken(whole(sent=1000)))
     async with HSession(server.url) as session:
@@ -150,7 +150,7 @@ async def test_without_resumption(peer, tmp_path):
             id="416"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_continued_starts_again(peer, tmp_path, answers):
+async def test_unusable_partial_response(peer, tmp_path, answers):
     """A response that does not continue the file is never appended to it."""
     steps = [step for answer in answers for step in (expect(), send(answer))]
     server = peer(broken(whole(sent=1000)), *[steps[at:] for at in range(0, len(steps), 2)])
@@ -199,7 +199,7 @@ async def test_validators(peer, tmp_path, fields, validator):
 
 
 async def test_part_of_another_url(peer, tmp_path):
-    """A part belongs to one URL; a damaged record is worth nothing."""
+    """A part belongs to one URL; a damaged record is ignored."""
     server = peer(broken(whole(sent=1000)), broken(whole(sent=1000)), [expect(), send(whole())])
     target = tmp_path / "x"
     async with HSession(server.url) as session:
@@ -331,7 +331,7 @@ async def test_low_speed_continues_over_another_connection(peer, tmp_path):
 
 
 async def test_low_speed_of_a_stream(app_server):
-    """A body that trickles is cut off, although it is never silent for long."""
+    """A slow body is cut off, although it is never silent for long."""
     async with HSession(app_server.url) as session:
         response = await session.get(path="/drip?n=1000&pause=0.01", stream=True)
         with pytest.raises(TransferTooSlow, match="fewer than low_speed=1000 bytes per second"):
@@ -341,7 +341,7 @@ async def test_low_speed_of_a_stream(app_server):
 
 
 async def test_max_rate(app_server, tmp_path):
-    """A bandwidth limit holds for all downloads that share it."""
+    """A bandwidth limit applies to all downloads that share it."""
     limit = BandwidthLimit(200_000)
     began = time.monotonic()
     async with Session(app_server.url, connections=2) as session, curio.TaskGroup() as group:
@@ -370,7 +370,7 @@ async def test_progress_of_a_stream(app_server):
 
 
 async def test_error_of_the_progress_function(peer, tmp_path):
-    """An exception of the caller passes through, and the connection is closed."""
+    """An exception of the caller is raised unchanged, and the connection is closed."""
     server = peer([expect(), send(whole(sent=1000)), stall()])
 
     def progress(step):
@@ -418,7 +418,7 @@ def test_bandwidth_limit_saves_nothing_up():
     ids=["short", "unknown", "no algorithm", "zero", "no pair", "no rate", "own range"],
 )
 async def test_invalid_arguments(tmp_path, arguments):
-    """What cannot be right is refused before a request is sent, and no file is made."""
+    """Invalid arguments raise before a request is sent, and no file is made."""
     async with HSession("http://localhost:1") as session:
         with pytest.raises(InvalidRequest):
             await session.download("/", tmp_path / "x", **arguments)

@@ -35,7 +35,7 @@ async def test_pool_timeout_names_the_host_once(peer: MakePeer) -> None:
 
 
 async def test_no_elapsed_time_if_none_passed(peer: MakePeer) -> None:
-    """`[0.000 s after sending]` says nothing."""
+    """The text has no elapsed time of zero."""
     server = peer([expect(), send(b"HTTP/1.1 2000 OK\r\n\r\n")])
     async with HSession(server.url) as session:
         with pytest.raises(BadHttpResponse) as caught:
@@ -44,7 +44,7 @@ async def test_no_elapsed_time_if_none_passed(peer: MakePeer) -> None:
 
 
 async def test_offset_of_a_corrupt_byte(peer: MakePeer) -> None:
-    """A decoder notices a bad byte some bytes later: the text says no more than it knows."""
+    """The text gives no exact offset, because a decoder notices a bad byte later."""
     answer = (
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\nnot gzip at all"
     )

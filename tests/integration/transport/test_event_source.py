@@ -155,8 +155,8 @@ async def test_post_with_headers_of_the_caller(peer):
     ],
     ids=["503", "206", "another type"],
 )  # fmt: skip
-async def test_what_ends_the_stream(peer, answer, error):
-    """A status that is not 200 or 204, or another type, is raised, and nothing is left open."""
+async def test_responses_that_end_the_stream(peer, answer, error):
+    """A status other than 200 and 204, or another type, raises, and nothing stays open."""
     server = peer(
         [expect(), send(STREAM + b"data: a\n\n"), close()], [expect(), send(answer), stall()]
     )
@@ -215,7 +215,7 @@ async def test_cancelled_it_continues_at_the_next_call(peer):
     ids=lambda arguments: next(iter(arguments)),
 )
 async def test_invalid_arguments(arguments):
-    """What cannot be right is refused before a request is sent."""
+    """Invalid arguments raise before a request is sent."""
     async with HSession("http://localhost:1") as session:
         with pytest.raises(InvalidRequest, match=next(iter(arguments))):
             session.events(**arguments)
@@ -275,7 +275,7 @@ async def test_a_line_that_is_too_long(peer, body):
 
 
 async def test_a_truncated_line_is_not_returned(peer):
-    """A body that breaks off raises; its last, incomplete line is not taken for a document."""
+    """A truncated body raises; its last, incomplete line is not returned."""
     server = peer([expect(), send(NDJSON + b"Content-Length: 10\r\n\r\n1\n22"), close()])
     async with HSession(server.url) as session:
         items = (await session.get(stream=True)).json_lines()

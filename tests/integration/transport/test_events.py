@@ -41,8 +41,8 @@ class Listener(list[Event]):
 
 
 @pytest.fixture
-def secure_way(peer: MakePeer, tls_peer: MakePeer) -> Callable[..., tuple[Peer, Peer]]:
-    """A TLS origin and a proxy that tunnels to it."""
+def secure_route(peer: MakePeer, tls_peer: MakePeer) -> Callable[..., tuple[Peer, Peer]]:
+    """A TLS origin and a proxy with a tunnel to it."""
 
     def make(*script: Any) -> tuple[Peer, Peer]:
         return tls_peer([*script] or SERVING), peer([expect("CONNECT"), send(ESTABLISHED), relay])
@@ -54,10 +54,10 @@ def secure_way(peer: MakePeer, tls_peer: MakePeer) -> Callable[..., tuple[Peer, 
 
 
 async def test_events_of_a_new_connection(
-    secure_way: Callable[..., tuple[Peer, Peer]], client_context: ssl.SSLContext
+    secure_route: Callable[..., tuple[Peer, Peer]], client_context: ssl.SSLContext
 ) -> None:
-    """Waited, resolved, connected, tunnelled, TLS done, sent, head, body, in this order of time."""
-    origin, proxy = secure_way()
+    """The events of a new connection through a tunnel come in order, with increasing times."""
+    origin, proxy = secure_route()
     told = Listener()
     way = f"http://localhost:{proxy.port}"
     async with HSession(origin.url, proxy=way, ssl_context=client_context) as session:
@@ -86,7 +86,7 @@ async def test_events_of_a_new_connection(
 
 
 async def test_events_of_a_safe_resend(peer: MakePeer) -> None:
-    """A stale connection: the failure, that it is tried again, and the new connection."""
+    """A stale connection: `failed`, `retry`, and the events of the new connection."""
     server = peer([expect(), send(OK), expect(), close()], SERVING)
     told = Listener()
     async with HSession(server.url) as session:
@@ -102,7 +102,7 @@ async def test_events_of_a_safe_resend(peer: MakePeer) -> None:
 
 
 async def test_events_of_retries_and_redirects(peer: MakePeer) -> None:
-    """What a policy repeats is `retry`, with its pause; a redirect is `again`, with its target."""
+    """A retry policy emits `retry`, with its delay; a redirect `followup`, with its target."""
     server = peer(
         [
             expect(),
@@ -124,7 +124,7 @@ async def test_events_of_retries_and_redirects(peer: MakePeer) -> None:
 
 
 async def test_events_of_a_failed_connection(caplog: pytest.LogCaptureFixture) -> None:
-    """Where nothing was sent, nothing is said to have been."""
+    """Without a sent byte there is no `sent` event."""
     told = Listener()
     async with DSession() as session:
         with pytest.raises(ConnectionError):
@@ -133,7 +133,7 @@ async def test_events_of_a_failed_connection(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_callback_that_raises(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
-    """A callback's own error is logged, and harms no request."""
+    """An error of the callback is logged and does not affect the request."""
     server = peer(SERVING)
 
     def broken(event: Event) -> None:
@@ -146,12 +146,12 @@ async def test_callback_that_raises(peer: MakePeer, caplog: pytest.LogCaptureFix
 
 
 async def test_log_line_for_each_event(
-    secure_way: Callable[..., tuple[Peer, Peer]],
+    secure_route: Callable[..., tuple[Peer, Peer]],
     client_context: ssl.SSLContext,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Debug lines under `asks_fast`, with method and URL, and none of the secrets."""
-    origin, proxy = secure_way()
+    """Debug lines of `asks_fast` have method and URL, and no secrets."""
+    origin, proxy = secure_route()
     way = f"http://user:hidden@localhost:{proxy.port}"
     with caplog.at_level(logging.DEBUG, logger="asks_fast"):
         async with HSession(origin.url, proxy=way, ssl_context=client_context) as session:
@@ -206,7 +206,7 @@ async def test_no_events_without_listener(peer: MakePeer, caplog: pytest.LogCapt
 
 
 def phases(response: Any) -> dict[str, float]:
-    """The phases that there are; none is negative, and they add up to the total."""
+    """The phases of a response; none is negative, and they add up to the total."""
     spent = {one.name: getattr(response.timings, one.name) for one in fields(response.timings)}
     found = {name: seconds for name, seconds in spent.items() if seconds is not None}
     assert all(seconds >= 0.0 for seconds in found.values()), found
@@ -221,10 +221,10 @@ USED = {"wait", "send", "first_byte", "body"}
 
 
 async def test_timings(
-    secure_way: Callable[..., tuple[Peer, Peer]], client_context: ssl.SSLContext
+    secure_route: Callable[..., tuple[Peer, Peer]], client_context: ssl.SSLContext
 ) -> None:
-    """Each phase that took place, and no other; together they are the whole."""
-    origin, proxy = secure_way()
+    """The timings have each phase that took place, and no other."""
+    origin, proxy = secure_route()
     way = f"http://localhost:{proxy.port}"
     async with HSession(origin.url, proxy=way, ssl_context=client_context) as session:
         first = await session.get(timings=True)
@@ -249,7 +249,7 @@ async def test_timings_include_tls_with_the_proxy(
 
 
 async def test_timings_of_each_hop(peer: MakePeer) -> None:
-    """The default of a session; every response of the history has its own."""
+    """A default of the session; every response of the history has its own timings."""
     moved = b"HTTP/1.1 302 Go\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
     server = peer([expect(), send(moved), FOREVER])
     async with HSession(server.url, timings=True) as session:
@@ -260,7 +260,7 @@ async def test_timings_of_each_hop(peer: MakePeer) -> None:
 
 
 async def test_timings_of_a_stream(peer: MakePeer) -> None:
-    """`body` and `total` are there when the last byte was read."""
+    """`body` and `total` are set when the last byte has been read."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
     server = peer([expect(), send(head), stall(), send(b"long"), stall()])
     async with HSession(server.url) as session:
@@ -290,7 +290,7 @@ async def test_timings_of_waiting_for_a_connection(peer: MakePeer) -> None:
 
 
 async def test_first_byte_is_not_100_continue(peer: MakePeer) -> None:
-    """100 Continue comes before the body is sent: the first byte is that of the answer."""
+    """The first byte is that of the final response, not of 100 Continue."""
     server = peer([expect(), send(OK), FOREVER])
     async with HSession(server.url) as session:
         response = await session.post(data=b"x" * 100_000, expect_continue=0.01, timings=True)

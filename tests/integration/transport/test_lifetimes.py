@@ -21,18 +21,18 @@ from asks_fast.errors import ConnectionFailed
 
 
 def served(server: Peer) -> list[int]:
-    """How many requests came over each connection."""
+    """The number of requests over each connection."""
     return [len(connection.requests) for connection in server.connections]
 
 
 def test_default_idle_timeout() -> None:
-    """A connection at rest is kept for 30 s; None keeps it for as long as the server does."""
+    """An idle connection is kept for 30 s; with None, for as long as the server keeps it."""
     assert HSession("http://a")._transport.pool.idle_timeout == 30.0
     assert HSession("http://a", idle_timeout=None)._transport.pool.idle_timeout == 0.0
 
 
 async def test_unused_session_closes_expired_connections(peer: MakePeer) -> None:
-    """Idle connections are closed when their time is over, without another request coming by."""
+    """Expired idle connections are closed without another request."""
     servers = [peer(SERVING) for _ in range(3)]
     async with DSession(idle_timeout=0.05) as session:
         for server in servers:
@@ -44,7 +44,7 @@ async def test_unused_session_closes_expired_connections(peer: MakePeer) -> None
 
 
 async def test_keep_alive_timeout_of_the_server(peer: MakePeer) -> None:
-    """`Keep-Alive: timeout=1` ends the rest of a connection that we would have kept for ever."""
+    """`Keep-Alive: timeout=1` closes an idle connection that we would have kept."""
     answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok"
     server = peer([repeat(expect(), send(answer))])
     async with HSession(server.url, idle_timeout=None) as session:
@@ -55,7 +55,7 @@ async def test_keep_alive_timeout_of_the_server(peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("is_fast_path", [True, False])
 async def test_max_requests_per_connection(is_fast_path: bool, peer: MakePeer) -> None:
-    """`max_requests_per_connection` gives a connection up after so many."""
+    """`max_requests_per_connection` closes a connection after so many."""
     server = peer(SERVING)
     async with HSession(server.url, max_requests_per_connection=2) as session:
         for number in range(5):
@@ -64,7 +64,7 @@ async def test_max_requests_per_connection(is_fast_path: bool, peer: MakePeer) -
 
 
 async def test_max_connection_age(peer: MakePeer) -> None:
-    """`max_connection_age` reuses no connection that is older, and closes it when it rests."""
+    """`max_connection_age` prevents the reuse of older connections, and closes idle ones."""
     server = peer(SERVING)
     async with HSession(server.url, max_connection_age=1e-6, idle_timeout=None) as session:
         for _ in range(3):
@@ -87,7 +87,7 @@ async def test_max_connection_age(peer: MakePeer) -> None:
 async def test_limits_are_checked_when_a_connection_is_acquired(
     options: dict[str, Any], hint: bytes, seconds: float, is_fast_path: bool, peer: MakePeer
 ) -> None:
-    """A connection past a limit is not reused, though the kernel had no turn to close it."""
+    """An expired connection is not reused, even if the pool monitor has not run."""
     answer = b"HTTP/1.1 200 OK\r\n" + hint + b"Content-Length: 2\r\n\r\nok"
     server = peer([repeat(expect(), send(answer))])
     more = {} if is_fast_path else {"timings": True}
@@ -101,7 +101,7 @@ async def test_limits_are_checked_when_a_connection_is_acquired(
 
 
 async def test_connections_per_host_does_not_block_other_hosts(peer: MakePeer) -> None:
-    """`connections_per_host`: a slow host fills its own share, the rest serves the others."""
+    """With `connections_per_host` a slow host does not block requests to others."""
     slow, quick = peer([expect(), stall(), send(OK), FOREVER]), peer(SERVING)
     async with DSession(connections=4, connections_per_host=2) as session:
         async with curio.TaskGroup() as tasks:
@@ -119,7 +119,7 @@ async def test_connections_per_host_does_not_block_other_hosts(peer: MakePeer) -
 
 
 async def test_warm_up(peer: MakePeer) -> None:
-    """As many connections as there are places, ready and unused; `url` where there is no base."""
+    """As many idle connections as slots are opened; `url` is needed without a base."""
     server = peer(SERVING)
     async with HSession(server.url, connections=3) as session:
         assert await session.warm_up(2) == 2
@@ -135,7 +135,7 @@ async def test_warm_up(peer: MakePeer) -> None:
 
 
 async def test_warm_up_of_an_unreachable_server() -> None:
-    """It raises as a request would, and leaves no place taken."""
+    """It raises as a request would, and leaves no slot taken."""
     async with HSession("http://127.0.0.1:1", connections=3) as session:
         with pytest.raises(ConnectionFailed):
             await session.warm_up()
@@ -143,7 +143,7 @@ async def test_warm_up_of_an_unreachable_server() -> None:
 
 
 async def test_pool_stats(peer: MakePeer) -> None:
-    """`pool_stats` at each turn of events: lent, waiting, idle, and the totals."""
+    """`pool_stats` at each stage: in use, waiting, idle, and the totals."""
     server = peer([expect(), stall(), send(OK), FOREVER])
     other = peer(SERVING)
     async with DSession(connections=1) as session:
@@ -166,7 +166,7 @@ async def test_pool_stats(peer: MakePeer) -> None:
 
 @types.coroutine
 def traps_of(coroutine: Any, seen: list[str]) -> Any:
-    """Await `coroutine`, and note what it asks the kernel for."""
+    """Await `coroutine`, and record its traps."""
     answer: Any = None
     while True:
         try:
@@ -184,7 +184,7 @@ def traps_of(coroutine: Any, seen: list[str]) -> Any:
 async def test_no_timer_on_a_reused_connection(
     options: dict[str, Any], limit: float, peer: MakePeer
 ) -> None:
-    """A request over a reused connection arms no timer: the pool monitor checks its time limit."""
+    """A request over a reused connection sets no timer: the pool monitor checks its limit."""
     server = peer(SERVING)
     async with HSession(server.url) as session:
         await session.get()

@@ -28,26 +28,26 @@ TIMEOUT = 20.0
 
 
 def unread(fd: int) -> int:
-    """Bytes that the system holds for this socket."""
+    """Bytes in the system's receive buffer of this socket."""
     return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
 
 
-def mark(fd: int) -> int:
-    """From how many bytes on the socket counts as readable."""
+def low_watermark(fd: int) -> int:
+    """The low watermark of the socket."""
     with socket.socket(fileno=os.dup(fd)) as again:
         return again.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Give way until it is so; the test fails if it never is."""
+    """Yield to other tasks until the condition holds; fail if it never does."""
     async with curio.timeout_after(TIMEOUT):
         while not condition():
             await curio.sleep(0.001)
 
 
 @contextmanager
-def lent(read_timeout: float) -> Iterator[tuple[Pool, Connection, socket.socket]]:
-    """A lent connection over loopback, and the server's end of it."""
+def connection_in_use(read_timeout: float) -> Iterator[tuple[Pool, Connection, socket.socket]]:
+    """A connection in use over loopback, and the server's end of it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ours = socket.create_connection(listener.getsockname())
         theirs, _ = listener.accept()
@@ -63,18 +63,18 @@ def lent(read_timeout: float) -> Iterator[tuple[Pool, Connection, socket.socket]
 
 
 linux_only = pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity"), reason="the mark is set on Linux alone"
+    not hasattr(os, "sched_getaffinity"), reason="the low watermark is set on Linux only"
 )
 
 
 @linux_only
 async def test_bytes_below_the_low_watermark_are_read() -> None:
     """Data that arrived without a wake-up counts as activity of the peer."""
-    with lent(1e-9) as (pool, connection, theirs):
+    with connection_in_use(1e-9) as (pool, connection, theirs):
         theirs.sendall(HEAD % SIZE)
         response = BaseHttpResponse()
         task = await curio.spawn(connection.exchange, REQUEST, response)
-        await until(lambda: mark(connection.fd) > 1000)
+        await until(lambda: low_watermark(connection.fd) > 1000)
         for sent in (100, 200, 300):
             theirs.sendall(BODY[sent - 100 : sent])
             await until(lambda sent=sent: unread(connection.fd) == sent)  # type: ignore[misc]
@@ -83,23 +83,23 @@ async def test_bytes_below_the_low_watermark_are_read() -> None:
         await curio.run_in_thread(theirs.sendall, BODY[300:])
         await task.join()
         assert response.body == BODY
-        assert mark(connection.fd) == 1
+        assert low_watermark(connection.fd) == 1
 
 
 @linux_only
 async def test_no_task_hangs_at_the_low_watermark() -> None:
-    """When no more came between two looks, the task gets what there is; then silence counts."""
-    with lent(1e-9) as (pool, connection, theirs):
+    """If no more bytes arrive between two checks, the task is woken; then silence counts."""
+    with connection_in_use(1e-9) as (pool, connection, theirs):
         theirs.sendall(HEAD % SIZE)
         task = await curio.spawn(connection.exchange, REQUEST, BaseHttpResponse())
-        await until(lambda: mark(connection.fd) > 1000)
+        await until(lambda: low_watermark(connection.fd) > 1000)
         theirs.sendall(BODY[:100])
         await until(lambda: unread(connection.fd) == 100)
         pool.check_deadlines()
         assert unread(connection.fd) == 100
         connection.read_timeout = 1000.0
         pool.check_deadlines()
-        await until(lambda: unread(connection.fd) == 0 and mark(connection.fd) > 1000)
+        await until(lambda: unread(connection.fd) == 0 and low_watermark(connection.fd) > 1000)
         connection.read_timeout = 1e-9
         pool.check_deadlines()
         with pytest.raises(curio.TaskError) as caught:
@@ -121,7 +121,7 @@ async def test_body_after_body(peer: Callable[..., Any], size: int) -> None:
 
 @pytest.mark.parametrize("sent", [60_000, 70_000, 2_999_999])
 async def test_end_below_the_low_watermark(peer: Callable[..., Any], sent: int) -> None:
-    """The end of input wakes us whatever the mark is."""
+    """The end of input wakes the task whatever the watermark is."""
     server = peer([expect(), send(HEAD % SIZE + BODY[:sent]), close()])
     async with HSession(server.url) as session:
         with pytest.raises(ServerClosedConnectionError, match=f"after {sent} of {SIZE} bytes"):
@@ -129,7 +129,7 @@ async def test_end_below_the_low_watermark(peer: Callable[..., Any], sent: int) 
 
 
 async def test_cancelled_at_the_low_watermark(peer: Callable[..., Any]) -> None:
-    """A task that waits for many bytes is cancelled like any other; its connection is closed."""
+    """A task that waits for many bytes can be cancelled; its connection is closed."""
     server = peer([expect(), send(HEAD % SIZE + BODY[:70_000])])
     async with HSession(server.url) as session:
         task = await curio.spawn(session.get)
@@ -143,7 +143,7 @@ async def test_cancelled_at_the_low_watermark(peer: Callable[..., Any]) -> None:
 async def test_tls_in_single_records(
     tls_peer: Callable[..., Any], client_context: Any, rest: int
 ) -> None:
-    """Over TLS the rest of a body may lie in the layer already, in part: never wait for it."""
+    """Over TLS the rest of a body may be buffered by OpenSSL: it must not be waited for."""
     size = 150_000
     step = drip(BODY[size - rest : size], 1000)
     server = tls_peer([expect(), send(HEAD % size + BODY[: size - rest]), step] * 2)

@@ -1,4 +1,4 @@
-"""The lowest version of TLS: of a session, of one request, of a proxy's connection."""
+"""The lowest version of TLS: of a session, a request, and a connection to a proxy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ trustme = pytest.importorskip("trustme", reason="trustme is not installed")
 
 @pytest.fixture
 def old_peer(peer, certificate_authority, tmp_path):
-    """A server that speaks TLS 1.2 and nothing later, and its CA."""
+    """A server that supports TLS 1.2 and nothing later, and its CA."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate_authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -26,7 +26,7 @@ def old_peer(peer, certificate_authority, tmp_path):
 
 
 async def test_of_a_session(old_peer):
-    """A server below the version of the session is refused; the default accepts it."""
+    """A server below the session's version raises; the default accepts it."""
     server, ca = old_peer
     async with HSession(server.url, verify=ca) as session:
         assert (await session.get()).status_code == 200
@@ -37,7 +37,7 @@ async def test_of_a_session(old_peer):
 
 
 async def test_of_one_request(old_peer):
-    """A request's own version is not satisfied by a connection that is open already."""
+    """A request with its own version does not use a connection below it."""
     server, ca = old_peer
     async with HSession(server.url, verify=ca, connections=2) as session:
         await session.get()
@@ -48,12 +48,12 @@ async def test_of_one_request(old_peer):
 
 @pytest.mark.parametrize("value", ["1.4", 1.3, "TLSv1.2", ssl.TLSVersion.SSLv3])
 def test_invalid(value):
-    """What is not a version of TLS is refused before anything is opened."""
+    """An invalid version raises before anything is opened."""
     with pytest.raises(InvalidRequest, match="min_tls_version must be one of"):
         HSession("https://localhost", min_tls_version=value)
 
 
 def test_beside_a_context():
-    """A context of one's own says it itself."""
+    """Together with `ssl_context=` it raises."""
     with pytest.raises(InvalidRequest, match="omit verify="):
         make_tls_settings(ssl_context=ssl.create_default_context(), min_tls_version="1.3")

@@ -69,8 +69,8 @@ async def test_credentials_stay(peer):
         assert other.requests[0].header(name) is None
 
 
-async def test_what_cannot_be_followed(peer):
-    """A place that is no URL, and a body that is gone, raise when the next request is asked for."""
+async def test_redirects_that_cannot_be_followed(peer):
+    """An invalid Location and a body that cannot be replayed raise in `next_request`."""
     server = peer([expect(), send(redirect(302, "ftp://a/")), expect(), send(redirect(307, "/"))])
     async with HSession(server.url) as session:
         response = await session.get(path="/a", follow_redirects=False)

@@ -66,13 +66,13 @@ def socks_login(peer: MakePeer) -> Peer:
 
 @pytest.fixture
 def origin(peer: MakePeer) -> Peer:
-    """A plain origin that writes down what reaches it."""
+    """A plain origin that records what it receives."""
     return peer(SERVING)
 
 
 @pytest.fixture
 def secure_origin(tls_peer: MakePeer) -> Peer:
-    """The same behind TLS."""
+    """The same over TLS."""
     return tls_peer(SERVING)
 
 
@@ -82,8 +82,10 @@ def session(server: Server | None, client_context: ssl.SSLContext, **options: An
     return asks_fast.DSession(proxy=url, ssl_context=client_context, **options)
 
 
-async def both_ways(one: Any, origin: Peer, secure_origin: Peer) -> None:
-    """Two requests each to a plain and a secure origin; no origin sees a word for the proxy."""
+async def request_both_origins(one: Any, origin: Peer, secure_origin: Peer) -> None:
+    """Send two requests each to a plain and a secure origin; neither receives a field for the
+    proxy.
+    """
     for url in (origin.url, secure_origin.url):
         for number in range(2):
             response = await one.get(f"{url}/{number}", headers={"Authorization": "for origin"})
@@ -99,9 +101,9 @@ async def both_ways(one: Any, origin: Peer, secure_origin: Peer) -> None:
 async def test_squid_forwards_and_tunnels(
     squid: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """http is forwarded (the proxy says so in Via), https is tunnelled and kept alive."""
+    """http is forwarded (see Via), https is tunnelled; connections are kept."""
     async with session(squid, client_context) as one:
-        await both_ways(one, origin, secure_origin)
+        await request_both_origins(one, origin, secure_origin)
     assert all("proxy.test" in (request.header("via") or "") for request in origin.requests)
     assert all(request.header("via") is None for request in secure_origin.requests)
 
@@ -109,15 +111,15 @@ async def test_squid_forwards_and_tunnels(
 async def test_squid_with_basic(
     squid_basic: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """Credentials from the proxy's URL open both ways."""
+    """Credentials of the proxy's URL work for forwarding and tunnelling."""
     async with session(squid_basic, client_context, login=LOGIN) as one:
-        await both_ways(one, origin, secure_origin)
+        await request_both_origins(one, origin, secure_origin)
 
 
 async def test_squid_with_proxy_authorization_header(
     squid_basic: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """`Proxy-Authorization` among the headers logs in at the proxy, and reaches no origin."""
+    """`Proxy-Authorization` in the headers is sent to the proxy and to no origin."""
     value = "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     async with session(squid_basic, client_context) as one:
         for url in (origin.url, secure_origin.url):
@@ -130,10 +132,10 @@ async def test_squid_with_proxy_authorization_header(
 async def test_squid_with_digest(
     squid_digest: Server, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """A Digest challenge is answered, forwarding and tunnelling, and its nonce used again."""
+    """Digest works for forwarding and tunnelling, and the nonce is reused."""
     url = f"http://{LOGIN}{squid_digest.host}:{squid_digest.port}"
     async with session(None, client_context, url=make_proxy(url, digest=True)) as one:
-        await both_ways(one, origin, secure_origin)
+        await request_both_origins(one, origin, secure_origin)
 
 
 @pytest.mark.parametrize("login", ["", f"{USER}:wrong@"])
@@ -146,7 +148,7 @@ async def test_squid_with_wrong_password(
     secure_origin: Peer,
     client_context: ssl.SSLContext,
 ) -> None:
-    """Without the right password: the 407 is the answer, or in the error of the tunnel."""
+    """With a wrong password the 407 is the response, or part of the tunnel's error."""
     server = request.getfixturevalue(f"squid_{auth}")
     async with session(server, client_context, login=login) as one:
         assert (await one.get(origin.url)).status_code == 407
@@ -160,7 +162,7 @@ async def test_squid_with_wrong_password(
 
 
 async def test_squid_with_unreachable_origin(squid: Server, client_context: ssl.SSLContext) -> None:
-    """The tunnel's error carries squid's own page."""
+    """The error of the tunnel has squid's error page."""
     async with session(squid, client_context) as one:
         assert (await one.get("http://127.0.0.1:1/")).status_code == 503
         with pytest.raises(ProxyError, match="503 Service Unavailable"):
@@ -170,7 +172,7 @@ async def test_squid_with_unreachable_origin(squid: Server, client_context: ssl.
 async def test_https_proxy(
     tls_proxy: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """https to the proxy: forwarding inside it, and TLS inside TLS for https origins."""
+    """An https proxy: forwarding, and TLS inside TLS for https origins."""
     url = f"https://{LOGIN}localhost:{tls_proxy.port}"
     async with session(None, client_context, url=url) as one:
         response = await one.get(f"{secure_origin.url}/0")
@@ -187,11 +189,11 @@ async def test_https_proxy(
 async def test_socks(
     scheme: str, socks: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """All four kinds carry http and https; names are resolved here or there as the kind says."""
+    """All four kinds of SOCKS carry http and https; each resolves names where it should."""
     url = f"{scheme}://127.0.0.1:{socks.port}"
     hosts = {"here.test": "127.0.0.1"}
     async with session(None, client_context, url=url, hosts=hosts) as one:
-        await both_ways(one, origin, secure_origin)
+        await request_both_origins(one, origin, secure_origin)
         there = f"http://localhost:{origin.port}/"
         assert (await one.get(there)).body == b"ok"
         here = f"http://here.test:{origin.port}/"
@@ -205,10 +207,10 @@ async def test_socks(
 async def test_socks5_login(
     socks_login: Peer, origin: Peer, secure_origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """SOCKS5 logs in; without the right password there is an error and no way."""
+    """SOCKS5 with a login; with a wrong password it raises."""
     address = f"127.0.0.1:{socks_login.port}"
     async with session(None, client_context, url=f"socks5h://{LOGIN}{address}") as one:
-        await both_ways(one, origin, secure_origin)
+        await request_both_origins(one, origin, secure_origin)
     for login in ("", f"{USER}:wrong@"):
         async with session(None, client_context, url=f"socks5://{login}{address}") as one:
             with pytest.raises(ProxyError) as caught:
@@ -217,7 +219,7 @@ async def test_socks5_login(
 
 
 async def test_socks4a_bytes(peer: MakePeer, client_context: ssl.SSLContext) -> None:
-    """A 4a request carries the impossible address 0.0.0.1, the user and the name."""
+    """A 4a request contains the address 0.0.0.1, the user and the name."""
     answer = b"\x00\x5a\x00\x50\x00\x00\x00\x00"
     proxy = peer([read(8 + len("me") + 1 + len("far.test") + 1), send(answer), expect(), send(OK)])
     url = f"socks4a://me@127.0.0.1:{proxy.port}"
@@ -237,7 +239,7 @@ async def test_socks4a_bytes(peer: MakePeer, client_context: ssl.SSLContext) -> 
     ids=["ipv4", "ipv6", "name"],
 )
 async def test_socks5h_bytes(reply: bytes, peer: MakePeer, client_context: ssl.SSLContext) -> None:
-    """The login is UTF-8, the name goes to the proxy, and a reply of any length is read whole."""
+    """The login is UTF-8, the name is sent to the proxy, and a reply of any length is read."""
     login = b"\x01\x02me\x03p\xc3\xa4"
     target = b"\x05\x01\x00\x03\x08far.test\x00\x50"
     proxy = peer(
@@ -291,7 +293,7 @@ async def test_socks_proxy_fails(
 
 
 async def test_socks_cancelled_at_each_await(socks: Peer, origin: Peer) -> None:
-    """Logging in at a SOCKS proxy, cancelled at each wait in turn, leaves nothing open."""
+    """After cancellation at each wait of a SOCKS login nothing stays open."""
     connector = Connector(proxy=f"socks5://127.0.0.1:{socks.port}")
     route = connector.route_for("http", "127.0.0.1", origin.port)
     for _ in range(3):  # how many waits there are is the wire's affair
@@ -315,7 +317,7 @@ async def test_socks5_login_too_long(
 async def test_rotation_of_a_session(
     squid: Server, socks: Peer, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """Requests take the proxies of a list in turn, and connections are kept for each."""
+    """Requests use the proxies of a list in turn, and each keeps its connections."""
     ways = [f"http://127.0.0.1:{squid.port}", f"socks5://127.0.0.1:{socks.port}", None]
     async with session(None, client_context, url=ways) as one:
         for number in range(6):
@@ -328,7 +330,7 @@ async def test_rotation_of_a_session(
 async def test_rotation_of_a_request(
     squid: Server, socks: Peer, origin: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """A list in the request is taken in turn as the session's is, and each try takes the next."""
+    """A list of the request is used in turn, too, and each attempt uses the next proxy."""
     ways = [f"http://127.0.0.1:{squid.port}", f"socks5://127.0.0.1:{socks.port}", None]
     async with session(None, client_context, url=None) as one:
         for number in range(6):
@@ -343,7 +345,7 @@ async def test_rotation_of_a_request(
 async def test_proxy_from_environment(
     squid: Server, origin: Peer, client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`trust_env=True` goes by `http_proxy` and `no_proxy`."""
+    """`trust_env=True` uses `http_proxy` and `no_proxy`."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{squid.port}")
     monkeypatch.setenv("no_proxy", "localhost")
     async with asks_fast.DSession(trust_env=True) as one:
@@ -360,7 +362,9 @@ async def test_redirect_from_proxied_to_direct_origin(
     client_context: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The way is found anew for each hop: the second origin sees nothing that was the proxy's."""
+    """Each request of a redirect chain gets its own route: a direct origin receives nothing of the
+    proxy's.
+    """
     answer = f"HTTP/1.1 302 Found\r\nLocation: {secure_origin.url}/\r\nContent-Length: 0\r\n\r\n"
     first = peer([repeat(expect(), send(answer.encode()))])
     monkeypatch.setenv("http_proxy", f"http://{LOGIN}127.0.0.1:{squid_basic.port}")

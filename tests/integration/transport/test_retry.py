@@ -1,4 +1,4 @@
-"""Time limits and retry policies as values, without clocks, random numbers and sockets."""
+"""Time limits and retry policies as values, without clocks, random numbers or sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW = 1_800_000_000.0
 
 
 def highest(low: float, high: float) -> float:
-    """Dice that always show the most, so that the bound itself is seen."""
+    """A source of random numbers that returns the upper bound."""
     assert low == 0.0
     return high
 
@@ -40,7 +40,7 @@ def failed(error: Exception, number: int = 1, method: str = "GET", sent: bool = 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_retryable_statuses(status: int) -> None:
-    """Overload and gateway errors of an idempotent method are repeated, of others they are not."""
+    """Overload and gateway errors of idempotent methods are repeated, of others not."""
     assert policy().delay_before_next(answered(status)) == 0.5
     assert policy().delay_before_next(answered(status, method="POST")) is None
     assert policy(methods={"post"}).delay_before_next(answered(status, method="POST")) == 0.5
@@ -48,12 +48,12 @@ def test_retryable_statuses(status: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 404, 500, 501])
 def test_statuses_that_are_not_retried(status: int) -> None:
-    """Everything else is an answer."""
+    """All other statuses are final."""
     assert policy().delay_before_next(answered(status)) is None
 
 
 def test_backoff_doubles_up_to_a_limit() -> None:
-    """The n-th wait is at most `backoff * 2**(n-1)`, never above `max_delay`; then it is over."""
+    """The n-th wait is at most `backoff * 2**(n-1)`, and never more than `max_delay`."""
     retry = policy(attempts=5, backoff=1.0, max_delay=6.0)
     waits = [retry.delay_before_next(answered(503, number)) for number in range(1, 7)]
     assert waits == [1.0, 2.0, 4.0, 6.0, 6.0, None]
@@ -61,7 +61,7 @@ def test_backoff_doubles_up_to_a_limit() -> None:
 
 @given(st.integers(1, 10_000), st.floats(0, 1e6), st.floats(0, 1e6))
 def test_any_delay_is_within_bounds(number: int, backoff: float, most: float) -> None:
-    """Whatever the numbers, a wait is finite, not negative, and at most `max_delay`."""
+    """A wait is finite, not negative, and at most `max_delay`, for any numbers."""
     retry = Retry(attempts=10_000, backoff=backoff, max_delay=most)
     wait = retry.delay_before_next(answered(503, number))
     assert wait is not None
@@ -94,14 +94,14 @@ def test_any_delay_is_within_bounds(number: int, backoff: float, most: float) ->
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_retryable_errors(error: Exception, method: str, sent: bool, again: bool) -> None:
-    """What may have had effects is not repeated, nor what would end in the same way again."""
+    """Errors after which the request may have had effects are not repeated, nor permanent ones."""
     assert (policy().delay_before_next(failed(error, 1, method, sent)) is not None) == again
     never = policy(connection_errors=False)
     assert never.delay_before_next(failed(error, 1, method, sent)) is None
 
 
 def test_retry_after_overrides_backoff_and_is_capped() -> None:
-    """Seconds and dates are respected, up to the cap; nonsense is not."""
+    """Seconds and dates are respected up to the limit; invalid values are ignored."""
     retry = policy(max_retry_after=100.0)
 
     def wait(value: str) -> float | None:
@@ -120,7 +120,7 @@ def test_retry_after_overrides_backoff_and_is_capped() -> None:
 
 
 def test_predicate() -> None:
-    """True repeats, False does not, None leaves it to the policy; the number of tries stands."""
+    """True repeats, False does not, None leaves it to the policy; `attempts` still limits."""
     seen: list[Attempt] = []
 
     def by_number(attempt: Attempt) -> bool | None:
@@ -136,7 +136,7 @@ def test_predicate() -> None:
 
 
 def test_number_of_retries() -> None:
-    """`retries=2` repeats connection errors at once, twice, and takes every status as it comes."""
+    """`retries=2` repeats connection errors twice at once, and no status."""
     retry = Retry.coerce(2)
     error = errors.ConnectionFailed("x")
     assert [retry.delay_before_next(failed(error, n)) for n in (1, 2, 3)] == [0.0, 0.0, None]
@@ -157,13 +157,13 @@ def test_number_of_retries() -> None:
     ],
 )
 def test_invalid_policies(options: dict[str, Any]) -> None:
-    """Numbers that make no sense are refused when the policy is made."""
+    """Invalid numbers raise when the policy is made."""
     with pytest.raises(InvalidRequest):
         Retry(**options)
 
 
 def test_policies_are_values() -> None:
-    """Equal policies are equal and usable as keys."""
+    """Equal policies compare equal and are usable as keys."""
     assert Retry(methods={"get"}, statuses={503}) == Retry(methods=["GET"], statuses=(503,))
     assert len({Retry(), Retry()}) == 1
 
@@ -172,7 +172,7 @@ def test_policies_are_values() -> None:
 
 
 def test_timeouts_by_phase() -> None:
-    """A number is the total, None the defaults, a value itself."""
+    """A number is the total, None means the defaults, a `Timeouts` is used as it is."""
     assert Timeouts.coerce(5) == Timeouts(total=5)
     assert Timeouts.coerce(None) is DEFAULT_TIMEOUTS
     some = Timeouts(connect=1, read=None)
@@ -191,7 +191,7 @@ def test_timeouts_by_phase() -> None:
 @pytest.mark.parametrize("bad", [-1, 0, -0.001, float("nan"), "5", True, [], object()])
 @pytest.mark.parametrize("phase", ["pool", "connect", "read", "write", "total"])
 def test_invalid_timeouts(bad: Any, phase: str) -> None:
-    """A limit that is not above 0 or no number is refused, and the error says which."""
+    """A limit that is not a number above 0 raises, and the error names it."""
     with pytest.raises(InvalidRequest, match=phase):
         Timeouts(**{phase: bad})
     with pytest.raises(ValueError, match="total"):

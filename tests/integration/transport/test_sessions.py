@@ -26,7 +26,7 @@ def with_length(data: bytes) -> bytes:
 
 
 def echo(connection: PeerConnection) -> bytes:
-    """The body of the last request, back to front."""
+    """The body of the last request, reversed."""
     return with_length(connection.requests[-1].body[::-1])
 
 
@@ -51,7 +51,7 @@ async def test_session_resumes_tls(
 async def test_different_settings_use_different_connections(
     tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """A connection that one request made unverified never serves one that verifies."""
+    """An unverified connection never serves a request that verifies."""
     server = tls_peer(SERVING)
     async with asks_fast.DSession() as session:
         pinned = {"verify": False, "fingerprint": "00" * 32}
@@ -89,7 +89,7 @@ async def test_large_bodies_through_a_tunnel(
 
 
 async def test_user_resolver(peer: MakePeer) -> None:
-    """A session on a real DNS server: one look-up for many requests, and clear failures."""
+    """A session with a real DNS server: one resolution for many requests, and clear errors."""
     server = peer(SERVING)
     dns = DnsServer({"good.test": ["127.0.0.1"]}, silent=("silent.test",))
     try:
@@ -124,7 +124,7 @@ async def test_user_resolver(peer: MakePeer) -> None:
 async def test_invalid_options_of_a_request(
     options: dict[str, Any], tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """What cannot be right fails before a connection is made, and the session stays usable."""
+    """Invalid options raise before a connection is made, and the session stays usable."""
     server = tls_peer(SERVING)
     async with asks_fast.DSession(ssl_context=client_context, connections=1) as session:
         with pytest.raises(InvalidRequest):
@@ -136,7 +136,9 @@ async def test_invalid_options_of_a_request(
 async def test_cancelled_in_each_phase_closes_descriptors(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """Name, TCP, CONNECT, TLS, body out, head, body in: cancelled at each wait, then counted."""
+    """After cancellation at each wait of DNS, TCP, CONNECT, TLS and both bodies no descriptor stays
+    open.
+    """
     body = b"x" * 600_000
     origin = tls_peer([expect("POST"), send(with_length(body)), expect("POST"), send(OK)])
     proxy = peer([expect("CONNECT"), send(b"HTTP/1.1 200 Established\r\n\r\n"), relay])

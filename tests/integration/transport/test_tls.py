@@ -55,7 +55,7 @@ async def ask(sock: Any, size: int = 65536) -> bytes:
 
 
 async def exchange(connector: Connector, port: int, host: str = "localhost", **options: Any) -> Any:
-    """Connect, one exchange, close; the facts about the connection."""
+    """Connect, exchange, close; return the facts about the connection."""
     sock = await connector.connect(connector.route_for("https", host, port, **options))
     try:
         assert await ask(sock) == OK
@@ -70,7 +70,7 @@ async def exchange(connector: Connector, port: int, host: str = "localhost", **o
 
 
 async def test_verified_with_a_ca_file(tls_peer: MakePeer, connector: Connector) -> None:
-    """`verify=path` trusts what that file certifies, by name and by address."""
+    """`verify=path` trusts the certificates of that file, by name and by address."""
     server = tls_peer([expect(), send(OK)])
     for host in ("localhost", "127.0.0.1", "example.test."):
         assert (await exchange(connector, server.port, host))["version"] == "TLSv1.3"
@@ -79,7 +79,7 @@ async def test_verified_with_a_ca_file(tls_peer: MakePeer, connector: Connector)
 async def test_verified_with_a_ca_directory(
     tls_peer: MakePeer, certificate_authority: Any, tmp_path: Path
 ) -> None:
-    """`verify=` takes an OpenSSL folder of hashed certificates too."""
+    """`verify=` accepts an OpenSSL directory of hashed certificates, too."""
     server = tls_peer([expect(), send(OK)])
     pem = tmp_path / "ca.pem"
     certificate_authority.cert_pem.write_to_path(pem)
@@ -99,7 +99,7 @@ async def test_verified_with_a_ca_directory(
 async def refused(
     connector: Connector, server: Peer, host: str = "localhost", **options: Any
 ) -> ConnectivityError:
-    """The error of a connect that must fail without a byte of a request."""
+    """The error of a connection that must fail before a byte of a request."""
     with pytest.raises(ConnectivityError) as caught:
         await connector.connect(connector.route_for("https", host, server.port, **options))
     await server.all_closed()
@@ -118,7 +118,7 @@ def is_certificate_error(error: BaseException) -> bool:
 
 
 async def test_unknown_ca(tls_peer: MakePeer) -> None:
-    """An unknown root is refused by default, on every port."""
+    """An unknown root is rejected by default, on every port."""
     error = await refused(Connector(), tls_peer([]))
     assert is_certificate_error(error)
     assert "localhost" in str(error)
@@ -139,7 +139,7 @@ async def test_wrong_host_name(tls_peer: MakePeer, connector: Connector) -> None
 
 
 async def test_server_hostname(tls_peer: MakePeer, connector: Connector) -> None:
-    """`server_hostname=` is asked for and verified instead of the host."""
+    """`server_hostname=` is sent and verified instead of the host."""
     server = tls_peer([expect(), send(OK)], host="0.0.0.0")
     await exchange(connector, server.port, "127.0.0.3", server_hostname="example.test")
 
@@ -147,7 +147,7 @@ async def test_server_hostname(tls_peer: MakePeer, connector: Connector) -> None
 async def test_expired_certificate(
     peer: MakePeer, certificate_authority: Any, connector: Connector
 ) -> None:
-    """A certificate past its time is refused."""
+    """An expired certificate is rejected."""
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
     expired = certificate_authority.issue_cert("localhost", not_before=past, not_after=past)
     error = await refused(connector, peer([], tls=context_with(expired)))
@@ -158,7 +158,7 @@ async def test_expired_certificate(
 async def test_tls_1_1_is_rejected(
     peer: MakePeer, server_certificate: Any, connector: Connector
 ) -> None:
-    """A server that offers nothing above TLS 1.1 is refused, whether or not it is verified."""
+    """A server with nothing above TLS 1.1 is rejected, verified or not."""
     context = context_with(server_certificate)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -177,14 +177,14 @@ async def test_tls_1_1_is_rejected(
 async def test_tls_1_2_is_accepted(
     peer: MakePeer, server_certificate: Any, connector: Connector
 ) -> None:
-    """TLS 1.2 is spoken where the server knows no better."""
+    """TLS 1.2 is used if the server supports nothing later."""
     context = context_with(server_certificate, maximum_version=ssl.TLSVersion.TLSv1_2)
     server = peer([expect(), send(OK)], tls=context)
     assert (await exchange(connector, server.port))["version"] == "TLSv1.2"
 
 
 async def test_plain_http_server(peer: MakePeer, connector: Connector) -> None:
-    """Plain http on a TLS port is an error that says what it looks like."""
+    """The error for plain http on a TLS port says so."""
     server = peer([send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), close()])
     with pytest.raises(errors.TlsError, match="plain http"):
         await connector.connect(connector.route_for("https", "localhost", server.port))
@@ -198,7 +198,7 @@ async def test_server_closes_during_handshake(peer: MakePeer, connector: Connect
 
 
 async def test_reset_before_handshake(peer: MakePeer, connector: Connector) -> None:
-    """A reset between TCP and TLS is a connectivity error, and no socket is lost over it."""
+    """A reset between TCP and TLS is a connectivity error, and no socket is leaked."""
     from asks_fast._transport.tls import SessionCache, TlsWrapper
     from asks_fast._transport.tls_settings import TlsSettings
 
@@ -214,7 +214,7 @@ async def test_reset_before_handshake(peer: MakePeer, connector: Connector) -> N
 
 
 async def test_user_context(tls_peer: MakePeer, client_context: ssl.SSLContext) -> None:
-    """`ssl_context=` is used as it is, for the session or for a request."""
+    """`ssl_context=` is used unchanged, for the session or for a request."""
     server = tls_peer([expect(), send(OK)])
     await exchange(Connector(ssl_context=client_context), server.port)
     await exchange(Connector(), server.port, ssl_context=client_context)
@@ -223,7 +223,7 @@ async def test_user_context(tls_peer: MakePeer, client_context: ssl.SSLContext) 
 async def test_context_that_offers_h2(
     peer: MakePeer, server_certificate: Any, client_context: ssl.SSLContext
 ) -> None:
-    """HTTP/2 negotiated by a user's context cannot be spoken, and is not tried."""
+    """If a user's context negotiates HTTP/2, the connection raises."""
     context = context_with(server_certificate)
     context.set_alpn_protocols(["h2"])
     client_context.set_alpn_protocols(["h2", "http/1.1"])
@@ -251,7 +251,7 @@ async def test_alpn_and_sni(peer: MakePeer, server_certificate: Any, connector: 
 
 @pytest.mark.parametrize("name", ["a..b", ".a", "a" * 64 + ".test", "ü" * 70, "a\x00b"])
 async def test_invalid_server_names(name: str, tls_peer: MakePeer, connector: Connector) -> None:
-    """A name that TLS cannot carry is an error before anything is opened."""
+    """A name that TLS cannot carry raises before anything is opened."""
     server = tls_peer([])
     with pytest.raises(InvalidRequest):
         await connector.connect(
@@ -264,7 +264,7 @@ async def test_invalid_server_names(name: str, tls_peer: MakePeer, connector: Co
 
 
 async def test_verify_false_warns_once(tls_peer: MakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without verification any certificate does, and one warning per process says so."""
+    """Without verification any certificate is accepted, with one warning per process."""
     from asks_fast._transport import tls
 
     monkeypatch.setattr(tls, "_has_warned", False)
@@ -279,7 +279,7 @@ async def test_verify_false_warns_once(tls_peer: MakePeer, monkeypatch: pytest.M
 async def test_fingerprint(
     tls_peer: MakePeer, connector: Connector, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """The right fingerprint is let through, in any spelling, without a warning; others are not."""
+    """The right fingerprint is accepted in any spelling, without a warning; others are not."""
     server = tls_peer([expect(), send(OK)], host="0.0.0.0")
     found = (await exchange(connector, server.port))["certificate"]
     digest = hashlib.sha256(found).digest()
@@ -294,7 +294,9 @@ async def test_fingerprint(
 
 
 async def test_fingerprint_with_resumed_session(tls_peer: MakePeer, connector: Connector) -> None:
-    """A resumed session shows the certificate of its first handshake: the pin is checked again."""
+    """A resumed session has the certificate of its first handshake: the fingerprint is checked
+    again.
+    """
     server = tls_peer([expect(), send(OK)])
     digest = hashlib.sha256((await exchange(connector, server.port))["certificate"]).hexdigest()
     facts = [await exchange(connector, server.port, fingerprint=digest) for _ in range(2)]
@@ -311,7 +313,7 @@ async def test_client_certificate(
     ca_file: str,
     tmp_path: Path,
 ) -> None:
-    """`cert=` is shown to a server that asks; one file or two, per session or per request."""
+    """`cert=` is sent to a server that asks; one file or two, per session or per request."""
     context = context_with(server_certificate, verify_mode=ssl.CERT_REQUIRED)
     certificate_authority.configure_trust(context)
     server = peer([expect(), send(OK)], tls=context)
@@ -338,7 +340,7 @@ async def test_client_certificate(
 async def test_encrypted_key(
     password: Any, is_one_file: bool, tls_peer: MakePeer, ca_file: str, tmp_path: Path
 ) -> None:
-    """An encrypted key without its password is an error that says so, and never a prompt."""
+    """An encrypted key without its password is an error, and never a prompt."""
     from cryptography.hazmat.primitives import serialization as form
 
     identity = trustme.CA().issue_cert("client@example.test")
@@ -367,7 +369,7 @@ async def test_encrypted_key(
 
 @pytest.mark.parametrize("name", ["verify", "cert"])
 async def test_missing_and_invalid_files(name: str, tls_peer: MakePeer, tmp_path: Path) -> None:
-    """A file that is missing, or holds no certificate, is said before anything is opened."""
+    """A missing or invalid file raises before anything is opened."""
     server = tls_peer([])
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("this is no certificate")
@@ -388,7 +390,7 @@ async def test_session_is_resumed_on_its_route_only(
     server_certificate: Any,
     connector: Connector,
 ) -> None:
-    """A second connection resumes the first one's session; other settings start from nothing."""
+    """A second connection resumes the session of the first one; with other settings it does not."""
     context = context_with(server_certificate, maximum_version=version)
     server = peer([expect(), send(OK)], tls=context)
     facts = [await exchange(connector, server.port) for _ in range(3)]
@@ -400,7 +402,7 @@ async def test_session_is_resumed_on_its_route_only(
 
 
 def test_one_default_context_per_process() -> None:
-    """Sessions with default settings share one context; it is built with the first https route."""
+    """Sessions with default settings share one context, built for the first https route."""
     program = (
         "import curio, socket, ssl\n"
         "made = []\n"
@@ -426,7 +428,7 @@ def test_one_default_context_per_process() -> None:
 async def test_sslkeylogfile(
     tls_peer: MakePeer, ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SSLKEYLOGFILE names a file that gets the keys, for a debugger of the wire."""
+    """SSLKEYLOGFILE names a file that receives the keys."""
     log = tmp_path / "keys.log"
     monkeypatch.setenv("SSLKEYLOGFILE", str(log))
     server = tls_peer([expect(), send(OK)])
@@ -435,7 +437,7 @@ async def test_sslkeylogfile(
 
 
 async def test_truststore(tls_peer: MakePeer) -> None:
-    """`verify="truststore"` asks the operating system, which does not know our root."""
+    """`verify="truststore"` uses the roots of the operating system, which do not include ours."""
     pytest.importorskip("truststore", reason="truststore is not installed")
     assert is_certificate_error(await refused(Connector(verify="truststore"), tls_peer([])))
 
@@ -443,7 +445,7 @@ async def test_truststore(tls_peer: MakePeer) -> None:
 async def test_truststore_resumes_sessions(
     peer: MakePeer, server_context: ssl.SSLContext, ca_file: str
 ) -> None:
-    """With truststore too the next connection resumes the session, and is closed in full."""
+    """With truststore the next connection resumes the session, and is closed completely."""
     truststore = pytest.importorskip("truststore", reason="truststore is not installed")
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(ca_file)
@@ -468,7 +470,7 @@ async def test_truststore_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_end_without_close_notify_is_an_error(
     tls_peer: MakePeer, connector: Connector
 ) -> None:
-    """FIN without close_notify raises, so that a truncated body is never taken for a whole one."""
+    """FIN without close_notify raises, so that a truncated body is not taken for a complete one."""
     server = tls_peer([expect(), send(b"half"), close()])
     sock = await connector.connect(connector.route_for("https", "localhost", server.port))
     assert await ask(sock) == b"half"
@@ -489,7 +491,7 @@ async def test_cancel_at_each_await_closes_the_socket(tls_peer: MakePeer, ca_fil
 
 
 async def test_timeout_during_handshake(peer: MakePeer, connector: Connector) -> None:
-    """A server that accepts and then says nothing costs the caller's time limit, no more."""
+    """A server that accepts and stays silent ends at the caller's time limit."""
     server = peer([stall()])
     with pytest.raises(curio.TaskTimeout):
         await curio.timeout_after(

@@ -1,4 +1,4 @@
-"""Bodies that break off: what arrived is on the error, or is returned if the caller asks for it."""
+"""Truncated bodies: what arrived is on the error, or is returned if the caller allows it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_no_response_before_the_head(peer):
 
 
 async def test_time_limits(peer):
-    """Silence and the total time limit leave what arrived as well."""
+    """After `read_timeout` and `timeout` the error has what arrived, too."""
     answer = HEAD + b"Content-Length: 10\r\n\r\n12345"
     for limit, error in (("read_timeout", ReadTimeout), ("timeout", TotalTimeout)):
         for earlier in (0, 1):  # requests before it, which a template is made of
@@ -84,7 +84,7 @@ async def test_time_limits(peer):
 
 
 async def test_pickled(peer):
-    """A pickled error leaves its response behind."""
+    """A pickled error has no response."""
     server = peer([expect(), send(HEAD + b"Content-Length: 10\r\n\r\n12345"), close()])
     async with HSession(server.url) as session:
         with pytest.raises(ServerClosedConnectionError) as caught:
@@ -95,7 +95,7 @@ async def test_pickled(peer):
 
 
 async def test_error_of_a_stream(peer):
-    """A stream's error has the response that was given."""
+    """The error of a stream has the response that was returned."""
     server = peer([expect(), send(HEAD + b"Content-Length: 10\r\n\r\n12345"), close()])
     async with HSession(server.url) as session:
         response = await session.get(stream=True)
@@ -120,7 +120,7 @@ async def test_allowed(peer, name, end):
 
 
 async def test_complete_bodies_are_not_marked(peer):
-    """The option changes nothing for a body that is complete, and nothing before the head."""
+    """The option does not affect a complete body, nor an error before the head."""
     server = peer([expect(), send(OK), expect(), send(HEAD), close()])
     async with HSession(server.url, allow_truncated=True) as session:
         response = await session.get()
@@ -130,7 +130,7 @@ async def test_complete_bodies_are_not_marked(peer):
 
 
 async def test_retries_come_first(peer):
-    """A retry policy is used up before a truncated body is returned."""
+    """A truncated body is returned only after all attempts of the retry policy."""
     server = peer([expect(), send(HEAD + b"Content-Length: 10\r\n\r\n12345"), close()],
                   [expect(), send(OK)])  # fmt: skip
     async with HSession(server.url) as session:
@@ -154,7 +154,7 @@ async def test_compressed(peer, stream):
 
 
 async def test_stream_ends_without_an_error(peer):
-    """A stream that breaks off ends as a complete one does; the response is marked."""
+    """A truncated stream ends like a complete one; the response is marked."""
     server = peer([expect(), send(HEAD + b"Content-Length: 10\r\n\r\n12345"), close()])
     async with HSession(server.url) as session:
         response = await session.get(allow_truncated=True, stream=True)

@@ -35,7 +35,7 @@ def proxied(proxy: Peer, **options: Any) -> Connector:
 
 
 async def failure(answer: list[Any], peer: MakePeer) -> ProxyError:
-    """The error that this script of a proxy leads to."""
+    """The error for this script of a proxy."""
     proxy = peer([expect("CONNECT"), *answer])
     connector = proxied(proxy)
     with pytest.raises(ProxyError) as caught:
@@ -49,7 +49,7 @@ async def failure(answer: list[Any], peer: MakePeer) -> ProxyError:
 async def test_tunnel_to_https_origin(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """The proxy sees CONNECT with its credentials, the origin the TLS and none of them."""
+    """The proxy receives CONNECT with its credentials; the origin only TLS."""
     origin, proxy = tls_peer([expect(), send(OK)]), peer([expect("CONNECT"), send(OPEN), relay])
     heard: list[str] = []
     connector = proxied(proxy, ssl_context=client_context)
@@ -92,7 +92,7 @@ async def test_connect_to_ipv6_origin_uses_brackets(peer: MakePeer) -> None:
 )
 @pytest.mark.parametrize("size", [1, 7, 1000])
 async def test_accepted_responses_to_connect(answer: bytes, size: int, peer: MakePeer) -> None:
-    """Any 2xx, whatever its fields say and however it comes; interim answers are passed over."""
+    """Any 2xx is accepted, however it is split; interim responses are ignored."""
     proxy = peer([expect("CONNECT"), drip(answer, size)])
     connector = Connector()
     port = proxy.port
@@ -128,7 +128,7 @@ async def test_accepted_responses_to_connect(answer: bytes, size: int, peer: Mak
 async def test_rejected_responses_to_connect(
     answer: list[Any], message: str, peer: MakePeer
 ) -> None:
-    """Everything else is a `ProxyError` that shows the answer, cut short and made harmless."""
+    """All others are a `ProxyError` that shows the response, truncated and escaped."""
     error = await failure(answer, peer)
     assert re.search(message, str(error)), str(error)
     assert len(str(error)) < 500
@@ -136,7 +136,7 @@ async def test_rejected_responses_to_connect(
 
 
 async def test_error_contains_the_response(peer: MakePeer) -> None:
-    """`response` holds status, fields in any case, and the body that came along."""
+    """`response` has status, fields in any case, and the body that arrived."""
     script = send(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nX: 1\r\nx: 2\r\n\r\nlater")
     reply = (await failure([script], peer)).response
     assert (reply.status_code, reply.reason_phrase, reply.text) == (503, "Busy", "later")
@@ -148,7 +148,7 @@ async def test_error_contains_the_response(peer: MakePeer) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200))
 async def test_any_bytes_are_a_reply_or_a_proxy_error(junk: bytes) -> None:
-    """Whatever a proxy sends, a reply or a `ProxyError` comes out, and it comes soon."""
+    """Any bytes of a proxy give a reply or a `ProxyError`, soon."""
     ours, theirs = socket.socketpair()
     try:
         theirs.sendall(junk)
@@ -163,7 +163,7 @@ async def test_any_bytes_are_a_reply_or_a_proxy_error(junk: bytes) -> None:
 
 
 async def test_unreachable_proxy(peer: MakePeer) -> None:
-    """A proxy that does not answer is a `ProxyError`, which names it without its password."""
+    """An unreachable proxy is a `ProxyError` that names it without its password."""
     connector = Connector(proxy="http://user:secret@127.0.0.1:1")
     for scheme in ("http", "https"):
         with pytest.raises(ProxyError, match=r"http://127\.0\.0\.1:1 .*refused") as caught:
@@ -182,7 +182,7 @@ CHALLENGE = (
 async def test_digest_response_on_a_new_connection(
     peer: MakePeer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """A challenge is answered, the nonce is used for the next tunnel, no Basic follows Digest."""
+    """A challenge is met, its nonce is used for the next tunnel, and no Basic follows Digest."""
     origin = tls_peer([expect(), send(OK)])
     proxy = peer(
         [expect("CONNECT"), send(CHALLENGE), close()],
@@ -204,7 +204,7 @@ async def test_digest_response_on_a_new_connection(
 
 
 async def test_digest_refused_repeatedly(peer: MakePeer) -> None:
-    """Wrong credentials end in an error after a few tries, not in a loop."""
+    """Wrong credentials raise after a few attempts."""
     proxy = peer([expect("CONNECT"), send(CHALLENGE), close()])
     connector = proxied(proxy)
     with pytest.raises(ProxyError, match="407"):
@@ -213,7 +213,7 @@ async def test_digest_refused_repeatedly(peer: MakePeer) -> None:
 
 
 async def test_digest_state_is_not_shared_between_proxies(peer: MakePeer) -> None:
-    """The nonce and realm of one proxy never go to the next one of a rotation."""
+    """Nonce and realm of one proxy are never sent to another one."""
     first, second = peer([expect(), send(CHALLENGE), close()]), peer([expect(), close()])
     urls = [f"http://u{n}:secret@127.0.0.1:{p.port}" for n, p in enumerate((first, second))]
     connector = Connector(proxy=[make_proxy(url, digest=True) for url in urls])
@@ -228,7 +228,7 @@ async def test_digest_state_is_not_shared_between_proxies(peer: MakePeer) -> Non
 
 @pytest.fixture
 def secure_proxy(peer: MakePeer, server_context: ssl.SSLContext) -> Peer:
-    """A proxy that is spoken to over TLS."""
+    """A proxy over TLS."""
     return peer([expect("CONNECT"), send(OPEN), relay], tls=server_context)
 
 
@@ -262,7 +262,7 @@ async def test_tls_in_tls(
 async def test_tls_sessions_of_proxy_and_origin_are_separate(
     secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """The second tunnel resumes both sessions, each its own."""
+    """The second tunnel resumes both TLS sessions."""
     origin = tls_peer([expect(), send(OK)])
     connector = Connector(
         proxy=f"https://localhost:{secure_proxy.port}", ssl_context=client_context
@@ -282,7 +282,7 @@ async def test_tls_sessions_of_proxy_and_origin_are_separate(
 async def test_proxy_certificate_is_verified_for_the_proxy_name(
     secure_proxy: Peer, client_context: ssl.SSLContext
 ) -> None:
-    """An https proxy whose certificate is for another name gets neither CONNECT nor password."""
+    """An https proxy with a certificate for another name receives neither CONNECT nor password."""
     connector = Connector(
         proxy=f"https://user:secret@other.test:{secure_proxy.port}",
         hosts={"other.test": "127.0.0.1"},
@@ -298,7 +298,7 @@ async def test_proxy_certificate_is_verified_for_the_proxy_name(
 async def test_tls_settings_of_a_proxy(
     secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """`make_proxy(ssl_context=)` is for the proxy alone; the origin is verified as ever."""
+    """`make_proxy(ssl_context=)` applies to the proxy only; the origin is verified as usual."""
     origin = tls_peer([])
     proxy = make_proxy(f"https://localhost:{secure_proxy.port}", ssl_context=client_context)
     connector = Connector(proxy=proxy)
@@ -312,7 +312,7 @@ async def test_client_certificate_is_not_sent_to_the_proxy(
     server_certificate: Any,
     tmp_path: Path,
 ) -> None:
-    """The client certificate and the pin are the origin's: the proxy gets none and needs none."""
+    """The client certificate and fingerprint are for the origin only."""
     ca, both = tmp_path / "ca.pem", tmp_path / "client.pem"
     certificate_authority.cert_pem.write_to_path(ca)
     identity = certificate_authority.issue_cert("client@example.test")
@@ -347,7 +347,7 @@ async def test_client_certificate_is_not_sent_to_the_proxy(
 async def test_end_of_inner_tls_without_close_notify(
     secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
-    """An origin that goes without close_notify raises, through both layers."""
+    """An origin that closes without close_notify raises, through both layers."""
     origin = tls_peer([send(b"half"), close()])
     connector = Connector(
         proxy=f"https://localhost:{secure_proxy.port}", ssl_context=client_context
@@ -379,7 +379,7 @@ def stalls(peer: MakePeer, server_context: ssl.SSLContext) -> Iterator[Any]:
 async def test_timeout_in_each_phase(
     phase: str, tls: bool, stalls: Any, client_context: ssl.SSLContext
 ) -> None:
-    """A proxy that stalls costs the caller's limit, and its connection is closed."""
+    """A stalled proxy ends at the caller's limit, and its connection is closed."""
     if phase == "proxy tls":
         proxy, tls = stalls(), True
     elif phase == "answer":
@@ -405,7 +405,7 @@ async def test_cancel_at_each_await_closes_the_socket(
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
-    """Reaching the proxy, its TLS, CONNECT, the origin's TLS: cancelled at each wait in turn."""
+    """After cancellation at each wait of TCP, TLS and CONNECT no socket stays open."""
     origin = tls_peer([])
     context = server_context if scheme == "https" else None
     proxy = peer([expect("CONNECT"), send(OPEN), relay], tls=context)
