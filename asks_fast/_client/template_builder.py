@@ -139,7 +139,10 @@ def make_template(
         if "host" in builder
         else [("Host", request.url.authority), *builder.items()]
     )
-    names, final_lines, auth_state = set(builder.names()), b"", None
+    # A call may add a field that the session only removed. Without one of these two it is also
+    # wanted that nothing else adds it.
+    names = {n for n in builder.names() if n in builder or n in ("content-type", "cookie")}
+    final_lines, auth_state = b"", None
     auth = _constant_auth(options.auth)
     if auth is not None:
         final_lines = _hotpath.encode_headers(auth.initial_headers().items())  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from .._annotations import AnyArgument, JsonObject, Unchecked
 
-__all__ = ["PeerAddress", "PeerCertificate", "PeerPath", "certificate_of", "with_certificate"]
+__all__ = ["PeerAddress", "PeerCertificate", "PeerPath", "certificate_of", "with_tls"]
 
 
 class PeerCertificate:
@@ -61,25 +61,31 @@ class PeerCertificate:
 
 
 class PeerAddress(tuple[AnyArgument, ...]):
-    """The address of the other side of a TLS connection, with its certificate."""
+    """The address of the other side of a TLS connection, with what the handshake agreed on."""
 
     certificate: PeerCertificate | None = None
+    tls_version: str | None = None
+    tls_cipher: str | None = None
 
 
 class PeerPath(str):
-    """The path of a Unix socket that TLS is spoken on, with the certificate of its server."""
+    """The path of a Unix socket that TLS is spoken on, with what the handshake agreed on."""
 
-    __slots__ = ("certificate",)
+    __slots__ = ("certificate", "tls_cipher", "tls_version")
 
     certificate: PeerCertificate | None
+    tls_version: str | None
+    tls_cipher: str | None
 
 
-def with_certificate(
-    peer: tuple[str, int] | str | None, certificate: PeerCertificate | None
-) -> PeerAddress | PeerPath:
-    """The same address, with a certificate."""
+def with_tls(peer: tuple[str, int] | str | None, tls: Unchecked) -> PeerAddress | PeerPath:
+    """The same address, with certificate, version and cipher of its TLS connection."""
     address = PeerPath(peer) if isinstance(peer, str) else PeerAddress(peer or ())
-    address.certificate = certificate
+    address.certificate = certificate_of(tls)
+    version, cipher = getattr(tls, "version", None), getattr(tls, "cipher", None)
+    address.tls_version = version() if callable(version) else None
+    found = cipher() if callable(cipher) else None
+    address.tls_cipher = found[0] if found else None
     return address
 
 

@@ -161,6 +161,16 @@ class BaseResponse(BaseHttpResponse):
         return getattr(self.peer, "certificate", None)
 
     @property
+    def tls_version(self) -> str | None:
+        """The version of TLS that was agreed on, such as `"TLSv1.3"`; None without TLS."""
+        return getattr(self.peer, "tls_version", None)
+
+    @property
+    def tls_cipher(self) -> str | None:
+        """The cipher that was agreed on, by its name in OpenSSL; None without TLS."""
+        return getattr(self.peer, "tls_cipher", None)
+
+    @property
     def cookies(self) -> list[Cookie]:
         """The cookies that this response sets."""
         try:

@@ -20,7 +20,7 @@ import curio
 from curio.errors import CancelledError, TaskTimeout
 
 from .._config.events import get_emitter
-from .._config.peer_certificate import certificate_of, with_certificate
+from .._config.peer_certificate import with_tls
 from .._curio import cancel_task, kernel_locals
 from .._deadlines import timeout_after
 from .._hotpath import Exchange, ExchangeOptions, Limits, OriginPool, Pool
@@ -132,7 +132,7 @@ class Transport:
             await self.ensure_monitor()
             peer = _peer_of(sock)
             if origin.route.tls is not None:
-                peer = with_certificate(peer, certificate_of(sock))
+                peer = with_tls(peer, sock)
             return sock, peer
         except BaseException:
             if sock is not None:

@@ -33,6 +33,8 @@ async def test_of_a_response(tls_peer, client_context, server_certificate, verif
     assert ssl.PEM_cert_to_DER_cert(certificate.pem) == certificate.der
     assert ("DNS", "localhost") in certificate.fields["subjectAltName"]
     assert tuple(first.peer) == ("127.0.0.1", server.port)
+    assert first.tls_version in ("TLSv1.2", "TLSv1.3")
+    assert first.tls_cipher in {cipher["name"] for cipher in client_context.get_ciphers()}
     assert pickle.loads(pickle.dumps(certificate)) == certificate
 
 
@@ -69,6 +71,8 @@ async def test_on_a_unix_socket(peer, server_context, client_context, server_cer
     async with HSession("https://localhost", ssl_context=client_context, unix_socket=path) as s:
         response = await s.get()
     assert response.peer == path
+    assert response.tls_version.startswith("TLSv1.")
+    assert response.tls_cipher
     assert response.peer_certificate.der == der_of(server_certificate)
 
 
@@ -78,4 +82,6 @@ async def test_without_tls(peer):
     async with HSession(server.url) as session:
         response = await session.get()
     assert response.peer_certificate is None
+    assert response.tls_version is None
+    assert response.tls_cipher is None
     assert type(response.peer) is tuple

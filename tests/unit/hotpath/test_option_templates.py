@@ -84,6 +84,20 @@ async def test_a_template_gives_the_same_bytes(
     assert len(server.connections) == 1
 
 
+@pytest.mark.parametrize("given", [{"User-Agent": "x", "X-A": "1"}, {}], ids=["given", "none"])
+async def test_a_field_that_the_session_removed(peer: MakePeer, given: dict[str, str]) -> None:
+    """A call may add a field that the session removed, and is sent from the template too."""
+    server = peer(ANSWERING)
+    async with HSession(server.url, headers={"User-Agent": None, "Accept": None}) as session:
+        await session.get(headers=given, **GENERAL)
+        await session.get(headers=given)
+        templates = dict(session._templates)
+        await session.get(headers=given)
+        assert session._templates == templates
+    general, first, templated = (request.raw for request in server.requests)
+    assert general == first == templated
+
+
 async def test_equal_values_of_different_types(peer: MakePeer) -> None:
     """A template for `read_timeout=1` is not used for `read_timeout=True`, which is an error."""
     server = peer(ANSWERING)
