@@ -212,6 +212,7 @@ class ExchangeOptions:
     origin: OriginPool
     connect_socket: Any
     followup_statuses: Container[int] | None
+    observe_response: Callable[[Any], object] | None
     response_options: Any
     encoding: str | None
     is_head_request: bool
@@ -235,6 +236,7 @@ class ExchangeOptions:
         *,
         connect_socket: Callable[..., Awaitable[tuple[Any, Any]]] | None = None,
         followup_statuses: Container[int] | None = None,
+        observe_response: Callable[[Any], object] | None = None,
         response_options: Any = None,
         encoding: str | None = None,
         is_head_request: bool = False,
@@ -367,6 +369,7 @@ class RequestTemplate:
         cookies: Any = None,
         cookie_jar: Any = None,
         auth_state: tuple[dict[str, Any], dict[str, Any]] | None = None,
+        sign_request: Callable[[str], bytes | None] | None = None,
     ) -> RequestTemplate: ...
 
 @disjoint_base

@@ -14,6 +14,8 @@ Implemented elsewhere: which server, which request, whether to retry (`_auth/dig
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Protocol
 from urllib.parse import quote
@@ -78,6 +80,13 @@ def _qop(params: dict[str, str]) -> str | None:
     return next((word for word in ("auth", "auth-int") if word in offered), None)
 
 
+def _hasher(name: str) -> Callable[..., Hash]:
+    """Return the function that makes a hash object of this algorithm."""
+    import hashlib
+
+    return getattr(hashlib, name, None) or partial(hashlib.new, name)
+
+
 def _octets(text: str) -> bytes:
     return text.encode("latin-1")
 
@@ -89,8 +98,10 @@ class ProtectionSpace:
         "_cnonce",
         "_counts",
         "_domain",
-        "_fixed",
+        "_field_parts",
         "_hash_name",
+        "_hash_parts",
+        "_hasher",
         "_key",
         "challenge",
         "qop",
@@ -109,6 +120,7 @@ class ProtectionSpace:
         self.challenge = challenge
         self.qop = _qop(params)
         self._hash_name = _HASHES[name]
+        self._hasher = _hasher(self._hash_name)
         self._cnonce = cnonce or os.urandom(16).hex()
         same_nonce = previous is not None and previous.challenge.params["nonce"] == params["nonce"]
         self._counts: count[int] = previous._counts if previous and same_nonce else count(1)
@@ -119,22 +131,18 @@ class ProtectionSpace:
         if is_session:
             key = self.hash(f"{key}:".encode() + _octets(f"{params['nonce']}:{self._cnonce}"))
         self._key = key
-        self._fixed = self._fixed_fields(user, realm)
+        self._make_parts(self._fixed_fields(user, realm), is_session)
 
     def __repr__(self) -> str:
         return f"<ProtectionSpace {self.challenge.params['realm']!r} by {self._hash_name}>"
 
     def new_hash(self) -> Hash:
         """Return a new hash object of the challenge's algorithm."""
-        import hashlib
-
-        return hashlib.new(self._hash_name, usedforsecurity=False)
+        return self._hasher(usedforsecurity=False)
 
     def hash(self, data: bytes) -> str:
         """Return H(data) in hexadecimal."""
-        digest = self.new_hash()
-        digest.update(data)
-        return digest.hexdigest()
+        return self._hasher(data, usedforsecurity=False).hexdigest()
 
     def match_length(self, target: str) -> int:
         """Return the length of the longest domain prefix of the target, -1 if none matches."""
@@ -144,24 +152,30 @@ class ProtectionSpace:
 
     def build_response(self, method: str, target: str, body_hash: str) -> tuple[str, str]:
         """Return the `response` value and the whole header value; uses up one nonce count."""
-        params = self.challenge.params
-        nonce = params["nonce"]
         a2 = f"{method}:{target}"
         if self.qop == "auth-int":
             a2 += f":{body_hash}"
         h_a2 = self.hash(_octets(a2))
-        fields = self._fixed + f", uri={quote_string(target)}"
-        if self.qop is None:
-            response = self.hash(_octets(f"{self._key}:{nonce}:{h_a2}"))
-            if _algorithm(params)[1]:
-                fields += f", cnonce={quote_string(self._cnonce)}"  # part of the key
+        before_count, after_count = self._hash_parts
+        before_fields, after_fields = self._field_parts
+        count = "" if self.qop is None else f"{next(self._counts):08x}"
+        response = self.hash(_octets(f"{before_count}{count}{after_count}{h_a2}"))
+        return response, (
+            f"{before_fields}{quote_string(target)}{after_fields[0]}{count}{after_fields[1]}"
+            f'response="{response}"'
+        )
+
+    def _make_parts(self, fixed: str, is_session: bool) -> None:
+        """Store the parts of a header and of what is hashed that do not differ by request."""
+        hashed = f"{self._key}:{self.challenge.params['nonce']}:"
+        cnonce = f"cnonce={quote_string(self._cnonce)}, "
+        start = f"Digest {fixed}, uri="
+        if self.qop is None:  # with a session key the server needs the client nonce, too
+            self._hash_parts = hashed, ""
+            self._field_parts = start, (", ", cnonce if is_session else "")
         else:
-            nc = f"{next(self._counts):08x}"
-            response = self.hash(
-                _octets(f"{self._key}:{nonce}:{nc}:{self._cnonce}:{self.qop}:{h_a2}")
-            )
-            fields += f", qop={self.qop}, nc={nc}, cnonce={quote_string(self._cnonce)}"
-        return response, f'Digest {fields}, response="{response}"'
+            self._hash_parts = hashed, f":{self._cnonce}:{self.qop}:"
+            self._field_parts = start, (f", qop={self.qop}, nc=", f", {cnonce}")
 
     def _fixed_fields(self, user: bytes, realm: bytes) -> str:
         params = self.challenge.params

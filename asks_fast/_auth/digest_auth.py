@@ -70,6 +70,7 @@ class DigestAuth(PostResponseAuth):
         self._field = "Proxy-Authorization" if proxy else "Authorization"
         # By (origin, realm), most recently used last.
         self._spaces: dict[tuple[str, str], ProtectionSpace] = {}
+        self._spaces_of_origin: dict[str, list[ProtectionSpace]] = {}  # derived from it on demand
         # By (origin, realm, nonce): the server has not accepted a response with this nonce yet.
         self._pending: dict[tuple[str, str, str], ProtectionSpace] = {}
         # The `response` values that answered a challenge, as opposed to those sent in advance.
@@ -102,7 +103,7 @@ class DigestAuth(PostResponseAuth):
         """Return the header made from a nonce known for the request's origin and path, or {}."""
         if not self._spaces:
             return {}
-        space = self._find_space(request)
+        space = self._find_space(self._origin(request), request.path)
         if space is None:
             return {}
         body_hash = ""
@@ -113,16 +114,41 @@ class DigestAuth(PostResponseAuth):
         _, header = space.build_response(request.method, request.path, body_hash)
         return {self._field: _encode_header(header)}
 
-    def _find_space(self, request: AuthRequest) -> ProtectionSpace | None:
+    @property
+    def answers_servers(self) -> bool:
+        """Whether challenges of servers are answered, not those of a proxy."""
+        return not self._proxy
+
+    def header_line(self, origin: str, method: str, target: str) -> bytes | None:
+        """Return the line of `initial_headers` for a request of this target, encoded.
+
+        It is None without a known nonce, and if the server requires a hash of the body.
+        """
+        space = self._find_space(origin, target)
+        if space is None or space.qop == "auth-int":
+            return None
+        _, header = space.build_response(method, target, "")
+        return f"{self._field}: {header}\r\n".encode("latin-1")
+
+    def _find_space(self, origin: str, target: str) -> ProtectionSpace | None:
         """Return the space with the longest matching domain, the most recent among equals."""
-        origin = self._origin(request)
+        spaces = self._spaces_of_origin.get(origin)
+        if spaces is None:
+            spaces = [space for (known, _), space in self._spaces.items() if known == origin]
+            if spaces:
+                self._spaces_of_origin[origin] = spaces
         best, best_length = None, -1
-        for (space_origin, _), space in self._spaces.items():
-            if space_origin == origin:
-                length = space.match_length(request.path)
-                if length >= max(best_length, 0):
-                    best, best_length = space, length
+        for space in spaces:
+            length = space.match_length(target)
+            if length >= max(best_length, 0):
+                best, best_length = space, length
         return best
+
+    def _set_space(self, key: tuple[str, str], space: ProtectionSpace) -> None:
+        """Store a space as the one used last."""
+        self._spaces.pop(key, None)
+        _remember(self._spaces, key, space, _MAX_SPACES)
+        self._spaces_of_origin.clear()
 
     def on_response(self, response: AuthResponse, request: AuthRequest) -> None:
         """Mark the nonce of an accepted response as usable for all requests.
@@ -144,8 +170,7 @@ class DigestAuth(PostResponseAuth):
         if nonce:
             challenge = Challenge("digest", {**space.challenge.params, "nonce": nonce})
             space = ProtectionSpace(challenge, self._credentials_for(challenge), key[0], space)
-        self._spaces.pop(key, None)
-        _remember(self._spaces, key, space, _MAX_SPACES)
+        self._set_space(key, space)
 
     def _sent_parameters(self, request: AuthRequest) -> dict[str, str]:
         """Return the Digest parameters that the request contained."""
@@ -167,6 +192,7 @@ class DigestAuth(PostResponseAuth):
         known = self._spaces.get(key)
         if known is not None and known.challenge.params["nonce"] == sent.get("nonce"):
             del self._spaces[key]
+            self._spaces_of_origin.clear()
         return True
 
     def _space_for(self, challenge: Challenge, request: AuthRequest) -> ProtectionSpace:
@@ -179,8 +205,7 @@ class DigestAuth(PostResponseAuth):
         if known is None or known.challenge != challenge:
             known = ProtectionSpace(challenge, self._credentials_for(challenge), key[0], known)
         if is_shared:
-            self._spaces.pop(key, None)
-            _remember(self._spaces, key, known, _MAX_SPACES)
+            self._set_space(key, known)
         else:
             _remember(self._pending, (*key, nonce), known, _MAX_PENDING)
         return known

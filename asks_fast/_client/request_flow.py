@@ -19,7 +19,7 @@ from .._config import interceptor
 from .._config.deadline import Deadline
 from .._config.events import get_emitter
 from .._hotpath import Exchange, read_remaining
-from .._request.prepared_request import AuthView, PreparedRequest
+from .._request.prepared_request import AuthView, PreparedRequest, sent_field
 from .._request.redirect import auth_may_leave, follow_redirect
 from .._response.status_codes import REDIRECT_STATUSES
 from .._response.stream import StreamBody
@@ -160,12 +160,22 @@ class RequestFlow:
         self._history = list(exchange.history or ())  # type: ignore[arg-type]
         self._attempts = 1 + len(self._history)
         self._tries = 1
+        self._take_sent_fields(exchange.response.request_head or b"")
         if exchange.error is not None:
             error: ConnectivityError = exchange.error
             return error
         if exchange.options.stream:
             exchange.attach_stream()
         return exchange.response  # type: ignore[return-value]
+
+    def _take_sent_fields(self, head: bytes) -> None:
+        """Take cookies and credentials from the head that was sent: a retry repeats them."""
+        for name in ("Cookie", "Authorization"):
+            value = sent_field(head, name)
+            if value is not None and not self._request.fields.is_mentioned(name.lower()):
+                self._request.hop_headers[name] = value
+                if name == "Cookie":
+                    self._cookie_header = value
 
     # -- one exchange
 

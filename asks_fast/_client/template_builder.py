@@ -12,6 +12,7 @@ Implemented elsewhere: sending (`src_pyx/hotpath/request_template.pyx`), the tab
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
@@ -19,10 +20,10 @@ from .._config.events import EventEmitter
 from .._cookies.request_cookies import cookie_header
 from .._request.body import make_body
 from .._request.headers import HeadersBuilder
-from .._request.prepared_request import MAX_INLINE_BODY, PreparedRequest
+from .._request.prepared_request import MAX_INLINE_BODY, AuthView, PreparedRequest
 from .._response.status_codes import REDIRECT_STATUSES
 from .._transport.transport import Transport
-from ..auth import AuthBase, BasicAuth, BearerAuth
+from ..auth import AuthBase, BasicAuth, BearerAuth, DigestAuth
 from ..response_objects import Response, StreamResponse
 from ..urls import encode_params
 from . import redirect_pause
@@ -61,7 +62,8 @@ def is_templatable(
     if isinstance(options.retries, Retry) and options.retries.predicate is not None:
         return False  # it judges every response
     if options.auth is not None and (
-        _constant_auth(options.auth) is None or builder.is_mentioned("authorization")
+        (_constant_auth(options.auth) is None and _signing_auth(options.auth) is None)
+        or builder.is_mentioned("authorization")
     ):
         return False
     return not (
@@ -89,12 +91,24 @@ def _constant_auth(auth: object) -> AuthBase | None:
     return None
 
 
+def _signing_auth(auth: object) -> DigestAuth | None:
+    """The object for an `auth=` that signs each request before it is sent; else None."""
+    return auth if type(auth) is DigestAuth and auth.answers_servers else None
+
+
+def _observe_nonces(auth: DigestAuth, response: Response) -> None:
+    """Take the next nonce from a response to a request with a known one."""
+    if "nextnonce" in response.headers.get("authentication-info", "").lower():
+        auth.on_response(response, AuthView(response.request))
+
+
 def _quick_redirects(
     request: PreparedRequest, options: RequestOptions, cookie_jar: CookieTracker | None
 ) -> int:
     """How many redirects may be followed by changing only the target in the head."""
     if (
         request.method != "GET"
+        or _signing_auth(options.auth) is not None
         or request.route.is_forward_proxy
         or options.follow_redirects is False
         or options.stream
@@ -148,6 +162,12 @@ def make_template(
         final_lines = _hotpath.encode_headers(auth.initial_headers().items())  # type: ignore[attr-defined]
         names.add("authorization")
         auth_state = (vars(auth), dict(vars(auth)))
+    signing_auth = _signing_auth(options.auth)
+    sign_request = observe_response = None
+    if signing_auth is not None:
+        names.add("authorization")
+        sign_request = partial(signing_auth.header_line, request.url.origin, request.method)
+        observe_response = partial(_observe_nonces, signing_auth)
     authority = b""
     if request.route.is_forward_proxy:
         authority = request.url.origin.encode("ascii")
@@ -161,7 +181,8 @@ def make_template(
             request,
             options,
             encoding=encoding,
-            followup_statuses=get_followup_statuses(options, None, retry),
+            followup_statuses=get_followup_statuses(options, signing_auth, retry),
+            observe_response=observe_response,
             has_retry_policy=retry is not None,
             stores_cookies=cookie_jar is not None,
             max_redirects=_quick_redirects(request, options, cookie_jar),
@@ -181,6 +202,7 @@ def make_template(
         cookies=options.cookies,
         cookie_jar=cookie_jar,
         auth_state=auth_state,
+        sign_request=sign_request,
     )
 
 

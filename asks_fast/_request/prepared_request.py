@@ -23,7 +23,7 @@ from .request_headers import RequestHeaders
 if TYPE_CHECKING:
     from .._config.deadline import Deadline
 
-__all__ = ["AuthView", "PreparedRequest", "bound_fields", "from_head", "prepare"]
+__all__ = ["AuthView", "PreparedRequest", "bound_fields", "from_head", "prepare", "sent_field"]
 
 MAX_INLINE_BODY = 65536  # bytes; such a body is sent together with the head
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -392,6 +392,20 @@ def from_head(head: bytes, url: str) -> PreparedRequest:
     builder.remove(("content-length",))
     method = lines[0].partition(b" ")[0].decode("ascii") or "GET"
     return PreparedRequest(method, parse_url(url), builder, body, RequestOptions({}))
+
+
+def sent_field(head: bytes, name: str) -> bytes | None:
+    """Return the value of a field that this package added to a head, None without it.
+
+    Args:
+        head: the encoded head, followed by the body if it is small.
+        name: the name as this package writes it.
+    """
+    start = head.find(f"\r\n{name}: ".encode("ascii"), 0, head.find(b"\r\n\r\n"))
+    if start < 0:
+        return None
+    start += len(name) + 4
+    return head[start : head.index(b"\r\n", start)]
 
 
 class AuthView:

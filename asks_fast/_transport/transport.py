@@ -160,6 +160,7 @@ class Transport:
         has_retry_policy: bool = False,
         stores_cookies: bool = False,
         max_redirects: int = 0,
+        observe_response: Callable[[Any], object] | None = None,
     ) -> ExchangeOptions:
         """What the exchanges of requests like this one have in common."""
         expect = 0.0
@@ -177,6 +178,7 @@ class Transport:
             origin,
             connect_socket=self.opener(options),
             followup_statuses=followup_statuses,
+            observe_response=observe_response,
             response_options=None if uses_defaults else options,
             encoding=None if encoding == "utf-8" else encoding,
             is_head_request=request.method == "HEAD",

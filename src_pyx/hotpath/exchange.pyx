@@ -15,6 +15,7 @@ cdef class ExchangeOptions:
     cdef readonly object connect_socket     # as `Pool.connect` takes it
     cdef readonly object followup_statuses  # of responses that may lead to another request; or None
     cdef int first_followup_status          # the lowest of them; none is as high as 1000
+    cdef readonly object observe_response   # called with each other response; or None
     cdef readonly object response_options   # for reading the body; None for the defaults
     cdef readonly str encoding              # of text that does not name its own; None for UTF-8
     cdef readonly bint is_head_request      # the response has no body (HEAD)
@@ -24,6 +25,7 @@ cdef class ExchangeOptions:
     cdef readonly bint has_retry_policy     # the caller's `retries` decides after an error
     cdef readonly bint stores_cookies       # a cookie jar takes the `Set-Cookie` fields of the response
     cdef readonly int max_redirects         # that `Exchange.follow` may follow; 0 for none
+    cdef bint needs_finish                  # `TemplateCache.finish` has something to do
     cdef readonly bint stream               # stop at the head of the response
     cdef readonly bint strict               # refuse what browsers tolerate
     cdef readonly bint keeps_framing        # keep chunked bodies as received, too
@@ -34,7 +36,8 @@ cdef class ExchangeOptions:
     cdef readonly double expect_seconds     # to wait for 100 Continue before the body; 0.0: not at all
 
     def __cinit__(self, OriginPool origin not None, *, connect_socket=None, followup_statuses=None,
-                  response_options=None, str encoding=None, bint is_head_request=False,
+                  observe_response=None, response_options=None,
+                  str encoding=None, bint is_head_request=False,
                   bint is_idempotent=False, bint retry_stale=True, bint has_retry_policy=False,
                   bint stores_cookies=False, int max_redirects=0, bint close_after=False,
                   bint stream=False, bint strict=False, bint keeps_framing=False,
@@ -44,6 +47,7 @@ cdef class ExchangeOptions:
         self.connect_socket = connect_socket
         self.followup_statuses = followup_statuses
         self.first_followup_status = min(followup_statuses, default=1000) if followup_statuses else 1000
+        self.observe_response = observe_response
         self.response_options = response_options
         self.encoding = encoding
         self.is_head_request = is_head_request
@@ -52,6 +56,7 @@ cdef class ExchangeOptions:
         self.close_after = close_after
         self.has_retry_policy = has_retry_policy
         self.stores_cookies = stores_cookies
+        self.needs_finish = stores_cookies or stream or observe_response is not None
         self.max_redirects = max_redirects
         self.stream = stream
         self.strict = strict

@@ -100,11 +100,14 @@ cdef class RequestTemplate:
     cdef object cookies
     cdef readonly object cookie_jar  # CookieTracker or None
     cdef object auth_state          # (__dict__ of the auth object, what it was); or None
+    cdef object sign_request        # (target) -> header lines of one request, or None; or None
+    cdef Py_ssize_t target_start    # in a head, after method and authority
 
     def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
                   bytes header_lines not None, header_names, type response_class not None, encoder, *,
                   bint allows_body, bytes final_lines=b"", bytes authority=b"", double timeout=0.0,
-                  bint emits_events=False, params=None, cookies=None, cookie_jar=None, auth_state=None):
+                  bint emits_events=False, params=None, cookies=None, cookie_jar=None, auth_state=None,
+                  sign_request=None):
         if not issubclass(response_class, BaseHttpResponse):
             raise TypeError(f"{response_class!r} is not a subclass of BaseHttpResponse")
         self.options = options
@@ -125,12 +128,15 @@ cdef class RequestTemplate:
         self.has_own_cookie = "cookie" in header_names
         self.cookie_jar = None if self.has_own_cookie else cookie_jar
         self.auth_state = auth_state
+        self.sign_request = sign_request
+        self.target_start = len(method) + 1 + len(authority)
 
     cdef Exchange make_exchange(self, str path, dict options, bint has_options):
         """An exchange for a request of this kind; None if it needs more than a template can do."""
         cdef bytes head
         cdef double timeout = self.timeout
         cdef bint is_listened_to = self.emits_events or is_debug_logged()
+        cdef Py_ssize_t after_lines = -1
         cdef Exchange exchange
         if self.auth_state is not None and self.auth_state[0] != self.auth_state[1]:
             return None
@@ -141,11 +147,18 @@ cdef class RequestTemplate:
             has_options = len(options) > 1 + ("path" in options)
         if (has_options or self.params is not None or self.cookies is not None
                 or (self.cookie_jar is not None and self.cookie_jar)):
-            head = self.render_options(path, options)
+            if is_listened_to and (self.cookies is not None or (
+                    has_options and not options.keys().isdisjoint(SHOWN_OPTIONS))):
+                return None     # events show the request whole
+            head = self.render_options(path, options, &after_lines)
         else:
             head = self.render(path, None, None)
         if head is None:
             return None
+        if self.sign_request is not None:
+            head = self.sign(head, after_lines)
+            if head is None:
+                return None
         # `__init__` of a response has nothing to do without arguments.
         exchange = Exchange.__new__(Exchange)
         exchange.set(self.options, head,
@@ -153,14 +166,28 @@ cdef class RequestTemplate:
         if timeout > 0.0:
             exchange.timeout = exchange.time_remaining = timeout
         if is_listened_to:
-            if (self.cookies is not None
-                    or (has_options and not options.keys().isdisjoint(SHOWN_OPTIONS))):
-                return None     # events show the request whole
             exchange.emit = self.encoder.make_emitter(exchange)
         return exchange
 
-    cdef bytes render_options(self, str path, dict options):
-        """The head, and the body, with what the options of a call add; None as `render`."""
+    cdef bytes sign(self, bytes head, Py_ssize_t after_lines):
+        """Add the header lines that are valid for one request; None if there are none now.
+
+        They are inserted before the last `after_lines` bytes; -1: as in the suffix.
+        """
+        cdef Py_ssize_t position
+        if after_lines < 0:
+            after_lines = len(self.suffix) - len(self.header_lines)
+        position = PyBytes_GET_SIZE(head) - after_lines
+        target = head[self.target_start:head.index(b" ", self.target_start)]
+        lines = self.sign_request(target.decode("ascii"))
+        return None if lines is None else head[:position] + <bytes>lines + head[position:]
+
+    cdef bytes render_options(self, str path, dict options, Py_ssize_t *after_lines):
+        """The head, and the body, with what the options of a call add; None as `render`.
+
+        `after_lines` is set to the number of bytes after the header lines that a call can add.
+        """
+        cdef Py_ssize_t own_lines
         cdef bytes query = None, lines = b"", body = None, content_type = None
         cdef bint has_content_type = "content-type" in self.header_names
         cdef bint has_cookie = self.has_own_cookie
@@ -186,10 +213,12 @@ cdef class RequestTemplate:
             if cookie_line is None:
                 return None
             lines += <bytes>cookie_line
+        own_lines = len(lines)
         lines += self.final_lines
         data, json = options.get("data"), options.get("json")
         if data is None and json is None:
             lines += b"Content-Length: 0\r\n\r\n" if self.allows_body else b"\r\n"
+            after_lines[0] = len(lines) - own_lines
             return self.render(path, query, lines)
         if not self.allows_body:
             return None
@@ -202,6 +231,7 @@ cdef class RequestTemplate:
         else:
             lines += b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
                 content_type, len(body), body)
+        after_lines[0] = len(lines) - own_lines
         return self.render(path, query, lines)
 
     cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1:
@@ -334,6 +364,8 @@ cdef class TemplateCache:
         try:
             if options.stores_cookies and not response.header_fields.is_absent(b"set-cookie"):
                 self._store_cookies(response)
+            if options.observe_response is not None:
+                options.observe_response(response)
             if options.stream:
                 if exchange.connection is not None:
                     exchange.connection.apply_body_limit()

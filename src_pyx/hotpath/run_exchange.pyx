@@ -155,7 +155,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
         if session is None:
             return response
         if exchange.error is None and not options.is_followup(response.status_code):
-            return session.finish(exchange) if options.stores_cookies or options.stream else response
+            return session.finish(exchange) if options.needs_finish else response
         following = None
         if exchange.error is None and options.max_redirects and exchange.emit is None:
             following = session._next_exchange(exchange)
