@@ -90,7 +90,7 @@ class Job:
 def make_job(index: int, item: object, allows_paths: bool) -> Job:
     """Return the job for an item of the input; an invalid item gives a job whose `error` is set."""
     if type(item) is str:
-        if allows_paths and is_relative(item):
+        if allows_paths and (item[:1] == "/" or is_relative(item)):
             return Job(index, item, item, "GET", {"path": item})
         return Job(index, item, item, "GET", {"url": item})
     key = item

@@ -22,8 +22,10 @@ from curio import spawn
 from curio.errors import TaskCancelled
 from curio.io import Socket
 
+from .. import _guest
+from .._annotations import AsyncCall
 from .._client.retry import Retry
-from .._curio import get_kernel
+from .._curio import curio_running, get_kernel
 from .._guest import hosted
 from .._shutdown import is_shutting_down
 from .job import BulkRequest, Result, SessionLike
@@ -148,9 +150,14 @@ class Map:
     def __aiter__(self) -> Self:
         return self
 
-    @hosted
-    async def __anext__(self) -> Result:
+    def __anext__(self) -> AsyncCall[Result]:
+        return self._next() if curio_running() else _guest.call(self._next, (), None)
+
+    async def _next(self) -> Result:
         pool = self._pool
+        result = pool.take_result()
+        if result is not None:
+            return result
         if pool.group is None:
             if self._watch is None:
                 await self._watch_reader()

@@ -185,6 +185,14 @@ class ScheduledWorkerPool(WorkerPool):
 
     # -- scheduling
 
+    def take_job(self) -> Job | None:
+        """Return None: the scheduler decides in `next_job`."""
+        return None
+
+    def take_result(self) -> Result | None:
+        """Return None: a taken result may let the input reader or the timer continue."""
+        return None
+
     async def next_job(self, previous: Job | None) -> Job | None:
         """Return the next job that may start now, preferably of the same host.
 
@@ -198,7 +206,7 @@ class ScheduledWorkerPool(WorkerPool):
                 self.is_input_ended = True
                 return None
             if self.is_backpressured():
-                await self.idle_workers.suspend("MAP_IDLE_WORKER")
+                await self.suspend_worker()
                 continue
             found = self.scheduler.pop(monotonic(), self.is_allowed, prefer_host)
             if found is None:
@@ -218,7 +226,7 @@ class ScheduledWorkerPool(WorkerPool):
     async def wait_for_work(self) -> None:
         """Wait until there is something to do; the timer wakes an idle worker then."""
         await self.arm_timer()
-        await self.idle_workers.suspend("MAP_IDLE_WORKER")
+        await self.suspend_worker()
 
     def is_backpressured(self) -> bool:
         """Return whether too many results are not taken; in order, the look-ahead bounds them."""
@@ -284,15 +292,20 @@ class ScheduledWorkerPool(WorkerPool):
 
     async def work(self) -> None:
         """Run one worker; redirects of its requests are paused."""
-        if not self.can_pause_redirects:
-            return await super().work()
         task = await current_task()
-        gates[task] = self.should_pause_redirect
+        if self.can_pause_redirects:
+            gates[task] = self.should_pause_redirect
+        job: Job | None = None
         try:
-            await super().work()
+            while (job := await self.next_job(job)) is not None:
+                result = await self.run_job(job)
+                if result is not None:
+                    await self.deliver(job, result)
+        except Exception as e:
+            self.note_own_error(e)
         finally:
-            del gates[task]
-        return None
+            gates.pop(task, None)
+            await self.end_worker()
 
     def should_pause_redirect(self, url: str) -> bool:
         """Pause redirects, except after the run was stopped."""

@@ -73,6 +73,9 @@ class WorkerPool:
         self.ordered_results: dict[int, Result] = {}  # when ordered: index -> result
         self.consumers = SchedFIFO()  # readers waiting for a result
         self.idle_workers = SchedFIFO()
+        # False if nothing waits there, which costs less to test than a length.
+        self.may_have_consumers = False
+        self.may_have_idle_workers = False
 
     # -- called by the reader
 
@@ -100,6 +103,13 @@ class WorkerPool:
         self.worker_count += 1
         await self.group.spawn(self.work)
 
+    def take_result(self) -> Result | None:
+        """Return the next result if it is there and no other task must be woken, else None."""
+        if not self.results or self.may_have_idle_workers or self.may_have_consumers:
+            return None
+        self.results_delivered += 1
+        return self.results.popleft()
+
     async def next_result(self) -> Result:
         """Return the next result.
 
@@ -123,11 +133,14 @@ class WorkerPool:
                     failure, self.input_error = self.input_error, None
                     raise failure
                 raise StopAsyncIteration
+            self.may_have_consumers = True
             await self.consumers.suspend("MAP_RESULT")
 
     async def on_result_taken(self) -> None:
         """Wake an idle worker, as the reader has taken a result."""
-        if len(self.idle_workers):
+        waiting = len(self.idle_workers)
+        self.may_have_idle_workers = waiting > 1
+        if waiting:
             await self.idle_workers.wake(1)
 
     async def stop(self) -> None:
@@ -163,27 +176,92 @@ class WorkerPool:
     # -- run by the workers
 
     async def work(self) -> None:
-        """Run one worker: take jobs, run them and deliver results until the input ends."""
+        """Run one worker: take jobs, run them and deliver results until the input ends.
+
+        A request is sent again as far as `retries` allows. Failures become results. All of this is
+        one coroutine: another one would have to be resumed at each wait of a request.
+        """
+        request, attempts = self.session.request, self.retries.attempts
         job: Job | None = None
         try:
             while True:
-                job = await self.next_job(job)
+                job = self.take_job() or await self.next_job(job)
                 if job is None:
                     break
-                result = await self.run_job(job)
-                if result is not None:
-                    await self.deliver(job, result)
-        except Exception as e:  # an error of the pool itself: raise it to the reader
-            self.is_input_ended = True
-            self.input_error = self.input_error or e
+                if job.error is not None:
+                    await self.deliver(job, Result(job.key, job.request, None, job.error, 0, 0.0))
+                    continue
+                self.under_way += 1
+                try:
+                    job.started = monotonic()
+                    while True:
+                        job.attempts += 1
+                        response: Response | None = None
+                        error: Exception | None = None
+                        try:
+                            response = await request(job.method, **job.kwargs)
+                        except Exception as e:
+                            error = e
+                        elapsed = monotonic() - job.started
+                        result = Result(
+                            job.key, job.request, response, error, job.attempts, elapsed
+                        )
+                        if job.attempts > attempts:
+                            break
+                        delay = retry_delay(self.retries, job, result)
+                        if delay is None:
+                            break
+                        await sleep(delay)
+                finally:
+                    self.under_way -= 1
+                if self.put_result(job, result):
+                    await self.wake_consumer()
+        except Exception as e:
+            self.note_own_error(e)
         finally:
-            self.worker_count -= 1
-            # The input may have ended: wake one idle worker, which wakes the next, and the readers.
-            if len(self.idle_workers):
-                await self.idle_workers.wake(1)
-            if self.worker_count == 0:
-                while len(self.consumers):
-                    await self.consumers.wake(1)
+            await self.end_worker()
+
+    def note_own_error(self, error: Exception) -> None:
+        """Make an error of the pool itself, not of a request, the outcome for the reader."""
+        self.is_input_ended = True
+        self.input_error = self.input_error or error
+
+    async def end_worker(self) -> None:
+        """Wake the tasks that may wait for what this worker, which ends now, would do."""
+        self.worker_count -= 1
+        # The input may have ended: wake one idle worker, which wakes the next, and the readers.
+        if len(self.idle_workers):
+            await self.idle_workers.wake(1)
+        if self.worker_count == 0:
+            while len(self.consumers):
+                await self.consumers.wake(1)
+
+    def take_job(self) -> Job | None:
+        """Return the next job if nothing must be waited for and all workers run, else None."""
+        if (
+            self.is_input_ended
+            or self.async_input is not None
+            or self.worker_count < self.concurrency
+            or self.items_taken - self.results_delivered >= self.window
+        ):
+            return None
+        try:
+            item = next(self.sync_input)
+        except StopIteration:
+            self.is_input_ended = True
+            return None
+        except Exception as e:
+            self.is_input_ended = True
+            self.input_error = e
+            return None
+        index = self.items_taken
+        self.items_taken = index + 1
+        return make_job(index, item, self.allows_paths)
+
+    async def suspend_worker(self) -> None:
+        """Wait until this worker is woken because there may be something to do."""
+        self.may_have_idle_workers = True
+        await self.idle_workers.suspend("MAP_IDLE_WORKER")
 
     async def next_job(self, previous: Job | None) -> Job | None:
         """Return the next job, or None at the end; wait while `window` results are not taken.
@@ -198,7 +276,7 @@ class WorkerPool:
                 self.input_task is not None
                 or self.items_taken - self.results_delivered >= self.window
             ):
-                await self.idle_workers.suspend("MAP_IDLE_WORKER")
+                await self.suspend_worker()
                 continue
             try:
                 if self.async_input is None:
@@ -234,45 +312,27 @@ class WorkerPool:
         elif self.async_input is not None and len(self.idle_workers):
             await self.idle_workers.wake(1)
 
-    async def run_job(self, job: Job) -> Result | None:
-        """Send the request, and again as far as `retries` allows. Failures become results."""
-        if job.error is not None:
-            return Result(job.key, job.request, None, job.error, 0, 0.0)
-        job.started = monotonic()
-        self.under_way += 1
-        try:
-            while True:
-                result = await self.attempt(job)
-                delay = retry_delay(self.retries, job, result)
-                if delay is None:
-                    return result
-                await sleep(delay)
-        finally:
-            self.under_way -= 1
-
-    async def attempt(self, job: Job) -> Result:
-        """Send the request once."""
-        job.attempts += 1
-        response: Response | None = None
-        error: Exception | None = None
-        try:
-            response = await self.session.request(job.method, **job.kwargs)
-        except Exception as e:
-            error = e
-        return Result(
-            job.key, job.request, response, error, job.attempts, monotonic() - job.started
-        )
-
-    async def deliver(self, job: Job, result: Result) -> None:
-        """Pass a result to the reader and wake it."""
+    def put_result(self, job: Job, result: Result) -> bool:
+        """Store a result for the reader; return whether a reader may have to be woken."""
         if self.ordered:
             self.ordered_results[job.index] = result
             if job.index != self.results_delivered:
-                return
+                return False
         else:
             self.results.append(result)
-        if len(self.consumers):
+        return self.may_have_consumers
+
+    async def wake_consumer(self) -> None:
+        """Wake a reader if one waits."""
+        waiting = len(self.consumers)
+        self.may_have_consumers = waiting > 1
+        if waiting:
             await self.consumers.wake(1)
+
+    async def deliver(self, job: Job, result: Result) -> None:
+        """Pass a result to the reader and wake it."""
+        if self.put_result(job, result):
+            await self.wake_consumer()
 
 
 def retry_delay(policy: Retry, job: Job, result: Result) -> float | None:
