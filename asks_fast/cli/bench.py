@@ -1,208 +1,219 @@
-"""`asks-fast bench`: requests per second on this machine, also of other installed clients.
+"""`asks-fast bench`: load a server and show its latencies, or compare installed clients.
 
-The server is a process on one core (nginx, or else a Python program), each client a process on
-another core. Clients take turns, and the table shows medians. With a URL, that server is measured,
-with asks_fast alone unless --clients names others.
+Invariants: the first Ctrl-C ends the load and waits for the requests in progress, the second
+        cancels them; the results so far are printed. Exit status: 0, 1 if a request got no response
+        or a status of 400 or more (comparison: asks_fast has no results), 2 wrong usage, 130 or 143
+        ended by a signal.
 
-Invariants: Ctrl-C ends the measurement and prints the results so far. Exit status: 0, 1 if
-        asks_fast has no results, 130 interrupted.
-
-Implemented elsewhere: the clients (`bench_client`), the server (`bench_server`), the full
-comparison (bench/).
+Implemented elsewhere: the load (`bench_load`, `bench_report`), the comparison (`bench_compare`).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
+import curio
 
-from asks_fast._subprocess import python_command
 from asks_fast.cli.bench_client import CLIENTS
-from asks_fast.cli.bench_server import pin_to_core, run_server
+from asks_fast.cli.bench_compare import compare
+from asks_fast.cli.bench_load import LoadPlan, LoadRun
+from asks_fast.cli.bench_report import LiveLoad, as_csv, as_json, as_text
+from asks_fast.cli.exit_codes import EXIT_FAILED, EXIT_OK
+from asks_fast.cli.values import pairs, rate
+from asks_fast.crawl.fetch_config import run_in_kernel
+from asks_fast.crawl.inputs import with_scheme
+from asks_fast.crawl.signals import SignalHandler, stop_on_signals
+from asks_fast.errors import AsksException
 
-LABELS = {
-    "asks_fast": "asks_fast on curio.run",
-    "asks_fast.run": "asks_fast on asks_fast.run",
-    "aiohttp": "aiohttp",
-    "httpx": "httpx",
-    "requests": "requests, threads",
-}
-PACKAGES = {"asks_fast": "asks_fast", "asks_fast.run": "asks_fast._kernel"}
-OWN_CLIENTS = tuple(PACKAGES)
-STARTUP_TIMEOUT = 30.0  # seconds that a client may take to start and to end
-EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+__all__ = ["command"]
 
-
-@dataclass
-class Series:
-    """The results of one client, one entry per round."""
-
-    client: str
-    runs: list[dict[str, float]] = field(default_factory=list)
-    problem: str = ""
-
-    def median(self, figure: str) -> float:
-        return statistics.median(run[figure] for run in self.runs)
-
-    @property
-    def spread(self) -> float:
-        """(fastest - slowest) / median."""
-        rates = [run["rate"] for run in self.runs]
-        return (max(rates) - min(rates)) / self.median("rate")
-
-
-def installed_clients() -> list[str]:
-    """Return the clients that are installed."""
-    return [name for name in CLIENTS if find_spec(PACKAGES.get(name, name)) is not None]
-
-
-def choose_cores() -> tuple[int | None, int | None]:
-    """Return a core for the server and one for the client; None without CPU affinity."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None, None
-    usable = sorted(os.sched_getaffinity(0))
-    return (usable[0], usable[-1]) if len(usable) > 1 else (None, None)
-
-
-def run_client(name: str, url: str, connections: int, seconds: float, core: int | None) -> Series:
-    """Run one round of one client; return its result, or the reason why there is none."""
-    result = Series(name)
-    command = python_command(
-        "asks_fast.cli.bench_client", name, url, str(connections), str(seconds)
-    )
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=seconds + STARTUP_TIMEOUT,
-            preexec_fn=pin_to_core(core),
-        )
-    except subprocess.TimeoutExpired:
-        result.problem = f"did not end within {seconds + STARTUP_TIMEOUT:g} s"
-        return result
-    if done.returncode:
-        result.problem = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    else:
-        result.runs.append(json.loads(done.stdout.splitlines()[-1]))
-    return result
-
-
-def measure(
-    names: Sequence[str],
-    url: str,
-    connections: int,
-    seconds: float,
-    rounds: int,
-    core: int | None,
-    console: Console,
-) -> list[Series]:
-    """Run all rounds, the clients in turn. Ctrl-C ends it early with the results so far."""
-    series = {name: Series(name) for name in names}
-    with suppress(KeyboardInterrupt), console.status("measuring") as status:
-        for number in range(rounds):
-            for name, kept in series.items():
-                if kept.problem:
-                    continue
-                status.update(f"round {number + 1} of {rounds}: {LABELS[name]}")
-                one = run_client(name, url, connections, seconds, core)
-                kept.runs += one.runs
-                kept.problem = one.problem
-    return list(series.values())
-
-
-def table_of(series: Sequence[Series], title: str) -> Table:
-    """Return a table of the clients, fastest first."""
-    table = Table(title=title)
-    for column in ("client", "requests/s", "spread", "slower by", "CPU µs", "RSS MiB"):
-        table.add_column(column, justify="left" if column == "client" else "right")
-    fastest = sorted((s for s in series if s.runs), key=lambda s: -s.median("rate"))
-    for s in fastest:
-        table.add_row(
-            LABELS[s.client],
-            f"{s.median('rate'):,.0f}",
-            f"{s.spread:.0%}",
-            f"{fastest[0].median('rate') / s.median('rate'):.1f}",
-            f"{s.median('cpu_us'):.1f}",
-            f"{s.median('rss_mib'):.0f}",
-            style="bold" if s.client in OWN_CLIENTS else "",
-        )
-    return table
-
-
-def select_clients(clients: str | None, url: str | None) -> list[str]:
-    """Return the clients of --clients, or the suitable ones; an unknown name is a usage error."""
-    here = installed_clients()
-    if clients is None:
-        return [name for name in here if url is None or name in OWN_CLIENTS]
-    names = [name.strip() for name in clients.split(",")]
-    for name in names:
-        if name not in CLIENTS:
-            raise click.BadParameter(
-                f"unknown client {name!r}; known: {', '.join(CLIENTS)}", param_hint="--clients"
-            )
-        if name not in here:
-            raise click.BadParameter(f"{name} is not installed", param_hint="--clients")
-    return names
+COMPARISON_ONLY = ("rounds",)
+LOAD_ONLY = (
+    "count",
+    "rate",
+    "warm_up",
+    "timeout",
+    "method",
+    "header",
+    "data",
+    "insecure",
+    "as_csv",
+    "quiet",
+)
 
 
 @click.command()
 @click.argument("url", required=False)
-@click.option("--connections", default=50, show_default=True, type=click.IntRange(1))
 @click.option(
-    "--seconds",
+    "-c",
+    "--connections",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Limit of connections, each with one request at a time.",
+)
+@click.option(
+    "-d",
+    "--duration",
+    type=click.FloatRange(0.01),
+    metavar="SECONDS",
+    help="Time in which requests are started [default: 10; 1 per round of a comparison].",
+)
+@click.option(
+    "-n",
+    "--requests",
+    "count",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    help="Make this many requests, however long that takes.",
+)
+@click.option(
+    "--rate",
+    type=rate,
+    metavar="RATE",
+    help="Open loop: start requests at this rate (5, 100/m); latency counts from the time at which "
+    "a request was due. Without it, each connection waits for its response before it goes on.",
+)
+@click.option(
+    "--warm-up",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0.01),
-    help="Duration of one round of one client.",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Send requests for this time first, which do not count.",
 )
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
-@click.option("--clients", help=f"Measure these: {','.join(CLIENTS)} [default: all installed].")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures of all rounds as JSON.")
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Limit for one request; 0: no limit.",
+)
+@click.option("-X", "--method", help="Method [default: GET, with --data POST].")
+@click.option(
+    "-H", "--header", multiple=True, metavar="'NAME: VALUE'", help="Add a field to each request."
+)
+@click.option(
+    "--data", metavar="TEXT|@FILE", help="Body of each request; the file is read into memory."
+)
+@click.option("-k", "--insecure", is_flag=True, help="Do not verify certificates.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a row of CSV for each second.")
+@click.option("-q", "--quiet", is_flag=True, help="No live view.")
+@click.option("--clients", help=f"Compare these: {','.join(CLIENTS)} [default: all installed].")
+@click.option(
+    "--rounds", default=3, show_default=True, type=click.IntRange(1), help="Of a comparison."
+)
+@click.pass_context
 def command(
+    ctx: click.Context,
     url: str | None,
     connections: int,
-    seconds: float,
-    rounds: int,
-    clients: str | None,
+    duration: float | None,
+    count: int | None,
+    rate: float | None,
+    warm_up: float,
+    timeout: float,
+    method: str | None,
+    header: tuple[str, ...],
+    data: str | None,
+    insecure: bool,
     as_json: bool,
+    as_csv: bool,
+    quiet: bool,
+    clients: str | None,
+    rounds: int,
 ) -> None:
-    """Measure requests per second of asks_fast and of the other installed clients.
+    """Load the server at URL and show its latencies.
 
-    With URL, requests go to that server, from asks_fast alone unless --clients names others. Each
-    response must have status 200 and the same length.
+    Without URL, or with --clients, compare the requests per second of asks_fast and of the other
+    installed clients; each response must have status 200 and the same length.
     """
-    names = select_clients(clients, url)
-    console = Console(stderr=as_json)
-    server_core, client_core = choose_cores()
-    server = run_server(server_core) if url is None else nullcontext(("", url))
+    if url is None or clients is not None:
+        reject_options(ctx, LOAD_ONLY, "is for the load of a URL, not for a comparison")
+        sys.exit(compare(url, clients, connections, duration or 1.0, rounds, as_json=as_json))
+    reject_options(ctx, COMPARISON_ONLY, "is for a comparison; add --clients")
+    if duration is not None and count is not None:
+        raise click.UsageError("--duration and --requests exclude each other")
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    plan = LoadPlan(
+        with_scheme(url),
+        method or ("GET" if data is None else "POST"),
+        pairs(header, ":", "a header"),
+        body_of(data),
+        connections,
+        rate,
+        None if count is not None else duration or 10.0,
+        count,
+        warm_up,
+        timeout or None,
+        not insecure,
+    )
+    sys.exit(load(plan, "json" if as_json else "csv" if as_csv else "text", is_quiet=quiet))
+
+
+def reject_options(ctx: click.Context, names: tuple[str, ...], reason: str) -> None:
+    """Raise a usage error if one of these parameters was given."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[-1]} {reason}")
+
+
+def body_of(data: str | None) -> bytes | None:
+    """Return the body for --data; `@FILE` is the content of a file."""
+    if data is None or not data.startswith("@"):
+        return None if data is None else data.encode()
     try:
-        with server as (server_name, target):
-            series = measure(names, target, connections, seconds, rounds, client_core, console)
-    except RuntimeError as error:
-        raise click.ClickException(str(error)) from error
-    if as_json:
-        click.echo(json.dumps({s.client: s.runs for s in series}))
-    else:
-        what = f"a small JSON document from {server_name}" if url is None else url
-        console.print(table_of(series, f"{what}, {connections} connections, {rounds} rounds"))
-    for s in series:
-        if s.problem:
-            console.print(
-                f"{LABELS[s.client]}: {s.problem}", style="red", markup=False, soft_wrap=True
-            )
-    if any(len(s.runs) < rounds and not s.problem for s in series):
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(EXIT_FAILED if any(s.problem for s in series if s.client in OWN_CLIENTS) else EXIT_OK)
+        return Path(data[1:]).read_bytes()
+    except OSError as error:
+        raise click.BadParameter(
+            f"cannot read {data[1:]!r}: {error.strerror}", param_hint="--data"
+        ) from error
+
+
+def load(plan: LoadPlan, form: str, *, is_quiet: bool = False) -> int:
+    """Run a plan, print the results, and return the exit status."""
+    run = LoadRun(plan)
+    with LiveLoad(run, is_quiet=is_quiet) as live:
+        try:
+            number = run_in_kernel(_run, run, live)
+        except AsksException as error:
+            raise click.ClickException(str(error)) from error
+    click.echo({"text": as_text, "json": as_json, "csv": as_csv}[form](run))
+    if number:
+        return 128 + int(number)
+    failed = run.total.failed or any(status >= 400 for status in run.statuses)
+    return EXIT_FAILED if failed else EXIT_OK
+
+
+async def _run(run: LoadRun, live: LiveLoad) -> int:
+    """Run with the live view; return the number of the signal that ended it, or 0."""
+    with SignalHandler() as signals:
+        task = await curio.spawn(run.run)
+        helpers = [
+            await curio.spawn(stop_on_signals, signals, run, task, daemon=True),
+            await curio.spawn(_show, live, daemon=True),
+        ]
+        try:
+            await task.wait()
+        finally:
+            for helper in helpers:
+                await helper.cancel()
+            await task.cancel()
+        if isinstance(task.exception, Exception) and not isinstance(
+            task.exception, curio.TaskCancelled
+        ):
+            raise task.exception
+        return signals.last
+
+
+async def _show(live: LiveLoad) -> None:
+    """Draw the live view regularly."""
+    while live.is_shown:
+        live.update()
+        await curio.sleep(live.interval)

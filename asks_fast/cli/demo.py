@@ -36,6 +36,7 @@ from asks_fast._deadlines import ignore_after
 from asks_fast._extras import missing_extra
 from asks_fast._subprocess import python_command
 from asks_fast.base_funcs import get
+from asks_fast.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from asks_fast.crawl.fetch_config import run_in_kernel
 from asks_fast.sessions import DSession, HSession
 
@@ -45,8 +46,6 @@ OTHER_CLIENTS = ("aiohttp", "httpx", "requests")
 ORIGINS = 20  # for --dsession
 BATCH = 100  # tasks started before the kernel runs other tasks
 REFRESH_INTERVAL = 0.1  # seconds between two updates of the progress bar
-
-EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Exit statuses of `asks-fast get`, numbered as in curl, and the errors that cause them."""
+"""Exit statuses of the commands: those of `asks-fast get` are numbered as in curl."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from asks_fast import errors
 
 __all__ = [
     "EXIT_BAD_RANGE",
+    "EXIT_FAILED",
     "EXIT_HTTP_ERROR",
     "EXIT_INTERRUPTED",
+    "EXIT_OK",
     "CannotRead",
     "CannotResume",
     "CannotWrite",
     "exit_status",
 ]
 
+EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_HTTP_ERROR, EXIT_BAD_RANGE, EXIT_INTERRUPTED = 22, 33, 130
 EXIT_CERTIFICATE_ERROR, EXIT_TLS_ERROR = 60, 35
 

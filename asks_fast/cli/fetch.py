@@ -16,6 +16,7 @@ import click
 import curio
 
 from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, printable
+from asks_fast.cli.exit_codes import EXIT_FAILED, EXIT_OK
 from asks_fast.cli.values import check_source, pairs, rate, size
 from asks_fast.crawl.bulk_fetch import OutputError
 from asks_fast.crawl.checkpoint import CheckpointError
@@ -30,8 +31,6 @@ from asks_fast.crawl.signals import SignalHandler, stop_on_signals
 from asks_fast.crawl.worker_process import EXIT_CANNOT_WRITE, catch_error
 
 __all__ = ["command"]
-
-EXIT_OK, EXIT_SOME_FAILED = 0, 1  # click exits with 2 for wrong usage
 
 
 @click.command("fetch")
@@ -357,7 +356,7 @@ async def _run_with_display(running: Any, display: Display) -> int:
             code = EXIT_CANNOT_WRITE
             message = not_written_message(running.stats.not_written)
         elif running.stats.failed:
-            code = EXIT_SOME_FAILED
+            code = EXIT_FAILED
     display.finish(running, state)
     if message is not None:
         QuietDisplay().note(message)

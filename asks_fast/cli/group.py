@@ -16,7 +16,7 @@ from asks_fast._extras import missing_extra
 COMMANDS = {
     "get": "Make one request and print the response.",
     "fetch": "Fetch many URLs into a file, with limits for each host.",
-    "bench": "Measure requests per second, also of other installed clients.",
+    "bench": "Load a server and show its latencies, or compare installed clients.",
     "demo": "Make ten thousand requests to a local server, or start that server.",
 }
 

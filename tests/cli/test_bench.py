@@ -1,25 +1,13 @@
-"""`asks-fast bench`, from the outside."""
+"""The comparison of clients by `asks-fast bench`, from the outside."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
+from support.commands import bench
 
-PROGRAM = "from asks_fast.cli import main; main()"
-SHORT = ("--seconds", "0.05", "--rounds", "2", "--connections", "3")
-
-
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, "bench", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=250,
-        stdin=subprocess.DEVNULL,
-    )
+SHORT = ("--duration", "0.05", "--rounds", "2", "--connections", "3")
 
 
 def test_figures_of_every_round() -> None:

@@ -23,10 +23,16 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class Site:
-    """The site. `urls` are the base URLs of the hosts; `delay` is the seconds before a response."""
+    """The site. `urls` are the base URLs of the hosts.
+
+    `delay` is the number of seconds before a response, or a function that returns it.
+    """
 
     def __init__(
-        self, page: Callable[[int, str], Answer | bytes], hosts: int = 1, delay: float = 0.0
+        self,
+        page: Callable[[int, str], Answer | bytes],
+        hosts: int = 1,
+        delay: float | Callable[[], float] = 0.0,
     ) -> None:
         self.page = page
         self.delay = delay
@@ -93,8 +99,9 @@ class Site:
                 await reader.readexactly(int(fields["content-length"]))
             self.asked.append(f"{method} {host} {path}")
             self.headers.append(fields)
-            if self.delay:
-                await asyncio.sleep(self.delay)
+            delay = self.delay() if callable(self.delay) else self.delay
+            if delay:
+                await asyncio.sleep(delay)
             answer = self.page(host, path)
             if isinstance(answer, bytes):
                 writer.write(answer)
