@@ -1,9 +1,9 @@
-"""What one exchange costs beyond the network: send a head, receive, parse, keep the answer.
+"""The cost of one exchange without a network: send a head, receive, parse, store.
 
-Facts:  the other end is a socket pair in this process, and the coroutine is stepped by hand: when
-        it waits for its answer it gets it at once. So neither a server nor a kernel's loop is part
-        of the figure; four system calls are.
-Not here: waiting, the pool's line (bench_pool.py), whole programs (bench.compare).
+Facts:  the peer is a socket pair in this process, and the coroutine is stepped by hand: when it
+        waits, it is sent the response. So the figure includes four system calls, but no server
+        and no kernel.
+Implemented elsewhere: waiting, the pool's queue (bench_pool.py), whole programs (bench.compare).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ NAMES = [
 ]
 
 
-def answer(body: bytes, fields: int = 10) -> bytes:
-    """A response with so many fields."""
+def response(body: bytes, fields: int = 10) -> bytes:
+    """A response with so many header fields."""
     lines = [b"%b: a value of no great length" % NAMES[i % len(NAMES)] for i in range(fields - 1)]
     return b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: %d\r\n\r\n%b" % (
         b"\r\n".join(lines).replace(
@@ -53,8 +53,10 @@ def chunked(body: bytes, size: int) -> bytes:
     )
 
 
-def answered(exchange: Coroutine[Any, Any, Response], far: socket.socket, reply: bytes) -> Response:
-    """Step an exchange to its end; when it waits for the answer, the far end sends it."""
+def run_exchange(
+    exchange: Coroutine[Any, Any, Response], far: socket.socket, reply: bytes
+) -> Response:
+    """Step an exchange to its end; when it waits, send it the response."""
     try:
         exchange.send(None)
         far.send(reply)
@@ -66,7 +68,7 @@ def answered(exchange: Coroutine[Any, Any, Response], far: socket.socket, reply:
 
 
 def exchanger(reply: bytes) -> tuple[Callable[[], Response], Callable[[], None]]:
-    """A function that makes one exchange answered with `reply`, and one that closes all."""
+    """A function that makes one exchange with the response `reply`, and one that closes all."""
     near, far = socket.socketpair()
     for sock in (near, far):
         sock.setblocking(False)
@@ -83,7 +85,7 @@ def exchanger(reply: bytes) -> tuple[Callable[[], Response], Callable[[], None]]
         return await connection.exchange(REQUEST, Response())
 
     def call() -> Response:
-        response = answered(once(), far, reply)
+        response = run_exchange(once(), far, reply)
         far.recv(4096)
         return response
 
@@ -96,8 +98,8 @@ def exchanger(reply: bytes) -> tuple[Callable[[], Response], Callable[[], None]]
 
 @pytest.mark.benchmark(group="exchange: 10 fields, 104-byte body")
 def bench_small(benchmark: Any) -> None:
-    """From head to body in hand, how long for one small kept-alive exchange?"""
-    call, close = exchanger(answer(b"x" * 104))
+    """The time of one small exchange on a kept connection."""
+    call, close = exchanger(response(b"x" * 104))
     assert call().body == b"x" * 104
     benchmark(call)
     close()
@@ -106,8 +108,8 @@ def bench_small(benchmark: Any) -> None:
 @pytest.mark.benchmark(group="exchange: fields")
 @pytest.mark.parametrize("fields", [4, 40])
 def bench_fields(benchmark: Any, fields: int) -> None:
-    """What does a field cost?"""
-    call, close = exchanger(answer(b"x" * 104, fields))
+    """The cost of header fields."""
+    call, close = exchanger(response(b"x" * 104, fields))
     assert len(call().headers.raw) == fields
     benchmark(call)
     close()
@@ -116,10 +118,10 @@ def bench_fields(benchmark: Any, fields: int) -> None:
 @pytest.mark.benchmark(group="exchange: body of 64 KiB")
 @pytest.mark.parametrize("kind", ["length", "chunks of 1 KiB", "chunks of 16 KiB"])
 def bench_body(benchmark: Any, kind: str) -> None:
-    """What does framing cost on a longer body?"""
+    """The cost of framing for a longer body."""
     body = bytes(range(256)) * 256
     size = {"chunks of 1 KiB": 1024, "chunks of 16 KiB": 16384}.get(kind)
-    call, close = exchanger(chunked(body, size) if size else answer(body))
+    call, close = exchanger(chunked(body, size) if size else response(body))
     assert call().body == body
     benchmark(call)
     close()
@@ -127,7 +129,7 @@ def bench_body(benchmark: Any, kind: str) -> None:
 
 @pytest.mark.benchmark(group="request head")
 def bench_render_fields(benchmark: Any) -> None:
-    """How long to check and render ten fields?"""
+    """The time to check and encode ten header fields."""
     pairs = [(name.decode(), "a value of no great length") for name in NAMES]
     pairs.append(("Host", "localhost:8000"))
     assert encode_headers(pairs).count(b"\r\n") == 10
@@ -136,7 +138,7 @@ def bench_render_fields(benchmark: Any) -> None:
 
 @pytest.mark.benchmark(group="request head")
 def bench_render_head(benchmark: Any) -> None:
-    """How long to put a head together from fields rendered before?"""
+    """The time to join a head from encoded fields."""
     fields = encode_headers([("Host", "localhost:8000"), ("Accept", "*/*")])
     assert encode_head(b"GET", b"/small", fields).endswith(b"\r\n\r\n")
     benchmark(encode_head, b"GET", b"/small", fields)

@@ -1,4 +1,4 @@
-"""What the kernel itself costs: the same work on curio's own kernel and on ours.
+"""The cost of the kernel itself: the same work on curio's kernel and on ours.
 
 Read the two rows of a group against each other; ratios hold across machines, times do not. The
 sockets are socket pairs of this process, so that nothing but the kernel, curio's traps and the
@@ -66,7 +66,7 @@ async def ping_pong(made: list[tuple[socket.socket, socket.socket]], count: int)
 @pytest.mark.benchmark(group="kernel: 20,000 echoes over 50 connections, a task at each end")
 @both_kernels
 def bench_ping_pong(benchmark: Any, run: Callable[..., Any]) -> None:
-    """Two tasks that wait for each other on one socket: how long for a wait and a wake-up?"""
+    """The time of one wait and wake-up: two tasks that wait for each other on a socket."""
     made = pairs(50)
     assert run(ping_pong, made, 1) == 50
     benchmark.pedantic(run, (ping_pong, made, 400), **ROUNDS)
@@ -107,7 +107,7 @@ async def sleep_all(count: int) -> int:
 @pytest.mark.benchmark(group="kernel: 10,000 tasks that sleep for 1 to 11 ms")
 @both_kernels
 def bench_sleepers(benchmark: Any, run: Callable[..., Any]) -> None:
-    """Ten thousand alarms in any order: what do they cost?"""
+    """The cost of ten thousand timers in random order."""
     assert run(sleep_all, 10) == 10
     benchmark.pedantic(run, (sleep_all, 10_000), rounds=1)
 
@@ -122,7 +122,7 @@ async def time_outs(count: int) -> int:
 @pytest.mark.benchmark(group="kernel: 10,000 time-outs set and lifted")
 @both_kernels
 def bench_time_outs(benchmark: Any, run: Callable[..., Any]) -> None:
-    """A time-out that never comes: what does it cost to have been careful?"""
+    """The cost of a time limit that does not expire."""
     assert run(time_outs, 10) == 10
     benchmark.pedantic(run, (time_outs, 10_000), **ROUNDS)
 
@@ -150,7 +150,7 @@ async def a_task_each(made: list[tuple[socket.socket, socket.socket]], count: in
 @pytest.mark.benchmark(group="kernel: a task for each of 5,000 requests, 50 connections")
 @both_kernels
 def bench_a_task_each(benchmark: Any, run: Callable[..., Any]) -> None:
-    """A connection that goes from task to task: must it be registered again each time?"""
+    """A connection passed from task to task: is it registered again each time?"""
     made = pairs(50)
     assert run(a_task_each, made, 60) == 60
     benchmark.pedantic(run, (a_task_each, made, 5_000), rounds=1)

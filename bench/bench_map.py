@@ -1,9 +1,9 @@
-"""What `session.map` costs on top of a task per request.
+"""The cost of `session.map` compared with a task per request.
 
-Facts:  the session answers after one turn of the kernel, without a network, so what is measured is
-        the machinery around it: starting tasks, handing results over.
-Rules:  the pass mark is a tenth more than plain tasks; workers that live on make it less than them.
-Not here: whole runs against servers (`crawl_compare`).
+Facts:  the session responds after one iteration of the kernel, without a network. So only the code
+        around a request is measured: starting tasks, returning results.
+Rules:  `map` may cost a tenth more than plain tasks; its persistent workers make it cost less.
+Implemented elsewhere: whole runs against servers (`crawl_compare`).
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ REQUESTS = 2000
 AT_ONCE = 50
 
 
-class Answer:
-    """As much of a response as a map looks at."""
+class MinimalResponse:
+    """The part of a response that `map` reads."""
 
     status_code = 200
 
 
-class Exchange:
-    """A session whose every request takes one turn of the kernel."""
+class MinimalSession:
+    """A session whose every request takes one iteration of the kernel."""
 
     connections = AT_ONCE
 
     async def request(self, method: str, url: str = "", **kwargs: Any) -> Any:
-        """An answer, one turn later."""
+        """Return a response after one iteration."""
         await sleep(0)
-        return Answer()
+        return MinimalResponse()
 
 
 async def plain_tasks() -> int:
-    """A task per request, so many at a time, as a person writes it."""
-    session, places, done = Exchange(), Semaphore(AT_ONCE), 0
+    """A task per request, with a limit on those under way, as a program would write it."""
+    session, places, done = MinimalSession(), Semaphore(AT_ONCE), 0
 
     async def one(url: str) -> None:
         nonlocal done
@@ -60,7 +60,7 @@ async def mapped(**options: Any) -> int:
     """The same through `map`."""
     done = 0
     async for result in map_requests(
-        Exchange(), (f"http://a/{n}" for n in range(REQUESTS)), **options
+        MinimalSession(), (f"http://a/{n}" for n in range(REQUESTS)), **options
     ):
         done += result.ok
     return done
@@ -72,13 +72,13 @@ async def ordered() -> int:
 
 
 async def polite() -> int:
-    """Through the scheduler."""
+    """With the scheduler."""
     return await mapped(politeness=Politeness())
 
 
 @pytest.mark.benchmark(group=f"{REQUESTS:,} requests, {AT_ONCE} at once")
 @pytest.mark.parametrize("way", [plain_tasks, mapped, ordered, polite])
 def bench_map(benchmark: Any, way: Callable[[], Any]) -> None:
-    """How long for many requests that take no time, by a task each and by `map`?"""
+    """The time of many requests that take no time, with a task each and with `map`."""
     assert run(way) == REQUESTS
     benchmark(run, way)

@@ -1,10 +1,10 @@
-"""The pool alone: does it cost more when more wait, and what does an idle connection take?
+"""The pool alone: its cost by the number of waiters, and the memory of an idle connection.
 
-Facts:  waiting and waking are traps of curio; here a few lines play the kernel, so that only the
-        pool's own work is in the figure.
-Rules:  flat is the pass mark: a hand-over with ten thousand in line costs at most twice that with
+Facts:  waiting and waking are traps of curio; a few lines replace the kernel, so that only the
+        pool itself is measured.
+Rules:  costs do not grow: a hand-over with ten thousand waiters costs at most twice that with
         ten, and taking an idle connection does not depend on how many there are.
-Not here: the kernel's own cost of a crowd (bench.compare, workload `example`).
+Implemented elsewhere: the cost of many tasks in the kernel (bench.compare, workload `example`).
 """
 
 from __future__ import annotations
@@ -27,76 +27,76 @@ IDLE_LIMIT = 4096  # bytes of an idle connection beyond its socket
 
 
 def step(task: Task) -> None:
-    """Run a task to its next wait and do what its trap asks; whoever is woken runs at once."""
-    answer: Any = None
+    """Run a task to its next wait and handle its trap; a woken task runs at once."""
+    result: Any = None
     while True:
         try:
-            trap, thing, *rest = task.send(answer)
+            trap, thing, *arguments = task.send(result)
         except StopIteration:
             return
         if trap == "trap_sched_wait":
             thing._kernel_suspend(task)
             return
         assert trap == "trap_sched_wake", trap
-        for woken in thing._kernel_wake(rest[0]):
+        for woken in thing._kernel_wake(arguments[0]):
             step(woken)
-        answer = None
+        result = None
 
 
-def line_of(waiters: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    """A pool with so many in line: a function that hands one place on, and one to end it.
+def pool_with_waiters(waiters: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A pool with so many waiters: a function that hands one slot over, and one to end it.
 
-    One hand-over: somebody joins the end of the line, the place is returned, the first in line
-    gets it. The line stays as long as it was.
+    One hand-over: a task joins the queue, the slot is released, and the first waiter
+    gets it. The length of the queue stays the same.
     """
     pool = Pool(1)
     origin = pool.origin("route", "http://localhost:8000")
 
-    async def stand() -> None:
+    async def wait() -> None:
         assert await pool.acquire(origin) is None
 
-    async def leave() -> None:
+    async def release() -> None:
         await pool.cancel_reservation(origin)
 
     def hand_over() -> None:
-        step(stand())
-        step(leave())
+        step(wait())
+        step(release())
 
-    for _ in range(waiters + 1):  # the first one gets the place at once
-        step(stand())
+    for _ in range(waiters + 1):  # the first one gets the slot at once
+        step(wait())
 
     def empty() -> None:
         for _ in range(waiters + 1):
-            step(leave())
+            step(release())
 
     return hand_over, empty
 
 
-@pytest.mark.benchmark(group="pool: one hand-over with so many in line")
+@pytest.mark.benchmark(group="pool: one hand-over with so many waiters")
 @pytest.mark.parametrize("waiters", [10, 1_000, 10_000])
-def bench_line(benchmark: Any, waiters: int) -> None:
-    """Ten in line or ten thousand: is the cost of a hand-over the same?"""
-    hand_over, empty = line_of(waiters)
+def bench_hand_over(benchmark: Any, waiters: int) -> None:
+    """The cost of a hand-over with ten and with ten thousand waiters."""
+    hand_over, empty = pool_with_waiters(waiters)
     benchmark(hand_over)
     empty()
 
 
 def seconds_each(call: Callable[[], None], count: int = 500) -> float:
-    """CPU time of one call: what other programs take of the machine does not count."""
+    """CPU time of one call, without that of other programs."""
     start = time.thread_time()
     for _ in range(count):
         call()
     return (time.thread_time() - start) / count
 
 
-def bench_line_is_flat(benchmark: Any) -> None:
-    """A hand-over with 10,000 in line costs at most twice that with 10.
+def bench_hand_over_is_constant(benchmark: Any) -> None:
+    """A hand-over with 10,000 waiters costs at most twice that with 10.
 
-    Run as a test it only rules out a search through the line, which would cost far more than that:
-    with caches that others use too, the long line may take thrice the time without anyone at fault.
+    As a test it only rules out a search through the queue, which would cost much more. With
+    shared processor caches the long queue may take three times as long.
     """
-    short, end_short = line_of(10)
-    long, end_long = line_of(10_000)
+    short, end_short = pool_with_waiters(10)
+    long, end_long = pool_with_waiters(10_000)
     series = [(seconds_each(short), seconds_each(long)) for _ in range(25)]
     ratio = min(of_long for _, of_long in series) / min(of_short for of_short, _ in series)
     end_short()
@@ -107,14 +107,14 @@ def bench_line_is_flat(benchmark: Any) -> None:
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets, non-blocking."""
+    """Two connected, non-blocking sockets."""
     near, far = socket.socketpair()
     near.setblocking(False)
     return near, far
 
 
-def claim(pool: Pool, origin: OriginPool) -> None:
-    """Take a free place; nobody is in line, so there is nothing to wait for."""
+def acquire_slot(pool: Pool, origin: OriginPool) -> None:
+    """Acquire a free slot, without waiting."""
     with pytest.raises(StopIteration) as done:
         pool.acquire(origin).send(None)
     assert done.value.value is None
@@ -131,30 +131,30 @@ def serve(connection: Connection, far: socket.socket) -> None:
         far.recv(4096)
 
 
-def rest(pool: Pool, origin: OriginPool, count: int) -> list[socket.socket]:
-    """Put so many idle connections into a pool; returns the far ends."""
+def add_idle(pool: Pool, origin: OriginPool, count: int) -> list[socket.socket]:
+    """Put so many idle connections into a pool; return the peers' sockets."""
     far_ends: list[socket.socket] = []
-    lent: list[Connection] = []
+    in_use: list[Connection] = []
     for _ in range(count):
-        claim(pool, origin)
+        acquire_slot(pool, origin)
         near, far = pair()
         far_ends.append(far)
-        lent.append(pool.add_connection(origin, near))
-    for connection, far in zip(lent, far_ends, strict=True):
+        in_use.append(pool.add_connection(origin, near))
+    for connection, far in zip(in_use, far_ends, strict=True):
         serve(connection, far)
     return far_ends
 
 
 @pytest.mark.benchmark(group="pool: take an idle connection of so many")
 @pytest.mark.parametrize("idle", [1, 10, 1_000])
-def bench_take(benchmark: Any, idle: int) -> None:
-    """One idle connection or a thousand: is an exchange as cheap?"""
+def bench_get_idle(benchmark: Any, idle: int) -> None:
+    """The cost of an exchange with one and with a thousand idle connections."""
     pool = Pool(idle)
     origin = pool.origin("route", "http://localhost:8000")
-    far_ends = rest(pool, origin, idle)
+    far_ends = add_idle(pool, origin, idle)
 
     def call() -> None:
-        serve(pool.get_idle(origin), far_ends[-1])  # the last one to come to rest
+        serve(pool.get_idle(origin), far_ends[-1])  # the last one to come to add_idle
 
     benchmark(call)
     pool.close()
@@ -174,7 +174,7 @@ def bench_idle_memory(benchmark: Any) -> None:
     origin = pool.origin("route", "http://localhost:8000")
     gc.collect()
     tracemalloc.start()
-    far_ends = rest(pool, origin, count)
+    far_ends = add_idle(pool, origin, count)
     gc.collect()
     used = tracemalloc.get_traced_memory()[0] / count
     tracemalloc.stop()

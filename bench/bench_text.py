@@ -1,6 +1,6 @@
-"""The Python around an exchange: URLs, cookies, content codings.
+"""The Python code around an exchange: URLs, cookies, content codings.
 
-Not here: the compiled way of a request (bench_exchange.py).
+Implemented elsewhere: the compiled way of a request (bench_exchange.py).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ DOCUMENT = json.dumps([{"id": i, "name": f"item {i * i}"} for i in range(300)]).
 
 @pytest.mark.benchmark(group="urls")
 def bench_parse_url(benchmark: Any) -> None:
-    """How long to take a URL apart?"""
+    """The time to parse a URL."""
     assert parse_url(PAGE).target == "/a/b/c?x=1&y=%20"
     benchmark(parse_url, PAGE)
 
 
 @pytest.mark.benchmark(group="urls")
 def bench_join_url(benchmark: Any) -> None:
-    """How long to follow a relative reference?"""
+    """The time to resolve a relative reference."""
     base = parse_url(PAGE)
     assert join_url(base, "../d").target == "/a/d"
     benchmark(join_url, base, "../d")
@@ -37,7 +37,7 @@ def bench_join_url(benchmark: Any) -> None:
 @pytest.mark.benchmark(group="cookies: header for a URL with so many hosts in the jar")
 @pytest.mark.parametrize("hosts", [1, 1_000])
 def bench_cookie_header(benchmark: Any, hosts: int) -> None:
-    """One host in the jar or a thousand: is the header as cheap?"""
+    """The time to build a Cookie field with one and with a thousand hosts in the jar."""
     jar = CookieTracker()
     for n in range(hosts):
         jar.store(parse_url(f"http://h{n}.example.com/"), [f"session={n}", "theme=dark"])
@@ -48,7 +48,7 @@ def bench_cookie_header(benchmark: Any, hosts: int) -> None:
 
 @pytest.mark.benchmark(group="decoding: gzip, 10 KiB")
 def bench_gzip(benchmark: Any) -> None:
-    """How long to decompress a document?"""
+    """The time to decompress a document."""
     packed = gzip.compress(DOCUMENT)
 
     def call() -> bytes:

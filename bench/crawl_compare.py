@@ -1,4 +1,4 @@
-"""A hundred thousand URLs over a thousand hosts: this program and others, the same work.
+"""A hundred thousand URLs over a thousand hosts: this program and others do the same work.
 
     python -m bench.crawl_compare [--urls N] [--hosts N] [--rivals PYTHON] [--only NAME ...]
                                   [--once NAME ...]
@@ -16,7 +16,7 @@ Rules:  every output is checked (each URL once, status 200, the length) before a
         advises: Scrapy as for broad crawls (but its usual time limit: on a busy machine the 15 s
         advised there lose URLs), aiohttp with one session, both on uvloop.
         Rivals run in the Python that --rivals names; what is not installed there is left out.
-Not here: single exchanges and other clients (`bench.compare`).
+Implemented elsewhere: single exchanges and other clients (`bench.compare`).
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def measure(command: list[str], output: Path, wanted: set[str]) -> dict[str, Any
 
 
 def group_memory(leader: int) -> int:
-    """Resident bytes of the leader of a process group and of all that descend from it."""
+    """Resident bytes of the leader of a process group and of all its descendants."""
     total, waiting = 0, [leader]
     while waiting:
         pid = waiting.pop()

@@ -1,1 +1,1 @@
-"""One small script per client: how that client's own documentation does each piece of work."""
+"""One small script per client, written as that client's documentation advises."""

@@ -1,4 +1,4 @@
-"""What both generations of asks do: one Session of the wanted size, keep-alive forced on.
+"""The work of both generations of asks: one Session of the wanted size, keep-alive forced on.
 
 asks sends `Connection: close` of itself; the header set here is what keeps its connections. The
 generations differ in the anyio below them, and so in how a task is started.
@@ -26,7 +26,7 @@ async def work(job: Job, session: asks.Session, numbers: Iterator[int], k: int) 
     if job.kind == "json":
         for _ in numbers:
             r = await session.get(url)
-            job.good_json(r.status_code, r.json())
+            job.check_json(r.status_code, r.json())
     elif job.kind == "post":
         for _ in numbers:
             r = await session.post(url, data=job.upload)
@@ -38,7 +38,7 @@ async def work(job: Job, session: asks.Session, numbers: Iterator[int], k: int) 
                 async with r.body:
                     async for chunk in r.body:
                         file.write(chunk)
-            job.good_file(r.status_code)
+            job.check_file(r.status_code)
     else:
         for _ in numbers:
             r = await session.get(url)
@@ -53,7 +53,7 @@ async def run(job: Job, start: Start) -> None:
 
         async def one(n: int) -> None:
             r = await session.get(path=f"/{n}")
-            job.good_echo(n, r.status_code, r.content)
+            job.check_echo(n, r.status_code, r.content)
 
         with job.timed():
             async with anyio.create_task_group() as group:
@@ -72,7 +72,7 @@ async def run(job: Job, start: Start) -> None:
 
 
 def main(name: str, backend: str, start: Start, *packages: str) -> None:
-    """Do the job that the command line names, and print how it went."""
+    """Do the job of the command line, and print the result."""
     warnings.simplefilter("ignore")
     job = Job()
     anyio.run(run, job, start, backend=backend)

@@ -16,7 +16,7 @@ async def work(job: Job, client: Any, numbers: Iterator[int], k: int) -> None:
     if job.kind == "json":
         for _ in numbers:
             r = await client.get(url)
-            job.good_json(r.status_code, r.json())
+            job.check_json(r.status_code, r.json())
     elif job.kind == "post":
         for _ in numbers:
             r = await client.post(url, content=job.upload)
@@ -27,7 +27,7 @@ async def work(job: Job, client: Any, numbers: Iterator[int], k: int) -> None:
                 with open(job.file, "wb") as file:
                     async for chunk in r.aiter_bytes():
                         file.write(chunk)
-                job.good_file(r.status_code)
+                job.check_file(r.status_code)
     else:
         for _ in numbers:
             r = await client.get(url)
@@ -39,7 +39,7 @@ async def example(job: Job, client: Any) -> None:
 
     async def one(n: int) -> None:
         r = await client.get(f"{job.url}/{n}")
-        job.good_echo(n, r.status_code, r.content)
+        job.check_echo(n, r.status_code, r.content)
 
     await asyncio.gather(*[one(n) for n in job.numbers()])
 

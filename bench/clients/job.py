@@ -1,15 +1,15 @@
-"""One piece of work for one client process: what to fetch, what is right, how it is timed.
+"""One workload for one client process: what to request, what is correct, how it is timed.
 
 Shared by the harness and by every client script, so that all of them do the same work and are
-measured in the same way. Standard library only: it is imported in environments that have nothing
-but one rival in them.
+measured in the same way. Standard library only: it is imported in environments with one
+rival and nothing else.
 
 Facts:  a script is `with_X.py --workload NAME --url URL --connections N --requests N` and prints
         one line of JSON. Connections are opened and warmed before the clock starts, except in
-        the workload `example`, where the wall time of the whole program is the question.
-Rules:  every answer is looked at: status and length always, each byte of the small ones; with
-        `--check` each byte of all of them. One wrong answer ends the script with an error.
-Not here: how a request is made; which clients exist; rounds, medians, goals.
+        the workload `example`, where the wall time of the whole program is measured.
+Rules:  every response is checked: status and length always, each byte of the small ones; with
+        `--check` each byte of all of them. A wrong response ends the script with an error.
+Implemented elsewhere: making requests; the list of clients; rounds, medians, goals.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ COMPARED = 4 * KIB  # bodies up to this size are compared byte by byte while the
 
 
 def pattern(size: int) -> bytes:
-    """`size` bytes that repeat with no power of two, so that a lost or doubled piece shows."""
+    """`size` bytes with a period that is no power of two, so that a lost or repeated part shows."""
     unit = bytes((i * 7 + 13) % 251 for i in range(251))
     return unit * (size // 251) + unit[: size % 251]
 
 
 def document() -> bytes:
-    """A JSON document of about 10 KiB, as an API would list forty-six things."""
+    """A JSON document of about 10 KiB: a list of forty-six objects."""
     dice = random.Random(7)
     rows = [
         {
@@ -74,7 +74,7 @@ class Workload:
 
     @property
     def expected(self) -> bytes | None:
-        """The right body, or None where it depends on the request (`example`)."""
+        """The right body, or None if it depends on the request (`example`)."""
         if self.kind == "example":
             return None
         if self.kind == "json":
@@ -171,8 +171,8 @@ WORKLOADS = {
 }
 
 
-class WrongAnswer(Exception):
-    """The server or the client got an answer wrong; the figure would be worthless."""
+class WrongResponse(Exception):
+    """A response was wrong, so the figure would be worthless."""
 
 
 class Job:
@@ -223,40 +223,40 @@ class Job:
 
     def _good_size(self, status: int, body: bytes) -> None:
         if status != 200 or len(body) != self.size:
-            raise WrongAnswer(f"status {status}, {len(body)} bytes, expected 200, {self.size}")
+            raise WrongResponse(f"status {status}, {len(body)} bytes, expected 200, {self.size}")
 
     def _good_bytes(self, status: int, body: bytes) -> None:
         if status != 200 or body != self.expected:
-            raise WrongAnswer(f"status {status}, {len(body)} bytes: {bytes(body[:80])!r}")
+            raise WrongResponse(f"status {status}, {len(body)} bytes: {bytes(body[:80])!r}")
 
-    def good_echo(self, n: int, status: int, body: bytes) -> None:
-        """Check the answer to request `n` of the example: it must carry that number."""
+    def check_echo(self, n: int, status: int, body: bytes) -> None:
+        """Check the response to request `n` of the example: it must contain that number."""
         if status != 200 or body != b'{"n": %d}' % n:
-            raise WrongAnswer(f"status {status} for number {n}: {bytes(body[:80])!r}")
+            raise WrongResponse(f"status {status} for number {n}: {bytes(body[:80])!r}")
 
-    def good_json(self, status: int, document: dict[str, object]) -> None:
-        """Check a decoded JSON document (all of it with `--check`)."""
+    def check_json(self, status: int, document: dict[str, object]) -> None:
+        """Check a parsed JSON document (all of it with `--check`)."""
         if status != 200 or document["total"] != 46:
-            raise WrongAnswer(f"status {status}, not the document")
+            raise WrongResponse(f"status {status}, not the document")
         if self.checking and document != json.loads(self.expected or b""):
-            raise WrongAnswer("not the document")
+            raise WrongResponse("not the document")
 
-    def good_file(self, status: int) -> None:
+    def check_file(self, status: int) -> None:
         """Check the file that was streamed to disk."""
         size = os.path.getsize(self.file)
         if status != 200 or size != self.size:
-            raise WrongAnswer(f"status {status}, {size} bytes on disk, expected {self.size}")
+            raise WrongResponse(f"status {status}, {size} bytes on disk, expected {self.size}")
         if self.checking:
             with open(self.file, "rb") as file:
                 if file.read() != self.expected:
-                    raise WrongAnswer("the file on disk differs from the body")
+                    raise WrongResponse("the file on disk differs from the body")
 
     def warm_up(self) -> Iterator[int]:
         """Numbers for a first, untimed pass that opens every connection."""
         return iter(range(max(self.connections, 2)))
 
     def numbers(self) -> Iterator[int]:
-        """Numbers of the timed requests, shared by all workers: whoever is free takes the next."""
+        """Numbers of the timed requests, shared by all workers."""
         return iter(range(self.requests))
 
     @contextlib.contextmanager

@@ -1,9 +1,9 @@
-"""Single measurements of asks_fast that are no rates: memory, TLS resumption.
+"""Single measurements of asks_fast that are not rates: memory, TLS resumption.
 
 Run as `probe.py NAME --url URL [--cafile FILE]`; prints one line of JSON with the figure.
 
 Facts:  memory is what the process gained (resident pages), read before and after.
-Not here: time.
+Implemented elsewhere: time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ async def crowd(one: Callable[[], Awaitable[object]]) -> tuple[list[curio.Task],
 
 
 async def plain(url: str, cafile: str | None) -> float:
-    """KiB of a curio task that waits for an event: what `line` is compared with."""
+    """KiB of a curio task that waits for an event, to compare with `waiting`."""
     event = curio.Event()
 
     async def wait() -> None:
@@ -90,7 +90,7 @@ async def line(url: str, cafile: str | None) -> float:
 
 
 async def stream(url: str, cafile: str | None) -> float:
-    """MiB that the process grows at most while 1 GiB is streamed."""
+    """The largest growth of the process in MiB while 1 GiB is streamed."""
     async with asks_fast.HSession(url, connections=1) as session:
         await session.get(path="/small")
         gc.collect()
@@ -103,7 +103,7 @@ async def stream(url: str, cafile: str | None) -> float:
 
 
 async def resumed(url: str, cafile: str | None) -> float:
-    """Share of later TLS connections to one origin that resumed a session."""
+    """The share of later TLS connections to one origin that resumed a session."""
     context = ssl.create_default_context(cafile=cafile)
     count = 20
     async with asks_fast.HSession(url, connections=1, ssl_context=context) as session:

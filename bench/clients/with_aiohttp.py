@@ -17,7 +17,7 @@ async def work(job: Job, session: aiohttp.ClientSession, numbers: Iterator[int],
     if job.kind == "json":
         for _ in numbers:
             async with session.get(url) as r:
-                job.good_json(r.status, await r.json())
+                job.check_json(r.status, await r.json())
     elif job.kind == "post":
         for _ in numbers:
             async with session.post(url, data=job.upload) as r:
@@ -28,7 +28,7 @@ async def work(job: Job, session: aiohttp.ClientSession, numbers: Iterator[int],
                 with open(job.file, "wb") as file:
                     async for chunk in r.content.iter_chunked(65536):
                         file.write(chunk)
-                job.good_file(r.status)
+                job.check_file(r.status)
     else:
         for _ in numbers:
             async with session.get(url) as r:
@@ -40,7 +40,7 @@ async def example(job: Job, session: aiohttp.ClientSession) -> None:
 
     async def one(n: int) -> None:
         async with session.get(f"{job.url}/{n}") as r:
-            job.good_echo(n, r.status, await r.read())
+            job.check_echo(n, r.status, await r.read())
 
     await asyncio.gather(*[one(n) for n in job.numbers()])
 

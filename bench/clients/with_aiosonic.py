@@ -30,7 +30,7 @@ async def work(
         accept = {"Accept-Encoding": "gzip, deflate"}
         for _ in numbers:
             r = await client.get(url, headers=accept)
-            job.good_json(r.status_code, await r.json())
+            job.check_json(r.status_code, await r.json())
     elif job.kind == "post":
         for _ in numbers:
             r = await client.post(url, data=job.upload)
@@ -41,7 +41,7 @@ async def work(
                 with open(job.file, "wb") as file:
                     async for chunk in r.read_chunks():
                         file.write(chunk)
-                job.good_file(r.status_code)
+                job.check_file(r.status_code)
     else:
         for _ in numbers:
             r = await client.get(url, ssl=context)
@@ -53,7 +53,7 @@ async def example(job: Job, client: aiosonic.HTTPClient) -> None:
 
     async def one(n: int) -> None:
         r = await client.get(f"{job.url}/{n}")
-        job.good_echo(n, r.status_code, await r.content())
+        job.check_echo(n, r.status_code, await r.content())
 
     await asyncio.gather(*[one(n) for n in job.numbers()])
 

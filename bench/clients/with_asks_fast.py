@@ -68,7 +68,7 @@ async def crowd(job: Job, worker: Any, numbers: Iterator[int]) -> None:
 
 
 async def get(job: Job, session: asks_fast.HSession) -> None:
-    """The same path again and again, from as many tasks as there are connections."""
+    """The same path repeatedly, from as many tasks as there are connections."""
     path, good = job.path, job.good
 
     async def worker(numbers: Iterator[int], k: int) -> None:
@@ -82,7 +82,7 @@ async def get(job: Job, session: asks_fast.HSession) -> None:
 
 
 async def origins(job: Job) -> None:
-    """Each task has an origin of its own (or shares it), one DSession serves them all."""
+    """Each task has an origin of its own (or shares it); one DSession serves all."""
     good = job.good
 
     async def worker(numbers: Iterator[int], k: int) -> None:
@@ -103,7 +103,7 @@ async def json(job: Job, session: asks_fast.HSession) -> None:
     async def worker(numbers: Iterator[int], k: int) -> None:
         for _ in numbers:
             r = await session.get(path=job.path)
-            job.good_json(r.status_code, r.json())
+            job.check_json(r.status_code, r.json())
 
     await crowd(job, worker, job.warm_up())
     with job.timed():
@@ -111,7 +111,7 @@ async def json(job: Job, session: asks_fast.HSession) -> None:
 
 
 async def post(job: Job, session: asks_fast.HSession) -> None:
-    """The same body again and again."""
+    """The same body repeatedly."""
     good, path, body = job.good, job.path, job.upload
 
     async def worker(numbers: Iterator[int], k: int) -> None:
@@ -125,7 +125,7 @@ async def post(job: Job, session: asks_fast.HSession) -> None:
 
 
 async def stream(job: Job, session: asks_fast.HSession) -> None:
-    """A long body written to a file as it comes."""
+    """A long body, written to a file as it arrives."""
 
     async def worker(numbers: Iterator[int], k: int) -> None:
         for _ in numbers:
@@ -133,7 +133,7 @@ async def stream(job: Job, session: asks_fast.HSession) -> None:
             with open(job.file, "wb") as file:
                 async for chunk in r.body:
                     file.write(chunk)
-            job.good_file(r.status_code)
+            job.check_file(r.status_code)
 
     await crowd(job, worker, job.warm_up())
     with job.timed():
@@ -146,7 +146,7 @@ async def example(job: Job, session: asks_fast.HSession) -> None:
 
     async def one(n: int) -> None:
         r = await session.get(path=f"/{n}")
-        job.good_echo(n, r.status_code, r.content)
+        job.check_echo(n, r.status_code, r.content)
 
     with job.timed():
         async with tasks() as spawn:
@@ -198,7 +198,7 @@ ROWS = ("--own", "--asyncio", "--uvloop", "--trio")
 
 
 def installed() -> list[str]:
-    """The distributions to name: curio goes by two names."""
+    """The distributions to name: curio has two."""
     from importlib.metadata import distributions
 
     known = {"curio", "curio-compat", "httptools", "uvloop", "trio"}

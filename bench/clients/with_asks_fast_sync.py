@@ -34,7 +34,7 @@ def work(job: Job, numbers: Iterator[int], k: int, ready: threading.Barrier) -> 
     for _ in numbers:
         if job.kind == "json":
             r = s.get(url)
-            job.good_json(r.status_code, r.json())
+            job.check_json(r.status_code, r.json())
         elif job.kind == "post":
             r = s.post(url, data=job.upload)
             good(r.status_code, r.content)
@@ -42,7 +42,7 @@ def work(job: Job, numbers: Iterator[int], k: int, ready: threading.Barrier) -> 
             with s.get(url, stream=True) as streamed, open(job.file, "wb") as file:
                 for chunk in streamed.body:
                     file.write(chunk)
-            job.good_file(streamed.status_code)
+            job.check_file(streamed.status_code)
         else:
             r = s.get(url)
             good(r.status_code, r.content)

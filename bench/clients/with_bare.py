@@ -1,14 +1,14 @@
 """No HTTP client at all: a blocking socket, `send`, `recv` (or `recv_into` for long bodies).
 
-The floor for one connection: what the sockets of Python cost when nobody understands the answer.
-Only the length of the first answer is parsed; each later one must be as long.
+The lower limit for one connection: the cost of Python's sockets without parsing. Only the length of
+the first response is parsed; each later one must be as long.
 """
 
 from __future__ import annotations
 
 import socket
 
-from job import Job, WrongAnswer
+from job import Job, WrongResponse
 
 
 def main() -> None:
@@ -36,17 +36,17 @@ def main() -> None:
 
 
 def small(job: Job, sock: socket.socket, request: bytes, total: int) -> None:
-    """Answers that come in one piece."""
+    """Responses that arrive in one piece."""
     send, recv = sock.send, sock.recv
     with job.timed():
         for _ in job.numbers():
             send(request)
             if len(recv(65536)) != total:
-                raise WrongAnswer("an answer of another length")
+                raise WrongResponse("a response of another length")
 
 
 def large(job: Job, sock: socket.socket, request: bytes, view: memoryview) -> None:
-    """Answers received into one buffer that is used again."""
+    """Responses received into one buffer that is reused."""
     send, recv_into, total = sock.send, sock.recv_into, len(view)
     with job.timed():
         for _ in job.numbers():
@@ -55,7 +55,7 @@ def large(job: Job, sock: socket.socket, request: bytes, view: memoryview) -> No
             while got < total:
                 got += recv_into(view[got:])
             if got != total:
-                raise WrongAnswer("an answer of another length")
+                raise WrongResponse("a response of another length")
 
 
 main()

@@ -32,7 +32,7 @@ def work(job: Job, client: HTTPClient, numbers: Iterator[int]) -> None:
 
         for _ in numbers:
             r = client.get(path, headers={"Accept-Encoding": "gzip"})
-            job.good_json(r.status_code, json.loads(gzip.decompress(r.read())))
+            job.check_json(r.status_code, json.loads(gzip.decompress(r.read())))
     elif job.kind == "post":
         for _ in numbers:
             r = client.post(path, body=job.upload)
@@ -43,7 +43,7 @@ def work(job: Job, client: HTTPClient, numbers: Iterator[int]) -> None:
             with open(job.file, "wb") as file:
                 while chunk := r.read(65536):
                     file.write(chunk)
-            job.good_file(r.status_code)
+            job.check_file(r.status_code)
     else:
         for _ in numbers:
             r = client.get(path)
@@ -56,7 +56,7 @@ def run(job: Job) -> None:
 
         def one(n: int) -> None:
             r = client.get(f"{job.path}/{n}")
-            job.good_echo(n, r.status_code, r.read())
+            job.check_echo(n, r.status_code, r.read())
 
         with job.timed():
             gevent.joinall([gevent.spawn(one, n) for n in job.numbers()], raise_error=True)

@@ -15,7 +15,7 @@ async def work(job: Job, session: niquests.AsyncSession, numbers: Iterator[int],
     if job.kind == "json":
         for _ in numbers:
             r = await session.get(url)
-            job.good_json(r.status_code or 0, r.json())
+            job.check_json(r.status_code or 0, r.json())
     elif job.kind == "post":
         for _ in numbers:
             r = await session.post(url, data=job.upload)
@@ -26,7 +26,7 @@ async def work(job: Job, session: niquests.AsyncSession, numbers: Iterator[int],
             with open(job.file, "wb") as file:
                 async for chunk in await s.iter_content(65536):
                     file.write(chunk)
-            job.good_file(s.status_code or 0)
+            job.check_file(s.status_code or 0)
     else:
         for _ in numbers:
             r = await session.get(url)
@@ -38,7 +38,7 @@ async def example(job: Job, session: niquests.AsyncSession) -> None:
 
     async def one(n: int) -> None:
         r = await session.get(f"{job.url}/{n}")
-        job.good_echo(n, r.status_code or 0, r.content or b"")
+        job.check_echo(n, r.status_code or 0, r.content or b"")
 
     await asyncio.gather(*[one(n) for n in job.numbers()])
 

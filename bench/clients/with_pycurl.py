@@ -33,7 +33,7 @@ class Loop:
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self.on_timer)
 
     def on_socket(self, event: int, fd: int, multi: object, data: object) -> None:
-        """libcurl wants a descriptor watched, watched otherwise, or no longer."""
+        """Called by libcurl to watch a descriptor, or to stop."""
         if event == pycurl.POLL_REMOVE:
             if fd in self.watched:
                 self.watched.discard(fd)
@@ -52,7 +52,7 @@ class Loop:
             self.epoll.register(fd, mask)
 
     def on_timer(self, milliseconds: int) -> None:
-        """libcurl wants to be called after that time (-1: never)."""
+        """Called by libcurl to set its timer (-1: none)."""
         self.deadline = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
     def acquire(self) -> None:
@@ -89,7 +89,7 @@ class ShortLoop:
 def run(
     loop: Loop | ShortLoop, handles: list[pycurl.Curl], again: Callable[[pycurl.Curl], bool]
 ) -> None:
-    """Run `handles`; when one is done `again` says whether it shall go once more."""
+    """Run `handles`; when one is done, `again` says whether it makes another request."""
     multi, turn, info = loop.multi, loop.turn, loop.multi.info_read
     busy = len(handles)
     for handle in handles:
@@ -112,7 +112,7 @@ def run(
 
 
 def make_handle(job: Job, k: int) -> pycurl.Curl:
-    """A handle with everything that stays the same."""
+    """A handle with all constant options."""
     handle = pycurl.Curl()
     handle.setopt(pycurl.URL, job.origin(k) + job.path)
     handle.setopt(pycurl.NOSIGNAL, 1)
@@ -132,7 +132,7 @@ def make_handle(job: Job, k: int) -> pycurl.Curl:
 def crowd(
     job: Job, loop: Loop | ShortLoop, handles: list[pycurl.Curl], numbers: Iterator[int]
 ) -> None:
-    """Every handle requests as long as there are numbers."""
+    """Every handle makes requests as long as there are numbers."""
 
     def start(handle: pycurl.Curl) -> bool:
         n = next(numbers, None)
@@ -150,16 +150,16 @@ def crowd(
         status = handle.getinfo(pycurl.RESPONSE_CODE)
         if job.kind == "stream":
             handle.file.close()
-            job.good_file(status)
+            job.check_file(status)
             return start(handle)
         buffer = handle.buffer
         body = buffer.getvalue()
         if job.kind == "json":
             import json
 
-            job.good_json(status, json.loads(body))
+            job.check_json(status, json.loads(body))
         elif job.kind == "example":
-            job.good_echo(handle.n, status, body)
+            job.check_echo(handle.n, status, body)
         else:
             job.good(status, body)
         buffer.seek(0)

@@ -1,4 +1,4 @@
-"""requests: threads, a Session in each of them (a Session is not promised to be thread-safe)."""
+"""requests: threads with a Session each, since a Session is not documented as thread-safe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def work(job: Job, numbers: Iterator[int], k: int, ready: threading.Barrier) -> 
     if job.kind == "json":
         for _ in numbers:
             r = s.get(url)
-            job.good_json(r.status_code, r.json())
+            job.check_json(r.status_code, r.json())
     elif job.kind == "post":
         for _ in numbers:
             r = s.post(url, data=job.upload)
@@ -40,7 +40,7 @@ def work(job: Job, numbers: Iterator[int], k: int, ready: threading.Barrier) -> 
             with s.get(url, stream=True) as r, open(job.file, "wb") as file:
                 for chunk in r.iter_content(65536):
                     file.write(chunk)
-            job.good_file(r.status_code)
+            job.check_file(r.status_code)
     else:
         for _ in numbers:
             r = s.get(url)
@@ -52,7 +52,7 @@ def run(job: Job) -> None:
 
         def one(n: int) -> None:
             r = session(job).get(f"{job.url}/{n}")
-            job.good_echo(n, r.status_code, r.content)
+            job.check_echo(n, r.status_code, r.content)
 
         with job.timed(), ThreadPoolExecutor(job.connections) as pool:
             list(pool.map(one, job.numbers()))

@@ -1,4 +1,4 @@
-"""wreq (Rust: hyper's kin, BoringSSL): one async Client on asyncio."""
+"""wreq (Rust: hyper and BoringSSL): one async Client on asyncio."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def work(job: Job, client: wreq.Client, numbers: Iterator[int], k: int) ->
     if job.kind == "json":
         for _ in numbers:
             async with client.get(url) as r:
-                job.good_json(r.status.as_int(), await r.json())
+                job.check_json(r.status.as_int(), await r.json())
     elif job.kind == "post":
         for _ in numbers:
             async with client.post(url, body=job.upload) as r:
@@ -29,7 +29,7 @@ async def work(job: Job, client: wreq.Client, numbers: Iterator[int], k: int) ->
                     async with r.stream() as chunks:
                         async for chunk in chunks:
                             file.write(chunk)
-                job.good_file(r.status.as_int())
+                job.check_file(r.status.as_int())
     else:
         for _ in numbers:
             async with client.get(url) as r:
@@ -42,7 +42,7 @@ async def example(job: Job, client: wreq.Client) -> None:
 
     async def one(n: int) -> None:
         async with limit, client.get(f"{job.url}/{n}") as r:
-            job.good_echo(n, r.status.as_int(), await r.bytes())
+            job.check_echo(n, r.status.as_int(), await r.bytes())
 
     await asyncio.gather(*[one(n) for n in job.numbers()])
 

@@ -1,8 +1,8 @@
-"""`python -m bench.compare`: all clients, all workloads, tables and pictures.
+"""`python -m bench.compare`: all clients, all workloads, tables and plots.
 
-Rules:  results are written after every workload, so that an interrupted run keeps what it has;
-        the run ends early, with what there is, when its time is over.
-Not here: the work itself; see field, servers, measure, goals, report.
+Rules:  results are written after every workload, so that an interrupted run keeps them;
+        a run that exceeds its time ends early, with the results so far.
+Implemented elsewhere: clients (`field`), servers, measuring, goals, reports.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ QUICK_CLIENTS = ("asks_fast", "asks_fast_own", "aiohttp", "wreq", "pycurl", "bar
 
 
 def say(text: str = "") -> None:
-    """A line for the person who waits."""
+    """Print a line of progress."""
     print(text, flush=True)
 
 
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
 
 
 def cores() -> tuple[int | None, int | None]:
-    """Core of the server, core of the client; None where nothing can be pinned."""
+    """The core of the server and the core of the client; None if processes cannot be pinned."""
     if not hasattr(os, "sched_getaffinity"):
         return None, None
     usable = sorted(os.sched_getaffinity(0))
@@ -92,7 +92,7 @@ def chosen(names: str) -> list[Client]:
 
 
 def measure_all(args: argparse.Namespace, folder: Path) -> None:
-    """Run everything that was asked for; results are on disk after each workload."""
+    """Run everything requested; results are on disk after each workload."""
     names = args.only.split(",") if args.only else QUICK if args.quick else list(WORKLOADS)
     todo, clients = workloads(names), chosen(args.clients)
     limit = args.minutes or (5.0 if args.quick else 23.0)

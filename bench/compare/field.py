@@ -1,9 +1,9 @@
-"""Who takes part: each client, its script and the environment it gets.
+"""The clients that are compared: each with its script and its environment.
 
-Rules:  a rival lives in a virtual environment of its own under `.cache/`, made on first use with
+Rules:  each rival has a virtual environment of its own under `.cache/`, made on first use with
         the versions named here, so that a run can be repeated. Rivals that cannot be installed
-        are left out with a word, never a failure: they gate nothing.
-Not here: how a client does its work (`bench/clients/with_*.py`).
+        are reported and left out.
+Implemented elsewhere: how a client does its work (`bench/clients/with_*.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCRIPTS = ROOT / "bench" / "clients"
 
 @dataclass(frozen=True)
 class Client:
-    """One client: `requires` is what pip installs (nothing: it runs where the harness runs)."""
+    """One client; `requires` is what pip installs; if empty, it runs in this environment."""
 
     name: str
     label: str
@@ -34,7 +34,7 @@ class Client:
     imports: str = ""
 
     def takes(self, workload: str) -> bool:
-        """Whether this client can do that work."""
+        """Whether this client can run that workload."""
         return not self.only or workload in self.only
 
 
@@ -175,7 +175,7 @@ CLIENTS = {
 
 
 def tree_is_built() -> bool:
-    """Whether asks_fast is compiled in place; if not, it is taken as it is installed."""
+    """Whether asks_fast is compiled in place; if not, the installed one is used."""
     return any((ROOT / "asks_fast").glob("_hotpath*.so"))
 
 

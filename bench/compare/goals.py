@@ -1,11 +1,11 @@
-"""What asks_fast set out to reach, against what a run shows.
+"""The goals of asks_fast, compared with the figures of a run.
 
 Facts:  a ratio is the median of the ratios of each round (the clients run in turn, so a round is
         one moment of the machine), or the ratio of medians where a client missed a round.
 Rules:  a goal without figures is "not measured", never "reached". Two goals are set for
         `asks_fast.run` alone, which is what the compiled kernel is for; the same ratio on
         `curio.run` is shown beside it, without a goal.
-Not here: measuring.
+Implemented elsewhere: measuring.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Goal:
 
 
 def ratio(results: Results, one: tuple[str, str], other: tuple[str, str]) -> float | None:
-    """How many times as fast `one` is as `other`; keys are (client, workload)."""
+    """The rate of `one` divided by that of `other`; keys are (client, workload)."""
     a, b = results.get(one), results.get(other)
     if a is None or b is None or not a.runs or not b.runs:
         return None
@@ -66,7 +66,7 @@ def ratio(results: Results, one: tuple[str, str], other: tuple[str, str]) -> flo
 
 
 def cpu_ratio(results: Results, one: tuple[str, str], other: tuple[str, str]) -> float | None:
-    """How many times the CPU time of `one` the request of `other` costs its client."""
+    """The CPU time per request of `other` divided by that of `one`."""
     a, b = results.get(one), results.get(other)
     if a is None or b is None or not a.runs or not b.runs:
         return None
@@ -87,7 +87,7 @@ def fastest_other(results: Results, workload: str) -> str | None:
 
 
 def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
-    """All lines, in the order of the promise."""
+    """All lines, in the order of the table."""
     table: list[Goal] = []
 
     def add(

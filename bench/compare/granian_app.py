@@ -1,4 +1,4 @@
-"""The answers of the comparison as an RSGI application, for machines without nginx.
+"""The responses of the comparison as an RSGI application, for machines without nginx.
 
 Same paths, same bodies as the nginx site in `servers.py`; run as `granian --interface rsgi`.
 """
@@ -27,8 +27,8 @@ GZIPPED = gzipped_document()
 CHUNK = 16 * 1024
 
 
-async def answer(scope: Any, protocol: Any) -> None:
-    """One request."""
+async def respond(scope: Any, protocol: Any) -> None:
+    """Respond to one request."""
     path = scope.path
     if path == "/small":
         protocol.response_bytes(200, JSON, SMALL)
@@ -57,9 +57,9 @@ async def answer(scope: Any, protocol: Any) -> None:
 
 
 class App:
-    """What granian looks for."""
+    """The application object of granian."""
 
-    __rsgi__ = staticmethod(answer)
+    __rsgi__ = staticmethod(respond)
 
 
 app = App()

@@ -1,11 +1,11 @@
-"""Runs clients and gathers their figures.
+"""Run clients and collect their figures.
 
 Facts:  a run is one process of one client doing one workload; its line of JSON is the result.
-Rules:  a first run per client checks every byte of every answer and is not counted; it also says
-        how many requests fill the wanted time. Then all clients take turns, A B C A B C …, so
-        that a noisy moment of the machine meets all of them. A client that fails or takes too
-        long is left out of that workload, with the reason kept.
-Not here: what the figures mean (report.py, goals.py).
+Rules:  a first run per client checks every byte of every response and is not counted; it also
+        tells how many requests fill the wanted time. Then all clients take turns, A B C A B C …,
+        so that noise of the machine affects all of them. A client that fails or takes too
+        long is left out of that workload, with the reason.
+Implemented elsewhere: what the figures mean (report.py, goals.py).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Series:
         return sorted(of(run) for run in self.runs)
 
     def as_json(self) -> dict[str, Any]:
-        """The figures to keep."""
+        """The figures to store."""
         return {
             "client": self.client,
             "workload": self.workload,
@@ -85,7 +85,7 @@ class Series:
 
     @property
     def rss(self) -> float:
-        """Highest peak of resident memory, MiB (0 where it is not known)."""
+        """The highest resident memory in MiB (0 if unknown)."""
         return float(max(run.get("peak_rss_kib", 0) for run in self.runs) / 1024)
 
 
@@ -101,7 +101,7 @@ class Plan:
 
 
 def environment(ours: bool) -> dict[str, str]:
-    """What a client sees: no proxies, no foreign certificate bundles, no Python settings."""
+    """The environment of a client: no proxies, no other certificate bundles, no Python settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT)} if ours and tree_is_built() else kept
 
@@ -189,7 +189,7 @@ def run_wrk(work: Workload, server: Server, plan: Plan) -> dict[str, Any]:
 
 
 def least(work: Workload) -> int:
-    """The fewest requests that make a run."""
+    """The minimum number of requests of a run."""
     if work.kind == "stream":
         return 1
     if max(work.size, work.upload) > 1024 * 1024:
@@ -198,7 +198,7 @@ def least(work: Workload) -> int:
 
 
 def wanted(work: Workload, rate: float, seconds: float) -> int:
-    """How many requests fill `seconds` at `rate`."""
+    """The number of requests that take `seconds` at `rate`."""
     if work.kind == "example":
         # Ten thousand, as documented; clients that would need many seconds get fewer.
         return 10_000 if rate * 4 > 10_000 else max(1000, int(rate * 2))
@@ -213,7 +213,7 @@ def compare(
     deadline: float,
     say: Callable[[str], None] = print,
 ) -> list[Series]:
-    """All rounds of one workload, the clients in turn; no round begins after `deadline`."""
+    """All rounds of one workload, the clients in turn; no round starts after `deadline`."""
     series = {c.name: Series(c.name, work.name) for c in clients if c.takes(work.name)}
     rates: dict[str, float] = {}
     active = [c for c in clients if c.name in series]
@@ -246,7 +246,7 @@ def compare(
 
 
 def machine(server: Server, plan: Plan) -> dict[str, Any]:
-    """What was measured on what."""
+    """The machine and the versions."""
     import platform
 
     model = platform.processor()

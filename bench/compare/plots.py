@@ -1,8 +1,8 @@
-"""The pictures of a comparison, as SVG and PNG.
+"""The plots of a comparison, as SVG and PNG.
 
 Rules:  ours in one colour, the limits (wrk, bare sockets) in grey, the rest in another; an error
         bar runs from the slowest to the fastest round.
-Not here: figures; matplotlib is imported only when something is drawn.
+Implemented elsewhere: figures; matplotlib is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def of(results: Results, workload: str) -> list[Series]:
 
 
 def bars(axes: Any, series: list[Series], scale: float, unit: str, title: str) -> None:
-    """Horizontal bars, the fastest on top."""
+    """Horizontal bars, the fastest at the top."""
     values = [s.rate * scale for s in series]
     spans = [
         [(s.rate - s.rates[0]) * scale for s in series],
@@ -59,7 +59,7 @@ def bars(axes: Any, series: list[Series], scale: float, unit: str, title: str) -
 
 
 def draw(results: Results, folder: Path) -> list[str]:
-    """Write all pictures for which there are figures; their names without suffix."""
+    """Write all plots for which there are figures; return their names without suffix."""
     import matplotlib
 
     matplotlib.use("Agg")

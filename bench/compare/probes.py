@@ -3,7 +3,7 @@
 Facts:  each runs in a process of its own. An import is timed as CPU seconds of a fresh
         interpreter, less those of one that imports nothing.
 Rules:  the interpreters take turns; the median of the rounds is kept.
-Not here: rates.
+Implemented elsewhere: rates.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def import_times(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[st
 def all_probes(
     server: Server, plan: Plan, import_rounds: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Every figure that could be had."""
+    """Every figure that could be measured."""
     found: dict[str, Any] = {}
     for name in ("idle_kib", "plain_kib", "line_kib", "stream_mib", "resumed"):
         if name == "resumed" and server.name != "nginx":

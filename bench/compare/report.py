@@ -1,9 +1,9 @@
-"""What a comparison leaves behind: results.json, README.md with tables, pictures.
+"""The output of a comparison: results.json, README.md with tables, plots.
 
-Facts:  results.json holds every run; everything else is drawn from it again at any time.
-Rules:  a table shows medians with the spread of the rounds, and who is missing and why. Where we
-        are not the fastest, it shows that too.
-Not here: measuring, goals.
+Facts:  results.json contains every run; everything else is generated from it.
+Rules:  a table shows medians with the spread of the rounds, and which clients are missing and why,
+        also where ours is not the fastest.
+Implemented elsewhere: measuring, goals.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ READING = """
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: int = 1) -> str:
-    """A Markdown table; columns from number `right` on are flush right."""
+    """A Markdown table; columns from number `right` on are aligned right."""
     lines = [
         "| " + " | ".join(head) + " |",
         "|" + "|".join("---" if i < right else "--:" for i in range(len(head))) + "|",
@@ -69,7 +69,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: int = 1) ->
 
 
 def amount(value: float) -> str:
-    """A number with as many digits as it deserves."""
+    """A number with a suitable number of digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}" if value >= 1 else f"{value:.2f}"
 
 
@@ -158,7 +158,7 @@ def measured_again(
     workloads: Sequence[str],
     clients: Sequence[Client],
 ) -> dict[str, Any]:
-    """The machine of a first run, and what of it was measured once more."""
+    """The machine of the first run, and what was measured again."""
     later = {name: here[name] for name in ("rounds", "seconds", "time", "load")}
     later |= {"workloads": list(workloads), "clients": [client.name for client in clients]}
     return {**before, "again": [*before.get("again", ()), later]}
@@ -209,7 +209,7 @@ def save(
 
 
 def load(folder: Path) -> tuple[Results, dict[str, Any], dict[str, Any]]:
-    """What an earlier run left in results.json; empty when there is none."""
+    """The content of results.json; empty if there is none."""
     file = folder / "results.json"
     if not file.exists():
         return {}, {}, {}
@@ -223,7 +223,7 @@ def load(folder: Path) -> tuple[Results, dict[str, Any], dict[str, Any]]:
 
 
 def render(folder: Path) -> list[Goal]:
-    """Draw README.md and the pictures from results.json; gives the goals."""
+    """Write README.md and the plots from results.json; return the goals."""
     results, probes, machine = load(folder)
     try:
         pictures = draw(results, folder)

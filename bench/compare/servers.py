@@ -1,15 +1,13 @@
-"""The server side: one nginx (else granian) with every answer ready, on a core of its own.
+"""The server: one nginx (else granian) with all responses prepared, on its own core.
 
 Facts:  nginx listens on 0.0.0.0, so each 127.0.x.y is an origin of its own; three ports: plain,
-        TLS kept alive, TLS closed after each answer. Nothing is logged, nothing computed per
-        request; bodies lie in files (long ones read in pieces of 256 KiB: of all settings tried
-        the one that costs nginx least, 2.7 ms for 10 MiB, where two of 32 KiB cost 3.1 and
-        sendfile 6.5, so that clients are measured and not the server), the gzip document is
-        compressed beforehand. POST bodies are
-        read to the end before the answer: small ones with the head, big ones through a proxy hop
-        on a Unix socket (nginx answers at once otherwise, while the client is still sending).
-Rules:  everything lives in one temporary folder; leaving the context stops the server.
-Not here: clients, pinning of clients.
+        TLS kept alive, TLS closed after each response. Nothing is logged or computed per request.
+        Bodies are files. Long ones are read 256 KiB at a time, which costs nginx least (2.7 ms
+        for 10 MiB; two buffers of 32 KiB cost 3.1, sendfile 6.5). The gzip document is compressed
+        beforehand. POST bodies are read to the end before the response: small ones with the
+        head, large ones by a proxy on a Unix socket, because nginx would respond at once.
+Rules:  all files are in one temporary folder; leaving the context stops the server.
+Implemented elsewhere: clients, pinning of clients.
 """
 
 from __future__ import annotations
@@ -126,7 +124,7 @@ BODIES = {"100k": 100 * KIB, "10m": 10 * MIB, "64m": 64 * MIB}
 
 @dataclass(frozen=True)
 class Server:
-    """Where the running server is reached. `ports` by name: http, tls, tlsnew."""
+    """The address of the running server. `ports` by name: http, tls, tlsnew."""
 
     name: str
     version: str
@@ -140,12 +138,12 @@ class Server:
 
     @property
     def cafile(self) -> Path:
-        """The authority that signed the server's certificate."""
+        """The certificate authority of the server's certificate."""
         return self.root / "ca.pem"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on (all held at once, so that they differ)."""
+    """Free ports (all held at once, so that they differ)."""
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in held:
@@ -172,7 +170,7 @@ def prepare(root: Path, *, long_bodies: bool = True) -> None:
 
 
 def wait_until_open(port: int, process: subprocess.Popen[bytes], seconds: float = 15.0) -> None:
-    """Return once `port` accepts; RuntimeError when the process ends or time runs out."""
+    """Return once `port` accepts; RuntimeError if the process ends or time runs out."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -184,14 +182,14 @@ def wait_until_open(port: int, process: subprocess.Popen[bytes], seconds: float 
 
 
 def pinned(core: int | None) -> Callable[[], None] | None:
-    """What a child does first to stay on one core (nothing where that cannot be asked for)."""
+    """A function for a child process that pins it to one core, if possible."""
     if core is None or not hasattr(os, "sched_setaffinity"):
         return None
     return lambda: os.sched_setaffinity(0, {core})
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a child we started: first politely, after five seconds for good."""
+    """End a child process: by SIGTERM, after five seconds by SIGKILL."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(5)
