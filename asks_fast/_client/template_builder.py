@@ -236,12 +236,17 @@ class OptionEncoder:
 
     def make_emitter(self, exchange: _hotpath.Exchange) -> EventEmitter:
         """What reports the events of an exchange without header fields, cookies and body."""
-        response: Any = exchange.response
-        target = exchange.target
-        url = self._url.with_target(target[len(self._url.origin) :] if target[0] != "/" else target)
-        request = PreparedRequest(self._method, url, self._builder, None, self._options)
-        response.request = request
-        return EventEmitter(request, self._options.on_event)
+        options = self._options
+        return EventEmitter(None, options.on_event, options.timings, self._make_request)
+
+    def _make_request(self, response: Any) -> PreparedRequest:
+        """The request of a response, for events; that of the response if it has one."""
+        request: PreparedRequest | None = getattr(response, "_request", None)
+        if request is None:
+            url = self._url.with_target(response.url[len(self._url.origin) :])
+            request = PreparedRequest(self._method, url, self._builder, None, self._options)
+            response.request = request
+        return request
 
     def encode_params(self, params: dict[Any, Any]) -> bytes:
         """The query for a dict."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from .._annotations import AnyArgument, Unchecked
@@ -65,9 +64,8 @@ class TimedResponse(Protocol):
     def is_complete(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a request.
+    """One event of a request. It cannot be changed.
 
     Attributes:
         name: such as `"connected"`.
@@ -78,28 +76,111 @@ class Event:
             event `"head"` on.
     """
 
-    name: str
-    at: float
-    request: RequestInfo
-    data: dict[str, AnyArgument]
-    response: TimedResponse | None = None
+    __slots__ = ("_at", "_data", "_name", "_request", "_response")
+
+    def __init__(
+        self,
+        name: str,
+        at: float,
+        request: RequestInfo | EventEmitter,
+        data: dict[str, AnyArgument],
+        response: TimedResponse | None = None,
+    ) -> None:
+        self._name = name
+        self._at = at
+        self._request = request  # an emitter has it, or can make it
+        self._data = data
+        self._response = response
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def at(self) -> float:
+        return self._at
+
+    @property
+    def request(self) -> RequestInfo:
+        request = self._request
+        return request.request if isinstance(request, EventEmitter) else request
+
+    @property
+    def data(self) -> dict[str, AnyArgument]:
+        return self._data
+
+    @property
+    def response(self) -> TimedResponse | None:
+        return self._response
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Event):
+            return NotImplemented
+        return self._parts() == other._parts()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _parts(self) -> tuple[object, ...]:
+        return self._name, self._at, self.request, self._data, self._response
+
+    def __repr__(self) -> str:
+        return (
+            f"Event(name={self._name!r}, at={self._at!r}, request={self.request!r}, "
+            f"data={self._data!r}, response={self._response!r})"
+        )
 
     def __str__(self) -> str:
-        data = " ".join(f"{name}={value!r}" for name, value in self.data.items())
-        text = f"{self.request.method} {self.request.url}: {self.name} {data}"
+        data = " ".join(f"{name}={value!r}" for name, value in self._data.items())
+        text = f"{self.request.method} {self.request.url}: {self._name} {data}"
         return printable(mask_urls(text.rstrip()))
 
 
 class EventEmitter:
-    """Emits the events of one request to its callback and the log."""
+    """Emits the events of one request to its callback and the log.
 
-    __slots__ = ("_callback", "_marks", "_request", "_response")
+    Args:
+        request: the request; None if `make_request` makes it of the response when it is needed.
+        callback: gets each event.
+        timings: whether the response keeps when each event was.
+        make_request: as described for `request`.
+    """
 
-    def __init__(self, request: RequestInfo, callback: Callable[[Event], object] | None) -> None:
+    __slots__ = (
+        "_callback",
+        "_is_logged",
+        "_keeps_marks",
+        "_log_fields",
+        "_make_request",
+        "_marks",
+        "_request",
+        "_response",
+    )
+
+    def __init__(
+        self,
+        request: RequestInfo | None,
+        callback: Callable[[Event], object] | None,
+        timings: bool,
+        make_request: Callable[[TimedResponse], RequestInfo] | None = None,
+    ) -> None:
         self._request = request
+        self._make_request = make_request
         self._response: TimedResponse | None = None
         self._callback = callback
+        self._is_logged = log.isEnabledFor(logging.DEBUG)
+        self._log_fields: dict[str, Unchecked] | None = None  # of the first record
+        self._keeps_marks = timings
         self._marks: list[tuple[str, float]] = []  # the steps of this exchange and when they ended
+
+    @property
+    def request(self) -> RequestInfo:
+        """The request whose events these are."""
+        request = self._request
+        if request is None:
+            assert self._make_request is not None
+            assert self._response is not None
+            request = self._request = self._make_request(self._response)
+        return request
 
     def begin(self, response: TimedResponse) -> None:
         """Start an exchange, and make `response` record its times."""
@@ -109,29 +190,60 @@ class EventEmitter:
 
     def finish(self, response: TimedResponse, stream: bool) -> None:
         """Emit the events of a complete response, or of its head with `stream`."""
-        self("sent", at=response.sent_at)
-        self("head", at=response.head_received_at, status=response.status_code)
+        self._emit("sent", response.sent_at, {})
+        self._emit("head", response.head_received_at, {"status": response.status_code})
         if not stream and response.is_complete:
-            self("body", at=response.completed_at, size=len(response.body))
-        if self._request.options.timings:
+            self._emit("body", response.completed_at, {"size": len(response.body)})
+        if self._keeps_marks:
             response._marks = self._marks
 
     def __call__(self, name: str, *, at: float = 0.0, **data: object) -> None:
+        self._emit(name, at, data)
+
+    def _emit(self, name: str, at: float, data: dict[str, AnyArgument]) -> None:
         at = at or time.monotonic()
         self._marks.append((name, at))
-        if self._callback is None and not log.isEnabledFor(logging.DEBUG):
+        callback = self._callback
+        if callback is None and not self._is_logged:
             return
-        event = Event(name, at, self._request, data, self._response)
-        log.debug("%s", event)
-        if self._callback is not None:
+        event = Event(name, at, self, data, self._response)
+        if self._is_logged:
+            self._log(event)
+        if callback is not None:
             try:
-                self._callback(event)
+                callback(event)
             except Exception:
                 log.exception("the on_event callback failed at %s", event)
 
+    def _log(self, event: Event) -> None:
+        """Log an event as `log.debug("%s", event)` does.
+
+        The records of one exchange differ in time and event only. All but the first are copies,
+        because making a record costs several times as much; unless the program makes its own.
+        """
+        fields = self._log_fields
+        if fields is None:
+            record = log.makeRecord(
+                log.name, logging.DEBUG, __file__, _LOG_LINE, "%s", (event,), None, "_log"
+            )
+            if type(record) is logging.LogRecord:
+                self._log_fields = record.__dict__.copy()  # before a filter can change it
+        else:
+            record = logging.LogRecord.__new__(logging.LogRecord)
+            now = time.time()
+            own = record.__dict__ = fields.copy()
+            own["args"] = (event,)
+            own["created"] = now
+            own["msecs"] = int((now - int(now)) * 1000) + 0.0
+            own["relativeCreated"] += (now - fields["created"]) * 1000
+        log.handle(record)
+
     def on_step(self, name: str, at: float) -> None:
         """Emit a step of the connector."""
-        self(name, at=at)
+        self._emit(name, at, {})
+
+
+_LOG_LINE = EventEmitter._log.__code__.co_firstlineno
 
 
 def get_emitter(request: RequestInfo) -> EventEmitter | None:
@@ -140,4 +252,4 @@ def get_emitter(request: RequestInfo) -> EventEmitter | None:
     callback = options.on_event
     if callback is None and not options.timings and not log.isEnabledFor(logging.DEBUG):
         return None
-    return EventEmitter(request, callback)
+    return EventEmitter(request, callback, options.timings)

@@ -6,6 +6,7 @@ tests/robustness/security/test_leaks.py.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import ssl
 import time
@@ -188,6 +189,87 @@ async def test_log_level_changed_later(peer: MakePeer, caplog: pytest.LogCapture
         with caplog.at_level(logging.DEBUG, logger="asks_fast"):
             await session.get(path="/after")
     assert any("/after: head" in record.getMessage() for record in caplog.records)
+
+
+async def test_log_records_of_one_exchange(
+    peer: MakePeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every record has the attributes that logging gives it, and its own time and event."""
+    server = peer(SERVING)
+    before = time.time()
+    with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+        async with HSession(server.url) as session:
+            for _ in range(2):
+                await session.get(path="/")
+    records = [record for record in caplog.records if record.name == "asks_fast"]
+    assert [record.args[0].name for record in records[-3:]] == ["sent", "head", "body"]  # type: ignore[index, union-attr]
+    (changing,) = {frozenset(vars(record)) for record in records}
+    same = changing - {"args", "created", "msecs", "relativeCreated", "message", "taskName"}
+    assert all(len({getattr(record, name) for record in records}) == 1 for name in same)
+    assert records[0].filename == "events.py"
+    start = records[0].created - records[0].relativeCreated / 1000
+    for one, other in itertools.pairwise(records):
+        assert before <= one.created <= other.created <= time.time()
+    for record in records:
+        assert abs(record.created - record.relativeCreated / 1000 - start) < 0.01
+        assert 0 <= record.created % 1 * 1000 - record.msecs < 1
+
+
+async def test_log_records_that_the_program_changes(
+    peer: MakePeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A filter changes one record and not the next; a record factory makes all of them."""
+
+    def rename(record: logging.LogRecord) -> bool:
+        record.msg, record.args = "changed", ()
+        record.own = True
+        return record.getMessage() == "changed" and not hasattr(record, "seen")
+
+    class OwnRecord(logging.LogRecord):
+        pass
+
+    server = peer(SERVING)
+    log, factory = logging.getLogger("asks_fast"), logging.getLogRecordFactory()
+    with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+        async with HSession(server.url) as session:
+            await session.get(path="/")
+            log.addFilter(rename)
+            try:
+                await session.get(path="/")
+            finally:
+                log.removeFilter(rename)
+            changed, count = caplog.records[-4:], len(caplog.records)
+            await session.get(path="/")
+            assert all(": " in record.getMessage() for record in caplog.records[count:])
+            logging.setLogRecordFactory(OwnRecord)
+            try:
+                await session.get(path="/")
+            finally:
+                logging.setLogRecordFactory(factory)
+    assert [record.getMessage() for record in changed] == ["changed"] * 4
+    assert [type(record) for record in caplog.records[-4:]] == [OwnRecord] * 4
+
+
+async def test_an_event_cannot_be_changed(peer: MakePeer) -> None:
+    """An event is read-only, is compared by its parts, and names the request of its response."""
+    server = peer(SERVING)
+    listener = Listener()
+    async with HSession(server.url, on_event=listener) as session:
+        for _ in range(2):
+            response = await session.get(path="/", params={"q": 1})
+    event = listener[-1]
+    assert event.request is response.request
+    assert str(event) == f"GET {server.url}/?q=1: body size=2"
+    for name in ("name", "at", "request", "data", "response"):
+        with pytest.raises(AttributeError):
+            setattr(event, name, None)
+    same = Event(event.name, event.at, event.request, event.data, event.response)
+    assert event == same
+    assert event != Event("head", event.at, event.request, event.data, event.response)
+    assert event != "body"
+    assert repr(event) == repr(same)
+    with pytest.raises(TypeError):
+        hash(event)
 
 
 async def test_no_events_without_listener(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
