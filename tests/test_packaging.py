@@ -193,7 +193,7 @@ import importlib
 import sys
 for name in (
     "brotli brotlicffi zstandard isal orjson backports charset_normalizer truststore "
-    "warcio protego dask httpx httpx2"
+    "warcio protego dask httpx httpx2 scrapy"
 ).split():
     sys.modules[name] = None
 
@@ -216,6 +216,7 @@ asked = {
     "cli: robots": lambda: curio.run(lambda: get(Politeness(robots=True))),
     "dask": lambda: fetch_bag(["http://localhost:1/"]),
     "httpx": lambda: importlib.import_module("asks_fast.contrib.httpx"),
+    "scrapy": lambda: importlib.import_module("asks_fast.contrib.scrapy"),
     "httpx2": lambda: importlib.import_module("asks_fast.contrib.httpx2"),
 }
 for extra, ask in asked.items():
@@ -241,6 +242,6 @@ def test_what_needs_a_missing_extra_names_it() -> None:
     said = dict(line.split(" | ") for line in done.stdout.splitlines())
     own = ["gzip", "deflate", *(["zstd"] if find_spec("_zstd") else [])]
     assert said.pop("speed") == ", ".join(own)
-    assert len(said) == 8
+    assert len(said) == 9
     for needed, words in said.items():
         assert f'pip install "asks-fast[{needed.partition(":")[0]}]"' in words, needed

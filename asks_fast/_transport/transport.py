@@ -122,6 +122,8 @@ class Transport:
                     self.connector.connect(origin.route, on_step=on_step, dns_timeout=dns_limit),
                 )
             except TaskTimeout:
+                if limit is None:
+                    raise  # `timeout` of the request expired
                 raise ConnectTimeout(
                     f"{origin.name}: no connection within connection_timeout={limit:g} s", limit
                 ) from None

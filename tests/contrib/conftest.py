@@ -65,3 +65,37 @@ def call(request: pytest.FixtureRequest, httpx: Any, transports: Any) -> Callabl
         return trio.run(partial(caller.make_async, method, url, options, **more))
 
     return make
+
+
+@pytest.fixture
+def download() -> Callable[..., Any]:
+    """`download(url, settings=…, connect=…, **request)`: the response of Scrapy's handler.
+
+    `connect(crawler)` may connect handlers of signals. Several URLs give a list of responses.
+    """
+    scrapy = pytest.importorskip("scrapy")
+    from scrapy.utils.test import get_crawler
+
+    from asks_fast.contrib.scrapy import DownloadHandler
+
+    async def run(urls: list[str], settings: Any, connect: Any, request: Any) -> list[Any]:
+        crawler = get_crawler(settings_dict={"TWISTED_REACTOR_ENABLED": False, **settings})
+        handler = DownloadHandler.from_crawler(crawler)
+        connect(crawler)
+        try:
+            requests = [scrapy.Request(url, **request) for url in urls]
+            return [await handler.download_request(one) for one in requests]
+        finally:
+            await handler.close()
+
+    def call(
+        url: str | list[str],
+        settings: dict[str, Any] | None = None,
+        connect: Callable[[Any], object] = lambda crawler: None,
+        **request: Any,
+    ) -> Any:
+        urls = [url] if isinstance(url, str) else url
+        found = asyncio.run(run(urls, settings or {}, connect, request))
+        return found[0] if isinstance(url, str) else found
+
+    return call

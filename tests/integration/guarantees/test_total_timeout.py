@@ -12,7 +12,7 @@ from typing import Any
 import curio
 import pytest
 from support.leaks import assert_no_active_requests
-from support.script_steps import OK, drip, expect, repeat, send, stall
+from support.script_steps import OK, drip, expect, expect_head, repeat, send, stall
 from support.scripted_server import MakePeer
 
 import asks_fast
@@ -52,6 +52,15 @@ async def test_ends_the_request(peer: MakePeer, steps: list[Any]) -> None:
         assert_no_active_requests(session)
         await server.until(lambda: server.connections[0].client_closed is not None)
         assert (await session.get(path="/x")).status_code == 200
+
+
+async def test_ends_the_opening_of_a_connection(peer: MakePeer) -> None:
+    """Without a limit of its own, the opening of a connection ends with the request."""
+    proxy = peer([expect_head(), stall()])
+    async with HSession("https://server.test", connection_timeout=None) as session:
+        with pytest.raises(TotalTimeout, match=r"not done within timeout=0\.05 s"):
+            await session.get(proxy=proxy.url, timeout=0.05)
+        assert_no_active_requests(session)
 
 
 async def test_timeout_of_a_session(peer: MakePeer) -> None:

@@ -1,0 +1,1 @@
+"""Parts of the download handler for Scrapy."""
