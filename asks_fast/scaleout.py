@@ -19,10 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from .crawl import parquet
 from .crawl.bulk_fetch import FLUSH_INTERVAL, BulkFetch, Writer
-from .crawl.checkpoint import Uint64Set
-from .crawl.fetch_config import FetchConfig, make_session, run_in_kernel
+from .crawl.fetch_config import FetchConfig, make_session, open_output, run_in_kernel
 from .crawl.formats import as_dict
 from .crawl.job import RequestArguments, host_of, shard_of
 from .crawl.options import FetchOptions
@@ -96,7 +94,7 @@ def fetch_partition(
         requests: URLs, or dicts of request arguments with an optional `key`.
         options: a `FetchOptions`, or a dict of its fields.
         shard: the file to write: a name ending in .jsonl, .jsonl.gz, .jsonl.zst, .warc, .warc.gz
-            or .parquet (needs pyarrow). Another call with the same name fetches what is missing.
+            or .parquet (extra `parquet`). Another call with the same name fetches what is missing.
         body: what records contain of the body, as for `asks-fast fetch`.
         headers: whether records contain header fields.
 
@@ -116,10 +114,7 @@ def fetch_partition(
         writer = _RecordList(body, headers)
         run_in_kernel(_fetch, list(requests), made, writer)
         return writer.records
-    path = Path(shard)
-    if path.suffix == ".parquet":
-        return _fetch_parquet(list(requests), made, path, body, headers)
-    return _fetch_shard(list(requests), made, path, body, headers)[0]
+    return _fetch_shard(list(requests), made, Path(shard), body, headers)
 
 
 def fetch_bag(
@@ -258,26 +253,18 @@ async def _fetch(requests: list[Request], options: FetchOptions, writer: Writer)
 
 
 def _fetch_shard(
-    requests: list[Request],
-    options: FetchOptions,
-    path: Path,
-    body: str,
-    headers: bool,
-    known: Iterable[int] = (),
-) -> tuple[Record, Uint64Set]:
-    """Fetch into a shard, except requests with `known` keys; return a summary and all its keys."""
+    requests: list[Request], options: FetchOptions, path: Path, body: str, headers: bool
+) -> Record:
+    """Fetch into a shard what it lacks, and return a summary."""
     config = FetchConfig("-", str(path), options, body=body, headers=headers)
-    config.prepare_output(resume=True, overwrite=False)
 
-    async def main() -> tuple[Record, Uint64Set]:
+    async def main(config: FetchConfig) -> Record:
         async with make_session(options) as session:
             fetch, checkpoint = config.fetch(session, requests)
             assert checkpoint is not None
             with checkpoint:
-                for key in known:
-                    checkpoint.done.add(key)
                 stats = await fetch.run()
-                summary = {
+                return {
                     "shard": str(path),
                     "done": stats.done,
                     "failed": stats.failed,
@@ -285,24 +272,10 @@ def _fetch_shard(
                     "bytes": stats.bytes,
                     "total": len(checkpoint.done),
                 }
-                return summary, checkpoint.done
 
-    made: tuple[Record, Uint64Set] = run_in_kernel(main)
-    return made
-
-
-def _fetch_parquet(
-    requests: list[Request], options: FetchOptions, path: Path, body: str, headers: bool
-) -> Record:
-    """Fetch what the shard lacks into a JSON Lines shard, and merge that into it."""
-    parquet.import_parquet()
-    with parquet.shard_lock(path):
-        known = parquet.read_keys(path)
-        parquet.remove_merged(path, known)
-        rows = parquet.rows_path(path)
-        summary, keys = _fetch_shard(requests, options, rows, body, headers, known)
-        parquet.merge(path, keys)
-    return {**summary, "shard": str(path)}
+    with open_output(config, resume=True, wait=True) as (prepared, _):
+        summary: Record = run_in_kernel(main, prepared)
+    return summary
 
 
 def _import_dask() -> tuple[Any, Any]:

@@ -193,7 +193,7 @@ import importlib
 import sys
 for name in (
     "brotli brotlicffi zstandard isal orjson backports charset_normalizer truststore "
-    "warcio protego dask httpx httpx2 scrapy"
+    "warcio protego pyarrow pyarrow.parquet dask httpx httpx2 scrapy"
 ).split():
     sys.modules[name] = None
 
@@ -201,6 +201,7 @@ import curio
 from asks_fast import DSession, testing
 from asks_fast.crawl import Politeness
 from asks_fast.crawl.formats import get_format
+from asks_fast.crawl.parquet import import_parquet
 from asks_fast.scaleout import fetch_bag
 
 async def get(politeness=None, **options):
@@ -214,6 +215,7 @@ asked = {
     "cli: WARC": lambda: get_format("pages.warc", None, "auto", False),
     "cli: zstd": lambda: get_format("pages.jsonl.zst", None, "auto", False),
     "cli: robots": lambda: curio.run(lambda: get(Politeness(robots=True))),
+    "parquet": import_parquet,
     "dask": lambda: fetch_bag(["http://localhost:1/"]),
     "httpx": lambda: importlib.import_module("asks_fast.contrib.httpx"),
     "scrapy": lambda: importlib.import_module("asks_fast.contrib.scrapy"),
@@ -242,6 +244,6 @@ def test_what_needs_a_missing_extra_names_it() -> None:
     said = dict(line.split(" | ") for line in done.stdout.splitlines())
     own = ["gzip", "deflate", *(["zstd"] if find_spec("_zstd") else [])]
     assert said.pop("speed") == ", ".join(own)
-    assert len(said) == 9
+    assert len(said) == 10
     for needed, words in said.items():
         assert f'pip install "asks-fast[{needed.partition(":")[0]}]"' in words, needed

@@ -10,6 +10,7 @@ Implemented elsewhere: the run (`asks_fast.crawl`), what is shown (`display`).
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -20,8 +21,8 @@ from asks_fast.cli.exit_codes import EXIT_FAILED, EXIT_OK
 from asks_fast.cli.values import check_source, pairs, rate, size
 from asks_fast.crawl.bulk_fetch import OutputError
 from asks_fast.crawl.checkpoint import CheckpointError
-from asks_fast.crawl.fetch_config import FetchConfig, make_session, run_in_kernel
-from asks_fast.crawl.formats import FORMATS
+from asks_fast.crawl.fetch_config import FetchConfig, make_session, open_output, run_in_kernel
+from asks_fast.crawl.formats import FORMATS, PARQUET
 from asks_fast.crawl.inputs import InputLines, check_lines
 from asks_fast.crawl.options import FetchOptions
 from asks_fast.crawl.page import FetchRecord
@@ -41,14 +42,16 @@ __all__ = ["command"]
     default="-",
     metavar="FILE",
     help="Write results to FILE [default: stdout]. Its suffix sets the format: .jsonl, .jsonl.gz, "
-    ".jsonl.zst, .warc or .warc.gz.",
+    ".jsonl.zst, .parquet, .warc or .warc.gz.",
 )
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False),
     help="Write each body to a file in this directory, and results to index.jsonl there.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Format of the output.")
+@click.option(
+    "--format", "form", type=click.Choice([*FORMATS, PARQUET]), help="Format of the output."
+)
 @click.option(
     "--body",
     type=click.Choice(["auto", "base64", "none"]),
@@ -189,21 +192,35 @@ __all__ = ["command"]
 )
 def command(source: str, **given: Any) -> None:
     """Fetch many URLs: FILE holds one URL or one JSON object of request arguments per line."""
-    try:
-        wrong = check_lines(source)
-        if wrong:
-            raise ValueError("\n".join(["the input has invalid lines:", *map(printable, wrong)]))
-        config = make_config(source, given)
-        held = config.prepare_output(resume=given["resume"], overwrite=given["overwrite"])
-    except (ValueError, CheckpointError, ImportError) as error:
-        raise click.UsageError(str(error)) from error
-    except OSError as error:
-        click.echo(f"asks-fast: cannot open the output: {printable(str(error))}", err=True)
-        sys.exit(EXIT_CANNOT_WRITE)
-    display = make_display(given["quiet"], given["log"])
-    if held and not given["quiet"]:
-        display.note(f"{held:,} were fetched by an earlier run and are skipped")
-    sys.exit(run_in_kernel(_run, config, given["workers"], display))
+    with ExitStack() as stack:
+        try:
+            wrong = check_lines(source)
+            if wrong:
+                raise ValueError(
+                    "\n".join(["the input has invalid lines:", *map(printable, wrong)])
+                )
+            output = open_output(
+                make_config(source, given), resume=given["resume"], overwrite=given["overwrite"]
+            )
+            config, held = stack.enter_context(output)
+        except (ValueError, CheckpointError, ImportError) as error:
+            raise click.UsageError(str(error)) from error
+        except OSError as error:
+            click.echo(f"asks-fast: cannot open the output: {printable(str(error))}", err=True)
+            sys.exit(EXIT_CANNOT_WRITE)
+        display = make_display(given["quiet"], given["log"])
+        if held and not given["quiet"]:
+            display.note(f"{held:,} were fetched by an earlier run and are skipped")
+        code = run_in_kernel(_run, config, given["workers"], display)
+        try:
+            stack.close()  # completes the output
+        except OSError as error:
+            text = printable(str(error))
+            click.echo(
+                f"asks-fast: cannot complete the output: {text}; --resume continues it", err=True
+            )
+            code = EXIT_CANNOT_WRITE
+    sys.exit(code)
 
 
 def make_config(source: str, given: dict[str, Any]) -> FetchConfig:

@@ -3,7 +3,7 @@
 The command line, its worker processes and `asks_fast.scaleout` all run a `FetchConfig`. It can be
 sent to another process as JSON.
 
-Invariants: `prepare_output` (checks, overwriting, removal of partial files) runs once, before any
+Invariants: `open_output` (checks, overwriting, removal of partial files) runs once, before any
         process opens the output. `FetchConfig.fetch` only appends.
 """
 
@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .bulk_fetch import BulkFetch, CheckpointWriter, StreamWriter, Writer
 from .checkpoint import Checkpoint
-from .formats import RecordFormat, get_format
+from .formats import PARQUET, RecordFormat, format_name, get_format
 from .options import FetchOptions
 from .page import FetchRecord, PageSession
+from .parquet import ParquetFile, import_parquet, shard_lock
 from .partial_files import remove_abandoned
 from .rate_limit import RateLimit
 
-__all__ = ["FetchConfig", "make_session", "run_in_kernel"]
+__all__ = ["FetchConfig", "make_session", "open_output", "run_in_kernel"]
 
 
 @dataclass
@@ -142,6 +144,42 @@ class FetchConfig:
             rate_limit=rate_limit,
         )
         return made, checkpoint
+
+
+@contextmanager
+def open_output(
+    config: FetchConfig, *, resume: bool, overwrite: bool = False, wait: bool = False
+) -> Iterator[tuple[FetchConfig, int]]:
+    """Prepare the output; yield the configuration to run, and how many requests are done.
+
+    A Parquet file is written when the block ends without an exception: the configuration that is
+    yielded writes JSON Lines beside it.
+
+    Args:
+        config: the configuration.
+        resume, overwrite: what to do with an output that has content.
+        wait: wait for another run that writes the same Parquet file.
+
+    Raises:
+        CheckpointError: the output cannot be used as requested.
+        OSError: it cannot be opened or written.
+        ImportError: a package is missing.
+        ValueError: Parquet cannot go to standard output.
+    """
+    if format_name(config.output, config.record_format) != PARQUET:
+        yield config, config.prepare_output(resume=resume, overwrite=overwrite)
+        return
+    if config.to_stream:
+        raise ValueError("Parquet needs --output: it cannot be written to standard output")
+    import_parquet()
+    path = Path(config.output)
+    with shard_lock(path, wait=wait):
+        parquet = ParquetFile(path)
+        held = parquet.prepare(resume=resume, overwrite=overwrite)
+        rows = dataclasses.replace(config, output=str(parquet.rows), record_format="jsonl")
+        rows.prepare_output(resume=True, overwrite=False)
+        yield rows, held
+        parquet.merge()
 
 
 def make_session(options: FetchOptions) -> Any:

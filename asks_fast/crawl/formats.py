@@ -22,9 +22,10 @@ from .._response.charset import decode
 from .page import FetchRecord
 from .warc import WarcWriter
 
-__all__ = ["FORMATS", "RecordFormat", "get_format"]
+__all__ = ["FORMATS", "PARQUET", "RecordFormat", "format_name", "get_format"]
 
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "warc", "warc.gz")
+PARQUET = "parquet"  # made of JSON Lines when a run ends
 
 _TEXT_TYPES = (
     "text/",
@@ -63,10 +64,9 @@ def get_format(output: str, name: str | None, body: str, headers: bool) -> Recor
         ValueError: unknown format or suffix.
         ImportError: names the extra that is missing.
     """
-    if name is None:
-        name = _format_of(output)
-    if name not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, found {name!r}")
+    name = format_name(output, name)
+    if name == PARQUET:
+        raise ValueError("Parquet is written by open_output")
     if name.startswith("warc"):
         warc = WarcWriter(name.endswith(".gz"))
         return RecordFormat(name, warc.record, warc.batch)
@@ -80,14 +80,22 @@ def get_format(output: str, name: str | None, body: str, headers: bool) -> Recor
     return RecordFormat(name, record, _gzip_batch() if name == "jsonl.gz" else _zstd_batch())
 
 
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
+_ALL_FORMATS = (*FORMATS, PARQUET)
+_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", **{f".{name}": name for name in _ALL_FORMATS}}
 
 
-def _format_of(output: str) -> str:
-    """Return the format for the suffix of a file name; ValueError for an unknown one.
+def format_name(output: str, name: str | None) -> str:
+    """Return the name of a format: `name`, or by the suffix of the output's name.
 
     Standard output and names without a suffix are JSON Lines.
+
+    Raises:
+        ValueError: unknown format or suffix.
     """
+    if name is not None:
+        if name not in _ALL_FORMATS:
+            raise ValueError(f"format must be one of {', '.join(_ALL_FORMATS)}, found {name!r}")
+        return name
     last = PurePath(output).name.lower()
     for suffix in sorted(_SUFFIXES, key=len, reverse=True):
         if last.endswith(suffix):
@@ -97,7 +105,7 @@ def _format_of(output: str) -> str:
         return "jsonl"
     raise ValueError(
         f"the suffix of {output!r} is not known; it can be {', '.join(sorted(_SUFFIXES))}, "
-        f"or give --format: {', '.join(FORMATS)}"
+        f"or give --format: {', '.join(_ALL_FORMATS)}"
     )
 
 

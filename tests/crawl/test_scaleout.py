@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from support.site import Site, text_page
 
-from asks_fast.crawl.checkpoint import CheckpointError
 from asks_fast.crawl.job import host_of
 from asks_fast.scaleout import (
     FetchOptions,
@@ -65,119 +64,6 @@ def test_shard_run_again(site: Site, tmp_path: Path) -> None:
     assert (first["done"], again["done"], again["total"]) == (20, 10, 30)
     rows = [json.loads(line)["url"] for line in shard.read_text().splitlines()]
     assert sorted(rows) == sorted(urls_of(site, 30))
-
-
-def test_parquet_shard(site: Site, tmp_path: Path) -> None:
-    """A Parquet shard appears when it is complete; another run fetches nothing."""
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
-    shard = tmp_path / "part.parquet"
-    fetch_partition(urls_of(site, 20), OPTIONS, shard=shard)
-    asked = len(site.asked)
-    assert fetch_partition(urls_of(site, 20), OPTIONS, shard=shard)["total"] == 20
-    assert len(site.asked) == asked
-    table = parquet.read_table(shard)
-    assert sorted(table.column("url").to_pylist()) == sorted(urls_of(site, 20))
-    assert list(tmp_path.iterdir()) == [shard]
-
-
-def parquet_urls(shard: Path) -> list[str]:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
-    urls: list[str] = parquet.read_table(shard).column("url").to_pylist()
-    return sorted(urls)
-
-
-def test_parquet_shard_with_more_requests(site: Site, tmp_path: Path) -> None:
-    """Another call with more requests fetches only the new ones."""
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    shard = tmp_path / "part.parquet"
-    options = FetchOptions(robots=False, retries=0, only_status=("2xx",))
-    for count, new in ((20, 20), (50, 30), (50, 0), (55, 5)):
-        summary = fetch_partition(urls_of(site, count), options, shard=shard)
-        assert (summary["done"], summary["total"]) == (new, count)
-        assert parquet_urls(shard) == sorted(urls_of(site, count))
-    assert len(site.asked) == 55
-    assert list(tmp_path.iterdir()) == [shard]
-
-
-@pytest.mark.parametrize("when", ["before the merge", "after the shard", "after the records"])
-def test_parquet_shard_of_a_killed_call(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    """A kill during the merge loses and repeats nothing."""
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    from asks_fast.crawl import parquet
-
-    class Killed(BaseException):
-        pass
-
-    def kill(*_: object, **__: object) -> None:
-        raise Killed
-
-    shard = tmp_path / "part.parquet"
-    fetch_partition(urls_of(site, 10), OPTIONS, shard=shard)
-    places: dict[str, tuple[Any, str, Any]] = {
-        "before the merge": (parquet, "merge", kill),
-        "after the shard": (parquet, "_remove_rows", kill),
-        "after the records": (Path, "unlink", _unlink_once(kill)),
-    }
-    with monkeypatch.context() as patched:
-        patched.setattr(*places[when])
-        with pytest.raises(Killed):
-            fetch_partition(urls_of(site, 20), OPTIONS, shard=shard)
-    fetch_partition(urls_of(site, 30), OPTIONS, shard=shard)
-    assert parquet_urls(shard) == sorted(urls_of(site, 30))
-    assert len(site.asked) == 30
-
-
-def _unlink_once(kill: Any) -> Any:
-    """`Path.unlink` that fails after the records are removed."""
-    unlink = Path.unlink
-
-    def replacement(path: Path, missing_ok: bool = False) -> None:
-        if path.name.endswith(".checkpoint"):
-            kill()
-        unlink(path, missing_ok=missing_ok)
-
-    return replacement
-
-
-def test_parquet_shard_in_two_calls_at_once(site: Site, tmp_path: Path) -> None:
-    """The second call waits for the first; each URL is fetched once."""
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    import threading
-
-    shard = tmp_path / "part.parquet"
-    calls = [
-        threading.Thread(
-            target=fetch_partition, args=(urls_of(site, n), OPTIONS), kwargs={"shard": shard}
-        )
-        for n in (40, 60)
-    ]
-    for call in calls:
-        call.start()
-    for call in calls:
-        call.join()
-    assert parquet_urls(shard) == sorted(urls_of(site, 60))
-    assert len(site.asked) == 60
-
-
-def test_parquet_file_of_another_program(tmp_path: Path) -> None:
-    """A file that is not a shard raises."""
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
-    arrow = pytest.importorskip("pyarrow")
-    shard = tmp_path / "part.parquet"
-    parquet.write_table(arrow.table({"a": [1]}), shard)
-    with pytest.raises(CheckpointError, match="was not written by asks_fast"):
-        fetch_partition(["http://127.0.0.1:1/"], OPTIONS, shard=shard)
-
-
-def test_parquet_row_with_a_lone_surrogate(site: Site, tmp_path: Path) -> None:
-    """Text that Arrow rejects does not end the partition."""
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    shard = tmp_path / "part.parquet"
-    requests = [{"url": f"{site.urls[0]}/1", "key": "a\ud800"}, f"{site.urls[0]}/2"]
-    assert fetch_partition(requests, OPTIONS, shard=shard)["total"] == 2
-    assert len(parquet_urls(shard)) == 2
 
 
 # -- Dask
