@@ -188,6 +188,7 @@ def live_view(view: View, now: float, notes: list[str]) -> RenderableType:
         (f"  {stats.failed:,} failed", "red" if stats.failed else "dim"),
         (f"  {view.under_way:,} under way", "cyan"),
         (f"  {rate:,.0f} requests/s  {speed / 1e6:,.1f} MB/s", ""),
+        (f"  {stats.unchanged:,} unchanged" if stats.unchanged else "", "dim"),
         (f"  {stats.skipped:,} skipped" if stats.skipped else "", "dim"),
     ):
         head.append(text, style)
@@ -259,6 +260,8 @@ def summary(stats: FetchStats, state: str, failures: list[str]) -> list[str]:
         f"{state}: {stats.done:,} done, {stats.failed:,} failed in {seconds:,.1f} s "
         f"({total / seconds:,.0f} requests/s, {stats.bytes / 1e6:,.1f} MB)"
     )
+    if stats.unchanged:
+        text += f", {stats.unchanged:,} unchanged"
     if stats.dropped:
         text += f", {stats.dropped:,} dropped by filters"
     if stats.skipped:

@@ -9,8 +9,11 @@ Implemented elsewhere: the run (`asks_fast.crawl`), what is shown (`display`).
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,10 +25,11 @@ from asks_fast.cli.values import check_source, pairs, rate, size
 from asks_fast.crawl.bulk_fetch import OutputError
 from asks_fast.crawl.checkpoint import CheckpointError
 from asks_fast.crawl.fetch_config import FetchConfig, make_session, open_output, run_in_kernel
-from asks_fast.crawl.formats import FORMATS, PARQUET
+from asks_fast.crawl.formats import FORMATS, PARQUET, format_name
 from asks_fast.crawl.inputs import InputLines, check_lines
 from asks_fast.crawl.options import FetchOptions
 from asks_fast.crawl.page import FetchRecord
+from asks_fast.crawl.previous_run import output_of, temporary_index
 from asks_fast.crawl.process_pool import ProcessPool
 from asks_fast.crawl.robots_rules import load_protego
 from asks_fast.crawl.signals import SignalHandler, stop_on_signals
@@ -60,6 +64,22 @@ __all__ = ["command"]
     help="How JSON results hold the body: as text if it is text, as base64, or not at all.",
 )
 @click.option("--with-headers", is_flag=True, help="Write response fields to JSON results.")
+@click.option(
+    "--only-changed",
+    metavar="FILE|DIR",
+    help="Transfer only pages that changed since the run with this output. The others are recorded "
+    "with status 304.",
+)
+@click.option(
+    "--etag/--no-etag",
+    default=True,
+    help="With --only-changed: send If-None-Match [default: --etag].",
+)
+@click.option(
+    "--if-modified/--no-if-modified",
+    default=True,
+    help="With --only-changed: send If-Modified-Since [default: --if-modified].",
+)
 @click.option("--resume", is_flag=True, help="Continue an earlier run with this output.")
 @click.option("--overwrite", is_flag=True, help="Delete what the output holds.")
 @click.option(
@@ -199,9 +219,8 @@ def command(source: str, **given: Any) -> None:
                 raise ValueError(
                     "\n".join(["the input has invalid lines:", *map(printable, wrong)])
                 )
-            output = open_output(
-                make_config(source, given), resume=given["resume"], overwrite=given["overwrite"]
-            )
+            config = stack.enter_context(with_previous(make_config(source, given), given))
+            output = open_output(config, resume=given["resume"], overwrite=given["overwrite"])
             config, held = stack.enter_context(output)
         except (ValueError, CheckpointError, ImportError) as error:
             raise click.UsageError(str(error)) from error
@@ -273,6 +292,28 @@ def make_config(source: str, given: dict[str, Any]) -> FetchConfig:
         directory,
         flush_interval=given["flush_interval"],
     )
+
+
+@contextmanager
+def with_previous(config: FetchConfig, given: dict[str, Any]) -> Iterator[FetchConfig]:
+    """Yield the configuration with the index of the run that --only-changed names.
+
+    Raises:
+        ValueError: the output cannot say that a page is unchanged, or is that of the earlier run.
+        CheckpointError: there is no such run.
+    """
+    if given["only_changed"] is None:
+        yield config
+        return
+    if format_name(config.output, config.record_format).startswith("warc"):
+        raise ValueError("--only-changed needs an output in JSON Lines or Parquet")
+    if not (given["etag"] or given["if_modified"]):
+        raise ValueError("--only-changed needs --etag or --if-modified")
+    previous = output_of(given["only_changed"])
+    if Path(config.output).exists() and previous.samefile(config.output):
+        raise ValueError(f"{previous} is also the output; choose another one for the new results")
+    with temporary_index(previous, etag=given["etag"], modified=given["if_modified"]) as index:
+        yield dataclasses.replace(config, previous=index, previous_directory=str(previous.parent))
 
 
 def make_display(quiet: bool, log: str) -> Display:

@@ -32,6 +32,7 @@ from .local_errors import NotWritten, is_local_error, local_errors
 from .map import Map, map_requests
 from .options import FetchOptions
 from .page import FetchRecord, PageSession
+from .previous_run import PreviousRun
 from .rate_limit import RateLimit
 from .request_identity import RequestIdentity, SharedFetches, identify_request, url_of
 from .stats import FetchStats
@@ -199,6 +200,7 @@ class BulkFetch:
         on_result: Callable[[FetchRecord], None] | None = None,
         shard: tuple[int, int] | None = None,
         rate_limit: RateLimit | None = None,
+        previous: PreviousRun | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -211,7 +213,10 @@ class BulkFetch:
             on_result: called with each record.
             shard: (index, number of shards): fetch only the hosts of this shard.
             rate_limit: a rate limit that several processes share.
+            previous: an earlier run; only pages that changed since are transferred. Closed by
+                `run`.
         """
+        self.previous = previous
         self.rate_limit = rate_limit
         self.options = options
         self.pages = pages or PageSession(session, options)
@@ -256,6 +261,8 @@ class BulkFetch:
                 raise self._failure
         finally:
             self._note_slow_hosts()
+            if self.previous is not None:
+                self.previous.close()
             self.writer.finish()
         return self.stats
 
@@ -302,6 +309,8 @@ class BulkFetch:
             _time_of_day(),
             host_of(identity.url),
         )
+        if self.previous is not None and page is not None:
+            self._compare(identity, fetched)
         fetched = self._report(identity, fetched)
         if fetched.error is not None:
             outcome = "failed"
@@ -309,6 +318,16 @@ class BulkFetch:
             outcome = "fetched" if page.dropped is None else "dropped"
         for other in self._shared.end(identity, outcome):
             self._report(other, fetched.shared_with(other.url, other.user_key))
+
+    def _compare(self, identity: RequestIdentity, fetched: FetchRecord) -> None:
+        """Note the earlier page in the record of a response that stands for it."""
+        assert self.previous is not None
+        assert fetched.page is not None
+        page = fetched.page
+        try:
+            fetched.earlier = self.previous.unchanged(identity, page.status_code, page.url)
+        except NotWritten as error:
+            fetched.page, fetched.error = None, error
 
     def _report(self, identity: RequestIdentity, fetched: FetchRecord) -> FetchRecord:
         """Write and count one record; a record that cannot be written becomes a failure."""
@@ -323,6 +342,7 @@ class BulkFetch:
             size,
             type(error).__name__ if error is not None else None,
             dropped,
+            fetched.earlier is not None,
         )
         self.stats.not_written += not is_written
         if self.on_result is not None:
@@ -365,6 +385,8 @@ class BulkFetch:
             return None
         state = self._shared.begin(identity)
         if state == "fetch":
+            if self.previous is not None:
+                request = self.previous.conditional(identity, request)
             return identity, request
         if state == "fetched":
             empty = FetchRecord("", None, None, None, 0, 0.0, _time_of_day(), host_of(identity.url))

@@ -24,6 +24,7 @@ from .options import FetchOptions
 from .page import FetchRecord, PageSession
 from .parquet import ParquetFile, import_parquet, shard_lock
 from .partial_files import remove_abandoned
+from .previous_run import PreviousRun
 from .rate_limit import RateLimit
 
 __all__ = ["FetchConfig", "make_session", "open_output", "run_in_kernel"]
@@ -43,6 +44,8 @@ class FetchConfig:
         shard: (index, number of shards); only hosts of that shard are fetched.
         flush_interval: seconds that a result may wait before it is written. A killed run fetches
             results of that time again.
+        previous: the index of an earlier run (`previous_run`); only what changed is transferred.
+        previous_directory: the directory of its files.
     """
 
     source: str
@@ -54,6 +57,8 @@ class FetchConfig:
     directory: str | None = None
     shard: tuple[int, int] | None = None
     flush_interval: float = 1.0
+    previous: str | None = None
+    previous_directory: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` accepts."""
@@ -127,11 +132,18 @@ class FetchConfig:
         else:
             checkpoint = Checkpoint(Path(self.output), record_format.name, resume=True)
             writer = CheckpointWriter(checkpoint, record_format, self.flush_interval)
+        directory = Path(self.directory) if self.directory else None
+        previous = (
+            PreviousRun(self.previous, self.previous_directory, directory)
+            if self.previous is not None
+            else None
+        )
         pages = PageSession(
             session,
             self.options,
             raw=record_format.name.startswith("warc"),
-            directory=Path(self.directory) if self.directory else None,
+            directory=directory,
+            is_recrawl=previous is not None,
         )
         made = BulkFetch(
             session,
@@ -142,6 +154,7 @@ class FetchConfig:
             on_result=on_result,
             shard=self.shard,
             rate_limit=rate_limit,
+            previous=previous,
         )
         return made, checkpoint
 

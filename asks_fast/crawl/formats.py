@@ -121,12 +121,19 @@ def as_dict(fetched: FetchRecord, body: str = "auto", headers: bool = False) -> 
         made["status"] = page.status_code
         if page.url and page.url != fetched.url:
             made["final_url"] = page.url
-        made["type"] = page.content_type
-        made["size"] = page.size
+        if fetched.earlier is None:
+            made["type"] = page.content_type
+            made["size"] = page.size
+        else:
+            made["unchanged_since"] = fetched.earlier.since
+        made.update(_validators(fetched))
         if headers:
             made["headers"] = [list(pair) for pair in page.header_items]
         if page.file is not None:
             made["file"] = page.file
+        elif fetched.earlier is not None:
+            if fetched.earlier.file is not None:
+                made["file"] = fetched.earlier.file
         elif body != "none":
             made.update(_body_fields(page.content, page.content_type, page.charset, body))
     if fetched.error is not None:
@@ -135,6 +142,21 @@ def as_dict(fetched: FetchRecord, body: str = "auto", headers: bool = False) -> 
     made["attempts"] = fetched.attempts
     made["elapsed"] = round(fetched.elapsed, 4)
     made["fetched_at"] = fetched.at
+    return made
+
+
+def _validators(fetched: FetchRecord) -> dict[str, str]:
+    """Return ETag and Last-Modified of a response, else those of the earlier page."""
+    assert fetched.page is not None
+    headers, earlier = fetched.page.headers, fetched.earlier
+    made = {}
+    for name, before in (
+        ("etag", earlier and earlier.etag),
+        ("last_modified", earlier and earlier.last_modified),
+    ):
+        value = headers.get(name.replace("_", "-")) or before
+        if value:
+            made[name] = encodable(value)
     return made
 
 

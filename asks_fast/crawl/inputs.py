@@ -31,7 +31,7 @@ from .job import INVALID_LINE
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["InputLines", "InvalidLine", "check_lines", "parse_line"]
+__all__ = ["InputLines", "InvalidLine", "check_lines", "decompressor", "parse_line"]
 
 MAX_LINE_LENGTH = 4 * 1024 * 1024
 MAX_CHECKED_BYTES = 16 * 1024 * 1024  # bytes of lines checked before the first fetch
@@ -96,7 +96,7 @@ def check_lines(source: str) -> list[str]:
     """
     if source == "-" or not os.path.isfile(source):
         return []
-    decompress = _decompressor(source)
+    decompress = decompressor(source)
     errors: list[str] = []
     number, checked, rest = 0, 0, b""
     with open(source, "rb") as file:
@@ -149,7 +149,7 @@ class InputLines:
         )
         self._owns_file = source != "-"
         self._read = 0
-        self._decompress = _decompressor(source)
+        self._decompress = decompressor(source)
         self._partial_line = b""  # the start of a line whose end was not read yet
         self._lines: list[bytes] = []  # in reverse
         self._is_exhausted = False
@@ -230,7 +230,7 @@ class InputLines:
         await self.aclose()
 
 
-def _decompressor(source: str) -> Any:
+def decompressor(source: str) -> Any:
     """Return a function that decompresses the next piece, chosen by the suffix of the file name."""
     ending = Path(source).suffix
     if ending == ".gz":

@@ -13,7 +13,7 @@ Implemented elsewhere: the order of requests (`scheduler`), records (`formats`),
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ResponseTooLarge, printable
 from ..http_utils import charset_of
@@ -25,7 +25,7 @@ from .raw_exchange import RawExchange, header_items, raw_exchanges
 if TYPE_CHECKING:
     from .._client.redirect_pause import RedirectPaused
 
-__all__ = ["FetchRecord", "Page", "PageSession"]
+__all__ = ["EarlierPage", "FetchRecord", "Page", "PageSession"]
 
 
 class Page:
@@ -66,10 +66,31 @@ class Page:
         return f"<Page {self.status_code} {self.size} bytes>"
 
 
+class EarlierPage(NamedTuple):
+    """A page of an earlier run that has not changed since."""
+
+    url: str  # where it came from, after redirects
+    etag: str | None
+    last_modified: str | None
+    since: str  # when its body was transferred, ISO 8601
+    file: str | None  # name of the saved body, in the directory of that run
+
+
 class FetchRecord:
     """The outcome of one request: its page or error, and how it was fetched."""
 
-    __slots__ = ("at", "attempts", "elapsed", "error", "host", "key", "page", "same_as", "url")
+    __slots__ = (
+        "at",
+        "attempts",
+        "earlier",
+        "elapsed",
+        "error",
+        "host",
+        "key",
+        "page",
+        "same_as",
+        "url",
+    )
 
     def __init__(
         self,
@@ -91,6 +112,7 @@ class FetchRecord:
         self.at = at  # time of the result, ISO 8601 in UTC
         self.host = host
         self.same_as: str | None = None  # the URL whose fetch it shares
+        self.earlier: EarlierPage | None = None  # of the earlier run, if it has not changed
 
     def shared_with(self, url: str, key: Any) -> FetchRecord:
         """Return the record for another URL that differs only in its fragment."""
@@ -98,6 +120,7 @@ class FetchRecord:
             url, key, self.page, self.error, self.attempts, self.elapsed, self.at, self.host
         )
         made.same_as = url.partition("#")[0]
+        made.earlier = self.earlier
         return made
 
     def as_failure(self, error: Exception) -> FetchRecord:
@@ -127,12 +150,14 @@ class PageSession:
         *,
         raw: bool = False,
         directory: Path | None = None,
+        is_recrawl: bool = False,
     ) -> None:
         self.session = session
         self.options = options
         self.connections = options.connections
         self.raw = raw
         self.directory = directory
+        self.is_recrawl = is_recrawl  # a 304 stands for a page that passed the filters
         self.bytes = 0  # of bodies so far
         self._reads_at_once = directory is None and not options.only_type
         self._request_arguments: dict[str, Any] = {
@@ -204,6 +229,8 @@ class PageSession:
             await body.close()
 
     def _dropping_filter(self, page: Page) -> str | None:
+        if self.is_recrawl and page.status_code == 304:
+            return None
         if not matches_status(page.status_code, self.options.only_status):
             return "status"
         if not matches_type(page.content_type, self.options.only_type):

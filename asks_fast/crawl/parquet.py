@@ -20,7 +20,7 @@ import fcntl
 import json
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 from .._extras import missing_extra
 from .checkpoint import Checkpoint, CheckpointError
 
-__all__ = ["ParquetFile", "import_parquet", "shard_lock"]
+__all__ = ["ParquetFile", "import_parquet", "read_rows", "shard_lock"]
 
 KEYS = b"asks_fast.keys"  # name of the metadata: base64 of 8 bytes per request
 MAX_ROWS = 10_000
@@ -164,6 +164,22 @@ class ParquetFile:
         """Remove the file and its checkpoint; in this order, a kill in between is harmless."""
         self.rows.unlink(missing_ok=True)
         self._checkpoint.unlink(missing_ok=True)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file, with those of the columns that it has.
+
+    Raises:
+        CheckpointError: it is not a Parquet file.
+    """
+    try:
+        file = import_parquet().ParquetFile(path)
+    except ValueError as error:  # ArrowInvalid
+        raise CheckpointError(f"{path} is not a Parquet file: {error}") from error
+    with file:
+        names = [name for name in columns if name in file.schema_arrow.names]
+        for batch in file.iter_batches(1000, columns=names):
+            yield from batch.to_pylist()
 
 
 def _row_groups(file: BinaryIO) -> Iterator[list[dict[str, Any]]]:

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from .local_errors import local_errors
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["PartialFile", "remove_abandoned"]
+__all__ = ["PartialFile", "keep_file", "remove_abandoned"]
 
 NAME = ".partial"
 
@@ -89,6 +90,25 @@ class PartialFile:
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
         os.close(fd)
+
+
+def keep_file(source: Path, directory: Path, name: str) -> None:
+    """Give `source` the name `directory/name` too: a hard link, or a copy on another disk.
+
+    Raises:
+        NotWritten: neither is possible.
+    """
+    final = directory / name
+    with local_errors(f"save {final}"):
+        if final.exists() and final.samefile(source):
+            return
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            os.link(source, final)
+            return
+        with PartialFile(directory) as copy, source.open("rb") as file:
+            shutil.copyfileobj(file, copy, 1 << 20)
+            copy.move_to(final)
 
 
 def remove_abandoned(directory: Path) -> None:

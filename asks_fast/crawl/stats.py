@@ -14,6 +14,7 @@ from typing import Any
 __all__ = ["FetchStats"]
 
 MAX_HOSTS = 5_000
+COUNTS = ("done", "failed", "dropped", "unchanged", "skipped", "not_written", "bytes")
 OTHER_HOSTS = "(other hosts)"
 RATE_INTERVAL = 10.0  # seconds over which rates are measured
 
@@ -26,6 +27,7 @@ class FetchStats:
         self.done = 0
         self.failed = 0  # no response, or not sent
         self.dropped = 0  # by filters; among `done`
+        self.unchanged = 0  # since the earlier run; among `done`
         self.skipped = 0  # done by an earlier run, or repeated in the input
         self.not_written = 0  # local errors, which the next run fetches again; among `failed`
         self.bytes = 0  # of bodies
@@ -37,13 +39,20 @@ class FetchStats:
         self._samples: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
 
     def add(
-        self, host: str, status: int | None, size: int, error: str | None, dropped: bool = False
+        self,
+        host: str,
+        status: int | None,
+        size: int,
+        error: str | None,
+        dropped: bool = False,
+        unchanged: bool = False,
     ) -> None:
         """Count one result: one with a status, or one with the name of its error."""
         if error is None:
             self.done += 1
             self.statuses[status or 0] += 1
             self.dropped += dropped
+            self.unchanged += unchanged
         else:
             self.failed += 1
             self.error_counts[error] += 1
@@ -80,6 +89,7 @@ class FetchStats:
             "done": self.done,
             "failed": self.failed,
             "dropped": self.dropped,
+            "unchanged": self.unchanged,
             "skipped": self.skipped,
             "not_written": self.not_written,
             "bytes": self.bytes,
@@ -94,7 +104,7 @@ class FetchStats:
         """Return the sum of several `as_dict`, to which `hosts` may have been added."""
         made = cls(started)
         for part in parts:
-            for name in ("done", "failed", "dropped", "skipped", "not_written", "bytes"):
+            for name in COUNTS:
                 setattr(made, name, getattr(made, name) + part.get(name, 0))
             made.error_counts.update(part.get("errors", {}))
             made.statuses.update({int(k): v for k, v in part.get("statuses", {}).items()})

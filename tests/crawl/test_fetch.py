@@ -334,7 +334,9 @@ def test_format_by_name(name: str, form: str) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.csv.gz", "a.warc.zst", "dir.jsonl/a.txt"])
 def test_unknown_suffix(name: str) -> None:
     """An unknown suffix is an error that lists the known ones; a named format takes precedence."""
-    with pytest.raises(ValueError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.ndjson, \.warc"):
+    with pytest.raises(
+        ValueError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.ndjson, \.parquet, \.warc"
+    ):
         get_format(name, None, "auto", False)
     assert get_format(name, "jsonl", "auto", False).name == "jsonl"
 

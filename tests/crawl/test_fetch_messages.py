@@ -174,7 +174,9 @@ def test_directories_of_the_output(tmp_path: Path) -> None:
         assert len(out.read_text().splitlines()) == 1
         code, _, err = fetch(source, "-o", tmp_path / "c" / "o.csv")
     assert code == 2
-    assert ".jsonl, .jsonl.gz, .jsonl.zst, .ndjson, .warc, .warc.gz" in " ".join(err.split())
+    assert ".jsonl, .jsonl.gz, .jsonl.zst, .ndjson, .parquet, .warc, .warc.gz" in " ".join(
+        err.split()
+    )
     assert not (tmp_path / "c").exists()
 
 
