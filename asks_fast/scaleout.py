@@ -15,6 +15,7 @@ Implemented elsewhere: fetching (`crawl`).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
@@ -169,17 +170,30 @@ def fetch_distributed(
         client: the client.
         requests: URLs, or dicts of request arguments.
         options: a `FetchOptions`, or a dict of its fields.
-        partitions: their number; default: four per worker thread.
+        partitions: their number; default: that of the shards in the directory, else four per
+            worker thread.
         shards: a directory that the workers write to (shared, or each worker's own), one file a
-            partition. Summaries are yielded instead of records.
+            partition. Summaries are yielded instead of records. Another call with this directory
+            fetches what is missing.
         record_format: the format of shards, or "parquet".
         body, headers: what records contain.
-        retries: of a partition that failed. One whose worker died is run again in any case.
+        retries: of a partition that failed. One whose worker died is run again in any case, until
+            Dask's setting `allowed-failures` (3) is reached.
+
+    Raises:
+        ValueError: the directory has shards of another number of partitions.
+        OutputError, OSError: a worker cannot write its shard.
+        distributed.KilledWorker: too many workers died.
     """
     import distributed
 
     made = _as_options(options)
     count = partitions or 4 * max(1, sum(client.nthreads().values()))
+    if shards is not None:
+        found = _partitions_of(Path(shards), record_format)
+        if partitions is not None and found not in (None, partitions):
+            raise ValueError(f"{shards} has shards of {found} partitions, not {partitions}")
+        count = found or count
     futures = []
     for number, part in enumerate(partition_by_host(requests, count)):
         if part:
@@ -213,6 +227,14 @@ def fetch_distributed(
     finally:
         if futures:
             client.cancel(futures)
+
+
+def _partitions_of(shards: Path, record_format: str) -> int | None:
+    """Return the number of partitions by the names of the shards; None without shards."""
+    for path in shards.glob(f"part-*-of-*.{record_format}*"):
+        if (match := re.match(r"part-\d+-of-(\d+)\.", path.name)) is not None:
+            return int(match[1])
+    return None
 
 
 class _RecordList(Writer):

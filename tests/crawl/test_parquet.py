@@ -194,7 +194,7 @@ def test_interrupted(site: Site, source: Path, tmp_path: Path) -> None:
     output = tmp_path / "pages.parquet"
     arguments = (str(source), "-o", str(output), "--no-robots", "-c", "1")
     with start_fetch(*arguments) as process:
-        wait_for_requests(site, 10)
+        site.wait_for(10)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert 0 < len(parquet_urls(output)) < 60
@@ -208,7 +208,7 @@ def test_killed(site: Site, source: Path, tmp_path: Path) -> None:
     output = tmp_path / "pages.parquet"
     arguments = (str(source), "-o", str(output), "--no-robots", "-c", "1")
     with start_fetch(*arguments, "--flush-interval", "0.05") as process:
-        wait_for_requests(site, 20)
+        site.wait_for(20)
         process.kill()
         process.wait(60)
     assert not output.exists()
@@ -222,7 +222,7 @@ def test_two_commands_at_once(site: Site, source: Path, tmp_path: Path) -> None:
     output = tmp_path / "pages.parquet"
     arguments = (str(source), "-o", str(output), "--no-robots", "-c", "1")
     with start_fetch(*arguments) as process:
-        wait_for_requests(site, 1)
+        site.wait_for(1)
         for more in ((), ("--resume",), ("--overwrite",)):
             second = fetch(*arguments, *more)
             assert second.returncode == 2
@@ -236,17 +236,3 @@ def test_standard_output(source: Path) -> None:
     done = fetch(str(source), "--format", "parquet")
     assert done.returncode == 2
     assert "Parquet needs --output" in done.stderr
-
-
-def wait_for_requests(site: Site, count: int) -> None:
-    """Wait until the site was asked so often."""
-    reached = threading.Event()
-    page = site.page
-
-    def counting(host: int, path: str) -> Any:
-        if len(site.asked) >= count:
-            reached.set()
-        return page(host, path)
-
-    site.page = counting
-    assert reached.wait(60)

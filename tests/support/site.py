@@ -42,6 +42,7 @@ class Site:
         for one in self._sockets:
             ignore_descriptor(one.fileno())
         self.urls = [f"http://127.0.0.1:{s.getsockname()[1]}" for s in self._sockets]
+        self._awaited: list[tuple[int, threading.Event]] = []
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -53,6 +54,13 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
+
+    def wait_for(self, count: int) -> None:
+        """Wait until `count` requests were received; the last one may not be answered yet."""
+        event = threading.Event()
+        self._awaited.append((count, event))
+        if len(self.asked) < count:
+            assert event.wait(60), f"{len(self.asked)} of {count} requests within 60 s"
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -99,6 +107,9 @@ class Site:
                 await reader.readexactly(int(fields["content-length"]))
             self.asked.append(f"{method} {host} {path}")
             self.headers.append(fields)
+            for count, event in self._awaited:
+                if len(self.asked) >= count:
+                    event.set()
             delay = self.delay() if callable(self.delay) else self.delay
             if delay:
                 await asyncio.sleep(delay)
