@@ -38,6 +38,7 @@ from asks_fast._subprocess import python_command
 from asks_fast.base_funcs import get
 from asks_fast.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from asks_fast.crawl.fetch_config import run_in_kernel
+from asks_fast.response_objects import Response
 from asks_fast.sessions import DSession, HSession
 
 ENDPOINT = "/asks/test"
@@ -86,20 +87,20 @@ class Job:
     endpoint: str = ENDPOINT
     echoes: bool = True  # the server returns the number of the request
 
-    def session(self) -> Any:
+    def session(self) -> HSession | DSession:
         if self.dsession:
             return DSession(connections=self.connections)
         session = HSession(self.origins[0], connections=self.connections)
         session.endpoint = self.endpoint
         return session
 
-    async def send(self, session: Any, number: int) -> Any:
+    async def send(self, session: HSession | DSession, number: int) -> Response:
         if self.dsession:
             origin = self.origins[number % len(self.origins)]
             return await session.get(f"{origin}{self.endpoint}/{number}")
         return await session.get(path=f"/{number}")
 
-    def check_response(self, response: Any, number: int) -> str | None:
+    def check_response(self, response: Response, number: int) -> str | None:
         """Return what is wrong with the response to request `number`; None if it is right."""
         if response.status_code != 200:
             return f"status {response.status_code}"
@@ -108,7 +109,9 @@ class Job:
         return None
 
 
-async def run_request(job: Job, stats: DemoStats, session: Any, number: int) -> None:
+async def run_request(
+    job: Job, stats: DemoStats, session: HSession | DSession, number: int
+) -> None:
     """Make request `number` and record its result."""
     began = time.perf_counter()
     try:
@@ -129,7 +132,7 @@ async def run_requests(job: Job, stats: DemoStats) -> None:
     Tasks are started, and on cancellation stopped, in batches: curio searches its ready queue
     whenever it adds a task, so that queue must stay short.
     """
-    tasks: list[Any] = []
+    tasks: list[curio.Task] = []
     async with job.session() as session:
         stats.started, cpu = time.perf_counter(), time.process_time()
         try:
@@ -145,7 +148,7 @@ async def run_requests(job: Job, stats: DemoStats) -> None:
             await cancel_tasks(tasks)
 
 
-async def cancel_tasks(tasks: list[Any]) -> None:
+async def cancel_tasks(tasks: list[curio.Task]) -> None:
     """Cancel unfinished tasks, the last first, so that no cancelled task gets a freed slot."""
     running = [task for task in reversed(tasks) if not task.terminated]
     for index, task in enumerate(running):

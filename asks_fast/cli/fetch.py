@@ -14,15 +14,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 import curio
 
-from asks_fast.cli.display import Display, JsonLog, LiveDisplay, QuietDisplay, Summary, printable
+from asks_fast.cli.display import (
+    Display,
+    JsonLog,
+    LiveDisplay,
+    QuietDisplay,
+    Summary,
+    View,
+    printable,
+)
 from asks_fast.cli.exit_codes import EXIT_FAILED, EXIT_OK
 from asks_fast.cli.values import check_source, pairs, rate, size
-from asks_fast.crawl.bulk_fetch import OutputError
+from asks_fast.crawl.bulk_fetch import BulkFetch, OutputError
 from asks_fast.crawl.checkpoint import CheckpointError
 from asks_fast.crawl.fetch_config import FetchConfig, make_session, open_output, run_in_kernel
 from asks_fast.crawl.formats import FORMATS, PARQUET, format_name
@@ -33,6 +41,7 @@ from asks_fast.crawl.previous_run import output_of, temporary_index
 from asks_fast.crawl.process_pool import ProcessPool
 from asks_fast.crawl.robots_rules import load_protego
 from asks_fast.crawl.signals import SignalHandler, stop_on_signals
+from asks_fast.crawl.stats import FetchStats
 from asks_fast.crawl.worker_process import EXIT_CANNOT_WRITE, catch_error
 
 __all__ = ["command"]
@@ -325,21 +334,29 @@ def make_display(quiet: bool, log: str) -> Display:
     return LiveDisplay() if sys.stderr.isatty() else Summary()
 
 
+class _Run(View, Protocol):
+    """A run in this process or in several."""
+
+    async def run(self) -> FetchStats: ...
+
+    async def stop(self) -> None: ...
+
+
 class _LocalRun:
     """A run in this process, with the properties that a display needs."""
 
-    def __init__(self, fetch: Any, lines: InputLines) -> None:
+    def __init__(self, fetch: BulkFetch, lines: InputLines) -> None:
         self._fetch = fetch
         self._lines = lines
         self.run, self.stop = fetch.run, fetch.stop
 
     @property
-    def stats(self) -> Any:
+    def stats(self) -> FetchStats:
         return self._fetch.stats
 
     @property
     def under_way(self) -> int:
-        return int(self._fetch.under_way)
+        return self._fetch.under_way
 
     @property
     def total(self) -> int | None:
@@ -376,7 +393,7 @@ async def _run(config: FetchConfig, workers: int, display: Display) -> int:
                 checkpoint.close()
 
 
-async def _run_with_display(running: Any, display: Display) -> int:
+async def _run_with_display(running: _Run, display: Display) -> int:
     """Run with a display and signal handling, and return the exit status."""
     state, code = "done", EXIT_OK
     message = None
@@ -427,7 +444,7 @@ def not_written_message(count: int) -> str:
     return f"{results} could not be written on this machine; --resume fetches them again"
 
 
-async def _show(running: Any, display: Display) -> None:
+async def _show(running: _Run, display: Display) -> None:
     """Update the display regularly."""
     shown = 0
     while True:
