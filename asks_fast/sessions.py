@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from multidict import getversion
@@ -73,6 +74,8 @@ __tracebackhide__ = True  # pytest leaves out frames of this module
 Self = TypeVar("Self", bound="BaseSession")
 
 MAX_TEMPLATES = 4096
+
+_parse_response_url = lru_cache(256)(parse_url)
 
 
 class BaseSession(
@@ -175,9 +178,10 @@ class BaseSession(
 
     def _store_cookies(self, response: Response) -> None:
         """Store the cookies of a response in the jar."""
-        values = [value for name, value in response.headers.raw if name.lower() == b"set-cookie"]
         assert self._cookie_tracker is not None
-        self._cookie_tracker.store(parse_url(response.url), values)
+        self._cookie_tracker.store(
+            _parse_response_url(response.url), response.headers._raw_values("set-cookie")
+        )
 
     def prepare(
         self, method: str, url: Location = None, **options: Unpack[PreparedArguments]

@@ -348,7 +348,7 @@ class RequestFlow:
     def _store_cookies(self, response: BaseResponse) -> None:
         if self._cookie_jar is not None and "set-cookie" in response.headers:
             url = response.request.url if self._middleware else self._request.url
-            self._cookie_jar.store(url, _values(response, b"set-cookie"))
+            self._cookie_jar.store(url, _values(response, "set-cookie"))
 
     # -- what follows a response
 
@@ -413,7 +413,7 @@ class RequestFlow:
 
     def _redirect(self, response: BaseResponse) -> PreparedRequest:
         request, status = self._request, response.status_code
-        location = _values(response, b"location")[0]
+        location = _values(response, "location")[0]
         redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECT_STATUSES)
         if redirects >= self._options.max_redirects:
             raise TooManyRedirects(
@@ -511,9 +511,9 @@ def _raise_or_return(previous_outcome: BaseResponse | ConnectivityError) -> Base
     return previous_outcome
 
 
-def _values(response: BaseResponse, name: bytes) -> list[bytes]:
+def _values(response: BaseResponse, name: str) -> list[bytes]:
     """The values of a field as received, so that what is not UTF-8 is kept byte for byte."""
-    return [value for field, value in response.headers.raw if field.lower() == name]
+    return response.headers._raw_values(name)
 
 
 def tracker_of(wanted: Any) -> Any:

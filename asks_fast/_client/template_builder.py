@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
 from .._config.events import EventEmitter
+from .._cookies.jar import CookieTracker
+from .._cookies.matching import strip_root_dot
 from .._cookies.request_cookies import cookie_header
 from .._request.body import make_body
 from .._request.headers import HeadersBuilder
@@ -32,7 +34,6 @@ from .retry import Retry
 
 if TYPE_CHECKING:
     from .._config.options import RequestOptions
-    from ..cookie_utils import CookieTracker
 
 __all__ = ["is_templatable", "make_template", "next_exchange"]
 
@@ -229,6 +230,10 @@ class OptionEncoder:
         self._target = target
         self._builder = builder
         self._options = options
+        self._cookie_host = strip_root_dot(request.url.host)
+        self._is_https = request.url.scheme == "https"
+        self._cookie_value: str | bytes | None = None  # the last one,
+        self._cookie_line = b""  # and the line made of it
         self._mimetype = options.mimetype
         self._json_dumps = options.json_dumps
         self._encoding = options.encoding or encoding
@@ -263,9 +268,16 @@ class OptionEncoder:
             target = _hotpath.append_path(self._target, path) if path else self._target
             if target is None:
                 return None
-            kept = cookie_jar.header_for(self._url.with_target(target))
-        value = cookie_header(cookies, kept)
-        return b"" if not value else _hotpath.encode_headers((("Cookie", value),))
+            if type(cookie_jar) is CookieTracker:
+                path = target if "?" not in target else target.partition("?")[0]
+                kept = cookie_jar.value_for(self._cookie_host, self._is_https, path)
+            else:
+                kept = cookie_jar.header_for(self._url.with_target(target))
+        value = cookie_header(cookies, kept) if cookies else kept
+        if value is not self._cookie_value:
+            self._cookie_value = value
+            self._cookie_line = b"" if not value else _hotpath.encode_headers((("Cookie", value),))
+        return self._cookie_line
 
     def encode_body(self, data: Any, json: Any) -> tuple[bytes, bytes | None] | None:
         """A small body and its type; None if it must be streamed or needs a check."""

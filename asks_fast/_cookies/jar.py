@@ -9,8 +9,8 @@ Invariants:
         domain, in total, and in the field sent. Nothing that a server sends raises, and nothing is
         decoded. An empty jar costs one test of a dict. All times are wall clock times.
 
-Implemented elsewhere: parsing of `Set-Cookie` (`cookie`), matching of domains and paths
-(`matching`), files (`files`).
+Implemented elsewhere: parsing of `Set-Cookie` (`cookie`), the field for one request
+(`candidates`), matching of domains and paths (`matching`), files (`files`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from .._url.host import is_ip
 from ..errors import InvalidRequest, truncated_repr
-from .cookie import MAX_AGE, Cookie, field_value, octets, parse_set_cookie
+from .candidates import Candidates
+from .cookie import MAX_AGE, Cookie, parse_set_cookie
 from .matching import (
     canonical_domain,
     domain_matches,
@@ -42,11 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CookieTracker"]
 
+MAX_CANDIDATES = 256  # hosts whose cookies are kept ready
 MAX_PER_RESPONSE = 50
 MAX_PER_DOMAIN = 180
 MAX_TOTAL = 3000
-MAX_HEADER = 8190  # bytes of the value of one Cookie field
-MAX_SENT = 150
 _SHRINK_BY = MAX_TOTAL // 16  # remove several at once, so that many new cookies take linear time
 
 _PREFIXES = ("__secure-", "__host-")
@@ -87,6 +87,7 @@ class CookieTracker:
         self._created = 0
         self._uses = 0
         self._stored = 0  # upper estimate of len(self), so that adding need not count
+        self._candidates: dict[tuple[str, bool], Candidates] = {}  # by host, and whether https
 
     @classmethod
     def from_dict(
@@ -115,46 +116,34 @@ class CookieTracker:
         """
         if not self.domain_dict:
             return None
-        parts: list[str] = []
-        remaining = MAX_HEADER
+        return self.value_for(strip_root_dot(url.host), url.scheme == "https", url.path)
+
+    def value_for(self, host: str, secure: bool, path: str) -> str | bytes | None:
+        """Return the value of `header_for` for a host, whether it is https, and a path.
+
+        It is the same object as long as nothing changes.
+        """
         self._uses += 1
-        for cookie in self.cookies_for(url)[:MAX_SENT]:
-            part = f"{cookie.name}={cookie.value}" if cookie.name else cookie.value
-            remaining -= octets(part) + 2
-            if remaining < -2:  # no "; " follows the last one
-                break
-            parts.append(part)
-            cookie.last_used = self._uses
-        return field_value("; ".join(parts)) if parts else None
+        return self._candidates_for(host, secure).value_for(path, self._uses)
 
     def cookies_for(self, url: Url) -> list[Cookie]:
         """Return the cookies that a request to `url` contains, in the order of sending."""
-        host = strip_root_dot(url.host)
-        path = url.path
-        secure = url.scheme == "https"
-        found: list[Cookie] = []
-        has_expired = False
+        candidates = self._candidates_for(strip_root_dot(url.host), url.scheme == "https")
+        return candidates.matching(url.path)
+
+    def _candidates_for(self, host: str, secure: bool) -> Candidates:
+        """Return the cookies for a host, found anew if a cookie was changed or has expired."""
+        key = host, secure
         now = self._clock()
-        domain = host
-        is_address = ":" in host or (host[-1:].isdigit() and is_ip(host))
-        while domain:
-            for cookie in self.domain_dict.get(domain, ()):
-                if (
-                    (domain is host or not cookie.host_only)
-                    and (secure or not cookie.secure)
-                    and path_matches(path, cookie.scope_path)
-                ):
-                    if cookie.is_expired(now):
-                        has_expired = True
-                    else:
-                        found.append(cookie)
-            if is_address:
-                break
-            domain = domain.partition(".")[2]
-        if has_expired:
-            self.clear_expired()
-        if len(found) > 1:
-            found.sort(key=lambda cookie: (-len(cookie.scope_path), cookie.creation_index))
+        found = self._candidates.get(key)
+        if found is None or now >= found.first_expiry or not found.is_current(self.domain_dict):
+            found = Candidates(self.domain_dict, host, secure)
+            if now >= found.first_expiry:
+                self.clear_expired()
+                found = Candidates(self.domain_dict, host, secure)
+            if len(self._candidates) >= MAX_CANDIDATES:
+                self._candidates.clear()
+            self._candidates[key] = found
         return found
 
     def store(self, url: Url, set_cookie_values: Iterable[str | bytes]) -> None:

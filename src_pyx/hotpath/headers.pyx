@@ -212,6 +212,11 @@ cdef class Headers:
 
     get_list = getlist
 
+    def _raw_values(self, str name not None):
+        """Return all values of a field, by its name in lower case, as bytes."""
+        cdef list found = self.find_raw(name.encode("ascii"))
+        return [] if found is None else found
+
     def __getitem__(self, name):
         if not isinstance(name, str):
             raise KeyError(name)
