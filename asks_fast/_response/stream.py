@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from curio.errors import TaskTimeout
 
+from .. import _guest
+from .._annotations import AsyncCall
+from .._curio import curio_running
 from .._deadlines import timeout_after
 from .._guest import hosted
 from .._tracebacks import shorten
@@ -111,6 +114,7 @@ class StreamBody:
         self._initial = initial
         self._raw_bytes = 0
         self._decoder: ContentDecoder | None = None
+        self._has_coding: bool | None = None  # None: not looked at yet
         self._ended = False
         self._reading = False
         self.decompress_data = decompress_data
@@ -130,8 +134,7 @@ class StreamBody:
     def __aiter__(self) -> StreamBody:
         return self
 
-    @hosted
-    async def __anext__(self) -> bytes:
+    def __anext__(self) -> AsyncCall[bytes]:
         """Return the next chunk, which is never empty.
 
         Raises:
@@ -141,16 +144,23 @@ class StreamBody:
             StreamConsumed: another task is reading.
             ServerClosedConnectionError: the body is incomplete.
         """
+        if curio_running():
+            return self._read_chunk()
+        return _guest.call(self._read_chunk, (), None)
+
+    async def _read_chunk(self) -> bytes:
         if self._ended:
             raise StopAsyncIteration
         if self._reading:
             raise StreamConsumed("another task is reading this body")
         self._reading = True
         try:
-            if self.timeout is None:
-                chunk = await self._next()
-            else:
+            if self.timeout is not None:
                 chunk = await self._next_within(self.timeout)
+            elif self._connection is None and self._is_plain():
+                chunk = self._take_initial()
+            else:
+                chunk = await self._next()
         except BaseException as error:
             if isinstance(error, AsksException):
                 add_request_context(error, f"{self._response.method} {self._response.url}")
@@ -164,7 +174,10 @@ class StreamBody:
         finally:
             self._reading = False
         if not chunk:
-            await self.close()
+            if self._connection is None and self._on_close is None:
+                self._ended = True
+            else:
+                await self.close()
             raise StopAsyncIteration
         return chunk
 
@@ -177,7 +190,7 @@ class StreamBody:
             ) from None
 
     async def _next(self) -> bytes:
-        if not self.decompress_data:
+        if self._is_plain():
             return await self._receive()
         if self._decoder is None:
             self._decoder = self._make_decoder()
@@ -197,6 +210,14 @@ class StreamBody:
             if chunk:
                 return chunk
 
+    def _is_plain(self) -> bool:
+        """Whether chunks are returned as received: not to be decompressed, or without a coding."""
+        if not self.decompress_data:
+            return True
+        if self._has_coding is None:
+            self._has_coding = bool(self._response.headers.get("content-encoding"))
+        return not self._has_coding
+
     def _make_decoder(self) -> ContentDecoder:
         from .content_decoder import ContentDecoder
 
@@ -209,17 +230,23 @@ class StreamBody:
 
     async def _receive(self) -> bytes:
         """Return the next bytes of the body as received, b"" at the end."""
-        if self._initial:
-            piece, self._initial = self._initial, b""
-        elif self._connection is not None:
-            piece = await self._read_piece(self._connection)
-            if self._response.is_complete:
-                self._connection = None  # the pool may already have assigned it to another request
-                response = self._response_ref()
-                if response is not None:
-                    response._update_from(self._response)
-        else:
-            return b""
+        if self._initial or self._connection is None:
+            return self._take_initial()
+        piece = await self._read_piece(self._connection)
+        if self._response.is_complete:
+            self._connection = None  # the pool may already have assigned it to another request
+            response = self._response_ref()
+            if response is not None:
+                response._update_from(self._response)
+        return self._count(piece)
+
+    def _take_initial(self) -> bytes:
+        """Return what came with the head, once."""
+        piece, self._initial = self._initial, b""
+        return self._count(piece) if piece else b""
+
+    def _count(self, piece: bytes) -> bytes:
+        """Return a piece of the body, after applying `max_body`."""
         self._raw_bytes += len(piece)
         limit = self._response._get_option("max_body", None)
         if limit is not None and self._raw_bytes > limit:

@@ -230,7 +230,7 @@ cdef class BaseHttpResponse:
 
     def _copy_head(self):
         """A copy without the body, to which the rest of a stream is reported."""
-        cdef BaseHttpResponse other = type(self)()
+        cdef BaseHttpResponse other = <BaseHttpResponse>new_instance(type(self), NO_ARGUMENTS)
         other.copy(self)
         return other
 
