@@ -11,6 +11,7 @@ Implemented elsewhere: storing cookies (`jar`), matching of domains and paths (`
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf
 
 from .._url.host import is_ip
@@ -48,11 +49,12 @@ class Candidates:
             bucket = cookies.get(domain)
             self._seen.append((domain, None if bucket is None else _state(bucket)))
             for cookie in bucket or ():
-                if (domain is host or not cookie.host_only) and (secure or not cookie.secure):
+                if (domain == host or not cookie.host_only) and (secure or not cookie.secure):
                     found.append(cookie)
                     if cookie.expires_at is not None:
                         self.first_expiry = min(self.first_expiry, cookie.expires_at)
-        found.sort(key=lambda cookie: (-len(cookie.scope_path), cookie.creation_index))
+        if len(found) > 1:
+            found.sort(key=lambda cookie: (-len(cookie.scope_path), cookie.creation_index))
         self._cookies = found
 
     def is_current(self, cookies: dict[str, list[Cookie]]) -> bool:
@@ -87,13 +89,14 @@ class Candidates:
         return self._value
 
 
-def _domains(host: str) -> list[str]:
+@lru_cache(256)
+def _domains(host: str) -> tuple[str, ...]:
     """Return the host and the domains above it; an IP address has none."""
     domains = [host]
     if ":" not in host and not (host[-1:].isdigit() and is_ip(host)):
         while host := host.partition(".")[2]:
             domains.append(host)
-    return domains
+    return tuple(domains)
 
 
 def _state(bucket: list[Cookie]) -> list[tuple[object, ...]]:

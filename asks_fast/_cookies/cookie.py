@@ -234,6 +234,8 @@ def field_value(text: str) -> str | bytes:
 
 def _is_valid_line(text: str) -> bool:
     """Tell whether a text has no control characters and no lone surrogates (except PEP 383)."""
+    if text.isascii() and text.isprintable():
+        return True
     if _FORBIDDEN.search(text):
         return False
     try:

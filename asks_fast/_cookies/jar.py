@@ -154,11 +154,11 @@ class CookieTracker:
             set_cookie_values: values of the `Set-Cookie` fields; only the first 50 are used. Pass
                 bytes if possible: values that are not UTF-8 are then sent back unchanged.
         """
-        host = strip_root_dot(url.host)
+        host, path = strip_root_dot(url.host), url.path
         secure = url.scheme == "https"
         now = self._clock()
         for line in islice(set_cookie_values, MAX_PER_RESPONSE):
-            cookie = parse_set_cookie(line, host, url.path, now)
+            cookie = parse_set_cookie(line, host, path, now)
             if cookie is not None and self._may_set(cookie, host, secure):
                 self._put(cookie, now)
 
@@ -197,6 +197,7 @@ class CookieTracker:
 
     def _put(self, cookie: Cookie, now: float) -> None:
         """Store a cookie in place of the one it replaces; an expired one only removes that one."""
+        self._candidates.clear()
         bucket = self.domain_dict.setdefault(cookie.effective_domain, [])
         expired = cookie.is_expired(now)
         for i, other in enumerate(bucket):
