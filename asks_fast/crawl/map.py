@@ -25,7 +25,7 @@ from curio.io import Socket
 from .. import _guest
 from .._annotations import AsyncCall
 from .._client.retry import Retry
-from .._curio import curio_running, get_kernel
+from .._curio import get_kernel, kernel_locals
 from .._guest import hosted
 from .._shutdown import is_shutting_down
 from .job import BulkRequest, Result, SessionLike
@@ -151,13 +151,15 @@ class Map:
         return self
 
     def __anext__(self) -> AsyncCall[Result]:
-        return self._next() if curio_running() else _guest.call(self._next, (), None)
+        if getattr(kernel_locals, "running", False):
+            return self._next()
+        return _guest.call(self._next, (), None)
 
     async def _next(self) -> Result:
         pool = self._pool
-        result = pool.take_result()
-        if result is not None:
-            return result
+        if pool.results and not pool.may_have_idle_workers and not pool.may_have_consumers:
+            pool.results_delivered += 1  # and no other task must be woken
+            return pool.results.popleft()
         if pool.group is None:
             if self._watch is None:
                 await self._watch_reader()

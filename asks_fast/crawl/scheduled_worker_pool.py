@@ -72,6 +72,8 @@ class ScheduledWorkerPool(WorkerPool):
         options: Politeness,
     ) -> None:
         super().__init__(session, requests, concurrency, ordered, window, retries)
+        # Always, so that `on_result_taken` is called: a timer or the input reader may wait, too.
+        self.may_have_idle_workers = True
         self.options = options
         longest = min(self.retries.max_retry_after, options.max_pause)
         self.retries = dataclasses.replace(self.retries, max_retry_after=longest)
@@ -187,10 +189,6 @@ class ScheduledWorkerPool(WorkerPool):
 
     def take_job(self) -> Job | None:
         """Return None: the scheduler decides in `next_job`."""
-        return None
-
-    def take_result(self) -> Result | None:
-        """Return None: a taken result may let the input reader or the timer continue."""
         return None
 
     async def next_job(self, previous: Job | None) -> Job | None:

@@ -103,13 +103,6 @@ class WorkerPool:
         self.worker_count += 1
         await self.group.spawn(self.work)
 
-    def take_result(self) -> Result | None:
-        """Return the next result if it is there and no other task must be woken, else None."""
-        if not self.results or self.may_have_idle_workers or self.may_have_consumers:
-            return None
-        self.results_delivered += 1
-        return self.results.popleft()
-
     async def next_result(self) -> Result:
         """Return the next result.
 
@@ -214,7 +207,13 @@ class WorkerPool:
                         await sleep(delay)
                 finally:
                     self.under_way -= 1
-                if self.put_result(job, result):
+                if self.ordered:
+                    self.ordered_results[job.index] = result
+                    if job.index != self.results_delivered:
+                        continue
+                else:
+                    self.results.append(result)
+                if self.may_have_consumers:
                     await self.wake_consumer()
         except Exception as e:
             self.note_own_error(e)
@@ -312,16 +311,6 @@ class WorkerPool:
         elif self.async_input is not None and len(self.idle_workers):
             await self.idle_workers.wake(1)
 
-    def put_result(self, job: Job, result: Result) -> bool:
-        """Store a result for the reader; return whether a reader may have to be woken."""
-        if self.ordered:
-            self.ordered_results[job.index] = result
-            if job.index != self.results_delivered:
-                return False
-        else:
-            self.results.append(result)
-        return self.may_have_consumers
-
     async def wake_consumer(self) -> None:
         """Wake a reader if one waits."""
         waiting = len(self.consumers)
@@ -331,8 +320,13 @@ class WorkerPool:
 
     async def deliver(self, job: Job, result: Result) -> None:
         """Pass a result to the reader and wake it."""
-        if self.put_result(job, result):
-            await self.wake_consumer()
+        if self.ordered:
+            self.ordered_results[job.index] = result
+            if job.index != self.results_delivered:
+                return
+        else:
+            self.results.append(result)
+        await self.wake_consumer()
 
 
 def retry_delay(policy: Retry, job: Job, result: Result) -> float | None:
