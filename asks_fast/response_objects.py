@@ -157,7 +157,8 @@ class Response(BaseResponse):
             cached = self._json
             if cached is not None:
                 return cached[0]
-        loads: Callable[..., Json] | None = self._get_option("json_loads", None)
+        options = self._options
+        loads: Callable[..., Json] | None = None if options is None else options.json_loads
         try:
             if loads is None and not kwargs:
                 found = parse_json(self._json_source())
@@ -181,10 +182,13 @@ class Response(BaseResponse):
         Decompressed bytes are not kept. Together with the parsed objects they would displace the
         documents of other tasks from the processor's cache.
         """
-        if "charset" in self.headers.get("content-type", "").lower():
+        content_type: str | None = self.headers.get("content-type")
+        if content_type is not None and "charset" in content_type.lower():
             return self.text
         content: bytes | None = self._content
-        return self._decoded() if content is None else content
+        if content is not None:
+            return content
+        return self.body if self._is_identity_encoded() else self._decoded()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle without the head of the request, which may contain credentials."""
