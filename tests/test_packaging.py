@@ -59,7 +59,7 @@ def test_readme_and_docs_list_the_extras_for_users() -> None:
 
 def test_all_holds_every_extra_for_users() -> None:
     """`asks-fast[all]` has everything for users except the large packages."""
-    assert EXTRA.findall(extras()["all"]) == ["speed,charset,truststore,cli"]
+    assert EXTRA.findall(extras()["all"]) == ["speed,charset,truststore,cli,crawl"]
 
 
 @pytest.mark.smoke

@@ -44,7 +44,7 @@ from asks_fast.crawl.signals import SignalHandler, stop_on_signals
 from asks_fast.crawl.stats import FetchStats
 from asks_fast.crawl.worker_process import EXIT_CANNOT_WRITE, catch_error
 
-__all__ = ["command"]
+__all__ = ["command", "make_display", "make_options", "run_with_display"]
 
 
 @click.command("fetch")
@@ -265,6 +265,25 @@ def make_config(source: str, given: dict[str, Any]) -> FetchConfig:
             raise ValueError("--resume needs --output: standard output cannot be resumed")
         if given["workers"] > 1:
             raise ValueError("--workers needs --output: standard output cannot be shared")
+    options = make_options(given)
+    return FetchConfig(
+        source,
+        output,
+        options,
+        given["form"],
+        given["body"],
+        given["with_headers"],
+        directory,
+        flush_interval=given["flush_interval"],
+    )
+
+
+def make_options(given: dict[str, Any]) -> FetchOptions:
+    """Return how to fetch, from the options of the command line.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
     options = FetchOptions(
         connections=given["connections"],
         host_connections=given["per_host"] or None,
@@ -291,16 +310,7 @@ def make_config(source: str, given: dict[str, Any]) -> FetchConfig:
     )
     if options.robots:
         load_protego()
-    return FetchConfig(
-        source,
-        output,
-        options,
-        given["form"],
-        given["body"],
-        given["with_headers"],
-        directory,
-        flush_interval=given["flush_interval"],
-    )
+    return options
 
 
 @contextmanager
@@ -374,7 +384,7 @@ async def _run(config: FetchConfig, workers: int, display: Display) -> int:
         def on_event(event: dict[str, Any]) -> None:
             display.failed(event["url"], event["error"], event["message"])
 
-        return await _run_with_display(
+        return await run_with_display(
             ProcessPool(config, workers, report_failures=True, on_event=on_event), display
         )
 
@@ -386,14 +396,14 @@ async def _run(config: FetchConfig, workers: int, display: Display) -> int:
     async with make_session(config.options) as session:
         fetch, checkpoint = config.fetch(session, lines, note)
         try:
-            return await _run_with_display(_LocalRun(fetch, lines), display)
+            return await run_with_display(_LocalRun(fetch, lines), display)
         finally:
             await lines.aclose()
             if checkpoint is not None:
                 checkpoint.close()
 
 
-async def _run_with_display(running: _Run, display: Display) -> int:
+async def run_with_display(running: _Run, display: Display) -> int:
     """Run with a display and signal handling, and return the exit status."""
     state, code = "done", EXIT_OK
     message = None

@@ -16,6 +16,7 @@ from asks_fast._extras import missing_extra
 COMMANDS = {
     "get": "Make one request and print the response.",
     "fetch": "Fetch many URLs into a file, with limits for each host.",
+    "crawl": "Follow the links of web sites, and write each page into a file.",
     "bench": "Load a server and show its latencies, or compare installed clients.",
     "demo": "Make ten thousand requests to a local server, or start that server.",
 }

@@ -37,7 +37,7 @@ from .rate_limit import RateLimit
 from .request_identity import RequestIdentity, SharedFetches, identify_request, url_of
 from .stats import FetchStats
 
-__all__ = ["BulkFetch", "CheckpointWriter", "OutputError", "StreamWriter", "Writer"]
+__all__ = ["BulkFetch", "CheckpointWriter", "OutputError", "StreamWriter", "Writer", "record_of"]
 
 MAX_BATCH_RECORDS = 1000
 MAX_BATCH_BYTES = 1024 * 1024
@@ -65,6 +65,8 @@ class Writer(ABC):
         self.written = 0  # records
         self._batch: list[tuple[int, bytes]] = []
         self._size = 0  # bytes of the batch
+        self.before_write: Callable[[], None] | None = None  # called before each batch is written
+        self.after_write: Callable[[list[int]], None] | None = None  # with the keys of the batch
         self._since = 0.0  # time of the first record of the batch
 
     def add(self, key: int, fetched: FetchRecord | None, now: float) -> None:
@@ -95,8 +97,12 @@ class Writer(ABC):
         """
         batch, self._batch, self._size = self._batch, [], 0
         if batch:
+            if self.before_write is not None:
+                self.before_write()
             self._write(batch)
             self.written += len(batch)
+            if self.after_write is not None:
+                self.after_write([key for key, _ in batch])
 
     def finish(self) -> None:
         """Write the rest."""
@@ -245,7 +251,7 @@ class BulkFetch:
         """
         mapped = map_requests(
             self.pages,
-            _UnseenRequests(self),
+            self.requests(),
             concurrency=self.options.connections,
             retries=self.options.retries,
             politeness=self.options.politeness(self.rate_limit),
@@ -256,7 +262,7 @@ class BulkFetch:
                 await group.spawn(self._keep_flushing, daemon=True)
                 async with mapped as results:
                     async for result in results:
-                        self._note(result)
+                        await self.handle(result)
             if self._failure is not None:
                 raise self._failure
         finally:
@@ -265,6 +271,14 @@ class BulkFetch:
                 self.previous.close()
             self.writer.finish()
         return self.stats
+
+    def requests(self) -> AsyncIterable[Any]:
+        """Return the requests for `map`, with keys for `handle`."""
+        return _UnseenRequests(self)
+
+    async def handle(self, result: Result) -> None:
+        """Write, count and report one result."""
+        self._note(result)
 
     async def stop(self) -> None:
         """Start no more requests; `run` returns when those under way have ended."""
@@ -299,25 +313,16 @@ class BulkFetch:
         """Write, count and report one result, for the other requests that it answers too."""
         identity: RequestIdentity = result.key
         page: Any = result.response  # a Page, as the session is a PageSession
-        fetched = FetchRecord(
-            identity.url,
-            identity.user_key,
-            page,
-            result.error,
-            result.attempts,
-            result.elapsed,
-            _time_of_day(),
-            host_of(identity.url),
-        )
+        fetched = record_of(identity.url, identity.user_key, result)
         if self.previous is not None and page is not None:
             self._compare(identity, fetched)
-        fetched = self._report(identity, fetched)
+        fetched = self.report(identity, fetched)
         if fetched.error is not None:
             outcome = "failed"
         else:
             outcome = "fetched" if page.dropped is None else "dropped"
         for other in self._shared.end(identity, outcome):
-            self._report(other, fetched.shared_with(other.url, other.user_key))
+            self.report(other, fetched.shared_with(other.url, other.user_key))
 
     def _compare(self, identity: RequestIdentity, fetched: FetchRecord) -> None:
         """Note the earlier page in the record of a response that stands for it."""
@@ -329,7 +334,7 @@ class BulkFetch:
         except NotWritten as error:
             fetched.page, fetched.error = None, error
 
-    def _report(self, identity: RequestIdentity, fetched: FetchRecord) -> FetchRecord:
+    def report(self, identity: RequestIdentity, fetched: FetchRecord) -> FetchRecord:
         """Write and count one record; a record that cannot be written becomes a failure."""
         page = fetched.page
         dropped = page is not None and page.dropped is not None
@@ -390,10 +395,25 @@ class BulkFetch:
             return identity, request
         if state == "fetched":
             empty = FetchRecord("", None, None, None, 0, 0.0, _time_of_day(), host_of(identity.url))
-            self._report(identity, empty.shared_with(identity.url, identity.user_key))
+            self.report(identity, empty.shared_with(identity.url, identity.user_key))
         elif state == "dropped":
             self.writer.add(identity.key, None, monotonic())
         return None
+
+
+def record_of(url: str, key: Any, result: Result) -> FetchRecord:
+    """Return the record of one result of a `PageSession`."""
+    page: Any = result.response  # a Page
+    return FetchRecord(
+        url,
+        key,
+        page,
+        result.error,
+        result.attempts,
+        result.elapsed,
+        _time_of_day(),
+        host_of(url),
+    )
 
 
 def _time_of_day() -> str:

@@ -139,6 +139,7 @@ def as_dict(fetched: FetchRecord, body: str = "auto", headers: bool = False) -> 
     if fetched.error is not None:
         message = encodable(str(fetched.error))
         made["error"] = {"kind": type(fetched.error).__name__, "message": message}
+    made.update(fetched.extra)
     made["attempts"] = fetched.attempts
     made["elapsed"] = round(fetched.elapsed, 4)
     made["fetched_at"] = fetched.at

@@ -12,6 +12,7 @@ Implemented elsewhere: the order of requests (`scheduler`), records (`formats`),
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,6 +86,7 @@ class FetchRecord:
         "earlier",
         "elapsed",
         "error",
+        "extra",
         "host",
         "key",
         "page",
@@ -113,6 +115,7 @@ class FetchRecord:
         self.host = host
         self.same_as: str | None = None  # the URL whose fetch it shares
         self.earlier: EarlierPage | None = None  # of the earlier run, if it has not changed
+        self.extra: dict[str, Any] = {}  # further fields of JSON records
 
     def shared_with(self, url: str, key: Any) -> FetchRecord:
         """Return the record for another URL that differs only in its fragment."""
@@ -151,13 +154,28 @@ class PageSession:
         raw: bool = False,
         directory: Path | None = None,
         is_recrawl: bool = False,
+        keep_text: bool = False,
+        on_sitemaps: Callable[[str, list[str]], None] | None = None,
     ) -> None:
+        """Wrap a session.
+
+        Args:
+            session: the session to send with.
+            options: how to fetch, and what to keep.
+            raw: keep the bytes as received, for archives.
+            directory: save bodies as files.
+            is_recrawl: a 304 stands for a page that passed the filters.
+            keep_text: keep the content of text in memory, also if it is archived or saved.
+            on_sitemaps: called with the origin and the sitemaps that a robots.txt names.
+        """
         self.session = session
         self.options = options
         self.connections = options.connections
         self.raw = raw
         self.directory = directory
-        self.is_recrawl = is_recrawl  # a 304 stands for a page that passed the filters
+        self.is_recrawl = is_recrawl
+        self.keep_text = keep_text
+        self.on_sitemaps = on_sitemaps
         self.bytes = 0  # of bodies so far
         self._reads_at_once = directory is None and not options.only_type
         self._request_arguments: dict[str, Any] = {
@@ -208,7 +226,9 @@ class PageSession:
             self._count(page, len(data))
             if self.raw:
                 page.exchanges = raw_exchanges(response)
-            else:
+            if not self.raw or (self.keep_text and is_text(page)):
+                if self.raw:
+                    data = response.content
                 page.content = data
         return page
 
@@ -251,12 +271,17 @@ class PageSession:
     async def _save(self, page: Page, body: Any, url: str) -> None:
         assert self.directory is not None
         name = file_name(url, page.content_type)
+        kept: list[bytes] | None = [] if self.keep_text and is_text(page) else None
         with PartialFile(self.directory) as file:
             async for piece in body:
                 self._count(page, len(piece))
                 file.write(piece)
+                if kept is not None:
+                    kept.append(bytes(piece))
             file.move_to(self.directory / name)
         page.file = name
+        if kept is not None:
+            page.content = b"".join(kept)
 
     def _count(self, page: Page, more: int) -> None:
         page.size += more
@@ -264,3 +289,9 @@ class PageSession:
         limit = self.options.max_body
         if limit is not None and page.size > limit:
             raise ResponseTooLarge(f"the body of {page.url} is larger than {limit} bytes")
+
+
+def is_text(page: Page) -> bool:
+    """Return whether a page may contain links: HTML, XML, or a compressed sitemap."""
+    kind = page.content_type
+    return kind.startswith("text/") or "xml" in kind or kind in ("application/gzip", "")

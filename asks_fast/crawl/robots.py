@@ -26,7 +26,7 @@ from ..errors import (
     truncated_repr,
 )
 from ..urls import parse_url
-from .robots_rules import RobotsRules, load_protego
+from .robots_rules import RobotsRules, load_protego, sitemaps_of
 
 __all__ = ["RobotsCache"]
 
@@ -61,6 +61,7 @@ class RobotsCache:
         fetch: `await fetch(url)` returns `(status, body)`; an error counts as no response.
         user_agent: the name that is looked up in robots.txt.
         clock: monotonic seconds.
+        on_sitemaps: called with an origin and the sitemaps that its robots.txt names.
     """
 
     def __init__(
@@ -68,10 +69,12 @@ class RobotsCache:
         fetch: Callable[[str], Awaitable[tuple[int, bytes]]],
         user_agent: str,
         clock: Callable[[], float] = monotonic,
+        on_sitemaps: Callable[[str, list[str]], None] | None = None,
     ) -> None:
         self._fetch = fetch
         self._user_agent = user_agent
         self._clock = clock
+        self._on_sitemaps = on_sitemaps
         self._origins: OrderedDict[str, _OriginRules] = OrderedDict()
         self._decisions: dict[str, tuple[_OriginRules, bool]] = {}
         self._in_flight: dict[str, Event] = {}
@@ -153,6 +156,8 @@ class RobotsCache:
             return _OriginRules(None, False, now + FAILURE_TTL, f"status {status}")
         if not 200 <= status < 300:
             return _OriginRules(None, True, now + CACHE_TTL)
+        if self._on_sitemaps is not None and (sitemaps := sitemaps_of(body)):
+            self._on_sitemaps(origin, sitemaps)
         return _OriginRules(RobotsRules(body, self._user_agent, self._parse), True, now + CACHE_TTL)
 
 

@@ -18,15 +18,17 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["MAX_BYTES", "RobotsRules", "load_protego"]
+__all__ = ["MAX_BYTES", "RobotsRules", "load_protego", "sitemaps_of"]
 
 MAX_BYTES = 500 * 1024  # RFC 9309 §2.5: at least 500 KiB
 MAX_RULES = 5_000
 MAX_WILDCARD_RULES = 500
 MAX_RULE_LENGTH = 2_000  # characters
 MAX_WILDCARDS = 20  # in one rule
+MAX_SITEMAPS = 100
 
 _AGENT = re.compile(r"user[- ]?agent\s*(?::|\s)\s*(.*)", re.IGNORECASE)
+_SITEMAP = re.compile(r"^[ \t]*sitemap[ \t]*:[ \t]*([^\s#]{1,2000})", re.IGNORECASE | re.MULTILINE)
 _SITE_WIDE = re.compile(r"(?:sitemaps?|site-map|host)(?:\s|:|$)", re.IGNORECASE)
 _BARE_RULE = re.compile(
     r"(?:dis?s?al+[oa]w|diasllow|allow|crawl[- ]delay|request[- ]rate|visit[- ]time)(?:\s|$)",
@@ -61,6 +63,13 @@ class RobotsRules:
             except OverflowError:
                 delay = float("inf")
         return None if delay is None else float(delay)
+
+
+def sitemaps_of(data: bytes) -> list[str]:
+    """Return the sitemaps that a robots.txt names, as written there, at most `MAX_SITEMAPS`."""
+    text = data[:MAX_BYTES].decode("utf-8", "replace").removeprefix("\ufeff")
+    found = _SITEMAP.findall(text)
+    return list(dict.fromkeys(found))[:MAX_SITEMAPS]
 
 
 def _relevant_lines(text: str, user_agent: str) -> Iterator[str]:

@@ -81,7 +81,11 @@ class ScheduledWorkerPool(WorkerPool):
         self.robots: RobotsCache | None = None
         if options.robots:
             self.robots_fetcher = RobotsFetcher(self.session, options.user_agent)
-            self.robots = RobotsCache(self.robots_fetcher.fetch, options.user_agent)
+            self.robots = RobotsCache(
+                self.robots_fetcher.fetch,
+                options.user_agent,
+                on_sitemaps=getattr(self.session, "on_sitemaps", None),
+            )
         self.items_read = 0  # items read from the input
         self.input_reader = SchedFIFO()  # the input reader, waiting until it may read ahead
         self.timer = SchedFIFO()  # the timer, waiting for a change
