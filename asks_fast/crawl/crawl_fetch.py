@@ -182,7 +182,7 @@ class CrawlFetch(BulkFetch):
             return Links([])
         if page.content_type not in HTML:
             return Links([])
-        links = find_links(
+        return find_links(
             page.content,
             entry.url,
             page.charset,
@@ -191,9 +191,6 @@ class CrawlFetch(BulkFetch):
             max_links=self.crawl.max_links,
             max_url_length=self.crawl.max_url_length,
         )
-        if links.canonical is not None:
-            links.urls.append(links.canonical)
-        return links
 
     def _redirect(self, entry: Entry, location: str) -> None:
         """Add the target of a redirect, unless too many led here."""

@@ -129,6 +129,8 @@ def find_links(
                 found[target] = None
     if canonical == url:
         canonical = None
+    elif canonical is not None:
+        found[canonical] = None
     return Links(list(found) if follows else [], canonical)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.output_readers import decompressed
 from support.site import Site, text_page
 
 import asks_fast
@@ -66,9 +66,9 @@ def run(*args: Any, **options: Any) -> tuple[int, str, str]:
 
 def records(path: Path) -> list[dict[str, Any]]:
     """Return all records of an output, read by other programs; fails if it is incomplete."""
-    data = path.read_bytes()
     if path.name.endswith((".warc", ".warc.gz")):
-        iterator = pytest.importorskip("warcio.archiveiterator").ArchiveIterator(io.BytesIO(data))
+        file = io.BytesIO(path.read_bytes())
+        iterator = pytest.importorskip("warcio.archiveiterator").ArchiveIterator(file)
         return [
             {
                 "url": record.rec_headers["WARC-Target-URI"],
@@ -77,12 +77,7 @@ def records(path: Path) -> list[dict[str, Any]]:
             for record in iterator
             if record.rec_type == "response"
         ]
-    if path.suffix == ".gz":
-        data = gzip.decompress(data)
-    elif path.suffix == ".zst":
-        zstandard = pytest.importorskip("zstandard")
-        reader = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
-        data = reader.read()
+    data = decompressed(path)
     assert data == b"" or data.endswith(b"\n")
     return [json.loads(line) for line in data.splitlines()]
 

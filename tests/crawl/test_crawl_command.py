@@ -141,6 +141,15 @@ def test_wrong_usage(args: list[str], says: str) -> None:
     assert says in err
 
 
+def test_without_the_extra() -> None:
+    """Without selectolax, the command names the extra."""
+    code = "import sys; sys.modules['selectolax'] = sys.modules['selectolax.lexbor'] = None;"
+    code += "from asks_fast.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "crawl", "a.com"], capture_output=True)
+    assert done.returncode == 2
+    assert b'pip install "asks-fast[crawl]"' in done.stderr
+
+
 def test_failures_have_a_status(tmp_path: Path) -> None:
     """A page without a response makes the status 1, and the summary names it."""
 

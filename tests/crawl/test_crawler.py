@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.leaks import ignore_descriptor
+from support.output_readers import decompressed
 from support.site import Answer, Site
 
 from asks_fast.crawl import Crawler, CrawlPage
@@ -241,8 +242,7 @@ async def test_outputs(generated: Server, name: str, tmp_path: Path) -> None:
                 if one.rec_type == "response"
             ]
     else:
-        data = gzip.decompress(path.read_bytes()) if name.endswith("gz") else path.read_bytes()
-        urls = [json.loads(line)["url"] for line in data.splitlines()]
+        urls = [json.loads(line)["url"] for line in decompressed(path).splitlines()]
     assert len(set(urls)) == len(urls) == 150
 
 

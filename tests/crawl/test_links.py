@@ -109,9 +109,9 @@ def test_nofollow_of_a_page(html: str, header: str, follows: bool) -> None:
 
 
 def test_canonical() -> None:
-    """A page may name another address as its own; its own address is no news."""
+    """A page may name another address as its own, which is a link too."""
     html = b'<link rel="canonical" href="/c"><a href="/x">'
-    assert find_links(html, PAGE) == Links(["http://a.com/x"], "http://a.com/c")
+    assert find_links(html, PAGE) == Links(["http://a.com/x", "http://a.com/c"], "http://a.com/c")
     assert find_links(html, "http://a.com/c").canonical is None
 
 

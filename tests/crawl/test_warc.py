@@ -2,7 +2,7 @@
 
 Rules:  real servers that send exact bytes; archives are read by warcio, and each is checked as
         `warcio check` does.
-Not here: other formats (tests/crawl/test_fetch.py), all modes at once (tests/crawl/test_matrix.py).
+Not here: other formats (tests/crawl/test_formats.py), all modes (tests/crawl/test_matrix.py).
 """
 
 from __future__ import annotations
