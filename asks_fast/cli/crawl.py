@@ -27,7 +27,7 @@ from asks_fast.crawl.worker_process import EXIT_CANNOT_WRITE
 __all__ = ["command"]
 
 # Options of `fetch` that a crawl does not have.
-NOT_SHARED = {"source", "workers", "etag", "if_modified"}
+NOT_SHARED = {"source", "workers", "only_changed", "etag", "if_modified"}
 
 
 @click.command("crawl")

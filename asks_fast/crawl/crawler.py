@@ -14,6 +14,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from .bulk_fetch import CheckpointWriter, StreamWriter, Writer
 from .checkpoint import Checkpoint, CheckpointError
 from .crawl_fetch import CrawlFetch, NoWriter, OnPage, start_urls
 from .crawl_options import CrawlOptions
-from .fetch_config import FetchConfig, make_session
+from .fetch_config import FetchConfig, make_session, open_output
 from .frontier import Frontier, FrontierError
 from .links import load_parser
 from .options import FetchOptions
@@ -128,7 +129,7 @@ class Crawler:
         self._frontier: Frontier | None = None
         self.held = 0  # pages of earlier runs; known when `open_files` was called
         self._writer: Writer | None = None
-        self._checkpoint: Checkpoint | None = None
+        self._files = ExitStack()  # what is open
 
     @hosted
     async def run(self) -> FetchStats:
@@ -180,12 +181,24 @@ class Crawler:
         """
         if self._frontier is not None:
             return
-        limits = self.options
         self._check_pair()
-        config = self._config
-        if config is not None:
-            config.prepare_output(resume=self._resume, overwrite=self._overwrite)
-        self._frontier = Frontier(
+        try:
+            self._open()
+        except BaseException:
+            self.close_files()
+            raise
+
+    def close_files(self) -> None:
+        """Close output and frontier; a Parquet output is completed unless an error is handled."""
+        files, self._files = self._files, ExitStack()
+        files.__exit__(*sys.exc_info())
+
+    def _open(self) -> None:
+        if self._config is not None:
+            output = open_output(self._config, resume=self._resume, overwrite=self._overwrite)
+            self._config, _ = self._files.enter_context(output)
+        limits = self.options
+        frontier = self._frontier = Frontier(
             self._frontier_path,
             resume=self._resume,
             overwrite=self._overwrite,
@@ -194,34 +207,27 @@ class Crawler:
             max_hosts=limits.max_hosts,
             max_queries=limits.max_queries,
         )
-        try:
-            if config is None:
-                self._writer = NoWriter()
-            elif config.to_stream:
-                self._writer = StreamWriter(
-                    sys.stdout.fileno(), config.format(), seconds=config.flush_interval
-                )
-            else:
-                record_format = config.format()
-                self._checkpoint = Checkpoint(Path(config.output), record_format.name, resume=True)
-                self._writer = CheckpointWriter(
-                    self._checkpoint, record_format, config.flush_interval
-                )
-            self._frontier.restore(self._checkpoint.done if self._checkpoint else ())
-            self.held = self._frontier.handed_out
-            for url in self.start:
-                self._frontier.add(url)
-            self._frontier.commit()
-        except BaseException:
-            self.close_files()
-            raise
+        self._files.callback(frontier.close)
+        done = self._open_writer(self._config)
+        frontier.restore(done)
+        self.held = frontier.handed_out
+        for url in self.start:
+            frontier.add(url)
+        frontier.commit()
 
-    def close_files(self) -> None:
-        """Close output and frontier. Idempotent."""
-        if self._frontier is not None:
-            self._frontier.close()
-        if self._checkpoint is not None:
-            self._checkpoint.close()
+    def _open_writer(self, config: FetchConfig | None) -> Iterable[int]:
+        """Set the writer; return the keys of what the output contains."""
+        if config is None:
+            self._writer = NoWriter()
+            return ()
+        form, seconds = config.format(), config.flush_interval
+        if config.to_stream:
+            self._writer = StreamWriter(sys.stdout.fileno(), form, seconds=seconds)
+            return ()
+        checkpoint = Checkpoint(Path(config.output), form.name, resume=True)
+        self._files.enter_context(checkpoint)
+        self._writer = CheckpointWriter(checkpoint, form, seconds)
+        return checkpoint.done
 
     def _check_pair(self) -> None:
         """Raise CheckpointError if there is an output whose frontier is missing."""

@@ -221,7 +221,7 @@ async def test_traps() -> None:
     assert len(await narrow.crawl("/x", fetch=NO_ROBOTS, max_pages_per_host=9)) == 9
 
 
-@pytest.mark.parametrize("name", ["o.jsonl.gz", "o.warc.gz", "directory"])
+@pytest.mark.parametrize("name", ["o.jsonl.gz", "o.warc.gz", "o.parquet", "directory"])
 async def test_outputs(generated: Server, name: str, tmp_path: Path) -> None:
     """All outputs of `fetch` hold each page once, and links are found with each."""
     if name == "directory":
@@ -233,7 +233,10 @@ async def test_outputs(generated: Server, name: str, tmp_path: Path) -> None:
     start = f"{generated.site.base}/p/0"
     stats = await Crawler(start, fetch=FAST, max_pages=150, **where).run()
     assert stats.done == 150
-    if name.endswith("warc.gz"):
+    if name.endswith("parquet"):
+        table = pytest.importorskip("pyarrow.parquet").read_table(path)
+        urls = table.column("url").to_pylist()
+    elif name.endswith("warc.gz"):
         archive = pytest.importorskip("warcio.archiveiterator").ArchiveIterator
         with path.open("rb") as file:
             urls = [
