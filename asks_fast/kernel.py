@@ -4,7 +4,7 @@ Signatures, options and behaviour are those of curio: replace `curio.run` by `as
 other parts of curio work unchanged.
 
 Facts:  a kernel's tasks are objects of a class derived from `taskcls=` (default `curio.Task`) and
-        from `TaskCore`, whose C fields hold what the loop needs.
+        from `SpawnedTask`, whose C fields hold what the loop needs.
 Rules:  `Kernel` derives from `curio.Kernel`, and replaces the selector and the result of
         `_make_kernel_runtime`. A task class that cannot be compiled runs on curio's own loop.
 Implemented elsewhere: the run loop (src_pyx/kernel/run_loop.pyx).
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import curio
 
 from ._curio import CurioKernel, read_wait
-from ._kernel import HAS_EPOLL, Epoll, Runtime, TaskCore
+from ._kernel import HAS_EPOLL, Epoll, Runtime, SpawnedTask
 
 if TYPE_CHECKING:
     from selectors import BaseSelector
@@ -34,7 +34,7 @@ __all__ = ["Kernel", "run"]
 __tracebackhide__ = True  # pytest hides the frames of this module
 
 
-class Task(TaskCore, curio.Task):  # type: ignore[misc]
+class Task(SpawnedTask, curio.Task):  # type: ignore[misc]
     """A `curio.Task` with C fields. Made by `curio.spawn`, never directly."""
 
     __slots__ = ()
@@ -48,12 +48,12 @@ def _compiled_task_class(taskcls: object) -> type | None:
         return Task
     if not (isinstance(taskcls, type) and issubclass(taskcls, curio.Task)):
         return None
-    if issubclass(taskcls, TaskCore):
+    if issubclass(taskcls, SpawnedTask):
         return taskcls
     try:
         return type(
             taskcls.__name__,
-            (taskcls, TaskCore),
+            (taskcls, SpawnedTask),
             {"__module__": taskcls.__module__, "__qualname__": taskcls.__qualname__},
         )
     except TypeError:  # it has __slots__, or a metaclass that refuses

@@ -14,15 +14,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._curio import curio_running
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
-
-    from .._kernel import Host
 
     P = ParamSpec("P")
 
@@ -39,23 +37,21 @@ def internal_task(function: T) -> T:
     return function
 
 
-def call(
-    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
-) -> Coroutine[Any, Any, Any]:
-    """Return a coroutine that runs `function(*args, **kwargs)` in the library that awaits it."""
+def call(coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """Return a coroutine that runs this one in the library that awaits it."""
     from .._kernel import hosted_call, set_host_factories
     from .asyncio_host import make_host
 
-    set_host_factories(make_host, _find_trio_host, internal_tasks)
+    set_host_factories(make_host, _load_trio_host, internal_tasks)
     globals()["call"] = hosted_call
-    return hosted_call(function, args, kwargs)
+    return hosted_call(coroutine)
 
 
-def _find_trio_host() -> Host | None:
-    """Return the host of the trio task that runs, or None. Called only if trio is loaded."""
-    from .trio_host import find_host
+def _load_trio_host() -> ModuleType:
+    """Import the host for trio. Called only if trio is loaded."""
+    from . import trio_host
 
-    return find_host()
+    return trio_host
 
 
 def hosted(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -63,9 +59,8 @@ def hosted(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
 
     @wraps(function)
     def start(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        if curio_running():
-            return function(*args, **kwargs)
-        return call(function, args, kwargs or None)
+        coroutine = function(*args, **kwargs)
+        return coroutine if curio_running() else call(coroutine)
 
     if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
         inspect.markcoroutinefunction(start)

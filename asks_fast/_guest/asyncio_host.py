@@ -9,7 +9,7 @@ Rules:  the loop owns the host, in an attribute by which the host is found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
@@ -64,8 +64,8 @@ class AsyncioHost(Host):
 
     # -- called by the kernel
 
-    def start_task(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(coroutine)
+    def start_task(self, hosted: HostedTask) -> None:
+        task: asyncio.Task[Any] = self.loop.create_task(hosted)
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[Any]) -> None:

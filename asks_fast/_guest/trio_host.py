@@ -9,74 +9,54 @@ Rules:  a trap refuses to be aborted until our own code has cleaned up; then tri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import trio
-from outcome import Error, capture
+from outcome import Error
+from trio import CancelScope
+from trio.lowlevel import (
+    cancel_shielded_checkpoint,
+    current_task,
+    in_trio_task,
+    reschedule,
+)
 
 from .._kernel import Host, HostedTask
 from .guest_kernel import GuestKernel
 
-__all__ = ["TrioHost", "find_host"]
+__all__ = [
+    "FAILED",
+    "CancelScope",
+    "TrioHost",
+    "current_task",
+    "find_host",
+    "in_trio_task",
+    "is_cancellation",
+    "reschedule",
+    "wait_message",
+]
 
 
-def _refuse(_raise_cancel: Any) -> trio.lowlevel.Abort:
-    return trio.lowlevel.Abort.FAILED
+FAILED = trio.lowlevel.Abort.FAILED
+MANY_TASKS = 8  # that ran in an iteration: more are probably ready, and need no wait
 
 
 def _message_class() -> Callable[[Callable[[Any], Any]], Any]:
     """Return the class of the value that a waiting task yields to trio; saves trio's coroutine."""
-    coroutine = trio.lowlevel.wait_task_rescheduled(_refuse)
+    coroutine = trio.lowlevel.wait_task_rescheduled(lambda raise_cancel: FAILED)
     try:
         return type(coroutine.send(None))
     finally:
         coroutine.close()
 
 
-_wait_message = _message_class()
+wait_message = _message_class()
 
 
-class TrioTask(HostedTask):
-    """A hosted task in trio."""
-
-    def __init__(self) -> None:
-        self.wait_object = _wait_message(self.abort)
-        self._scope: trio.CancelScope | None = None
-
-    def abort(self, raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
-        """Cancel the trap for trio. The task goes on, so that our code can clean up."""
-        if self.host_error is None and self.interrupt():
-            self.is_interrupted = False
-            self.host_error = capture(raise_cancel).error
-        return trio.lowlevel.Abort.FAILED
-
-    def resume(self) -> None:
-        """Resume the host's task."""
-        trio.lowlevel.reschedule(self.host_task)
-
-    def before_user_wait(self) -> None:
-        """Open a cancel scope, by which `cancel_user_wait` can end the wait that follows."""
-        self._scope = trio.CancelScope()
-        self._scope.__enter__()
-        if self.is_user_wait_cancelled:
-            self._scope.cancel()
-
-    def after_user_wait(self) -> None:
-        """Close the cancel scope."""
-        scope, self._scope = self._scope, None
-        if scope is not None:
-            scope.__exit__(None, None, None)
-
-    def cancel_user_wait(self) -> None:
-        """Cancel the wait of user code."""
-        self.is_user_wait_cancelled = True
-        if self._scope is not None:
-            self._scope.cancel()
-
-    def was_cancelled_by_kernel(self, answer: Any, error: BaseException | None) -> bool:
-        """Whether the wait ended because of a cancellation."""
-        return isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled)
+def is_cancellation(answer: Any) -> bool:
+    """Whether a wait of user code ended because of a cancellation."""
+    return isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled)
 
 
 class TrioHost(Host):
@@ -97,7 +77,10 @@ class TrioHost(Host):
                 deadline = -math.inf if self._is_due else self._deadline
                 with trio.CancelScope(deadline=deadline) as self._scope:
                     await trio.lowlevel.wait_readable(self._kernel._selector.fileno())
-                self._run_iteration()
+                while self._run_iteration() >= MANY_TASKS:
+                    await cancel_shielded_checkpoint()
+                    if self.resumed:  # trio runs ready tasks forwards or backwards
+                        await cancel_shielded_checkpoint()
         except trio.Cancelled:
             with trio.CancelScope(shield=True):  # our cancelled tasks clean up first
                 while self._tasks and self.runtime is not None:
@@ -107,17 +90,16 @@ class TrioHost(Host):
         finally:
             self.end()
 
-    def _run_iteration(self) -> None:
+    def _run_iteration(self) -> int:
         self._scope = None
         self._is_due = False
         runtime = self.runtime
         if runtime is None:
-            return
+            return 0
         if trio.current_time() >= self._deadline:
             self._deadline = math.inf
-            runtime.on_timer()
-        else:
-            runtime.run_iteration()
+            return runtime.on_timer()
+        return runtime.run_iteration()
 
     def end(self) -> None:
         """End the guest kernel and cancel its tasks, because the run ends."""
@@ -133,19 +115,13 @@ class TrioHost(Host):
 
     # -- called by the kernel
 
-    def current_task(self) -> trio.lowlevel.Task:
-        return trio.lowlevel.current_task()
-
-    def make_hosted_task(self) -> TrioTask:
-        return TrioTask()
-
-    def start_task(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
+    def start_task(self, hosted: HostedTask) -> None:
         self._tasks.add(hosted)
-        trio.lowlevel.spawn_system_task(self._run_hosted, hosted, coroutine)
+        trio.lowlevel.spawn_system_task(self._run_hosted, hosted)
 
-    async def _run_hosted(self, hosted: HostedTask, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _run_hosted(self, hosted: HostedTask) -> None:
         try:
-            await coroutine
+            await hosted
         finally:
             self._tasks.discard(hosted)
             hosted.on_host_task_end()
@@ -170,15 +146,10 @@ class TrioHost(Host):
 _hosts: trio.lowlevel.RunVar[TrioHost] = trio.lowlevel.RunVar("asks_fast")
 
 
-def find_host() -> TrioHost | None:
-    """Return the host of the trio task that runs, made if necessary; None outside of a task."""
-    try:
-        host: TrioHost | None = _hosts.get(None)
-    except RuntimeError:
-        return None
+def find_host() -> TrioHost:
+    """Return the host of the trio task that runs, made if necessary."""
+    host: TrioHost | None = _hosts.get(None)
     if host is None or host.runtime is None:
-        if not trio.lowlevel.in_trio_task():
-            return None
         host = TrioHost()
         _hosts.set(host)
     return host

@@ -146,7 +146,7 @@ class StreamBody:
         """
         if curio_running():
             return self._read_chunk()
-        return _guest.call(self._read_chunk, (), None)
+        return _guest.call(self._read_chunk())
 
     async def _read_chunk(self) -> bytes:
         if self._ended:

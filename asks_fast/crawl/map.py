@@ -153,7 +153,7 @@ class Map:
     def __anext__(self) -> AsyncCall[Result]:
         if getattr(kernel_locals, "running", False):
             return self._next()
-        return _guest.call(self._next, (), None)
+        return _guest.call(self._next())
 
     async def _next(self) -> Result:
         pool = self._pool

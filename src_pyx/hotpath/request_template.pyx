@@ -378,9 +378,8 @@ cdef class TemplateCache:
 
     def _send(self, method, url, dict options):
         """Return the coroutine of a request, to be awaited in curio, asyncio or trio."""
-        if thread_data().get("running") is True:
-            return start_request(None, self, method, url, options)
-        return _guest.call(self._make, (method, url, options), None)
+        coroutine = start_request(None, self, method, url, options)
+        return coroutine if thread_data().get("running") is True else _guest.call(coroutine)
 
     def _make(self, method, url, dict options):
         """Return the coroutine of a request, to be awaited in a kernel; see `run_exchange`."""

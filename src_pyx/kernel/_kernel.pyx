@@ -7,7 +7,7 @@ This file holds all imports and constants. The other files of this folder are in
 - `timers.pyx`: deadlines
 - `epoll.pyx`, `selector.pyx`: waiting for descriptors
 - `traps.pyx`: what each trap does
-- `guest.pyx`, `hosted_tasks.pyx`: a kernel inside the event loop of asyncio or trio
+- `host.pyx`, `guest.pyx`, `hosted_tasks.pyx`: a kernel inside the event loop of asyncio or trio
 - `run_loop.pyx`: which task runs next
 
 Implemented elsewhere: the options of a kernel (asks_fast/kernel.py) and its shutdown
@@ -15,6 +15,7 @@ Implemented elsewhere: the options of a kernel (asks_fast/kernel.py) and its shu
 """
 
 cimport cython
+from cpython.dict cimport PyDict_Size
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject
@@ -24,6 +25,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 import errno as errno_module
 import logging
+import os
 import sys
 import time
 from asyncio import CancelledError as AsyncioCancelled
@@ -62,6 +64,7 @@ include "timers.pyx"
 include "epoll.pyx"
 include "selector.pyx"
 include "traps.pyx"
+include "host.pyx"
 include "guest.pyx"
 include "hosted_tasks.pyx"
 include "run_loop.pyx"

@@ -5,7 +5,7 @@
 # Implemented elsewhere: what the host's task runs, and how it waits (guest.pyx).
 
 cdef TaskCore add_bare_task(Runtime runtime, object coro, TaskCore task):
-    """Add a task made without `__init__` to the kernel. Its coroutine may have started already."""
+    """Give a coroutine, which may have started, to a task that was made without `__init__`."""
     global last_task_id
     last_task_id += 1
     task.id = last_task_id
@@ -14,7 +14,6 @@ cdef TaskCore add_bare_task(Runtime runtime, object coro, TaskCore task):
     task.runtime = runtime
     runtime.tasks_created += 1
     task.serial = runtime.tasks_created
-    runtime.tasks[task.id] = task
     for act in runtime.activations:
         act.created(task)
     return task
@@ -25,14 +24,15 @@ cdef int bind_to_host(Runtime runtime, TaskCore task, HostedTask hosted, Host ho
     task.hosted = hosted
     hosted.task = task
     hosted.host = host
+    hosted.runtime = runtime
     return 0
 
 
 cdef int start_in_host(Runtime runtime, TaskCore task) except -1:
     """Start a host's task that runs a kernel task, for code that may await the host."""
-    cdef HostedTask hosted = (<Host> runtime.host).new_hosted_task()
+    cdef HostedTask hosted = hosted_call(None)
     bind_to_host(runtime, task, hosted, runtime.host)
-    runtime.host.start_task(hosted, hosted_call(None, (), None, hosted))
+    runtime.host.start_task(hosted)
     return 0
 
 
@@ -92,6 +92,7 @@ cdef int detach_from_host(Runtime runtime, TaskCore task) except -1:
     if task.hosted.returns_outcome:     # a bare TaskCore, without the methods of curio.Task
         task = add_bare_task(runtime, former.coro_to_send,
                              runtime.task_class.__new__(runtime.task_class))
+        runtime.tasks[task.id] = task
         task.deadlines = former.deadlines
         remove_task(runtime, former)
         if former.is_queued:
@@ -115,13 +116,46 @@ cdef int remove_task(Runtime runtime, TaskCore task) except -1:
 cdef int abort_hosted_tasks(Runtime runtime, error) except -1:
     """End the guest kernel after a failed trap: each hosted task gets an error."""
     cdef TaskCore task
+    cdef HostedTask hosted
     if runtime.failure is not None:
         return 0
     runtime.failure = error
     host, runtime.host = runtime.host, None
     (<Host> host).detach()
-    for task in list(runtime.tasks.values()):
-        if task.hosted is not None and (task.wait_kind != NOT_WAITING or task.is_queued):
+    for hosted in hosted_tasks(runtime):
+        task = hosted.task
+        if task.wait_kind != NOT_WAITING or task.is_queued:
             task.wait_kind = NOT_WAITING
-            host.resume_later(task.hosted)
+            host.resume_later(hosted)
+    return 0
+
+
+cdef list hosted_tasks(Runtime runtime):
+    """Return the hosted tasks that have not ended."""
+    cdef TaskCore task
+    cdef HostedTask call = runtime.first_call
+    hosted = [task.hosted for task in runtime.tasks.values() if task.hosted is not None]
+    while call is not None:
+        hosted.append(call)
+        call = call.next_call
+    return hosted
+
+
+cdef int add_call(Runtime runtime, HostedTask hosted) except -1:
+    """Add a call to the list of its kernel, which keeps it and its task alive."""
+    hosted.next_call = runtime.first_call
+    if hosted.next_call is not None:
+        hosted.next_call.prev_call = hosted
+    runtime.first_call = hosted
+    return 0
+
+
+cdef int remove_call(Runtime runtime, HostedTask hosted) except -1:
+    if hosted.prev_call is not None:
+        hosted.prev_call.next_call = hosted.next_call
+    elif runtime.first_call is hosted:
+        runtime.first_call = hosted.next_call
+    if hosted.next_call is not None:
+        hosted.next_call.prev_call = hosted.prev_call
+    hosted.prev_call = hosted.next_call = None
     return 0

@@ -47,6 +47,33 @@ cdef extern from *:
     #endif
     }
 
+    /* Raise an exception as it is: with its traceback, and without a new context. */
+    static void af_raise_again(PyObject *error) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        PyErr_SetRaisedException(Py_NewRef(error));
+    #else
+        PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), Py_NewRef(error),
+                      PyException_GetTraceback(error));
+    #endif
+    }
+
+    /* A type's slot `am_send`, by which `await` resumes a coroutine; Cython has no syntax for it.
+       `af_resume` returns an exception in `*result`, so that no frame is added to its traceback. */
+    typedef int (*af_resume_t)(PyObject *self, PyObject *answer, PyObject **result);
+    static af_resume_t af_resume;
+    static PySendResult af_am_send(PyObject *self, PyObject *answer, PyObject **result) {
+        int outcome = af_resume(self, answer, result);
+        if (outcome == PYGEN_ERROR) {
+            af_raise_again(*result);
+            Py_CLEAR(*result);
+        }
+        return outcome < PYGEN_ERROR ? PYGEN_ERROR : (PySendResult)outcome;
+    }
+    static void af_set_am_send(PyObject *type, void *resume) {
+        af_resume = (af_resume_t)resume;
+        ((PyTypeObject *)type)->tp_as_async->am_send = af_am_send;
+    }
+
     /* Return what time.monotonic() returns: seconds, rounded in the same way. */
     static double af_monotonic(void) {
     #if AF_HAS_EPOLL
@@ -72,9 +99,11 @@ cdef extern from *:
     int os_dup3 "af_dup3"(int fd, int onto)
     int os_close "close"(int fd)
     object take_exception "af_take_exception"()
+    void set_am_send "af_set_am_send"(object type, void* resume) noexcept
     double c_monotonic "af_monotonic"() noexcept
 
 cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept
     ctypedef enum PySendResult:
         PYGEN_RETURN
         PYGEN_ERROR
@@ -90,3 +119,4 @@ cdef extern from "Python.h":
     PyObject* PyTuple_GET_ITEM(object, Py_ssize_t) noexcept
     Py_ssize_t PyTuple_GET_SIZE(object) noexcept
     void Py_DECREF(PyObject*) noexcept
+    void Py_INCREF(object) noexcept

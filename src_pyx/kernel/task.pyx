@@ -1,6 +1,6 @@
 # The state of one task: C fields that replace the attributes of curio's Task.
 #
-# Facts:  curio's Task is a plain Python class. A class derived from it and from `TaskCore` keeps
+# Facts:  curio's Task is a plain Python class. A class derived from it and from `SpawnedTask` keeps
 #         its methods. The C fields are data descriptors, so they hide the instance dictionary.
 #         `Task.__init__` costs more than starting a coroutine: it makes a runner coroutine, a
 #         barrier, a list and two bound methods, and most tasks use none of them.
@@ -27,8 +27,9 @@ cdef enum Io:
 cdef unsigned long long last_task_id = 0
 
 
+@cython.freelist(256)
 cdef class TaskCore:
-    """The C fields of a task. Its subclasses also derive from `curio.Task`."""
+    """The C fields of a task, and the attributes of `curio.Task` that they replace."""
 
     # -- identity
     cdef public long long id        # the key in `Kernel._tasks`
@@ -87,28 +88,6 @@ cdef class TaskCore:
         self.state = "INITIAL"
         self.sleep_at = self.timeout_at = self.due = INFINITY
         self.heap_index = -1
-
-    def __init__(self, coro, parent=None):
-        global last_task_id
-        last_task_id += 1
-        self.id = last_task_id
-        self.coro = coro
-        if parent is not None:
-            self.parentid = parent.id
-        if PyCoro_CheckExact(coro):
-            self.coro_to_send = coro
-        else:
-            # Other awaitables need `await`, not `send`: curio's runner coroutine does it.
-            self.runner = self._task_runner(coro)
-            self.coro_to_send = self.runner
-
-    def __del__(self):
-        if self.coro is None:
-            return
-        if not self.terminated:
-            self.coro.close()
-        if not (self.joined or self.daemon or self.cancelled) and self._final_exc is None:
-            TASK_LOG.warning("%r never joined", self)
 
     @property
     def name(self):
@@ -190,3 +169,29 @@ cdef class TaskCore:
 
     def _cancel_wait(self):
         self.runtime.cancel_wait(self)
+
+
+cdef class SpawnedTask(TaskCore):
+    """A task with the constructor of `curio.Task`, from which its subclasses also derive."""
+
+    def __init__(self, coro, parent=None):
+        global last_task_id
+        last_task_id += 1
+        self.id = last_task_id
+        self.coro = coro
+        if parent is not None:
+            self.parentid = parent.id
+        if PyCoro_CheckExact(coro):
+            self.coro_to_send = coro
+        else:
+            # Other awaitables need `await`, not `send`: curio's runner coroutine does it.
+            self.runner = self._task_runner(coro)
+            self.coro_to_send = self.runner
+
+    def __del__(self):
+        if self.coro is None:
+            return
+        if not self.terminated:
+            self.coro.close()
+        if not (self.joined or self.daemon or self.cancelled) and self._final_exc is None:
+            TASK_LOG.warning("%r never joined", self)

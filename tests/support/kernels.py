@@ -47,7 +47,10 @@ class HostKernel:
         from asks_fast import _guest
 
         async def main() -> Any:
-            return await _guest.call(instantiate_coroutine, (function, *args), {})
+            return await _guest.call(instantiate())
+
+        async def instantiate() -> Any:
+            return await instantiate_coroutine(function, *args)
 
         return self._run(main)
 
