@@ -73,6 +73,15 @@ def test_command_line_without_its_extra_says_what_to_install() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_windows_is_refused() -> None:
+    """On Windows the import raises an error that says what is supported."""
+    done = run_python("import sys; sys.platform = 'win32'; import asks_fast")
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "ImportError: asks_fast does not support Windows: it runs on Linux and macOS\n"
+    )
+
+
 def test_demo_without_granian_says_what_to_install() -> None:
     """`asks-fast demo` without a server package names the extra and stops."""
     done = run_python(

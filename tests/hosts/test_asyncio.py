@@ -13,22 +13,23 @@ from typing import Any
 
 import curio
 import pytest
-from support.hosts import ASYNCIO, Main, acting_at, run_asyncio, run_eager
+from support.hosts import (
+    ANSWERING,
+    ASYNCIO,
+    DRIPPING,
+    IN_PIECES,
+    SILENT,
+    Main,
+    acting_at,
+    run_asyncio,
+    run_eager,
+    storms,
+)
 from support.leaks import assert_no_active_requests
-from support.script_steps import drip, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
 import asks_fast
 from asks_fast import HSession
-
-CHUNKED = (
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"3\r\nabc\r\n4\r\ndefg\r\n0\r\nT: u\r\n\r\n"
-)
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-ANSWERING = [repeat(expect(), send(OK))]
-DRIPPING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
-SILENT = [repeat(expect(), stall())]
 
 CANCELLATIONS = (asyncio.CancelledError, asyncio.TimeoutError, asks_fast.RequestTimeout)
 
@@ -160,10 +161,11 @@ def test_cancelled_at_every_wait(peer: MakePeer, run: Run, streamed: bool, later
     assert run(main) >= 2
 
 
+@storms
 @every_loop
-def test_random_cancellation(peer: MakePeer, run: Run) -> None:
+def test_random_cancellation(peer: MakePeer, run: Run, count: int) -> None:
     """Thousands of cancellations and time limits at random moments leave no slot in use."""
-    server = peer(*[[repeat(expect(), drip(CHUNKED, 30))]] * 4000)
+    server = peer(*[IN_PIECES] * 4 * count)
     rng = random.Random(1)
 
     async def fetch(session: HSession) -> None:
@@ -179,7 +181,7 @@ def test_random_cancellation(peer: MakePeer, run: Run) -> None:
 
     async def main() -> None:
         async with HSession(server.url, connections=10) as session:
-            for _ in range(10):
+            for _ in range(count // 100):
                 await asyncio.gather(*(fetch(session) for _ in range(100)))
                 assert_no_active_requests(session)
                 assert (await session.get(path="/")).content == b"abcdefg"

@@ -12,16 +12,12 @@ from typing import Any
 
 import pytest
 from curio.traps import _kernel_trap
-from support.script_steps import expect, repeat, send, stall
+from support.hosts import ANSWERING, SILENT
 from support.scripted_server import MakePeer
 
 from asks_fast import HSession
 from asks_fast._guest import hosted
 from asks_fast._kernel import Runtime
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-ANSWERING = [repeat(expect(), send(OK))]
-SILENT = [repeat(expect(), stall())]
 
 
 async def start(session: HSession) -> asyncio.Task[Any]:

@@ -9,24 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.hosts import acting_at
+from support.hosts import ANSWERING, DRIPPING, IN_PIECES, SILENT, acting_at, storms
 from support.leaks import assert_no_active_requests
-from support.script_steps import drip, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
 import asks_fast
 from asks_fast import HSession
 
 trio = pytest.importorskip("trio")
-
-CHUNKED = (
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"3\r\nabc\r\n4\r\ndefg\r\n0\r\nT: u\r\n\r\n"
-)
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-ANSWERING = [repeat(expect(), send(OK))]
-DRIPPING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
-SILENT = [repeat(expect(), stall())]
 
 
 def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
@@ -83,9 +73,10 @@ def test_cancelled_at_every_wait(peer: MakePeer, streamed: bool) -> None:
     assert trio.run(main) >= 2
 
 
-def test_random_cancellation(peer: MakePeer) -> None:
+@storms
+def test_random_cancellation(peer: MakePeer, count: int) -> None:
     """Cancel scopes and time limits at random moments leave no slot in use."""
-    server = peer(*[[repeat(expect(), drip(CHUNKED, 30))]] * 4000)
+    server = peer(*[IN_PIECES] * 4 * count)
     rng = random.Random(1)
 
     async def fetch(session: HSession) -> None:
@@ -102,7 +93,7 @@ def test_random_cancellation(peer: MakePeer) -> None:
 
     async def main() -> None:
         async with HSession(server.url, connections=10) as session:
-            for _ in range(10):
+            for _ in range(count // 100):
                 async with trio.open_nursery() as nursery:
                     for _ in range(100):
                         nursery.start_soon(fetch, session)

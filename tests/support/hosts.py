@@ -1,4 +1,4 @@
-"""Programs in event loops of other libraries: how they are run, and cancelled at a chosen wait.
+"""Programs in event loops of other libraries: servers, how they run, cancellation at a chosen wait.
 
 Rules:  waits are counted, so that no sleep decides where a cancellation comes.
 """
@@ -14,7 +14,21 @@ from typing import Any
 
 import pytest
 
+from support.script_steps import OK, drip, expect, repeat, send, stall
+
 Main = Callable[[], Coroutine[Any, Any, Any]]
+
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"3\r\nabc\r\n4\r\ndefg\r\n0\r\nT: u\r\n\r\n"
+)
+ANSWERING = [repeat(expect(), send(OK))]
+DRIPPING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
+IN_PIECES = [repeat(expect(), drip(CHUNKED, 30))]
+SILENT = [repeat(expect(), stall())]
+
+# How many requests end at random moments.
+storms = pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
 
 
 def run_asyncio(main: Main) -> Any:
