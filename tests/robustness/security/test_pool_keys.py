@@ -28,8 +28,11 @@ async def test_verified_connection_is_not_used_unverified(
     assert len(server.requests) == 2
 
 
-async def test_unverified_connection_is_not_used_verified(tls_peer: Callable[..., Peer]) -> None:
+async def test_unverified_connection_is_not_used_verified(
+    tls_peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request with verification does not use an unverified connection (CVE-2024-35195)."""
+    monkeypatch.setattr("asks_fast._transport.tls._has_warned", False)
     server = tls_peer(SERVING)
     async with DSession(connections=4) as session:
         with pytest.warns(Warning, match="verif"):
