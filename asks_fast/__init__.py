@@ -30,6 +30,7 @@ from .errors import (
     InvalidRequest,
     InvalidURL,
     NameResolutionError,
+    NoProxyAvailable,
     PoolTimeout,
     ProxyError,
     ReadTimeout,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from ._request.prepared_request import PreparedRequest
     from ._response.server_sent_events import ServerSentEvent
     from ._transport.proxies import Proxy
+    from ._transport.proxy_pool import ProxyPool, ProxyStats
     from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
     from .cookie_utils import Cookie, CookieTracker
     from .kernel import Kernel, run
@@ -98,6 +100,7 @@ __all__ = [
     "MultipartData",
     "NameResolutionError",
     "NetrcAuth",
+    "NoProxyAvailable",
     "PeerCertificate",
     "PoolTimeout",
     "PostResponseAuth",
@@ -106,6 +109,8 @@ __all__ = [
     "Progress",
     "Proxy",
     "ProxyError",
+    "ProxyPool",
+    "ProxyStats",
     "ReadTimeout",
     "RequestTimeout",
     "Response",
@@ -170,6 +175,8 @@ _LAZY = {
     "PreparedRequest": "_request.prepared_request",
     "Progress": "_config.transfer",
     "Proxy": "_transport.proxies",
+    "ProxyPool": "_transport.proxy_pool",
+    "ProxyStats": "_transport.proxy_pool",
     "Retry": "_client.retry",
     "ServerSentEvent": "_response.server_sent_events",
     "Timeouts": "_config.timeouts",

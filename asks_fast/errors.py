@@ -38,6 +38,7 @@ __all__ = [
     "InvalidURL",
     "JsonDecodeError",
     "NameResolutionError",
+    "NoProxyAvailable",
     "PoolTimeout",
     "ProxyError",
     "ReadTimeout",
@@ -303,11 +304,26 @@ class ProxyError(ConnectionFailed):
 
     Attributes:
         response: the response of the proxy, with `status_code` and `headers`; None without one.
+        is_origin_unreachable: the proxy answered that it cannot reach the origin.
     """
+
+    is_origin_unreachable = False
 
     def __init__(self, message: str, response: object = None) -> None:
         super().__init__(message)
         self.response = response
+
+
+class NoProxyAvailable(ProxyError):
+    """All proxies of the pool rest, after failures or bans. Nothing was sent.
+
+    Attributes:
+        retry_after: seconds until the first one is used again.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class TlsError(ConnectionFailed, ssl.SSLError):
@@ -316,10 +332,12 @@ class TlsError(ConnectionFailed, ssl.SSLError):
     Attributes:
         library, reason: as in `ssl.SSLError`.
         peer_certificate: the `PeerCertificate` that the server showed, None if it showed none.
+        is_proxy: the handshake was with an https proxy, not with the origin.
     """
 
     library: str
     reason: str
+    is_proxy = False
     peer_certificate: Unchecked = None  # a `PeerCertificate`, a class of a higher layer
 
     def __init__(self, message: str = "", cause: ssl.SSLError | None = None) -> None:

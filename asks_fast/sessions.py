@@ -294,7 +294,7 @@ class BaseSession(
         `builder` and `defaults` are the header fields and options that come from the session.
         """
         constants = _hotpath.split_options(given)
-        if constants.keys() & CONNECTION_OPTIONS or self._connector.has_proxy_rotation():
+        if constants.keys() & CONNECTION_OPTIONS or self._connector.proxy_pool() is not None:
             return
         if self._relative_part(url) is not None:
             if self._base is None or self._base.userinfo is not None:

@@ -13,7 +13,7 @@ Implemented elsewhere: the checks at the call (`_config/options`). docs/guide/ar
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .._config.events import Event
     from .._config.timeouts import Timeouts
     from .._config.transfer import BandwidthLimit, ProgressCallback
-    from .._transport.proxies import Proxy, ProxyRotation
+    from .._transport.proxies import Proxy
+    from .._transport.proxy_pool import KeyedProxies, ProxyPool
     from ..auth import AuthBase
     from ..cookie_utils import CookieTracker
     from ..urls import Url
@@ -40,6 +41,9 @@ __all__ = [
 Location: TypeAlias = "str | Url | None"
 Fields: TypeAlias = "Mapping[str, object] | Iterable[tuple[object, object]] | None"
 Path: TypeAlias = "str | os.PathLike[str]"
+ProxyArgument: TypeAlias = (
+    "str | Proxy | ProxyPool | KeyedProxies | Sequence[str | Proxy | None] | None"
+)
 
 
 class ConnectionArguments(TypedDict, total=False):
@@ -50,7 +54,7 @@ class ConnectionArguments(TypedDict, total=False):
     )  # file, (certificate, key) or (certificate, key, password)
     fingerprint: str | bytes | Iterable[str | bytes] | None  # SHA-256 of the certificate
     min_tls_version: str | ssl.TLSVersion  # "1.2"; the lowest that is accepted
-    proxy: str | Proxy | ProxyRotation | list[str | Proxy] | tuple[str | Proxy, ...] | None
+    proxy: ProxyArgument
     resolver: object  # an async function of a name, or an object with such a method `resolve`
     server_hostname: str | None  # to ask for and verify, instead of the URL's
     source_address: str | tuple[str, int] | None

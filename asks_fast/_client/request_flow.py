@@ -33,6 +33,7 @@ from ..errors import (
     TooManyRedirects,
     TotalTimeout,
     UnreplayableBody,
+    add_request_context,
     truncated_repr,
 )
 from ..response_objects import BaseResponse, Response, StreamResponse
@@ -43,6 +44,8 @@ from .middleware import Middleware, MiddlewareChain
 from .retry import Attempt, Retry
 
 if TYPE_CHECKING:
+    from .._transport.proxies import Proxy
+    from .._transport.proxy_pool import ProxyLease
     from .._transport.transport import Transport
     from ..cookie_utils import CookieTracker
 
@@ -79,6 +82,8 @@ class RequestFlow:
         self._deadline = Deadline(
             self._options.timeout, 0.0 if exchange is None else exchange.elapsed
         )
+        self._lease: ProxyLease | None = None  # on the proxy of the request, of its pool
+        self._used_proxies: list[Proxy | None] = []  # of that pool, since the last redirect
         self._attempts = 0
         self._tries = 0  # of them, those since the last redirect or challenge
         asked = "retries" in self._options.explicit
@@ -120,6 +125,13 @@ class RequestFlow:
                 response = await self._send_with_retries(previous_outcome)
                 next_request = await self._next_request(response)
                 if next_request is None:
+                    delay = self._refused_proxy_delay(response)
+                    if delay is not None:
+                        await self._finish_hop(response)
+                        self._end_lease(response.status_code)
+                        response = previous_outcome = None
+                        await self._wait_before_retry(self._request, delay)
+                        continue
                     try:
                         await self._read_remaining(response)
                         self._check_size(response)
@@ -130,20 +142,25 @@ class RequestFlow:
                 emit = get_emitter(self._request)
                 if emit is not None:
                     emit("followup", status=response.status_code, url=str(next_request.url))
-                delay = self._redirect_delay(response)
+                redirect_delay = self._redirect_delay(response)
                 await self._finish_hop(response)
+                is_hop = next_request is not self._request
+                if is_hop:
+                    self._end_lease(response.status_code)
+                    self._used_proxies.clear()
                 response = previous_outcome = None
                 self._tries = 0
-                is_hop = next_request is not self._request
                 self._request = next_request
                 if is_hop and redirect_pause.gates:
-                    await redirect_pause.ask(self, str(next_request.url), delay)
-                if delay > 0:
-                    await self._deadline.run(next_request, curio.sleep(delay))
+                    await redirect_pause.ask(self, str(next_request.url), redirect_delay)
+                if redirect_delay > 0:
+                    await self._deadline.run(next_request, curio.sleep(redirect_delay))
+            self._pass_lease_on(response)
             return await self._finish(response)
         except BaseException as error:
             received_last = None if self._exchange is None else self._exchange.response
             await self._abort(response)
+            self._end_lease(error)
             if isinstance(error, TotalTimeout) and received_last and received_last.is_truncated:
                 error.response = received_last
             if isinstance(error, AsksException) and not isinstance(error, TooManyRedirects):
@@ -197,6 +214,7 @@ class RequestFlow:
                 )
             except ConnectivityError as error:
                 error.attempts = self._attempts
+                self._end_lease(error)
                 delay = self._retry_delay(error=error)
                 if delay is None:
                     error.is_replayable = self._original.is_replayable
@@ -208,21 +226,27 @@ class RequestFlow:
             else:
                 try:
                     self._record_response(request, response)
-                    delay = self._retry_delay(response=response)
+                    # A 407 may be a challenge, which is answered first.
+                    is_ban = response.status_code != 407 and self._is_ban(response)
+                    delay = self._retry_delay(response=response, is_ban=is_ban)
                     if delay is None:
                         return response
                     await self._finish_hop(response)
                 except BaseException:
                     await self._abort(response)
                     raise
+                self._end_lease(response.status_code)
             previous_outcome = None
-            emit = get_emitter(request)
-            if emit is not None:
-                emit("retry", attempt=self._tries + 1, delay=delay)
-            if self._transport.connector.has_proxy_rotation(**self._options.connection):
-                request.route = None  # the next try goes by the next proxy
-            if delay > 0:
-                await self._deadline.run(request, curio.sleep(delay))
+            await self._wait_before_retry(request, delay)
+
+    async def _wait_before_retry(self, request: PreparedRequest, delay: float) -> None:
+        emit = get_emitter(request)
+        if emit is not None:
+            emit("retry", attempt=self._tries + 1, delay=delay)
+        if self._used_proxies:
+            request.route = None  # the next try goes by another proxy
+        if delay > 0:
+            await self._deadline.run(request, curio.sleep(delay))
 
     def _truncated_response(self, error: ConnectivityError) -> BaseResponse | None:
         """The response of a body that broke off, if `allow_truncated` asks for it."""
@@ -236,12 +260,65 @@ class RequestFlow:
         *,
         error: ConnectivityError | None = None,
         response: BaseResponse | None = None,
+        is_ban: bool = False,
     ) -> float | None:
         """Seconds until the next try by the retry policy; None if there is none."""
         if self._retry is None or not self._request.is_replayable:
             return None
-        attempt = Attempt.coerce(self._tries, self._request.method, error=error, response=response)
+        attempt = Attempt.coerce(
+            self._tries,
+            self._request.method,
+            error=error,
+            response=response,
+            is_ban=is_ban,
+        )
         return self._retry.delay_before_next(attempt)
+
+    # -- the proxy of a pool
+
+    def _is_ban(self, response: BaseResponse) -> bool:
+        """Whether a response is a ban of the proxy: another proxy may get another response."""
+        return self._lease is not None and self._lease.is_ban(response.status_code)
+
+    def _refused_proxy_delay(self, response: BaseResponse) -> float | None:
+        """Seconds until the next try after a proxy that wants other credentials; None for none."""
+        if response.status_code != 407 or not self._is_ban(response):
+            return None
+        return self._retry_delay(response=response, is_ban=True)
+
+    async def _lease_proxy(self, request: PreparedRequest) -> None:
+        """Give a request a proxy of its pool, if it has one.
+
+        Each try and each redirect takes another one, the answer to a challenge does not.
+        """
+        if self._lease is not None and request.route is None:  # of a middleware
+            self._transport.set_route(request, self._lease.proxy)
+        if self._lease is None:
+            try:
+                self._lease = await self._transport.lease_proxy(request, self._used_proxies)
+            except ConnectivityError as error:
+                add_request_context(error, f"{request.method} {request.url}")
+                raise
+            if self._lease is not None:
+                self._used_proxies.append(self._lease.proxy)
+
+    def _end_lease(self, outcome: int | BaseException) -> None:
+        """Record the outcome of the request for its proxy, and give the proxy back."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.record(outcome)
+            lease.release()
+
+    def _pass_lease_on(self, response: BaseResponse) -> None:
+        """Record the final response for its proxy; a stream has the proxy until it is closed."""
+        lease = self._lease
+        if lease is None:
+            return
+        if not isinstance(response.body, StreamBody) or response.is_complete:
+            self._end_lease(response.status_code)
+            return
+        lease.record(response.status_code)
+        response.body._lease, self._lease = lease, None
 
     def _redirect_delay(self, response: BaseResponse) -> float:
         """Seconds to wait before following a redirect (RFC 9110 §10.2.3)."""
@@ -267,6 +344,7 @@ class RequestFlow:
         stream = self._options.stream or self._options.callback is not None
         response: BaseResponse = StreamResponse() if stream else Response()
         response._set_options(self._options, self._encoding)
+        await self._lease_proxy(request)
         exchange = self._transport.make_exchange(
             request,
             response,

@@ -48,6 +48,7 @@ class Attempt:
         status: status of the response, of a proxy's response too; None without one.
         retry_after: its `Retry-After` field, or None.
         is_replayable: whether the body of the request can be sent again.
+        is_ban: whether the status is a ban of the proxy for its `ProxyPool`.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Attempt:
     status: int | None = None
     retry_after: str | None = None
     is_replayable: bool = True
+    is_ban: bool = False
 
     @classmethod
     def coerce(
@@ -67,6 +69,7 @@ class Attempt:
         *,
         error: BaseException | None = None,
         response: Unchecked = None,
+        is_ban: bool = False,
     ) -> Attempt:
         """Return the outcome of attempt `number`: its response or its error."""
         # An error may have a response: of a proxy, or one whose body is too large to be given.
@@ -86,6 +89,7 @@ class Attempt:
             status=getattr(source, "status_code", None),
             retry_after=retry_after,
             is_replayable=_can_replay(response if error is None else error),
+            is_ban=is_ban,
         )
 
 
@@ -188,7 +192,8 @@ class Retry:
                 return verdict
         if attempt.error is not None and not isinstance(attempt.error, ResponseTooLarge):
             return self.connection_errors and self._is_worth_repeating(attempt)
-        return attempt.status in self.statuses and attempt.method in self.methods
+        is_wanted = attempt.status in self.statuses or attempt.is_ban
+        return is_wanted and attempt.method in self.methods
 
     def _is_worth_repeating(self, attempt: Attempt) -> bool:
         error = attempt.error

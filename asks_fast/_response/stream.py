@@ -81,6 +81,14 @@ class StreamedResponse(ResponseInfo, Protocol):
     def _update_from(self, copy: Any) -> None: ...
 
 
+class Lease(Protocol):
+    """The use of a proxy: a `ProxyLease`."""
+
+    def record(self, outcome: int | BaseException) -> None: ...
+
+    def release(self) -> None: ...
+
+
 class StreamBody:
     """The body of a streamed response: an asynchronous iterator over chunks of bytes.
 
@@ -121,6 +129,7 @@ class StreamBody:
         self.read_size = DEFAULT_READ_SIZE
         self.timeout: float | None = None
         self._on_close: Callable[[], Awaitable[object]] | None = None
+        self._lease: Lease | None = None  # on the proxy of a pool, until the body is closed
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open"
@@ -167,6 +176,8 @@ class StreamBody:
             if isinstance(error, ConnectivityError):
                 error.response = self._response_ref() or self._response
                 error.response.is_truncated = True
+            if self._lease is not None:
+                self._lease.record(error)
             await self.close()
             if isinstance(error, AsksException):
                 raise shorten(error)  # noqa: B904 (it is the same error)
@@ -174,7 +185,7 @@ class StreamBody:
         finally:
             self._reading = False
         if not chunk:
-            if self._connection is None and self._on_close is None:
+            if self._connection is None and self._on_close is None and self._lease is None:
                 self._ended = True
             else:
                 await self.close()
@@ -279,6 +290,9 @@ class StreamBody:
             if connection is not None and not self._response.is_complete:
                 await connection.aclose()
         finally:
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                lease.release()
             on_close, self._on_close = self._on_close, None
             if on_close is not None:
                 await on_close()

@@ -30,6 +30,7 @@ from ..errors import (
     InvalidRequest,
     NameResolutionError,
     ProxyError,
+    TlsError,
 )
 from .dns_cache import (
     DEFAULT_TTLS,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from .dns_cache import Resolver
     from .proxies import Proxy
+    from .proxy_pool import KeyedProxies
     from .sockets import Address
     from .tls import TlsWrapper
 
@@ -107,7 +109,7 @@ class Connector:
         dns_negative_ttl: seconds that a failed resolution is cached.
         happy_eyeballs_delay: seconds before the next address is tried as well.
         **route_options: `verify`, `cert`, `ssl_context`, `fingerprint`, `min_tls_version`,
-            `server_hostname`, `proxy` (URL, `Proxy`, or a list of them to rotate), `trust_env`,
+            `server_hostname`, `proxy` (URL, `Proxy`, `ProxyPool`, or a list), `trust_env`,
             `source_address` (IP, or `(IP, port)`) and `unix_socket` (path).
 
     Raises:
@@ -149,17 +151,17 @@ class Connector:
 
     # -- routes
 
-    def has_proxy_rotation(self, **overrides: Any) -> bool:
-        """Return whether requests to one origin take different routes (a list of proxies).
+    def proxy_pool(self, **overrides: Any) -> KeyedProxies | None:
+        """Return the pool of proxies of a request, None if it has a single proxy or none.
 
         `overrides` are the options of the request, as in `route_for`.
         """
-        return self._routes.has_proxy_rotation(overrides.get("proxy", UNSET))
+        return self._routes.proxy_pool(overrides.get("proxy", UNSET))
 
     def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
         """Return the route to an origin.
 
-        The same arguments give the same object, unless the proxies rotate. Does not block.
+        The same arguments give the same object, unless there are several proxies. Does not block.
 
         Args:
             scheme: `"http"` or `"https"`.
@@ -348,7 +350,11 @@ class Connector:
         except ConnectionFailed as error:
             raise ProxyError(f"the proxy cannot be reached: {error}") from error
         if wrap_tls is not None:
-            sock = await wrap_tls(sock)
+            try:
+                sock = await wrap_tls(sock)
+            except TlsError as error:
+                error.is_proxy = True
+                raise
             steps.report("tls")
         return sock
 

@@ -92,10 +92,12 @@ def refusal_error(proxy: str, authority: str, reply: ProxyReply) -> ProxyError:
     hint = ""
     if reply.status_code == 407:
         hint = "; it requires a user name and password, or other ones"
-    return ProxyError(
+    error = ProxyError(
         f"{proxy} refused a tunnel to {authority}: {truncated_repr(status)}{hint}{more}",
         response=reply,
     )
+    error.is_origin_unreachable = reply.status_code in (502, 503, 504)
+    return error
 
 
 async def _read_reply(sock: StreamSocket, proxy: str) -> ProxyReply:

@@ -1,4 +1,4 @@
-"""Proxies: their URLs, the environment variables, rotation over a list.
+"""Proxies: their URLs and the environment variables.
 
 - The credentials of a proxy appear in no repr, log or error. They are part of its identity: two
   proxies with different passwords are different proxies.
@@ -6,15 +6,14 @@
   CVE-2016-5388).
 - A name in `no_proxy` never matches an IP address.
 
-Communication with the proxy is implemented in `http_tunnel` and `socks`.
+Communication with the proxy is implemented in `http_tunnel` and `socks`, the choice among several
+in `proxy_pool`.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "EnvironmentProxies",
     "Proxy",
-    "ProxyRotation",
     "as_proxy",
     "make_proxy",
     "with_credentials",
@@ -223,7 +221,7 @@ def as_proxy(value: object) -> Proxy | None:
     if isinstance(value, str):
         return make_proxy(value)
     raise InvalidRequest(
-        "proxy= must be a URL, a Proxy, None (no proxy), or a list of these to rotate; not "
+        "proxy= must be a URL, a Proxy, None (no proxy), a list of these, or a ProxyPool; not "
         f"{type(value).__name__}"
     )
 
@@ -236,25 +234,6 @@ def with_credentials(proxy: Proxy, value: str) -> Proxy:
     others = (pair for pair in proxy.headers if pair[0].lower() != "proxy-authorization")
     headers = _checked_headers([*others, ("Proxy-Authorization", value)])
     return replace(proxy, username=None, password=None, digest=False, headers=headers)
-
-
-class ProxyRotation:
-    """A list of proxies used in rotation, one per request; None means a direct connection."""
-
-    def __init__(self, proxies: Iterable[str | Proxy | None]) -> None:
-        self._proxies = [as_proxy(proxy) for proxy in proxies]
-        if not self._proxies:
-            raise InvalidRequest("proxy=[] contains no proxy; omit proxy= for a direct connection")
-        self._cycle = itertools.cycle(self._proxies)
-        self._lock = threading.Lock()
-
-    def __repr__(self) -> str:
-        return f"<ProxyRotation of {len(self._proxies)}>"
-
-    def next(self) -> Proxy | None:
-        """Return the next proxy of the rotation."""
-        with self._lock:
-            return next(self._cycle)
 
 
 class EnvironmentProxies:

@@ -2,8 +2,8 @@
 
 - Options of the request take precedence over those of the session, and a proxy that is given over
   one from the environment.
-- With a list of proxies, of the session or of a request, each request uses the next one. Equal
-  lists share one rotation.
+- With several proxies, of the session or of a request, each request uses one of a `ProxyPool`.
+  Equal lists share one pool.
 - TLS options of a request apply to that request only.
 - Most requests have no such options, so their route is looked up, not created.
 
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
 from .dns_cache import literal_address
-from .proxies import EnvironmentProxies, Proxy, ProxyRotation, as_proxy, with_credentials
+from .proxies import EnvironmentProxies, Proxy, as_proxy, with_credentials
+from .proxy_pool import KeyedProxies, ProxyPool
 from .route import SECURE_SCHEMES, Route
 from .tls_settings import TlsSettings, make_tls_settings
 
@@ -47,7 +48,7 @@ class _Unset:
 UNSET: Any = _Unset()
 
 _MAX_ROUTES = 4096
-_MAX_ROTATIONS = 64
+_MAX_POOLS = 64
 _TLS_OPTIONS = ("verify", "cert", "ssl_context", "fingerprint", "min_tls_version")
 _OVERRIDES = frozenset(
     {*_TLS_OPTIONS, "proxy", "resolver", "server_hostname", "source_address", "unix_socket"}
@@ -88,41 +89,41 @@ class RouteBuilder:
         self._server_hostname = server_hostname
         self._source_address = _as_source(source_address)
         self._unix_socket = _as_path(unix_socket)
-        self._rotation: ProxyRotation | None = None
-        self._proxy: Proxy | None = None
-        if isinstance(proxy, ProxyRotation):
-            self._rotation = proxy
-        elif isinstance(proxy, (list, tuple)):
-            self._rotation = ProxyRotation(proxy)
-        else:
-            self._proxy = as_proxy(proxy)
+        self._pools: dict[tuple[Any, ...], ProxyPool] = {}  # those of lists
+        self._pool = self._as_pool(proxy)
+        self._proxy = None if self._pool is not None else as_proxy(proxy)
         if proxy is not None and unix_socket is not None:
             raise InvalidRequest("unix_socket= and proxy= exclude each other")
         self._environment = EnvironmentProxies() if trust_env and proxy is None else None
         self._cache: dict[Any, Route] = {}
-        self._rotations: dict[tuple[Any, ...], ProxyRotation] = {}  # those of requests
 
     def __repr__(self) -> str:
-        proxy = self._rotation or self._proxy or "no proxy"
+        proxy = self._proxy or "no proxy" if self._pool is None else self._pool.pool
         return f"<RouteBuilder {len(self._cache)} cached, {proxy}>"
 
-    def has_proxy_rotation(self, proxy: Any = UNSET) -> bool:
-        """Return whether requests to one origin take different routes, given their `proxy=`."""
-        if proxy is UNSET:
-            return self._rotation is not None
-        return isinstance(proxy, (list, tuple, ProxyRotation))
+    def proxy_pool(self, proxy: Any = UNSET) -> KeyedProxies | None:
+        """Return the pool of a request, given its `proxy=`; None for one proxy or none."""
+        return self._pool if proxy is UNSET else self._as_pool(proxy)
 
-    def _get_rotation(self, proxies: Sequence[Any]) -> ProxyRotation:
-        """Return the rotation for a list of proxies that a request gives."""
-        key = tuple(proxies)
-        rotation = ProxyRotation(key)  # checks the list
-        found = self._rotations.get(key)
+    def _as_pool(self, proxy: Any) -> KeyedProxies | None:
+        if isinstance(proxy, KeyedProxies):
+            return proxy
+        if isinstance(proxy, ProxyPool):
+            return KeyedProxies(proxy, None)
+        if isinstance(proxy, str) or not isinstance(proxy, Sequence):
+            return None
+        key = tuple(proxy)
+        try:
+            found = self._pools.get(key)
+        except TypeError:  # something in it is no proxy, which `ProxyPool` reports
+            found = None
         if found is None:
-            found = rotation
-            if len(self._rotations) >= _MAX_ROTATIONS:
-                del self._rotations[next(iter(self._rotations))]
-            self._rotations[key] = found
-        return found
+            # Only the status 407 is certainly that of the proxy, not of the origin.
+            found = ProxyPool(key, ban_statuses=(407,))
+            if len(self._pools) >= _MAX_POOLS:
+                del self._pools[next(iter(self._pools))]
+            self._pools[key] = found
+        return KeyedProxies(found, None)
 
     def with_proxy_credentials(self, route: Route, credentials: str) -> Route:
         """See `Connector.with_proxy_credentials`."""
@@ -142,13 +143,9 @@ class RouteBuilder:
     def route_for(self, scheme: str, host: str, port: int, **overrides: Any) -> Route:
         """See `Connector.route_for`."""
         key: Any = (scheme, host, port)
-        given = overrides.get("proxy", UNSET)
-        if isinstance(given, (list, tuple)):
-            overrides["proxy"] = self._get_rotation(given).next()
-        elif isinstance(given, ProxyRotation):
-            overrides["proxy"] = given.next()
-        elif self._rotation is not None and given is UNSET:
-            overrides["proxy"] = self._rotation.next()
+        several = self.proxy_pool(overrides.get("proxy", UNSET))
+        if several is not None:
+            overrides["proxy"] = several.pool.next(host)
         if overrides:
             overrides = {name: value for name, value in overrides.items() if value is not UNSET}
             unknown = overrides.keys() - _OVERRIDES

@@ -11,6 +11,7 @@ Connecting to the proxy is implemented in `connector`, parsing its URL in `proxi
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Container
 from typing import NoReturn
 
 from ..errors import InvalidRequest, ProxyError
@@ -53,7 +54,9 @@ async def open_socks_tunnel(sock: StreamSocket, proxy: Proxy, host: str, port: i
     try:
         await open_tunnel(sock, proxy, host, port)
     except _Refused as error:
-        raise ProxyError(f"{proxy} did not open a tunnel to {host}:{port}: {error}") from None
+        failure = ProxyError(f"{proxy} did not open a tunnel to {host}:{port}: {error}")
+        failure.is_origin_unreachable = error.is_origin_unreachable
+        raise failure from None
     except EOFError as error:
         raise ProxyError(
             f"{proxy} closed the connection before the tunnel to {host}:{port} was open"
@@ -67,6 +70,14 @@ async def open_socks_tunnel(sock: StreamSocket, proxy: Proxy, host: str, port: i
 
 class _Refused(Exception):
     """The proxy refused the tunnel or sent an invalid reply; the text says which."""
+
+    is_origin_unreachable = False
+
+
+def _refusal(code: int, texts: dict[int, str], unreachable: Container[int]) -> _Refused:
+    refused = _Refused(texts.get(code, f"unknown reply code {code:#04x}"))
+    refused.is_origin_unreachable = code in unreachable
+    return refused
 
 
 async def _open_socks4(sock: StreamSocket, proxy: Proxy, host: str, port: int) -> None:
@@ -83,7 +94,7 @@ async def _open_socks4(sock: StreamSocket, proxy: Proxy, host: str, port: int) -
     if version != 0:
         _refuse_version(version)
     if code != 0x5A:
-        raise _Refused(_SOCKS4_ERRORS.get(code, f"unknown reply code {code:#04x}"))
+        raise _refusal(code, _SOCKS4_ERRORS, {0x5B})
 
 
 async def _open_socks5(sock: StreamSocket, proxy: Proxy, host: str, port: int) -> None:
@@ -98,7 +109,7 @@ async def _open_socks5(sock: StreamSocket, proxy: Proxy, host: str, port: int) -
     if version != 5:
         _refuse_version(version)
     if code != 0:
-        raise _Refused(_SOCKS5_ERRORS.get(code, f"unknown reply code {code:#04x}"))
+        raise _refusal(code, _SOCKS5_ERRORS, {0x03, 0x04, 0x05, 0x06})
     # The address and port that the proxy uses are of no interest, but they must be read.
     _, kind = await receive_exactly(sock, 2)
     if kind == _NAME:

@@ -12,7 +12,7 @@ Implemented elsewhere: sending and receiving (`Pool.run`); redirects, challenges
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .._request.prepared_request import PreparedRequest
     from ..response_objects import BaseResponse
     from .connector import Connector
+    from .proxies import Proxy
+    from .proxy_pool import ProxyLease
 
 __all__ = ["Transport"]
 
@@ -63,16 +65,45 @@ class Transport:
 
     def origin(self, request: PreparedRequest) -> OriginPool:
         """The connections that may serve a request."""
-        url = request.url
         if request.route is None:
-            request.route = self.connector.route_for(
-                url.scheme, url.host, url.port, **request.options.connection
+            self._set_route(request, request.options.connection)
+        return self.pool.origin(request.route, request.url.origin)
+
+    def _set_route(self, request: PreparedRequest, options: Mapping[str, Any]) -> None:
+        url = request.url
+        request.route = self.connector.route_for(url.scheme, url.host, url.port, **options)
+        if request.proxy_credentials is not None:
+            request.route = self.connector.with_proxy_credentials(
+                request.route, request.proxy_credentials
             )
-            if request.proxy_credentials is not None:
-                request.route = self.connector.with_proxy_credentials(
-                    request.route, request.proxy_credentials
-                )
-        return self.pool.origin(request.route, url.origin)
+
+    def set_route(self, request: PreparedRequest, proxy: Proxy | None) -> None:
+        """Set the route of a request, with this proxy."""
+        self._set_route(request, {**request.options.connection, "proxy": proxy})
+
+    async def lease_proxy(
+        self, request: PreparedRequest, used: Collection[Proxy | None]
+    ) -> ProxyLease | None:
+        """Set the route of a request by a proxy of its pool; None if it has no pool.
+
+        `used` are the proxies that it has been sent through. Raises `NoProxyAvailable`, and
+        `PoolTimeout` after `pool_timeout`. Cancelled, it holds nothing.
+        """
+        several = self.connector.proxy_pool(**request.options.connection)
+        if several is None:
+            return None
+        lease = await several.pool.acquire(
+            request.url.host,
+            key=several.key,
+            exclude=used,
+            timeout=request.options.pool_timeout,
+        )
+        try:
+            self.set_route(request, lease.proxy)
+        except BaseException:
+            lease.release()
+            raise
+        return lease
 
     async def handle_proxy_challenge(
         self, request: PreparedRequest, response: BaseResponse

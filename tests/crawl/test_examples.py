@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.proxy_steps import http_proxy
+from support.scripted_server import MakePeer
 from support.site import Site
 
 import asks_fast
@@ -134,3 +136,20 @@ def test_link_checker() -> None:
     assert lines[1].startswith("http://127.0.0.1:1/dead: ConnectionFailed")
     assert lines[2].startswith(f"{site.urls[0]}/gone: 404 X (on {site.urls[0]}/)")
     assert asked == ["GET 0 /", "GET 0 /no-head", "HEAD 0 /fine", "HEAD 0 /gone", "HEAD 0 /no-head"]
+
+
+def test_proxy_pool(peer: MakePeer, tmp_path: Path) -> None:
+    """Pages come through the proxy that works, and the figures tell of the one that does not."""
+    proxy = peer([http_proxy()])
+    proxies = tmp_path / "proxies.txt"
+    proxies.write_text(f"http://user:secret@127.0.0.1:1\nhttp://127.0.0.1:{proxy.port}\n")
+    with Site(lambda host, path: html()) as site:
+        code, out, err = run(
+            "proxy_pool.py", str(proxies), f"{site.urls[0]}/a", f"{site.urls[0]}/b"
+        )
+    assert (code, err) == (0, "")
+    lines = sorted(out.splitlines())
+    assert lines[0].startswith("http://127.0.0.1:1 ready 0 of ")
+    assert "the proxy cannot be reached" in lines[0]
+    assert "secret" not in out
+    assert sum(" 200 " in line for line in lines) == 2

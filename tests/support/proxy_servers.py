@@ -39,8 +39,11 @@ _HELPERS = {
 
 
 @contextmanager
-def squid(auth: str | None = None) -> Iterator[Server]:
-    """Run squid for forwarding and CONNECT; `auth` is "basic" or "digest" (USER, PASSWORD)."""
+def squid(auth: str | None = None, *, denies: bool = False) -> Iterator[Server]:
+    """Run squid for forwarding and CONNECT; `auth` is "basic" or "digest" (USER, PASSWORD).
+
+    With `denies` it answers every request with 403.
+    """
     program = shutil.which("squid") or shutil.which("squid", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise NotInstalled("squid is not installed: apt-get install squid")
@@ -62,7 +65,7 @@ def squid(auth: str | None = None) -> Iterator[Server]:
         lines += [f"auth_param {auth} realm {REALM}", "acl known proxy_auth REQUIRED"]
         lines += ["http_access allow known", "http_access deny all"]
     else:
-        lines += ["http_access allow all"]
+        lines += [f"http_access {'deny' if denies else 'allow'} all"]
     config = directory / "squid.conf"
     config.write_text("\n".join(lines) + "\n")
     command = [program, "-N", "-f", str(config), "-n", f"t{os.getpid()}p{port}"]

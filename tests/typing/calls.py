@@ -25,6 +25,7 @@ from asks_fast import (
     PreparedRequest,
     PreResponseAuth,
     Proxy,
+    ProxyPool,
     Response,
     Retry,
     Session,
@@ -42,6 +43,8 @@ def made() -> None:
     HSession("https://h", persist_cookies=True, retries=Retry(attempts=2), auth=("u", "p"))
     DSession(connections=20, connections_per_host=5, idle_timeout=10.0, trust_env=True)
     DSession(persist_cookies=CookieTracker(), timeout=Timeouts(total=5), proxy="http://p:1")
+    DSession(proxy=ProxyPool(["http://p:1", None], sticky="host").for_key(1), dns_timeout=1.0)
+    DSession(proxy=ProxyPool(["http://p:1"], sticky="key"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DSession(hosts={"name": ["::1"]}, verify="/ca.pem", cert=("/c.pem", "/k.pem"), keepalive=None)
     Session("https://h", "/api", {"A": "b"}, ssl_context=ssl.create_default_context())
     Session(proxy=[Proxy.from_url("http://p:1"), "socks5://q:2"], source_address="127.0.0.1")

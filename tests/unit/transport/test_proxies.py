@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asks_fast._transport.connector import Connector
-from asks_fast._transport.proxies import EnvironmentProxies, Proxy, ProxyRotation, make_proxy
+from asks_fast._transport.proxies import EnvironmentProxies, Proxy, make_proxy
+from asks_fast._transport.proxy_pool import ProxyPool
 from asks_fast.errors import InvalidRequest, InvalidURL
 
 
@@ -110,8 +111,8 @@ def test_proxy_headers_on_forward_routes_only() -> None:
 def test_rotation() -> None:
     """A list of proxies is used in turn, one per request; a request's own proxy does not count."""
     connector = Connector(proxy=["http://a", None, make_proxy("http://b")])
-    assert connector.has_proxy_rotation()
-    assert not connector.has_proxy_rotation(proxy="http://c")
+    assert connector.proxy_pool() is not None
+    assert connector.proxy_pool(proxy="http://c") is None
 
     def host(**options: str) -> str | None:
         proxy = connector.route_for("http", "o", 80, **options).proxy
@@ -119,7 +120,6 @@ def test_rotation() -> None:
 
     assert [host(), host(), host(proxy="http://c"), host(), host()] == ["a", None, "c", "b", "a"]
     assert connector.route_for("http", "o", 80) is not connector.route_for("http", "o", 80)
-    assert repr(ProxyRotation(["http://x:y@a"])) == "<ProxyRotation of 1>"
 
 
 def test_rotation_of_a_request() -> None:
@@ -130,19 +130,19 @@ def test_rotation_of_a_request() -> None:
         proxy = connector.route_for("http", "o", 80, proxy=list(proxies)).proxy
         return proxy and proxy.host
 
-    assert connector.has_proxy_rotation(proxy=["http://a"])
-    assert not connector.has_proxy_rotation()
+    assert connector.proxy_pool(proxy=["http://a"]) is not None
+    assert connector.proxy_pool() is None
     one, other = ("http://a", make_proxy("http://b"), None), ("http://c", "http://d")
     assert [host(*one), host(*other), host(*one), host(*one), host(*one)] == [
         "a", "c", "b", None, "a"
     ]  # fmt: skip
     assert host(*other) == "d"
-    rotation = ProxyRotation(["http://x", "http://y"])
+    rotation = ProxyPool(["http://x", "http://y"])
     taken = [connector.route_for("http", "o", 80, proxy=rotation).proxy for _ in range(3)]
     assert [proxy and proxy.host for proxy in taken] == ["x", "y", "x"]
     for number in range(200):
         host(f"http://p{number}")
-    assert len(connector._routes._rotations) <= 64
+    assert len(connector._routes._pools) <= 64
 
 
 @pytest.mark.parametrize("bad", [[], [5], ["gopher://x"], [["http://a"]], {"http://a"}, 5])
