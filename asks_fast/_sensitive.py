@@ -72,17 +72,17 @@ def drop_sensitive_pairs(query: str) -> str:
     return "&".join(pair for pair in query.split("&") if not _is_sensitive_pair(pair))
 
 
-def mask_pairs(query: str) -> str:
+def mask_pairs(query: str, mask: str = MASK) -> str:
     """Mask the sensitive values of a query: `a=1&token=x` becomes `a=1&token=***`."""
     return "&".join(
-        f"{pair.partition('=')[0]}={MASK}" if _is_sensitive_pair(pair) else pair
+        f"{pair.partition('=')[0]}={mask}" if _is_sensitive_pair(pair) else pair
         for pair in query.split("&")
     )
 
 
-def mask_urls(text: str) -> str:
+def mask_urls(text: str, mask: str = MASK) -> str:
     """Mask the sensitive values in the queries and fragments of all URLs in a text."""
-    return _QUERY.sub(lambda found: found[1] + mask_pairs(found[2]), text)
+    return _QUERY.sub(lambda found: found[1] + mask_pairs(found[2], mask), text)
 
 
 # A query or a fragment within a text: up to the end of the URL, without punctuation after it.

@@ -90,7 +90,7 @@ class _Defaults(TypedDict, total=False):
     middleware: Iterable[Middleware]  # functions around each exchange, the outermost first
     mimetype: str | None  # of the body
     normalize_url: bool  # True; False: send path and query exactly as written
-    on_event: Callable[[Event], object] | None
+    on_event: Callable[[Event], object] | Sequence[Callable[[Event], object]] | None
     params: str | bytes | Mapping[AnyArgument, object] | Iterable[tuple[object, object]] | None
     pool_timeout: float | None  # seconds, no limit
     read_timeout: float | None  # seconds without a byte received, 300

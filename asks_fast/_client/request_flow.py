@@ -139,7 +139,7 @@ class RequestFlow:
                         response, previous_outcome = None, error
                         continue
                     break
-                emit = get_emitter(self._request)
+                emit = get_emitter(self._request, response)
                 if emit is not None:
                     emit("followup", status=response.status_code, url=str(next_request.url))
                 redirect_delay = self._redirect_delay(response)
@@ -334,6 +334,7 @@ class RequestFlow:
             # Without a socket nothing else lets other tasks and time-outs run.
             await self._deadline.run(request, curio.sleep(0))
         sent = request.copy_for_exchange()
+        sent.attempt = self._attempts
         chain = MiddlewareChain(self._middleware, self._send_on_network, self._deadline)
         response = await chain.run(sent)
         if sent.url.same_origin(request.url):  # the proxy of the next exchange is the same
@@ -547,7 +548,7 @@ class RequestFlow:
             await self._deadline.run(self._request, read_remaining(exchange, most))
         except ConnectivityError as error:
             await self._abort(response)
-            emit = get_emitter(self._request)
+            emit = get_emitter(self._request, response)
             if emit is not None:
                 emit("failed", error=error)
             raise
@@ -556,7 +557,7 @@ class RequestFlow:
     def _on_body_complete(self, response: BaseResponse, was_pending: bool) -> None:
         """Report the end of a body that was read after a look at the head."""
         if was_pending and response.is_complete:
-            emit = get_emitter(self._request)
+            emit = get_emitter(self._request, response)
             if emit is not None:
                 emit("body", at=response.completed_at, size=len(response.body))
 

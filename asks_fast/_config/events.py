@@ -6,6 +6,8 @@ The events of one request, in order, as far as they apply: `connection_acquired`
 time. `sent`, `head` and `body` are emitted together when the exchange is complete, each with its
 own time.
 
+- Events after an exchange (`followup`, and `body` or `failed` of a body that was read
+  later) have its response.
 - Whether there is a listener is checked once per exchange.
 - The phases of `response.timings` are the intervals between these events.
 - The text of an event and the log contain no header field, cookie or password. URLs are shown
@@ -17,8 +19,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from .._annotations import AnyArgument, Unchecked
 from .._sensitive import mask_urls
@@ -30,6 +32,13 @@ __all__ = ["Event", "EventEmitter", "TimedResponse", "get_emitter"]
 log = logging.getLogger("asks_fast")
 
 
+class UrlInfo(Protocol):
+    """The attributes of a URL that a listener may read: a `Url`, whose text is `str(url)`."""
+
+    @property
+    def host(self) -> str: ...
+
+
 class RequestInfo(Protocol):
     """The attributes of a request that a listener may read: a `PreparedRequest`."""
 
@@ -37,7 +46,7 @@ class RequestInfo(Protocol):
     options: RequestOptions
 
     @property
-    def url(self) -> object: ...
+    def url(self) -> UrlInfo: ...
 
 
 class TimedResponse(Protocol):
@@ -74,9 +83,11 @@ class Event:
         data: details, such as `{"status": 200}` of `"head"`.
         response: the response of the exchange, None before it begins. It has its head from the
             event `"head"` on.
+        started: monotonic time in seconds at which the exchange began; the wait for a connection
+            comes after it. Of events after an exchange it is their own time.
     """
 
-    __slots__ = ("_at", "_data", "_name", "_request", "_response")
+    __slots__ = ("_at", "_data", "_name", "_request", "_response", "_started")
 
     def __init__(
         self,
@@ -85,12 +96,14 @@ class Event:
         request: RequestInfo | EventEmitter,
         data: dict[str, AnyArgument],
         response: TimedResponse | None = None,
+        started: float = 0.0,
     ) -> None:
         self._name = name
         self._at = at
         self._request = request  # an emitter has it, or can make it
         self._data = data
         self._response = response
+        self._started = started
 
     @property
     def name(self) -> str:
@@ -113,6 +126,10 @@ class Event:
     def response(self) -> TimedResponse | None:
         return self._response
 
+    @property
+    def started(self) -> float:
+        return self._started
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Event):
             return NotImplemented
@@ -121,12 +138,12 @@ class Event:
     __hash__ = None  # type: ignore[assignment]
 
     def _parts(self) -> tuple[object, ...]:
-        return self._name, self._at, self.request, self._data, self._response
+        return self._name, self._at, self.request, self._data, self._response, self._started
 
     def __repr__(self) -> str:
         return (
             f"Event(name={self._name!r}, at={self._at!r}, request={self.request!r}, "
-            f"data={self._data!r}, response={self._response!r})"
+            f"data={self._data!r}, response={self._response!r}, started={self._started!r})"
         )
 
     def __str__(self) -> str:
@@ -135,14 +152,39 @@ class Event:
         return printable(mask_urls(text.rstrip()))
 
 
+Listener: TypeAlias = Callable[[Event], object]
+"""The type of an `on_event=`."""
+
+
+class _Listeners:
+    """Several functions of an `on_event=` as one; a failure of one does not affect the others."""
+
+    __slots__ = ("_listeners",)
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = listeners
+
+    def __call__(self, event: Event) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                _log_failure(event)
+
+
+def _log_failure(event: Event) -> None:
+    log.exception("the on_event callback failed at %s", event)
+
+
 class EventEmitter:
     """Emits the events of one request to its callback and the log.
 
     Args:
         request: the request; None if `make_request` makes it of the response when it is needed.
-        callback: gets each event.
+        callback: gets each event; several get it one after another.
         timings: whether the response keeps when each event was.
         make_request: as described for `request`.
+        response: of the exchange that is over; else `begin` sets it.
     """
 
     __slots__ = (
@@ -159,14 +201,17 @@ class EventEmitter:
     def __init__(
         self,
         request: RequestInfo | None,
-        callback: Callable[[Event], object] | None,
+        callback: Listener | Sequence[Listener] | None,
         timings: bool,
         make_request: Callable[[TimedResponse], RequestInfo] | None = None,
+        response: TimedResponse | None = None,
     ) -> None:
         self._request = request
         self._make_request = make_request
-        self._response: TimedResponse | None = None
-        self._callback = callback
+        self._response = response
+        self._callback = (
+            callback if callback is None or callable(callback) else _Listeners(callback)
+        )
         self._is_logged = log.isEnabledFor(logging.DEBUG)
         self._log_fields: dict[str, Unchecked] | None = None  # of the first record
         self._keeps_marks = timings
@@ -206,14 +251,14 @@ class EventEmitter:
         callback = self._callback
         if callback is None and not self._is_logged:
             return
-        event = Event(name, at, self, data, self._response)
+        event = Event(name, at, self, data, self._response, self._marks[0][1])
         if self._is_logged:
             self._log(event)
         if callback is not None:
             try:
                 callback(event)
             except Exception:
-                log.exception("the on_event callback failed at %s", event)
+                _log_failure(event)
 
     def _log(self, event: Event) -> None:
         """Log an event as `log.debug("%s", event)` does.
@@ -246,10 +291,13 @@ class EventEmitter:
 _LOG_LINE = EventEmitter._log.__code__.co_firstlineno
 
 
-def get_emitter(request: RequestInfo) -> EventEmitter | None:
-    """Return the emitter of a request, None without a listener."""
+def get_emitter(request: RequestInfo, response: TimedResponse | None = None) -> EventEmitter | None:
+    """Return the emitter of a request, None without a listener.
+
+    `response` is that of the exchange that is over.
+    """
     options = request.options
     callback = options.on_event
     if callback is None and not options.timings and not log.isEnabledFor(logging.DEBUG):
         return None
-    return EventEmitter(request, callback, options.timings)
+    return EventEmitter(request, callback, options.timings, response=response)

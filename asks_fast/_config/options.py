@@ -9,7 +9,7 @@ An unknown name is a `TypeError` at the call. An invalid value is an `InvalidReq
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -108,7 +108,7 @@ class RequestOptions:
     mimetype: str | None = None
     multipart: Any = None
     normalize_url: bool = True
-    on_event: Callable[..., Any] | None = None
+    on_event: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None
     params: Any = None
     path: str = ""
     persist_cookies: Any = None
@@ -163,6 +163,8 @@ class RequestOptions:
             raise InvalidRequest("sensitive_headers must be a list of field names, not one name")
         if self.compress not in (None, "br", "gzip", "zstd"):
             raise InvalidRequest(f"compress must be 'gzip', 'zstd' or 'br', not {self.compress!r}")
+        if "on_event" in given:
+            _check_listeners(self.on_event)
         if self.stream and self.callback is not None:
             raise TypeError("stream and callback exclude each other")
         if self.detect_encoding:
@@ -267,6 +269,13 @@ def _check_middleware(value: Any) -> tuple[Callable[..., Any], ...]:
             f"{truncated_repr(str(value))}"
         )
     return found
+
+
+def _check_listeners(given: object) -> None:
+    if given is None or callable(given):
+        return
+    if not isinstance(given, (list, tuple)) or not all(map(callable, given)):
+        raise InvalidRequest(f"on_event= takes a function or a list of them, not {given!r}")
 
 
 def _check_detection() -> None:

@@ -51,6 +51,8 @@ class PreparedRequest:
         proxy_fields: headers for a forward proxy.
         proxy_credentials: the caller's Proxy-Authorization, which no server receives.
         deadline: the remaining `timeout`, in a request that is on its way; else None.
+        attempt: in middleware: 1 for the first exchange of a request, and one more for each retry,
+            redirect and answer to a challenge.
 
     Example:
         >>> request = session.prepare("GET", path="/report")
@@ -62,6 +64,7 @@ class PreparedRequest:
         "_body",
         "_method",
         "_url",
+        "attempt",
         "deadline",
         "fields",
         "hop_headers",
@@ -85,6 +88,7 @@ class PreparedRequest:
         self._body = body
         self.options = options
         self.deadline: Deadline | None = None
+        self.attempt = 1
         self.route: Any = None  # Any: a `Route`, of a higher layer
         self.proxy_fields: tuple[tuple[str, str], ...] = ()
         self.proxy_credentials: str | None = None

@@ -22,7 +22,7 @@ from support.scripted_server import MakePeer, Peer
 
 from asks_fast import DSession, HSession, Retry
 from asks_fast._config.events import Event, get_emitter
-from asks_fast.errors import ServerClosedConnectionError
+from asks_fast.errors import InvalidRequest, ServerClosedConnectionError
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -260,12 +260,13 @@ async def test_an_event_cannot_be_changed(peer: MakePeer) -> None:
     event = listener[-1]
     assert event.request is response.request
     assert str(event) == f"GET {server.url}/?q=1: body size=2"
-    for name in ("name", "at", "request", "data", "response"):
+    for name in ("name", "at", "request", "data", "response", "started"):
         with pytest.raises(AttributeError):
             setattr(event, name, None)
-    same = Event(event.name, event.at, event.request, event.data, event.response)
+    parts = (event.at, event.request, event.data, event.response, event.started)
+    same = Event(event.name, *parts)
     assert event == same
-    assert event != Event("head", event.at, event.request, event.data, event.response)
+    assert event != Event("head", *parts)
     assert event != "body"
     assert repr(event) == repr(same)
     with pytest.raises(TypeError):
@@ -383,3 +384,31 @@ async def test_first_byte_is_not_100_continue(peer: MakePeer) -> None:
         response = await session.post(data=b"x" * 5_000_000, timings=True)
         assert response.status_code == 413
         assert phases(response).keys() == NEW
+
+
+async def test_several_listeners(peer: MakePeer) -> None:
+    """`on_event=` takes a list; what is not a function is refused at the call."""
+    server = peer(SERVING)
+    one: list[Event] = []
+    other: list[Event] = []
+    async with HSession(server.url, on_event=[one.append, other.append]) as session:
+        for _ in range(2):  # the second from a template
+            await session.get()
+        assert (
+            len(one) == len(other) == len([event for event in one if event.at >= event.started > 0])
+        )
+        for wrong in (5, [5], [one.append, None]):
+            with pytest.raises(InvalidRequest, match="on_event="):
+                await session.get(on_event=wrong)
+
+
+async def test_body_of_a_redirect_has_its_response(peer: MakePeer) -> None:
+    """The body that is read after a look at the head is reported with the same response."""
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 4\r\n\r\nbody"
+    server = peer([expect(), send(redirect), expect(), send(OK), close()])
+    told: list[Event] = []
+    async with HSession(server.url, on_event=told.append) as session:
+        await session.get()
+    head, body = (next(event for event in told if event.name == name) for name in ("head", "body"))
+    assert head.response is body.response is not None
+    assert body.data == {"size": 4}
