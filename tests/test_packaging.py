@@ -21,6 +21,7 @@ NOT_AT_IMPORT = {
     *("email", "zipfile", "concurrent.futures", "asyncio", "idna"),
     *("brotli", "zstandard", "isal", "orjson", "publicsuffixlist", "dask"),
     *("rich", "click", "charset_normalizer", "truststore", "warcio", "protego"),
+    *("opentelemetry", "prometheus_client"),
 }
 
 
@@ -202,7 +203,8 @@ import importlib
 import sys
 for name in (
     "brotli brotlicffi zstandard isal orjson backports charset_normalizer truststore "
-    "warcio protego pyarrow pyarrow.parquet dask httpx httpx2 scrapy"
+    "warcio protego pyarrow pyarrow.parquet dask httpx httpx2 scrapy "
+    "opentelemetry prometheus_client"
 ).split():
     sys.modules[name] = None
 
@@ -229,6 +231,8 @@ asked = {
     "httpx": lambda: importlib.import_module("asks_fast.contrib.httpx"),
     "scrapy": lambda: importlib.import_module("asks_fast.contrib.scrapy"),
     "httpx2": lambda: importlib.import_module("asks_fast.contrib.httpx2"),
+    "opentelemetry": lambda: importlib.import_module("asks_fast.contrib.opentelemetry"),
+    "prometheus": lambda: importlib.import_module("asks_fast.contrib.prometheus"),
 }
 for extra, ask in asked.items():
     try:
@@ -253,6 +257,6 @@ def test_what_needs_a_missing_extra_names_it() -> None:
     said = dict(line.split(" | ") for line in done.stdout.splitlines())
     own = ["gzip", "deflate", *(["zstd"] if find_spec("_zstd") else [])]
     assert said.pop("speed") == ", ".join(own)
-    assert len(said) == 10
+    assert len(said) == 12
     for needed, words in said.items():
         assert f'pip install "asks-fast[{needed.partition(":")[0]}]"' in words, needed

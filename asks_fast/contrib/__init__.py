@@ -1,1 +1,1 @@
-"""Adapters that let programs written for other HTTP clients send their requests with asks_fast."""
+"""Adapters: transports for other HTTP clients, telemetry for sessions."""
