@@ -153,3 +153,16 @@ def test_proxy_pool(peer: MakePeer, tmp_path: Path) -> None:
     assert "the proxy cannot be reached" in lines[0]
     assert "secret" not in out
     assert sum(" 200 " in line for line in lines) == 2
+
+
+def test_telemetry(tmp_path: Path) -> None:
+    """Spans and metrics on the standard output, the archive in its file."""
+    pytest.importorskip("opentelemetry.sdk")
+    pytest.importorskip("prometheus_client")
+    archive = tmp_path / "pages.har"
+    with Site(lambda host, path: html()) as site:
+        code, out, err = run("telemetry.py", str(archive), f"{site.urls[0]}/a", f"{site.urls[0]}/b")
+    assert (code, err) == (0, "")
+    assert out.count('"name": "GET"') == 2
+    assert 'asks_fast_requests_total{method="GET",status="200"} 2.0' in out
+    assert len(json.loads(archive.read_text())["log"]["entries"]) == 2

@@ -33,6 +33,9 @@ from asks_fast import (
     errors,
 )
 from asks_fast._client.bulk import ResultStream
+from asks_fast.contrib.har import HarRecorder
+from asks_fast.contrib.opentelemetry import OpenTelemetry
+from asks_fast.contrib.prometheus import PrometheusMetrics
 from asks_fast.crawl import Politeness, Result
 from asks_fast.multipart import MultipartData
 
@@ -48,6 +51,8 @@ def made() -> None:
     DSession(hosts={"name": ["::1"]}, verify="/ca.pem", cert=("/c.pem", "/k.pem"), keepalive=None)
     Session("https://h", "/api", {"A": "b"}, ssl_context=ssl.create_default_context())
     Session(proxy=[Proxy.from_url("http://p:1"), "socks5://q:2"], source_address="127.0.0.1")
+    HSession("https://h", on_event=[print, HarRecorder(bodies=True)])
+    HSession("https://h", on_event=PrometheusMetrics(by_host=True), middleware=[OpenTelemetry()])
     HSession("https://h", conections=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     HSession("https://h", connections="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     HSession("https://h", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
