@@ -100,7 +100,11 @@ class OpenTelemetry:
         common = self._common_attributes(request)
         span = self._start_span(request, common)
         propagator = self._propagator or propagate.get_global_textmap()
-        propagator.inject(request.headers, trace.set_span_in_context(span))
+        # pyright cannot match the type of the default setter, whatever the carrier is.
+        propagator.inject(
+            request.headers,
+            trace.set_span_in_context(span),  # pyright: ignore[reportArgumentType]
+        )
         outcome: dict[str, str | int] = {}
         started = time.perf_counter()
         try:

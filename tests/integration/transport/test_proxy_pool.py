@@ -10,6 +10,7 @@ from typing import Any
 import curio
 import pytest
 from support import proxy_servers
+from support.cancel_at_each_await import cancel_at_each_await
 from support.hosts import run_asyncio, run_trio
 from support.proxy_steps import http_proxy, socks_proxy
 from support.script_steps import SERVING, close, discard, expect, mark, repeat, send, stall
@@ -368,6 +369,28 @@ async def test_cancelled_request(peer: MakePeer, clock: Clock) -> None:
         await task.cancel()
     [one] = pool.stats()
     assert (one.in_use, one.requests, one.successes, one.failures) == (0, 1, 0, 0)
+
+
+@pytest.mark.kernels("stock", "own")
+async def test_cancelled_at_each_wait(peer: MakePeer, origin: Peer, clock: Clock) -> None:
+    """A request that is cancelled at any of its waits gives its proxy back."""
+    proxy = peer([http_proxy()])
+    pool = ProxyPool(["http://127.0.0.1:1", url_of(proxy)], requests_per_proxy=1, clock=clock)
+    in_use: list[int] = []
+
+    async def after_each() -> None:
+        in_use.append(sum(one.in_use for one in pool.stats()))
+
+    async with DSession(proxy=pool, retries=AGAIN) as session:
+
+        async def request() -> bytes:
+            response = await session.get(origin.url, headers={"Connection": "close"})
+            return response.body
+
+        cancelled, body = await cancel_at_each_await(request, after_each)
+    assert (cancelled >= 1, body) == (True, b"ok")
+    assert in_use == [0] * cancelled
+    assert not pool._waiters
 
 
 async def test_map(peer: MakePeer, origin: Peer, clock: Clock) -> None:
