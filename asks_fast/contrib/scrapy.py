@@ -103,9 +103,8 @@ class DownloadHandler(BaseDownloadHandler):
         with scrapy_errors(url, timeout):
             response = await self._session.request(request.method, url, stream=True, **arguments)
             request.meta["download_latency"] = time.monotonic() - started
-            async with response:
-                download = Download(self.crawler, self._options, request, url, response)
-                return await download.run(started + timeout)
+            download = Download(self.crawler, self._options, request, url, response)
+            return await download.run(started + timeout)
 
     def _record_stats(self) -> None:
         """Add the numbers of connections to the stats of the crawl."""

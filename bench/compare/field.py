@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "bench"
 SCRIPTS = ROOT / "bench" / "clients"
 
+# The workloads of a spider: many small pages, of one host or of several.
+SCRAPY_WORK = frozenset({"small-10", "small-50", "varied-50", "origins-20"})
+
 
 @dataclass(frozen=True)
 class Client:
@@ -122,6 +125,22 @@ CLIENTS = {
             imports="httpx2",
         ),
         Client("httpx2", "httpx2", "with_httpx2.py", ("httpx2==2.16.2",), imports="httpx2"),
+        Client(
+            "scrapy_on_asks_fast",
+            "Scrapy on asks_fast",
+            "with_scrapy_on_asks_fast.py",
+            ours=True,
+            only=SCRAPY_WORK,
+            imports="scrapy",
+        ),
+        Client(
+            "scrapy",
+            "Scrapy",
+            "with_scrapy.py",
+            ("scrapy==2.19.0", "twisted==26.10.0"),
+            only=SCRAPY_WORK,
+            imports="scrapy",
+        ),
         Client(
             "niquests", "niquests", "with_niquests.py", ("niquests==3.21.2",), imports="niquests"
         ),

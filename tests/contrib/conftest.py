@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -68,7 +69,7 @@ def call(request: pytest.FixtureRequest, httpx: Any, transports: Any) -> Callabl
 
 
 @pytest.fixture
-def download() -> Callable[..., Any]:
+def download(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`download(url, settings=…, connect=…, **request)`: the response of Scrapy's handler.
 
     `connect(crawler)` may connect handlers of signals. Several URLs give a list of responses.
@@ -76,7 +77,11 @@ def download() -> Callable[..., Any]:
     scrapy = pytest.importorskip("scrapy")
     from scrapy.utils.test import get_crawler
 
-    from asks_fast.contrib.scrapy import DownloadHandler
+    from asks_fast.contrib.scrapy import LOG_LEVELS, DownloadHandler
+
+    for name in LOG_LEVELS:  # which the handler changes
+        log = logging.getLogger(name)
+        monkeypatch.setattr(log, "level", log.level)
 
     async def run(urls: list[str], settings: Any, connect: Any, request: Any) -> list[Any]:
         crawler = get_crawler(settings_dict={"TWISTED_REACTOR_ENABLED": False, **settings})

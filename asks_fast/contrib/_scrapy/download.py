@@ -80,6 +80,8 @@ class Download:
         self._url = url
         self._response = response
         self._headers = Headers(response.headers.raw)
+        self._chunks: list[bytes] = []
+        self._received = 0
         meta = request.meta
         self._maxsize: int = meta.get("download_maxsize", options.maxsize)
         self._warnsize: int = meta.get("download_warnsize", options.warnsize)
@@ -99,42 +101,48 @@ class Download:
             StopDownload: a handler of a signal ended the download with `fail=True`.
             errors.AsksException: the download failed.
         """
+        try:
+            self._check_head()
+            await self._read(deadline)
+        except StopDownload as stop:
+            await self._response.body.close()
+            return self._make_response(["download_stopped"], stop)
+        except errors.ServerClosedConnectionError as error:
+            self._check_loss(error)
+            return self._make_response(["dataloss"])
+        except BaseException:
+            await self._response.body.close()
+            raise
+        return self._make_response(["partial"] if self._ends_with_connection() else None)
+
+    def _check_head(self) -> None:
         expected = self._expected_size()
         if expected is not None:
-            if self._maxsize and expected > self._maxsize:
-                self._cancel(expected, "Expected to receive")
-            self._warn(expected, "Expected to receive")
+            self._check_size(expected, "Expected to receive")
         if self._options.is_tls_logged and self._response.tls_version is not None:
             self._log_tls()
-        stop = self._send_signal(
-            signals.headers_received, headers=self._headers, body_length=expected
-        )
-        if stop is not None:
-            return self._make_response(b"", stop=stop)
-        return await self._read(deadline)
+        self._send_signal(signals.headers_received, headers=self._headers, body_length=expected)
 
-    async def _read(self, deadline: float) -> Response:
-        body, chunks, received = self._response.body, [], 0
-        is_arriving = not self._response.is_complete
-        try:
-            while True:
-                if is_arriving:
-                    body.timeout = max(deadline - time.monotonic(), 1e-6)
-                chunk = await anext(body, None)
-                if chunk is None:
-                    break
-                chunks.append(chunk)
-                received += len(chunk)
-                stop = self._send_signal(signals.bytes_received, data=chunk)
-                if stop is not None:
-                    return self._make_response(b"".join(chunks), stop=stop)
-                if self._maxsize and received > self._maxsize:
-                    self._cancel(received, "Received")
-                self._warn(received, "Received")
-        except errors.ServerClosedConnectionError as error:
-            return self._lost(b"".join(chunks), error)
-        flags = ["partial"] if self._ends_with_connection() else None
-        return self._make_response(b"".join(chunks), flags)
+    async def _read(self, deadline: float) -> None:
+        """Read the body to its end, which closes it."""
+        body = self._response.body
+        if self._response.is_complete:
+            if chunk := await body.read():
+                self._add(chunk)
+            return
+        while True:
+            body.timeout = max(deadline - time.monotonic(), 1e-6)
+            try:
+                chunk = await body.__anext__()
+            except StopAsyncIteration:
+                return
+            self._add(chunk)
+
+    def _add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._received += len(chunk)
+        self._send_signal(signals.bytes_received, data=chunk)
+        self._check_size(self._received, "Received")
 
     def _expected_size(self) -> int | None:
         """Content-Length, if a body of this length follows."""
@@ -153,34 +161,26 @@ class Download:
             or self._response.status_code in NO_BODY
         )
 
-    def _cancel(self, size: int, what: str) -> None:
-        text = (
-            f"{what} {size} bytes which is larger than download max size ({self._maxsize}) in "
-            f"request {self._request}."
-        )
-        logger.warning(text)
-        raise DownloadCancelledError(text)
+    def _check_size(self, size: int, what: str) -> None:
+        text = f"{what} {size} bytes which is larger than download %s size (%s) in request %s."
+        if self._maxsize and size > self._maxsize:
+            logger.warning(text, "max", self._maxsize, self._request)
+            raise DownloadCancelledError(text % ("max", self._maxsize, self._request))
+        if self._warnsize and size > self._warnsize:
+            logger.warning(text, "warn", self._warnsize, self._request)
+            self._warnsize = 0  # once
 
-    def _warn(self, size: int, what: str) -> None:
-        if not self._warnsize or size <= self._warnsize:
-            return
-        logger.warning(
-            f"{what} {size} bytes which is larger than download warn size ({self._warnsize}) in "
-            f"request {self._request}."
-        )
-        self._warnsize = 0  # once
-
-    def _lost(self, body: bytes, error: errors.ServerClosedConnectionError) -> Response:
-        """The response without the end of its body, or the error for it."""
+    def _check_loss(self, error: errors.ServerClosedConnectionError) -> None:
+        """Raise the error for a body that broke off, unless such bodies are kept."""
         options = self._options
-        fails = self._request.meta.get("download_fail_on_dataloss", options.fail_on_dataloss)
-        if not fails:
-            return self._make_response(body, ["dataloss"])
+        if not self._request.meta.get("download_fail_on_dataloss", options.fail_on_dataloss):
+            return
         if not options.has_warned_of_dataloss:
             logger.warning(
-                f"Got data loss in {self._url}. If you want to process broken responses set the "
-                "setting DOWNLOAD_FAIL_ON_DATALOSS = False -- This message won't be shown in "
-                "further requests"
+                "Got data loss in %s. If you want to process broken responses set the setting "
+                "DOWNLOAD_FAIL_ON_DATALOSS = False -- This message won't be shown in further "
+                "requests",
+                self._url,
             )
             options.has_warned_of_dataloss = True
         raise ResponseDataLossError(str(error)) from error
@@ -198,8 +198,8 @@ class Download:
                 f'"{fields.get("subject")}"'
             )
 
-    def _send_signal(self, signal: object, **arguments: object) -> StopDownload | None:
-        """Send a signal; the `StopDownload` that a handler of it raised."""
+    def _send_signal(self, signal: object, **arguments: object) -> None:
+        """Send a signal; raises the `StopDownload` that a handler of it raised."""
         crawler = self._crawler
         results = crawler.signals.send_catch_log(
             signal=signal, request=self._request, spider=crawler.spider, **arguments
@@ -207,14 +207,11 @@ class Download:
         for handler, result in results:
             if isinstance(result, Failure) and isinstance(result.value, StopDownload):
                 name = getattr(handler, "__qualname__", handler)
-                logger.debug(f"Download stopped for {self._request} from signal handler {name}")
-                return result.value
-        return None
+                logger.debug("Download stopped for %s from signal handler %s", self._request, name)
+                raise result.value
 
-    def _make_response(
-        self, body: bytes, flags: list[str] | None = None, stop: StopDownload | None = None
-    ) -> Response:
-        response, url = self._response, self._url
+    def _make_response(self, flags: list[str] | None, stop: StopDownload | None = None) -> Response:
+        response, url, body = self._response, self._url, b"".join(self._chunks)
         kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
         certificate, peer = response.peer_certificate, response.peer
         made = kind(
@@ -227,9 +224,7 @@ class Download:
             ip_address=_ip_address(peer[0]) if peer else None,
             protocol=f"HTTP/{response.http_version}",
         )
-        if stop is not None:
-            made.flags.append("download_stopped")
-            if stop.fail:
-                stop.response = made
-                raise stop
+        if stop is not None and stop.fail:
+            stop.response = made
+            raise stop
         return made
