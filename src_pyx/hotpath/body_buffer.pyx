@@ -100,7 +100,7 @@ async def _read_body_into_buffer(Connection connection not None):
             have += received
             parser.body_bytes = builder.used = have
         elif received == 0:
-            raise connection.make_error(None)
+            raise connection_error(connection, None)
         must_wait = connection.tls is None or not connection.tls.pending()
     connection.builder = None
     connection.set_low_watermark(1)
@@ -123,7 +123,7 @@ async def _read_chunked_into_buffer(Connection connection not None):
     cdef ResponseParser parser = connection.parser
     cdef bytes initial = parser.take_body()
     cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), received, room, since_last_wait = 0
-    cdef int ready = 0, spins = MAX_SPINS if connection.pool.in_use == 1 else 0
+    cdef int ready = 0, spins = MAX_SPINS if connection.pool.count_in_use() == 1 else 0
     cdef BytesBuilder builder = BytesBuilder(
         max(have + CHUNKED_BUFFER_SIZE, connection.last_chunked_size))
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
@@ -155,7 +155,7 @@ async def _read_chunked_into_buffer(Connection connection not None):
             have += received
             builder.used = have
         elif received == 0:
-            raise connection.make_error(None)
+            raise connection_error(connection, None)
     connection.builder = None
     connection.set_low_watermark(1)
     connection.last_chunked_size = min(have, MAX_INITIAL_BUFFER)

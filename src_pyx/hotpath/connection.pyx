@@ -52,9 +52,8 @@ cdef class Connection:
     cdef ResponseParser parser
     cdef Pool pool
     cdef OriginPool origin
-    cdef Connection open_prev, open_next    # in the pool's list of open connections
-    cdef Connection idle_prev, idle_next    # in the pool's list of idle connections
-    cdef Connection stack_prev, stack_next  # in its origin's stack of idle connections
+    cdef Link idle_link             # in the pool's list of idle connections
+    cdef Link origin_link           # in its origin's list of them
     cdef readonly int state         # IDLE, IN_USE, CLOSED
     cdef readonly int request_count  # responses read to their end
     cdef int fork_generation        # of the process that made it (see _after_fork)
@@ -84,6 +83,7 @@ cdef class Connection:
     def __cinit__(self, Pool pool not None, OriginPool origin not None, sock not None):
         self.pool = pool
         self.origin = origin
+        self.idle_link.owner = self.origin_link.owner = <PyObject *>self
         self.fd = sock.fileno()
         self.sock = sock
         self.tls = None
@@ -99,6 +99,10 @@ cdef class Connection:
         self.low_watermark = 1
         self.fork_generation = fork_generation
         self.created_at = self.last_activity = now()
+
+    def __dealloc__(self):
+        remove_link(&self.idle_link)
+        remove_link(&self.origin_link)
 
     def fileno(self):
         return self.fd
@@ -116,7 +120,7 @@ cdef class Connection:
     cdef void detach(self):
         """Close the descriptor, and leave the response to the task that may be reading it."""
         self.state = CLOSED
-        self.pool.unlink(self)
+        self.pool.connections.pop(self, None)
         owner, self.sock, self.tls, self.ssl_object = self.sock, None, None, None
         self.fd = -1
         try:
@@ -178,7 +182,7 @@ cdef class Connection:
                 return -1
             except OSError as error:
                 if is_up(self.fd):
-                    raise self.make_error(error)
+                    raise connection_error(self, error)
                 self.is_request_incomplete = True
                 return length
         else:
@@ -188,60 +192,11 @@ cdef class Connection:
                     return -1
                 error = OSError(errno, os.strerror(errno))
                 if is_up(self.fd):
-                    raise self.make_error(error)
+                    raise connection_error(self, error)
                 self.is_request_incomplete = True
                 return length
         self.bytes_out += sent_bytes
         return sent_bytes
-
-    async def _send_all(self, const unsigned char[::1] data, Py_ssize_t sent=0):
-        """Send all bytes, unless the peer starts to respond; returns what `receive` found."""
-        cdef Py_ssize_t sent_bytes
-        cdef int found
-        while sent < data.shape[0] and not self.is_request_incomplete:
-            sent_bytes = self.send(<const char *>&data[sent], data.shape[0] - sent)
-            if sent_bytes > 0:
-                sent += sent_bytes
-                continue
-            self.blocked_since = now()
-            await wait_readable_or_writable(self.handle)
-            found = self.receive()
-            if found != NEED_DATA:
-                self.is_request_incomplete = True
-                return found
-        return NEED_DATA
-
-    async def _send_body(self, body):
-        """Send a body piece by piece; stops when the peer responds before the end.
-
-        Returns what `receive` found. The body checks that the pieces add up to its length.
-        """
-        cdef bint chunked = body.length is None
-        cdef int found = NEED_DATA
-        chunks = body.chunks()
-        try:
-            async for piece in chunks:
-                if chunked:
-                    piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-                found = await self._send_all(memoryview(piece).cast("B"))
-                if found != NEED_DATA or self.is_request_incomplete:
-                    return found
-        finally:
-            await chunks.close()
-        if chunked:
-            found = await self._send_all(b"0\r\n\r\n")
-        return found
-
-    async def _wait_for_continue(self):
-        """Wait for 100 Continue or the response itself; returns what `receive` found."""
-        cdef int found = NEED_DATA
-        while found == NEED_DATA:
-            self.blocked_since = now()
-            await self.readable
-            found = self.receive()
-            if self.parser.got_100_continue:
-                break
-        return found
 
     # -- receiving
 
@@ -252,7 +207,7 @@ cdef class Connection:
             return self.recv_tls(data, room)
         received = recv_bytes(self.fd, data, room, many)
         if received < 0 and errno != EAGAIN:
-            raise self.make_error(OSError(errno, os.strerror(errno)))
+            raise connection_error(self, OSError(errno, os.strerror(errno)))
         return received
 
     cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t room) except -2:
@@ -275,7 +230,7 @@ cdef class Connection:
         except OSError as error:
             if received:
                 return received     # complete records count; the next call has the error again
-            raise self.make_error(error)
+            raise connection_error(self, error)
         return received
 
     cdef int receive(self) except -1:
@@ -291,7 +246,7 @@ cdef class Connection:
             return HEAD_COMPLETE if parser.state == IN_BODY else NEED_DATA
         if received == 0:
             if self.abort_reason != NOT_ABORTED or not parser.feed_eof():
-                raise self.make_error(None)
+                raise connection_error(self, None)
             return MESSAGE_COMPLETE
         self.has_response_bytes = True
         if parser.state != EXPECT_HEAD:
@@ -366,19 +321,6 @@ cdef class Connection:
         exchange.force_new_connection = True    # an exchange on a given connection is not repeated
         return run_exchange(exchange)
 
-    async def send_body(self, Exchange exchange):
-        """Send the body that was not sent with the head; says what `receive` found."""
-        cdef int found = NEED_DATA
-        if exchange.options.expect_seconds > 0.0:
-            word = await ignore_after(exchange.options.expect_seconds, self._wait_for_continue())
-            self.blocked_since = 0.0
-            found = NEED_DATA if word is None else word
-            if found != NEED_DATA:
-                self.is_request_incomplete = True
-        if found == NEED_DATA:
-            found = await self._send_body(exchange.body)
-        return found
-
     def redirect_to(self, BaseHttpResponse response not None):
         """Report the rest of the response to another object than the one begun with.
 
@@ -397,7 +339,7 @@ cdef class Connection:
         cdef int found = HEAD_COMPLETE
         cdef Waiter next_waiter
         if self.state != IN_USE:
-            raise self.make_error(None)
+            raise connection_error(self, None)
         self.is_active = True
         self.last_activity = now()
         try:
@@ -418,7 +360,7 @@ cdef class Connection:
             self.pool.close_nowait(self)
             raise
         except BaseException as error:
-            self.add_request_context(error, response)
+            add_request_context(self, error, response)
             next_waiter = self.pool.release(self, False)
             if next_waiter is not None:
                 await next_waiter.wake
@@ -432,7 +374,7 @@ cdef class Connection:
         try:
             self.parser.apply_limit()
         except errors.ResponseTooLarge as error:
-            self.add_request_context(error, self.response)
+            add_request_context(self, error, self.response)
             raise
 
     async def aclose(self):
@@ -507,75 +449,3 @@ cdef class Connection:
         self.response = None
         parser.head = None
         return self.pool.release(self, reusable)
-
-    # -- errors
-
-    cdef object make_error(self, error):
-        """The exception for a connection that ended too early, or by an error of the system."""
-        if (self.abort_reason == SESSION_CLOSED
-                or (self.abort_reason == NOT_ABORTED and self.state == CLOSED)):
-            return errors.SessionClosed("the session was closed while the request was under way")
-        if self.abort_reason == STREAM_CLOSED:
-            return errors.StreamConsumed("the body was closed while it was being read")
-        if self.abort_reason == TOTAL_TIMEOUT:
-            return errors.TotalTimeout(f"not done within timeout={self.timeout:g} s", self.timeout)
-        if self.abort_reason == IDLE_TIMEOUT:
-            if self.is_sending:
-                return errors.WriteTimeout(
-                    f"the server took no bytes for {self.write_timeout:g} s", self.write_timeout)
-            return errors.ReadTimeout(
-                f"the server was silent for {self.read_timeout:g} s", self.read_timeout)
-        seen = self.parser.progress()
-        if error is None:
-            cause = "the server closed the connection"
-        elif isinstance(error, OSError) and is_enomem(error.errno):
-            cause = f"the system gave up the connection ({error})"
-        else:
-            cause = f"the server broke the connection ({error})"
-        failure = errors.ServerClosedConnectionError(f"{cause} {seen}")
-        failure.is_stale = self.request_count > 0 and not self.has_response_bytes
-        failure.is_unsent = self.bytes_out == 0
-        failure.is_reset = error is not None
-        return failure
-
-    cdef void keep_partial_body(self, error, BaseHttpResponse response):
-        """Give a response that broke off what arrived of its body, and the error that response."""
-        cdef BytesBuilder builder = self.builder
-        self.builder = None
-        if response.body is None:
-            response.body = (self.parser.take_body() if builder is None
-                             else builder.finish_at(builder.used))
-        response.is_truncated = True
-        if isinstance(error, errors.ConnectivityError):
-            error.response = response
-
-    cdef void add_request_context(self, error, BaseHttpResponse response):
-        """Add to an error which request it was, and how long after sending it happened."""
-        cdef double elapsed
-        if response is not None and response.head_received != 0.0:
-            self.keep_partial_body(error, response)
-        if response is not None and isinstance(error, errors.AsksException) and error.args:
-            elapsed = now() - response.started
-            after = f" [{elapsed:.3f} s after sending]" if elapsed >= 0.001 else ""
-            error.args = (f"{response.describe_request()}: {error.args[0]}{after}", *error.args[1:])
-
-
-async def wait_readable_or_writable(FileHandle handle):
-    """Wait until a socket can be read or written: two waits in one trap.
-
-    This takes a descriptor; if there is none, it waits until the socket can be written.
-    """
-    poller = None
-    try:
-        poller = DefaultSelector()
-        poller.register(handle.fd, EVENT_READ | EVENT_WRITE)
-    except OSError:
-        if poller is not None:
-            poller.close()
-        await Trap(("trap_io", handle, EVENT_WRITE, "WRITE_WAIT"))
-        return
-    try:
-        await Trap(("trap_io", poller, EVENT_READ, "WRITE_WAIT"))
-        await Trap(("trap_io_release", poller))
-    finally:
-        poller.close()

@@ -183,7 +183,7 @@ cdef class Exchange:
     cdef void add_context(self, error):
         """Name the request in an error, and how long it took if it was sent."""
         if self.is_begun:
-            self.connection.add_request_context(error, self.response)
+            add_request_context(self.connection, error, self.response)
         elif isinstance(error, errors.AsksException):
             errors.add_request_context(error, self.response.describe_request())
 

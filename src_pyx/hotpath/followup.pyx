@@ -25,7 +25,7 @@ async def read_remaining(Exchange exchange not None, long long max_bytes=-1):
     parser = connection.parser
     try:
         if connection.state != IN_USE or connection.response is not response:
-            raise connection.make_error(None)
+            raise connection_error(connection, None)
         connection.is_active = True
         connection.last_activity = now()
         if max_bytes < 0:
@@ -53,7 +53,7 @@ async def read_remaining(Exchange exchange not None, long long max_bytes=-1):
         exchange.abort()
         raise
     except BaseException as error:
-        connection.add_request_context(error, response)
+        add_request_context(connection, error, response)
         if response.body is None:
             response.body = parser.take_body()
         next_waiter = exchange.release()

@@ -57,7 +57,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                     waiter = pool.enqueue(options.origin)
                     if waiter is not None:
                         if options.pool_timeout > 0.0:
-                            await pool.wait_within(waiter, options.pool_timeout)
+                            await wait_within(waiter, options.pool_timeout)
                         else:
                             await waiter
                         connection = pool.granted_connection(waiter, exchange.force_new_connection)
@@ -68,7 +68,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                     exchange.emit("connection_acquired", connection=connection,
                                   reused=connection is not None)
                 if connection is None:
-                    await pool.connect_exchange(exchange)
+                    await connect_exchange(exchange)
                     connection = exchange.connection
             connection.begin(exchange, pool.acquired_at)
             if exchange.timeout > 0.0:
@@ -76,18 +76,18 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                     exchange.clock_started = response.started
                 connection.set_deadline(exchange)
             if pool.next_check and (exchange.timeout > 0.0 or options.read_timeout >= 0.0):
-                pool.check_earlier(connection)
+                wake_monitor_for(pool, connection)
             parser = connection.parser
             parser.reset()
             if connection.state != IN_USE:
-                raise connection.make_error(None)
+                raise connection_error(connection, None)
             sent_bytes = connection.send(
                 PyBytes_AS_STRING(exchange.head), PyBytes_GET_SIZE(exchange.head))
             if sent_bytes != PyBytes_GET_SIZE(exchange.head):
-                found = await connection._send_all(exchange.head, max(sent_bytes, 0))
+                found = await send_all(connection, exchange.head, max(sent_bytes, 0))
                 connection.last_activity = now()
             if exchange.body is not None and found == NEED_DATA:
-                found = await pool.send_body(exchange)
+                found = await send_body(exchange)
                 connection.last_activity = now()
             connection.is_sending = False
             if response.is_timed:

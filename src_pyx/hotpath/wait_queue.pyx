@@ -1,44 +1,11 @@
-# The queue of tasks that wait for a connection, and what such a task awaits.
+# What a task awaits until it gets a connection or a slot of the pool.
 #
-# Facts:  a waiter leaves a queue of thousands in constant time, from any position. A waiter is what its
-#         task awaits, what curio suspends the task on, and what wakes it, in one object.
+# Facts:  a waiter is what its task awaits, what curio suspends the task on, and what wakes it, in one
+#         object. The queue does not own it: its task does.
 # Rules:  each waiter is woken once, by a trap of its own: curio searches its ready queue for each task
 #         that is woken. A waiter that ends before it was granted anything leaves the queue; one that
 #         ends later passes on what it was granted.
-# Implemented elsewhere: which waiter is next (pool.pyx).
-
-
-@cython.final
-cdef class WaitQueue:
-    """Waiters in order of arrival; a waiter leaves from any position in constant time."""
-
-    cdef Waiter first, last
-    cdef int length
-
-    def __len__(self):
-        return self.length
-
-    cdef void append(self, Waiter waiter):
-        waiter.queue = self
-        waiter.prev = self.last
-        if self.last is None:
-            self.first = waiter
-        else:
-            self.last.next = waiter
-        self.last = waiter
-        self.length += 1
-
-    cdef void remove(self, Waiter waiter):
-        if waiter.prev is None:
-            self.first = waiter.next
-        else:
-            waiter.prev.next = waiter.next
-        if waiter.next is None:
-            self.last = waiter.prev
-        else:
-            waiter.next.prev = waiter.prev
-        waiter.prev = waiter.next = waiter.queue = None
-        self.length -= 1
+# Implemented elsewhere: which waiter is next (pool.pyx, origin_pool.pyx), queues (linked_list.pyx).
 
 
 @cython.final
@@ -51,9 +18,8 @@ cdef class Waiter:
     """
 
     cdef OriginPool origin
-    cdef WaitQueue queue                  # None once it left or was granted something
-    cdef Waiter prev, next
-    cdef Waiter prev_of_origin, next_of_origin      # of its origin, in the pool's queue
+    cdef Link queue_link                # in the pool's queue, or in what its origin holds back
+    cdef Link origin_link               # in the list of its origin, while it is in the pool's queue
     cdef Connection connection      # granted; None: the slot to open one
     cdef bint is_granted
     cdef bint is_rejected               # the session was closed
@@ -62,9 +28,21 @@ cdef class Waiter:
     cdef object task
     cdef object error               # raised once the next waiter is awake
 
-    def __cinit__(self, OriginPool origin not None, long long arrival):
-        self.origin = origin
-        self.arrival = arrival
+    def __cinit__(self):
+        self.queue_link.owner = self.origin_link.owner = <PyObject *>self
+
+    def __dealloc__(self):
+        self.leave_queue()
+
+    cdef void leave_queue(self) noexcept:
+        remove_link(&self.queue_link)
+        remove_link(&self.origin_link)
+
+    cdef void give_up(self):
+        """Leave the queue without a grant; another waiter of the origin may take the place."""
+        if self.queue_link.list is not NULL:
+            self.leave_queue()
+            self.origin.promote_waiters()
 
     # -- to the task
 
@@ -95,7 +73,7 @@ cdef class Waiter:
         return self.abort(value if value is not None else kind)
 
     def close(self):
-        self.origin.pool.leave_queue(self)
+        self.give_up()
         if self.is_granted:
             self.origin.pool.release_grant_nowait(self)
 
@@ -103,7 +81,7 @@ cdef class Waiter:
         """Leave the queue and raise the error, after a trap that wakes the next waiter if any."""
         cdef Pool pool = self.origin.pool
         cdef Waiter next_waiter = None
-        pool.leave_queue(self)
+        self.give_up()
         if self.is_granted:
             if self.connection is not None:
                 next_waiter = pool.release(self.connection, True)
@@ -127,7 +105,7 @@ cdef class Waiter:
     def __call__(self):
         """Leave the queue: the kernel cancels the wait."""
         self.task = None
-        self.origin.pool.leave_queue(self)
+        self.give_up()
 
     def _kernel_wake(self, count=1):
         task, self.task = self.task, None

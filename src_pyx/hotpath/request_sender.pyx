@@ -1,0 +1,109 @@
+# Send a request: its head, and a body that may be long, slow, or not wanted by the server.
+#
+# Rules:  sending stops as soon as the peer responds: what it says is worth more than the rest of the
+#         request, which is then incomplete, so that the connection is not reused.
+# Implemented elsewhere: one write (`Connection.send`), bodies (asks_fast/_request/body.py).
+
+
+async def send_body(Exchange exchange not None):
+    """Send the body of an exchange within its time limit; says what `receive` found.
+
+    A body may wait for code of the user's, which the pool monitor cannot end.
+    """
+    if exchange.timeout <= 0.0:
+        return await send_whole_body(exchange)
+    try:
+        return await timeout_after(
+            max(exchange.clock_started + exchange.time_remaining - now(), 0.0),
+            send_whole_body(exchange),
+        )
+    except TaskTimeout:
+        raise exchange.to_total_timeout() from None
+
+
+async def send_whole_body(Exchange exchange not None):
+    """Send the body that was not sent with the head; says what `receive` found."""
+    cdef Connection connection = exchange.connection
+    cdef int found = NEED_DATA
+    if exchange.options.expect_seconds > 0.0:
+        word = await ignore_after(exchange.options.expect_seconds, wait_for_continue(connection))
+        connection.blocked_since = 0.0
+        found = NEED_DATA if word is None else word
+        if found != NEED_DATA:
+            connection.is_request_incomplete = True
+    if found == NEED_DATA:
+        found = await send_pieces(connection, exchange.body)
+    return found
+
+
+async def send_all(Connection connection not None, const unsigned char[::1] data, Py_ssize_t sent=0):
+    """Send all bytes, unless the peer starts to respond; returns what `receive` found."""
+    cdef Py_ssize_t sent_bytes
+    cdef int found
+    while sent < data.shape[0] and not connection.is_request_incomplete:
+        sent_bytes = connection.send(<const char *>&data[sent], data.shape[0] - sent)
+        if sent_bytes > 0:
+            sent += sent_bytes
+            continue
+        connection.blocked_since = now()
+        await wait_readable_or_writable(connection.handle)
+        found = connection.receive()
+        if found != NEED_DATA:
+            connection.is_request_incomplete = True
+            return found
+    return NEED_DATA
+
+
+async def send_pieces(Connection connection not None, body):
+    """Send a body piece by piece; stops when the peer responds before the end.
+
+    Returns what `receive` found. The body checks that the pieces add up to its length.
+    """
+    cdef bint chunked = body.length is None
+    cdef int found = NEED_DATA
+    chunks = body.chunks()
+    try:
+        async for piece in chunks:
+            if chunked:
+                piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+            found = await send_all(connection, memoryview(piece).cast("B"))
+            if found != NEED_DATA or connection.is_request_incomplete:
+                return found
+    finally:
+        await chunks.close()
+    if chunked:
+        found = await send_all(connection, b"0\r\n\r\n")
+    return found
+
+
+async def wait_for_continue(Connection connection not None):
+    """Wait for 100 Continue or the response itself; returns what `receive` found."""
+    cdef int found = NEED_DATA
+    while found == NEED_DATA:
+        connection.blocked_since = now()
+        await connection.readable
+        found = connection.receive()
+        if connection.parser.got_100_continue:
+            break
+    return found
+
+
+async def wait_readable_or_writable(FileHandle handle):
+    """Wait until a socket can be read or written: two waits in one trap.
+
+    This takes a descriptor; if there is none, it waits until the socket can be written.
+    """
+    poller = None
+    try:
+        poller = DefaultSelector()
+        poller.register(handle.fd, EVENT_READ | EVENT_WRITE)
+    except OSError:
+        if poller is not None:
+            poller.close()
+        await Trap(("trap_io", handle, EVENT_WRITE, "WRITE_WAIT"))
+        return
+    try:
+        await Trap(("trap_io", poller, EVENT_READ, "WRITE_WAIT"))
+        await Trap(("trap_io_release", poller))
+    finally:
+        poller.close()
