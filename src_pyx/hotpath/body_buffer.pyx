@@ -32,10 +32,6 @@ cdef enum:
 cdef class BytesBuilder:
     """A bytes object while it is filled; no other reference exists before `finish`."""
 
-    cdef PyObject *data     # owned; NULL after `finish`
-    cdef Py_ssize_t size
-    cdef Py_ssize_t used    # bytes of the body in it, for a body that breaks off
-
     def __cinit__(self, Py_ssize_t size):
         self.data = new_bytes(NULL, size)
         if self.data is NULL:

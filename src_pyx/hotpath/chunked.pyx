@@ -30,12 +30,6 @@ cdef enum:
 cdef long long MAX_CHUNK_SIZE = 1LL << 58
 
 
-cdef struct Chunks:
-    int state
-    bint has_size       # a digit of the size was seen
-    long long remaining     # bytes of this chunk not received yet
-
-
 cdef inline int digit_of(char c) noexcept:
     """Return the value of a hexadecimal digit, -1 for any other byte."""
     if 48 <= c <= 57:

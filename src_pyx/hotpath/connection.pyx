@@ -6,7 +6,7 @@
 #         in any other way than with a complete response closes it, before its slot is passed on.
 #         Closing is synchronous: no task waits on the descriptor when its owner closes it.
 # Implemented elsewhere: which request gets the connection, and the order of sending and receiving
-#         (pool.pyx); names, addresses, handshakes (asks_fast/_transport).
+#         (run_exchange.pyx); names, addresses, handshakes (asks_fast/_transport).
 
 cdef enum:
     IDLE = 0
@@ -42,43 +42,6 @@ cdef void meet_tls():
 @cython.final
 cdef class Connection:
     """A connected socket (with TLS done, if any) and the message state on it."""
-
-    cdef readonly int fd            # -1 once closed
-    cdef readonly object tls        # the object that reads and writes through TLS; None without TLS
-    cdef object ssl_object          # the C object in an SSLSocket; or None
-    cdef object sock                # the socket object that closes the descriptor; None once closed
-    cdef FileHandle handle
-    cdef Trap readable
-    cdef ResponseParser parser
-    cdef Pool pool
-    cdef OriginPool origin
-    cdef Link idle_link             # in the pool's list of idle connections
-    cdef Link origin_link           # in its origin's list of them
-    cdef readonly int state         # IDLE, IN_USE, CLOSED
-    cdef readonly int request_count  # responses read to their end
-    cdef int fork_generation        # of the process that made it (see _after_fork)
-    cdef double created_at          # monotonic seconds
-    cdef double expires_at          # when it is too old to be reused; 0.0 for never
-    cdef double idle_deadline       # when it may no longer be reused unless it is used before; or 0.0
-    cdef double blocked_since       # when the current wait for the peer began; 0.0 without one
-    cdef double last_activity       # when the clock was read last: once for all that happens at once
-    cdef public double read_timeout     # seconds without a byte from the peer; 0.0 for no limit
-    cdef public double write_timeout    # seconds without the peer taking a byte; 0.0 for no limit
-    cdef Py_ssize_t low_watermark   # bytes that must be there before the task is woken (body_buffer.pyx)
-    cdef int unread_bytes_seen      # those of them that the monitor saw last
-    cdef Py_ssize_t last_chunked_size   # bytes of the last long chunked body
-    cdef double timeout             # seconds for the whole exchange,
-    cdef double deadline            # and when they are over; 0.0 for no limit
-    cdef int abort_reason           # NOT_ABORTED or why the exchange was ended under its task
-    cdef bint is_active             # a task is in `Pool.run` or `read_piece`
-    cdef bint is_sending            # the request is not sent yet
-    cdef bint close_after           # the request says `Connection: close`
-    cdef bint is_request_incomplete  # not sent to its end: the connection is never reused
-    cdef bint has_response_bytes    # a byte of the response came
-    cdef Py_ssize_t bytes_out       # of the request, taken by the socket
-    cdef BaseHttpResponse response  # the one being read
-    cdef BytesBuilder builder       # its body while it is received into a buffer of its own
-    cdef readonly object peer       # (address, port)
 
     def __cinit__(self, Pool pool not None, OriginPool origin not None, sock not None):
         self.pool = pool

@@ -29,26 +29,10 @@ cdef enum:
 cdef class Limits:
     """Limits of what a server may send beside the body, in bytes. `max_body` is set per request."""
 
-    cdef public Py_ssize_t head         # of a head, of all 1xx heads together, of the trailers
-    cdef public int fields              # number of fields in a head, and in trailers
-    cdef public int interim             # number of 1xx responses before the final one
-
     def __init__(self, *, head=65536, fields=256, interim=16):
         self.head = head
         self.fields = fields
         self.interim = interim
-
-
-cdef struct Head:
-    # The result of one pass over a head.
-    Py_ssize_t end          # position after the empty line; -1 while it is missing
-    int lines               # number of fields, continuation lines included
-    long long length        # of Content-Length; UNTIL_CLOSE without one
-    int transfer_encoding_count     # number of Transfer-Encoding fields
-    bint ambiguous          # equal lengths were given more than once, or one beside chunked
-    double keep_alive_timeout       # seconds the server keeps an idle connection; 0.0: not stated
-    bint has_bare_lf        # a line ends in a bare LF
-    bint last_was_framing   # while scanning: the previous line is a framing field
 
 
 cdef class ParserCallbacks:
@@ -56,10 +40,6 @@ cdef class ParserCallbacks:
 
     It never owns the parser that holds it, or the two would keep each other alive.
     """
-
-    cdef PyObject *parser       # borrowed from the connection; valid while it parses
-    cdef bint accepted          # the parser reached the end of the head
-    cdef bint keep_alive
 
     def on_headers_complete(self):
         self.accepted = True
@@ -69,11 +49,6 @@ cdef class ParserCallbacks:
 @cython.final
 cdef class ChunkedParserCallbacks(ParserCallbacks):
     """The callbacks of httptools for a chunked message: also its trailers and its end."""
-
-    cdef Limits limits
-    cdef list trailers          # name, value, …; None without any
-    cdef Py_ssize_t trailer_bytes   # bytes of the trailers
-    cdef bint ended
 
     def __cinit__(self, Limits limits not None):
         self.limits = limits

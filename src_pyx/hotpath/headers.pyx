@@ -143,9 +143,6 @@ cdef class Headers:
     first spelling. `raw` is the list of `(name, value)` pairs of bytes, in the order received.
     """
 
-    cdef bytes head             # as received, with the status line; None after parsing
-    cdef list fields            # name, value, name, value … as bytes; None before parsing
-
     def __cinit__(self, list fields=None):
         self.fields = fields
 

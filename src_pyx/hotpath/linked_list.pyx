@@ -6,19 +6,6 @@
 #         when it is deallocated, and an object that contains a list empties it then. So no pointer
 #         outlives what it points to, in whichever order the garbage collector frees them.
 
-cdef struct List:
-    Link *first
-    Link *last
-    int length
-
-
-cdef struct Link:
-    Link *prev
-    Link *next
-    List *list          # in which it is; NULL for in none
-    PyObject *owner     # the object that contains the link; borrowed
-
-
 cdef inline void append_link(List *list, Link *link) noexcept:
     """Add a link that is in no list, at the end."""
     link.list = list

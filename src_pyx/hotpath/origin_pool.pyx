@@ -10,14 +10,6 @@
 cdef class OriginPool:
     """The connections to one origin (under one set of connection options)."""
 
-    cdef readonly object route      # what the connector needs to open one more
-    cdef readonly str name          # "http://host:port"
-    cdef readonly int open          # connections, and slots that were granted
-    cdef readonly Pool pool
-    cdef List idle                  # idle connections, the one used last first (Connection.origin_link)
-    cdef List queued                # its waiters in the pool's queue (Waiter.origin_link)
-    cdef List held_back             # waiters for whom it has too many connections (Waiter.queue_link)
-
     def __cinit__(self, Pool pool not None, route, str name not None):
         self.pool = pool
         self.route = route

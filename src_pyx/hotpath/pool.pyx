@@ -1,4 +1,4 @@
-# The connection pool: which request gets which connection, and the one path that sends requests.
+# The connection pool: which request gets which connection.
 #
 # Facts:  a connection is idle, in use, or closed. A slot is an open connection, or the right to open
 #         one. Idle connections of an origin are reused newest first and evicted oldest first. curio
@@ -8,8 +8,8 @@
 #         origin are served in order of arrival. A freed connection is worth more to a waiter of its
 #         own origin than to another one, which must close it and open a new one. So the former may
 #         overtake, but at most MAX_OVERTAKES_PER_CONNECTION times per connection.
-# Implemented elsewhere: the queue (wait_queue.pyx), opening sockets (asks_fast/_transport), retries and
-#         redirects (asks_fast/_client), the task that calls `check_deadlines` (pool_monitor.py).
+# Implemented elsewhere: waiters (wait_queue.pyx, origin_pool.pyx), sending (run_exchange.pyx), opening
+#         sockets (asks_fast/_transport), time limits (deadlines.pyx).
 
 cdef enum:
     MAX_OVERTAKES_PER_CONNECTION = 8    # grants that may overtake a waiter, per connection
@@ -18,33 +18,6 @@ cdef enum:
 @cython.final
 cdef class Pool:
     """The connections of a session: at most `limit` are open, `limit_per_origin` to one origin."""
-
-    cdef readonly int limit
-    cdef readonly int limit_per_origin             # most connections to one origin; 0 for no such limit
-    cdef readonly int open              # connections, and slots that were granted
-    cdef readonly bint closed
-    cdef public double idle_timeout     # how long an idle connection is kept; 0.0 for ever
-    cdef public double read_timeout     # seconds without a byte from the peer; 0.0 for no limit
-    cdef public double write_timeout    # seconds without the peer taking a byte; 0.0 for no limit
-    cdef public int max_requests        # on one connection; 0 for no limit
-    cdef public double max_age          # of one connection, in seconds; 0.0 for no limit
-    cdef public object wake_monitor     # a function that wakes the monitor; None without a monitor
-    cdef public object kernel           # in which the monitor runs; None without one
-    cdef public unsigned long thread    # in which the monitor runs; 0 without one
-    cdef readonly Limits limits
-    cdef List queue                     # waiters for whom there is no slot (Waiter.queue_link)
-    cdef List idle                      # in the order they became idle (Connection.idle_link)
-    cdef dict connections               # the open ones, in use or idle, in the order they were made
-    cdef readonly long long created     # connections opened so far
-    cdef readonly long long reused_count    # exchanges over a connection that had served before
-    cdef readonly long long evictions
-    cdef long long arrival_counter
-    cdef bint has_pending_wakeups       # slots were freed where no task could be woken
-    cdef double next_check              # when the monitor looks next (monotonic); 0.0 without one
-    cdef double acquired_at             # the time of the last look for a connection, if it was read
-    cdef ReceiveBuffer receive_buffer
-    cdef dict origins
-    cdef object __weakref__
 
     def __cinit__(self, int limit, *, int limit_per_origin=0, Limits limits=None,
                   Py_ssize_t buffer=65536):

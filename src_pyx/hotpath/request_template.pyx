@@ -83,26 +83,6 @@ cdef frozenset SHOWN_OPTIONS = frozenset(["headers", "cookies", "data", "json"])
 cdef class RequestTemplate:
     """The rendered head of one kind of request, open at the place of the path."""
 
-    cdef readonly ExchangeOptions options
-    cdef bytes prefix               # b"GET /base"
-    cdef bytes header_lines         # b" HTTP/1.1\r\nHost: …\r\n", to which more may be added
-    cdef readonly bytes final_lines  # those after the ones that a call adds: credentials
-    cdef bytes suffix               # header_lines, final_lines and the end of a head without a body
-    cdef readonly object header_names   # of all these lines, in lower case
-    cdef readonly bint allows_body  # a request of this method has a body, if an empty one
-    cdef bint has_root_target       # nothing but "/" precedes the path
-    cdef readonly double timeout    # the default in seconds; 0.0 for none
-    cdef type response_class        # a subclass of BaseHttpResponse
-    cdef object encoder             # OptionEncoder: renders what is not plain
-    cdef bint emits_events          # `on_event=` or `timings=` was given
-    cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one
-    cdef object params              # defaults of the session that are added to each request
-    cdef object cookies
-    cdef readonly object cookie_jar  # CookieTracker or None
-    cdef object auth_state          # (__dict__ of the auth object, what it was); or None
-    cdef object sign_request        # (target) -> header lines of one request, or None; or None
-    cdef Py_ssize_t target_start    # in a head, after method and authority
-
     def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
                   bytes header_lines not None, header_names, type response_class not None, encoder, *,
                   bint allows_body, bytes final_lines=b"", bytes authority=b"", double timeout=0.0,
@@ -291,15 +271,6 @@ cdef class RequestTemplate:
 
 cdef class TemplateCache:
     """The compiled base of sessions: sends requests, and keeps a template for each kind of them."""
-
-    # (method, origin or "" for the base, name, type and value of each option) -> RequestTemplate
-    cdef readonly dict _templates
-    cdef public object _headers         # the header fields of every request: a multidict
-    cdef long long templates_version    # the version of `_headers` that the templates were made of
-    # The last look-up in `_templates` that found something, of a call without constant options.
-    cdef object last_method
-    cdef str last_origin
-    cdef RequestTemplate last_template
 
     def __cinit__(self, *args, **kwargs):
         self._templates = {}

@@ -25,43 +25,6 @@ cdef enum:
 cdef class ResponseParser:
     """The state of the message being read on one connection, and its parsers."""
 
-    cdef Limits limits
-    cdef ParserCallbacks callbacks
-    cdef object parser              # for messages without chunks
-    cdef ChunkedParserCallbacks chunk_callbacks   # for chunked messages; None before the first
-    cdef object chunk_parser
-    cdef ReceiveBuffer window       # the buffer object that passes bytes to the parsers
-    cdef int state
-    cdef int status
-    cdef int minor                  # HTTP/1.<minor>
-    cdef bint is_head_request       # a response to HEAD ends with its head
-    cdef bint strict                # of this message: refuse what browsers tolerate
-    cdef bint parsers_are_strict    # how the parsers were made
-    cdef bint parser_is_dirty       # the parser waits for a body that will not come
-    cdef long long length           # of the body, or UNTIL_CLOSE, CHUNKED
-    cdef long long body_bytes       # bytes of the body so far
-    cdef long long max_body
-    cdef object followup_statuses   # of responses whose body has no limit until `apply_limit`; or None
-    cdef bint is_too_large          # such a body exceeds `max_body`
-    cdef long long raw_body_bytes   # bytes of a chunked body with its framing
-    cdef long long framing_bytes    # of them, those after the last byte of the body
-    cdef Chunks chunks              # the decoder's position in a chunked body
-    cdef bint keeps_framing         # whether to keep `raw_chunks`
-    cdef bytearray raw_chunks       # the chunked body as received; shared with the response
-    cdef double keep_alive_timeout  # seconds the server keeps an idle connection; 0.0: not stated
-    cdef bint keep_alive
-    cdef bint has_extra_data        # bytes followed the end of the message
-    cdef bint got_100_continue      # a 100 Continue response arrived
-    cdef bytes head                 # of the final response, as received
-    cdef bytes cached_head          # the last validated head; the values read from it are still set
-    cdef bint parser_skipped        # httptools does not see this message: its head equals `cached_head`
-    cdef list interim               # (status, Headers) of the 1xx responses; None without any
-    cdef bytes piece                # of the body; further ones in `pieces`
-    cdef list pieces
-    cdef Py_ssize_t small_pieces    # number of `pieces` added since the last join
-    cdef Py_ssize_t small_bytes     # their bytes
-    cdef bytearray partial_head     # the received part of an incomplete head; None without any
-
     def __cinit__(self, Limits limits not None, ReceiveBuffer window not None):
         self.limits = limits
         self.window = window

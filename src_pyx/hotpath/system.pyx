@@ -129,11 +129,6 @@ cdef class ReceiveBuffer:
     As a buffer object it exposes its window (`start`, `length`) without a copy.
     """
 
-    cdef char *data             # owned; `capacity` bytes
-    cdef Py_ssize_t capacity
-    cdef char *start            # the window: inside `data`, or bytes that the caller keeps alive
-    cdef Py_ssize_t length
-
     def __cinit__(self, Py_ssize_t capacity):
         self.data = <char *>PyMem_RawMalloc(<size_t>capacity)
         if self.data is NULL:

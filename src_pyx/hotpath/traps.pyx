@@ -9,9 +9,6 @@
 cdef class Trap:
     """An awaitable that yields one prepared trap to the kernel; it can be awaited repeatedly."""
 
-    cdef tuple trap
-    cdef bint is_pending
-
     def __cinit__(self, tuple trap not None):
         self.trap = trap
         self.is_pending = False
@@ -57,7 +54,6 @@ cdef class FileHandle:
 
     has_stable_fd = True           # one open file for its whole life; asks_fast.Kernel relies on it
 
-    cdef readonly int fd
 
     def __cinit__(self, int fd):
         self.fd = fd

@@ -1,0 +1,41 @@
+# The classes of the hot path: what each object contains, and what compiled code may call.
+#
+# One file of declarations per source file. Attributes and C methods are declared there only.
+
+cimport cython
+from cpython.object cimport PyObject
+
+# Classes refer to each other.
+cdef class ReceiveBuffer
+cdef class Trap
+cdef class FileHandle
+cdef class Headers
+cdef class BaseHttpResponse
+cdef class Limits
+cdef class ParserCallbacks
+cdef class ResponseParser
+cdef class BytesBuilder
+cdef class Connection
+cdef class ExchangeOptions
+cdef class Exchange
+cdef class Waiter
+cdef class OriginPool
+cdef class Pool
+cdef class RequestTemplate
+cdef class TemplateCache
+
+include "hotpath/system.pxd"
+include "hotpath/traps.pxd"
+include "hotpath/headers.pxd"
+include "hotpath/response.pxd"
+include "hotpath/head_scanner.pxd"
+include "hotpath/chunked.pxd"
+include "hotpath/response_parser.pxd"
+include "hotpath/linked_list.pxd"
+include "hotpath/body_buffer.pxd"
+include "hotpath/connection.pxd"
+include "hotpath/exchange.pxd"
+include "hotpath/wait_queue.pxd"
+include "hotpath/origin_pool.pxd"
+include "hotpath/pool.pxd"
+include "hotpath/request_template.pxd"

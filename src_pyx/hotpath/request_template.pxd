@@ -1,0 +1,44 @@
+# Request templates, and the cache that sessions derive from; implemented in request_template.pyx.
+
+@cython.final
+cdef class RequestTemplate:
+    cdef readonly ExchangeOptions options
+    cdef bytes prefix               # b"GET /base"
+    cdef bytes header_lines         # b" HTTP/1.1\r\nHost: …\r\n", to which more may be added
+    cdef readonly bytes final_lines  # those after the ones that a call adds: credentials
+    cdef bytes suffix               # header_lines, final_lines and the end of a head without a body
+    cdef readonly object header_names   # of all these lines, in lower case
+    cdef readonly bint allows_body  # a request of this method has a body, if an empty one
+    cdef bint has_root_target       # nothing but "/" precedes the path
+    cdef readonly double timeout    # the default in seconds; 0.0 for none
+    cdef type response_class        # a subclass of BaseHttpResponse
+    cdef object encoder             # OptionEncoder: renders what is not plain
+    cdef bint emits_events          # `on_event=` or `timings=` was given
+    cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one
+    cdef object params              # defaults of the session that are added to each request
+    cdef object cookies
+    cdef readonly object cookie_jar  # CookieTracker or None
+    cdef object auth_state          # (__dict__ of the auth object, what it was); or None
+    cdef object sign_request        # (target) -> header lines of one request, or None; or None
+    cdef Py_ssize_t target_start    # in a head, after method and authority
+
+    cdef Exchange make_exchange(self, str path, dict options, bint has_options)
+    cdef bytes sign(self, bytes head, Py_ssize_t after_lines)
+    cdef bytes render_options(self, str path, dict options, Py_ssize_t *after_lines)
+    cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1
+    cdef bytes render(self, str path, bytes query, bytes rest)
+
+
+cdef class TemplateCache:
+    # (method, origin or "" for the base, name, type and value of each option) -> RequestTemplate
+    cdef readonly dict _templates
+    cdef public object _headers         # the header fields of every request: a multidict
+    cdef long long templates_version    # the version of `_headers` that the templates were made of
+    # The last look-up in `_templates` that found something, of a call without constant options.
+    cdef object last_method
+    cdef str last_origin
+    cdef RequestTemplate last_template
+
+    cdef RequestTemplate get_template(self, method, str origin, list constants)
+    cdef Exchange make_exchange(self, method, url, dict options)
+    cdef BaseHttpResponse finish(self, Exchange exchange)
