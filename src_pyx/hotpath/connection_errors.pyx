@@ -12,7 +12,8 @@ cdef object connection_error(Connection connection, error):
     if connection.abort_reason == STREAM_CLOSED:
         return errors.StreamConsumed("the body was closed while it was being read")
     if connection.abort_reason == TOTAL_TIMEOUT:
-        return errors.TotalTimeout(f"not done within timeout={connection.timeout:g} s", connection.timeout)
+        return errors.TotalTimeout(
+            f"not done within timeout={connection.timeout:g} s", connection.timeout)
     if connection.abort_reason == IDLE_TIMEOUT:
         if connection.is_sending:
             return errors.WriteTimeout(

@@ -1,4 +1,4 @@
-# Limits of a head, the result of one pass over it, callbacks of httptools; implemented in head_scanner.pyx.
+# Limits of a head, what one pass over it finds, callbacks of httptools; see head_scanner.pyx.
 
 cdef struct Head:
     # The result of one pass over a head.

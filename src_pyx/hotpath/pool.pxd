@@ -1,4 +1,4 @@
-# The pool: its limits, counters and lists, and the steps of taking and releasing; implemented in pool.pyx.
+# The pool: limits, counters, lists, and the steps of taking and releasing; implemented in pool.pyx.
 
 @cython.final
 cdef class Pool:

@@ -84,7 +84,8 @@ cdef class Pool:
         if self.limit_per_origin and origin.open >= self.limit_per_origin:
             if origin.idle.length == 0:
                 return False
-            self.evict(<Connection>first_of(&origin.idle))     # of no use to one that needs a fresh connection
+            # Of no use to a request that needs a new connection.
+            self.evict(<Connection>first_of(&origin.idle))
         if self.open >= self.limit:
             if self.idle.length == 0:
                 return False
@@ -384,7 +385,8 @@ cdef class Pool:
 
     def __repr__(self):
         return (f"<Pool {self.open} of {self.limit} open: {self.count_in_use()} in use, "
-                f"{self.idle.length} idle; {self.queue.length} waiting{', closed' if self.closed else ''}>")
+                f"{self.idle.length} idle; {self.queue.length} waiting"
+                f"{', closed' if self.closed else ''}>")
 
 
 pools = WeakSet()       # all of this process, for `reset_after_fork`

@@ -54,7 +54,6 @@ cdef class FileHandle:
 
     has_stable_fd = True           # one open file for its whole life; asks_fast.Kernel relies on it
 
-
     def __cinit__(self, int fd):
         self.fd = fd
 
