@@ -263,7 +263,7 @@ cdef class Epoll(Poller):
 
     cdef int dispatch(self, Runtime runtime, uint32_t ready, uint64_t user_data) except -1:
         """Wake the tasks that wait for an event; deregister the events that no task waits for."""
-        cdef FdEntry entry = self.find_entry(<int> (user_data & 0xffffffff))
+        cdef FdEntry entry = self.find_entry(<int> <uint32_t> user_data)
         cdef TaskCore task
         cdef bint is_unwanted
         if entry is None or entry.generation != <uint32_t> (user_data >> 32):
