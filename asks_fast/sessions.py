@@ -73,8 +73,6 @@ __tracebackhide__ = True  # pytest leaves out frames of this module
 
 Self = TypeVar("Self", bound="BaseSession")
 
-MAX_TEMPLATES = 4096
-
 _parse_response_url = lru_cache(256)(parse_url)
 
 
@@ -307,9 +305,7 @@ class BaseSession(
         options = RequestOptions({**defaults, **constants})
         if key is None or not is_templatable(request, builder, options):
             return
-        if len(self._templates) >= MAX_TEMPLATES:
-            self._templates.clear()
-        self._templates[key] = make_template(
+        template = make_template(
             self._transport,
             request,
             target,
@@ -318,6 +314,7 @@ class BaseSession(
             encoding=self.encoding,
             cookie_jar=self._cookie_tracker,
         )
+        self._set_template(key, template)
 
     # -- many requests
 

@@ -73,7 +73,7 @@ class SessionSettings:
 
     def _invalidate(self) -> None:
         """Discard everything derived from a setting."""
-        self._templates.clear()
+        self._clear_templates()  # type: ignore[attr-defined]  # of the compiled base class
         self._base_target = self._header_defaults = None
 
     @property

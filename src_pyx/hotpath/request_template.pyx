@@ -20,6 +20,10 @@ cdef extern from *:
     object new_instance(type kind, tuple args)
 
 cdef tuple NO_ARGUMENTS = ()
+
+cdef enum:
+    MAX_TEMPLATES = 4096            # of a session
+
 cdef dict interceptor_data = interceptor.__dict__     # a look-up there costs less than an attribute
 
 
@@ -280,9 +284,8 @@ cdef class TemplateCache:
         """The template for a kind of request, or None. `constants`: what `key_of_options` returned."""
         cdef long long version = getversion(self._headers)
         if version != self.templates_version:
-            self._templates.clear()
+            self._clear_templates()
             self.templates_version = version
-            self.last_template = None
         if constants is None:
             if (self.last_template is not None and method is self.last_method
                     and (origin is self.last_origin or origin == self.last_origin)):
@@ -327,6 +330,18 @@ cdef class TemplateCache:
             path = (<str>url)[end:]
             template = self.get_template(method, (<str>url)[:end], constants)
         return None if template is None else template.make_exchange(path, options, has_options)
+
+    def _clear_templates(self):
+        """Discard all templates, because a default of the session has changed."""
+        self._templates.clear()
+        self.last_template = None
+
+    def _set_template(self, tuple key not None, RequestTemplate template not None):
+        """Keep a template under a key that `template_key` returned."""
+        if len(self._templates) >= MAX_TEMPLATES:
+            self._templates.clear()
+        self._templates[key] = template
+        self.last_template = None
 
     cdef BaseHttpResponse finish(self, Exchange exchange):
         """The final response of a request: store its cookies, give a stream its connection."""

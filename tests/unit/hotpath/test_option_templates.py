@@ -108,6 +108,26 @@ async def test_equal_values_of_different_types(peer: MakePeer) -> None:
             await session.get(path="/", read_timeout=True)
 
 
+async def test_a_replaced_template_is_used(peer: MakePeer) -> None:
+    """After new credentials, only one request is prepared without a template."""
+    general = 0
+
+    class Counting(HSession):
+        async def _send_general(self, *args: Any) -> Any:
+            nonlocal general
+            general += 1
+            return await super()._send_general(*args)
+
+    server = peer(ANSWERING)
+    auth = BasicAuth(("user", "old"))
+    async with Counting(server.url, auth=auth) as session:
+        for password in ("old", "new"):
+            auth.auth_info = ("user", password)
+            for _ in range(3):
+                await session.get(path="/")
+    assert general == 2
+
+
 async def test_an_auth_object_that_changes(peer: MakePeer) -> None:
     """New credentials of an auth object are sent with the next request."""
     server = peer(ANSWERING)
