@@ -163,6 +163,20 @@ CLIENTS = {
         ),
         Client("wreq", "wreq (Rust)", "with_wreq.py", ("wreq==0.13.0",), imports="wreq"),
         Client(
+            "pyreqwest",
+            "pyreqwest (Rust)",
+            "with_pyreqwest.py",
+            ("pyreqwest==0.15.1",),
+            imports="pyreqwest",
+        ),
+        Client(
+            "curl_cffi",
+            "curl_cffi",
+            "with_curl_cffi.py",
+            ("curl_cffi==0.17.0",),
+            imports="curl_cffi",
+        ),
+        Client(
             "pycurl",
             "pycurl multi",
             "with_pycurl.py",
