@@ -51,6 +51,7 @@ from .sessions import DSession, HSession, Session
 
 if TYPE_CHECKING:
     from ._auth.netrc import NetrcAuth
+    from ._cache.cache import Cache
     from ._client.middleware import CallNext, Middleware
     from ._client.retry import Retry
     from ._config.events import Event
@@ -78,6 +79,7 @@ __all__ = [
     "BasicAuth",
     "BearerAuth",
     "BodyLengthMismatch",
+    "Cache",
     "CallNext",
     "CircuitOpen",
     "ConnectTimeout",
@@ -160,6 +162,7 @@ _LAZY = {
     "BandwidthLimit": "_config.transfer",
     "BasicAuth": "auth",
     "BearerAuth": "auth",
+    "Cache": "_cache.cache",
     "CallNext": "_client.middleware",
     "Cookie": "cookie_utils",
     "CookieTracker": "cookie_utils",

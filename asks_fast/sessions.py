@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._annotations import AnyArgument
+    from ._cache.cache import Cache
     from ._client.argument_types import (
         BaseSessionArguments,
         Fields,
@@ -105,6 +106,7 @@ class BaseSession(
         persist_cookies: bool | CookieTracker | None,
         connections: int,
         headers: Fields = None,
+        cache: bool | Cache | None = None,
         **options: AnyArgument,
     ) -> None:
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
@@ -121,6 +123,7 @@ class BaseSession(
         self._cookie_tracker = tracker_of(persist_cookies)
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
+        self._cache = _open_cache(cache) if cache else None
         # The defaults of every request.
         self._transport.pool.read_timeout = options_given.read_timeout or 0.0
         self._transport.pool.write_timeout = options_given.write_timeout or 0.0
@@ -150,7 +153,7 @@ class BaseSession(
         retry policy handles, or its response leads to another request.
         """
         request, builder, defaults = self._prepare(method, url, given)
-        if exchange is None and interceptor.current is None:
+        if exchange is None and interceptor.current is None and self._cache is None:
             self._cache_template(method, request, url, given, builder, defaults)
         if exchange is not None and exchange.history:
             url = parse_url(exchange.response.url)  # redirects were followed already
@@ -169,6 +172,7 @@ class BaseSession(
             encoding=self.encoding,
             cookies=tracker,
             exchange=exchange,
+            cache=self._cache,
         )
         return await flow.run()  # type: ignore[return-value]
 
@@ -373,6 +377,9 @@ class BaseSession(
         Requests under way and waiting ones raise `SessionClosed`.
         """
         await self._transport.aclose()
+        if self._cache is not None:
+            cache, self._cache = self._cache, None
+            cache.detach()
 
     async def __aenter__(self: Self) -> Self:
         return self
@@ -426,6 +433,14 @@ class BaseSession(
         where = f" {self._base.origin}" if self._base is not None else ""
         state = "closed" if pool.closed else f"{pool.open} of {pool.limit} connections open"
         return f"<{type(self).__name__}{where}, {state}>"
+
+
+def _open_cache(cache: bool | Cache) -> Cache:
+    from ._cache.cache import as_cache
+
+    found = as_cache(cache)
+    found.attach()
+    return found
 
 
 class HSession(BaseSession):

@@ -140,7 +140,7 @@ def test_the_table_of_arguments() -> None:
     cells = re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE)
     listed = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     known = RequestOptions.__annotations__.keys() - {"connection", "explicit"}
-    assert listed == known | CONNECTOR_OPTIONS | POOL_OPTIONS.keys() | {"connections"}
+    assert listed == known | CONNECTOR_OPTIONS | POOL_OPTIONS.keys() | {"cache", "connections"}
 
 
 def test_every_page_is_in_the_navigation() -> None:

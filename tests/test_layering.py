@@ -30,7 +30,7 @@ LAYERS = [
     ("blocking calls", ["sync"]),
     ("one-shot functions", ["base_funcs"]),
     ("sessions: defaults, lifetime", ["sessions"]),
-    ("what one call leads to", ["_client"]),
+    ("what one call leads to", ["_client", "_cache"]),
     ("from a route to a connected socket", ["_transport"]),
     ("what comes back", ["response_objects", "_response", "http_utils"]),
     ("what is sent", ["_request", "multipart"]),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .._annotations import AnyArgument, Json
+    from .._cache.cache import Cache
     from .._config.events import Event
     from .._config.timeouts import Timeouts
     from .._config.transfer import BandwidthLimit, ProgressCallback
@@ -148,6 +149,7 @@ class BaseSessionArguments(_Defaults, ConnectionArguments, _Connector, total=Fal
     """
 
     buffer_size: int  # bytes, 64 KiB
+    cache: bool | Cache  # False; True: in memory
     connections_per_host: int  # 0: as many as `connections`
     idle_timeout: float  # seconds, 30
     max_connection_age: float  # seconds, 0: no limit

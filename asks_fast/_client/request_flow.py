@@ -426,6 +426,8 @@ class RequestFlow:
 
     def _store_cookies(self, response: BaseResponse) -> None:
         if self._cookie_jar is not None and "set-cookie" in response.headers:
+            if response.from_cache and not response.revalidated:
+                return  # they were set when it was received
             url = response.request.url if self._middleware else self._request.url
             self._cookie_jar.store(url, _values(response, "set-cookie"))
 

@@ -208,7 +208,7 @@ _SESSION_NAMES = (
     SESSION_DEFAULTS
     | CONNECTOR_OPTIONS
     | POOL_OPTIONS.keys()
-    | {"connections", "encoding", "endpoint", "headers", "persist_cookies"}
+    | {"cache", "connections", "encoding", "endpoint", "headers", "persist_cookies"}
 )
 _REQUEST_NAMES = _NAMES | CONNECTION_OPTIONS | {"url"}
 

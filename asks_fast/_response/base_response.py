@@ -111,6 +111,24 @@ class BaseResponse(BaseHttpResponse):
         self._request = request
 
     @property
+    def from_cache(self) -> bool:
+        """Whether the body is that of a stored response, of `cache=` of the session."""
+        return bool(self.__dict__.get("_from_cache"))
+
+    @from_cache.setter
+    def from_cache(self, from_cache: bool) -> None:
+        self._from_cache = from_cache
+
+    @property
+    def revalidated(self) -> bool:
+        """Whether the server confirmed by a 304 that the stored response is current."""
+        return bool(self.__dict__.get("_revalidated"))
+
+    @revalidated.setter
+    def revalidated(self, revalidated: bool) -> None:
+        self._revalidated = revalidated
+
+    @property
     def ok(self) -> bool:
         """Whether the status is below 400."""
         return self.status_code < 400

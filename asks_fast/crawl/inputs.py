@@ -36,7 +36,15 @@ __all__ = ["InputLines", "InvalidLine", "check_lines", "decompressor", "parse_li
 MAX_LINE_LENGTH = 4 * 1024 * 1024
 MAX_CHECKED_BYTES = 16 * 1024 * 1024  # bytes of lines checked before the first fetch
 MAX_ERRORS = 5  # returned by `check_lines`
-_NOT_IN_A_LINE = {"stream", "callback", "on_event", "json_dumps", "json_loads", "path"}
+_NOT_IN_A_LINE = {
+    "stream",
+    "callback",
+    "middleware",
+    "on_event",
+    "json_dumps",
+    "json_loads",
+    "path",
+}
 
 
 class InvalidLine(ValueError):

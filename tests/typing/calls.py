@@ -76,6 +76,9 @@ async def wrapped() -> None:
     session = HSession("https://h", middleware=[passed_on, answered])
     await session.get(path="/", middleware=(passed_on,))
     await asks_fast.get("https://h", middleware=[answered])
+    HSession("https://h", cache=asks_fast.Cache("file", max_size=10))
+    DSession(cache=True)
+    HSession("https://h", cache="file")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     HSession("https://h", middleware=[print, 5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 

@@ -33,7 +33,8 @@ def test_arguments_of_a_session() -> None:
     """The declared names are those that a session accepts, except those in its signature."""
     known = arguments.SessionArguments.__annotations__.keys()
     named = {"encoding", "persist_cookies", "stream"}
-    assert known | named == SESSION_DEFAULTS | CONNECTOR_OPTIONS | POOL_OPTIONS.keys() | {"headers"}
+    own = {"cache", "headers"}
+    assert known | named == SESSION_DEFAULTS | CONNECTOR_OPTIONS | POOL_OPTIONS.keys() | own
 
 
 def test_arguments_of_a_call() -> None:
