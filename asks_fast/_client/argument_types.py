@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._config.events import Event
     from .._config.timeouts import Timeouts
     from .._config.transfer import BandwidthLimit, ProgressCallback
+    from .._request.trailers import TrailerFields
     from .._transport.proxies import Proxy
     from .._transport.proxy_pool import KeyedProxies, ProxyPool
     from ..auth import AuthBase
@@ -117,6 +118,7 @@ class RequestArguments(_Defaults, ConnectionArguments, _Context, total=False):
     multipart: Mapping[str, object] | Iterable[tuple[str, object]] | None
     path: str  # appended to the base and endpoint of the session
     persist_cookies: bool | CookieTracker | None
+    trailers: TrailerFields | None  # fields after the body, which is chunked
 
 
 class PreparedArguments(RequestArguments, total=False):

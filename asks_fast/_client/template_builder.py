@@ -69,6 +69,7 @@ def is_templatable(
         return False
     return not (
         options.middleware
+        or options.trailers is not None
         or options.callback is not None
         or options.allow_truncated
         or options.compress is not None

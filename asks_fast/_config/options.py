@@ -120,6 +120,7 @@ class RequestOptions:
     strict: bool = False
     timeout: Any = None
     timings: bool = False
+    trailers: Any = None  # Any: `TrailerFields`, of a higher layer
     upload_max_rate: float | BandwidthLimit | None = None
     upload_progress: ProgressCallback | None = None
     write_timeout: float | None = DEFAULT_READ_TIMEOUT
@@ -200,7 +201,9 @@ _COUNT_OPTIONS = frozenset({"max_redirects", "max_body", "max_decompressed"})
 _NAMES = frozenset(RequestOptions.__annotations__) - {"connection", "explicit"}
 
 # Options of a request that cannot be defaults of a session.
-ONE_REQUEST_ONLY = frozenset({"data", "json", "files", "headers", "multipart", "path", "callback"})
+ONE_REQUEST_ONLY = frozenset(
+    {"data", "json", "files", "headers", "multipart", "path", "callback", "trailers"}
+)
 SESSION_DEFAULTS = _NAMES - ONE_REQUEST_ONLY
 
 

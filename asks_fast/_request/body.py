@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Callable, ItemsView, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BodyLengthMismatch, InvalidHeader, InvalidRequest, UnreplayableBody
 from ..urls import form_encode
@@ -33,6 +33,9 @@ from .body_source import (
     guess_media_type,
 )
 from .multipart import MultipartSource
+
+if TYPE_CHECKING:
+    from .trailers import Trailers
 
 __all__ = ["Body", "BodyChunks", "make_body"]
 
@@ -51,15 +54,26 @@ class Body:
         length: in bytes; None if it is unknown in advance, and the request is then chunked.
         content_type: Content-Type to send unless the user gave one.
         buffered: the body as one bytes object; None if it is too large or not in memory.
+        trailers: the fields that follow a chunked body; None without any.
     """
 
-    __slots__ = ("_reader", "_sent", "_source", "_started", "buffered", "content_type", "length")
+    __slots__ = (
+        "_reader",
+        "_sent",
+        "_source",
+        "_started",
+        "buffered",
+        "content_type",
+        "length",
+        "trailers",
+    )
 
     def __init__(self, source: Source, content_type: str | None) -> None:
         self._source = source
         self._started = False
         self._sent = 0  # maximum number of bytes that a pass has returned
         self._reader: BodyChunks | None = None
+        self.trailers: Trailers | None = None
         self.content_type = content_type
         self.length = source.length
         self.buffered: bytes | None = None
@@ -79,6 +93,11 @@ class Body:
     def is_replayable(self) -> bool:
         """Whether `chunks()` can start from the beginning."""
         return self._source.is_replayable or not self._started
+
+    def set_trailers(self, trailers: Trailers) -> None:
+        """Send these fields after the body, which is chunked from now on."""
+        self.trailers = trailers
+        self.length = self.buffered = None
 
     def set_length(self, length: int) -> None:
         """Set the length that the user gave as Content-Length.

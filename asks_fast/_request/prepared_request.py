@@ -161,7 +161,11 @@ class PreparedRequest:
         self.fields = self.fields.copy()
         if options.compress is not None:
             self.fields.remove(["content-encoding"])
-        self._body = None if body is None else _filter_body(body, self.fields, options)
+        if body is not None:
+            body = _filter_body(body, self.fields, options)
+            if options.trailers is not None:
+                _set_trailers(body, self.fields, options)
+        self._body = body
 
     @property
     def content(self) -> bytes | None:
@@ -315,6 +319,9 @@ def prepare(
     ):
         builder = builder.copy()
         body = _filter_body(body, builder, options)
+    if options.trailers is not None:
+        builder = builder.copy()
+        _set_trailers(body, builder, options)
     if builder.is_mentioned("content-length") or builder.is_mentioned("transfer-encoding"):
         builder = builder.copy()
         _check_framing_headers(builder, body)
@@ -342,6 +349,23 @@ def _filter_body(body: Body, builder: HeadersBuilder, options: RequestOptions) -
     if options.upload_progress is not None or options.upload_max_rate is not None:
         body = metered(body, options.upload_progress, options.upload_max_rate)
     return body
+
+
+def _set_trailers(body: Body | None, builder: HeadersBuilder, options: RequestOptions) -> None:
+    """Apply `trailers`, and announce them in the field `Trailer`."""
+    from .trailers import Trailers
+
+    if body is None:
+        raise InvalidRequest("trailers= needs a body that they follow")
+    if "content-length" in builder:
+        raise InvalidRequest("Content-Length and trailers= exclude each other")
+    given = _text(builder.get("trailer") or "")
+    trailers = Trailers(
+        options.trailers, [name.strip() for name in given.split(",") if name.strip()]
+    )
+    body.set_trailers(trailers)
+    if trailers.names:
+        builder.set("Trailer", ", ".join(trailers.names))
 
 
 def _pop_proxy_credentials(builder: HeadersBuilder) -> str | None:

@@ -19,7 +19,14 @@ from .prepared_request import PreparedRequest, bound_fields
 __all__ = ["auth_may_leave", "bound_fields", "follow_redirect", "next_request"]
 
 _BODY_FIELDS = frozenset(
-    {"content-type", "content-encoding", "content-language", "content-location", "expect"}
+    [
+        "content-type",
+        "content-encoding",
+        "content-language",
+        "content-location",
+        "expect",
+        "trailer",
+    ]
 )
 
 

@@ -72,7 +72,8 @@ async def send_pieces(Connection connection not None, body):
     finally:
         await chunks.close()
     if chunked:
-        found = await send_all(connection, b"0\r\n\r\n")
+        lines = b"" if body.trailers is None else await body.trailers.encode()
+        found = await send_all(connection, b"0\r\n%b\r\n" % lines)
     return found
 
 

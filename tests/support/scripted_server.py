@@ -47,6 +47,7 @@ class SeenRequest:
     body: bytes
     raw: bytes
     connection: int
+    trailers: list[tuple[str, str]] = field(default_factory=list)
 
     def header(self, name: str) -> str | None:
         """Return the value of the field, None if missing. Raises `AssertionError` if repeated."""
@@ -128,17 +129,25 @@ class PeerConnection:
         self.requests.append(request)
         return request
 
+    def take_trailers(self, request: SeenRequest) -> None:
+        while (line := self.take_until(b"\r\n")) != b"\r\n":
+            request.raw += line
+            name, _, value = line.decode("latin-1").partition(":")
+            request.trailers.append((name, value.strip()))
+        request.raw += line
+
     def take_body(self, request: SeenRequest) -> None:
         if (request.header("transfer-encoding") or "").lower() == "chunked":
             while True:
                 line = self.take_until(b"\r\n")
                 request.raw += line
                 size = int(line.split(b";")[0], 16)
+                if size == 0:
+                    self.take_trailers(request)
+                    return
                 chunk = self.take(size + 2)
                 request.raw += chunk
                 request.body += chunk[:-2]
-                if size == 0:
-                    return
         else:
             request.body = self.take(int(request.header("content-length") or 0))
             request.raw += request.body
