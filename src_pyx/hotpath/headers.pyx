@@ -124,6 +124,8 @@ cdef list find_in_head(bytes head, bytes name, bint *is_folded):
                 stop -= 1
             values = appended(values, strip_ows_bytes(line + i + 1, stop))
         line = after
+    if values is not None and memchr(wanted, b":", <size_t>length) != NULL:
+        return None         # the name of a field ends at its first colon
     return values
 
 

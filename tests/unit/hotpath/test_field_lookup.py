@@ -18,6 +18,7 @@ LINES = {
     "folded elsewhere": b"X-A: 1\r\nX-B: 3\r\n\tX-A: 2\r\n",
     "a name in a value": b"X-B: X-A: 1\r\n",
     "cookies": b"Set-Cookie: a=1\r\nX-A: 1\r\nset-cookie: b=2, c=3\r\n",
+    "a colon in a value": b"X-A: b:c\r\nX-B:: 1\r\n",
     "not UTF-8": b"X-A: \xe4\r\nX-B: \xc3\xa4\r\n",
 }
 NAMES = [
@@ -29,6 +30,8 @@ NAMES = [
     "Content-Length",
     "X",
     "HTTP/1.1 200 OK",
+    "X-A: b",
+    "X-B:",
     "ä",
     "",
 ]
