@@ -20,6 +20,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
     Cancellation at any point closes the connection in use and frees its slot.
     """
     cdef ExchangeOptions options
+    cdef Exchange made
     cdef BaseHttpResponse response
     cdef Connection connection
     cdef ResponseParser parser
@@ -30,14 +31,15 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
     while True:
         try:
             if exchange is None:
-                exchange = session.make_exchange(method, url, arguments)
-                if exchange is not None:
-                    pool = exchange.options.origin.pool
+                made = session.make_exchange(method, url, arguments)
+                if made is not None:
+                    pool = made.options.origin.pool
                     if ((pool.wake_monitor is None or pool.kernel is not thread_data().get("kernel"))
                             and not await session._transport.ensure_monitor()):
-                        exchange = None     # the kernel is shutting down
-                if exchange is None:
+                        made = None         # the kernel is shutting down
+                if made is None:
                     return await session._send_general(method, url, arguments)
+                exchange = made     # only now: an error before this has no exchange to report to
             options = exchange.options
             pool = options.origin.pool
             response = exchange.response
