@@ -2,6 +2,7 @@
 
 import os
 from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from Cython.Compiler import Options
@@ -43,16 +44,35 @@ def extension(name: str, *sources: str) -> Extension:
     )
 
 
+# Cython keeps the code objects of tracebacks by line number alone. Of a module of several files, an
+# error would be shown in the function of whichever file had one in that line first. So the C code
+# looks them up by file and line. The names of the files are constants within 64 KiB.
+LINE = "c_line ? -c_line : py_line"
+FILE_AND_LINE = "(int)(((unsigned int)(size_t)filename << 15 ^ (unsigned int)py_line) & 0x7fffffff)"
+
+
+def separate_files(module: Extension) -> Extension:
+    """Look up code objects of tracebacks by file and line in the C code of a module."""
+    for source in map(Path, module.sources):
+        text = source.read_text()
+        if LINE in text:
+            source.write_text(text.replace(LINE, FILE_AND_LINE))
+    return module
+
+
 setup(
-    ext_modules=cythonize(
-        [
-            extension(name, source)
-            for name, source in MODULES.items()
-            if os.path.exists(f"src_pyx/{source}")
-        ],
-        compiler_directives=DIRECTIVES,
-        include_path=["src_pyx"],  # of asks_fast/_hotpath.pxd
-        annotate=ANNOTATE,
-        build_dir="build/annotate" if ANNOTATE else "build/cython",
-    ),
+    ext_modules=[
+        separate_files(module)
+        for module in cythonize(
+            [
+                extension(name, source)
+                for name, source in MODULES.items()
+                if os.path.exists(f"src_pyx/{source}")
+            ],
+            compiler_directives=DIRECTIVES,
+            include_path=["src_pyx"],  # of asks_fast/_hotpath.pxd
+            annotate=ANNOTATE,
+            build_dir="build/annotate" if ANNOTATE else "build/cython",
+        )
+    ],
 )
