@@ -387,6 +387,14 @@ class ProxyPool:
         try:
             while True:
                 seconds = self._seconds_to_end_of_rest()
+                with self._lock:  # a rest may have ended since the last look
+                    if waiter.lease is None and waiter.error is None:
+                        self._serve(waiter)
+                    lease, waiter.lease = waiter.lease, None
+                if lease is not None:
+                    return lease
+                if waiter.error is not None:
+                    raise waiter.error
                 if timeout is not None:
                     left = started + timeout - time.monotonic()
                     if left <= 0:
@@ -397,14 +405,6 @@ class ProxyPool:
                         )
                     seconds = left if seconds is None else min(seconds, left)
                 await ignore_after(seconds, future_wait(waiter, waiter))
-                with self._lock:
-                    if waiter.lease is None and waiter.error is None:
-                        self._serve(waiter)
-                    lease, waiter.lease = waiter.lease, None
-                if lease is not None:
-                    return lease
-                if waiter.error is not None:
-                    raise waiter.error
         except BaseException:
             with self._lock:
                 lease, waiter.lease = waiter.lease, None

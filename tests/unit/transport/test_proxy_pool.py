@@ -391,3 +391,21 @@ def test_invalid_arguments(arguments: dict[str, Any]) -> None:
     proxies = arguments.pop("proxies", ["http://a"])
     with pytest.raises(errors.InvalidRequest):
         ProxyPool(proxies, **arguments)
+
+
+async def test_a_rest_that_ends_before_the_wait() -> None:
+    """A request does not wait for a proxy whose rest ended after all were found in use."""
+
+    def clock() -> float:
+        return 60.0 if pool._waiters else now  # the time passes as the request begins to wait
+
+    now = 0.0
+    pool = ProxyPool(["http://a", "http://b"], requests_per_proxy=1, clock=clock)
+    assert await use(pool, 429) == "a"
+    in_use = await pool.acquire("origin")
+    assert name(in_use) == "b"
+    now = 59.9
+    lease = await curio.timeout_after(60, pool.acquire("origin"))
+    assert name(lease) == "a"
+    lease.release()
+    in_use.release()
