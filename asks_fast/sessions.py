@@ -390,9 +390,10 @@ class BaseSession(
     def __del__(self) -> None:
         transport = getattr(self, "_transport", None)
         if transport is not None and not transport.pool.closed and transport.pool.open:
+            description = repr(self)  # it says how many connections are open
             transport.close()
             warnings.warn(
-                f"{self!r} was never closed; use `async with`, or `await session.close()`",
+                f"{description} was never closed; use `async with`, or `await session.close()`",
                 ResourceWarning,
                 stacklevel=2,
                 source=self,

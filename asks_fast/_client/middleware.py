@@ -98,7 +98,10 @@ async def _call(
 ) -> BaseResponse:
     if not isinstance(request, PreparedRequest):
         raise TypeError(f"call_next takes a request, not {request!r}")
-    response = await function(request, call_next)
+    awaitable = function(request, call_next)
+    if not isinstance(awaitable, Awaitable):
+        raise TypeError(f"the middleware {_name(function)} must be an `async def`")
+    response = await awaitable
     if not isinstance(response, BaseResponse):
         raise TypeError(
             f"the middleware {_name(function)} returned {response!r}: it must return a response, "

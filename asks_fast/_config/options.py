@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .._extras import missing_extra
-from ..errors import InvalidRequest, truncated_repr
+from ..errors import InvalidRequest, printable
 from .timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -233,8 +233,10 @@ _OTHER_LIBRARIES = {
     "middlewares": "middleware",
     "proxies": "proxy",
     "query": "params",
+    "retry": "retries",
     "raise_for_status": "response.raise_for_status()",
     "ssl": "ssl_context",
+    "token": "auth",
     "verify_ssl": "verify",
 }
 
@@ -269,7 +271,7 @@ def _check_middleware(value: Any) -> tuple[Callable[..., Any], ...]:
     if not all(callable(one) for one in found) or (not found and not isinstance(value, Collection)):
         raise InvalidRequest(
             "middleware must be a list of functions `async def f(request, call_next)`, not "
-            f"{truncated_repr(str(value))}"
+            f"{printable(repr(value), 80)}"
         )
     return found
 

@@ -475,9 +475,11 @@ class ProxyPool:
         left = self._seconds_to_end_of_rest()
         if left is None or not all(_is_resting(one, self._clock()) for one in self._members):
             return None
+        number = len(self._members)
+        subject = "the only proxy rests" if number == 1 else f"all {number} proxies rest"
         return NoProxyAvailable(
-            f"all {len(self._members)} proxies rest after failures or bans; the first one is used "
-            f"again in {left:.1f} s (pool.stats() has their last failures)",
+            f"{subject} after failures or bans; a proxy is used again in "
+            f"{left:.1f} s (pool.stats() has the last failures)",
             retry_after=left,
         )
 

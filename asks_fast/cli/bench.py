@@ -25,6 +25,7 @@ from asks_fast.cli.values import pairs, rate
 from asks_fast.crawl.fetch_config import run_in_kernel
 from asks_fast.crawl.inputs import with_scheme
 from asks_fast.crawl.signals import SignalHandler, stop_on_signals
+from asks_fast.crawl.worker_process import catch_error
 from asks_fast.errors import AsksException
 
 __all__ = ["command"]
@@ -194,7 +195,7 @@ def load(plan: LoadPlan, form: str, *, is_quiet: bool = False) -> int:
 async def _run(run: LoadRun, live: LiveLoad) -> int:
     """Run with the live view; return the number of the signal that ended it, or 0."""
     with SignalHandler() as signals:
-        task = await curio.spawn(run.run)
+        task = await curio.spawn(catch_error, run)  # curio logs the error that ends a task
         helpers = [
             await curio.spawn(stop_on_signals, signals, run, task, daemon=True),
             await curio.spawn(_show, live, daemon=True),
@@ -205,10 +206,9 @@ async def _run(run: LoadRun, live: LiveLoad) -> int:
             for helper in helpers:
                 await helper.cancel()
             await task.cancel()
-        if isinstance(task.exception, Exception) and not isinstance(
-            task.exception, curio.TaskCancelled
-        ):
-            raise task.exception
+        error = None if task.exception is not None else task.result
+        if error is not None:
+            raise error
         return signals.last
 
 

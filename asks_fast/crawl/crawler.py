@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +94,12 @@ class Crawler:
             **limits: the fields of `CrawlOptions`: `scope`, `max_depth`, `max_pages`, …
 
         Raises:
+            TypeError: an argument does not exist.
             ValueError: an option is out of range, or a start URL is invalid.
             ImportError: a package of the extra `crawl` is not installed.
         """
         self.start = start_urls([start] if isinstance(start, str) else list(start))
+        _check_names(limits)
         self.options = CrawlOptions(**limits)
         self.fetch_options = fetch or FetchOptions()
         load_parser()
@@ -242,8 +245,8 @@ class Crawler:
             )
         if not self._resume and frontier.exists():
             raise FrontierError(
-                f"{frontier} has a crawl of an earlier run; resume continues it, overwrite deletes "
-                "it"
+                f"{frontier} has a crawl of an earlier run; resume=True (--resume) continues it, "
+                "overwrite=True (--overwrite) deletes it"
             )
 
     async def _run(self, session: Any) -> FetchStats:
@@ -275,3 +278,14 @@ class Crawler:
 
     def __repr__(self) -> str:
         return f"<Crawler {self.start[0]} {self.stats.done} done, {self._frontier!r}>"
+
+
+def _check_names(limits: Iterable[str]) -> None:
+    """Raise a TypeError for a name that is neither an argument nor a field of `CrawlOptions`."""
+    known = [field.name for field in dataclasses.fields(CrawlOptions)]
+    for name in limits:
+        if name not in known:
+            arguments = [*known, *(Crawler.__init__.__kwdefaults__ or ())]
+            close = get_close_matches(name, arguments, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"Crawler() got an unexpected keyword argument {name!r}{hint}")

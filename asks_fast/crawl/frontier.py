@@ -252,7 +252,8 @@ class Frontier:
                     Path(f"{path}{suffix}").unlink()
         elif not resume and path.exists():
             raise FrontierError(
-                f"{path} has a crawl of an earlier run; resume continues it, overwrite deletes it"
+                f"{path} has a crawl of an earlier run; resume=True (--resume) continues it, "
+                "overwrite=True (--overwrite) deletes it"
             )
 
     def _open(self) -> None:

@@ -38,6 +38,12 @@ class FetchStats:
         self.limits: dict[str, str] = {}  # busy host -> its adaptive limit
         self._samples: deque[tuple[float, int, int]] = deque()  # (time, done + failed, bytes)
 
+    def __repr__(self) -> str:
+        rare = ("dropped", "unchanged", "skipped", "not_written")
+        counts = [f"{self.done:,} done", f"{self.failed:,} failed"]
+        counts += [f"{value:,} {name}" for name in rare if (value := getattr(self, name))]
+        return f"<FetchStats {', '.join(counts)}>"
+
     def add(
         self,
         host: str,

@@ -6,11 +6,13 @@
 It uses threads, so it works with any kernel. It supports keep-alive, pipelining and `Expect:
 100-continue`. Leaving the block closes every connection and ends every thread. A request without a
 route gets a 404 that says so. If the function of a route raises, the client gets a 500, and the
-error is raised when the block is left. The server is for tests: it is neither fast nor hardened.
+error is raised when the block is left, or logged if another exception ends the block. The server is
+for tests: it is neither fast nor hardened.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 import threading
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     import ssl
 
 __all__ = ["LocalServer", "serve"]
+
+_log = logging.getLogger("asks_fast.testing")
 
 
 class LocalServer:
@@ -100,9 +104,10 @@ class LocalServer:
     ) -> None:
         try:
             self.stop()
-        except BaseException:
-            if error is None:  # else the error of the test is more useful
+        except BaseException as own:
+            if error is None:  # else the error of the test is raised
                 raise
+            _log.error("a route of %s failed", self.url, exc_info=own)
 
     # -- the threads
 

@@ -105,6 +105,8 @@ MISTAKES = {
     "content": "did you mean 'data'",
     "verify_ssl": "did you mean 'verify'",
     "heders": "did you mean 'headers'",
+    "retry": "did you mean 'retries'",
+    "token": "did you mean 'auth'",
     "max_redirect": "did you mean 'max_redirects'",
     "connect_timeout": "did you mean 'connection_timeout'",
     "idle_timeout": "'idle_timeout' is an argument of sessions",

@@ -124,7 +124,7 @@ def test_server_that_is_not_there() -> None:
     """If the first request gets no response, nothing is measured."""
     done = bench("127.0.0.1:1", "-n", "3")
     assert done.returncode == 1
-    assert "could not connect" in done.stderr
+    assert done.stderr.startswith("Error: GET http://127.0.0.1:1/: could not connect")
     assert not done.stdout
 
 

@@ -136,6 +136,8 @@ def test_tally() -> None:
     assert (merged.done, merged.failed, merged.bytes) == (20, 2, 20_000)
     assert merged.error_counts == {"ReadTimeout": 2}
     assert stats.busiest_hosts(1) == [("h0", [5, 1, 5000])]
+    assert repr(stats) == "<FetchStats 10 done, 1 failed>"
+    assert repr(FetchStats()) == "<FetchStats 0 done, 0 failed>"
 
 
 class Unprintable:

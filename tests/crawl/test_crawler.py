@@ -136,7 +136,7 @@ async def test_a_callback_that_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         await site.crawl(output=out, on_page=on_page)
     assert len(rows(out)) == 1
-    with pytest.raises(FrontierError, match="resume continues it"):
+    with pytest.raises(FrontierError, match=r"resume=True .* continues it"):
         await Crawler(site.site.urls[0], output=out).run()
 
 
@@ -299,7 +299,7 @@ async def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     await site.crawl(output=out)
     start = site.site.urls[0]
-    with pytest.raises(FrontierError, match="resume continues it"):
+    with pytest.raises(FrontierError, match=r"resume=True .* continues it"):
         await Crawler(start, output=out).run()
     (tmp_path / "o.jsonl.frontier").unlink()
     with pytest.raises(CheckpointError, match=r"frontier .* is missing"):
@@ -327,6 +327,16 @@ def test_wrong_options(start: Any, options: dict[str, Any], says: str) -> None:
     """Wrong options raise before anything is opened."""
     with pytest.raises(ValueError, match=says):
         Crawler(start, **options)
+
+
+def test_unknown_argument() -> None:
+    """An unknown argument is a TypeError that names the class, and a close name if there is one."""
+    with pytest.raises(TypeError, match=r"Crawler\(\) .* 'on_pages'; did you mean 'on_page'\?"):
+        Crawler("a.com", on_pages=print)
+    with pytest.raises(TypeError, match=r"'max_page'; did you mean 'max_pages'\?"):
+        Crawler("a.com", max_page=1)
+    with pytest.raises(TypeError, match=r"argument 'xyz'$"):
+        Crawler("a.com", xyz=1)
 
 
 def test_in_asyncio(generated: Server) -> None:

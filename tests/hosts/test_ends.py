@@ -66,6 +66,19 @@ def test_loop_closed_without_shutdown_asyncgens(peer: MakePeer) -> None:
     gc.collect()
 
 
+def test_forgotten_session(peer: MakePeer) -> None:
+    """The warning about a session that was not closed says how many connections it had."""
+    server = peer(ANSWERING)
+
+    async def main() -> None:
+        session = HSession(server.url, connections=4)
+        await session.get(path="/")
+        with pytest.warns(ResourceWarning, match="1 of 4 connections open> was never closed"):
+            del session
+
+    asyncio.run(main())
+
+
 def test_loops_in_threads(peer: MakePeer) -> None:
     """Loops in several threads can run at the same time."""
     server = peer(*[ANSWERING] * 8)

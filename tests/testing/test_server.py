@@ -78,6 +78,16 @@ def test_function_that_raises() -> None:
         assert fetch(server.url)[0] == 500
 
 
+def test_function_that_raises_before_the_test_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """An error of a route's function is logged if another exception ends the block."""
+    routes = Routes()
+    routes.get("/", lambda request: 1 // 0)
+    with pytest.raises(AssertionError), serve(routes) as server:
+        assert fetch(server.url)[0] == 200
+    assert server.url in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_keep_alive_and_pipelining() -> None:
     """Requests of one connection get responses in order."""
     routes = Routes()

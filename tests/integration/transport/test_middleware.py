@@ -290,12 +290,17 @@ async def test_errors(peer: MakePeer) -> None:
     async def wrong(request: PreparedRequest, call_next: Any) -> Any:
         return await call_next(request.url)
 
+    def blocking(request: PreparedRequest, call_next: Any) -> Any:
+        return Response()
+
     async with HSession(server.url) as session:
         for stream in (False, True):
             with pytest.raises(LookupError, match="mine"):
                 await session.get(middleware=[fail], stream=stream)
             with pytest.raises(TypeError, match=r"forget returned None.*call_next\(request\)"):
                 await session.get(middleware=[forget], stream=stream)
+        with pytest.raises(TypeError, match="blocking must be an `async def`"):
+            await session.get(middleware=[blocking])  # type: ignore[list-item]
         with pytest.raises(TypeError, match="call_next takes a request"):
             await session.get(middleware=[wrong, Recorder("a", [])])
         assert_no_active_requests(session)
