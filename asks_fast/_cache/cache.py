@@ -70,9 +70,9 @@ class Cache:
         clock: returns seconds since 1970.
 
     Raises:
-        InvalidRequest: a limit is not positive, or the file is a database of another program.
+        InvalidRequest: a limit is not positive, or the file is not a database, or one of another
+            program.
         OSError: the file cannot be created.
-        sqlite3.DatabaseError: the file is not a database.
 
     Example:
         >>> async with HSession("https://example.org", cache=Cache("http-cache.sqlite")) as session:
@@ -398,5 +398,7 @@ def as_cache(value: object) -> Cache:
     if value is True:
         return Cache()
     if not isinstance(value, Cache):
-        raise InvalidRequest(f"cache must be True or a Cache, not {value!r}")
+        is_path = isinstance(value, (str, os.PathLike))
+        hint = f": a file is given by Cache({value!r})" if is_path else ""
+        raise InvalidRequest(f"cache must be True or a Cache, not {value!r}{hint}")
     return value

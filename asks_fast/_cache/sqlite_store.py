@@ -62,8 +62,7 @@ class SqliteStore:
         max_size: the limit in bytes for all entries.
 
     Raises:
-        InvalidRequest: the file is a database of another program.
-        sqlite3.DatabaseError: the file is not a database.
+        InvalidRequest: the file is not a database, or one of another program.
         OSError: the file cannot be created.
     """
 
@@ -232,7 +231,12 @@ class SqliteStore:
         with contextlib.closing(
             sqlite3.connect(self._path, timeout=WRITE_TIMEOUT, isolation_level=None)
         ) as database:
-            owner = database.execute("PRAGMA application_id").fetchone()[0]
+            try:
+                owner = database.execute("PRAGMA application_id").fetchone()[0]
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):  # locked, a full disk
+                    raise
+                raise InvalidRequest(f"{self._path!r} is not a SQLite database") from error
             if owner != APPLICATION_ID and _table_names(database):
                 raise InvalidRequest(f"{self._path!r} is a database of another program")
             database.execute("PRAGMA journal_mode = WAL").fetchone()  # stays in the file

@@ -59,7 +59,7 @@ async def test_files_that_are_not_a_cache(tmp_path: Path) -> None:
         Cache(path)
     assert path.read_bytes() == before
     (tmp_path / "text").write_text("not a database" * 100)
-    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+    with pytest.raises(InvalidRequest, match=r"'.*text' is not a SQLite database"):
         Cache(tmp_path / "text")
     Cache(tmp_path / "c")
     old = sqlite3.connect(tmp_path / "c")
