@@ -53,4 +53,6 @@ async def main(base: str, token: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     sys.exit(1 if curio.run(main, *sys.argv[1:3]) else 0)

@@ -69,4 +69,6 @@ async def main(directory: Path, urls: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     sys.exit(1 if curio.run(main, Path(sys.argv[1]), sys.argv[2:]) else 0)

@@ -70,4 +70,6 @@ async def main(pages: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     sys.exit(1 if curio.run(main, sys.argv[1:]) else 0)

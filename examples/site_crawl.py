@@ -2,7 +2,7 @@
 
     python examples/site_crawl.py https://example.com/ [MAX_PAGES]
 
-Needs selectolax and protego: pip install "asks-fast[cli]" selectolax
+Needs selectolax and protego: pip install "asks-fast[crawl]"
 """
 
 from __future__ import annotations
@@ -82,4 +82,6 @@ async def main(start: str, max_pages: int = 100) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     curio.run(main, sys.argv[1], *map(int, sys.argv[2:3]))

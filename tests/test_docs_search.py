@@ -42,6 +42,19 @@ SEARCHES = {
     "task got bad yield": "guide/troubleshooting.html",
     "install": "index.html",
     "query parameters": "guide/urls.html",
+    "cache": "guide/cache.html",
+    "middleware": "guide/middleware.html",
+    "opentelemetry": "guide/telemetry.html",
+    "prometheus": "guide/telemetry.html",
+    "scrapy": "guide/scrapy.html",
+    "crawl site": "guide/following-links.html",
+    "follow links": "guide/following-links.html",
+    "several proxies": "guide/proxies.html",
+    "resume download": "guide/downloads.html or guide/transfers.html",
+    "upload progress": "guide/uploads.html or guide/transfers.html",
+    "benchmark": "benchmarks/index.html",
+    "parquet": "guide/command-line.html",
+    "trailers": "guide/uploads.html",
 }
 
 
