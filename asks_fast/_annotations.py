@@ -6,10 +6,18 @@ signature that needs `Any` uses one of these names, which say why.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["AnyArgument", "AnyHeaderValue", "AsyncCall", "Json", "JsonObject", "Unchecked"]
+__all__ = [
+    "AnyArgument",
+    "AnyFunction",
+    "AnyHeaderValue",
+    "AsyncCall",
+    "Json",
+    "JsonObject",
+    "Unchecked",
+]
 
 T = TypeVar("T")
 
@@ -26,5 +34,8 @@ Unchecked: TypeAlias = Any
 # The value of a header field: one text, or for `Set-Cookie` a list.
 AnyHeaderValue: TypeAlias = Any
 
-# What an `async def` function returns. What it exchanges with the event loop is the loop's.
+# A function with any parameters, for decorators and for functions that check their own arguments.
+AnyFunction: TypeAlias = Callable[..., T]
+
+# What an `async def` function returns. The event loop defines what it yields and is sent.
 AsyncCall: TypeAlias = Coroutine[Any, Any, T]

@@ -27,7 +27,7 @@ from ._kernel import HAS_EPOLL, Epoll, Runtime, SpawnedTask
 if TYPE_CHECKING:
     from selectors import BaseSelector
 
-    from ._annotations import AnyArgument
+    from ._annotations import AnyArgument, AnyFunction
 
 __all__ = ["Kernel", "run"]
 
@@ -95,7 +95,7 @@ class Kernel(CurioKernel):  # type: ignore[misc]
         selector: BaseSelector | None = None,
         debug: object = None,
         activations: list[AnyArgument] | None = None,
-        taskcls: Callable[..., object] = curio.Task,
+        taskcls: AnyFunction[object] = curio.Task,
         max_select_timeout: float | None = None if os.name != "nt" else 1.0,
     ) -> None:
         is_compiled = HAS_EPOLL and _compiled_task_class(taskcls) is not None

@@ -11,7 +11,6 @@ Implemented elsewhere: what both have in common (`_response.base_response`), rea
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ._hotpath import Headers
@@ -23,7 +22,7 @@ from .errors import AsksException, ResponseTooLarge, StreamConsumed, add_request
 from .http_utils import charset_of
 
 if TYPE_CHECKING:
-    from ._annotations import AnyArgument, Json, Unchecked
+    from ._annotations import AnyArgument, AnyFunction, Json, Unchecked
     from ._hotpath import Connection
     from .cookie_utils import Cookie
 
@@ -158,7 +157,7 @@ class Response(BaseResponse):
             if cached is not None:
                 return cached[0]
         options = self._options
-        loads: Callable[..., Json] | None = None if options is None else options.json_loads
+        loads: AnyFunction[Json] | None = None if options is None else options.json_loads
         try:
             if loads is None and not kwargs:
                 found = parse_json(self._json_source())

@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from . import base_funcs, response_objects, sessions
 from ._client.methods import RequestMethods
@@ -30,16 +30,20 @@ from ._guest.blocking import run
 from .response_objects import Response
 
 if TYPE_CHECKING:
+    import ssl
+
     from typing_extensions import Self, Unpack
 
+    from ._annotations import AnyArgument, Unchecked
     from ._client.argument_types import (
         BaseSessionArguments,
+        Fields,
         Location,
         OneShotArguments,
         PreparedArguments,
         SessionArguments,
     )
-    from ._client.bulk import Result, ResultStream
+    from ._client.bulk import BulkRequest, Result, ResultStream
     from ._request.prepared_request import PreparedRequest
     from ._response.stream import StreamBody
     from .cookie_utils import CookieTracker
@@ -60,7 +64,6 @@ __all__ = [
     "request",
 ]
 
-# Any in the signatures: as in those of the same names in `sessions`.
 Item = TypeVar("Item", bound="bytes | str")
 AnySession = TypeVar("AnySession", bound="sessions.BaseSession")
 
@@ -68,8 +71,8 @@ AnySession = TypeVar("AnySession", bound="sessions.BaseSession")
 class Chunks(Generic[Item]):
     """A blocking iterator over an asynchronous iterator of body chunks."""
 
-    def __init__(self, source: Any) -> None:
-        self._source = source
+    def __init__(self, source: Unchecked) -> None:
+        self._source = source  # an async iterator whose `__anext__` returns a coroutine
 
     def __iter__(self) -> Iterator[Item]:
         return self
@@ -189,7 +192,7 @@ class Results:
         run(self._stream.stop())
 
 
-def _blocking(response: Any) -> Any:
+def _blocking(response: Unchecked) -> Unchecked:
     if type(response) is response_objects.StreamResponse:
         body = response.body
         response.__class__ = StreamResponse
@@ -204,7 +207,7 @@ class _BlockingSession(
 
     session: AnySession
 
-    def _send(self, method: str, url: Location, options: dict[str, Any]) -> Response:
+    def _send(self, method: str, url: Location, options: dict[str, AnyArgument]) -> Response:
         return _blocking(run(self.session._make(method, url, options)))  # type: ignore[no-any-return]
 
     def prepare(
@@ -233,7 +236,7 @@ class _BlockingSession(
         """
         return _blocking(run(self.session.send(request)))  # type: ignore[no-any-return]
 
-    def map(self, requests: Iterable[Any], **options: Any) -> Results:
+    def map(self, requests: Iterable[BulkRequest], **options: AnyArgument) -> Results:
         """Send many requests, several at a time.
 
         Args:
@@ -251,7 +254,7 @@ class _BlockingSession(
         """
         return Results(self.session.map(requests, **options))
 
-    def gather(self, requests: Iterable[Any], **options: Any) -> list[Result]:
+    def gather(self, requests: Iterable[BulkRequest], **options: AnyArgument) -> list[Result]:
         """Send a few requests, several at a time, and wait for all of them.
 
         Args:
@@ -330,10 +333,10 @@ class Session(_BlockingSession[sessions.Session]):
         self,
         base_location: str = "",
         endpoint: str = "",
-        headers: Any = None,
+        headers: Fields = None,
         encoding: str = "utf-8",
         persist_cookies: bool | CookieTracker | None = None,
-        ssl_context: Any = None,
+        ssl_context: ssl.SSLContext | None = None,
         connections: int = 1,
         **options: Unpack[BaseSessionArguments],
     ) -> None:
@@ -373,8 +376,9 @@ class _OneShot(Protocol):
 
 
 def _one_shot(method: str) -> _OneShot:
-    def function(url: Location = None, **options: Any) -> Any:
-        return _blocking(run(base_funcs.request(method, url, **options)))
+    def function(url: Location = None, **options: AnyArgument) -> Response:
+        response: Response = _blocking(run(base_funcs.request(method, url, **options)))
+        return response
 
     function.__name__ = function.__qualname__ = method.lower()
     function.__doc__ = f"Send one {method} request. See `asks_fast.{method.lower()}`."
@@ -390,7 +394,7 @@ post = _one_shot("POST")
 put = _one_shot("PUT")
 
 
-def request(method: str, url: Location = None, **more: Any) -> Response:
+def request(method: str, url: Location = None, **more: AnyArgument) -> Response:
     """Send one request. See `asks_fast.request`.
 
     Args:

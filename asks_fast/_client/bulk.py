@@ -16,7 +16,7 @@ from ..errors import AsksException, truncated_repr
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .._annotations import AnyArgument
+    from .._annotations import AnyArgument, AnyFunction
     from ..response_objects import Response
 
 __all__ = [
@@ -120,10 +120,10 @@ class BulkModule(Protocol):
     def check_arguments(self) -> Callable[[str, Mapping[str, object]], None]: ...
 
     @property
-    def map_requests(self) -> Callable[..., ResultStream]: ...
+    def map_requests(self) -> AnyFunction[ResultStream]: ...
 
     @property
-    def gather(self) -> Callable[..., Awaitable[list[Result]]]: ...
+    def gather(self) -> AnyFunction[Awaitable[list[Result]]]: ...
 
 
 _load: Callable[[], BulkModule] | None = None

@@ -16,13 +16,14 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._request.prepared_request import PreparedRequest
 from .._response.stream import StreamBody
 from ..response_objects import BaseResponse, Response, StreamResponse
 
 if TYPE_CHECKING:
+    from .._annotations import Unchecked
     from .._config.deadline import Deadline
 
 __all__ = ["CallNext", "Middleware", "MiddlewareChain"]
@@ -131,7 +132,7 @@ async def _convert(request: PreparedRequest, response: BaseResponse) -> BaseResp
     if response._options is None:
         response._set_options(options, response._encoding or "utf-8")
     if stream and not isinstance(response.body, StreamBody):
-        streamed: Any = response  # what was read of it is its first chunk
+        streamed: Unchecked = response  # what was read of it is its first chunk
         streamed.body = StreamBody(
             streamed, None, streamed.body, decompress_data=options.decompress
         )
@@ -142,7 +143,7 @@ async def _convert(request: PreparedRequest, response: BaseResponse) -> BaseResp
 
 async def _change_class(response: BaseResponse, made: BaseResponse) -> BaseResponse:
     """Copy a response and its whole body into `made`."""
-    body: Any = response.body
+    body: Unchecked = response.body
     if isinstance(body, StreamBody):
         body.decompress_data = False
         body = await body.read()

@@ -6,7 +6,7 @@ Implemented in `event_source` and `download`, which are loaded when first used.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
@@ -15,11 +15,14 @@ from .._request.headers import header_pairs
 from ..errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Unpack
 
+    from .._annotations import AnyArgument, AnyHeaderValue, Unchecked
     from .._config.transfer import BandwidthLimit, LowSpeed, ProgressCallback
     from ..response_objects import StreamResponse
-    from .argument_types import Location, RequestArguments
+    from .argument_types import Fields, Location, RequestArguments
     from .download import Download
     from .event_source import EventSource
 
@@ -64,11 +67,11 @@ class Transfers:
         """
         from .event_source import EventSource
 
-        arguments: dict[str, Any] = dict(options)
+        arguments: dict[str, AnyArgument] = dict(options)
         headers = arguments.pop("headers", None)
 
         async def connect(fields: dict[str, str]) -> StreamResponse:
-            request: Any = self.request  # type: ignore[attr-defined]  # of RequestMethods
+            request: Unchecked = self.request  # type: ignore[attr-defined]  # of RequestMethods
             response: StreamResponse = await request(
                 method, url, stream=True, headers=with_fields(headers, fields), **arguments
             )
@@ -134,8 +137,8 @@ class Transfers:
         from .part_file import PartFile
         from .retry import Retry
 
-        session: Any = self  # it has the methods of RequestMethods, and `prepare`
-        arguments: dict[str, Any] = dict(options)
+        session: Unchecked = self  # it has the methods of RequestMethods, and `prepare`
+        arguments: dict[str, AnyArgument] = dict(options)
         if "path" in arguments:
             raise TypeError("download() takes a URL and the path of a file, both by position")
         wanted = arguments.pop("retries", session._defaults.get("retries", DEFAULT_RETRY))
@@ -174,9 +177,9 @@ class Transfers:
                 raise
 
 
-def with_fields(headers: Any, fields: dict[str, str]) -> CIMultiDict[Any]:
+def with_fields(headers: Fields, fields: Mapping[str, str]) -> CIMultiDict[AnyHeaderValue]:
     """The caller's `headers` and those of `fields` that it does not have."""
-    merged: CIMultiDict[Any] = CIMultiDict(
+    merged: CIMultiDict[AnyHeaderValue] = CIMultiDict(
         (str(name), value) for name, value in header_pairs(headers)
     )
     for name, value in fields.items():

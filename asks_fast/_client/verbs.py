@@ -9,7 +9,6 @@ Implemented elsewhere: the arguments (`argument_types`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import (
     TYPE_CHECKING,
     Generic,
@@ -24,7 +23,7 @@ from typing import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .._annotations import AsyncCall
+    from .._annotations import AnyFunction, AsyncCall
     from ..response_objects import Response, StreamResponse
     from .argument_types import Location, OneShotArguments, RequestArguments
 
@@ -163,21 +162,21 @@ class _SessionRequestMethod(Protocol):
     ) -> SessionRequest[Whole, Streamed, Either]: ...
 
 
-def session_verb(method: Callable[..., object]) -> _SessionVerbMethod:
+def session_verb(method: AnyFunction[object]) -> _SessionVerbMethod:
     """Give a method the type of `session.get`."""
     return cast("_SessionVerbMethod", method)
 
 
-def session_request(method: Callable[..., object]) -> _SessionRequestMethod:
+def session_request(method: AnyFunction[object]) -> _SessionRequestMethod:
     """Give a method the type of `session.request`."""
     return cast("_SessionRequestMethod", method)
 
 
-def verb(function: Callable[..., object]) -> Verb:
+def verb(function: AnyFunction[object]) -> Verb:
     """Give a function the type of `asks_fast.get`."""
     return cast("Verb", function)
 
 
-def request(function: Callable[..., object]) -> Request:
+def request(function: AnyFunction[object]) -> Request:
     """Give a function the type of `asks_fast.request`."""
     return cast("Request", function)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from http import HTTPStatus
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._hotpath import BaseHttpResponse, Headers
 from ..errors import BadStatus, DecodingError, printable
@@ -23,6 +23,7 @@ from .stream import StreamBody
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .._annotations import AnyArgument, Unchecked
     from .._config.options import RequestOptions
     from .._config.peer_certificate import PeerCertificate
     from .._config.timings import Timings
@@ -36,7 +37,7 @@ __all__ = ["BaseResponse", "content_decoder"]
 _content_decoder: ModuleType | None = None
 
 
-def content_decoder() -> Any:
+def content_decoder() -> Unchecked:
     """Return the module that removes content codings, imported for the first body that has one."""
     global _content_decoder
     if _content_decoder is None:
@@ -271,7 +272,7 @@ class BaseResponse(BaseHttpResponse):
         self._encoding = options.encoding or encoding
         self.keeps_framing = options.keep_framing
 
-    def _get_option(self, name: str, default: Any) -> Any:
+    def _get_option(self, name: str, default: AnyArgument) -> AnyArgument:
         options = self._options
         return default if options is None else getattr(options, name)
 

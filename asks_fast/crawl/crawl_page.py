@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from .._response.charset import decode
 from ..urls import Url, parse_url
@@ -11,6 +12,8 @@ from .page import FetchRecord
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser
+
+    from .._annotations import AnyHeaderValue
 
 __all__ = ["CrawlPage"]
 
@@ -61,7 +64,7 @@ class CrawlPage:
         return page is not None and 200 <= page.status_code < 300
 
     @property
-    def headers(self) -> Any:
+    def headers(self) -> Mapping[str, AnyHeaderValue]:
         """The header fields of the response; empty if there is none."""
         page = self._record.page
         return {} if page is None else page.headers

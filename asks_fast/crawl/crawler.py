@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._guest import hosted
 from .bulk_fetch import CheckpointWriter, StreamWriter, Writer
@@ -33,6 +33,7 @@ from .robots_rules import load_protego
 from .stats import FetchStats
 
 if TYPE_CHECKING:
+    from .._annotations import AnyArgument
     from ..sessions import BaseSession
 
 __all__ = ["Crawler"]
@@ -70,7 +71,7 @@ class Crawler:
         directory: str | os.PathLike[str] | None = None,
         flush_interval: float = 1.0,
         on_result: Callable[[FetchRecord], None] | None = None,
-        **limits: Any,  # each field of CrawlOptions has its own type
+        **limits: AnyArgument,  # each field of CrawlOptions has its own type
     ) -> None:
         """Prepare a crawl; nothing is opened before `run`.
 
@@ -249,7 +250,7 @@ class Crawler:
                 "overwrite=True (--overwrite) deletes it"
             )
 
-    async def _run(self, session: Any) -> FetchStats:
+    async def _run(self, session: BaseSession) -> FetchStats:
         assert self._frontier is not None
         assert self._writer is not None
         config = self._config
