@@ -54,9 +54,9 @@ def _message_class() -> Callable[[Callable[[Any], Any]], Any]:
 wait_message = _message_class()
 
 
-def is_cancellation(answer: Any) -> bool:
+def is_cancellation(outcome: Any) -> bool:
     """Whether a wait of user code ended because of a cancellation."""
-    return isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled)
+    return isinstance(outcome, Error) and isinstance(outcome.error, trio.Cancelled)
 
 
 class TrioHost(Host):

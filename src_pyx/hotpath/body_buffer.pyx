@@ -76,7 +76,7 @@ async def _read_body_into_buffer(Connection connection not None):
     cdef ResponseParser parser = connection.parser
     cdef long long total = parser.length
     cdef bytes initial = parser.take_body()
-    cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), room, received
+    cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), size, received
     cdef BytesBuilder builder = BytesBuilder(<Py_ssize_t>min(total, <long long>MAX_INITIAL_BUFFER))
     cdef bint must_wait = total - have > LOW_WATERMARK       # a shorter rest may have arrived already
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
@@ -89,8 +89,8 @@ async def _read_body_into_buffer(Connection connection not None):
             connection.blocked_since = now()
             await connection.readable
             connection.blocked_since = 0.0
-        room = min(builder.free_space(have, <Py_ssize_t>total), MAX_RECV_PER_TURN)
-        received = connection.recv(builder.at(have), room, True)
+        size = min(builder.free_space(have, <Py_ssize_t>total), MAX_RECV_PER_TURN)
+        received = connection.recv(builder.at(have), size, True)
         if received > 0:
             parser.feed_parser(builder.at(have), received)
             have += received
@@ -118,7 +118,7 @@ async def _read_chunked_into_buffer(Connection connection not None):
     cdef char *target
     cdef ResponseParser parser = connection.parser
     cdef bytes initial = parser.take_body()
-    cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), received, room, since_last_wait = 0
+    cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), received, size, since_last_wait = 0
     cdef int ready = 0, spins = MAX_SPINS if connection.pool.count_in_use() == 1 else 0
     cdef BytesBuilder builder = BytesBuilder(
         max(have + CHUNKED_BUFFER_SIZE, connection.last_chunked_size))
@@ -141,9 +141,9 @@ async def _read_chunked_into_buffer(Connection connection not None):
             connection.blocked_since = 0.0
             since_last_wait = 0
         ready = 0
-        room = min(builder.size - have, MAX_RECV_PER_TURN)
-        target = builder.at(have) if room >= receive_buffer.capacity else receive_buffer.data
-        received = connection.recv(target, max(room, receive_buffer.capacity), True)
+        size = min(builder.size - have, MAX_RECV_PER_TURN)
+        target = builder.at(have) if size >= receive_buffer.capacity else receive_buffer.data
+        received = connection.recv(target, max(size, receive_buffer.capacity), True)
         if received > 0:
             received = parser.feed_in_place(target, received)
             if target == receive_buffer.data:

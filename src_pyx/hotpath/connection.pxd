@@ -46,9 +46,9 @@ cdef class Connection:
     cdef bint is_reusable(self, double clock) noexcept
     cdef bint has_no_app_data(self) noexcept
     cdef Py_ssize_t send(self, const char *data, Py_ssize_t length) except -2
-    cdef Py_ssize_t recv(self, char *data, Py_ssize_t room, bint many) except -2
-    cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t room) except -2
-    cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t room) except -2
+    cdef Py_ssize_t recv(self, char *data, Py_ssize_t size, bint many) except -2
+    cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t size) except -2
+    cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t size) except -2
     cdef int receive(self) except -1
     cdef void set_response_head(self)
     cdef void set_low_watermark(self, long long rest)

@@ -163,28 +163,28 @@ cdef class Connection:
 
     # -- receiving
 
-    cdef Py_ssize_t recv(self, char *data, Py_ssize_t room, bint many) except -2:
-        """Receive what is there; 0 at the end of input, -1 when there is nothing yet."""
+    cdef Py_ssize_t recv(self, char *data, Py_ssize_t size, bint many) except -2:
+        """Receive up to `size` bytes; 0 at the end of input, -1 when no data has arrived yet."""
         cdef Py_ssize_t received
         if self.tls is not None:
-            return self.recv_tls(data, room)
-        received = recv_bytes(self.fd, data, room, many)
+            return self.recv_tls(data, size)
+        received = recv_bytes(self.fd, data, size, many)
         if received < 0 and errno != EAGAIN:
             raise connection_error(self, OSError(errno, os.strerror(errno)))
         return received
 
-    cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t room) except -2:
-        view = PyMemoryView_FromMemory(data, room, 0x200)
+    cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t size) except -2:
+        view = PyMemoryView_FromMemory(data, size, 0x200)
         if self.ssl_object is None:
-            return self.tls.recv_into(view, room)
-        return self.ssl_object.read(room, view)
+            return self.tls.recv_into(view, size)
+        return self.ssl_object.read(size, view)
 
-    cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t room) except -2:
+    cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t size) except -2:
         """As `recv`, through TLS: as many records as are there and fit."""
         cdef Py_ssize_t received = 0, got
         try:
-            while received < room:
-                got = self.recv_record(data + received, room - received)
+            while received < size:
+                got = self.recv_record(data + received, size - received)
                 received += got
                 if got < MAX_TLS_RECORD:
                     return received     # the end, or the last of a burst: more will wake us again

@@ -183,7 +183,7 @@ cdef class Pool:
 
         Returns the response. Acquires a connection or opens one. Resends once, over a new
         connection, if a reused one was stale and nothing forbids it. The connection stays with the
-        exchange if the response is not complete: with `stream`, and if its status is a followup
+        exchange if the response is not complete: with `stream`, and if its status is a follow-up
         status.
 
         Raises `AsksException`s. Then, and when it is cancelled at any point, the connection is
@@ -348,9 +348,9 @@ cdef class Pool:
             rejected.append(waiter)
 
     cdef void reset_after_fork(self):
-        """Forget connections and waiters in a forked child: they belong to the parent.
+        """Drop connections and waiters in a forked child: they belong to the parent.
 
-        Only the child's copies of the descriptors are closed, which the parent does not notice.
+        Only the child's copies of the descriptors are closed, so the connections stay open.
         """
         cdef OriginPool origin
         cdef Connection connection

@@ -133,7 +133,7 @@ cdef class RequestTemplate:
                 or (self.cookie_jar is not None and self.cookie_jar)):
             if is_listened_to and (self.cookies is not None or (
                     has_options and not options.keys().isdisjoint(SHOWN_OPTIONS))):
-                return None     # events show the request whole
+                return None     # events have the whole request
             head = self.render_options(path, options, &after_lines)
         else:
             head = self.render(path, None, None)
@@ -306,7 +306,7 @@ cdef class TemplateCache:
         cdef str path
         cdef Py_ssize_t end
         if interceptor_data["current"] is not None:
-            return None         # it sees the request whole
+            return None         # it gets the whole request
         given_path = ""
         if options:
             given_path = options.get("path", "")

@@ -4,7 +4,7 @@ cdef class BaseHttpResponse:
     cdef public int status_code
     cdef Headers header_fields
     cdef readonly Headers trailers      # of a chunked body; None without any
-    cdef readonly list interim              # the 1xx answers before this one: (status, Headers)
+    cdef readonly list interim              # the 1xx responses before this one: (status, Headers)
     cdef public object body                 # bytes as they came, or the stream that gives them
     cdef public object _content        # the body decompressed; None until it is asked for
     cdef public object _text           # (`_chosen`, the body as text); None until it is asked for

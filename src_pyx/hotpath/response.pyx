@@ -150,12 +150,12 @@ cdef class BaseHttpResponse:
 
     @property
     def first_byte_at(self):
-        """Monotonic seconds of the answer's first byte; 0.0 until then, or if not `timed`."""
+        """Monotonic seconds of the first byte of the response; 0.0 until then, or if not `timed`."""
         return self.first_byte
 
     @property
     def is_complete(self):
-        """Whether all of the answer was read."""
+        """Whether all of the response was read."""
         return self.completed != 0.0
 
     def _set_from_parts(self, int status_code, Headers headers, body=b"", *, reason=None,

@@ -3,8 +3,8 @@
 # Facts:  nearly all requests are made from a template, wait once, and are done. So the whole path is one
 #         coroutine: each further one costs 600 instructions per request.
 # Rules:  acquire, connect, send, receive, release; once more over a new connection if a kept one was
-#         stale and nothing forbids it. A failure or cancellation anywhere closes the connection and
-#         passes its slot on.
+#         stale and the request may be sent again. A failure or cancellation anywhere closes the
+#         connection and passes its slot on.
 # Implemented elsewhere: which connection (pool.pyx), what happens on it (connection.pyx), what a
 #         response leads to (asks_fast/_client/request_flow.py).
 
@@ -95,7 +95,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
             if response.is_timed:
                 response.request_sent = now() if found == NEED_DATA else connection.last_activity
                 if found == NEED_DATA:
-                    response.first_byte = 0.0    # so far it was 100 Continue
+                    response.first_byte = 0.0    # of a 100 Continue until now
             while found == NEED_DATA or (found == HEAD_COMPLETE and not options.stream):
                 if found == HEAD_COMPLETE:
                     if options.is_followup(parser.status):

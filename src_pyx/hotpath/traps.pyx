@@ -27,13 +27,13 @@ cdef class Trap:
         self.is_pending = True
         return self.trap
 
-    def send(self, answer):
-        if isinstance(answer, BaseException):
+    def send(self, value):
+        if isinstance(value, BaseException):
             self.is_pending = False
-            if isinstance(answer, OSError):     # out of memory, or too many watched descriptors
+            if isinstance(value, OSError):     # out of memory, or too many watched descriptors
                 raise errors.ServerClosedConnectionError(
-                    f"the system cannot watch the connection ({answer})") from answer
-            raise answer
+                    f"the system cannot watch the connection ({value})") from value
+            raise value
         return self.__next__()
 
     def throw(self, kind, value=None, traceback=None):

@@ -7,7 +7,7 @@
 #         the host polls again. `await` calls the C slot `am_send`, which returns a result without
 #         raising StopIteration: that and a coroutine frame cost 2,400 instructions.
 # Rules:  a trap is a tuple. Any other value that a hosted coroutine yields goes to the host
-#         unchanged, and so does the host's answer to the coroutine. A cancellation by the host
+#         unchanged, and so does the host's result to the coroutine. A cancellation by the host
 #         during a trap becomes `TaskCancelled`; user code gets the host's own exception. A hosted
 #         task that waits for the host, or starts another one, owns no registration.
 # Implemented elsewhere: finding the host (host.pyx), how a hosted task is started, run and ended
@@ -61,10 +61,10 @@ cdef class HostedTask:
     def __next__(self):
         return self.send(None)
 
-    def send(self, answer):
-        """Run until the next wait, with the host's answer to the previous one."""
+    def send(self, value):
+        """Run until the next wait; `value` is the result of the previous one."""
         cdef PyObject* result = NULL
-        return unpack_send(send_to_hosted(self, answer, &result), result)
+        return unpack_send(send_to_hosted(self, value, &result), result)
 
     def throw(self, kind, value=None, traceback=None):
         """Raise an exception of the host where the coroutine waits."""
@@ -246,7 +246,7 @@ cdef class HostedTask:
         self.task._trap_result = self.cancellation
         return 0
 
-    cdef int receive_result(self, answer, error) except -1:
+    cdef int receive_result(self, value, error) except -1:
         """Pass the outcome of a wait for the host to user code."""
         cdef TaskCore task = self.task
         task.waits_for_host = False
@@ -255,11 +255,11 @@ cdef class HostedTask:
             scope.__exit__(None, None, None)
         if self.is_user_wait_cancelled:
             self.is_user_wait_cancelled = False
-            if self.was_cancelled_by_kernel(answer, error) and task.cancel_pending is not None:
+            if self.was_cancelled_by_kernel(value, error) and task.cancel_pending is not None:
                 task.error_to_throw, task.cancel_pending = task.cancel_pending, None
                 return 0
         if error is None:
-            task._trap_result = answer
+            task._trap_result = value
         else:
             task.error_to_throw = error
         return 0
@@ -292,10 +292,10 @@ cdef class HostedTask:
         self.host_task.cancel()
         return 0
 
-    cdef bint was_cancelled_by_kernel(self, answer, error) except -1:
+    cdef bint was_cancelled_by_kernel(self, value, error) except -1:
         """Whether the wait ended because of `cancel_user_wait` alone."""
         if self.host.loop is None:
-            return trio_host.is_cancellation(answer)
+            return trio_host.is_cancellation(value)
         is_ours = not HAS_UNCANCEL or self.host_task.uncancel() <= self.earlier_cancels
         return is_ours and isinstance(error, AsyncioCancelled)
 
@@ -330,7 +330,7 @@ cdef inline int send_result(int outcome, object value, PyObject** result) noexce
     return outcome
 
 
-cdef int send_to_hosted(HostedTask self, object answer, PyObject** result) except -2:
+cdef int send_to_hosted(HostedTask self, object value, PyObject** result) except -2:
     """Resume the coroutine as PyIter_Send does, but return an exception of it in `result`."""
     cdef int outcome
     if self.call_state == NOT_STARTED:
@@ -338,11 +338,11 @@ cdef int send_to_hosted(HostedTask self, object answer, PyObject** result) excep
     elif self.call_state == ENDED:
         raise RuntimeError("cannot reuse already awaited coroutine")
     elif self.task is not None and self.task.waits_for_host:
-        self.receive_result(answer, None)
+        self.receive_result(value, None)
     if self.call_state == HOSTED:
         self.host.resumed = 0
         return self.run(result)
-    outcome = PyIter_Send(<PyObject*> self.coro, <PyObject*> answer, result)
+    outcome = PyIter_Send(<PyObject*> self.coro, <PyObject*> value, result)
     if outcome == PYGEN_ERROR:
         return send_result(outcome, error_for_user(self.outer, take_exception()), result)
     return outcome

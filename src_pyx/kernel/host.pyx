@@ -89,13 +89,13 @@ cdef class Host:
         raise NotImplementedError
 
 
-def forget_last_host():
-    """Forget what is not true in a forked child: which loop runs."""
+def reset_after_fork():
+    """Clear `last_host` in a forked child, in which its loop does not run."""
     global last_host
     last_host = NULL
 
 
-os.register_at_fork(after_in_child=forget_last_host)
+os.register_at_fork(after_in_child=reset_after_fork)
 
 
 cdef bint in_trio_task() except -1:

@@ -59,10 +59,10 @@ cdef extern from *:
 
     /* A type's slot `am_send`, by which `await` resumes a coroutine; Cython has no syntax for it.
        `af_resume` returns an exception in `*result`, so that no frame is added to its traceback. */
-    typedef int (*af_resume_t)(PyObject *self, PyObject *answer, PyObject **result);
+    typedef int (*af_resume_t)(PyObject *self, PyObject *value, PyObject **result);
     static af_resume_t af_resume;
-    static PySendResult af_am_send(PyObject *self, PyObject *answer, PyObject **result) {
-        int outcome = af_resume(self, answer, result);
+    static PySendResult af_am_send(PyObject *self, PyObject *value, PyObject **result) {
+        int outcome = af_resume(self, value, result);
         if (outcome == PYGEN_ERROR) {
             af_raise_again(*result);
             Py_CLEAR(*result);
