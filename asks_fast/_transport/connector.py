@@ -65,8 +65,8 @@ _MAX_CONTEXTS = 64
 _MAX_TUNNEL_ATTEMPTS = 3
 
 
-class _Steps:
-    """The steps of opening one connection: how they are reported, and their time limits."""
+class _ConnectSteps:
+    """Reports the steps of opening one connection, and applies the limit for name resolution."""
 
     __slots__ = ("_dns_timeout", "_on_step")
 
@@ -246,7 +246,7 @@ class Connector:
             DnsTimeout: `dns_timeout` expired.
             InvalidRequest: a file or an optional package is missing.
         """
-        steps = _Steps(on_step, dns_timeout)
+        steps = _ConnectSteps(on_step, dns_timeout)
         wrap_tls = None
         if route.tls is not None:
             peer = route.origin
@@ -265,7 +265,7 @@ class Connector:
         return sock
 
     async def _open_tcp(
-        self, route: Route, host: str, port: int, target: str, steps: _Steps
+        self, route: Route, host: str, port: int, target: str, steps: _ConnectSteps
     ) -> socket.socket:
         addresses = await self._addresses(route, host, port, steps)
         steps.report("resolved")
@@ -279,7 +279,7 @@ class Connector:
         steps.report("connected")
         return sock
 
-    async def _open_unix(self, route: Route, steps: _Steps) -> socket.socket:
+    async def _open_unix(self, route: Route, steps: _ConnectSteps) -> socket.socket:
         assert route.unix_socket is not None
         try:
             sock = await connect_unix(route.unix_socket)
@@ -293,7 +293,7 @@ class Connector:
 
     # -- through proxies
 
-    async def _open_through_proxy(self, route: Route, proxy: Proxy, steps: _Steps) -> Any:
+    async def _open_through_proxy(self, route: Route, proxy: Proxy, steps: _ConnectSteps) -> Any:
         if proxy.is_socks:
             return await self._open_through_socks(route, proxy, steps)
         if route.is_forward_proxy:
@@ -324,7 +324,7 @@ class Connector:
             ):
                 raise http_tunnel.refusal_error(str(proxy), route.authority, reply)
 
-    async def _open_through_socks(self, route: Route, proxy: Proxy, steps: _Steps) -> Any:
+    async def _open_through_socks(self, route: Route, proxy: Proxy, steps: _ConnectSteps) -> Any:
         from . import socks
 
         host = route.host
@@ -340,7 +340,7 @@ class Connector:
         steps.report("tunnel_established")
         return sock
 
-    async def _open_to_proxy(self, route: Route, proxy: Proxy, steps: _Steps) -> Any:
+    async def _open_to_proxy(self, route: Route, proxy: Proxy, steps: _ConnectSteps) -> Any:
         wrap_tls = None
         if route.proxy_tls is not None:
             key = (proxy, route.proxy_tls)
@@ -360,7 +360,9 @@ class Connector:
 
     # -- name resolution and TLS contexts
 
-    async def _addresses(self, route: Route, host: str, port: int, steps: _Steps) -> list[Address]:
+    async def _addresses(
+        self, route: Route, host: str, port: int, steps: _ConnectSteps
+    ) -> list[Address]:
         literal = literal_address(host, port)
         if literal is not None:
             return [literal]
@@ -370,7 +372,7 @@ class Connector:
             found = await steps.resolve(cache, host)
         return [address for text in found if (address := literal_address(text, port)) is not None]
 
-    async def _first_address(self, route: Route, steps: _Steps, *, only_v4: bool) -> str:
+    async def _first_address(self, route: Route, steps: _ConnectSteps, *, only_v4: bool) -> str:
         for _, target in await self._addresses(route, route.host, route.port, steps):
             if not only_v4 or ":" not in target[0]:
                 return target[0]

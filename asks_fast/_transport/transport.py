@@ -176,8 +176,8 @@ class Transport:
             if isinstance(task.cancel_pending, _SessionClosing):
                 task.cancel_pending = None  # it came too late, and is not for the caller
 
-    def opener(self, options: RequestOptions) -> Callable[..., Any]:
-        """`open` with the time limits of a request."""
+    def bound_open(self, options: RequestOptions) -> Callable[..., Any]:
+        """Return `open` with the time limits of a request."""
         if options.dns_timeout is None:
             return partial(self.open, limit=options.connection_timeout)
         return partial(self.open, limit=options.connection_timeout, dns_limit=options.dns_timeout)
@@ -209,7 +209,7 @@ class Transport:
         )
         return ExchangeOptions(
             origin,
-            connect_socket=self.opener(options),
+            connect_socket=self.bound_open(options),
             followup_statuses=followup_statuses,
             observe_response=observe_response,
             response_options=None if uses_defaults else options,
@@ -272,7 +272,7 @@ class Transport:
         failures: list[AsksException] = []
         async with curio.TaskGroup() as tasks:
             for _ in range(number):
-                await tasks.spawn(self._prewarm, origin, self.opener(options), failures)
+                await tasks.spawn(self._prewarm, origin, self.bound_open(options), failures)
         if failures:
             raise failures[0]
         return origin.open

@@ -1,1 +1,1 @@
-"""Parts of the transports for httpx and httpx2, which differ only in the package they belong to."""
+"""Parts of the transports for httpx and httpx2, which differ only in their package."""

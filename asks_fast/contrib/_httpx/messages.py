@@ -123,7 +123,7 @@ def _timeouts(*limits: float | None) -> Timeouts:
 
 
 class NetworkStream:
-    """The `network_stream` extension, which these transports do not have: every use raises."""
+    """The `network_stream` extension, which is not supported: every method raises."""
 
     def _unsupported(self, *_arguments: object, **_options: object) -> NoReturn:
         raise NotImplementedError(

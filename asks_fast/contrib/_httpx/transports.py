@@ -54,14 +54,14 @@ class _Transport(Generic[Limits, AnyProxy, Request, Response]):
             raise ValueError("asks_fast sends HTTP/1.1 only: leave http1=True and http2=False")
         library = self._library
         self._messages = Messages(library)
-        self._start(
+        self._make_session(
             session_arguments(
                 library, verify, cert, trust_env, limits, proxy, uds, local_address, retries,
                 socket_options,
             )
         )  # fmt: skip
 
-    def _start(self, arguments: TransportArguments) -> None:
+    def _make_session(self, arguments: TransportArguments) -> None:
         """Make the session, or prepare to make it."""
         raise NotImplementedError
 
@@ -69,14 +69,14 @@ class _Transport(Generic[Limits, AnyProxy, Request, Response]):
 class AsyncTransportBase(_Transport[Limits, AnyProxy, Request, Response]):
     """The transport of an `AsyncClient`: one session."""
 
-    def _start(self, arguments: TransportArguments) -> None:
+    def _make_session(self, arguments: TransportArguments) -> None:
         self._session = DSession(**arguments)
 
     def __repr__(self) -> str:
         return f"<AsyncTransport {self._session!r}>"
 
     async def handle_async_request(self, request: Request) -> Response:
-        """Send one request; returns as soon as the head of its response is there."""
+        """Send one request; returns as soon as the head of its response has been received."""
         messages = self._messages
         url, arguments = messages.url(request), messages.arguments(request, aiter)
         with self._library.errors():
@@ -102,9 +102,9 @@ class _SessionOwner:
 class TransportBase(_Transport[Limits, AnyProxy, Request, Response]):
     """The transport of a `Client`: a session for each thread that uses it."""
 
-    def _start(self, arguments: TransportArguments) -> None:
+    def _make_session(self, arguments: TransportArguments) -> None:
         self._arguments = arguments
-        self._of_thread = threading.local()
+        self._thread_data = threading.local()
         self._owners: weakref.WeakSet[_SessionOwner] = weakref.WeakSet()
 
     def __repr__(self) -> str:
@@ -112,14 +112,14 @@ class TransportBase(_Transport[Limits, AnyProxy, Request, Response]):
 
     def _session(self) -> sync.DSession:
         """The session of this thread, which ends with the thread."""
-        owner: _SessionOwner | None = getattr(self._of_thread, "owner", None)
+        owner: _SessionOwner | None = getattr(self._thread_data, "owner", None)
         if owner is None:
-            owner = self._of_thread.owner = _SessionOwner(sync.DSession(**self._arguments))
+            owner = self._thread_data.owner = _SessionOwner(sync.DSession(**self._arguments))
             self._owners.add(owner)
         return owner.session
 
     def handle_request(self, request: Request) -> Response:
-        """Send one request; returns as soon as the head of its response is there."""
+        """Send one request; returns as soon as the head of its response has been received."""
         messages = self._messages
         url, arguments = messages.url(request), messages.arguments(request, iter)
         with self._library.errors():

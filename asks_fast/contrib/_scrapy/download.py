@@ -1,4 +1,4 @@
-"""`Download`: one response on its way to Scrapy, with size limits, signals and lost data.
+"""`Download`: makes one response for Scrapy, with size limits, signals and lost data.
 
 Facts:  log texts, flags and the order of checks and signals are those of the handlers of Scrapy,
         because programs and log filters depend on them.
@@ -42,7 +42,7 @@ class DownloadOptions:
     Attributes:
         maxsize: most bytes of a body, 0 for no limit.
         warnsize: bytes from which on a warning is logged, 0 for never.
-        fail_on_dataloss: whether a body that breaks off is an error.
+        fail_on_dataloss: whether a truncated body is an error.
         is_tls_logged: whether version, cipher and certificate are logged.
     """
 
@@ -97,7 +97,7 @@ class Download:
 
         Raises:
             DownloadCancelledError: the body is longer than the limit.
-            ResponseDataLossError: the body broke off.
+            ResponseDataLossError: the body is truncated.
             StopDownload: a handler of a signal ended the download with `fail=True`.
             errors.AsksException: the download failed.
         """
@@ -171,7 +171,7 @@ class Download:
             self._warnsize = 0  # once
 
     def _check_loss(self, error: errors.ServerClosedConnectionError) -> None:
-        """Raise the error for a body that broke off, unless such bodies are kept."""
+        """Raise the error for a truncated body, unless such bodies are kept."""
         options = self._options
         if not self._request.meta.get("download_fail_on_dataloss", options.fail_on_dataloss):
             return

@@ -16,8 +16,8 @@ from ... import errors
 
 __all__ = ["scrapy_errors"]
 
-# The exception that an error becomes; the first that matches decides. TLS errors are no refused
-# connections, as in the handler of Scrapy: a server was there.
+# The exception that an error becomes; the first that matches decides. A TLS error is not a refused
+# connection, as in the handler of Scrapy: the server accepted the connection.
 ERRORS: list[tuple[type[errors.AsksException], type[Exception]]] = [
     (errors.NameResolutionError, CannotResolveHostError),
     (errors.DnsTimeout, CannotResolveHostError),

@@ -67,7 +67,7 @@ def _headers(
     A dict of text, with which a session is fastest, if each field has one value in ASCII.
     """
     sent = [(name, values) for name, values in headers.items() if name not in NOT_SENT]
-    no_type = has_body and b"Content-Type" not in headers
+    removes_type = has_body and b"Content-Type" not in headers
     try:
         plain: dict[str, str | None] = {
             name.decode("ascii"): value.decode("ascii") for name, (value,) in sent
@@ -76,8 +76,8 @@ def _headers(
         pairs: list[tuple[bytes, bytes | None]] = [
             (name, value) for name, values in sent for value in values
         ]
-        return [*pairs, (b"Content-Type", None)] if no_type else pairs
-    if no_type:
+        return [*pairs, (b"Content-Type", None)] if removes_type else pairs
+    if removes_type:
         plain["Content-Type"] = None
     return plain
 
