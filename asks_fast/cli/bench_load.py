@@ -3,7 +3,7 @@
 Closed loop: each connection sends its next request when the response to the last one is there.
 Open loop: request k is due at k / rate seconds, whatever the server does. Its latency counts from
 that moment, also if it had to wait for a connection. So a server that stalls for a second gives
-many slow requests, as it would to independent users, rather than one (coordinated omission).
+many slow requests, as for independent users, rather than one (coordinated omission).
 
 Facts:  epoll waits whole milliseconds, so the last one before a request is due is spent polling. A
         rate therefore keeps the processor busy, whether or not the server is fast.
@@ -31,8 +31,8 @@ from asks_fast.urls import parse_url
 
 __all__ = ["Interval", "LoadPlan", "LoadRun"]
 
-POLLED = 0.001  # seconds before a request is due that are spent polling
-LONGEST_SLEEP = 0.1  # seconds until a sleeping task sees `stop`
+POLL_TIME = 0.001  # seconds before a request is due that are spent polling
+MAX_SLEEP = 0.1  # seconds until a sleeping task sees `stop`
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class LoadRun:
         self._end = inf  # clock: no request is started after it
         self._due = 0  # number of the next request of the open loop, warm-up included
         self._first = 0.0  # clock: when request 0 was due
-        self._turn = curio.Lock()
+        self._due_lock = curio.Lock()
         self._cpu_at_begin = 0.0
 
     async def run(self) -> None:
@@ -218,22 +218,22 @@ class LoadRun:
         self.elapsed = monotonic() - self.begin
 
     async def _next_at_once(self) -> float | None:
-        """Return the clock, or None when no more requests are to be started."""
+        """Return the time, or None when no more requests are to be started."""
         now = monotonic()
         return now if self._may_start(now, now) else None
 
     async def _next_due(self) -> float | None:
         """Wait until the next request is due; return that time, or None at the end.
 
-        Only one task waits for the clock; the others wait for their turn.
+        One task waits for the time, and the others for the lock.
         """
         assert self.plan.rate is not None
-        async with self._turn:
+        async with self._due_lock:
             due = self._first + self._due / self.plan.rate
             while (left := due - monotonic()) > 0:
                 if self.is_stopped or due >= self._end:
                     return None
-                await curio.sleep(min(left - POLLED, LONGEST_SLEEP) if left > POLLED else 0)
+                await curio.sleep(min(left - POLL_TIME, MAX_SLEEP) if left > POLL_TIME else 0)
             if not self._may_start(monotonic(), due):
                 return None
             self._due += 1

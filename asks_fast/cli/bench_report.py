@@ -29,7 +29,7 @@ PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 ROWS = 12  # of the picture of the histogram
 WIDTH = 40  # characters of its longest bar
 COLUMNS = ("second", "requests", "failed", "bytes", "p50", "p99", "max")
-CPU_LIMIT = 0.9  # share of a core from which the client may be what limits the closed loop
+CPU_LIMIT = 0.9  # share of a core from which the client may limit the closed loop
 
 
 def as_text(run: LoadRun) -> str:
@@ -93,7 +93,7 @@ def describe(plan: LoadPlan) -> str:
 
 
 def notes(run: LoadRun) -> list[str]:
-    """Return what the reader must know to trust the figures."""
+    """Return warnings about the figures."""
     made = []
     if run.is_stopped:
         made.append("interrupted; the figures are of the requests made until then")
@@ -104,8 +104,8 @@ def notes(run: LoadRun) -> list[str]:
         )
     if run.plan.rate is None and run.elapsed > 0 and run.cpu / run.elapsed > CPU_LIMIT:
         made.append(
-            f"this client used {run.cpu / run.elapsed:.0%} of a core, so it may be what limits the "
-            "rate and delays responses; several at once give more load"
+            f"this client used {run.cpu / run.elapsed:.0%} of a core, so it may limit the rate and "
+            "delay responses; run several clients at once for more load"
         )
     return made
 

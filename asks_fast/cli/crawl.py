@@ -100,8 +100,8 @@ def command(urls: tuple[str, ...], **given: Any) -> None:
     except OutputError as error:
         click.echo(f"asks-fast: {printable(str(error))}", err=True)
         sys.exit(EXIT_CANNOT_WRITE)
-    if crawler.held and not quiet:
-        display.note(f"{crawler.held:,} were fetched by an earlier run and are skipped")
+    if crawler.earlier_pages and not quiet:
+        display.note(f"{crawler.earlier_pages:,} were fetched by an earlier run and are skipped")
     sys.exit(run_in_kernel(run_with_display, crawler, display))
 
 

@@ -230,15 +230,15 @@ def command(source: str, **given: Any) -> None:
                 )
             config = stack.enter_context(with_previous(make_config(source, given), given))
             output = open_output(config, resume=given["resume"], overwrite=given["overwrite"])
-            config, held = stack.enter_context(output)
+            config, done_before = stack.enter_context(output)
         except (ValueError, CheckpointError, ImportError) as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:
             click.echo(f"asks-fast: cannot open the output: {printable(str(error))}", err=True)
             sys.exit(EXIT_CANNOT_WRITE)
         display = make_display(given["quiet"], given["log"])
-        if held and not given["quiet"]:
-            display.note(f"{held:,} were fetched by an earlier run and are skipped")
+        if done_before and not given["quiet"]:
+            display.note(f"{done_before:,} were fetched by an earlier run and are skipped")
         code = run_in_kernel(_run, config, given["workers"], display)
         try:
             stack.close()  # completes the output

@@ -24,7 +24,7 @@ from typing import NamedTuple
 __all__ = ["AdaptiveLimit"]
 
 START = 2.0  # requests under way at first
-START_GROWTH = 0.5  # per success until the first decrease: half as many again per round trip
+START_GROWTH = 0.5  # per success until the first decrease: 50 % per round trip
 DECREASE = 0.875  # after a rejection, or when the latency has grown
 MIN_DECREASE = 0.25  # factor for a limit that was far too high
 MIN_DECREASE_AFTER_PAUSE = 0.5  # the same if the server asked for a pause
@@ -44,8 +44,8 @@ LATENCY_FACTOR = 2.0  # growth of the latency that counts as a queue in the serv
 LATENCY_MARGIN = 0.01  # seconds; below this a growth is noise
 
 
-class _Episode(NamedTuple):
-    """A time in which the latency is too long, although the limit is decreased."""
+class _LatencyEpisode(NamedTuple):
+    """A period in which the latency stays too long while the limit is decreased."""
 
     first_limit: float  # before the first decrease
     limit: float
@@ -69,11 +69,11 @@ class AdaptiveLimit:
         "_baseline",
         "_cycle",
         "_decreased_at",
-        "_episode",
         "_is_recovering",
         "_is_starting",
         "_is_trying",
         "_latency",
+        "_latency_episode",
         "_next_at",
         "_paced",
         "_pause",
@@ -104,7 +104,7 @@ class AdaptiveLimit:
         self._latency = 0.0  # mean of successes, in seconds; 0.0 before the first
         self._samples: list[float] = []  # latencies of this round
         self._baseline = math.inf  # latency without a queue
-        self._episode: _Episode | None = None  # since the latency has grown
+        self._latency_episode: _LatencyEpisode | None = None  # since the latency has grown
 
     @property
     def rate(self) -> float:
@@ -172,7 +172,7 @@ class AdaptiveLimit:
         self._note_latency(now, latency)
 
     def on_rejected(self, now: float, started: float, pause: float | None = None) -> None:
-        """Note a 429 or 503; `pause` are the seconds of a `Retry-After`."""
+        """Note a 429 or 503; `pause` is the number of seconds of a `Retry-After`."""
         if started >= self._decreased_at:
             if self._is_recovering:
                 self._is_trying = False
@@ -191,7 +191,7 @@ class AdaptiveLimit:
             self._decrease(now, TIMEOUT_DECREASE)
 
     def on_other_end(self, started: float) -> None:
-        """Note that a request was not sent after all, or failed for a reason other than load."""
+        """Note that a request was not sent, or failed for a reason other than load."""
         if started >= self._decreased_at:
             self._is_trying = False
 
@@ -235,21 +235,21 @@ class AdaptiveLimit:
             self._baseline = min(self._samples)  # the limit grew while they were measured
         self._samples.clear()
         if found <= LATENCY_FACTOR * self._baseline + LATENCY_MARGIN:
-            self._episode = None
+            self._latency_episode = None
             self._baseline = min(self._baseline, found)
             return
-        before = self._episode
+        before = self._latency_episode
         if before is None:
-            self._episode = _Episode(self.limit, self.limit, math.inf)
+            self._latency_episode = _LatencyEpisode(self.limit, self.limit, math.inf)
         elif before.latency == math.inf:
-            self._episode = _Episode(before.first_limit, self.limit, found)
+            self._latency_episode = _LatencyEpisode(before.first_limit, self.limit, found)
         elif self.limit <= max(1.0, 0.75 * before.limit):
-            if found > 0.9 * before.latency:  # not our doing: fewer requests did not help
+            if found > 0.9 * before.latency:  # fewer requests did not help: the cause is elsewhere
                 self._baseline = found
                 self.limit = max(self.limit, before.first_limit)
-                self._episode = None
+                self._latency_episode = None
                 return
-            self._episode = _Episode(before.first_limit, self.limit, found)
+            self._latency_episode = _LatencyEpisode(before.first_limit, self.limit, found)
         self._decrease(now, DECREASE)
 
     def __repr__(self) -> str:

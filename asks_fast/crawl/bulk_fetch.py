@@ -325,12 +325,12 @@ class BulkFetch:
             self.report(other, fetched.shared_with(other.url, other.user_key))
 
     def _compare(self, identity: RequestIdentity, fetched: FetchRecord) -> None:
-        """Note the earlier page in the record of a response that stands for it."""
+        """Set the earlier page in the record if the response is a 304 for it."""
         assert self.previous is not None
         assert fetched.page is not None
         page = fetched.page
         try:
-            fetched.earlier = self.previous.unchanged(identity, page.status_code, page.url)
+            fetched.earlier = self.previous.find_unchanged(identity, page.status_code, page.url)
         except NotWritten as error:
             fetched.page, fetched.error = None, error
 
@@ -391,7 +391,7 @@ class BulkFetch:
         state = self._shared.begin(identity)
         if state == "fetch":
             if self.previous is not None:
-                request = self.previous.conditional(identity, request)
+                request = self.previous.make_conditional(identity, request)
             return identity, request
         if state == "fetched":
             empty = FetchRecord("", None, None, None, 0, 0.0, _time_of_day(), host_of(identity.url))

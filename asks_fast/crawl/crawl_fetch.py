@@ -1,4 +1,4 @@
-"""A bulk run whose input are the links of its own results.
+"""A bulk run whose input is the links of its own results.
 
 `CrawlFetch` takes URLs from the frontier, fetches them as any bulk run does, adds the links of each
 page to the frontier, and writes records.
@@ -6,8 +6,8 @@ page to the frontier, and writes records.
 Facts:  a redirect is not followed by the session but is a link of its own, with the same depth: it
         has a record, and its target is requested once, however many redirects lead to it.
 Invariants: the links of a page are on the disk before its record, and its record before it is
-        marked as done. So a kill at any moment costs requests, but neither a page nor a second
-        record.
+        marked as done. So after a kill at any moment some pages are requested again, but none is
+        lost or recorded twice.
 
 Implemented elsewhere: the order of URLs (`frontier`), limits per host (`scheduled_worker_pool`).
 """
@@ -48,7 +48,7 @@ HTML = ("text/html", "application/xhtml+xml")
 
 
 class NoWriter(Writer):
-    """The writer of a crawl without an output: batches only tell the frontier what is done."""
+    """The writer of a crawl without an output. Its batches only mark URLs as done."""
 
     can_resume = True
 
@@ -251,7 +251,7 @@ class _FrontierRequests:
 
 
 def start_urls(texts: list[str]) -> list[str]:
-    """Return start URLs in canonical form; without a scheme, http is meant.
+    """Return start URLs in canonical form. A URL without a scheme gets http.
 
     Raises:
         ValueError: there is none, or one is not a URL.

@@ -1,4 +1,4 @@
-"""A page of a crawl, as callbacks see it."""
+"""The page that the callback of a crawl gets."""
 
 from __future__ import annotations
 

@@ -131,21 +131,23 @@ class Crawler:
             self._frontier_path = Path(f"{path}.frontier")
         self._running: CrawlFetch | None = None
         self._frontier: Frontier | None = None
-        self.held = 0  # pages of earlier runs; known when `open_files` was called
+        self.earlier_pages = 0  # pages that earlier runs requested; set by `open_files`
         self._writer: Writer | None = None
-        self._files = ExitStack()  # what is open
+        self._files = ExitStack()  # closes what is open
 
     @hosted
     async def run(self) -> FetchStats:
-        """Crawl until no page in scope is left, and return the counts.
+        """Crawl until no page in scope is left.
 
         A cancellation ends the requests under way; the pages received are written.
 
+        Returns:
+            The counts, as `stats`.
+
         Raises:
             CheckpointError, FrontierError: the files cannot be used as requested.
-            OutputError: the output cannot be written. What was written before is whole.
-
-        The exceptions of `on_page` are raised too.
+            OutputError: the output cannot be written. Records written before are complete.
+            Exception: any exception that `on_page` raises.
         """
         self.open_files()
         try:
@@ -173,7 +175,7 @@ class Crawler:
 
     @property
     def is_total_known(self) -> bool:
-        """Whether no link can be found any more."""
+        """Whether no more links can be found."""
         frontier = self._frontier
         return frontier is not None and not frontier.waiting and not frontier.taken
 
@@ -214,7 +216,7 @@ class Crawler:
         self._files.callback(frontier.close)
         done = self._open_writer(self._config)
         frontier.restore(done)
-        self.held = frontier.handed_out
+        self.earlier_pages = frontier.requested_pages
         for url in self.start:
             frontier.add(url)
         frontier.commit()

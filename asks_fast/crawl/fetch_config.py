@@ -103,11 +103,11 @@ class FetchConfig:
         with Checkpoint(
             output, record_format.name, resume=resume, overwrite=overwrite
         ) as checkpoint:
-            held = len(checkpoint.done)
+            done_before = len(checkpoint.done)
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
             remove_abandoned(Path(self.directory))
-        return held
+        return done_before
 
     def fetch(
         self,
@@ -188,10 +188,10 @@ def open_output(
     path = Path(config.output)
     with shard_lock(path, wait=wait):
         parquet = ParquetFile(path)
-        held = parquet.prepare(resume=resume, overwrite=overwrite)
+        done_before = parquet.prepare(resume=resume, overwrite=overwrite)
         rows = dataclasses.replace(config, output=str(parquet.rows), record_format="jsonl")
         rows.prepare_output(resume=True, overwrite=False)
-        yield rows, held
+        yield rows, done_before
         parquet.merge()
 
 

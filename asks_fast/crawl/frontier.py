@@ -33,7 +33,7 @@ PAGE, SITEMAP, REJECTED = 0, 1, 2  # kinds; a rejected page was not requested
 WAITING, TAKEN, DONE = 0, 1, 2  # states
 
 VERSION = "1"
-MAX_RECENT = 16_384  # URLs remembered to be known, without a look into the file
+MAX_RECENT = 16_384  # known URLs that are kept in memory
 MAX_TAKEN_PER_HOST = 200
 MAX_TAKEN = 5_000
 CACHE_KIB = 3 * 1024  # of SQLite
@@ -57,7 +57,7 @@ _STATE = "UPDATE pages SET state = ? WHERE key = ?"
 
 
 class FrontierError(Exception):
-    """The frontier cannot be used as requested: it exists, is in use, or is something else."""
+    """The frontier cannot be used as requested: it exists, is in use, or is not a frontier."""
 
 
 class Entry(NamedTuple):
@@ -74,13 +74,13 @@ class Entry(NamedTuple):
 class _Host:
     """The counts of one host."""
 
-    __slots__ = ("added", "id", "is_queued", "name", "taken", "waiting")
+    __slots__ = ("added", "id", "is_ready", "name", "taken", "waiting")
 
     def __init__(self, number: int, name: str) -> None:
         self.id = number
         self.name = name
         self.added = self.waiting = self.taken = 0
-        self.is_queued = False  # among the hosts that take turns
+        self.is_ready = False  # in `Frontier._ready_hosts`
 
 
 class Frontier:
@@ -118,11 +118,11 @@ class Frontier:
         self.max_hosts = max_hosts
         self.max_queries = max_queries
         self.known = 0  # URLs, done ones included
-        self.waiting = 0
-        self.taken = 0  # and not finished
-        self.handed_out = 0  # of kind PAGE, in all runs
+        self.waiting = 0  # URLs to be requested
+        self.taken = 0  # URLs being requested
+        self.requested_pages = 0  # taken URLs of kind PAGE, in all runs
         self._hosts: dict[str, _Host] = {}
-        self._turns: deque[_Host] = deque()
+        self._ready_hosts: deque[_Host] = deque()  # in the order in which they take turns
         self._recent: dict[str, None] = {}
         if path is not None:
             self._check_path(path, resume, overwrite)
@@ -167,7 +167,7 @@ class Frontier:
         self.waiting += 1
         host.added += 1
         host.waiting += 1
-        self._queue(host)
+        self._add_ready(host)
         return True
 
     def is_new(self, url: str) -> bool:
@@ -179,22 +179,22 @@ class Frontier:
         found: list[Entry] = []
         most = min(most, MAX_TAKEN - self.taken)
         if self.max_pages is not None:
-            most = min(most, self.max_pages - self.handed_out)
-        share = max(1, min(MAX_TAKEN_PER_HOST, most // max(1, len(self._turns))))
-        while self._turns and len(found) < most:
-            host = self._turns.popleft()
-            host.is_queued = False
+            most = min(most, self.max_pages - self.requested_pages)
+        share = max(1, min(MAX_TAKEN_PER_HOST, most // max(1, len(self._ready_hosts))))
+        while self._ready_hosts and len(found) < most:
+            host = self._ready_hosts.popleft()
+            host.is_ready = False
             count = min(share, most - len(found), MAX_TAKEN_PER_HOST - host.taken)
             rows = self._execute(_NEXT, (host.id, count)).fetchall()
             self._database.executemany(_STATE, [(TAKEN, row[0]) for row in rows])
             for key, url, depth, hops, kind in rows:
                 found.append(Entry(_unsigned(key), url, depth, hops, kind, host.name))
-                self.handed_out += kind == PAGE
+                self.requested_pages += kind == PAGE
             host.taken += len(rows)
             host.waiting -= len(rows)
             self.taken += len(rows)
             self.waiting -= len(rows)
-            self._queue(host)
+            self._add_ready(host)
         return found
 
     def finish(self, entry: Entry) -> None:
@@ -202,18 +202,18 @@ class Frontier:
         host = self._hosts[entry.host]
         host.taken -= 1
         self.taken -= 1
-        self._queue(host)
+        self._add_ready(host)
 
     def reject(self, entry: Entry) -> None:
         """Note that a taken page was not requested, so that it does not count as a page."""
-        self.handed_out -= 1
+        self.requested_pages -= 1
         self._execute("UPDATE pages SET kind = ? WHERE key = ?", (REJECTED, _signed(entry.key)))
 
     @property
     def has_ready(self) -> bool:
         """Whether `take` would return something."""
-        is_full = self.max_pages is not None and self.handed_out >= self.max_pages
-        return bool(self._turns) and not is_full and self.taken < MAX_TAKEN
+        is_full = self.max_pages is not None and self.requested_pages >= self.max_pages
+        return bool(self._ready_hosts) and not is_full and self.taken < MAX_TAKEN
 
     def mark_done(self, keys: Iterable[int]) -> None:
         """Mark URLs whose results were written; stored by the next `commit`."""
@@ -293,15 +293,15 @@ class Frontier:
                 host.waiting += count
                 self.waiting += count
             elif kind == PAGE:
-                self.handed_out += count
+                self.requested_pages += count
         for host in self._hosts.values():
-            self._queue(host)
+            self._add_ready(host)
 
-    def _queue(self, host: _Host) -> None:
-        """Let a host take turns if it has URLs waiting and enough of the taken ones are done."""
-        if host.waiting and not host.is_queued and 2 * host.taken <= MAX_TAKEN_PER_HOST:
-            host.is_queued = True
-            self._turns.append(host)
+    def _add_ready(self, host: _Host) -> None:
+        """Add a host to the ready ones if it has waiting URLs and not too many taken ones."""
+        if host.waiting and not host.is_ready and 2 * host.taken <= MAX_TAKEN_PER_HOST:
+            host.is_ready = True
+            self._ready_hosts.append(host)
 
     def _count_query(self, key: int, path: str) -> bool:
         """Count a URL with a query; return False if it is known or there are too many."""

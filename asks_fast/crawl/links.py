@@ -7,7 +7,7 @@ no fragment, no user; dot segments resolved; escapes in upper case, and none for
 Facts:  selectolax parses a page of 4 KB in 15 µs. For a tag inside n open ones it takes n steps: a
         page of 400 KB that opens a `div` 80,000 times took 13 s.
 Invariants: no page raises. At most `MAX_HTML` bytes are parsed, and of a page that is nested
-        deeper than `MAX_DEPTH` only what precedes that place. A link that is not http or https,
+        deeper than `MAX_DEPTH` only the part before that place. A link that is not http or https,
         or not a valid URL, is left out.
 
 Implemented elsewhere: which links are followed (`scope`, `frontier`), sitemaps (`sitemaps`).
@@ -45,7 +45,7 @@ _NEVER_NESTED = frozenset(
     b"option".split()
 )
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-_REMOVED = dict.fromkeys(map(ord, "\t\r\n"))  # by browsers, inside of URLs (WHATWG URL §4.4)
+_REMOVED = dict.fromkeys(map(ord, "\t\r\n"))  # from URLs, as browsers do (WHATWG URL §4.4)
 _REFRESH = re.compile(r"\s*\d*(?:\.\d*)?\s*[;,]?\s*url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SELECTOR = "a[href], area[href], iframe[src], frame[src], link[rel], meta[content], base[href]"
@@ -90,7 +90,7 @@ def find_links(
     canonical: str | None = None
     has_base = False
     follows = not (nofollow and _forbids_links(header))
-    tree = _parse(_without_deep_end(content[:MAX_HTML]), charset)
+    tree = _parse(_cut_at_max_depth(content[:MAX_HTML]), charset)
     for node in tree.css(_SELECTOR):
         attributes = node.attributes
         name = node.tag
@@ -185,7 +185,7 @@ def _base(page: Url, link: str) -> Url | None:
 
 
 def _forbids_links(directives: str) -> bool:
-    """Return whether robots directives say `nofollow` or `none`, for all robots."""
+    """Return whether robots directives for all robots contain `nofollow` or `none`."""
     words: Iterable[str] = (word.strip() for word in directives.lower().split(","))
     return any(word in ("nofollow", "none") for word in words)
 
@@ -197,7 +197,7 @@ def _parse(content: bytes, charset: str | None) -> LexborHTMLParser:
     return parser(decode(content, charset, errors="replace"))
 
 
-def _without_deep_end(content: bytes) -> bytes:
+def _cut_at_max_depth(content: bytes) -> bytes:
     """Return the page up to where more than `MAX_DEPTH` elements are open."""
     if len(content) <= SMALL_HTML:
         return content

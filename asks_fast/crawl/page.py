@@ -226,7 +226,7 @@ class PageSession:
             self._count(page, len(data))
             if self.raw:
                 page.exchanges = raw_exchanges(response)
-            if not self.raw or (self.keep_text and is_text(page)):
+            if not self.raw or (self.keep_text and may_have_links(page)):
                 if self.raw:
                     data = response.content
                 page.content = data
@@ -271,7 +271,7 @@ class PageSession:
     async def _save(self, page: Page, body: Any, url: str) -> None:
         assert self.directory is not None
         name = file_name(url, page.content_type)
-        kept: list[bytes] | None = [] if self.keep_text and is_text(page) else None
+        kept: list[bytes] | None = [] if self.keep_text and may_have_links(page) else None
         with PartialFile(self.directory) as file:
             async for piece in body:
                 self._count(page, len(piece))
@@ -291,7 +291,7 @@ class PageSession:
             raise ResponseTooLarge(f"the body of {page.url} is larger than {limit} bytes")
 
 
-def is_text(page: Page) -> bool:
+def may_have_links(page: Page) -> bool:
     """Return whether a page may contain links: HTML, XML, or a compressed sitemap."""
     kind = page.content_type
     return kind.startswith("text/") or "xml" in kind or kind in ("application/gzip", "")

@@ -33,7 +33,7 @@ __all__ = ["ParquetFile", "import_parquet", "read_rows", "shard_lock"]
 KEYS = b"asks_fast.keys"  # name of the metadata: base64 of 8 bytes per request
 MAX_ROWS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
-SEEDED_AT_ONCE = 50_000  # keys
+KEYS_PER_COMMIT = 50_000  # when the keys of the Parquet file are copied to the checkpoint
 
 
 def import_parquet() -> Any:
@@ -84,7 +84,7 @@ class ParquetFile:
         self._checkpoint = self.rows.with_name(self.rows.name + ".checkpoint")
 
     def prepare(self, *, resume: bool, overwrite: bool = False) -> int:
-        """Note all requests of the Parquet file in the checkpoint of `rows`.
+        """Copy the keys of the Parquet file to the checkpoint of `rows`.
 
         Returns:
             The number of requests that are done.
@@ -108,9 +108,9 @@ class ParquetFile:
             if is_merged:  # killed after a merge, or before the first record
                 self._remove_rows()
         with Checkpoint(self.rows, "jsonl", resume=True) as checkpoint:
-            for at in range(0, len(keys), SEEDED_AT_ONCE):
-                some = keys[at : at + SEEDED_AT_ONCE]
-                checkpoint.commit([(key, b"") for key in some], lambda records, first: b"")
+            for at in range(0, len(keys), KEYS_PER_COMMIT):
+                part = keys[at : at + KEYS_PER_COMMIT]
+                checkpoint.commit([(key, b"") for key in part], lambda records, first: b"")
             return len(checkpoint.done)
 
     def merge(self) -> None:

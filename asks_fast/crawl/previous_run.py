@@ -53,7 +53,8 @@ COLUMNS = (
     "file",
 )
 BATCH = 10_000  # pages inserted at once
-NO_VALIDATORS = frozenset(
+# A request that has one of these is sent unchanged.
+CONDITIONAL_FIELDS = frozenset(
     ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"]
 )
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
@@ -72,7 +73,7 @@ def output_of(previous: str) -> Path:
     if not path.is_file():
         raise CheckpointError(f"{path} is not the output of an earlier run: no such file")
     if format_name(str(path), None).startswith("warc"):
-        raise CheckpointError(f"{path} cannot be compared with: only JSON Lines and Parquet can")
+        raise CheckpointError(f"{path} cannot be the earlier run: only JSON Lines and Parquet can")
     return path
 
 
@@ -146,7 +147,7 @@ def _records(previous: Path) -> Iterator[dict[str, Any]]:
 
 
 def _row_of(record: Mapping[str, Any], *, etag: bool, modified: bool) -> tuple[Any, ...] | None:
-    """Return the row for a record, or None if its page cannot be asked for conditionally."""
+    """Return the row for a record, or None if its page cannot be requested conditionally."""
     since = record.get("unchanged_since")
     status = record.get("status")
     if not (status == 200 or (status == 304 and since)) or record.get("same_as"):
@@ -219,7 +220,7 @@ class PreviousRun:
     def _has_file(self, page: EarlierPage) -> bool:
         return page.file is not None and os.path.isfile(self._directory / page.file)
 
-    def conditional(self, identity: RequestIdentity, request: Any) -> Any:
+    def make_conditional(self, identity: RequestIdentity, request: Any) -> Any:
         """Return the request, with validators if it has an earlier page."""
         if isinstance(request, Mapping):
             method = str(request.get("method", "GET")).upper()
@@ -231,10 +232,12 @@ class PreviousRun:
         if page is None:
             return request
         made = {"url": request} if isinstance(request, str) else dict(request)
-        return {**made, "middleware": [*made.get("middleware", ()), _sender(page)]}
+        return {**made, "middleware": [*made.get("middleware", ()), _validator_middleware(page)]}
 
-    def unchanged(self, identity: RequestIdentity, status: int, url: str) -> EarlierPage | None:
-        """Return the earlier page that a response stands for, or None if it is one of its own.
+    def find_unchanged(
+        self, identity: RequestIdentity, status: int, url: str
+    ) -> EarlierPage | None:
+        """Return the earlier page that a response stands for, or None if it is a page of its own.
 
         With a target directory, the file of the page is kept there.
 
@@ -256,11 +259,11 @@ def _is_at(page: EarlierPage, url: str) -> bool:
     return _without_fragment(url) == _without_fragment(page.url)
 
 
-def _sender(page: EarlierPage) -> Middleware:
+def _validator_middleware(page: EarlierPage) -> Middleware:
     """Return a middleware that adds the validators of a page to the request for its URL."""
 
     async def send_validators(request: PreparedRequest, call_next: CallNext) -> BaseResponse:
-        if _is_at(page, str(request.url)) and not NO_VALIDATORS & {
+        if _is_at(page, str(request.url)) and not CONDITIONAL_FIELDS & {
             name.lower() for name in request.headers
         }:
             if page.etag is not None:

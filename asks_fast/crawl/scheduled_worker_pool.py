@@ -304,7 +304,7 @@ class ScheduledWorkerPool(WorkerPool):
                 if result is not None:
                     await self.deliver(job, result)
         except Exception as e:
-            self.note_own_error(e)
+            self.set_pool_error(e)
         finally:
             gates.pop(task, None)
             await self.end_worker()

@@ -5,7 +5,7 @@ Facts:  a registrable domain is one label below a public suffix: `example.co.uk`
 Invariants: http and https of one host are equal, as for the limits per host. Decisions depend on
         the URL only. The number of hosts whose decision is kept is bounded.
 
-Implemented elsewhere: the form of a URL (`links`), budgets (`frontier`).
+Implemented elsewhere: the form of a URL (`links`), limits in number (`frontier`).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def domain_of(host: str) -> str:
 
 
 class _SuffixList(Protocol):
-    """What is used of `publicsuffixlist`."""
+    """The methods of `publicsuffixlist.PublicSuffixList` that this module calls."""
 
     def privatesuffix(self, domain: str) -> str | None:
         """Return the registrable domain of a host."""

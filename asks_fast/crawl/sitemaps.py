@@ -31,7 +31,7 @@ class Sitemap(NamedTuple):
 
 
 def is_sitemap(content: bytes) -> bool:
-    """Return whether a document is a sitemap in XML, as far as its beginning tells."""
+    """Return whether a document is a sitemap in XML, judged by its first 4,096 bytes."""
     start = _decompress(content[:4096], 4096) if content.startswith(GZIP) else content[:4096]
     return b"<urlset" in start or b"<sitemapindex" in start
 
@@ -61,8 +61,8 @@ def _decompress(content: bytes, limit: int) -> bytes:
     return bytes(made)
 
 
-class _Full(Exception):
-    """Enough was read."""
+class _Done(Exception):
+    """The rest of the document is not read."""
 
 
 def _read_xml(content: bytes) -> Sitemap:
@@ -75,7 +75,7 @@ def _read_xml(content: bytes) -> Sitemap:
         nonlocal size
         path.append(name.rpartition(":")[2].lower())
         if len(path) > 10:
-            raise _Full
+            raise _Done
         text.clear()
         size = 0
 
@@ -91,11 +91,11 @@ def _read_xml(content: bytes) -> Sitemap:
         elif path[-2:] == ["sitemap", "loc"]:
             found.sitemaps.append("".join(text).strip())
         if len(found.urls) + len(found.sitemaps) >= MAX_URLS:
-            raise _Full
+            raise _Done
         path.pop()
 
     def document_type(*_: object) -> None:
-        raise _Full
+        raise _Done
 
     parser = expat.ParserCreate()
     parser.StartElementHandler = start
@@ -105,6 +105,6 @@ def _read_xml(content: bytes) -> Sitemap:
     try:
         for at in range(0, len(content), PIECE):
             parser.Parse(content[at : at + PIECE], at + PIECE >= len(content))
-    except (_Full, expat.ExpatError):
+    except (_Done, expat.ExpatError):
         pass
     return found

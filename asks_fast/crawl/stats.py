@@ -14,7 +14,7 @@ from typing import Any
 __all__ = ["FetchStats"]
 
 MAX_HOSTS = 5_000
-COUNTS = ("done", "failed", "dropped", "unchanged", "skipped", "not_written", "bytes")
+COUNT_NAMES = ("done", "failed", "dropped", "unchanged", "skipped", "not_written", "bytes")
 OTHER_HOSTS = "(other hosts)"
 RATE_INTERVAL = 10.0  # seconds over which rates are measured
 
@@ -110,7 +110,7 @@ class FetchStats:
         """Return the sum of several `as_dict`, to which `hosts` may have been added."""
         made = cls(started)
         for part in parts:
-            for name in COUNTS:
+            for name in COUNT_NAMES:
                 setattr(made, name, getattr(made, name) + part.get(name, 0))
             made.error_counts.update(part.get("errors", {}))
             made.statuses.update({int(k): v for k, v in part.get("statuses", {}).items()})

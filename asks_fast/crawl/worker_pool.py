@@ -216,17 +216,17 @@ class WorkerPool:
                 if self.may_have_consumers:
                     await self.wake_consumer()
         except Exception as e:
-            self.note_own_error(e)
+            self.set_pool_error(e)
         finally:
             await self.end_worker()
 
-    def note_own_error(self, error: Exception) -> None:
-        """Make an error of the pool itself, not of a request, the outcome for the reader."""
+    def set_pool_error(self, error: Exception) -> None:
+        """Raise an error of the pool itself, not of a request, in the reader."""
         self.is_input_ended = True
         self.input_error = self.input_error or error
 
     async def end_worker(self) -> None:
-        """Wake the tasks that may wait for what this worker, which ends now, would do."""
+        """Wake tasks that may wait for this worker, which ends now."""
         self.worker_count -= 1
         # The input may have ended: wake one idle worker, which wakes the next, and the readers.
         if len(self.idle_workers):
@@ -236,7 +236,7 @@ class WorkerPool:
                 await self.consumers.wake(1)
 
     def take_job(self) -> Job | None:
-        """Return the next job if nothing must be waited for and all workers run, else None."""
+        """Return the next job if that needs no wait and all workers run, else None."""
         if (
             self.is_input_ended
             or self.async_input is not None
@@ -295,7 +295,7 @@ class WorkerPool:
             return make_job(index, item, self.allows_paths)
 
     async def next_item(self, source: AsyncIterator[BulkRequest]) -> BulkRequest:
-        """Return one item of the async input; only one worker at a time may wait in there."""
+        """Return one item of the async input, for which only one worker waits at a time."""
         self.input_task = await current_task()
         try:
             return await source.__anext__()

@@ -114,7 +114,7 @@ def test_resume(tmp_path: Path) -> None:
         Frontier(path)
     frontier = Frontier(path, resume=True)
     frontier.restore([third.key])
-    assert (frontier.known, frontier.waiting, frontier.handed_out) == (10, 8, 2)
+    assert (frontier.known, frontier.waiting, frontier.requested_pages) == (10, 8, 2)
     assert not frontier.add("http://a/3")
     assert first.url in names(frontier.take())
     with pytest.raises(FrontierError, match="another process has it open"):
