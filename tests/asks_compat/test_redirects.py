@@ -295,10 +295,10 @@ async def test_proxy_credentials_among_the_headers(login: str, peer: MakePeer) -
     async with DSession(proxy=url) as session:
         response = await session.get("http://one.test/", headers=PROXY_FIELD)
         assert [old.status_code for old in response.history] == [302, 302]
-    told = [request.headers for request in proxy.requests]
+    received = [request.headers for request in proxy.requests]
     fields = [
         [value for name, value in headers if name.lower() == "proxy-authorization"]
-        for headers in told
+        for headers in received
     ]
     own = ["Basic dXNlcjpvdGhlcg=="] if login else []
     assert fields == [["Basic secret"], ["Basic secret"], own]

@@ -1,4 +1,4 @@
-"""The comparison of clients by `asks-fast bench`, from the outside."""
+"""The comparison of clients by `asks-fast bench`, as a program."""
 
 from __future__ import annotations
 

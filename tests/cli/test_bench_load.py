@@ -1,4 +1,4 @@
-"""`asks-fast bench URL` as a load tool, against a server that delays, refuses or breaks off."""
+"""`asks-fast bench URL` as a load tool, against a server that delays, rejects or closes early."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_duration(site: Site) -> None:
 
 @pytest.mark.parametrize("size", [("-n", "100"), ("-d", "1")])
 def test_open_loop(site: Site, size: tuple[str, str]) -> None:
-    """With --rate requests start at that rate, whatever --requests or --duration says."""
+    """With --rate requests start at that rate, with --requests and with --duration."""
     found = load(site, *size, "--rate", "100", "-c", "50", *NO_WARM_UP)
     assert (found["loop"], found["rate"]) == ("open", 100)
     assert found["requests"] + found["not_started"] == 100
@@ -91,7 +91,7 @@ def test_server_slower_than_the_rate() -> None:
 
 
 def pages(*answers: Answer | bytes) -> Callable[[int, str], Answer | bytes]:
-    """Return a page function that gives these answers in turn, after a first good one."""
+    """Return a page function that returns these responses in turn, after a successful one."""
     given = itertools.chain([(200, {}, b"first")], itertools.cycle(answers))
     return lambda host, path: next(given)
 

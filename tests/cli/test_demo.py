@@ -1,4 +1,4 @@
-"""`asks-fast demo`: the documented program, from the outside."""
+"""`asks-fast demo`: the documented program, in a process of its own."""
 
 from __future__ import annotations
 

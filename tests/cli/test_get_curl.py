@@ -148,7 +148,7 @@ def test_continue_from_nothing(peer: MakePeer, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("fail", [[], ["-f"]])
-def test_continue_in_vain(
+def test_continue_is_not_possible(
     peer: MakePeer, tmp_path: Path, answer: bytes, code: int, fail: list[str]
 ) -> None:
     """A file is left as it was if its rest is not sent; 416 with its size means complete."""
@@ -185,7 +185,7 @@ def test_data_as_query(app_server: Server) -> None:
     assert (sent["method"], sent["args"]) == ("GET", {"a": "1", "b": "2", "c": "x y&z"})
 
 
-def test_data_and_its_relatives(app_server: Server, tmp_path: Path) -> None:
+def test_variants_of_data(app_server: Server, tmp_path: Path) -> None:
     """-d @FILE loses line ends, --data-binary keeps them, --data-raw takes @ literally."""
     file = tmp_path / "data"
     file.write_bytes(b"a=1\r\nb\n")

@@ -152,7 +152,7 @@ def test_connect_retries(httpx: Any, call: Call) -> None:
 def test_retries_do_not_repeat_an_exchange(
     httpx: Any, call: Call, peer: Callable[..., Peer]
 ) -> None:
-    """A request that reached the server is not sent again, whatever `retries` says."""
+    """A request that reached the server is not sent again, for any `retries`."""
     server = peer([expect(), close()], [expect(), send(OK)])
     with pytest.raises(httpx.RemoteProtocolError):
         call("GET", server.url, {"retries": 3})

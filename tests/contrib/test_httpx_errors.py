@@ -38,7 +38,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
 def test_server_errors(
     httpx: Any, call: Call, peer: Callable[..., Peer], script: list[Any], error: str
 ) -> None:
-    """What a server does wrong is the error that httpx has for it, with the request."""
+    """Each fault of a server raises the error that httpx documents, with the request."""
     expected = getattr(httpx, error)
     with pytest.raises(expected) as caught:
         call("GET", peer(script).url)
@@ -47,7 +47,7 @@ def test_server_errors(
 
 
 def test_connection_errors(httpx: Any, call: Call, tmp_path: Path) -> None:
-    """A refused connection and an unknown name are ConnectError."""
+    """A refused connection and an unknown name raise ConnectError."""
     with pytest.raises(httpx.ConnectError):
         call("GET", "http://127.0.0.1:1/")
     with pytest.raises(httpx.ConnectError):
@@ -57,7 +57,7 @@ def test_connection_errors(httpx: Any, call: Call, tmp_path: Path) -> None:
 
 
 def test_illegal_requests(httpx: Any, call: Call, peer: Callable[..., Peer]) -> None:
-    """What cannot be sent is a LocalProtocolError; another scheme is UnsupportedProtocol."""
+    """An invalid request raises LocalProtocolError; another scheme UnsupportedProtocol."""
     server = peer([expect_head(), stall()])
     with pytest.raises(httpx.LocalProtocolError):
         call("GET", server.url, headers={"X": "a\nb"})
@@ -85,7 +85,7 @@ def test_error_of_the_body_is_raised_as_it_is(
 
 
 def test_read_timeout(httpx: Any, call: Call, peer: Callable[..., Peer]) -> None:
-    """A silent server is a ReadTimeout, before the head and within the body."""
+    """A silent server causes a ReadTimeout, before the head and within the body."""
     limits = httpx.Timeout(None, read=0.05)
     with pytest.raises(httpx.ReadTimeout):
         call("GET", peer([expect(), stall()]).url, timeout=limits)
@@ -94,14 +94,14 @@ def test_read_timeout(httpx: Any, call: Call, peer: Callable[..., Peer]) -> None
 
 
 def test_write_timeout(httpx: Any, call: Call, peer: Callable[..., Peer]) -> None:
-    """A server that takes no bytes is a WriteTimeout."""
+    """A server that accepts no bytes causes a WriteTimeout."""
     server = peer([expect_head(), stop_reading()])
     with pytest.raises(httpx.WriteTimeout):
         call("POST", server.url, content=bytes(50_000_000), timeout=httpx.Timeout(None, write=0.1))
 
 
 def test_connect_timeout(httpx: Any, call: Call, peer: Callable[..., Peer]) -> None:
-    """A proxy that does not answer CONNECT is a ConnectTimeout."""
+    """A proxy that does not respond to CONNECT causes a ConnectTimeout."""
     proxy = peer([expect_head(), stall()])
     with pytest.raises(httpx.ConnectTimeout):
         call(
@@ -114,7 +114,7 @@ def test_connect_timeout(httpx: Any, call: Call, peer: Callable[..., Peer]) -> N
 
 @pytest.mark.kernels("asyncio", "trio")
 async def test_pool_timeout(transports: Any, httpx: Any, peer: Callable[..., Peer]) -> None:
-    """A request that gets no connection in time is a PoolTimeout; `limits` sets how many exist."""
+    """A request that gets no connection in time raises PoolTimeout; `limits` sets their number."""
     server = peer([expect(), send(HEAD), stall()])
     transport = transports.AsyncTransport(limits=httpx.Limits(max_connections=1))
     async with (

@@ -42,7 +42,7 @@ def test_header_fields_are_those_of_httpx(
 def test_a_removed_default_header_is_not_sent(
     transports: Any, httpx: Any, peer: Callable[..., Peer]
 ) -> None:
-    """A field that the program took away from httpx is not replaced by one of asks_fast."""
+    """A default field that the program removed from httpx is not added by asks_fast."""
     server = peer([expect(), send(OK)])
     with httpx.Client(transport=transports.Transport()) as client:
         client.headers.clear()
@@ -56,7 +56,7 @@ def test_a_removed_default_header_is_not_sent(
     ids=["bytes", "stream"],
 )
 def test_request_bodies(call: Call, peer: Callable[..., Peer], content: Any, framing: str) -> None:
-    """A body in memory has a length, one that is streamed goes in chunks."""
+    """A body in memory has Content-Length, a streamed one is chunked."""
     server = peer([expect("POST"), send(OK)])
     assert call("POST", server.url, content=content).text == "ok"
     (seen,) = server.requests
@@ -93,7 +93,7 @@ def test_auth_reads_a_streamed_body_first(
 
 
 def test_response_extensions(httpx: Any, call: Call, peer: Callable[..., Peer]) -> None:
-    """`http_version`, `reason_phrase` and trailers are there; `network_stream` says it is not."""
+    """`http_version`, `reason_phrase` and trailers are set; `network_stream` is not supported."""
     head = b"HTTP/1.0 200 Quite fine\r\nContent-Length: 2\r\n\r\nok"
     response = call("GET", peer([expect(), send(head)]).url)
     assert response.http_version == "HTTP/1.0"
@@ -105,7 +105,7 @@ def test_response_extensions(httpx: Any, call: Call, peer: Callable[..., Peer]) 
 
 
 def test_trailers(call: Call, peer: Callable[..., Peer]) -> None:
-    """The trailer fields of a chunked response are there after the body."""
+    """The trailer fields of a chunked response are set after the body."""
     answer = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
         b"2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n"
@@ -124,7 +124,7 @@ def test_repeated_response_headers(call: Call, peer: Callable[..., Peer]) -> Non
 
 @pytest.mark.parametrize("path", ["/gzip", "/deflate", "/br", "/zstd"])
 def test_httpx_decompresses(httpx: Any, call: Call, app_server: Server, path: str) -> None:
-    """The raw body is given as it was sent; httpx decompresses what it asked for."""
+    """httpx gets the body as it was sent, and decompresses it."""
     response = call("GET", f"{app_server.url}{path}")
     if path[1:] in httpx.Client().headers["accept-encoding"]:
         assert response.json()["coding"] == path[1:]

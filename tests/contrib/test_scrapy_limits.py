@@ -57,7 +57,7 @@ def test_maxsize(
 
 
 def test_a_head_has_no_size(download: Download, peer: MakePeer) -> None:
-    """Content-Length of a response to HEAD is the size of no body."""
+    """Content-Length of a response to HEAD does not count as the size of a body."""
     server = peer([expect("HEAD"), send(TEN)])
     assert download(server.url, method="HEAD", meta={"download_maxsize": 9}).status == 200
 
@@ -95,7 +95,7 @@ def test_data_loss(
     sent: bytes,
     end: Any,
 ) -> None:
-    """A body that breaks off is an error, or kept with a flag; the log says so once."""
+    """A truncated body is an error, or kept with a flag; it is logged once."""
     settings = {"DOWNLOAD_FAIL_ON_DATALOSS": False}
     server = peer([expect(), send(sent), close()])
     response = download(server.url, settings)
@@ -132,7 +132,7 @@ def test_timeout(download: Download, peer: MakePeer, steps: list[Any]) -> None:
 def test_server_errors(
     download: Download, peer: MakePeer, steps: list[Any], error: type[Exception]
 ) -> None:
-    """What a server does wrong is the exception that Scrapy retries."""
+    """Each fault of a server raises an exception that Scrapy retries."""
     with pytest.raises(error):
         download(peer([expect(), *steps], [expect(), *steps]).url)
 
@@ -147,13 +147,13 @@ def test_server_errors(
     ids=["refused", "unknown-name", "scheme"],
 )
 def test_no_connection(download: Download, url: str, error: type[Exception]) -> None:
-    """A server that cannot be reached is the exception that Scrapy documents."""
+    """A server that cannot be reached raises the exception that Scrapy documents."""
     with pytest.raises(error):
         download(url)
 
 
 def test_an_illegal_request_is_not_retried(download: Download) -> None:
-    """A request that cannot be sent is no failed download."""
+    """An invalid request does not count as a failed download."""
     with pytest.raises(InvalidRequest):
         download("http://127.0.0.1:1/", headers={"X-A": "a\nb"})
 

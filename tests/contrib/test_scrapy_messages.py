@@ -45,7 +45,7 @@ def test_one_connection(download: Download, peer: MakePeer, value: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"abc"], ids=["empty", "bytes"])
 def test_request_bodies(download: Download, peer: MakePeer, body: bytes) -> None:
-    """A body has its length, whatever Content-Length the request says, and no type of its own."""
+    """Content-Length is that of the body, also if the request has another; no type is added."""
     server = peer([expect("POST"), send(OK)])
     download(server.url, method="POST", body=body, headers={"Content-Length": "77"})
     (seen,) = server.requests
@@ -55,14 +55,14 @@ def test_request_bodies(download: Download, peer: MakePeer, body: bytes) -> None
 
 
 def test_a_url_is_sent_as_it_is(download: Download, peer: MakePeer) -> None:
-    """Dot segments stay, and with `verbatim_url` what Scrapy would encode."""
+    """Dot segments are sent, and with `verbatim_url` also what Scrapy would encode."""
     server = peer([repeat(expect(), send(OK))])
     download([f"{server.url}/a/../b", f"{server.url}/c?d[0]=1"], meta={"verbatim_url": True})
     assert [seen.target for seen in server.requests] == ["/a/../b", "/c?d[0]=1"]
 
 
 def test_response(download: Download, peer: MakePeer) -> None:
-    """Status, fields, body, URL, address and protocol are on the response, its class is guessed."""
+    """The response has status, fields, body, URL, address and protocol, and the right class."""
     answer = (
         b"HTTP/1.1 404 No\r\nContent-Type: text/html; charset=latin-1\r\nX-A: 1\r\nx-a: \xe4\r\n"
         b"Content-Length: 7\r\n\r\n<p>\xe4</p"
@@ -96,7 +96,7 @@ def test_latency(download: Download, peer: MakePeer) -> None:
 
 @pytest.mark.parametrize("path", ["/gzip", "/redirect/1", "/cookies/set?a=1", "/basic-auth/u/p"])
 def test_middlewares_stay_in_charge(download: Download, app_server: Server, path: str) -> None:
-    """Nothing is decompressed, followed, answered or kept that middlewares see to."""
+    """Decompression, redirects, authentication and cookies are left to the middlewares."""
     first, second = download([app_server.url + path, app_server.url + "/headers"])
     assert first.status == {"/gzip": 200, "/basic-auth/u/p": 401}.get(path, 302)
     assert first.headers.get("Content-Encoding") == (b"gzip" if path == "/gzip" else None)

@@ -45,7 +45,7 @@ def test_certificate(download: Download, tls_server: Server, server_certificate:
     ids=["verify", "ciphers"],
 )
 def test_failed_handshake(download: Download, tls_server: Server, settings: dict[str, Any]) -> None:
-    """The settings of TLS count; a failed handshake is a failed download."""
+    """The TLS settings are applied; a failed handshake is a failed download."""
     with pytest.raises(DownloadFailedError):
         download(f"{tls_server.url}/get", settings)
 
@@ -120,7 +120,7 @@ def test_socks_proxy(download: Download, peer: MakePeer, app_server: Server) -> 
 
 
 def test_a_proxy_that_refuses(download: Download, peer: MakePeer) -> None:
-    """A refused tunnel is a refused connection; one that is not answered takes too long."""
+    """A refused tunnel is a refused connection; one without a response is a time-out."""
     proxy = peer(
         [expect_head(), send(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), close()],
         [expect_head(), stall()],

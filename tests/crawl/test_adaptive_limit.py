@@ -140,8 +140,8 @@ def test_timeouts_halve() -> None:
     assert host.is_circuit_open(1.0), "a time-out is a failure too"
 
 
-def test_latency_that_is_not_our_doing() -> None:
-    """If fewer requests do not make the server faster, the limit returns to where it was."""
+def test_latency_with_another_cause() -> None:
+    """If fewer requests do not make the server faster, the limit returns to its earlier value."""
 
     def slower(now: float) -> Any:
         return SUCCEEDED, 0.05 if now < 30 else 0.5, None

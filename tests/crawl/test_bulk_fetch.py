@@ -1,4 +1,4 @@
-"""The run that ties inputs, pages and outputs together, on a session that is a table."""
+"""`BulkFetch`: reads inputs, fetches pages and writes outputs, on a fake session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The output that survives being killed: cut anywhere, it comes back whole."""
+"""Checkpoints: after a kill at any byte, the output is restored to complete records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`asks-fast fetch`, as a person meets it: killed, interrupted, out of space, over processes."""
+"""`asks-fast fetch` as a program: kills, signals, full disks, several processes."""
 
 from __future__ import annotations
 
@@ -335,7 +335,7 @@ def test_reader_goes_away(urls: Callable[[int], Path]) -> None:
         (["-c", "0"], "connections must be at least 1"),
     ],
 )
-def test_asked_wrongly(tmp_path: Path, args: list[str], says: str) -> None:
+def test_invalid_options(tmp_path: Path, args: list[str], says: str) -> None:
     """Invalid options are reported before anything is fetched, with status 2."""
     source = tmp_path / "u"
     source.write_text("")
@@ -345,7 +345,7 @@ def test_asked_wrongly(tmp_path: Path, args: list[str], says: str) -> None:
     assert says in " ".join(err.replace("│", " ").split())
 
 
-def test_live_picture(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
+def test_live_view(site: Site, urls: Callable[[int], Path], tmp_path: Path) -> None:
     """A terminal shows counts, progress, hosts and errors by kind, updated regularly."""
     source = urls(150)
     with source.open("a") as file:

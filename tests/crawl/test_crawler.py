@@ -1,4 +1,4 @@
-"""`Crawler`: every page in scope once, whatever links, redirects, robots.txt and servers do."""
+"""`Crawler`: every page in scope once, for any links, redirects, robots.txt and servers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Pages:
         return found  # type: ignore[no-any-return]
 
     async def crawl(self, start: str = "/", fetch: FetchOptions = FAST, **options: Any) -> Any:
-        """Crawl the site; return the paths asked for, apart from robots.txt."""
+        """Crawl the site; return the requested paths, without robots.txt."""
         with self.site:
             self.crawler = Crawler(self.site.urls[0] + start, fetch=fetch, **options)
             self.stats = await self.crawler.run()
@@ -294,7 +294,7 @@ async def test_stop_and_resume_without_output(generated: Server, tmp_path: Path)
 
 
 async def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
-    """An output without its frontier cannot be resumed, and nothing is overwritten unasked."""
+    """An output without its frontier cannot be resumed; only `overwrite` replaces files."""
     site = Pages({"/": page("/a")})
     out = tmp_path / "o.jsonl"
     await site.crawl(output=out)
@@ -340,7 +340,7 @@ def test_unknown_argument() -> None:
 
 
 def test_in_asyncio(generated: Server) -> None:
-    """A crawl runs in asyncio, and callbacks may await what they like."""
+    """A crawl runs in asyncio, and callbacks may await functions of asyncio."""
     seen: list[str] = []
 
     async def on_page(one: CrawlPage) -> None:

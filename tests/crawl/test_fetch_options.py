@@ -32,7 +32,7 @@ def test_options_travel() -> None:
         {"only_status": ("abc",)},
     ],
 )
-def test_options_that_make_no_sense(bad: Any) -> None:
+def test_invalid_options(bad: Any) -> None:
     """Invalid options raise when they are made; the message names the field."""
     with pytest.raises(ValueError, match=r"connections|retries|timeout|max_body|filter|rate"):
         FetchOptions(**bad)

@@ -64,13 +64,13 @@ def test_text_of_a_record(content: bytes, kind: str, fields: dict[str, str]) -> 
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "utf-8", "iso2022_jp"])
 def test_no_charset_stalls_a_record(charset: str) -> None:
-    """A record of 2 MB takes less than a second, whatever encoding the server names."""
+    """A record of 2 MB takes less than a second, with any encoding that the server names."""
     one = make_record(make_page(b"a-" * 1_000_000 + b"+AGE-", f"text/html; charset={charset}"))
     assert thread_seconds(as_dict, one, tries=1) < 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_batches_stand_behind_each_other(name: str) -> None:
+def test_consecutive_batches(name: str) -> None:
     """In every format, consecutive batches are one valid file."""
     form = get_format("out", name, "auto", False)
     pages = [make_record(make_page(b"body %d" % n)) for n in range(6)]

@@ -1,4 +1,4 @@
-"""The frontier: each URL once, order, budgets, and what is left after a kill."""
+"""The frontier: each URL once, order, limits, and the state after a kill."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_one_host_does_not_fill_the_run() -> None:
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_each_url_once(data: st.DataObject) -> None:
-    """Whatever is added and finished in any order, each URL is taken once."""
+    """For any order of additions and ends, each URL is taken once."""
     frontier = Frontier()
     known: set[str] = set()
     taken: list[Entry] = []
@@ -84,7 +84,7 @@ def test_each_url_once(data: st.DataObject) -> None:
     frontier.close()
 
 
-def test_budgets() -> None:
+def test_limits() -> None:
     """Pages in all and per host, hosts, and queries of one path are bounded."""
     frontier = Frontier(max_pages=12, max_pages_per_host=10, max_hosts=2, max_queries=3)
     for n in range(20):

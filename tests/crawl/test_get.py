@@ -1,4 +1,4 @@
-"""`asks-fast get`: one request for a person who knows curl."""
+"""`asks-fast get`: one request, with options as in curl."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_open_circuit_rejects_waiting_jobs() -> None:
     assert len(scheduler) == 0
 
 
-def test_forgets_hosts_it_knows_nothing_of() -> None:
+def test_idle_hosts_are_removed() -> None:
     """Idle hosts are removed from memory."""
     scheduler = Scheduler(Politeness())
     for n in range(100_000):
@@ -230,7 +230,7 @@ def test_scheduler_invariants(data: st.DataObject) -> None:
         {"rate": math.nan},
     ],
 )
-def test_options_that_make_no_sense(bad: dict[str, float]) -> None:
+def test_invalid_options(bad: dict[str, float]) -> None:
     """Invalid numbers raise at the call, and the message names the option."""
     with pytest.raises(ValueError, match=next(iter(bad))):
         Politeness(**bad)  # type: ignore[arg-type]

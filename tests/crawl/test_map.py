@@ -1,4 +1,4 @@
-"""session.map and session.gather, on a session that is a table."""
+"""session.map and session.gather, on a fake session."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_every_item_gives_one_result() -> None:
 
 
 async def test_in_order() -> None:
-    """`ordered=True` gives results in the order of the input, whatever the order of answers."""
+    """`ordered=True` gives results in the order of the input, for any order of responses."""
     session = FakeSession(later)
     mapped = map_requests(session, map(str, range(300)), ordered=True)
     assert [r.key async for r in mapped] == [str(n) for n in range(300)]
@@ -137,7 +137,7 @@ async def test_paths_for_a_session_with_a_host() -> None:
 
 
 async def test_input_that_raises() -> None:
-    """What the input raises reaches the reader, after the results of what came before."""
+    """An exception of the input is raised in the reader, after the results of earlier items."""
 
     def source() -> Iterator[str]:
         yield "1"
@@ -173,7 +173,7 @@ async def test_leaving_the_block_early_cancels() -> None:
 
 
 async def test_leaving_a_plain_loop_early_cancels() -> None:
-    """A plain `async for` that is left cancels what is under way within a turn of the kernel."""
+    """Leaving a plain `async for` cancels requests within one iteration of the kernel."""
 
     async def never(url: str) -> Answer:
         if url == "0":
@@ -193,7 +193,7 @@ async def test_leaving_a_plain_loop_early_cancels() -> None:
 
 @pytest.mark.parametrize("closing", [True, False])
 async def test_cancelled_reader(closing: bool) -> None:
-    """A reader cancelled at its await takes its workers with it, `async with` or not."""
+    """A reader that is cancelled at its await ends its workers, with or without `async with`."""
 
     async def never(url: str) -> Answer:
         await curio.Event().wait()
@@ -234,7 +234,7 @@ async def test_time_limit_on_one_result() -> None:
 
 
 async def test_stop_finishes_what_is_under_way() -> None:
-    """`stop` takes nothing more; what is under way still gives its results."""
+    """`stop` takes no more items; requests under way still give their results."""
 
     async def source() -> AsyncIterator[str]:
         for n in range(15):
@@ -273,7 +273,7 @@ async def test_repeats_what_is_safe() -> None:
 
 
 async def test_fewer_items_than_workers() -> None:
-    """Workers are only started for work that is there; an empty input ends at once."""
+    """Workers are only started for items of the input; an empty input ends at once."""
     assert await gather(FakeSession(), []) == []
     mapped = map_requests(FakeSession(), ["a"], concurrency=1000)
     async for _ in mapped:
@@ -283,13 +283,13 @@ async def test_fewer_items_than_workers() -> None:
 
 @pytest.mark.parametrize("bad", [{"concurrency": 0}, {"window": 0}, {"retries": -1}])
 def test_bad_numbers(bad: dict[str, int]) -> None:
-    """Numbers that make no sense fail at the call."""
+    """Invalid numbers raise at the call."""
     with pytest.raises(ValueError, match=r"at least 1|0 or more"):
         map_requests(FakeSession(), [], **bad)  # type: ignore[arg-type]
 
 
 def test_single_request_raises() -> None:
-    """A text or a dict given in place of a list fails at the call."""
+    """A str or a dict instead of a list raises at the call."""
     for single in ("http://a/", {"url": "http://a/"}):
         with pytest.raises(TypeError, match="put it into a list"):
             map_requests(FakeSession(), single)
@@ -343,7 +343,7 @@ async def test_any_numbers(
 
 @pytest.mark.slow
 async def test_memory_is_flat() -> None:
-    """Fifty thousand results leave no more behind than five thousand."""
+    """Fifty thousand results use no more memory than five thousand."""
 
     class Quick(FakeSession):
         async def request(self, method: str, url: str = "", **kwargs: Any) -> Any:

@@ -31,7 +31,7 @@ async def test_paths(app_server: Server, kind: Any) -> None:
 
 
 async def test_gather_everything(app_server: Server) -> None:
-    """URLs, dicts with bodies and keys, refused hosts and nonsense, in the order asked."""
+    """URLs, dicts, keys, refused hosts and invalid items: results in the order of the input."""
     requests = [
         base(app_server) + "/asks/test/1",
         {"method": "POST", "url": base(app_server) + "/echo", "data": b"two", "key": 2},
@@ -49,7 +49,7 @@ async def test_gather_everything(app_server: Server) -> None:
 
 @pytest.mark.parametrize("closing", [True, False])
 async def test_leaving_early_leaves_the_pool_clean(app_server: Server, closing: bool) -> None:
-    """Left early, with or without `async with`: nothing is lent, and the session goes on."""
+    """After leaving early, no connection is in use and the session works."""
     async with HSession(base(app_server), connections=6) as session:
         paths = (f"/slow/0.05?{n}" for n in count())
         if closing:
@@ -67,7 +67,7 @@ async def test_leaving_early_leaves_the_pool_clean(app_server: Server, closing: 
 
 
 async def test_cancelled(app_server: Server) -> None:
-    """Cancelled in the middle: nothing is lent, nothing waits in line."""
+    """After a cancellation, no connection is in use and no request waits."""
     async with HSession(base(app_server), connections=4) as session:
 
         async def read() -> None:
@@ -85,7 +85,7 @@ async def test_cancelled(app_server: Server) -> None:
 
 
 async def test_politely(app_server: Server) -> None:
-    """robots.txt, Retry-After and the circuit, on the wire."""
+    """robots.txt, Retry-After and the circuit, with real servers."""
     pytest.importorskip("protego", reason="protego is not installed")
     url = base(app_server)
     options = Politeness(robots=True, max_failures=2, user_agent="test")

@@ -1,6 +1,6 @@
 """Every output, filter and way to run a bulk fetch against hostile servers and hostile inputs.
 
-Rules:  whatever servers answer and inputs hold: robots.txt is obeyed; each request of the input is
+Rules:  for all responses and inputs: robots.txt is obeyed; each request of the input is
         in the output exactly once, or was dropped by a filter; the output is valid for readers that
         are not ours; what a terminal gets is printable.
 Not here: runs that are killed, or share their output (tests/crawl/test_command.py).
@@ -85,7 +85,7 @@ def test_scaleout(hosts: Hosts, output: str | None, filter_: str, answers: list[
 @settings(max_examples=25)
 @given(answers=st.lists(hostile_answers, max_size=8), stream=st.booleans())
 def test_library(hosts: Hosts, answers: list[bytes], stream: bool) -> None:
-    """`session.gather`: one result each, in order, whatever the session makes of responses."""
+    """`session.gather`: one result each, in order, also if the session class changes responses."""
     requests = hosts.inputs(answers)
 
     async def main() -> None:
@@ -101,7 +101,7 @@ def test_library(hosts: Hosts, answers: list[bytes], stream: bool) -> None:
 
 
 def lines_of(requests: list[Any], path: Path) -> Path:
-    """The requests as an input file: what a line cannot hold as it is, as JSON."""
+    """The requests as an input file; those that are not plain URLs are JSON."""
     text = [
         json.dumps(one if isinstance(one, dict) else {"url": one})
         if isinstance(one, dict) or not one.isprintable() or "://" not in one
@@ -139,7 +139,7 @@ def command(*arguments: Any) -> list[str]:
 
 @pytest.mark.parametrize(("output", "filter_", "workers"), COMBINATIONS)
 def test_fetch(hosts: Hosts, output: str, filter_: str, workers: str, tmp_path: Path) -> None:
-    """`asks-fast fetch`: its output, what it says, and what it leaves for a second run."""
+    """`asks-fast fetch`: its output, its messages, and what a second run fetches."""
     requests = hosts.inputs(FIXED)
     source = lines_of(requests, tmp_path / "in.txt")
     target = tmp_path / f"o.{output}"
@@ -179,7 +179,7 @@ def test_fetch(hosts: Hosts, output: str, filter_: str, workers: str, tmp_path: 
 
 
 def full_urls(requests: list[Any]) -> list[str]:
-    """The URLs as `fetch` reads them: without a scheme, http is meant."""
+    """The URLs as `fetch` reads them: http is added to those without a scheme."""
     urls = [url_of(one).strip() for one in requests]
     return [url if "://" in url else f"http://{url}" for url in urls]
 

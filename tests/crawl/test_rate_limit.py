@@ -113,7 +113,7 @@ def test_idle_time_gives_no_more_than_a_burst(make: Make) -> None:
 )
 @example(rate=10, burst=1, start=0.0, gaps=[0.0, 0.5, 0.0, 0.0, 0.0, 0.0])
 def test_no_second_has_too_many(rate: float, burst: int, start: float, gaps: list[float]) -> None:
-    """No second has more than rate + burst starts, whatever the callers do."""
+    """No second has more than rate + burst starts, for any calls."""
     limit = RateLimit(rate, burst)
     now, starts = start, []
     for gap in gaps:

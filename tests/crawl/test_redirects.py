@@ -1,6 +1,6 @@
-"""Redirects of a polite run: each hop waits for its host's turn, and goes on as if it had not.
+"""Redirects of a polite run: each hop waits until its host allows a request.
 
-Rules:  real servers, one per host, and a session of the house. What must not happen is counted at
+Rules:  real servers, one per host, and a session of asks_fast. What must not happen is counted at
         the server; times have lower bounds only.
 Not here: redirects as such (tests/asks_compat/test_redirects.py).
 """
@@ -139,7 +139,7 @@ async def test_a_slow_target_occupies_no_worker(peer: MakePeer) -> None:
     assert len(slow.requests) == 20
 
 
-async def test_the_conversation_goes_on_as_it_was(peer: MakePeer) -> None:
+async def test_the_flow_continues_unchanged(peer: MakePeer) -> None:
     """A redirect over three hosts keeps history, body and cookies, and drops credentials."""
     last = peer(SERVING)
     second = peer(onward(last.url, 307))
@@ -214,7 +214,7 @@ async def test_left_and_stopped(peer: MakePeer) -> None:
             await stopper.join()
 
 
-async def test_a_session_class_of_ones_own(peer: MakePeer) -> None:
+async def test_a_custom_session_class(peer: MakePeer) -> None:
     """A session that transforms responses gets them all, and redirects are followed at once."""
     target = peer(SERVING)
     source = peer(onward(target.url))

@@ -182,7 +182,7 @@ class TestSession:
             assert not any("range" in fields for fields in site.headers)
             assert {fields["user-agent"] for fields in site.headers} == {"asks-fast"}
 
-    async def test_a_class_of_ones_own(self) -> None:
+    async def test_a_custom_session_class(self) -> None:
         """A session that transforms responses does not affect robots.txt."""
 
         class Mine(DSession):

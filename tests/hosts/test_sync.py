@@ -116,7 +116,7 @@ def test_fork(peer: MakePeer) -> None:
 
 
 def test_an_ended_thread_leaves_no_kernel(peer: MakePeer) -> None:
-    """The kernel of a thread ends with the thread, without help of the garbage collector."""
+    """The kernel of a thread ends with the thread, without a garbage collection."""
     server = peer(ANSWERING)
     of_thread = threading.local()
 

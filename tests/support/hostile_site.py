@@ -1,4 +1,4 @@
-"""Servers that answer anything, and inputs that hold anything, for bulk fetches."""
+"""Servers with hostile responses, and hostile inputs, for bulk fetches."""
 
 from __future__ import annotations
 
@@ -125,5 +125,5 @@ class Hosts:
         return made
 
     def check_robots(self) -> None:
-        """Nothing was asked for that robots.txt forbids."""
+        """No URL that robots.txt forbids was requested."""
         assert not [one for one in self.site.asked if "/private" in one]

@@ -41,7 +41,7 @@ class ConcurrencyLimited:
 
 
 class RateLimited:
-    """Rejects with 429 what a token bucket does not let pass."""
+    """Rejects requests with 429 when its token bucket is empty."""
 
     def __init__(
         self, rate: float, latency: float, burst: float = 5.0, retry_after: float | None = None
@@ -79,7 +79,7 @@ class Queueing:
 
 @dataclass
 class Outcome:
-    """What the requests of one host came to."""
+    """The outcomes of the requests to one host."""
 
     succeeded: int = 0
     rejected: int = 0
@@ -101,7 +101,7 @@ def simulate(
     workers: int = 100,
     lateness: float = 0.001,
 ) -> dict[str, Outcome]:
-    """Send as many requests to each server as its limits let, through the scheduler of a run."""
+    """Send as many requests to each server as the scheduler of a run allows."""
     scheduler = Scheduler(options)
     outcomes = {name: Outcome() for name in servers}
     events: list[tuple[float, int, Job, float, str, float | None]] = []
@@ -142,7 +142,7 @@ def simulate(
 
 
 class LimitedServer:
-    """A server in a thread that rejects what is over its slots (503) or its rate (429)."""
+    """A server in a thread that rejects requests beyond its slots (503) or its rate (429)."""
 
     def __init__(self, *, slots: int | None, rate: float | None, latency: float) -> None:
         self.slots, self.rate, self.latency = slots, rate, latency

@@ -1,4 +1,4 @@
-"""What the outputs of bulk fetches hold, according to readers that are not ours."""
+"""What the outputs of bulk fetches hold, according to readers of other projects."""
 
 from __future__ import annotations
 
@@ -96,6 +96,6 @@ def check_reported(reported: list[str], requests: list[Any], dropped: int) -> No
 
 
 def check_printable(data: bytes) -> None:
-    """A terminal that shows this is not told to do anything."""
+    """The text contains no control characters."""
     for line in data.decode("utf-8").splitlines():
         assert line.isprintable(), line

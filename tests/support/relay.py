@@ -1,4 +1,4 @@
-"""The far side of a tunnel: steps for scripted proxies that accepted a client."""
+"""The server side of a tunnel: steps for scripted proxies that accepted a client."""
 
 from __future__ import annotations
 

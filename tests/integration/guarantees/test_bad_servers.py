@@ -278,7 +278,7 @@ async def test_announced_and_unannounced_close(peer: MakePeer, field: bytes) -> 
     assert len(server.requests) == 5
 
 
-# -- bytes that nobody asked for -----------------------------------------------------------------
+# -- bytes without a request ---------------------------------------------------------------------
 
 
 UNASKED = [

@@ -285,7 +285,7 @@ async def test_the_session_closes(peer: MakePeer, how: dict[str, Any]) -> None:
 
 async def test_events(peer: MakePeer) -> None:
     """Events and timings report such a body if it was read, and only then."""
-    told: list[tuple[str, Any]] = []
+    emitted: list[tuple[str, Any]] = []
     way = [expect(), send(REDIRECT + LENGTH % 4), drip(b"abcd", 2, 0.005)]
     scripts: list[list[Step]] = [
         [*way, expect(), send(REDIRECT), *UNWANTED["length"]],
@@ -295,11 +295,11 @@ async def test_events(peer: MakePeer) -> None:
 
     def note(event: Any) -> None:
         if event.name in ("head", "body", "followup"):
-            told.append((event.name, event.data.get("status") or event.data.get("size")))
+            emitted.append((event.name, event.data.get("status") or event.data.get("size")))
 
     async with HSession(server.url) as session:
         r = await session.get(on_event=note, timings=True)
-    assert told == [
+    assert emitted == [
         ("head", 302), ("body", 4), ("followup", 302), ("head", 302), ("followup", 302),
         ("head", 302), ("body", 3),
     ]  # fmt: skip

@@ -200,7 +200,7 @@ def interrupted_program(url: str, kernel: str, send: Callable[[Any], None]) -> t
 def test_ctrl_c(peer: MakePeer) -> None:
     """Ctrl-C while fifty requests wait ends the program without a word on stderr, without a
     descriptor or place left. (curio's kernel is interrupted where it waits: a signal in the middle
-    of its own Python code may end it with tasks that nobody cancels, whatever they do.)"""
+    of its own Python code may end it with tasks that it does not cancel.)"""
     server = peer([expect(), stall()])
     _, noise = interrupted_program(server.url, "stock", lambda process: None)
     assert noise == ""

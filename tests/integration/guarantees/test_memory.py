@@ -92,7 +92,7 @@ async def test_nothing_grows(peer: MakePeer) -> None:
             async with curio.TaskGroup() as group:
                 for part in range(4):
                     await group.spawn(worker, part * size // 4, (part + 1) * size // 4)
-            # The peer's threads may lag behind; what they still hold is not ours.
+            # The peer's threads may be late; what they still hold does not count.
             await server.until(lambda: sum(one.is_alive() for one in server._threads) <= 5)
             server.connections[:] = [c for c in server.connections if not c.finished]
             server._threads[:] = [thread for thread in server._threads if thread.is_alive()]

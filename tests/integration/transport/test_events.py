@@ -59,10 +59,10 @@ async def test_events_of_a_new_connection(
 ) -> None:
     """The events of a new connection through a tunnel come in order, with increasing times."""
     origin, proxy = secure_route()
-    told = Listener()
+    listener = Listener()
     way = f"http://localhost:{proxy.port}"
     async with HSession(origin.url, proxy=way, ssl_context=client_context) as session:
-        await session.get(on_event=told)
+        await session.get(on_event=listener)
         new = [
             "connection_acquired",
             "resolved",
@@ -73,33 +73,33 @@ async def test_events_of_a_new_connection(
             "head",
             "body",
         ]
-        assert told.names == new
-        await session.get(on_event=told)
-        assert told.names == [*new, "connection_acquired", "sent", "head", "body"]
-    assert [turn["reused"] for turn in told.data("connection_acquired")] == [False, True]
-    assert told.data("head")[0] == {"status": 200}
-    heads = [event.response for event in told if event.name == "head"]
+        assert listener.names == new
+        await session.get(on_event=listener)
+        assert listener.names == [*new, "connection_acquired", "sent", "head", "body"]
+    assert [data["reused"] for data in listener.data("connection_acquired")] == [False, True]
+    assert listener.data("head")[0] == {"status": 200}
+    heads = [event.response for event in listener if event.name == "head"]
     assert [head.headers["content-length"] for head in heads if head is not None] == ["2", "2"]
-    assert told.data("body")[0] == {"size": 2}
-    times = [event.at for event in told]
+    assert listener.data("body")[0] == {"size": 2}
+    times = [event.at for event in listener]
     assert times == sorted(times)
-    assert all(event.request.url.origin == origin.url for event in told)
+    assert all(event.request.url.origin == origin.url for event in listener)
 
 
 async def test_events_of_a_safe_resend(peer: MakePeer) -> None:
     """A stale connection: `failed`, `retry`, and the events of the new connection."""
     server = peer([expect(), send(OK), expect(), close()], SERVING)
-    told = Listener()
+    listener = Listener()
     async with HSession(server.url) as session:
-        await session.get(on_event=told)
-        told.clear()
-        assert (await session.get(on_event=told)).status_code == 200
-    assert [name for name in told.names if name not in ("resolved", "connected")] == [
+        await session.get(on_event=listener)
+        listener.clear()
+        assert (await session.get(on_event=listener)).status_code == 200
+    assert [name for name in listener.names if name not in ("resolved", "connected")] == [
         *("connection_acquired", "sent", "failed", "retry"),
         *("connection_acquired", "sent", "head", "body"),
     ]  # fmt: skip
-    assert isinstance(told.data("failed")[0]["error"], ServerClosedConnectionError)
-    assert [turn["reused"] for turn in told.data("connection_acquired")] == [True, False]
+    assert isinstance(listener.data("failed")[0]["error"], ServerClosedConnectionError)
+    assert [data["reused"] for data in listener.data("connection_acquired")] == [True, False]
 
 
 async def test_events_of_retries_and_redirects(peer: MakePeer) -> None:
@@ -113,24 +113,24 @@ async def test_events_of_retries_and_redirects(peer: MakePeer) -> None:
             FOREVER,
         ]
     )
-    told = Listener()
+    listener = Listener()
     policy = Retry(attempts=1, backoff=0.001)
     async with HSession(server.url, retries=policy) as session:
-        await session.get(on_event=told)
+        await session.get(on_event=listener)
     once = ["connection_acquired", "sent", "head", "body"]
-    seen = [name for name in told.names if name not in ("resolved", "connected")]
+    seen = [name for name in listener.names if name not in ("resolved", "connected")]
     assert seen == [*once, "retry", *once, "followup", *once]
-    assert told.data("retry")[0].keys() == {"attempt", "delay"}
-    assert told.data("followup")[0] == {"status": 302, "url": f"{server.url}/there"}
+    assert listener.data("retry")[0].keys() == {"attempt", "delay"}
+    assert listener.data("followup")[0] == {"status": 302, "url": f"{server.url}/there"}
 
 
 async def test_events_of_a_failed_connection(caplog: pytest.LogCaptureFixture) -> None:
     """Without a sent byte there is no `sent` event."""
-    told = Listener()
+    listener = Listener()
     async with DSession() as session:
         with pytest.raises(ConnectionError):
-            await session.get("http://127.0.0.1:1/", on_event=told)
-    assert told.names == ["connection_acquired", "resolved", "failed"]
+            await session.get("http://127.0.0.1:1/", on_event=listener)
+    assert listener.names == ["connection_acquired", "resolved", "failed"]
 
 
 async def test_callback_that_raises(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
@@ -406,9 +406,11 @@ async def test_body_of_a_redirect_has_its_response(peer: MakePeer) -> None:
     """The body that is read after a look at the head is reported with the same response."""
     redirect = b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 4\r\n\r\nbody"
     server = peer([expect(), send(redirect), expect(), send(OK), close()])
-    told: list[Event] = []
-    async with HSession(server.url, on_event=told.append) as session:
+    listener: list[Event] = []
+    async with HSession(server.url, on_event=listener.append) as session:
         await session.get()
-    head, body = (next(event for event in told if event.name == name) for name in ("head", "body"))
+    head, body = (
+        next(event for event in listener if event.name == name) for name in ("head", "body")
+    )
     assert head.response is body.response is not None
     assert body.data == {"size": 4}

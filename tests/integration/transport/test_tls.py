@@ -501,10 +501,10 @@ async def test_timeout_during_handshake(peer: MakePeer, connector: Connector) ->
 
 
 async def test_on_step_reports_tls(tls_peer: MakePeer, connector: Connector) -> None:
-    """The last step told of a secure connection is `tls`."""
-    heard: list[str] = []
+    """The last step reported for a TLS connection is `tls`."""
+    steps: list[str] = []
     server = tls_peer([])
     route = connector.route_for("https", "localhost", server.port)
-    sock = await connector.connect(route, on_step=lambda step, when: heard.append(step))
+    sock = await connector.connect(route, on_step=lambda step, when: steps.append(step))
     sock.close()
-    assert heard == ["resolved", "connected", "tls"]
+    assert steps == ["resolved", "connected", "tls"]

@@ -51,10 +51,10 @@ async def test_tunnel_to_https_origin(
 ) -> None:
     """The proxy receives CONNECT with its credentials; the origin only TLS."""
     origin, proxy = tls_peer([expect(), send(OK)]), peer([expect("CONNECT"), send(OPEN), relay])
-    heard: list[str] = []
+    steps: list[str] = []
     connector = proxied(proxy, ssl_context=client_context)
     route = connector.route_for("https", "127.0.0.1", origin.port)
-    sock = await connector.connect(route, on_step=lambda step, when: heard.append(step))
+    sock = await connector.connect(route, on_step=lambda step, when: steps.append(step))
     wrapped = curio.io.Socket(sock)
     await wrapped.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert await wrapped.recv(1000) == OK
@@ -67,7 +67,7 @@ async def test_tunnel_to_https_origin(
             "Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=\r\n\r\n"
         ).encode()
     )
-    assert heard == ["resolved", "connected", "tunnel_established", "tls"]
+    assert steps == ["resolved", "connected", "tunnel_established", "tls"]
     assert b"Proxy-Authorization" not in bytes(origin.connections[0].received)
 
 

@@ -161,7 +161,7 @@ class Worker:
         conduct = rng.choice(list(GOOD) if rng.random() < 0.7 else list(CUT))
         size = rng.choice((16, 100, 1000, 20_000, 200_000))
         if conduct == "surplus":
-            size = 100  # in one segment with its answer, or nobody could tell
+            size = 100  # in one segment with its response, else the cause is unknown
         target = f"{self.chaos.url}/{ident}/{conduct}/{size}"
         way = rng.choice(("plain", "plain", "get", "post", "head", "read", "leave", "drop", "call"))
         limits = {"timeout": rng.choice((0.05, 0.2, 1.0))}
@@ -282,7 +282,7 @@ class Chaos:
         await curio.sleep(0.05)
         stats = self.report.pool = self.session.pool_stats()
         if stats["in_use"] or stats["waiting"] or stats["opening"]:
-            self.report.wrong.append(f"places left behind: {stats}")
+            self.report.wrong.append(f"slots still in use: {stats}")
         try:
             async with curio.timeout_after(100), curio.TaskGroup() as group:
                 for number in range(connections):
@@ -320,7 +320,7 @@ def storm(
                     for task in (getattr(running, "_tasks", None) or {}).values()
                     if getattr(task.coro, "__name__", "") not in ("_kernel_task", "_run")
                 ]
-                report.wrong += [f"task left behind: {task!r}" for task in left]
+                report.wrong += [f"task still running: {task!r}" for task in left]
         report.wrong += [f"descriptor left open: {name}" for name in left_open(before, timeout=30)]
     return report
 

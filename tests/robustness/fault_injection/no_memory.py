@@ -30,7 +30,7 @@ from asks_fast.errors import AsksException
 STEPS = 12  # of one request, from wait to wait, that are tried: a long body has many alike
 INTERPRETERS = (TypeError, SystemError)  # what CPython now and then makes of a MemoryError
 MAKES_FUNCTIONS = {"general path", "upload", "connect"}
-SAFE = 60  # so many allocations in a row that harm nobody: the step had no more of them
+SAFE = 60  # failures in a row without an effect: the step made no more allocations
 
 
 @types.coroutine

@@ -75,7 +75,7 @@ async def test_no_secret_in_errors_events_and_logs(
 ) -> None:
     """Errors, events and the log of a failing request name the URL, and no secret."""
     server = peer(script)
-    told: list[str] = []
+    texts: list[str] = []
     url, given = server.url + "/x?y=1", {**SECRETS}
     if how == "auth":
         given = {"auth": BasicAuth(("user", SECRET))}
@@ -88,7 +88,7 @@ async def test_no_secret_in_errors_events_and_logs(
         url, given = "http://origin.test/x", {"proxy": proxy}
 
     def listen(event: Any) -> None:
-        told.extend((str(event), repr(event), repr(event.request)))
+        texts.extend((str(event), repr(event), repr(event.request)))
 
     with caplog.at_level(logging.DEBUG):
         async with DSession() as session:
@@ -96,13 +96,13 @@ async def test_no_secret_in_errors_events_and_logs(
                 r = await session.get(
                     url, timeout=0.2, on_event=listen, max_redirects=2, retries=0, **given
                 )
-                told += [repr(r), repr(r.request), r.url, repr(r.headers)]
+                texts += [repr(r), repr(r.request), r.url, repr(r.headers)]
                 r.raise_for_status()
             except AsksException as error:
-                told.append(shown(error))
-            told.append(repr(session))
-    assert told
-    assert_silent(*told, caplog.text)
+                texts.append(shown(error))
+            texts.append(repr(session))
+    assert texts
+    assert_silent(*texts, caplog.text)
 
 
 @pytest.mark.parametrize(

@@ -152,11 +152,11 @@ WE_ALONE_REFUSE = {
 H11_ALONE_REFUSES = {
     "control characters in a value or reason, which browsers read": "illegal header|illegal status",
     "characters in the reason, or none and no space either": "illegal status line|illegal header",
-    "white space behind a chunk's size, its extensions": "illegal chunk header",
+    "white space after a chunk's size, its extensions": "illegal chunk header",
     "a line of trailers that it can't parse": "illegal header line",
     "a status code that it doesn't know": "Response status_code|status code",
     "a continued line that comes first": "continuation line at start",
-    "bytes behind 204, 304 or another whole answer": "no whole answer|Can't|can't",
+    "bytes after 204, 304 or another complete response": "no whole answer|Can't|can't",
     "an interim answer with a body": "1xx|interim|InformationalResponse",
     "a framing field in trailers": "Transfer-Encoding|Content-Length",
     "framing fields of an answer that has no body": "bad Content-Length|conflicting|multiple",

@@ -15,13 +15,13 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 PATTERN = bytes(range(251)) * 4000
 
 
-def sample(sizes: list[int], behind: bytes = b"0\r\n\r\n", extension: bytes = b"") -> bytes:
+def sample(sizes: list[int], following: bytes = b"0\r\n\r\n", extension: bytes = b"") -> bytes:
     """A response with chunks of these sizes."""
     parts, at = [CHUNKED], 0
     for size in sizes:
         parts.append(b"%x%b\r\n%b\r\n" % (size, extension, PATTERN[at : at + size]))
         at += size
-    return b"".join(parts) + behind
+    return b"".join(parts) + following
 
 
 def cut(whole: bytes, places: list[int]) -> list[bytes]:
@@ -55,12 +55,12 @@ def test_cut_in_the_last_framing(back: int) -> None:
     assert answer.kept
 
 
-@pytest.mark.parametrize("behind", [b"\r\n", b"\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("following", [b"\r\n", b"\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
 @pytest.mark.parametrize("at_once", [False, True])
-def test_surplus(behind: bytes, at_once: bool) -> None:
+def test_surplus(following: bytes, at_once: bool) -> None:
     """Bytes after a long chunked body are not part of it and close the connection."""
     whole = sample([30_000] * 5)
-    pieces = [whole + behind] if at_once else [whole[:100_000], whole[100_000:] + behind]
+    pieces = [whole + following] if at_once else [whole[:100_000], whole[100_000:] + following]
     answer = read_response(pieces)
     assert answer.body == PATTERN[:150_000]
     assert not answer.kept

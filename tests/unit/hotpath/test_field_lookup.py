@@ -38,7 +38,7 @@ NAMES = [
 
 
 def received(lines: bytes) -> Headers:
-    """The fields of a response with these lines, which nobody has looked at."""
+    """The fields of a response with these lines, none of which was read yet."""
     response = BaseHttpResponse()
     data = b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n"
     with ExchangeHarness() as wire:

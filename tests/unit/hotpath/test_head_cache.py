@@ -73,7 +73,7 @@ def outcome(read: Callable[[], Answer]) -> Answer | str:
 
 
 @st.composite
-def told(draw: st.DrawFn) -> Sent:
+def sent_responses(draw: st.DrawFn) -> Sent:
     head = draw(st.sampled_from(HEADS[:4]) | st.sampled_from(HEADS))
     length = draw(st.sampled_from([5, 5, 5, 5, 0, 4, 6, 50]))
     body = draw(st.binary(min_size=length, max_size=length))
@@ -97,7 +97,7 @@ def told(draw: st.DrawFn) -> Sent:
 @example([Sent(FIRST + b"first"), Sent(EARLY + FIRST + b"again"), Sent(FIRST + b"third")])
 @example([Sent(FIRST + b"first"), Sent(FIRST + b"again", max_body=4)])
 @example([Sent(HEADS[4])] * 3)
-@given(st.lists(told(), min_size=2, max_size=6))
+@given(st.lists(sent_responses(), min_size=2, max_size=6))
 def test_each_response_is_read_like_the_first(answers: list[Sent]) -> None:
     """Earlier responses on a connection do not change how a response is read."""
     with ExchangeHarness() as wire:

@@ -22,7 +22,7 @@ OLD_HTTPTOOLS = [int(part) for part in version("httptools").split(".")[:2]] < [0
         pytest.param(
             b"HTTP/1.1 200 OK\r\ncontent-length: \t 2 \t\r\n\r\nhi",
             marks=pytest.mark.skipif(
-                OLD_HTTPTOOLS, reason="httptools before 0.8 refuses a tab behind the length"
+                OLD_HTTPTOOLS, reason="httptools before 0.8 rejects a tab after the length"
             ),
         ),
         b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 02\r\n\r\nhi",

@@ -34,7 +34,7 @@ class Task:
 class PoolMachine(RuleBasedStateMachine):
     """Random acquisitions, releases, errors, cancellations and a close."""
 
-    lent: Bundle[Connection] = Bundle("lent")
+    connections_in_use: Bundle[Connection] = Bundle("connections_in_use")
     promised: Bundle[str] = Bundle("promised")
 
     @initialize(limit=st.integers(1, 3), limit_per_origin=st.integers(0, 2))
@@ -42,7 +42,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.limit, self.share = limit, limit_per_origin
         self.pool = Pool(limit, limit_per_origin=limit_per_origin)
         self.origins = {name: self.pool.origin(name, f"http://{name}") for name in ORIGINS}
-        self.held: dict[Connection, str] = {}  # lent to somebody
+        self.users: dict[Connection, str] = {}  # by the name of the task that uses it
         self.places: list[str] = []  # promised, not yet a connection
         self.line: list[Task] = []
         self.arrivals = 0
@@ -85,8 +85,8 @@ class PoolMachine(RuleBasedStateMachine):
         if connection is None:
             self.places.append(task.name)
         else:
-            assert connection not in self.held, "lent to two at once"
-            self.held[connection] = task.name
+            assert connection not in self.users, "in use by two tasks at once"
+            self.users[connection] = task.name
 
     # -- what may happen
 
@@ -103,7 +103,7 @@ class PoolMachine(RuleBasedStateMachine):
         ours.setblocking(False)
         self.ends.append(theirs)
         connection = self.pool.add_connection(self.origins[name], ours)
-        self.held[connection] = name
+        self.users[connection] = name
 
     @rule(data=st.data())
     def fail_to_open(self, data: Any) -> None:
@@ -112,10 +112,10 @@ class PoolMachine(RuleBasedStateMachine):
             self.drive(self.pool.cancel_reservation(self.origins[name]))
 
     def some_held(self, data: Any) -> Connection | None:
-        if not self.held:
+        if not self.users:
             return None
-        connection = data.draw(st.sampled_from(list(self.held)))
-        del self.held[connection]
+        connection = data.draw(st.sampled_from(list(self.users)))
+        del self.users[connection]
         return connection
 
     @rule(data=st.data())
@@ -179,13 +179,15 @@ class PoolMachine(RuleBasedStateMachine):
         waiting = [task for task in self.line if not task.ready]
         assert stats["open"] <= self.limit
         assert stats["waiting"] == len(waiting)
-        assert stats["in_use"] + stats["opening"] == len(self.held) + len(self.places) + len(served)
+        assert stats["in_use"] + stats["opening"] == len(self.users) + len(self.places) + len(
+            served
+        )
         assert stats["open"] == stats["in_use"] + stats["idle"] + stats["opening"]
         for origin in self.origins.values():
             if self.share:
                 assert origin.open <= self.share
         assert sum(origin.open for origin in self.origins.values()) == stats["open"]
-        # Nobody waits for a place that is free, or that an idle connection holds.
+        # No task waits while a slot is free or an idle connection holds one.
         can_open = stats["open"] < self.limit or stats["idle"] > 0
         for task in waiting:
             full = bool(self.share) and self.origins[task.name].open >= self.share
@@ -216,7 +218,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.obey(run_trap(waiter.wake))
         for task in self.line:
             task.coroutine.close()
-        for connection in list(self.held):
+        for connection in list(self.users):
             connection.close_nowait()
         for name in self.places:
             self.drive(self.pool.cancel_reservation(self.origins[name]))

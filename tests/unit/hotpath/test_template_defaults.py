@@ -62,7 +62,7 @@ SCRIPTS: dict[str, list[Any]] = {
         close(),
     ],
     "leads nowhere": [expect(), send(THERE.replace(b"Location", b"X")), repeat(expect(), send(OK))],
-    "breaks off behind its lead": [expect(), send(CUT), close()],
+    "closes within the head": [expect(), send(CUT), close()],
     "leads on": [expect(), send(THERE), repeat(expect(), send(OK))],
     "leads on and on": [repeat(expect(), send(THERE))],
 }

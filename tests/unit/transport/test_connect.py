@@ -194,13 +194,13 @@ async def test_resolver_of_a_request(peer: MakePeer) -> None:
 
 async def test_on_step(peer: MakePeer) -> None:
     """`on_step` is called for each step, in order, with increasing times."""
-    server, heard = peer([]), []
+    server, steps = peer([]), []
     connector = Connector()
     route = connector.route_for("http", "localhost", server.port)
-    sock = await connector.connect(route, on_step=lambda step, when: heard.append((when, step)))
+    sock = await connector.connect(route, on_step=lambda step, when: steps.append((when, step)))
     sock.close()
-    assert [step for _, step in heard] == ["resolved", "connected"]
-    assert heard == sorted(heard)
+    assert [step for _, step in steps] == ["resolved", "connected"]
+    assert steps == sorted(steps)
 
 
 async def test_no_descriptor_available(peer: MakePeer) -> None:
