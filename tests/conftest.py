@@ -16,6 +16,7 @@ import inspect
 import os
 import signal
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,10 @@ from support.kernels import (
 )
 from support.leaks import left_open, open_descriptors
 from support.scripted_server import Peer, Step
+
+# Tests import `bench`, which the `pytest` command does not put on the path. Last on the path, the
+# repository does not hide an installed asks_fast.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 # A busy machine is no failure of a property; pytest-timeout bounds each test as a whole. The suite
 # says the same of the same code every time; what is new is looked for with ASKS_FAST_EXPLORE=1.

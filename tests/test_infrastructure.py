@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import curio
@@ -36,6 +40,13 @@ from support.scripted_server import MakePeer, Peer
 from support.servers import Server
 from support.split_input import feed_all_ways
 
+ROOT = Path(__file__).resolve().parent.parent
+# Without the plugin of an installed asks_fast: conftest.py then decides which copy is imported.
+COLLECT_CRAWLER = [
+    *("--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:asks_fast"),
+    *("--rootdir", str(ROOT), str(ROOT / "tests" / "crawl" / "test_crawler.py")),
+]
+
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
@@ -57,6 +68,21 @@ async def test_async_property_runs_in_a_kernel(number: int) -> None:
     """@given works on an `async def` test: a fresh kernel for each example."""
     await curio.sleep(0)
     assert number == number
+
+
+def test_tests_import_bench_without_the_repository_on_the_path(tmp_path: Path) -> None:
+    """The tests of the crawler, which use `bench`, are collected from any working directory."""
+    collect = f"import pytest; raise SystemExit(pytest.main({COLLECT_CRAWLER!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", collect],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_leftover_task_fails_a_test() -> None:
