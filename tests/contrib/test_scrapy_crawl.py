@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -58,16 +59,26 @@ print(json.dumps([Spider.found, crawler.stats.get_stats()], default=str))
 
 
 def run(program: Path, code: str, *arguments: str) -> tuple[str, str]:
-    """Run a program, from a file because Scrapy reads the source of spiders; its output and log."""
+    """Run a program, from a file because Scrapy reads the source of spiders; its output and log.
+
+    tldextract, which Scrapy uses for cookies, starts without a cache and does not download the
+    Public Suffix List. It logs a traceback where that download fails.
+    """
     program.write_text(code)
+    settings = {
+        "TLDEXTRACT_CACHE": str(program.parent / "tldextract"),
+        "TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS": "",
+    }
     done = subprocess.run(
         [sys.executable, "-X", "dev", str(program), *arguments],
+        env=os.environ | settings,
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
+    assert "publicsuffix" not in done.stderr, done.stderr
     assert "ResourceWarning" not in done.stderr, done.stderr
     return done.stdout, done.stderr
 
