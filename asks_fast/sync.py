@@ -41,9 +41,12 @@ if TYPE_CHECKING:
         Location,
         OneShotArguments,
         PreparedArguments,
+        RequestArguments,
         SessionArguments,
     )
     from ._client.bulk import BulkRequest, Result, ResultStream
+    from ._client.download import Download
+    from ._config.transfer import BandwidthLimit, LowSpeed, ProgressCallback
     from ._request.prepared_request import PreparedRequest
     from ._response.stream import StreamBody
     from .cookie_utils import CookieTracker
@@ -122,6 +125,26 @@ class Body(Chunks[bytes]):
     def lines(self) -> Chunks[str]:
         """Iterate over the lines as str, without line ends."""
         return Chunks(self._body.lines())
+
+    def metered(
+        self,
+        *,
+        progress: ProgressCallback | None = None,
+        low_speed: LowSpeed | None = None,
+        max_rate: float | BandwidthLimit | None = None,
+    ) -> Chunks[bytes]:
+        """Iterate over the chunks with progress, a lowest speed or a bandwidth limit.
+
+        Args:
+            progress: a function that is called with a `Progress` after each chunk.
+            low_speed: (bytes per second, seconds): a body slower than this is `TransferTooSlow`.
+            max_rate: bytes per second, or a `BandwidthLimit` that several transfers share.
+
+        Returns:
+            An iterator over the chunks.
+        """
+        found = self._body.metered(progress=progress, low_speed=low_speed, max_rate=max_rate)
+        return Chunks(found)
 
     def save(self, path: str | os.PathLike[str], *, chunk_size: int = 1 << 20) -> int:
         """Write the body to a file. See `StreamBody.save`.
@@ -265,6 +288,52 @@ class _BlockingSession(
             The results, in the order of `requests`.
         """
         return run(self.session.gather(requests, **options))
+
+    def download(
+        self,
+        url: Location,
+        path: str | os.PathLike[str],
+        /,
+        *,
+        resume: bool = True,
+        progress: ProgressCallback | None = None,
+        checksum: str | None = None,
+        low_speed: LowSpeed | None = None,
+        max_rate: float | BandwidthLimit | None = None,
+        **options: Unpack[RequestArguments],
+    ) -> Download:
+        """Download a URL to a file, which appears under its name when it is complete.
+
+        Args:
+            url: as for `download` of the `asks_fast` sessions.
+            path: the file to write; see there too.
+            resume: whether to continue a partial file, and to keep one on failure.
+            progress: a function that is called with a `Progress` after each chunk.
+            checksum: algorithm and hexadecimal digest, such as `"sha256:9f86d0…"`.
+            low_speed: (bytes per second, seconds) of the slowest connection.
+            max_rate: bytes per second, or a `BandwidthLimit` that several downloads share.
+            **options: arguments of each request.
+
+        Returns:
+            The path, the size and the figures of the download.
+
+        Example:
+            ```python
+            done = session.download("https://example.org/big.iso", "big.iso")
+            ```
+        """
+        return run(
+            self.session.download(
+                url,
+                path,
+                resume=resume,
+                progress=progress,
+                checksum=checksum,
+                low_speed=low_speed,
+                max_rate=max_rate,
+                **options,
+            )
+        )
 
     def warm_up(self, number: int | None = None, url: str | None = None) -> int:
         """Open connections before the first request.

@@ -15,7 +15,7 @@ from support.script_steps import expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
 import asks_fast
-from asks_fast import errors, sync
+from asks_fast import Progress, errors, sync
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na\nb\nc"
 ANSWERING = [repeat(expect(), send(OK))]
@@ -50,6 +50,22 @@ def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
         assert many.get(server.url).content == later.get(path="/").content
     with pytest.raises(errors.SessionClosed):
         session.get(path="/")
+
+
+def test_transfers(peer: MakePeer, tmp_path: Path) -> None:
+    """`download` writes a file, `metered` iterates over a body, and both report their progress."""
+    server = peer(ANSWERING)
+    seen: list[Progress] = []
+    with sync.HSession(server.url) as session:
+        done = session.download("/", tmp_path / "file", progress=seen.append)
+        assert (done.size, done.attempts, seen[-1].transferred) == (5, 1, 5)
+        body = session.get(path="/", stream=True).body
+        assert b"".join(body.metered(progress=seen.append)) == b"a\nb\nc"
+        assert (seen[-1].transferred, seen[-1].total) == (5, 5)
+        with pytest.raises(errors.ChecksumMismatch):
+            session.download("/", tmp_path / "other", checksum="md5:" + "0" * 32)
+        assert_no_active_requests(session)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 def test_errors_and_time_limits(peer: MakePeer) -> None:
