@@ -2,7 +2,8 @@
 
     python examples/bulk_download.py DIRECTORY URL...
 
-Existing files are skipped. Bodies are streamed, so their size does not matter.
+Existing files are skipped, and partial ones (NAME.part) are continued. Bodies are streamed, so
+their size does not matter.
 Needs rich: pip install "asks-fast[cli]"
 """
 
@@ -16,25 +17,23 @@ import curio
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from asks_fast import AsksException, DSession
+from asks_fast import Progress as TransferProgress
 
 MAX_DOWNLOADS = 4
 
 
-async def download(session: DSession, url: str, path: Path, progress: Progress) -> None:
-    """Download one file under a temporary name and rename it when it is complete."""
-    part = path.with_name(path.name + ".part")
-    async with await session.get(url, stream=True, read_timeout=30) as response:
-        response.raise_for_status()
-        length = response.headers.get("content-length")
-        bar = progress.add_task(path.name, total=int(length) if length else None)
-        try:
-            with part.open("wb") as file:
-                async for chunk in response.body:
-                    file.write(chunk)
-                    progress.advance(bar, len(chunk))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+async def download(session: DSession, url: str, path: Path, bars: Progress) -> None:
+    """Download one file, or the rest of it, and show how far it is."""
+    bar = bars.add_task(path.name, total=None)
+
+    def show(progress: TransferProgress) -> None:
+        bars.update(bar, completed=progress.transferred, total=progress.total)
+
+    try:
+        await session.download(url, path, progress=show)
+    except BaseException:
+        bars.remove_task(bar)
+        raise
 
 
 async def worker(
@@ -60,7 +59,7 @@ async def main(directory: Path, urls: list[str]) -> list[str]:
     failed: list[str] = []
     waiting = urls[::-1]
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    async with DSession(connections=MAX_DOWNLOADS) as session:
+    async with DSession(connections=MAX_DOWNLOADS, read_timeout=30) as session:
         with Progress(*columns) as progress:
             async with curio.TaskGroup() as group:
                 for _ in range(MAX_DOWNLOADS):
