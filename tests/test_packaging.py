@@ -198,6 +198,19 @@ def test_every_supported_python_is_named_everywhere() -> None:
         assert f"python: {versions}".replace("'", '"') in workflow.read_text()
 
 
+def test_wheels_are_tested_with_what_the_tests_import() -> None:
+    """cibuildwheel copies each directory of the repository that the tests import from."""
+    project = (ROOT / "pyproject.toml").read_text()
+    sources = re.search(r"^test-sources = \[(.*)\]", project, re.MULTILINE)
+    assert sources is not None
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("*.py")]
+    imports = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
+    imported = {name for text in texts for name in imports.findall(text)}
+    here = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"asks_fast"}
+    assert imported & here == {"bench"}
+    assert {"tests", *(imported & here)} <= set(re.findall(r'"([^"]+)"', sources[1]))
+
+
 WITHOUT_EXTRAS = """
 import importlib
 import sys
