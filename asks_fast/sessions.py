@@ -26,7 +26,8 @@ from ._client.bulk import bulk_module
 from ._client.credentials import bound_fields, defaults_off_origin
 from ._client.default_headers import default_headers
 from ._client.methods import RequestMethods
-from ._client.request_flow import RequestFlow, tracker_of
+from ._client.request_credentials import tracker_of
+from ._client.request_flow import RequestFlow
 from ._client.settings import SessionSettings
 from ._client.template_builder import is_templatable, make_template, next_exchange
 from ._client.transfers import Transfers

@@ -1,4 +1,4 @@
-"""Follow what a request leads to: redirects, challenges, retries, cookies.
+"""Follow what a request leads to: redirects, challenges, retries.
 
 Each exchange is one call of `Transport.send`; this module decides whether another one follows.
 
@@ -6,12 +6,13 @@ Rules:  redirects follow RFC 9110 §15.4, as in browsers: 303, and 301 or 302 af
         without body; 307 and 308 keep method and body. They lead to http and https only. When
         scheme, host or port change, credentials are removed for good (`credentials`). The
         connection of one exchange is released before the next one is acquired.
-Implemented elsewhere: connections, their time limits, resending on a stale connection (`Pool.run`).
+Implemented elsewhere: cookies and credentials (`request_credentials`); connections, their time
+        limits, resending on a stale connection (`Pool.run`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import curio
 
@@ -19,11 +20,10 @@ from .._config import interceptor
 from .._config.deadline import Deadline
 from .._config.events import get_emitter
 from .._hotpath import Exchange, read_remaining
-from .._request.prepared_request import AuthView, PreparedRequest, sent_field
-from .._request.redirect import auth_may_leave, follow_redirect
+from .._request.prepared_request import PreparedRequest
+from .._request.redirect import follow_redirect
 from .._response.status_codes import REDIRECT_STATUSES
 from .._response.stream import StreamBody
-from ..auth import AuthBase, BasicAuth, PostResponseAuth
 from ..errors import (
     AsksException,
     ConnectivityError,
@@ -32,7 +32,6 @@ from ..errors import (
     ServerClosedConnectionError,
     TooManyRedirects,
     TotalTimeout,
-    UnreplayableBody,
     add_request_context,
     truncated_repr,
 )
@@ -41,6 +40,7 @@ from ..urls import join_url
 from . import redirect_pause
 from .drain import drain, get_followup_statuses
 from .middleware import Middleware, MiddlewareChain
+from .request_credentials import RequestCredentials
 from .retry import Attempt, Retry
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .._transport.transport import Transport
     from ..cookie_utils import CookieTracker
 
-__all__ = ["RequestFlow", "tracker_of"]
+__all__ = ["RequestFlow"]
 
 _DEFAULT_POLICY = Retry(attempts=0)
 
@@ -73,10 +73,7 @@ class RequestFlow:
         self._request = request
         self._options = request.options
         self._encoding = encoding
-        self._cookie_jar = cookies
-        self._request_cookies = self._options.cookies
-        self._cookie_header: str | bytes | None = None  # the field that was made of them last
-        self._auth = self._find_auth()
+        self._credentials = RequestCredentials(request, cookies)
         self._history: list[BaseResponse] = []
         self._original = request
         self._deadline = Deadline(
@@ -86,36 +83,20 @@ class RequestFlow:
         self._used_proxies: list[Proxy | None] = []  # of that pool, since the last redirect
         self._attempts = 0
         self._tries = 0  # of them, those since the last redirect or challenge
-        asked = "retries" in self._options.explicit
-        self._retry = Retry.coerce(self._options.retries) if asked else None
+        has_policy = "retries" in self._options.explicit
+        self._retry = Retry.coerce(self._options.retries) if has_policy else None
         self._middleware: list[Middleware] = [*self._options.middleware]
         if cache is not None:
             self._middleware.append(cache)
         if interceptor.current is not None:
             self._middleware.append(interceptor.current)
-        self._challenged: PreparedRequest | None = None  # the last request that was
-
-    def _find_auth(self) -> AuthBase | None:
-        auth = self._options.auth
-        userinfo = self._request.url.userinfo
-        if userinfo is not None:
-            self._request.url = self._request.url.without_userinfo()
-            if auth is None and "authorization" not in self._request.fields:
-                return BasicAuth(userinfo)
-            if isinstance(auth, AuthBase):
-                return auth.for_user(userinfo)
-        if isinstance(auth, tuple) and len(auth) == 2:
-            return BasicAuth(auth)
-        if auth is not None and not callable(auth):
-            raise TypeError(f"auth must be an auth object or (user, password), not {auth!r}")
-        return auth  # type: ignore[no-any-return]
 
     async def run(self) -> BaseResponse:
         """Send the request, and those that its responses lead to.
 
         If the first exchange was made before, its outcome is used. Returns the final response: a
-        `Response`, or a `StreamResponse` with `stream=True`. An error or a cancellation leaves no
-        connection behind. Raises `RedirectPaused` before a redirect is followed where a gate says
+        `Response`, or a `StreamResponse` with `stream=True`. An error or a cancellation closes its
+        connection. Raises `RedirectPaused` before a redirect is followed where a gate says
         so (`redirect_pause`); called again, it goes on from there.
         """
         response: BaseResponse | None = None
@@ -177,22 +158,13 @@ class RequestFlow:
         self._history = list(exchange.history or ())  # type: ignore[arg-type]
         self._attempts = 1 + len(self._history)
         self._tries = 1
-        self._take_sent_fields(exchange.response.request_head or b"")
+        self._credentials.take_sent_fields(self._request, exchange.response.request_head or b"")
         if exchange.error is not None:
             error: ConnectivityError = exchange.error
             return error
         if exchange.options.stream:
             exchange.attach_stream()
         return exchange.response  # type: ignore[return-value]
-
-    def _take_sent_fields(self, head: bytes) -> None:
-        """Take cookies and credentials from the head that was sent: a retry repeats them."""
-        for name in ("Cookie", "Authorization"):
-            value = sent_field(head, name)
-            if value is not None and not self._request.fields.is_mentioned(name.lower()):
-                self._request.hop_headers[name] = value
-                if name == "Cookie":
-                    self._cookie_header = value
 
     # -- one exchange
 
@@ -201,7 +173,7 @@ class RequestFlow:
     ) -> BaseResponse:
         request = self._request
         if previous_outcome is None:
-            await self._add_credentials(request)
+            await self._credentials.add(request)
         while True:
             if previous_outcome is None:
                 self._attempts += 1
@@ -249,9 +221,9 @@ class RequestFlow:
             await self._deadline.run(request, curio.sleep(delay))
 
     def _truncated_response(self, error: ConnectivityError) -> BaseResponse | None:
-        """The response of a body that broke off, if `allow_truncated` asks for it."""
-        broke_off = isinstance(error, (ServerClosedConnectionError, ReadTimeout))
-        if not self._options.allow_truncated or not broke_off:
+        """The response with a truncated body, if `allow_truncated` is set."""
+        is_truncated = isinstance(error, (ServerClosedConnectionError, ReadTimeout))
+        if not self._options.allow_truncated or not is_truncated:
             return None
         return error.response if isinstance(error.response, Response) else None
 
@@ -277,7 +249,7 @@ class RequestFlow:
     # -- the proxy of a pool
 
     def _is_ban(self, response: BaseResponse) -> bool:
-        """Whether a response is a ban of the proxy: another proxy may get another response."""
+        """Whether the status means that the server has banned the proxy."""
         return self._lease is not None and self._lease.is_ban(response.status_code)
 
     def _refused_proxy_delay(self, response: BaseResponse) -> float | None:
@@ -350,7 +322,9 @@ class RequestFlow:
             request,
             response,
             encoding=self._encoding,
-            followup_statuses=get_followup_statuses(self._options, self._auth, self._retry),
+            followup_statuses=get_followup_statuses(
+                self._options, self._credentials.auth, self._retry
+            ),
         )
         exchange.force_new_connection, self._force_new_connection = (
             self._force_new_connection,
@@ -379,12 +353,8 @@ class RequestFlow:
             return True
         if self._retry is not None and self._retry.predicate is not None:
             return True
-        auth = self._auth
-        return (
-            response.status_code == 401
-            and isinstance(auth, PostResponseAuth)
-            and auth.requires_body
-        )
+        auth = self._credentials.challenge_auth
+        return response.status_code == 401 and auth is not None and auth.requires_body
 
     def _record_response(self, request: PreparedRequest, response: BaseResponse) -> None:
         if not self._middleware:
@@ -392,51 +362,17 @@ class RequestFlow:
         response.attempts = self._attempts
         if request.url.fragment is not None:
             response.url = str(response.request.url)
-        if self._cookie_jar is not None:
-            self._store_cookies(response)
-        if isinstance(self._auth, PostResponseAuth) and response.status_code != 401:
-            self._auth.on_response(response, AuthView(request))
-
-    async def _add_credentials(self, request: PreparedRequest) -> None:
-        """Add cookies and credentials for the next exchange."""
-        if (
-            self._cookie_header is not None
-            and request.hop_headers.get("Cookie") == self._cookie_header
-        ):
-            del request.hop_headers[
-                "Cookie"
-            ]  # of the last exchange, whose response may have changed it
-        by_hand = request.fields.is_mentioned("cookie")  # instead of those of the jar
-        if self._request_cookies or (self._cookie_jar and not by_hand):
-            from ..cookie_utils import cookie_header
-
-            kept = request.fields.get("cookie")
-            if self._cookie_jar and not by_hand:
-                kept = self._cookie_jar.header_for(request.url)
-            self._cookie_header = cookie_header(self._request_cookies, kept)
-            if self._cookie_header:
-                request.hop_headers["Cookie"] = self._cookie_header
-        auth = self._auth
-        if auth is None or "Authorization" in request.hop_headers:
-            return
-        if isinstance(auth, PostResponseAuth):
-            request.hop_headers.update(auth.initial_headers(AuthView(request)))
-        else:
-            request.hop_headers.update(await auth(AuthView(request)) or {})
-
-    def _store_cookies(self, response: BaseResponse) -> None:
-        if self._cookie_jar is not None and "set-cookie" in response.headers:
-            if response.from_cache and not response.revalidated:
-                return  # they were set when it was received
-            url = response.request.url if self._middleware else self._request.url
-            self._cookie_jar.store(url, _values(response, "set-cookie"))
+        self._credentials.on_response(
+            request, response, response.request.url if self._middleware else self._request.url
+        )
 
     # -- what follows a response
 
     async def _next_request(self, response: BaseResponse) -> PreparedRequest | None:
         status = response.status_code
-        if status == 401 and isinstance(self._auth, PostResponseAuth):
-            return await self._answer_challenge(response)
+        if status == 401 and self._credentials.challenge_auth is not None:
+            is_answered = await self._credentials.answer_challenge(self._request, response)
+            return self._request if is_answered else None
         if status == 407 and await self._transport.handle_proxy_challenge(self._request, response):
             return self._request
         if status == 417 and "expect" in self._request.fields and self._request.is_replayable:
@@ -475,26 +411,9 @@ class RequestFlow:
             and request.is_replayable
         )
 
-    async def _answer_challenge(self, response: BaseResponse) -> PreparedRequest | None:
-        request = self._request
-        if self._challenged is request:
-            return None
-        assert self._auth is not None
-        fields = await self._auth(response, AuthView(request))
-        if not fields:
-            return None
-        if not request.is_replayable:
-            raise UnreplayableBody(
-                f"{request.method} {request.url}: the server wants credentials, but the body came "
-                "from a one-shot stream; give bytes, a path or a seekable file"
-            )
-        self._challenged = request
-        request.hop_headers.update(fields)
-        return request
-
     def _redirect(self, response: BaseResponse) -> PreparedRequest:
         request, status = self._request, response.status_code
-        location = _values(response, "location")[0]
+        location = response.headers._raw_values("location")[0]  # bytes, so that nothing is lost
         redirects = sum(1 for earlier in self._history if earlier.status_code in REDIRECT_STATUSES)
         if redirects >= self._options.max_redirects:
             raise TooManyRedirects(
@@ -507,9 +426,7 @@ class RequestFlow:
             location = str(join_url(response.request.url, location)).encode("ascii")
         made = follow_redirect(request, status, location)
         if not request.url.same_origin(made.url):
-            self._request_cookies = None
-            if not auth_may_leave(self._options, request.url, made.url):
-                self._auth = None
+            self._credentials.leave_origin(request.url, made.url)
         return made
 
     async def _finish_hop(self, response: BaseResponse) -> None:
@@ -590,21 +507,3 @@ def _raise_or_return(previous_outcome: BaseResponse | ConnectivityError) -> Base
     if isinstance(previous_outcome, ConnectivityError):
         raise previous_outcome
     return previous_outcome
-
-
-def _values(response: BaseResponse, name: str) -> list[bytes]:
-    """The values of a field as received, so that what is not UTF-8 is kept byte for byte."""
-    return response.headers._raw_values(name)
-
-
-def tracker_of(wanted: Any) -> Any:
-    """The cookie jar for `persist_cookies=`: a new one for True, None for none."""
-    if not wanted and not hasattr(wanted, "header_for"):
-        return None
-    if wanted is True:
-        from ..cookie_utils import CookieTracker
-
-        return CookieTracker()
-    if not hasattr(wanted, "header_for"):
-        raise TypeError(f"persist_cookies must be True or a CookieTracker, not {wanted!r}")
-    return wanted
