@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from ._request.prepared_request import PreparedRequest
     from ._response.server_sent_events import ServerSentEvent
     from ._transport.proxies import Proxy
-    from ._transport.proxy_pool import ProxyPool, ProxyStats
+    from ._transport.proxy_member import ProxyStats
+    from ._transport.proxy_pool import ProxyPool
     from .auth import AuthBase, BasicAuth, BearerAuth, DigestAuth, PostResponseAuth, PreResponseAuth
     from .cookie_utils import Cookie, CookieTracker
     from .kernel import Kernel, run
@@ -179,7 +180,7 @@ _LAZY = {
     "Progress": "_config.transfer",
     "Proxy": "_transport.proxies",
     "ProxyPool": "_transport.proxy_pool",
-    "ProxyStats": "_transport.proxy_pool",
+    "ProxyStats": "_transport.proxy_member",
     "Retry": "_client.retry",
     "ServerSentEvent": "_response.server_sent_events",
     "Timeouts": "_config.timeouts",

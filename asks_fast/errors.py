@@ -315,7 +315,7 @@ class ProxyError(ConnectionFailed):
 
 
 class NoProxyAvailable(ProxyError):
-    """All proxies of the pool rest, after failures or bans. Nothing was sent.
+    """All proxies of the pool are in cooldown, after failures or bans. Nothing was sent.
 
     Attributes:
         retry_after: seconds until the first one is used again.

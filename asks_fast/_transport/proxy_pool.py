@@ -1,19 +1,19 @@
 """`ProxyPool`: several proxies, of which those that fail or are banned are not used for a while.
 
-- A proxy rests after `max_failures` failures in a row, or after one response with a status of
-  `ban_statuses`. The first rest takes `rest` seconds; each one that follows without a success in
-  between takes twice as long, up to `max_rest`.
-- After its rest one request tries the proxy. Its outcome decides: the proxy is used again, or it
-  rests again.
-- Outcomes of requests that began before a rest do not change the state after it.
+- A cooldown begins after `max_failures` failures in a row, or after one response with a status of
+  `ban_statuses`. The first one takes `cooldown` seconds. Each one that follows without a success in
+  between takes twice as long, up to `max_cooldown`.
+- After its cooldown one request tries the proxy. Its outcome decides: the proxy is used again, or
+  its next cooldown begins.
+- Outcomes of requests that began before a cooldown do not change the state after it.
 - A request has a lease on its proxy. A lease that a program drops is released when it is collected.
 - Waiting requests are served in order of arrival. A released proxy is given to a waiting request
   directly, so that a newcomer cannot take it in between.
 - A pool may be used by several sessions, kernels and threads: a lock guards its state, and
   nothing is awaited while it is held.
 
-Which failures are those of a proxy is decided in `_judge`; whether a request is sent again, in
-`request_flow`; the routes are created in `route_builder`.
+`proxy_outcome` decides which failures are those of a proxy, and `request_flow` whether a request is
+sent again. Routes are created in `route_builder`, the state of a proxy is in `proxy_member`.
 """
 
 from __future__ import annotations
@@ -24,103 +24,22 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from .._curio import future_wait
 from .._deadlines import ignore_after
 from ..errors import (
-    AsksException,
-    BadHttpResponse,
-    ChecksumMismatch,
-    ConnectionFailed,
-    DecodingError,
-    DnsTimeout,
     InvalidRequest,
-    NameResolutionError,
     NoProxyAvailable,
     PoolTimeout,
-    ProxyError,
-    RequestTimeout,
-    ResponseTooLarge,
-    ServerClosedConnectionError,
-    TlsError,
 )
 from .proxies import Proxy, as_proxy
+from .proxy_member import ProxyMember, ProxyStats
+from .proxy_outcome import describe_outcome, judge_outcome
 
 __all__ = ["KeyedProxies", "ProxyLease", "ProxyPool", "ProxyStats"]
 
 _MAX_KEYS = 4096
-_MAX_ERROR_TEXT = 200
-
-State: TypeAlias = Literal["ready", "resting", "trial"]
-Verdict: TypeAlias = Literal["success", "failure", "ban"]
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyStats:
-    """What a pool knows of one proxy.
-
-    Attributes:
-        proxy: its URL without credentials, `"direct"` for a direct connection.
-        state: `"ready"`, `"resting"`, or `"trial"` if its rest is over and no request has
-            succeeded since.
-        in_use: requests that use it now.
-        requests: requests that have used it.
-        successes: of them, those that got a response.
-        failures: of them, those that failed because of the proxy.
-        bans: of them, those whose response has a status of `ban_statuses`.
-        failures_in_row: failures since the last success.
-        rests: how often it went to rest.
-        rest_left: seconds until its rest ends, 0 if it does not rest.
-        last_failure: the last failure or ban as text, None without one.
-    """
-
-    proxy: str
-    state: State
-    in_use: int
-    requests: int
-    successes: int
-    failures: int
-    bans: int
-    failures_in_row: int
-    rests: int
-    rest_left: float
-    last_failure: str | None
-
-
-class _Member:
-    """A proxy of a pool, with its state. All fields are guarded by the lock of the pool."""
-
-    __slots__ = (
-        "bans",
-        "failures",
-        "failures_in_row",
-        "in_use",
-        "is_removed",
-        "last_failure",
-        "next_rest",
-        "on_trial",
-        "proxy",
-        "requests",
-        "rests",
-        "rests_until",
-        "successes",
-    )
-
-    def __init__(self, proxy: Proxy | None, rest: float) -> None:
-        self.proxy = proxy
-        self.in_use = 0
-        self.requests = self.successes = self.failures = self.bans = 0
-        self.failures_in_row = 0
-        self.rests = 0  # also the number of the period in which a lease began
-        self.rests_until: float | None = None  # by the clock of the pool; None: it does not rest
-        self.next_rest = rest  # seconds
-        self.on_trial = False  # one request tries it after its rest
-        self.is_removed = False
-        self.last_failure: str | None = None
-
-    def __str__(self) -> str:
-        return "direct" if self.proxy is None else self.proxy.url
 
 
 class _Waiter:
@@ -169,12 +88,12 @@ class ProxyLease:
 
     __slots__ = ("_is_released", "_is_trial", "_member", "_period", "pool", "proxy")
 
-    def __init__(self, pool: ProxyPool, member: _Member, is_trial: bool) -> None:
+    def __init__(self, pool: ProxyPool, member: ProxyMember, is_trial: bool) -> None:
         self.pool = pool
         self.proxy = member.proxy
         self._member = member
         self._is_trial = is_trial
-        self._period = member.rests
+        self._period = member.cooldowns
         self._is_released = False
 
     def __repr__(self) -> str:
@@ -200,18 +119,18 @@ class ProxyLease:
 
 
 class ProxyPool:
-    """Several proxies for one or more sessions, with their health: `proxy=ProxyPool([…])`.
+    """Several proxies for one or more sessions: `proxy=ProxyPool([…])`.
 
-    Each request, and each try of one, takes the next proxy that is not at rest. A request is sent
-    again through another proxy only if its `retries=` allow it. A list as `proxy=` is a
+    Each request, and each try of one, takes the next proxy that is not in cooldown. A request is
+    sent again through another proxy only if its `retries=` allow it. A list as `proxy=` is a
     `ProxyPool` with `ban_statuses=[407]`.
 
     Args:
         proxies: URLs, `Proxy` objects, or None for a direct connection.
-        max_failures: failures in a row after which a proxy rests.
-        ban_statuses: statuses of responses after which a proxy rests at once.
-        rest: seconds of the first rest.
-        max_rest: seconds of the longest rest; each rest is twice as long as the one before.
+        max_failures: failures in a row after which a cooldown begins.
+        ban_statuses: statuses of responses after which a cooldown begins at once.
+        cooldown: seconds of the first cooldown.
+        max_cooldown: seconds of the longest one; each is twice as long as the one before.
         requests_per_proxy: most requests that use one proxy at the same time, None for no limit.
             Further ones wait; `pool_timeout` limits this wait.
         sticky: `"host"` sends all requests to one host through the same proxy while it is usable.
@@ -235,8 +154,8 @@ class ProxyPool:
         *,
         max_failures: int = 3,
         ban_statuses: Iterable[int] = (403, 407, 429),
-        rest: float = 60.0,
-        max_rest: float = 1800.0,
+        cooldown: float = 60.0,
+        max_cooldown: float = 1800.0,
         requests_per_proxy: int | None = None,
         sticky: Literal["host"] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -245,9 +164,9 @@ class ProxyPool:
             raise InvalidRequest("ProxyPool takes a list of proxies; a single one is proxy= itself")
         if isinstance(max_failures, bool) or not isinstance(max_failures, int) or max_failures < 1:
             raise InvalidRequest(f"max_failures must be 1 or more, not {max_failures!r}")
-        if not 0 < rest <= max_rest:
+        if not 0 < cooldown <= max_cooldown:
             raise InvalidRequest(
-                f"rest must be more than 0 seconds and at most max_rest, not {rest!r}"
+                f"cooldown must be more than 0 seconds and at most max_cooldown, not {cooldown!r}"
             )
         if requests_per_proxy is not None and (
             isinstance(requests_per_proxy, bool) or not requests_per_proxy >= 1
@@ -259,26 +178,26 @@ class ProxyPool:
             raise InvalidRequest(f"sticky must be 'host' or None, not {sticky!r}")
         self.max_failures = max_failures
         self.ban_statuses = frozenset(ban_statuses)
-        self.rest = rest
-        self.max_rest = max_rest
+        self.cooldown = cooldown
+        self.max_cooldown = max_cooldown
         self.requests_per_proxy = requests_per_proxy
         self.sticky = sticky
         self._clock = clock
         self._lock = threading.RLock()  # a lease may be collected while it is held
-        self._members: list[_Member] = []
+        self._members: list[ProxyMember] = []
         self._cursor = 0
-        self._keys: OrderedDict[Hashable, _Member] = OrderedDict()  # of sticky requests
+        self._keys: OrderedDict[Hashable, ProxyMember] = OrderedDict()  # of sticky requests
         self._waiters: deque[_Waiter] = deque()
         self.replace(proxies)
 
     def __repr__(self) -> str:
         with self._lock:
             now = self._clock()
-            resting = sum(_is_resting(member, now) for member in self._members)
+            cooling_down = sum(member.is_cooling_down(now) for member in self._members)
             in_use = sum(member.in_use for member in self._members)
             return (
-                f"<ProxyPool of {len(self._members)}, {resting} at rest, {in_use} requests, "
-                f"{len(self._waiters)} waiting>"
+                f"<ProxyPool of {len(self._members)}, {cooling_down} in cooldown, "
+                f"{in_use} requests, {len(self._waiters)} waiting>"
             )
 
     def __len__(self) -> int:
@@ -298,9 +217,10 @@ class ProxyPool:
         if not wanted:
             raise InvalidRequest("proxy=[] contains no proxy; omit proxy= for a direct connection")
         with self._lock:
-            old: dict[Proxy | None, _Member] = {one.proxy: one for one in self._members}
+            old: dict[Proxy | None, ProxyMember] = {one.proxy: one for one in self._members}
             self._members = [
-                old.pop(proxy) if proxy in old else _Member(proxy, self.rest) for proxy in wanted
+                old.pop(proxy) if proxy in old else ProxyMember(proxy, self.cooldown)
+                for proxy in wanted
             ]
             for member in old.values():
                 member.is_removed = True
@@ -308,16 +228,16 @@ class ProxyPool:
             self._serve_all()
 
     def stats(self) -> list[ProxyStats]:
-        """Return figures of each proxy, in the order in which the pool was given them."""
+        """Return the state and the counts of each proxy, in the order of `proxies`."""
         with self._lock:
             now = self._clock()
-            return [_stats(member, now) for member in self._members]
+            return [member.stats(now) for member in self._members]
 
     def for_key(self, key: Hashable) -> KeyedProxies:
         """Return this pool as the `proxy=` of requests that use the same proxy: those of one key.
 
-        They go on with another proxy if theirs rests or is removed. The pool remembers the last
-        4,096 keys.
+        They go on with another proxy if theirs is in cooldown or removed. The pool remembers the
+        last 4,096 keys.
 
         Example:
             >>> await session.get(url, proxy=pool.for_key("account 7"))
@@ -330,12 +250,12 @@ class ProxyPool:
         """Return the proxy that the next request would use, and move on, without a lease.
 
         Raises:
-            NoProxyAvailable: all proxies rest.
+            NoProxyAvailable: all proxies are in cooldown.
         """
         with self._lock:
             member = self._choose(self._key_for(host, None), ())
             if member is None:
-                error = self._error_if_all_rest()
+                error = self._error_if_all_cool_down()
                 if error is not None:
                     raise error
                 member = self._members[self._cursor]  # all are in use
@@ -362,7 +282,7 @@ class ProxyPool:
             timeout: most seconds to wait, None for no limit.
 
         Raises:
-            NoProxyAvailable: all proxies rest.
+            NoProxyAvailable: all proxies are in cooldown.
             PoolTimeout: `timeout` expired.
         """
         key = self._key_for(host, key)
@@ -370,7 +290,7 @@ class ProxyPool:
             member = self._choose(key, exclude)
             if member is not None:
                 return self._grant(member)
-            error = self._error_if_all_rest()
+            error = self._error_if_all_cool_down()
             if error is not None:
                 raise error
             waiter = _Waiter(key, exclude)
@@ -386,8 +306,8 @@ class ProxyPool:
         started = time.monotonic()
         try:
             while True:
-                seconds = self._seconds_to_end_of_rest()
-                with self._lock:  # a rest may have ended since the last look
+                seconds = self._seconds_to_end_of_cooldown()
+                with self._lock:  # a cooldown may have ended since the last look
                     if waiter.lease is None and waiter.error is None:
                         self._serve(waiter)
                     lease, waiter.lease = waiter.lease, None
@@ -419,7 +339,7 @@ class ProxyPool:
             return ("key", key)
         return ("host", host) if self.sticky is not None and host else None
 
-    def _choose(self, key: Hashable, exclude: Collection[Proxy | None]) -> _Member | None:
+    def _choose(self, key: Hashable, exclude: Collection[Proxy | None]) -> ProxyMember | None:
         """Return the member for a request that can begin now, None if there is none.
 
         The next request begins its search after a member that was chosen in turn.
@@ -428,22 +348,22 @@ class ProxyPool:
         kept = None if key is None else self._keys.get(key)
         if (
             kept is not None
-            and not (kept.is_removed or _is_resting(kept, now))
+            and not (kept.is_removed or kept.is_cooling_down(now))
             and kept.proxy not in exclude
         ):
             self._keys.move_to_end(key)
-            return kept if self._has_room(kept) else None
+            return kept if self._has_capacity(kept) else None
         chosen = used_before = None
         is_another_usable = False
         count = len(self._members)
         for step in range(count):
             member = self._members[(self._cursor + step) % count]
-            if _is_resting(member, now):
+            if member.is_cooling_down(now):
                 continue
-            has_room = self._has_room(member)
+            has_capacity = self._has_capacity(member)
             if member.proxy in exclude:
-                used_before = used_before or (member if has_room else None)
-            elif has_room:
+                used_before = used_before or (member if has_capacity else None)
+            elif has_capacity:
                 chosen = member
                 break
             else:
@@ -459,48 +379,52 @@ class ProxyPool:
                 self._keys.popitem(last=False)
         return chosen
 
-    def _has_room(self, member: _Member) -> bool:
-        if member.rests_until is not None:  # its rest is over: one request tries it
+    def _has_capacity(self, member: ProxyMember) -> bool:
+        if member.cooldown_until is not None:  # its cooldown is over: one request tries it
             return not member.on_trial
         return self.requests_per_proxy is None or member.in_use < self.requests_per_proxy
 
-    def _grant(self, member: _Member) -> ProxyLease:
-        is_trial = member.rests_until is not None
+    def _grant(self, member: ProxyMember) -> ProxyLease:
+        is_trial = member.cooldown_until is not None
         member.on_trial = is_trial
         member.in_use += 1
         member.requests += 1
         return ProxyLease(self, member, is_trial)
 
-    def _error_if_all_rest(self) -> NoProxyAvailable | None:
-        left = self._seconds_to_end_of_rest()
-        if left is None or not all(_is_resting(one, self._clock()) for one in self._members):
+    def _error_if_all_cool_down(self) -> NoProxyAvailable | None:
+        left = self._seconds_to_end_of_cooldown()
+        if left is None or not all(one.is_cooling_down(self._clock()) for one in self._members):
             return None
         number = len(self._members)
-        subject = "the only proxy rests" if number == 1 else f"all {number} proxies rest"
+        subject = (
+            "the only proxy is in cooldown"
+            if number == 1
+            else f"all {number} proxies are in cooldown"
+        )
         return NoProxyAvailable(
             f"{subject} after failures or bans; a proxy is used again in "
             f"{left:.1f} s (pool.stats() has the last failures)",
             retry_after=left,
         )
 
-    def _seconds_to_end_of_rest(self) -> float | None:
-        """Seconds until the first rest ends; None if no proxy rests."""
+    def _seconds_to_end_of_cooldown(self) -> float | None:
+        """Seconds until the first cooldown ends; None without one."""
         with self._lock:
             now = self._clock()
             left = [
-                member.rests_until - now
+                member.cooldown_until - now
                 for member in self._members
-                if member.rests_until is not None and member.rests_until > now
+                if member.cooldown_until is not None and member.cooldown_until > now
             ]
         return min(left, default=None)
 
     def _serve(self, waiter: _Waiter) -> bool:
-        """Give a waiting request a proxy, or the error that all rest; False if it must wait."""
+        """Give a waiting request a proxy or an error; False if it must wait."""
         member = self._choose(waiter.key, waiter.exclude)
         if member is not None:
             waiter.lease = self._grant(member)
         else:
-            waiter.error = self._error_if_all_rest()
+            waiter.error = self._error_if_all_cool_down()
             if waiter.error is None:
                 return False
         if waiter in self._waiters:
@@ -519,7 +443,7 @@ class ProxyPool:
                 is_exhausted = True
 
     def _record(self, lease: ProxyLease, outcome: int | BaseException) -> None:
-        verdict = _judge(outcome, lease.proxy, self.ban_statuses)
+        verdict = judge_outcome(outcome, lease.proxy, self.ban_statuses)
         member = lease._member
         with self._lock:
             if verdict is None:
@@ -529,25 +453,25 @@ class ProxyPool:
             else:
                 member.bans += verdict == "ban"
                 member.failures += verdict == "failure"
-                member.last_failure = _describe(outcome)
-            if lease._period != member.rests:  # it began before the last rest
+                member.last_failure = describe_outcome(outcome)
+            if lease._period != member.cooldowns:  # it began before the last cooldown
                 return
             if verdict == "success":
                 was_on_trial, member.on_trial = member.on_trial, False
-                member.rests_until = None
+                member.cooldown_until = None
                 member.failures_in_row = 0
-                member.next_rest = self.rest
+                member.next_cooldown = self.cooldown
                 if was_on_trial:
                     self._serve_all()
                 return
             member.failures_in_row += verdict == "failure"
             if verdict == "ban" or lease._is_trial or member.failures_in_row >= self.max_failures:
-                self._begin_rest(member)
+                self._start_cooldown(member)
 
-    def _begin_rest(self, member: _Member) -> None:
-        member.rests_until = self._clock() + member.next_rest
-        member.next_rest = min(2 * member.next_rest, self.max_rest)
-        member.rests += 1
+    def _start_cooldown(self, member: ProxyMember) -> None:
+        member.cooldown_until = self._clock() + member.next_cooldown
+        member.next_cooldown = min(2 * member.next_cooldown, self.max_cooldown)
+        member.cooldowns += 1
         member.on_trial = False
         self._serve_all()
 
@@ -555,7 +479,7 @@ class ProxyPool:
         member = lease._member
         with self._lock:
             member.in_use -= 1
-            if lease._is_trial and lease._period == member.rests:
+            if lease._is_trial and lease._period == member.cooldowns:
                 member.on_trial = False  # without an outcome the next request tries it
             self._serve_all()
 
@@ -566,62 +490,3 @@ class KeyedProxies:
 
     pool: ProxyPool
     key: Hashable
-
-
-def _is_resting(member: _Member, now: float) -> bool:
-    return member.rests_until is not None and member.rests_until > now
-
-
-def _judge(
-    outcome: int | BaseException, proxy: Proxy | None, ban_statuses: Collection[int]
-) -> Verdict | None:
-    """Return what an outcome says of the proxy, None if it says nothing.
-
-    The failures of the origin, of the program and of its limits say nothing, as far as they can be
-    told apart: a name that does not exist, a certificate of the origin, a proxy that answers that
-    it cannot reach the origin, a body that is too long, a cancellation.
-    """
-    if isinstance(outcome, int):
-        return "ban" if outcome in ban_statuses else "success"
-    if isinstance(outcome, ProxyError):
-        status = getattr(outcome.response, "status_code", None)
-        if status in ban_statuses:
-            return "ban"
-        return None if outcome.is_origin_unreachable else "failure"
-    if isinstance(outcome, TlsError):
-        return "failure" if outcome.is_proxy else None
-    if isinstance(outcome, DnsTimeout):
-        return "failure" if proxy is not None and outcome.host == proxy.host else None
-    if isinstance(outcome, (NameResolutionError, PoolTimeout, ResponseTooLarge, ChecksumMismatch)):
-        return None
-    if isinstance(outcome, DecodingError):
-        return None
-    is_failure = isinstance(
-        outcome, (ConnectionFailed, RequestTimeout, ServerClosedConnectionError, BadHttpResponse)
-    )
-    return "failure" if is_failure else None
-
-
-def _describe(outcome: int | BaseException) -> str:
-    if isinstance(outcome, int):
-        return f"status {outcome}"
-    text = str(outcome) if isinstance(outcome, AsksException) else ""
-    return f"{type(outcome).__name__}: {text}"[:_MAX_ERROR_TEXT].rstrip(": ")
-
-
-def _stats(member: _Member, now: float) -> ProxyStats:
-    is_resting = _is_resting(member, now)
-    state: State = "ready" if member.rests_until is None else "resting" if is_resting else "trial"
-    return ProxyStats(
-        proxy=str(member),
-        state=state,
-        in_use=member.in_use,
-        requests=member.requests,
-        successes=member.successes,
-        failures=member.failures,
-        bans=member.bans,
-        failures_in_row=member.failures_in_row,
-        rests=member.rests,
-        rest_left=member.rests_until - now if is_resting and member.rests_until else 0.0,
-        last_failure=member.last_failure,
-    )

@@ -99,7 +99,7 @@ async def test_failing_proxy_rests_and_is_tried_again(
     client_context: ssl.SSLContext,
     clock: Clock,
 ) -> None:
-    """Three failures in a row begin a rest; then one request tries the proxy, and it is back."""
+    """After three failures in a row and a cooldown, one successful request ends the trial."""
     scheme, step, is_secure = WAYS[way]
     failing = peer([close()], [close()], [close()], [step()])
     working = peer([step()])
@@ -114,7 +114,7 @@ async def test_failing_proxy_rests_and_is_tried_again(
             assert response.body == b"ok"
             attempts.append(response.attempts)
         assert sum(attempts) == 6 + 3
-        assert states(pool) == ["resting", "ready"]
+        assert states(pool) == ["cooldown", "ready"]
         assert len(failing.connections) == 3
         clock.now += 60
         for _ in range(2):
@@ -122,7 +122,7 @@ async def test_failing_proxy_rests_and_is_tried_again(
             assert response.body == b"ok"
     assert states(pool) == ["ready", "ready"]
     [first, second] = pool.stats()
-    assert (first.failures, first.successes, first.rests) == (3, 1, 1)
+    assert (first.failures, first.successes, first.cooldowns) == (3, 1, 1)
     assert (second.failures, second.successes) == (0, 7)
     assert first.in_use == second.in_use == 0
 
@@ -137,13 +137,13 @@ async def test_ban(
     client_context: ssl.SSLContext,
     clock: Clock,
 ) -> None:
-    """A 403 of squid begins a rest at once; with `retries=` the request goes through another."""
+    """A 403 of squid begins a cooldown; with `retries=` the request uses another proxy."""
     target = (secure_origin if is_secure else origin).url
     pool = ProxyPool([url_of(denying_squid), url_of(squid)], clock=clock)
     async with DSession(proxy=pool, ssl_context=client_context) as session:
         response = await session.get(target, retries=1)
         assert (response.body, response.attempts) == (b"ok", 2)
-        assert states(pool) == ["resting", "ready"]
+        assert states(pool) == ["cooldown", "ready"]
         assert (await session.get(target)).attempts == 1
         clock.now += 60
         pool_stats = pool.stats()[0]
@@ -153,7 +153,7 @@ async def test_ban(
                 await session.get(target)
         else:
             assert (await session.get(target)).status_code == 403  # no retry was asked for
-    assert pool.stats()[0].rest_left == 120
+    assert pool.stats()[0].cooldown_left == 120
 
 
 async def test_no_retry_that_is_not_allowed(
@@ -176,7 +176,7 @@ async def test_no_retry_that_is_not_allowed(
             method = options.pop("method")
             response = await session.request(method, origin.url, proxy=pool, **options)
             assert (response.status_code, response.attempts) == (403, 1)
-            assert states(pool) == ["resting", "ready"]
+            assert states(pool) == ["cooldown", "ready"]
     assert origin.requests == []
 
 
@@ -329,10 +329,10 @@ async def test_requests_per_proxy(peer: MakePeer, clock: Clock) -> None:
 async def test_stream_keeps_its_proxy(peer: MakePeer, clock: Clock) -> None:
     """A streamed response uses its proxy until it is read or closed; a broken one is a failure."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
-    rest = threading.Event()
+    may_finish = threading.Event()
     proxy = peer(
         [
-            *(expect(), send(head + b"1"), lambda _: discard(rest.wait(10)), send(b"2345")),
+            *(expect(), send(head + b"1"), lambda _: discard(may_finish.wait(10)), send(b"2345")),
             *(expect(), send(head + b"12"), close()),
         ],
         [expect(), send(head + b"12"), stall()],
@@ -347,7 +347,7 @@ async def test_stream_keeps_its_proxy(peer: MakePeer, clock: Clock) -> None:
         async with response.body:
             with pytest.raises(errors.PoolTimeout):
                 await session.get("http://origin.test/", pool_timeout=0.01)
-            rest.set()
+            may_finish.set()
             assert (await response.body.read(), in_use()) == (b"12345", 0)
         response = await session.get("http://origin.test/", stream=True)
         with pytest.raises(errors.ServerClosedConnectionError):
@@ -402,14 +402,14 @@ async def test_map(peer: MakePeer, origin: Peer, clock: Clock) -> None:
         results = await session.gather([f"{origin.url}/{number}" for number in range(30)])
     assert all(result.unwrap().body == b"ok" for result in results)
     dead, *working = pool.stats()
-    assert dead.state == "resting"
+    assert dead.state == "cooldown"
     assert sum(one.successes for one in working) == 30
     assert all(one.successes > 5 for one in working)
 
 
 @pytest.mark.parametrize("run", [run_asyncio, run_trio])
 def test_in_other_event_loops(run: Callable[..., Any], peer: MakePeer, clock: Clock) -> None:
-    """asyncio and trio: rest, retry, and the wait for a proxy."""
+    """asyncio and trio: cooldown, retry, and the wait for a proxy."""
     origin, proxy = peer(SERVING), peer([http_proxy()])
     pool = ProxyPool(
         ["socks5://127.0.0.1:1", url_of(proxy)],
@@ -424,7 +424,7 @@ def test_in_other_event_loops(run: Callable[..., Any], peer: MakePeer, clock: Cl
             assert [result.unwrap().body for result in results] == [b"ok"] * 6
 
     run(main)
-    assert states(pool) == ["resting", "ready"]
+    assert states(pool) == ["cooldown", "ready"]
     assert [one.in_use for one in pool.stats()] == [0, 0]
 
 

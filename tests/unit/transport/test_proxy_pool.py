@@ -49,11 +49,11 @@ async def test_in_turn(clock: Clock) -> None:
     pool = ProxyPool([*PROXIES, None], clock=clock)
     assert [await use(pool, 200) for _ in range(6)] == ["a", "b", "c", None, "a", "b"]
     assert len(pool) == 4
-    assert repr(pool) == "<ProxyPool of 4, 0 at rest, 0 requests, 0 waiting>"
+    assert repr(pool) == "<ProxyPool of 4, 0 in cooldown, 0 requests, 0 waiting>"
 
 
 async def test_failures_in_a_row(clock: Clock) -> None:
-    """The third failure in a row begins a rest; a success in between starts the count again."""
+    """The third failure in a row begins a cooldown; a success in between starts the count again."""
     pool = ProxyPool(["http://a"], clock=clock)
     failure = errors.ProxyError("x")
     for outcome in (failure, failure, 200, failure, failure):
@@ -61,33 +61,35 @@ async def test_failures_in_a_row(clock: Clock) -> None:
     assert pool.stats()[0].state == "ready"
     await use(pool, failure)
     [one] = pool.stats()
-    assert (one.state, one.failures, one.failures_in_row, one.rests) == ("resting", 5, 3, 1)
-    assert one.rest_left == 60.0
+    assert (one.state, one.failures, one.failures_in_row, one.cooldowns) == ("cooldown", 5, 3, 1)
+    assert one.cooldown_left == 60.0
 
 
 async def test_rests_double_up_to_the_longest(clock: Clock) -> None:
     """60 s, 120 s, … 30 min, as long as each trial fails; one success starts again at 60 s."""
     pool = ProxyPool(["http://a"], clock=clock)
     await use(pool, 429)
-    rests = []
+    cooldowns = []
     for _ in range(8):
-        rests.append(pool.stats()[0].rest_left)
-        clock.now += rests[-1] - 0.1
-        with pytest.raises(errors.NoProxyAvailable, match=r"the only proxy rests .* in 0\.1 s"):
+        cooldowns.append(pool.stats()[0].cooldown_left)
+        clock.now += cooldowns[-1] - 0.1
+        with pytest.raises(
+            errors.NoProxyAvailable, match=r"the only proxy is in cooldown .* in 0\.1 s"
+        ):
             await pool.acquire("origin")
         clock.now += 0.2
         assert pool.stats()[0].state == "trial"
         await use(pool, errors.ReadTimeout("x"))
-    assert rests == pytest.approx([60, 120, 240, 480, 960, 1800, 1800, 1800])
+    assert cooldowns == pytest.approx([60, 120, 240, 480, 960, 1800, 1800, 1800])
     clock.now += 1800
     await use(pool, 200)
     assert pool.stats()[0].state == "ready"
     await use(pool, 403)
-    assert pool.stats()[0].rest_left == 60
+    assert pool.stats()[0].cooldown_left == 60
 
 
 async def test_one_request_tries_a_proxy(clock: Clock) -> None:
-    """After a rest one request uses the proxy until its outcome is known; the others do not."""
+    """After a cooldown one request uses the proxy until its outcome is known; the others do not."""
     pool = ProxyPool(["http://a", "http://b"], clock=clock)
     await use(pool, 407)
     clock.now += 60
@@ -114,7 +116,7 @@ async def test_a_trial_without_outcome(clock: Clock, drop: Callable[[Any], None]
 
 
 async def test_outcomes_of_earlier_requests(clock: Clock) -> None:
-    """Requests that began before a rest neither end nor lengthen it; they are counted."""
+    """Requests that began before a cooldown neither end nor lengthen it; they are counted."""
     pool = ProxyPool(["http://a"], clock=clock)
     early = [await pool.acquire("origin") for _ in range(3)]
     await use(pool, 403)
@@ -122,7 +124,7 @@ async def test_outcomes_of_earlier_requests(clock: Clock) -> None:
     early[1].record(403)
     early[2].record(errors.ProxyError("x"))
     [one] = pool.stats()
-    assert (one.state, one.rest_left, one.rests) == ("resting", 60, 1)
+    assert (one.state, one.cooldown_left, one.cooldowns) == ("cooldown", 60, 1)
     assert (one.requests, one.successes, one.bans, one.failures) == (4, 1, 2, 1)
 
 
@@ -184,20 +186,20 @@ async def test_what_is_a_failure_of_the_proxy(
 
 
 async def test_own_numbers(clock: Clock) -> None:
-    """Failures, ban statuses and rests are those of the pool."""
+    """Failures, ban statuses and cooldowns are those of the pool."""
     pool = ProxyPool(
-        ["http://a"], max_failures=1, ban_statuses=[503], rest=5, max_rest=8, clock=clock
+        ["http://a"], max_failures=1, ban_statuses=[503], cooldown=5, max_cooldown=8, clock=clock
     )
     assert await use(pool, 403) == "a"
     await use(pool, errors.ReadTimeout("x"))
-    assert pool.stats()[0].rest_left == 5
+    assert pool.stats()[0].cooldown_left == 5
     clock.now += 5
     await use(pool, 503)
-    assert pool.stats()[0].rest_left == 8
+    assert pool.stats()[0].cooldown_left == 8
 
 
 async def test_sticky_by_host(clock: Clock) -> None:
-    """A host keeps its proxy, until that rests; then it keeps the next one."""
+    """A host keeps its proxy, until its cooldown; then it keeps the next one."""
     pool = ProxyPool(["http://a", "http://b", "http://c"], sticky="host", clock=clock)
     hosts = ["x", "y", "x", "x", "z", "y"]
     assert [await use(pool, 200, host=host) for host in hosts] == ["a", "b", "a", "a", "c", "b"]
@@ -297,7 +299,7 @@ async def test_waiting_for_the_own_proxy(clock: Clock) -> None:
 
 
 async def test_all_begin_to_rest_while_requests_wait(clock: Clock) -> None:
-    """Requests that wait get an error when the last proxy begins to rest."""
+    """Requests that wait get an error when the cooldown of the last proxy begins."""
     pool = ProxyPool(["http://a"], requests_per_proxy=1, clock=clock)
     held = await pool.acquire("origin")
     tasks = await started(pool, 2)
@@ -310,8 +312,8 @@ async def test_all_begin_to_rest_while_requests_wait(clock: Clock) -> None:
 
 
 async def test_the_end_of_a_rest_while_requests_wait() -> None:
-    """A request that waits for one proxy takes another one whose rest ends in the meantime."""
-    pool = ProxyPool(["http://a", "http://b"], requests_per_proxy=1, rest=0.05)
+    """A request that waits for one proxy takes another one whose cooldown ends in the meantime."""
+    pool = ProxyPool(["http://a", "http://b"], requests_per_proxy=1, cooldown=0.05)
     await use(pool, 403)
     held = await pool.acquire("origin")
     assert {name(held), name(await pool.acquire("origin"))} == {"a", "b"}
@@ -347,7 +349,7 @@ async def test_replace(clock: Clock) -> None:
     held.record(200)
     held.release()
     assert [(one.proxy, one.state) for one in pool.stats()] == [
-        ("http://a:80", "resting"),
+        ("http://a:80", "cooldown"),
         ("http://d:80", "ready"),
     ]
     with pytest.raises(errors.InvalidRequest, match="contains no proxy"):
@@ -379,8 +381,8 @@ async def test_no_credentials_are_shown(clock: Clock) -> None:
         {"proxies": [5]},
         {"max_failures": 0},
         {"max_failures": True},
-        {"rest": 0},
-        {"rest": 60, "max_rest": 30},
+        {"cooldown": 0},
+        {"cooldown": 60, "max_cooldown": 30},
         {"requests_per_proxy": 0},
         {"sticky": "key"},
     ],
@@ -394,7 +396,7 @@ def test_invalid_arguments(arguments: dict[str, Any]) -> None:
 
 
 async def test_a_rest_that_ends_before_the_wait() -> None:
-    """A request does not wait for a proxy whose rest ended after all were found in use."""
+    """A request does not wait for a proxy whose cooldown ended after all were found in use."""
 
     def clock() -> float:
         return 60.0 if pool._waiters else now  # the time passes as the request begins to wait
