@@ -1,1 +1,1 @@
-"""HTTP caching (RFC 9111): `cache` joins the rules, which do no I/O, and the stores."""
+"""HTTP caching (RFC 9111): `cache` applies the rules, which do no I/O, to the stores."""

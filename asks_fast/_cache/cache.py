@@ -1,4 +1,4 @@
-"""`Cache`: keep responses and use them again, as RFC 9111 allows (`cache=` of sessions).
+"""`Cache`: store responses and reuse them, as RFC 9111 allows (`cache=` of sessions).
 
 It is the innermost middleware of a session. What may be stored and used is decided in `rules`,
 where entries are kept in `memory_store` and `sqlite_store`.
@@ -130,7 +130,7 @@ class Cache:
         self._sessions += 1
 
     def detach(self) -> None:
-        """Forget a session that was closed; the last one closes the file."""
+        """Remove a session that was closed; the last one closes the file."""
         self._sessions -= 1
         if self._sessions == 0:
             self.close()

@@ -12,7 +12,7 @@ __all__ = ["RecordedBody", "record"]
 class RecordedBody(StreamBody):
     """A `StreamBody` that keeps what it receives, up to a limit, and passes it on at its end.
 
-    A body that is left early, breaks off or exceeds the limit is not passed on.
+    A body that is closed early, truncated or over the limit is not passed on.
     """
 
     _chunks: list[bytes] | None  # None: nothing is to be stored any more

@@ -1,7 +1,7 @@
 """Cookies and credentials of one request: which are added to each exchange.
 
-Rules:  cookies are looked up for each exchange, because a response may have changed them. A redirect
-        to another origin drops the cookies of the request, and its credentials unless
+Rules:  cookies are looked up for each exchange, as a response may have changed them. A redirect to
+        another origin drops the cookies of the request, and its credentials unless
         `auth_off_domain` is set. A request answers a challenge once.
 Implemented elsewhere: which fields a redirect removes (`_request/redirect`), the jar
         (`cookie_utils`), the credentials of an auth class (`auth`).
@@ -9,7 +9,7 @@ Implemented elsewhere: which fields a redirect removes (`_request/redirect`), th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._request.prepared_request import AuthView, PreparedRequest, sent_field
 from .._request.redirect import auth_may_leave
@@ -17,6 +17,7 @@ from ..auth import AuthBase, BasicAuth, PostResponseAuth
 from ..errors import UnreplayableBody
 
 if TYPE_CHECKING:
+    from .._annotations import AnyArgument
     from ..cookie_utils import CookieTracker
     from ..response_objects import BaseResponse
     from ..urls import Url
@@ -136,7 +137,7 @@ class RequestCredentials:
             self.auth = None
 
 
-def tracker_of(wanted: Any) -> Any:
+def tracker_of(wanted: AnyArgument) -> AnyArgument:
     """The cookie jar for `persist_cookies=`: a new one for True, None for none."""
     if not wanted and not hasattr(wanted, "header_for"):
         return None

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, InvalidURL, truncated_repr
 from ..urls import DEFAULT_PORTS
@@ -24,6 +24,7 @@ from ..urls import DEFAULT_PORTS
 if TYPE_CHECKING:
     import ssl
 
+    from .._annotations import AnyArgument, Unchecked
     from .tls_settings import TlsSettings
 
 __all__ = [
@@ -66,7 +67,7 @@ class Proxy:
     tls: TlsSettings | None = None
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> Proxy:
+    def from_url(cls, url: str, **options: AnyArgument) -> Proxy:
         """Create a proxy from a URL.
 
         Args:
@@ -205,7 +206,7 @@ def _ascii_host(host: str) -> str:
 def _checked_headers(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
 ) -> tuple[tuple[str, str], ...]:
-    pairs: Any = headers.items() if isinstance(headers, Mapping) else headers or ()
+    pairs: AnyArgument = headers.items() if isinstance(headers, Mapping) else headers or ()
     checked = []
     for name, value in pairs:
         if not _FIELD_NAME.match(name) or _NOT_IN_VALUE.search(value) or not value.isascii():
@@ -284,7 +285,7 @@ class _NoProxyEntry:
     __slots__ = ("_host", "_network", "_port")
 
     def __init__(self, entry: str) -> None:
-        self._network: Any = None
+        self._network: Unchecked = None
         self._port: int | None = None
         entry = entry.lower()
         host = entry
@@ -311,7 +312,7 @@ class _NoProxyEntry:
         return bool(self._host) and (host == self._host or host.endswith(f".{self._host}"))
 
 
-def _as_network(text: str) -> Any:
+def _as_network(text: str) -> Unchecked:
     import ipaddress
 
     try:
@@ -320,7 +321,7 @@ def _as_network(text: str) -> Any:
         return None
 
 
-def _as_address(host: str) -> Any:
+def _as_address(host: str) -> Unchecked:
     if not (host[:1].isdigit() or ":" in host):
         return None
     import ipaddress

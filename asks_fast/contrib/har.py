@@ -16,19 +16,20 @@ from base64 import b64encode
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+from .._annotations import JsonObject
 from .._version import __version__
 from ..errors import AsksException
 from ..testing.masking import Mask
 
 if TYPE_CHECKING:
+    from .._annotations import Unchecked
     from .._config.events import Event
 
 __all__ = ["HarRecorder"]
 
-Json: TypeAlias = "dict[str, Any]"  # Any: the values of JSON are of many types
 
 _MAX_OPEN = 1024  # exchanges under way whose events are awaited
 _TEXT_TYPES = ("json", "xml", "javascript", "urlencoded")
@@ -86,7 +87,7 @@ class HarRecorder:
 
     def __call__(self, event: Event) -> None:
         """Record an event."""
-        response: Any = event.response
+        response: Unchecked = event.response
         if response is None:
             return
         if event.name == "connection_acquired":  # the first event of an exchange
@@ -119,7 +120,7 @@ class HarRecorder:
         self._entries.clear()
         self._open.clear()
 
-    def to_dict(self) -> Json:
+    def to_dict(self) -> JsonObject:
         """Return the archive as the dict that HAR describes."""
         return {
             "log": {
@@ -152,7 +153,7 @@ class HarRecorder:
         texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
         return [(name, value) for name, value in self._mask.fields(texts)]
 
-    def _shown_body(self, data: bytes, content_type: str) -> Json:
+    def _shown_body(self, data: bytes, content_type: str) -> JsonObject:
         """The text of a body, in base64 if it is not text; empty if it is left out."""
         if not self._bodies:
             return {}
@@ -173,12 +174,12 @@ class HarRecorder:
 class _Entry:
     """One exchange."""
 
-    def __init__(self, recorder: HarRecorder, event: Event, response: Any) -> None:
+    def __init__(self, recorder: HarRecorder, event: Event, response: Unchecked) -> None:
         self.response = response  # of the exchange under way; None when it is over
         self.started = event.started
         self.wall_clock = time.time() - time.monotonic() + event.started
         self.marks = [(event.name, event.at)]
-        self.request: Json = {
+        self.request: JsonObject = {
             "method": event.request.method,
             "url": recorder._mask.url(str(event.request.url)),
             "httpVersion": "HTTP/1.1",
@@ -188,7 +189,7 @@ class _Entry:
             "headersSize": -1,
             "bodySize": -1,
         }
-        self.answer: Json = {
+        self.answer: JsonObject = {
             "status": 0,
             "statusText": "",
             "httpVersion": "HTTP/1.1",
@@ -203,7 +204,7 @@ class _Entry:
         self.peer: str | None = None
         self.comment: str | None = None
 
-    def add_request(self, recorder: HarRecorder, response: Any) -> None:
+    def add_request(self, recorder: HarRecorder, response: Unchecked) -> None:
         """Add the request as it was sent."""
         head, _, body = (response.request_head or b"").partition(b"\r\n\r\n")
         pairs = [
@@ -224,7 +225,7 @@ class _Entry:
         request["bodySize"] = int(length) if length.isdigit() else -1
         if request["bodySize"]:
             kind = fields.get("content-type", "")
-            data: Json = {"mimeType": kind, "params": [], "text": ""}
+            data: JsonObject = {"mimeType": kind, "params": [], "text": ""}
             if len(body) == request["bodySize"]:  # a small body, which is sent with the head
                 shown = recorder._shown_body(body, kind)
                 data["text"] = shown.get("text", "")
@@ -235,7 +236,7 @@ class _Entry:
                 data["comment"] = "a long or streamed body is left out"
             request["postData"] = data
 
-    def add_head(self, recorder: HarRecorder, response: Any) -> None:
+    def add_head(self, recorder: HarRecorder, response: Unchecked) -> None:
         """Add the head of the response."""
         pairs = response.headers.raw
         headers = recorder._shown_headers(pairs)
@@ -253,7 +254,7 @@ class _Entry:
         if isinstance(response.peer, tuple):
             self.peer = str(response.peer[0])
 
-    def add_body(self, recorder: HarRecorder, response: Any, size: int) -> None:
+    def add_body(self, recorder: HarRecorder, response: Unchecked, size: int) -> None:
         """Add the body of the response, of `size` bytes as received."""
         answer = self.answer
         answer["bodySize"] = answer["content"]["size"] = size
@@ -270,23 +271,23 @@ class _Entry:
             content["compression"] = len(data) - size
         content |= recorder._shown_body(data, content["mimeType"])
 
-    def add_failure(self, recorder: HarRecorder, response: Any, error: BaseException) -> None:
+    def add_failure(self, recorder: HarRecorder, response: Unchecked, error: BaseException) -> None:
         """Add the error that ended the exchange."""
         if not self.request["headers"]:
             self.add_request(recorder, response)
         text = str(error) if isinstance(error, AsksException) else ""
         self.comment = recorder._mask.text(f"{type(error).__name__}: {text}".rstrip(": "))
 
-    def add_times(self, response: Any) -> None:
+    def add_times(self, response: Unchecked) -> None:
         """Add the times of a response whose exchange is over."""
         self.times = (response.sent_at, response.first_byte_at, response.completed_at)
 
-    def to_dict(self) -> Json:
+    def to_dict(self) -> JsonObject:
         """Return the entry as HAR describes it."""
         if self.response is not None:  # under way, or a body that was not read
             self.add_times(self.response)
         timings = self._timings()
-        entry: Json = {
+        entry: JsonObject = {
             "startedDateTime": datetime.fromtimestamp(self.wall_clock, timezone.utc).isoformat(),
             "time": sum(
                 seconds for name, seconds in timings.items() if name != "ssl" and seconds > 0
@@ -326,7 +327,7 @@ class _Entry:
         return milliseconds
 
 
-def _masked_cookies(pairs: Iterable[tuple[bytes, bytes]]) -> list[Json]:
+def _masked_cookies(pairs: Iterable[tuple[bytes, bytes]]) -> list[JsonObject]:
     """The cookies of a request, with their names only."""
     return [
         {"name": part.partition("=")[0].strip(), "value": "***"}
@@ -336,11 +337,11 @@ def _masked_cookies(pairs: Iterable[tuple[bytes, bytes]]) -> list[Json]:
     ]
 
 
-def _cookie(value: str) -> Json:
+def _cookie(value: str) -> JsonObject:
     """A cookie of a response, whose value is masked."""
     pair, *attributes = value.split(";")
     name, _, text = pair.partition("=")
-    cookie: Json = {"name": name.strip(), "value": text.strip()}
+    cookie: JsonObject = {"name": name.strip(), "value": text.strip()}
     for attribute in attributes:
         key, _, given = attribute.partition("=")
         key = key.strip().lower()
