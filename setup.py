@@ -70,7 +70,7 @@ setup(
                 if os.path.exists(f"src_pyx/{source}")
             ],
             compiler_directives=DIRECTIVES,
-            include_path=["src_pyx"],  # of asks_fast/_hotpath.pxd
+            include_path=["src_pyx"],  # of asks_fast/_hotpath.pxd and _kernel.pxd
             annotate=ANNOTATE,
             build_dir="build/annotate" if ANNOTATE else "build/cython",
         )

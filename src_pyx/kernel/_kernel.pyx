@@ -2,13 +2,15 @@
 
 This file holds all imports and constants. The other files of this folder are included at its end:
 
-- `system.pyx`: declarations for epoll, the clock and CPython's C interface
-- `task.pyx`: the fields of a task
+- `task.pyx`: the attributes of a task
 - `timers.pyx`: deadlines
 - `epoll.pyx`, `selector.pyx`: waiting for descriptors
 - `traps.pyx`: what each trap does
 - `host.pyx`, `guest.pyx`, `hosted_tasks.pyx`: a kernel inside the event loop of asyncio or trio
 - `run_loop.pyx`: which task runs next
+
+What each class contains is declared in the `.pxd` file beside its source file, included by
+asks_fast/_kernel.pxd. `system.pxd` declares epoll, the clock and CPython's C interface.
 
 Implemented elsewhere: the options of a kernel (asks_fast/kernel.py) and its shutdown
 (`curio.Kernel`), the hosts of guest kernels (asks_fast/_guest).
@@ -48,8 +50,6 @@ from asks_fast._curio import Activation
 from asks_fast._curio import FileDescriptor as Fd
 from asks_fast._curio import kernel_locals as curio_locals     # `kernel`: the one of this thread
 from asks_fast._curio import kernel_log as KERNEL_LOG
-
-include "system.pyx"
 
 HAS_EPOLL = bool(AF_HAS_EPOLL)
 

@@ -14,12 +14,6 @@
 #         (`has_stable_fd_class`).
 # Implemented elsewhere: running tasks (run_loop.pyx).
 
-cdef enum:
-    MAX_EVENTS = 256    # of one poll; the next one reports the others
-    READ = 1            # selectors.EVENT_READ
-    WRITE = 2           # selectors.EVENT_WRITE
-
-
 cdef class Poller:
     """The interface by which the kernel waits for descriptors."""
 
@@ -106,14 +100,6 @@ cdef bint has_stable_fd_class(object fileobj) except -1:
 cdef class FdEntry:
     """The registration of one descriptor number, now or earlier."""
 
-    cdef int fd
-    cdef uint32_t events            # registered in epoll, as far as known; 0: not registered
-    cdef uint32_t generation        # increases with each registration of this number
-    cdef bint has_stable_fd         # of `fileobj`, see has_stable_fd_class
-    cdef object fileobj             # the file object that was waited for last
-    cdef TaskCore reader            # waits, or was woken and still owns the registration
-    cdef TaskCore writer
-
     cdef inline uint32_t wanted(self) noexcept:
         return ((EPOLLIN if self.reader is not None else 0)
                 | (EPOLLOUT if self.writer is not None else 0))
@@ -122,12 +108,6 @@ cdef class FdEntry:
 @cython.final
 cdef class Epoll(Poller):
     """A poller that calls epoll. As `Kernel._selector` it has the read methods of a selector."""
-
-    cdef int epfd                   # owned; -1: closed
-    cdef uint32_t generation        # of the newest registration
-    cdef bint has_stale_registration    # epoll reports a file that we have no descriptor of
-    cdef list entries               # descriptor → FdEntry or None
-    cdef epoll_event event_buffer[MAX_EVENTS]
 
     def __cinit__(self):
         self.entries = []

@@ -13,40 +13,10 @@
 # Implemented elsewhere: finding the host (host.pyx), how a hosted task is started, run and ended
 #         in the kernel (hosted_tasks.pyx).
 
-cdef enum CallState:
-    NOT_STARTED = 0
-    DIRECT = 1      # in curio, or inside another hosted task: all goes to and from the coroutine
-    HOSTED = 2      # runs a kernel task
-    ENDED = 3
-
-
 @cython.final
 @cython.freelist(256)
 cdef class HostedTask:
     """A kernel task that a host's task runs: a coroutine to the host, to asyncio also a future."""
-
-    cdef object coro                # until it runs in a kernel task
-    cdef CallState call_state
-    cdef HostedTask outer           # DIRECT: the hosted task that awaits this coroutine, or None
-    cdef Host host
-    cdef Runtime runtime
-    cdef TaskCore task              # None before the start and after the end
-    cdef HostedTask prev_call, next_call    # in the list `Runtime.first_call`
-    cdef object host_task           # the host's task; None until needed
-    cdef bint returns_outcome       # to the host's task, not to tasks that join this one
-    cdef bint is_interrupted        # the host's cancellation has ended the wait
-    cdef object cancellation        # the TaskCancelled that represents `host_error`
-    cdef object host_error          # the exception by which the host cancels
-    cdef bint is_user_wait_cancelled    # `cancel_user_wait` was called
-    # asyncio
-    cdef public object _asyncio_future_blocking     # marks a future; None before the start
-    cdef object callback
-    cdef object context
-    cdef object message             # of the cancellation
-    cdef int earlier_cancels        # `cancelling()` of the host's task before our `cancel()`
-    # trio
-    cdef TrioWait wait              # what the host's task yields to wait
-    cdef object scope               # a cancel scope during a wait of user code
 
     # -- a coroutine
 
@@ -381,9 +351,6 @@ def hosted_call(coro):
 @cython.final
 cdef class TrioWait:
     """A wait in trio: `message` is what the task yields, calling this object aborts the wait."""
-
-    cdef HostedTask hosted
-    cdef object message
 
     def __cinit__(self):
         self.message = trio_host.wait_message(self)

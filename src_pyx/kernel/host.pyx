@@ -26,14 +26,6 @@ def set_host_factories(asyncio_host, trio, set internal not None):
 cdef class Host:
     """The interface of a guest kernel to its event loop, implemented by Python subclasses."""
 
-    cdef public Runtime runtime         # None once the loop has ended
-    cdef readonly object loop           # of asyncio, None in trio
-    cdef dict thread                    # curio's thread-local data of the loop's thread
-    cdef unsigned long thread_id
-    cdef list unused_waits              # TrioWait objects to be used again
-    cdef object found_task              # the task of trio that `is_current` has found, or None
-    cdef readonly int resumed           # resumed in trio since a hosted task ran
-
     def __cinit__(self, loop=None):
         self.loop = loop
         if not hasattr(curio_locals, "running"):

@@ -20,38 +20,6 @@ cdef enum:
 cdef class Runtime:
     """A running kernel: called with a coroutine, runs it to its end; with None, iterates once."""
 
-    cdef object kernel              # the asks_fast.Kernel that owns this runtime
-    cdef dict tasks                 # Kernel._tasks: id → task, for each task that has not ended
-    cdef HostedTask first_call      # list of hosted calls, which are not in `tasks`
-    cdef dict traps                 # Kernel._traps: name → TrapHandler or a user's callable
-    cdef list activations           # Kernel._activations, instances
-    cdef object task_class          # makes a TaskCore from (coroutine, parent)
-    cdef Poller poller
-    cdef Timers timers
-    cdef double max_wait            # seconds that one poll may last; negative: no limit
-    cdef object clock               # None: the system's monotonic clock; else a callable
-    cdef TaskCore current           # the running task; None once it waits or has ended
-    cdef unsigned long long tasks_created   # by this kernel
-
-    # The ready queue: a ring buffer. `ready_count` tasks are in it, the first at `ring_head`.
-    cdef list ring
-    cdef Py_ssize_t ring_size       # a power of two
-    cdef Py_ssize_t ring_head
-    cdef Py_ssize_t ready_count
-
-    # Wake-ups by other threads: each is queued, and one byte in the socket pair announces them all.
-    cdef object wakeups             # deque of (task, future)
-    cdef bint is_wakeup_pending     # a byte was sent and has not been read
-    cdef object wakeup_writer
-    cdef readonly object wakeup_reader  # the end that the kernel task waits for
-
-    # A guest kernel has a host: an event loop that calls `run_iteration` (guest.pyx).
-    cdef readonly object host           # None: this kernel has a loop of its own
-    cdef object failure                 # the error that ended a guest kernel
-    cdef bint is_iterating              # `run_iteration` is on the stack
-    cdef bint is_iteration_scheduled    # the host was asked to call `run_iteration` soon
-    cdef double host_timer_due          # when the host will call `on_timer`, or infinity
-
     def __init__(self, kernel, task_class, kernel_task):
         self.kernel = kernel
         self.tasks = kernel._tasks

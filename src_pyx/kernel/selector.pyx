@@ -10,8 +10,6 @@
 cdef class Selector(Poller):
     """A poller that uses a selector object."""
 
-    cdef object selector
-
     def __init__(self, selector):
         self.selector = selector
 

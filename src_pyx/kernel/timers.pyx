@@ -13,8 +13,6 @@
 cdef class Timers:
     """Tasks with a deadline, the earliest first."""
 
-    cdef list heap
-
     def __cinit__(self):
         self.heap = []
 

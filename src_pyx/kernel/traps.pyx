@@ -8,22 +8,6 @@
 #         `Runtime.suspend`; `Runtime.cancel_wait` undoes it.
 # Implemented elsewhere: the loop, the ready queue, expired timers (run_loop.pyx).
 
-cdef enum Trap:
-    TRAP_IO
-    TRAP_IO_RELEASE
-    TRAP_IO_WAITING
-    TRAP_FUTURE_WAIT
-    TRAP_SPAWN
-    TRAP_CANCEL_TASK
-    TRAP_SCHED_WAIT
-    TRAP_SCHED_WAKE
-    TRAP_CLOCK
-    TRAP_SLEEP
-    TRAP_SET_TIMEOUT
-    TRAP_UNSET_TIMEOUT
-    TRAP_GET_KERNEL
-    TRAP_GET_CURRENT
-
 # name: (number, minimum and maximum number of arguments)
 cdef dict TRAPS = {
     "trap_io": (TRAP_IO, 3, 3),
@@ -47,12 +31,6 @@ cdef dict TRAPS = {
 cdef class TrapHandler:
     """An entry of `Kernel._traps`, which the loop runs by its number and Python code can call."""
 
-    cdef Runtime runtime
-    cdef readonly str name
-    cdef Trap number
-    cdef Py_ssize_t min_args
-    cdef Py_ssize_t max_args
-
     def __repr__(self):
         return f"<TrapHandler {self.name}>"
 
@@ -63,9 +41,6 @@ cdef class TrapHandler:
 @cython.final
 cdef class Waker:
     """The callback of a future: wakes the waiting task. It may be called in any thread."""
-
-    cdef Runtime runtime
-    cdef TaskCore task
 
     def __call__(self, future):
         self.runtime.wake(self.task, future)

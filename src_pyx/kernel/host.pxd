@@ -1,0 +1,13 @@
+# The interface of a guest kernel to the event loop it runs in; implemented in host.pyx.
+
+cdef class Host:
+    cdef public Runtime runtime         # None once the loop has ended
+    cdef readonly object loop           # of asyncio, None in trio
+    cdef dict thread                    # curio's thread-local data of the loop's thread
+    cdef unsigned long thread_id    # of the same thread
+    cdef list unused_waits              # TrioWait objects to be used again
+    cdef object found_task              # the task of trio that `is_current` has found, or None
+    cdef readonly int resumed           # resumed in trio since a hosted task ran
+
+    cdef bint is_current(self) except -1
+    cdef inline object running_task(self)
