@@ -145,7 +145,7 @@ async def _read_chunked_into_buffer(Connection connection not None):
         target = builder.at(have) if size >= receive_buffer.capacity else receive_buffer.data
         received = connection.recv(target, max(size, receive_buffer.capacity), True)
         if received > 0:
-            received = parser.feed_in_place(target, received)
+            received = feed_in_place(parser, target, received)
             if target == receive_buffer.data:
                 builder.write(have, target, received)
             have += received

@@ -22,7 +22,7 @@ cdef class BaseHttpResponse:
     cdef readonly bytes response_head      # as received, with its empty line; None if over no socket
     cdef public bint keeps_framing          # whether to keep `framed_body`
     # A chunked body as received, chunk framing and trailers included; None without
-    # `keeps_framing`, empty if there was too much of it (ResponseParser.keep_chunks).
+    # `keeps_framing`, empty if there was too much of it (chunked_body.pyx).
     cdef readonly bytearray framed_body
     cdef bytes reason                       # where there is no raw head
     cdef int http_minor                     # HTTP/1.<minor>

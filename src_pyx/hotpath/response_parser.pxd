@@ -59,13 +59,6 @@ cdef class ResponseParser:
     cdef int feed_parser(self, char *data, Py_ssize_t length) except -1
     cdef int keep(self, char *data, Py_ssize_t length) except -1
     cdef void add_piece(self, bytes piece)
-    cdef int begin_chunks(self, Head *head, char *data, Py_ssize_t length) except -1
-    cdef int feed_chunked(self, char *data, Py_ssize_t length, Head *head=*) except -1
-    cdef Py_ssize_t feed_in_place(self, char *data, Py_ssize_t length) except -1
-    cdef int keep_chunks(self, char *data, Py_ssize_t length) except -1
-    cdef int validate_chunks(self, Head *head, char *data, Py_ssize_t length) except -1
-    cdef int parse_chunks(self, char *data, Py_ssize_t length) except -1
-    cdef int count_chunks(self, Py_ssize_t size, Py_ssize_t used, Py_ssize_t length) except -1
     cdef long long min_remaining(self) noexcept
     cdef bint is_reusable(self)
     cdef Headers trailers(self)

@@ -8,17 +8,14 @@
 # previous one on this connection, its parse result is reused. Bytes after the end of a message are
 # never parsed as a response, and their connection is not used again.
 #
-# Implemented elsewhere: where the bytes come from, and what the end of input means
-# (connection.pyx).
+# Implemented elsewhere: chunked bodies (chunked_body.pyx); where the bytes come from, and what the
+# end of input means (connection.pyx).
 
 cdef enum:
     # Results of `feed`.
     NEED_DATA = 0           # more bytes are needed for the head
     HEAD_COMPLETE = 1       # the head is complete, the body is not
     MESSAGE_COMPLETE = 2    # the message is complete
-
-cdef enum:
-    MAX_FRAMING_OVERHEAD = 65536    # bytes of chunk framing allowed beyond 16 times the body
 
 
 @cython.final
@@ -59,7 +56,7 @@ cdef class ResponseParser:
         if self.state == EXPECT_HEAD:
             return self.feed_head(data, length)
         if self.length == CHUNKED:
-            return self.feed_chunked(data, length)
+            return feed_chunked(self, data, length)
         return self.feed_body(data, length)
 
     # -- heads
@@ -189,7 +186,7 @@ cdef class ResponseParser:
         self.state = IN_BODY
         if head.transfer_encoding_count:
             self.length = CHUNKED
-            return self.begin_chunks(head, data, length)
+            return begin_chunks(self, head, data, length)
         if self.length < 0:
             self.parse_head(data, head.end, head.end)
             return self.keep(data + head.end, remaining)
@@ -291,105 +288,6 @@ cdef class ResponseParser:
                 self.pieces[len(self.pieces) - JOIN_PIECES_AT:] = [
                     b"".join(self.pieces[len(self.pieces) - JOIN_PIECES_AT:])]
             self.small_pieces = self.small_bytes = 0
-
-    # -- chunks
-
-    cdef int begin_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
-        if self.minor == 0:
-            self.refuse_if_strict("Transfer-Encoding in HTTP/1.0")
-        if self.chunk_callbacks is None:
-            self.chunk_callbacks = ChunkedParserCallbacks(self.limits)
-            self.chunk_parser = new_parser(self.chunk_callbacks, self.strict)
-        self.chunk_callbacks.reset()
-        self.chunks.state = CHUNK_SIZE
-        self.chunks.has_size = False
-        self.chunks.remaining = 0
-        if self.keeps_framing:
-            self.raw_chunks = bytearray()
-        return self.feed_chunked(data + head.end, length - head.end, head)
-
-    cdef int feed_chunked(self, char *data, Py_ssize_t length, Head *head=NULL) except -1:
-        """Store the body bytes of chunked data, which may follow their head; count first, then copy."""
-        cdef Chunks chunks = self.chunks
-        cdef Py_ssize_t used = 0, size = decode_chunks(&self.chunks, data, length, NULL, &used)
-        cdef bytes piece
-        if self.raw_chunks is not None:
-            self.keep_chunks(data, used)
-        self.validate_chunks(head, data, used)
-        self.count_chunks(size, used, length)
-        if size:
-            piece = PyBytes_FromStringAndSize(NULL, size)
-            decode_chunks(&chunks, data, used, PyBytes_AS_STRING(piece), &used)
-            self.add_piece(piece)
-        return MESSAGE_COMPLETE if self.state == COMPLETE else HEAD_COMPLETE
-
-    cdef Py_ssize_t feed_in_place(self, char *data, Py_ssize_t length) except -1:
-        """Move the body bytes to the beginning of `data` and return their number."""
-        cdef Chunks chunks = self.chunks
-        cdef Py_ssize_t used = 0, size = decode_chunks(&self.chunks, data, length, NULL, &used)
-        if self.raw_chunks is not None:
-            self.keep_chunks(data, used)
-        self.validate_chunks(NULL, data, used)
-        self.count_chunks(size, used, length)
-        return decode_chunks(&chunks, data, used, data, &used)
-
-    cdef int keep_chunks(self, char *data, Py_ssize_t length) except -1:
-        """Store chunked data as received; drop all of it beyond twice `max_body`."""
-        self.raw_chunks += data[:length]
-        if 0 <= self.max_body and len(self.raw_chunks) > 2 * self.max_body + MAX_FRAMING_OVERHEAD:
-            self.raw_chunks.clear()
-            self.raw_chunks = None
-        return 0
-
-    cdef int validate_chunks(self, Head *head, char *data, Py_ssize_t length) except -1:
-        """Have httptools validate the bytes of the message; it never sees bytes after the message."""
-        if head is NULL:
-            return self.parse_chunks(data, length)
-        if not head.has_bare_lf or self.strict:
-            self.parse_chunks(data - head.end, head.end + length)
-        else:
-            self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
-            self.parse_chunks(data - head.end, head.end)
-            self.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
-            self.parse_chunks(data, length)
-        self.keep_alive = self.chunk_callbacks.keep_alive
-        return 0
-
-    cdef int parse_chunks(self, char *data, Py_ssize_t length) except -1:
-        """Pass bytes to the parser for chunked messages; raise if it refuses them."""
-        if length == 0:
-            return 0
-        self.window.start, self.window.length = data, length
-        try:
-            self.chunk_parser.feed_data(self.window)
-        except HttpParserCallbackError as error:
-            if error.__context__ is not None:
-                raise error.__context__ from None
-            raise
-        except HttpParserError as error:
-            raise errors.BadHttpResponse(
-                f"{error}, in {errors.truncated_repr(data[:min(length, 200)])}"
-            ) from None
-        if not self.chunk_callbacks.accepted:
-            raise errors.BadHttpResponse(f"invalid response head {errors.truncated_repr(data[:length])}")
-        return 0
-
-    cdef int count_chunks(self, Py_ssize_t size, Py_ssize_t used, Py_ssize_t length) except -1:
-        """Count `length` bytes fed, of which `used` belong to the message and `size` to its body."""
-        cdef bint ended = self.chunks.state == CHUNKS_ENDED
-        self.body_bytes += size
-        self.raw_body_bytes += length
-        self.check_size(self.body_bytes)
-        self.framing_bytes = 0 if size else self.framing_bytes + length
-        if (self.raw_body_bytes > 16 * self.body_bytes + MAX_FRAMING_OVERHEAD + length
-                or self.framing_bytes > self.limits.head + MAX_FRAMING_OVERHEAD + length):
-            raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
-        if ended != self.chunk_callbacks.ended:
-            raise errors.BadHttpResponse("the end of the chunked body is ambiguous")
-        if ended:
-            self.has_extra_data = used < length
-            self.state = COMPLETE
-        return 0
 
     cdef long long min_remaining(self) noexcept:
         """Return the minimum number of bytes, framing included, that complete the message."""
