@@ -180,7 +180,7 @@ class DigestAuth(PostResponseAuth):
         return {}
 
     def _was_rejected(self, request: AuthRequest, challenge: Challenge) -> bool:
-        """Tell whether the server rejected the user or password; if so, forget the nonce."""
+        """Tell whether the server rejected the user or password; if so, discard the nonce."""
         sent = self._sent_parameters(request)
         if not sent or challenge.params.get("stale", "").lower() == "true":
             return False

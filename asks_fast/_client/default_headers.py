@@ -1,4 +1,4 @@
-"""The header fields that every request carries unless told otherwise."""
+"""The default header fields of every request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["default_headers"]
 
 @lru_cache(maxsize=1)
 def default_headers() -> tuple[tuple[str, str], ...]:
-    """The fields that every request carries unless told otherwise."""
+    """The default header fields of every request."""
     from .._response import content_decoder  # its list of codings is made at first use
 
     return (

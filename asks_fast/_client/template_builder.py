@@ -241,7 +241,7 @@ class OptionEncoder:
         self._has_plain_forms = self._mimetype is None and self._encoding == "utf-8"
 
     def make_emitter(self, exchange: _hotpath.Exchange) -> EventEmitter:
-        """What reports the events of an exchange without header fields, cookies and body."""
+        """Make the emitter for an exchange without header fields, cookies and body."""
         options = self._options
         return EventEmitter(None, options.on_event, options.timings, self._make_request)
 

@@ -1,4 +1,4 @@
-"""The place where test routes or a recording replace the exchanges of all sessions.
+"""The hook by which test routes or a recording replace the exchanges of all sessions.
 
 At most one interceptor is active in the process. It is the innermost middleware of each exchange,
 below redirects, cookies, auth, retries, the cache and the middleware of the program. Interceptors

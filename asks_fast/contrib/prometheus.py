@@ -220,7 +220,7 @@ class PrometheusMetrics(Collector):
 
 
 def _read(session: _Session) -> dict[str, int]:
-    """The figures of a pool that another thread may change meanwhile; empty if it does not rest."""
+    """The figures of a pool; empty if another thread changes it during each of several tries."""
     for _ in range(_READ_ATTEMPTS):
         try:
             return session.pool_stats()

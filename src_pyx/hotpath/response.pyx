@@ -135,7 +135,7 @@ cdef class BaseHttpResponse:
 
     @property
     def timed(self):
-        """Whether to note `sent_at` and `first_byte_at`; setting it forgets what was noted."""
+        """Whether to record `sent_at` and `first_byte_at`; setting it clears both."""
         return self.is_timed
 
     @timed.setter
@@ -145,7 +145,7 @@ cdef class BaseHttpResponse:
 
     @property
     def sent_at(self):
-        """Monotonic seconds at which the request was out; 0.0 until then, or if not `timed`."""
+        """Monotonic seconds at which the request was sent; 0.0 until then, or if not `timed`."""
         return self.request_sent
 
     @property
