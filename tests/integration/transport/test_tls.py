@@ -16,6 +16,7 @@ import pytest
 from support.cancel_at_each_await import cancel_at_each_await
 from support.script_steps import OK, close, expect, repeat, reset, send, stall
 from support.scripted_server import MakePeer, Peer
+from support.ssl_faults import needs_unexpected_eof
 
 import asks_fast
 from asks_fast import errors
@@ -467,6 +468,7 @@ async def test_truststore_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the wire ------------------------------------------------------------------------------------
 
 
+@needs_unexpected_eof
 async def test_end_without_close_notify_is_an_error(
     tls_peer: MakePeer, connector: Connector
 ) -> None:

@@ -19,6 +19,7 @@ from support.cancel_at_each_await import cancel_at_each_await
 from support.relay import relay
 from support.script_steps import OK, close, drip, expect, expect_head, reset, send, stall
 from support.scripted_server import MakePeer, Peer, PeerConnection
+from support.ssl_faults import needs_unexpected_eof
 
 from asks_fast import errors
 from asks_fast._transport.connector import Connector
@@ -344,6 +345,7 @@ async def test_client_certificate_is_not_sent_to_the_proxy(
     assert shown == [False, True]
 
 
+@needs_unexpected_eof
 async def test_end_of_inner_tls_without_close_notify(
     secure_proxy: Peer, tls_peer: MakePeer, client_context: ssl.SSLContext
 ) -> None:
