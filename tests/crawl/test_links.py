@@ -135,6 +135,48 @@ def test_bounds() -> None:
     assert len(find_links(wide, PAGE).urls) == 2
 
 
+COSTLY = {
+    "blocks after formatting": b"".join(b"<p><b i=%d></p>" % i for i in range(30_000)),
+    "quoted formatting": b"".join(b'<p><font color="%d"></p>' % i for i in range(30_000)),
+    "formatting before cells": b"".join(
+        b"<p><b i=%d><table><td></b></table></p>" % i for i in range(30_000)
+    ),
+    "attributes": b"<a %b>" % b" ".join(b"a%d" % i for i in range(100_000)),
+    "quoted attributes": b"<a %b>" % b" ".join(b"a%d='>'" % i for i in range(100_000)),
+    "elements with attributes": (b"<i %b>" % b" ".join(b"a%d" % i for i in range(5_000))) * 90,
+    "attributes without space": b"<a %b>" % b"".join(b'a%d=""' % i for i in range(100_000)),
+    "attributes like tags": b"<a %b>" % b" ".join(b"<a%d" % i for i in range(100_000)),
+    "quotes in names": b'<a ="%b">' % b" ".join(b"a%d" % i for i in range(100_000)),
+    "quotes in values": b'<a a=b="%b">' % b" ".join(b"a%d" % i for i in range(100_000)),
+    "slashes": b"<a/%b>" % b"/".join(b"a%d" % i for i in range(100_000)),
+}
+
+
+@pytest.mark.parametrize("html", COSTLY.values(), ids=COSTLY.keys())
+def test_pages_that_cost_too_much(html: bytes) -> None:
+    """A page that would take the parser minutes or gigabytes is read up to that place."""
+    page = b"<a href=/first>x</a>" + html + b"<a href=/last>x</a>"
+    assert thread_seconds(find_links, page, PAGE, tries=1) < 3
+    assert find_links(page, PAGE).urls == ["http://a.com/first"]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        b"<p><font color=red>" * 4_000,
+        b"".join(b"<p><font color=%d>x</font></p>" % i for i in range(10_000)),
+        b"<div " + b"".join(b' data-%d="a > b"' % i for i in range(1_000)) + b">",
+        b"<img src='data:image/png;base64," + b"iVBORw0KGgo" * 10_000 + b"'>",
+        b"<script>" + b"if (a<b && c>d) { e = '<i f=' + g; }\n" * 30 + b"</script>",
+    ],
+    ids=["equal formatting", "closed formatting", "attributes", "long value", "script"],
+)
+def test_unusual_pages_are_read_whole(html: bytes) -> None:
+    """Long and old pages are read to their end."""
+    page = b"<a href=/first>x</a>" + html + b"<a href=/last>x</a>"
+    assert find_links(page, PAGE).urls == ["http://a.com/first", "http://a.com/last"]
+
+
 @given(st.binary(max_size=300))
 @settings(max_examples=50)
 def test_no_page_raises(content: bytes) -> None:
