@@ -75,6 +75,7 @@ class MiddlewareChain:
         return response
 
     async def _exchange(self, request: PreparedRequest) -> BaseResponse:
+        _check_request(request)
         self._charge()
         if self._deadline.remaining is not None and self._deadline.remaining <= 0:
             raise self._deadline.exceeded(request)
@@ -97,8 +98,7 @@ class MiddlewareChain:
 async def _call(
     function: Middleware, call_next: CallNext, request: PreparedRequest
 ) -> BaseResponse:
-    if not isinstance(request, PreparedRequest):
-        raise TypeError(f"call_next takes a request, not {request!r}")
+    _check_request(request)
     awaitable = function(request, call_next)
     if not isinstance(awaitable, Awaitable):
         raise TypeError(f"the middleware {_name(function)} must be an `async def`")
@@ -109,6 +109,11 @@ async def _call(
             "as in `return await call_next(request)`"
         )
     return response
+
+
+def _check_request(request: object) -> None:
+    if not isinstance(request, PreparedRequest):
+        raise TypeError(f"call_next takes a request, not {request!r}")
 
 
 def _name(function: object) -> str:

@@ -301,8 +301,9 @@ async def test_errors(peer: MakePeer) -> None:
                 await session.get(middleware=[forget], stream=stream)
         with pytest.raises(TypeError, match="blocking must be an `async def`"):
             await session.get(middleware=[blocking])  # type: ignore[list-item]
-        with pytest.raises(TypeError, match="call_next takes a request"):
-            await session.get(middleware=[wrong, Recorder("a", [])])
+        for functions in ([wrong, Recorder("a", [])], [wrong]):
+            with pytest.raises(TypeError, match="call_next takes a request"):
+                await session.get(middleware=functions)
         assert_no_active_requests(session)
         for value in (fail, "abc", [1], 7):
             with pytest.raises(InvalidRequest, match="middleware must be a list of functions"):
