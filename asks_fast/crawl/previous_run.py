@@ -8,7 +8,8 @@ Facts:  a request without a key is the same as one of the earlier run if it has 
         with a key if it has the same key and URL.
 Invariants: validators are sent only to the URL that the earlier page came from, whatever redirects
         lead to. A request that is not a GET, or has a body, `Range` or conditions of its own, is
-        sent unchanged. Memory does not grow with the number of pages.
+        sent unchanged. Nothing in the output is trusted: a file name leads to no other directory,
+        and what cannot be used is ignored. Memory does not grow with the number of pages.
 
 Implemented elsewhere: the record of an unchanged page (`formats`), the JSON Lines (`inputs`).
 """
@@ -136,11 +137,14 @@ def _records(previous: Path) -> Iterator[dict[str, Any]]:
     rest = b""
     with previous.open("rb") as file:
         while data := file.read(1 << 16):
-            *lines, rest = (rest + decompress(data)).split(b"\n")
+            try:
+                *lines, rest = (rest + decompress(data)).split(b"\n")
+            except Exception as error:  # of zlib, lzma or zstandard
+                raise CheckpointError(f"{previous} cannot be decompressed: {error}") from error
             for line in lines:
                 try:
                     record = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise CheckpointError(f"{previous} is not JSON Lines: {error}") from error
                 if isinstance(record, dict):
                     yield record
@@ -158,17 +162,32 @@ def _row_of(record: Mapping[str, Any], *, etag: bool, modified: bool) -> tuple[A
     )
     if not any(validators):
         return None
-    url = str(record.get("url"))
+    url = _text(record.get("url"))
+    if url is None:
+        return None
     user_key = record.get("key")
     key = key_of(_without_fragment(url) if user_key is None else f"key {user_key}")
     return (
         _signed(key),
         _signed(key_of(_without_fragment(url))),
-        record.get("final_url") or url,
+        _text(record.get("final_url")) or url,
         *validators,
-        since or record.get("fetched_at") or "",
-        record.get("file"),
+        _text(since) or _text(record.get("fetched_at")) or "",
+        _file_name(record.get("file")),
     )
+
+
+def _text(value: object) -> str | None:
+    """Return a value if it is text that SQLite can store."""
+    return value if isinstance(value, str) and value.isprintable() else None
+
+
+def _file_name(value: object) -> str | None:
+    """Return the name of a file of the earlier run if it is below the directory of that run."""
+    name = _text(value)
+    if name is None or os.path.isabs(name) or ".." in Path(name).parts:
+        return None
+    return name
 
 
 def _valid(pattern: re.Pattern[str], value: object) -> str | None:

@@ -259,3 +259,63 @@ def test_index(tmp_path: Path) -> None:
     (tmp_path / "a.warc").touch()
     with pytest.raises(CheckpointError, match="only JSON Lines and Parquet"):
         output_of(str(tmp_path / "a.warc"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"final_url": ["http://a/1"]},
+        {"final_url": "http://a/\ud800"},
+        {"file": {"name": 1}},
+        {"file": 5},
+        {"file": "a\0b"},
+        {"fetched_at": [1]},
+        {"fetched_at": 10**30},
+        {"status": 304, "unchanged_since": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_members_of_other_types(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A record whose members have another type, or no valid text, is used without them."""
+    record = {"url": "http://a/1", "status": 200, "etag": '"x"', **change}
+    (tmp_path / "pages.jsonl").write_text(json.dumps(record))
+    with (tmp_path / "pages.jsonl").open("a") as file:
+        file.write("\n")
+    assert build_index(tmp_path / "pages.jsonl", tmp_path / "index") == 1
+    previous = PreviousRun(str(tmp_path / "index"))
+    page = previous.find(identify_request("http://a/1")[0])
+    assert page == ("http://a/1", '"x"', None, "", None)
+    previous.close()
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/passwd"])
+def test_a_file_of_another_directory(tmp_path: Path, name: str) -> None:
+    """The earlier run cannot name a file outside of its directory: it is not linked or copied."""
+    first, second = tmp_path / "first", tmp_path / "new" / "second"
+    for directory in (first / "a", second):
+        directory.mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    record = {"url": "http://a/1", "status": 200, "etag": '"x"', "file": name}
+    (first / "index.jsonl").write_text(json.dumps(record) + "\n")
+    build_index(first / "index.jsonl", tmp_path / "index")
+    previous = PreviousRun(str(tmp_path / "index"), str(first), second)
+    identity = identify_request("http://a/1")[0]
+    assert previous.find(identity) is None
+    assert previous.find_unchanged(identity, 304, "http://a/1") is None
+    assert not list(second.parent.glob("**/secret"))
+    previous.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pages.jsonl.gz", b"\x1f\x8bno deflate"),
+        ("pages.jsonl.zst", b"no zstandard data"),
+        ("pages.jsonl", b"[" * 200_000 + b"\n"),
+    ],
+)
+def test_broken_output(tmp_path: Path, name: str, content: bytes) -> None:
+    """An output that cannot be read is a CheckpointError that names it."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"pages\.jsonl"):
+        build_index(tmp_path / name, tmp_path / "index")
