@@ -275,17 +275,33 @@ class _Lookup:
     ) -> BaseResponse | None:
         """Update the stored response; return it, or the 304 if the caller asked for that."""
         store, now = self.cache._store, self.cache._clock()
-        new = None if entry is None else rules.freshen(entry, response.headers, requested_at, now)
-        if new is not None:
-            await store.update(self.key, new)
+        new = None if entry is None else self._freshen(entry, response.headers, requested_at, now)
         if not is_ours:
+            if new is not None:
+                await self._update(new)
             return response
         if new is None:
             return None
         served = await self._serve(new, is_revalidated=True)
         if served is None:
             await store.discard(self.key)
+        else:
+            await self._update(new)
         return served
+
+    def _freshen(
+        self, entry: Entry, headers: Headers, requested_at: float, now: float
+    ) -> Entry | None:
+        return rules.freshen(entry, headers, requested_at, now, shared=self.cache._shared)
+
+    async def _update(self, entry: Entry) -> None:
+        """Store new fields of an entry, or remove it if a response with them is not stored so."""
+        cache = self.cache
+        same_vary = cache._keeps_everything or rules.vary_names(entry.headers) == entry.vary
+        if same_vary and self._may_store(entry.status, entry.headers):
+            await cache._store.update(self.key, entry)
+        else:
+            await cache._store.discard(self.key)
 
     async def _after_response(
         self, entry: Entry | None, response: BaseResponse, requested_at: float
@@ -336,11 +352,11 @@ class _Lookup:
     async def _after_head(self, entry: Entry, headers: Headers, requested_at: float) -> None:
         """Update the stored response to GET by one to HEAD (RFC 9111, section 4.3.5)."""
         store = self.cache._store
-        new = rules.freshen(entry, headers, requested_at, self.cache._clock())
+        new = self._freshen(entry, headers, requested_at, self.cache._clock())
         if new is None or not rules.same_representation(entry.headers, headers):
             await store.discard(self.key)
         else:
-            await store.update(self.key, new)
+            await self._update(new)
 
     def _has_own_conditions(self) -> bool:
         return any(name in self.request.headers for name in _OWN_CONDITIONS)

@@ -8,7 +8,9 @@ from functools import cached_property
 from .._hotpath import Headers
 from .cache_control import parse_cache_control
 
-__all__ = ["Entry"]
+__all__ = ["MAX_VARIANTS", "Entry"]
+
+MAX_VARIANTS = 50  # responses of one URL; those stored first are dropped
 
 
 @dataclass(frozen=True)

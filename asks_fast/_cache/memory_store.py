@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from threading import Lock
 
-from .entry import Entry
+from .entry import MAX_VARIANTS, Entry
 
 __all__ = ["MemoryStore"]
 
@@ -52,6 +52,8 @@ class MemoryStore:
             self._entries[key, _variant(entry)] = entry
             self._variants.setdefault(key, []).append(_variant(entry))
             self._size += entry.cost
+            if len(self._variants[key]) > MAX_VARIANTS:
+                self._drop(key, self._variants[key][0])
             while self._size > self._max_size:
                 self._drop(*next(iter(self._entries)))
 

@@ -213,7 +213,9 @@ def validators(entry: Entry) -> dict[str, str]:
     return found
 
 
-def freshen(entry: Entry, headers: Headers, requested_at: float, now: float) -> Entry | None:
+def freshen(
+    entry: Entry, headers: Headers, requested_at: float, now: float, *, shared: bool = False
+) -> Entry | None:
     """The entry with the fields of a 304 (sections 3.2 and 4.3.4).
 
     None if the 304 is about another representation.
@@ -223,7 +225,7 @@ def freshen(entry: Entry, headers: Headers, requested_at: float, now: float) -> 
         return None
     new = [
         pair
-        for pair in stored_fields(headers, shared=False)
+        for pair in stored_fields(headers, shared=shared)
         if pair[0].decode("latin-1").lower() not in _OF_THE_BODY
     ]
     names = {name.lower() for name, _ in new} | _OF_ONE_RESPONSE

@@ -4,9 +4,10 @@ Facts:  a read of a small row takes about 30 µs, the switch to a worker thread 
         as long. A write may wait for the disk, or for another process.
 Rules:  the event loop reads rows with bodies of up to `INLINE_BODY` bytes; larger bodies are read,
         and all writes are made, in a worker thread. In WAL mode a reader never waits for a writer.
-        Each entry is written in one transaction. A failure of the file never fails a request: it is
-        logged, and the cache acts as if it were empty. Neither URLs nor header values of requests
-        are in the file, only digests of them. The file can be read by its owner only.
+        Each entry is written in one transaction. The number of a row is never used again, so that
+        an entry cannot get the body of another one. A failure of the file never fails a request: it
+        is logged, and the cache acts as if it were empty. Neither URLs nor header values of
+        requests are in the file, only digests of them. The file can be read by its owner only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TypeVar
 import curio
 
 from ..errors import InvalidRequest
-from .entry import Entry
+from .entry import MAX_VARIANTS, Entry
 
 __all__ = ["SqliteStore"]
 
@@ -34,16 +35,16 @@ INLINE_BODY = 65536  # bytes
 READ_TIMEOUT = 0.05  # seconds that the event loop may wait for a lock
 WRITE_TIMEOUT = 10.0  # seconds that the worker thread may
 APPLICATION_ID = 0x41735263  # in the header of the file
-VERSION = 1  # of the tables; a file with another one is emptied
+VERSION = 2  # of the tables; a file with another one is emptied
 EVICT_TO = 0.9  # of the limit, so that not every write evicts
 
 log = logging.getLogger("asks_fast")
 
 _TABLES = (
     "CREATE TABLE info (salt BLOB NOT NULL, size INTEGER NOT NULL)",
-    "CREATE TABLE entry (id INTEGER PRIMARY KEY, key BLOB NOT NULL, variant BLOB NOT NULL,"
-    " cost INTEGER NOT NULL, used_at REAL NOT NULL, meta TEXT NOT NULL, body BLOB NOT NULL,"
-    " UNIQUE (key, variant))",
+    "CREATE TABLE entry (id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL,"
+    " variant BLOB NOT NULL, cost INTEGER NOT NULL, used_at REAL NOT NULL, meta TEXT NOT NULL,"
+    " body BLOB NOT NULL, UNIQUE (key, variant))",
     "CREATE INDEX entry_used_at ON entry (used_at)",
     "CREATE TRIGGER entry_added AFTER INSERT ON entry"
     " BEGIN UPDATE info SET size = size + NEW.cost; END",
@@ -125,6 +126,11 @@ class SqliteStore:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (key, variant, entry.cost, time.time(), _to_meta(entry), entry.body or b""),
             )
+            database.execute(
+                "DELETE FROM entry WHERE key = ? AND id NOT IN"
+                " (SELECT id FROM entry WHERE key = ? ORDER BY id DESC LIMIT ?)",
+                (key, key, MAX_VARIANTS),
+            )
             self._mark_used(database)
             self._evict(database)
 
@@ -184,7 +190,7 @@ class SqliteStore:
         """Call a function; a failure of the file is logged, and None returned."""
         try:
             return function()
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError, AttributeError) as error:
             level = logging.DEBUG if _is_locked(error) else logging.WARNING
             log.log(level, "the cache %s cannot be used: %s", self._path, error)
             return None
@@ -294,7 +300,9 @@ def _retried(function: Callable[[], T]) -> T:
 
 
 def _table_names(database: sqlite3.Connection) -> list[str]:
-    rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    rows = database.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    )
     return [name for (name,) in rows.fetchall()]
 
 

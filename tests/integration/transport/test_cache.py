@@ -351,3 +351,39 @@ async def test_arguments(tmp_path: Path) -> None:
     async with DSession(cache=False) as session:
         assert session._cache is None
     await curio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "fields", ["Cache-Control: no-store, max-age=90", "Vary: *", "Vary: X-A"], ids=str
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_an_update_that_may_not_be_stored(
+    peer: MakePeer, make_cache: MakeCache, clock: Clock, fields: str, method: str
+) -> None:
+    """A 304, or a response to HEAD, that may not be stored so ends the use of the stored one."""
+    stored = answer(b"one", "Cache-Control: max-age=5", 'ETag: "a"')
+    status = "304 x" if method == "GET" else "200 OK"
+    update = f'HTTP/1.1 {status}\r\nETag: "a"\r\n{fields}\r\nContent-Length: 3\r\n\r\n'.encode()
+    server = peer([expect(), send(stored), expect(), send(update), expect(), send(answer(b"two"))])
+    async with HSession(server.url, cache=make_cache()) as session:
+        await session.get()
+        clock.now += 10
+        updated = await session.request(method)
+        assert updated.status_code == 200
+        assert updated.content == (b"one" if method == "GET" else b"")
+        assert (await session.get()).content == b"two"
+    assert server.requests[2].header("If-None-Match") is None
+
+
+async def test_credentials_that_change(peer: MakePeer, make_cache: MakeCache) -> None:
+    """With other credentials for each request, 50 responses of a URL are kept, not all."""
+    server = peer([repeat(expect(), send(fresh()))])
+    cache = make_cache()
+    async with HSession(server.url, cache=cache) as session:
+        for number in range(60):
+            await session.get(path="/x", headers={"Authorization": f"Signature {number}"})
+        for number in (59, 10):
+            headers = {"Authorization": f"Signature {number}"}
+            assert (await session.get(path="/x", headers=headers)).from_cache
+        headers = {"Authorization": "Signature 9"}
+        assert not (await session.get(path="/x", headers=headers)).from_cache
