@@ -102,8 +102,12 @@ class RequestCredentials:
             headers.update(await auth(AuthView(request)) or {})
 
     def on_response(self, request: PreparedRequest, response: BaseResponse, url: Url) -> None:
-        """Store the cookies of a response from `url`, and pass it to `auth` unless it is a 401."""
-        if self._jar is not None and "set-cookie" in response.headers:
+        """Store the cookies of a response from `url`, and pass it to `auth` unless it is a 401.
+
+        A stored response has set its cookies when it was received.
+        """
+        is_new = not response.from_cache or response.revalidated
+        if is_new and self._jar is not None and "set-cookie" in response.headers:
             self._jar.store(url, response.headers._raw_values("set-cookie"))
         auth = self.challenge_auth
         if auth is not None and response.status_code != 401:
