@@ -54,6 +54,13 @@ _lock = threading.Lock()
 _shared: dict[bool, ssl.SSLContext] = {}
 _has_warned = False
 
+# Early releases of CPython 3.10 and 3.11 set an option in each context (gh-95494) that hides an end
+# of the connection without close_notify, so that a truncated body looks complete. There it is
+# removed from all contexts, those of the user included; elsewhere this is 0.
+_IGNORE_UNEXPECTED_EOF = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).options & getattr(
+    ssl, "OP_IGNORE_UNEXPECTED_EOF", 0
+)
+
 
 def get_context(settings: TlsSettings) -> ssl.SSLContext:
     """Return a context for these settings: the user's own, a shared one or a new one.
@@ -62,6 +69,8 @@ def get_context(settings: TlsSettings) -> ssl.SSLContext:
     settings is missing or invalid.
     """
     if settings.context is not None:
+        if _IGNORE_UNEXPECTED_EOF:
+            settings.context.options &= ~_IGNORE_UNEXPECTED_EOF
         return settings.context
     is_default = settings.cert is None and settings.min_version == DEFAULT_MIN_VERSION
     if isinstance(settings.verify, bool) and is_default:
@@ -87,6 +96,7 @@ def warn_once_if_unverified(settings: TlsSettings) -> None:
 
 def _build(settings: TlsSettings) -> ssl.SSLContext:
     context = _verifying_context(settings.verify) if settings.verify else _insecure_context()
+    context.options &= ~_IGNORE_UNEXPECTED_EOF
     context.minimum_version = ssl.TLSVersion[VERSIONS[settings.min_version]]
     context.set_alpn_protocols([_PROTOCOL])
     if settings.cert is not None:
@@ -331,9 +341,11 @@ async def handshake(step: Callable[[], Any], waitable: Any, peer: str) -> None:
         raise CertificateError(
             f"{peer} sent a certificate that is not trusted: {error.verify_message}", error
         ) from error
-    except ssl.SSLEOFError as error:
-        raise TlsError(f"{peer} closed the connection during the TLS handshake", error) from error
     except ssl.SSLError as error:
+        if isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING":
+            raise TlsError(
+                f"{peer} closed the connection during the TLS handshake", error
+            ) from error
         raise TlsError(f"TLS handshake with {peer} failed: {_explain(error)}", error) from error
     except OSError as error:
         raise ConnectionFailed(

@@ -31,7 +31,6 @@ from support.script_steps import (
     tls_close,
 )
 from support.scripted_server import MakePeer
-from support.ssl_faults import needs_unexpected_eof
 
 from asks_fast import DSession, HSession
 from asks_fast.errors import BadHttpResponse, ServerClosedConnectionError
@@ -347,7 +346,6 @@ async def test_responses_belong_to_their_requests(peer: MakePeer) -> None:
         assert session.pool_stats()["created"] <= 5
 
 
-@needs_unexpected_eof
 async def test_tls_end_without_close_notify(tls_peer: MakePeer, client_context: Any) -> None:
     """A body that ends with the connection must end by close_notify; a framed one need not."""
     endless = b"HTTP/1.1 200 OK\r\n\r\nabc"
