@@ -34,11 +34,20 @@ WARNINGS = [
 MODULES = {"_hotpath": "hotpath/_hotpath.pyx", "_kernel": "kernel/_kernel.pyx"}
 
 
+# cythonize does not see changes of the .pxd files that others include.
+FILES = sorted(glob("src_pyx/*/*.p[yx]*"))
+GENERATED = [Path("build/cython/src_pyx", source).with_suffix(".c") for source in MODULES.values()]
+IS_OUTDATED = any(
+    c_file.exists() and c_file.stat().st_mtime < max(os.path.getmtime(file) for file in FILES)
+    for c_file in GENERATED
+)
+
+
 def extension(name: str, *sources: str) -> Extension:
     return Extension(
         f"asks_fast.{name}",
         [f"src_pyx/{source}" for source in sources],
-        depends=sorted(glob("src_pyx/*/*.p[yx]*")),
+        depends=FILES,
         define_macros=[("CYTHON_TRACE", "1")] if DEBUG else [],
         extra_compile_args=(["-O0", "-g"] if DEBUG else ["-O3", "-g0"]) + WARNINGS,
     )
@@ -72,6 +81,7 @@ setup(
             compiler_directives=DIRECTIVES,
             include_path=["src_pyx"],  # of asks_fast/_hotpath.pxd and _kernel.pxd
             annotate=ANNOTATE,
+            force=IS_OUTDATED,
             build_dir="build/annotate" if ANNOTATE else "build/cython",
         )
     ],
