@@ -111,6 +111,7 @@ class ResultStream(Protocol):
     @property
     def under_way(self) -> int:
         """The number of requests sent, or waiting for a connection, at this moment."""
+        ...
 
 
 class BulkModule(Protocol):

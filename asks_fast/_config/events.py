@@ -42,8 +42,11 @@ class UrlInfo(Protocol):
 class RequestInfo(Protocol):
     """The attributes of a request that a listener may read: a `PreparedRequest`."""
 
-    method: str
-    options: RequestOptions
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def options(self) -> RequestOptions: ...
 
     @property
     def url(self) -> UrlInfo: ...

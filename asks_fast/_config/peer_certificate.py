@@ -82,9 +82,10 @@ def with_tls(peer: tuple[str, int] | str | None, tls: Unchecked) -> PeerAddress 
     """The same address, with certificate, version and cipher of its TLS connection."""
     address = PeerPath(peer) if isinstance(peer, str) else PeerAddress(peer or ())
     address.certificate = certificate_of(tls)
-    version, cipher = getattr(tls, "version", None), getattr(tls, "cipher", None)
-    address.tls_version = version() if callable(version) else None
-    found = cipher() if callable(cipher) else None
+    version: Unchecked = getattr(tls, "version", None)
+    cipher: Unchecked = getattr(tls, "cipher", None)
+    address.tls_version = None if version is None else version()
+    found = None if cipher is None else cipher()
     address.tls_cipher = found[0] if found else None
     return address
 

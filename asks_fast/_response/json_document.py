@@ -41,7 +41,7 @@ def parse_json(source: bytes | str) -> Json:
         try:
             found, end = _scan(source, 0)
         except StopIteration:
-            end = -1  # `loads` raises the right error
+            found, end = None, -1  # `loads` raises the right error
         if end == len(source):
             return found
     return json.loads(source)

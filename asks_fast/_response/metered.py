@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import Protocol
 
 from .._config.transfer import TransferMeter
@@ -17,7 +18,7 @@ class TimedBody(Protocol):
 
     timeout: float | None
 
-    async def __anext__(self) -> bytes: ...
+    def __anext__(self) -> Awaitable[bytes]: ...
 
     async def close(self) -> None: ...
 

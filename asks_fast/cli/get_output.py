@@ -318,7 +318,9 @@ def _variables(response: Any, output: Output | None, url: str, error: str) -> di
         "http_version": str(response.http_version) if response is not None else "0",
         "method": str(response.method) if response is not None else "",
         "num_redirects": str(sum(hop.status_code in REDIRECT_STATUSES for hop in hops[:-1])),
-        "redirect_url": _redirect_target(str(response.url), location) if location else "",
+        "redirect_url": _redirect_target(str(response.url), location)
+        if response is not None and location
+        else "",
         "response_code": status,
         "scheme": (str(response.url) if response is not None else url).partition("://")[0],
         "size_download": str(size),

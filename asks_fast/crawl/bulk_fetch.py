@@ -320,7 +320,7 @@ class BulkFetch:
         if fetched.error is not None:
             outcome = "failed"
         else:
-            outcome = "fetched" if page.dropped is None else "dropped"
+            outcome = "fetched" if page is None or page.dropped is None else "dropped"
         for other in self._shared.end(identity, outcome):
             self.report(other, fetched.shared_with(other.url, other.user_key))
 

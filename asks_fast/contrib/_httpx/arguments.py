@@ -27,7 +27,9 @@ Certificate: TypeAlias = "str | tuple[str, str] | tuple[str, str, str]"
 SocketOption: TypeAlias = "tuple[int, int, int | bytes]"
 
 UNLIMITED = 1_000_000  # connections; file descriptors run out earlier
-REMOVE_DEFAULTS = dict.fromkeys(("User-Agent", "Accept", "Accept-Encoding", "Connection"))
+REMOVE_DEFAULTS: dict[str, None] = dict.fromkeys(
+    ("User-Agent", "Accept", "Accept-Encoding", "Connection")
+)
 
 
 def session_arguments(

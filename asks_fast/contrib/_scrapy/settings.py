@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 Address: TypeAlias = "str | tuple[str, int] | None"
 
 MAX_IDLE_CONNECTIONS = 1000  # of all hosts together
-REMOVE_DEFAULTS = dict.fromkeys(("User-Agent", "Accept", "Accept-Encoding", "Connection"))
+REMOVE_DEFAULTS: dict[str, None] = dict.fromkeys(
+    ("User-Agent", "Accept", "Accept-Encoding", "Connection")
+)
 TLS_VERSIONS = {
     "TLSv1.0": ssl.TLSVersion.TLSv1,
     "TLSv1.1": ssl.TLSVersion.TLSv1_1,
