@@ -55,8 +55,8 @@ class Loop:
         """Called by libcurl to set its timer (-1: none)."""
         self.deadline = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
-    def acquire(self) -> None:
-        """Wait for something to happen and let libcurl deal with it."""
+    def run_once(self) -> None:
+        """Wait for an event, and let libcurl handle it."""
         wait = -1.0 if self.deadline is None else max(0.0, self.deadline - time.monotonic())
         events = self.epoll.poll(wait)
         if not events or (self.deadline is not None and self.deadline <= time.monotonic()):
@@ -78,8 +78,8 @@ class ShortLoop:
         self.multi = pycurl.CurlMulti()
         self.started = False
 
-    def acquire(self) -> None:
-        """Wait for something to happen and let libcurl deal with it."""
+    def run_once(self) -> None:
+        """Wait for an event, and let libcurl handle it."""
         if self.started:
             self.multi.select(1.0)
         self.started = True
@@ -90,13 +90,13 @@ def run(
     loop: Loop | ShortLoop, handles: list[pycurl.Curl], again: Callable[[pycurl.Curl], bool]
 ) -> None:
     """Run `handles`; when one is done, `again` says whether it makes another request."""
-    multi, turn, info = loop.multi, loop.turn, loop.multi.info_read
+    multi, run_once, info = loop.multi, loop.run_once, loop.multi.info_read
     busy = len(handles)
     for handle in handles:
         multi.add_handle(handle)
     loop.started = False
     while busy:
-        turn()
+        run_once()
         left = 1
         while left:
             left, done, failed = info()
