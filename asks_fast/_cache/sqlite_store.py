@@ -238,12 +238,14 @@ class SqliteStore:
             sqlite3.connect(self._path, timeout=WRITE_TIMEOUT, isolation_level=None)
         ) as database:
             try:
+                # In this order: another process may create the tables and their owner meanwhile.
+                names = _table_names(database)
                 owner = database.execute("PRAGMA application_id").fetchone()[0]
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):  # locked, a full disk
                     raise
                 raise InvalidRequest(f"{self._path!r} is not a SQLite database") from error
-            if owner != APPLICATION_ID and _table_names(database):
+            if owner != APPLICATION_ID and names:
                 raise InvalidRequest(f"{self._path!r} is a database of another program")
             database.execute("PRAGMA journal_mode = WAL").fetchone()  # stays in the file
             return self._create(database)
