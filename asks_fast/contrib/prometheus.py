@@ -51,7 +51,7 @@ _POOL_GAUGES = {
 _POOL_COUNTERS = {
     "opened": ("created", "Connections opened."),
     "reused": ("reused", "Exchanges over a connection that had served before."),
-    "evicted": ("evicted", "Idle connections closed to make room or because of their age."),
+    "evicted": ("evicted", "Idle connections closed for another host or because of their age."),
 }
 
 
