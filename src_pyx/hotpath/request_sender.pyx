@@ -1,7 +1,8 @@
 # Send a request: its head, and a body that may be long, slow, or not wanted by the server.
 #
 # Rules:  sending stops as soon as the peer responds: what it says is worth more than the rest of the
-#         request, which is then incomplete, so that the connection is not reused.
+#         request, which is then incomplete, so that the connection is not reused. A response is looked
+#         for before each further piece of a body, and whenever the socket takes no more.
 # Implemented elsewhere: one write (`Connection.send`), bodies (asks_fast/_request/body.py).
 
 
@@ -60,10 +61,17 @@ async def send_pieces(Connection connection not None, body):
     Returns what `receive` found. The body checks that the pieces add up to its length.
     """
     cdef bint chunked = body.length is None
+    cdef bint is_first = True
     cdef int found = NEED_DATA
     chunks = body.chunks()
     try:
         async for piece in chunks:
+            if not is_first:
+                found = connection.receive()
+                if found != NEED_DATA:
+                    connection.is_request_incomplete = True
+                    return found
+            is_first = False
             if chunked:
                 piece = b"%x\r\n%b\r\n" % (len(piece), piece)
             found = await send_all(connection, memoryview(piece).cast("B"))

@@ -28,6 +28,7 @@ from support.script_steps import (
     reset,
     send,
     stall,
+    stop_reading,
     tls_close,
 )
 from support.scripted_server import MakePeer
@@ -392,13 +393,19 @@ TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge"
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_early_response(peer: MakePeer, ending: str, streamed: bool) -> None:
     """A response received during the upload is returned, and the connection is not reused."""
-    endings = {"open": [stall()], "closed": [close()], "reset": [read(1), reset()]}
-    script = [expect_head(), read(1000), send(TOO_LARGE), *endings.get(ending, [half_close()])]
+    endings = {
+        "open": [stop_reading()],
+        "half": [half_close(), stop_reading()],
+        "closed": [close()],
+        "reset": [read(1), reset()],
+    }
+    script = [expect_head(), read(1000), send(TOO_LARGE), mark("responded"), *endings[ending]]
     server = peer(script, ECHOING, receive_buffer=8192)
 
     async def pieces() -> Any:
         for start in range(0, len(BIG), 100_000):
             yield BIG[start : start + 100_000]
+            await server.reached("responded")
 
     async with HSession(server.url) as session:
         try:
@@ -411,6 +418,24 @@ async def test_early_response(peer: MakePeer, ending: str, streamed: bool) -> No
         assert (await session.get(path="/y")).text == "/y"
         server.release()
         assert server.requests[-1].connection == 1
+
+
+async def test_early_response_to_slow_upload(peer: MakePeer) -> None:
+    """An upload ends at its next piece after the response, though the socket would take all pieces."""
+    server = peer([expect_head(), read(5), send(TOO_LARGE), mark("responded"), stall()])
+    produced = 0
+
+    async def pieces() -> Any:
+        nonlocal produced
+        for produced in range(1, 1000):
+            yield b"piece"
+            await server.reached("responded")
+
+    async with HSession(server.url) as session:
+        response = await session.post(path="/x", data=pieces())
+        assert (response.status_code, response.content) == (413, b"large")
+        assert session.pool_stats()["open"] == 0
+    assert produced < 100
 
 
 async def test_many_origins(peer: MakePeer) -> None:
