@@ -421,13 +421,14 @@ async def test_early_response(peer: MakePeer, ending: str, streamed: bool) -> No
 
 
 async def test_early_response_to_slow_upload(peer: MakePeer) -> None:
-    """An upload ends at its next piece after the response, though the socket would take all pieces."""
+    """An upload ends at its next piece after the response, although the socket takes all."""
     server = peer([expect_head(), read(5), send(TOO_LARGE), mark("responded"), stall()])
     produced = 0
 
     async def pieces() -> Any:
         nonlocal produced
-        for produced in range(1, 1000):
+        for _ in range(1000):
+            produced += 1
             yield b"piece"
             await server.reached("responded")
 
