@@ -42,7 +42,7 @@ class TlsOverTls:
         )
         self._unsent = memoryview(b"")  # ciphertext that is not sent yet
         self._pending_send = 0  # plain bytes of the send that raised; its repetition returns them
-        self.save_session: Callable[[ssl.SSLSession | None], None] | None = None
+        self.save_session: Callable[[TlsOverTls], None] | None = None
 
     def __repr__(self) -> str:
         return f"<TlsOverTls {self._tls.version() or 'handshaking'} fd={self.fileno()}>"
@@ -96,7 +96,7 @@ class TlsOverTls:
         """Close the outer connection. Further calls do nothing."""
         save_session, self.save_session = self.save_session, None
         if save_session is not None:
-            save_session(self._tls.session)
+            save_session(self)
         self._outer.close()
 
     def setblocking(self, flag: bool) -> None:
