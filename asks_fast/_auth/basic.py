@@ -8,10 +8,46 @@ from __future__ import annotations
 from ..errors import InvalidRequest
 from .base import AuthRequest, PreResponseAuth
 
-__all__ = ["BasicAuth", "BearerAuth", "encode_credentials"]
+__all__ = ["BasicAuth", "BearerAuth", "Credentials", "encode_credentials"]
 
 
-class BasicAuth(PreResponseAuth):
+class Credentials:
+    """User and password that can be assigned; the next request uses the new ones.
+
+    Invalid ones raise `InvalidRequest` at the assignment, and the old ones stay.
+    """
+
+    def __init__(self, auth_info: tuple[str, str], encoding: str) -> None:
+        self._use_credentials(auth_info, encoding)
+        self._auth_info = auth_info
+        self._encoding = encoding
+
+    def _use_credentials(self, auth_info: tuple[str, str], encoding: str) -> None:
+        """Check new credentials, and replace what was derived from the old ones."""
+        raise NotImplementedError
+
+    @property
+    def auth_info(self) -> tuple[str, str]:
+        """User and password; can be assigned at any time."""
+        return self._auth_info
+
+    @auth_info.setter
+    def auth_info(self, auth_info: tuple[str, str]) -> None:
+        self._use_credentials(auth_info, self._encoding)
+        self._auth_info = auth_info
+
+    @property
+    def encoding(self) -> str:
+        """The text encoding of user and password; can be assigned at any time."""
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, encoding: str) -> None:
+        self._use_credentials(self._auth_info, encoding)
+        self._encoding = encoding
+
+
+class BasicAuth(Credentials, PreResponseAuth):
     """Basic authentication (RFC 7617).
 
     Args:
@@ -29,12 +65,13 @@ class BasicAuth(PreResponseAuth):
     def __init__(
         self, auth_info: tuple[str, str], encoding: str = "utf-8", *, proxy: bool = False
     ) -> None:
+        super().__init__(auth_info, encoding)
+        self._field = "Proxy-Authorization" if proxy else "Authorization"
+
+    def _use_credentials(self, auth_info: tuple[str, str], encoding: str) -> None:
         user, _ = encode_credentials(auth_info, encoding)
         if b":" in user:
             raise InvalidRequest("the user name of Basic auth cannot contain a colon (RFC 7617 §2)")
-        self.auth_info = auth_info
-        self.encoding = encoding
-        self._field = "Proxy-Authorization" if proxy else "Authorization"
 
     async def __call__(self, request: AuthRequest | None = None) -> dict[str, str]:
         return self.initial_headers(request)
@@ -65,12 +102,23 @@ class BearerAuth(PreResponseAuth):
     """
 
     def __init__(self, token: str, *, proxy: bool = False) -> None:
+        self.token = token
+        self._field = "Proxy-Authorization" if proxy else "Authorization"
+
+    @property
+    def token(self) -> str:
+        """The token; can be assigned at any time, and the next request uses the new one."""
+        return self._token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        if not isinstance(token, str):
+            raise InvalidRequest(f"a bearer token must be a str, not {type(token).__name__}")
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise InvalidRequest(
                 "a bearer token must be printable ASCII without spaces (RFC 6750 §2.1)"
             )
         self._token = token
-        self._field = "Proxy-Authorization" if proxy else "Authorization"
 
     async def __call__(self, request: AuthRequest | None = None) -> dict[str, str]:
         return self.initial_headers(request)
@@ -91,6 +139,8 @@ def encode_credentials(auth_info: tuple[str, str], encoding: str) -> tuple[bytes
             neither of them.
     """
     try:
+        if isinstance(auth_info, str | bytes):
+            raise TypeError
         user, password = auth_info
     except (TypeError, ValueError):
         raise InvalidRequest("auth must be a pair (user, password)") from None

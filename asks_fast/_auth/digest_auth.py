@@ -25,7 +25,7 @@ from .base import (
     AuthResponseHeaders,
     PostResponseAuth,
 )
-from .basic import encode_credentials
+from .basic import Credentials, encode_credentials
 from .challenges import Challenge, parse_challenges, parse_parameter_list
 from .digest import ProtectionSpace, get_charset, select_challenge
 
@@ -38,7 +38,7 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-class DigestAuth(PostResponseAuth):
+class DigestAuth(Credentials, PostResponseAuth):
     """Digest authentication (RFC 7616, and RFC 2069 for servers without `qop`).
 
     Supports MD5, SHA-256 and, where the platform has it, SHA-512-256, each also with `-sess`, and
@@ -61,10 +61,7 @@ class DigestAuth(PostResponseAuth):
     def __init__(
         self, auth_info: tuple[str, str], encoding: str = "utf-8", *, proxy: bool = False
     ) -> None:
-        super().__init__()
-        encode_credentials(auth_info, encoding)
-        self.auth_info = auth_info
-        self.encoding = encoding
+        PostResponseAuth.__init__(self)
         self._proxy = proxy
         self._challenge_field = "proxy-authenticate" if proxy else "www-authenticate"
         self._field = "Proxy-Authorization" if proxy else "Authorization"
@@ -75,6 +72,21 @@ class DigestAuth(PostResponseAuth):
         self._pending: dict[tuple[str, str, str], ProtectionSpace] = {}
         # The `response` values that answered a challenge, as opposed to those sent in advance.
         self._responses: dict[str, None] = {}
+        Credentials.__init__(self, auth_info, encoding)
+
+    def _use_credentials(self, auth_info: tuple[str, str], encoding: str) -> None:
+        """Check new credentials, and use them with the nonces that are known."""
+        encode_credentials(auth_info, encoding)
+
+        def renew(origin: str, space: ProtectionSpace) -> ProtectionSpace:
+            charset = get_charset(space.challenge) or encoding
+            credentials = encode_credentials(auth_info, charset)
+            return ProtectionSpace(space.challenge, credentials, origin, space)  # the count goes on
+
+        spaces = {key: renew(key[0], space) for key, space in self._spaces.items()}
+        self._pending = {key: renew(key[0], space) for key, space in self._pending.items()}
+        self._spaces = spaces
+        self._spaces_of_origin.clear()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} for {self._field}, {len(self._spaces)} realms known>"
@@ -211,7 +223,7 @@ class DigestAuth(PostResponseAuth):
         return known
 
     def _credentials_for(self, challenge: Challenge) -> tuple[bytes, bytes]:
-        return encode_credentials(self.auth_info, get_charset(challenge) or self.encoding)
+        return encode_credentials(self._auth_info, get_charset(challenge) or self._encoding)
 
     def _origin(self, request: AuthRequest) -> str:
         """Return the origin that state is stored under. A proxy has an object of its own: ""."""

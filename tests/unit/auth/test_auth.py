@@ -43,7 +43,7 @@ def test_control_characters(kind, pair):
         kind(pair)
 
 
-@pytest.mark.parametrize("pair", [None, "ab c", ("a",), ("a", None), ("a", "b", "c")])
+@pytest.mark.parametrize("pair", [None, "ab c", "ab", b"ab", ("a",), ("a", None), ("a", "b", "c")])
 @pytest.mark.parametrize("kind", [BasicAuth, DigestAuth])
 def test_no_pair(kind, pair):
     """Anything but a pair of texts raises InvalidRequest."""
@@ -55,6 +55,34 @@ def test_colon_in_basic_user():
     """A user name with a colon raises InvalidRequest: the rest of it would become the password."""
     with pytest.raises(InvalidRequest, match="colon"):
         BasicAuth(("a:b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "pair"),
+    [
+        (BasicAuth, ("a:b", "c")),
+        *((kind, pair) for kind in (BasicAuth, DigestAuth) for pair in ("ab", ("a", "b\r"))),
+    ],
+)
+def test_assigned_credentials_are_checked(kind, pair):
+    """What the constructor rejects is rejected at an assignment too; the old pair stays."""
+    auth = kind(("user", "password"))
+    with pytest.raises(InvalidRequest):
+        auth.auth_info = pair
+    assert auth.auth_info == ("user", "password")
+    with pytest.raises(InvalidRequest, match="cannot be encoded"):
+        auth.encoding = "no such encoding"
+    assert auth.encoding == "utf-8"
+
+
+def test_an_assigned_token():
+    """A token that is assigned is sent from the next request on, and checked at once."""
+    auth = BearerAuth("old")
+    auth.token = "new"
+    for invalid in ("", "a b", None, b"token"):
+        with pytest.raises(InvalidRequest, match="bearer token"):
+            auth.token = invalid
+    assert auth.initial_headers() == {"Authorization": "Bearer new"}
 
 
 def test_bearer():

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import curio
 import pytest
-from support.digest import accepted_answer, answer, params, request, unauthorized
+from support.digest import accepted_answer, answer, hasher, params, request, unauthorized
 
 from asks_fast.auth import DigestAuth
+from asks_fast.errors import InvalidRequest
 
 CHALLENGE = 'Digest realm="r", nonce="{}", qop=auth'
 
@@ -73,6 +74,41 @@ def test_stale():
         req.headers = answer(auth, CHALLENGE.format(nonce) + ", stale=TRUE", req)
         assert params(req.headers)["nonce"] == nonce
         assert params(req.headers)["nc"] == "00000001"
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "MD5-sess", "SHA-256"])
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_assigned_credentials(algorithm, is_accepted):
+    """Assigned credentials are used in realms that are known, with the next count of the nonce."""
+    auth = DigestAuth(("old", "p"))
+    challenge = CHALLENGE.format("n") + f", algorithm={algorithm}"
+    first = request()
+    first.headers = answer(auth, challenge)
+    if is_accepted:
+        auth.on_response(SimpleNamespace(headers={}), first)
+    auth.auth_info = ("new", "q")
+    if not is_accepted:  # the server accepts the old ones after the assignment
+        auth.on_response(SimpleNamespace(headers={}), first)
+    sent = params(auth.initial_headers(request()))
+    assert (sent["username"], sent["nonce"], sent["nc"]) == ("new", "n", "00000002")
+    h = hasher("sha256" if algorithm == "SHA-256" else "md5")
+    key = h("new:r:q")
+    if algorithm == "MD5-sess":
+        key = h(f"{key}:n:{sent['cnonce']}")
+    hashed = f"{key}:n:00000002:{sent['cnonce']}:auth:{h('GET:/')}"
+    assert sent["response"] == h(hashed)
+
+
+def test_assigned_encoding():
+    """An assigned encoding is used in realms that are known."""
+    auth = DigestAuth(("ü", "p"))
+    accepted_answer(auth, CHALLENGE.format("n"))
+    auth.encoding = "latin-1"
+    value = auth.initial_headers(request())["Authorization"]
+    assert 'username="\xfc"'.encode("latin-1") in value
+    with pytest.raises(InvalidRequest):
+        auth.auth_info = ("\u20ac", "p")  # not in latin-1
+    assert auth.initial_headers(request())["Authorization"].startswith(b'Digest username="\xfc"')
 
 
 def test_wrong_password():

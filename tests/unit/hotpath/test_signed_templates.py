@@ -89,6 +89,20 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+async def test_assigned_credentials(peer: MakePeer) -> None:
+    """A template signs with the credentials that were assigned after it was made."""
+    server = peer([repeat(expect(), send(Protected().answer))])
+    auth = DigestAuth(("jo", "secret"))
+    async with CountingSession(server.url, auth=auth) as session:
+        for _ in range(3):
+            assert (await session.get(path="/")).status_code == 200
+        auth.auth_info = ("jo", "other")
+        assert (await session.get(path="/")).status_code == 500  # the server says: wrong
+        auth.auth_info = ("jo", "secret")
+        assert (await session.get(path="/")).status_code == 200
+        assert session.general == 1
+
+
 @pytest.mark.parametrize("qop", ["auth", "", "auth-int"])
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_template_gives_the_same_bytes(peer: MakePeer, call: str, qop: str) -> None:
