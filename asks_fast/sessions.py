@@ -32,6 +32,7 @@ from ._client.settings import SessionSettings
 from ._client.template_builder import is_templatable, make_template, next_exchange
 from ._client.transfers import Transfers
 from ._config import interceptor
+from ._config.argument_checks import check_arguments
 from ._config.options import (
     CONNECTION_OPTIONS,
     CONNECTOR_OPTIONS,
@@ -116,6 +117,7 @@ class BaseSession(
         connector = {name: options.pop(name) for name in CONNECTOR_OPTIONS & options.keys()}
         if options.keys() - SESSION_DEFAULTS:
             raise unexpected_argument(type(self).__name__, options.keys() - SESSION_DEFAULTS)
+        check_arguments({**pool, **connector, "cache": cache, "persist_cookies": persist_cookies})
         options_given = RequestOptions(options, type(self).__name__)  # checks them
         super().__init__(base, endpoint, headers, encoding, options)
         self._ssl_context = connector.get("ssl_context")

@@ -26,15 +26,17 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, cast, ove
 
 from . import base_funcs, response_objects, sessions
 from ._client.methods import RequestMethods
+from ._client.settings import check_assignment
 from ._guest.blocking import run
 from .response_objects import Response
 
 if TYPE_CHECKING:
     import ssl
 
+    from multidict import CIMultiDict
     from typing_extensions import Self, Unpack
 
-    from ._annotations import AnyArgument, Unchecked
+    from ._annotations import AnyArgument, AnyHeaderValue, Unchecked
     from ._client.argument_types import (
         BaseSessionArguments,
         Fields,
@@ -67,6 +69,8 @@ __all__ = [
     "request",
 ]
 
+Value = TypeVar("Value")
+Given = TypeVar("Given")
 Item = TypeVar("Item", bound="bytes | str")
 AnySession = TypeVar("AnySession", bound="sessions.BaseSession")
 
@@ -223,12 +227,58 @@ def _blocking(response: Unchecked) -> Unchecked:
     return response
 
 
+class _Setting(Generic[Value, Given]):
+    """An attribute of the asynchronous session: it is read and assigned there."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, blocking: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, blocking: _BlockingSession[Unchecked], owner: type) -> Value: ...
+
+    def __get__(self, blocking: _BlockingSession[Unchecked] | None, owner: type) -> Self | Value:
+        if blocking is None:
+            return self
+        value: Value = getattr(blocking.session, self._name)
+        return value
+
+    def __set__(self, blocking: _BlockingSession[Unchecked], value: Given) -> None:
+        setattr(blocking.session, self._name, value)
+
+
 class _BlockingSession(
     RequestMethods[Response, StreamResponse, Response | StreamResponse], Generic[AnySession]
 ):
     """Methods of all blocking sessions. `session` is the asynchronous session that they use."""
 
     session: AnySession
+    endpoint: _Setting[str, str | None] = _Setting()
+    headers: _Setting[CIMultiDict[AnyHeaderValue], Fields] = _Setting()
+    encoding: _Setting[str, str] = _Setting()
+    ssl_context: _Setting[ssl.SSLContext | None, ssl.SSLContext | None] = _Setting()
+    source_address: _Setting[str | tuple[str, int] | None, str | tuple[str, int] | None] = (
+        _Setting()
+    )
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Reject the assignment of an argument that the session has read already."""
+            check_assignment(self, name)
+            super().__setattr__(name, value)
+
+    @property
+    def connections(self) -> int:
+        """The maximum number of open connections."""
+        return self.session.connections
+
+    @property
+    def cookie_tracker_obj(self) -> CookieTracker | None:
+        """The cookie jar; None without `persist_cookies`. Named as in asks."""
+        return self.session.cookie_tracker_obj
 
     def _send(self, method: str, url: Location, options: dict[str, AnyArgument]) -> Response:
         return _blocking(run(self.session._make(method, url, options)))  # type: ignore[no-any-return]
@@ -368,6 +418,8 @@ class _BlockingSession(
 class HSession(_BlockingSession[sessions.HSession]):
     """A blocking session for one host. See `asks_fast.HSession`."""
 
+    host: _Setting[str, str] = _Setting()
+
     def __init__(
         self,
         host: str,
@@ -397,6 +449,8 @@ class DSession(_BlockingSession[sessions.DSession]):
 
 class Session(_BlockingSession[sessions.Session]):
     """A blocking session for one base location, full URLs, or both. See `asks_fast.Session`."""
+
+    base_location: _Setting[str, str] = _Setting()
 
     def __init__(
         self,

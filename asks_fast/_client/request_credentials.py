@@ -65,8 +65,6 @@ class RequestCredentials:
                 return auth.for_user(userinfo)
         if isinstance(auth, tuple) and len(auth) == 2:
             return BasicAuth(auth)
-        if auth is not None and not callable(auth):
-            raise TypeError(f"auth must be an auth object or (user, password), not {auth!r}")
         return auth  # type: ignore[no-any-return]
 
     def take_sent_fields(self, request: PreparedRequest, head: bytes) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
+from .._config.argument_checks import check_arguments
+from .._config.options import CONNECTION_OPTIONS, SESSION_DEFAULTS, SESSION_NAMES
 from .._request.headers import HeadersBuilder, field_name, header_pairs
 from ..errors import InvalidURL
 from ..urls import Url, parse_url
@@ -23,7 +25,18 @@ if TYPE_CHECKING:
     from .._hotpath import RequestTemplate
     from .argument_types import Fields
 
-__all__ = ["SessionSettings"]
+__all__ = ["SessionSettings", "check_assignment"]
+
+
+def check_assignment(session: object, name: str) -> None:
+    """Raise AttributeError if `name` is an argument of the session that cannot be assigned."""
+    kind = type(session)
+    if name in SESSION_NAMES and not hasattr(kind, name):
+        is_of_requests = name in SESSION_DEFAULTS | CONNECTION_OPTIONS
+        raise AttributeError(
+            f"{name} cannot be assigned: it is an argument of {kind.__name__}(…)"
+            + (" and of each request" if is_of_requests else "")
+        )
 
 
 class SessionSettings:
@@ -35,6 +48,13 @@ class SessionSettings:
 
     _cookie_tracker: CookieTracker | None
 
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Reject the assignment of an argument that the session has read already."""
+            check_assignment(self, name)
+            super().__setattr__(name, value)
+
     def __init__(
         self,
         base: str | None,
@@ -43,6 +63,7 @@ class SessionSettings:
         encoding: str,
         defaults: dict[str, AnyArgument],
     ) -> None:
+        check_arguments({"endpoint": endpoint, "encoding": encoding})
         self._defaults = defaults
         self._base: Url | None = None
         self._endpoint = endpoint or ""
@@ -83,6 +104,7 @@ class SessionSettings:
 
     @endpoint.setter
     def endpoint(self, endpoint: str | None) -> None:
+        check_arguments({"endpoint": endpoint})
         self._endpoint = endpoint or ""
         self._invalidate()
 
@@ -103,6 +125,7 @@ class SessionSettings:
 
     @encoding.setter
     def encoding(self, encoding: str) -> None:
+        check_arguments({"encoding": encoding})
         self._encoding = encoding
         self._invalidate()
 
@@ -113,6 +136,7 @@ class SessionSettings:
 
     @ssl_context.setter
     def ssl_context(self, ssl_context: ssl.SSLContext | None) -> None:
+        check_arguments({"ssl_context": ssl_context})
         self._ssl_context = ssl_context
         self._set_default_option("ssl_context", ssl_context)
 
@@ -123,6 +147,7 @@ class SessionSettings:
 
     @source_address.setter
     def source_address(self, source_address: str | tuple[str, int] | None) -> None:
+        check_arguments({"source_address": source_address})
         self._source_address = source_address
         self._set_default_option("source_address", source_address)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._extras import missing_extra
 from ..errors import InvalidRequest, printable
+from .argument_checks import check_arguments
 from .timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ __all__ = [
     "CONNECTION_OPTIONS",
     "CONNECTOR_OPTIONS",
     "POOL_OPTIONS",
+    "SESSION_DEFAULTS",
+    "SESSION_NAMES",
     "RequestOptions",
     "unexpected_argument",
 ]
@@ -138,6 +141,7 @@ class RequestOptions:
         self._check(given)
 
     def _check(self, given: Mapping[str, Any]) -> None:
+        check_arguments(given)
         for name in _DURATION_OPTIONS & given.keys():
             value = given[name]
             if value is None:
@@ -152,16 +156,6 @@ class RequestOptions:
                 )
             elif not value > 0:
                 raise InvalidRequest(f"{name} must be more than 0 seconds, not {value!r}")
-        for name in _COUNT_OPTIONS & given.keys():
-            value = given[name]
-            if value is not None and (not isinstance(value, int) or value < 0):
-                raise InvalidRequest(f"{name} must be 0 or more, not {value!r}")
-        if self.cookies is not None and not isinstance(self.cookies, Mapping):
-            raise InvalidRequest(f"cookies must be a mapping, not {type(self.cookies).__name__}")
-        if isinstance(self.retries, int) and self.retries < 0:
-            raise InvalidRequest(f"retries must be 0 or more, not {self.retries!r}")
-        if isinstance(self.sensitive_headers, (str, bytes)):
-            raise InvalidRequest("sensitive_headers must be a list of field names, not one name")
         if self.compress not in (None, "br", "gzip", "zstd"):
             raise InvalidRequest(f"compress must be 'gzip', 'zstd' or 'br', not {self.compress!r}")
         if "on_event" in given:
@@ -197,7 +191,6 @@ _DURATION_OPTIONS = frozenset(
         "write_timeout",
     }
 )
-_COUNT_OPTIONS = frozenset({"max_redirects", "max_body", "max_decompressed"})
 _NAMES = frozenset(RequestOptions.__annotations__) - {"connection", "explicit"}
 
 # Options of a request that cannot be defaults of a session.
@@ -207,7 +200,7 @@ ONE_REQUEST_ONLY = frozenset(
 SESSION_DEFAULTS = _NAMES - ONE_REQUEST_ONLY
 
 
-_SESSION_NAMES = (
+SESSION_NAMES = (
     SESSION_DEFAULTS
     | CONNECTOR_OPTIONS
     | POOL_OPTIONS.keys()
@@ -245,7 +238,7 @@ def unexpected_argument(function: str, names: Iterable[str]) -> TypeError:
     """Return the error for unknown keyword arguments, as asks words it, with suggestions."""
     is_session = function[:1].isupper()
     known, others = (
-        (_SESSION_NAMES, _REQUEST_NAMES) if is_session else (_REQUEST_NAMES, _SESSION_NAMES)
+        (SESSION_NAMES, _REQUEST_NAMES) if is_session else (_REQUEST_NAMES, SESSION_NAMES)
     )
     text = f"{function}() got unexpected keyword arguments "
     text += ", ".join(repr(name) for name in sorted(names))
@@ -267,8 +260,9 @@ def _check_middleware(value: Any) -> tuple[Callable[..., Any], ...]:
     """The functions of `middleware=`."""
     if value is None:
         return ()
-    found = () if callable(value) or not isinstance(value, Iterable) else tuple(value)
-    if not all(callable(one) for one in found) or (not found and not isinstance(value, Collection)):
+    is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    found = tuple(value) if is_list and not callable(value) else (None,)
+    if not all(callable(one) for one in found):
         raise InvalidRequest(
             "middleware must be a list of functions `async def f(request, call_next)`, not "
             f"{printable(repr(value), 80)}"

@@ -54,6 +54,8 @@ def header_pairs(headers: HeadersInput) -> Iterable[tuple[object, object]]:
     if isinstance(headers, Mapping):
         return headers.items()
     try:
+        if isinstance(headers, (str, bytes)):
+            raise TypeError  # two characters are no pair
         pairs = [(name, value) for name, value in headers]
     except (TypeError, ValueError):
         raise InvalidHeader(

@@ -115,7 +115,9 @@ def make_tls_settings(
         )
     prints: Iterable[str | bytes] = ()
     if fingerprint is not None:
-        prints = [fingerprint] if isinstance(fingerprint, (str, bytes)) else fingerprint
+        prints = [fingerprint] if isinstance(fingerprint, (str, bytes)) else [*fingerprint]
+        if not prints:
+            raise InvalidRequest("fingerprint= needs at least one digest: none would accept any")
     return TlsSettings(
         verify=verify,
         cert=None if cert is None else _as_cert(cert),

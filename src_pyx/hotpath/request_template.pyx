@@ -190,7 +190,8 @@ cdef class RequestTemplate:
                 return None
             lines = encode_headers((<dict>headers).items())
         cookies = options.get("cookies", self.cookies)
-        if cookies or (self.cookie_jar is not None and self.cookie_jar):
+        if cookies or (cookies is not None and type(cookies) is not dict) or (
+                self.cookie_jar is not None and self.cookie_jar):
             if has_cookie:
                 return None
             cookie_line = self.encoder.cookie_line(cookies, path, self.cookie_jar)

@@ -74,7 +74,11 @@ async def test_unknown_encoding(peer: MakePeer) -> None:
     server = peer([repeat(expect(), send(answer(b"x")))])
     async with HSession(server.url) as session:
         with pytest.raises(UnknownEncoding, match="no such thing"):
-            (await session.get(encoding="no such thing")).text  # noqa: B018
+            await session.get(encoding="no such thing")
+        whole = await session.get()
+        whole.encoding = "no such thing"
+        with pytest.raises(UnknownEncoding, match="no such thing"):
+            whole.text  # noqa: B018
         response: Any = await session.get(stream=True)
         response.encoding = "rot13"
         with pytest.raises(UnknownEncoding, match="rot13"):

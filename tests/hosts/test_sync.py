@@ -52,6 +52,32 @@ def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
         session.get(path="/")
 
 
+def test_settings(peer: MakePeer) -> None:
+    """Settings are read and assigned as those of an asynchronous session."""
+    server = peer(*[ANSWERING] * 3)
+    with sync.HSession(server.url, "/base", connections=2, persist_cookies=True) as session:
+        session.headers["X-Mine"] = "1"
+        session.get(path="/a")
+        session.headers, session.endpoint = {"X-Other": "2"}, "/other"
+        session.get(path="/b")
+        assert session.host == server.url
+        session.host = f"{server.url}/host"
+        session.encoding = "latin-1"
+        assert (session.endpoint, session.connections, session.encoding) == ("/other", 2, "latin-1")
+        assert (session.ssl_context, session.source_address) == (None, None)
+        assert isinstance(session.cookie_tracker_obj, asks_fast.CookieTracker)
+        session.post(data="ü")
+    first, second, third = server.requests
+    assert (first.target, first.header("x-mine")) == ("/base/a", "1")
+    assert (second.target, second.header("x-mine")) == ("/other/b", None)
+    assert second.header("x-other") == "2"
+    assert (third.target, third.body) == ("/host/other", b"\xfc")
+    with sync.Session("http://h") as later:
+        later.base_location = server.url
+        assert later.base_location == server.url
+        assert later.get("/c").status_code == 200
+
+
 def test_transfers(peer: MakePeer, tmp_path: Path) -> None:
     """`download` writes a file, `metered` iterates over a body, and both report their progress."""
     server = peer(ANSWERING)
