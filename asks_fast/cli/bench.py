@@ -1,9 +1,8 @@
 """`asks-fast bench`: load a server and show its latencies, or compare installed clients.
 
-Invariants: the first Ctrl-C ends the load and waits for the requests in progress, the second
-        cancels them; the results so far are printed. Exit status: 0, 1 if a request got no response
-        or a status of 400 or more (comparison: asks_fast has no results), 2 wrong usage, 130 or 143
-        ended by a signal.
+Invariants: Ctrl-C cancels the requests in progress and prints the results so far. Exit status: 0, 1
+        if a request got no response or a status of 400 or more (comparison: asks_fast has no
+        results), 2 wrong usage, 130 or 143 ended by a signal.
 
 Implemented elsewhere: the load (`bench_load`, `bench_report`), the comparison (`bench_compare`).
 """
@@ -24,7 +23,7 @@ from asks_fast.cli.exit_codes import EXIT_FAILED, EXIT_OK
 from asks_fast.cli.values import pairs, rate
 from asks_fast.crawl.fetch_config import run_in_kernel
 from asks_fast.crawl.inputs import with_scheme
-from asks_fast.crawl.signals import SignalHandler, stop_on_signals
+from asks_fast.crawl.signals import SignalHandler
 from asks_fast.crawl.worker_process import catch_error
 from asks_fast.errors import AsksException
 
@@ -197,7 +196,7 @@ async def _run(run: LoadRun, live: LiveLoad) -> int:
     with SignalHandler() as signals:
         task = await curio.spawn(catch_error, run)  # curio logs the error that ends a task
         helpers = [
-            await curio.spawn(stop_on_signals, signals, run, task, daemon=True),
+            await curio.spawn(_cancel_on_signal, signals, run, task, daemon=True),
             await curio.spawn(_show, live, daemon=True),
         ]
         try:
@@ -210,6 +209,12 @@ async def _run(run: LoadRun, live: LiveLoad) -> int:
         if error is not None:
             raise error
         return signals.last
+
+
+async def _cancel_on_signal(signals: SignalHandler, run: LoadRun, task: curio.Task) -> None:
+    await signals.wait()
+    run.is_stopped = True
+    await task.cancel(blocking=False)
 
 
 async def _show(live: LiveLoad) -> None:

@@ -9,7 +9,8 @@ Facts:  epoll waits whole milliseconds, so the last one before a request is due 
         rate therefore keeps the processor busy, whether or not the server is fast.
 Invariants: memory does not grow with the number of requests; each second takes a few hundred bytes.
         A request counts if it was due after the warm-up. All that were started are waited for, so
-        slow ones are not left out. Requests without a response have no latency.
+        slow ones are not left out, except by a cancellation. Requests without a response have no
+        latency.
 
 Implemented elsewhere: percentiles (`histogram`), what is shown (`bench_report`).
 """
@@ -32,7 +33,6 @@ from asks_fast.urls import parse_url
 __all__ = ["Interval", "LoadPlan", "LoadRun"]
 
 POLL_TIME = 0.001  # seconds before a request is due that are spent polling
-MAX_SLEEP = 0.1  # seconds until a sleeping task sees `stop`
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ class LoadRun:
     async def run(self) -> None:
         """Send one request as a check, warm up, and measure.
 
-        A cancellation cancels the requests in progress; the counts remain.
+        A cancellation cancels the requests in progress, which do not count; the counts remain. The
+        caller sets `is_stopped` before it, and the results then say that the run was interrupted.
 
         Raises:
             AsksException: the first request got no response.
@@ -165,10 +166,6 @@ class LoadRun:
             for error in group.exceptions:  # the group does not raise the errors of its tasks
                 if error is not None:
                     raise error
-
-    async def stop(self) -> None:
-        """Start no more requests; `run` returns when those in progress have ended."""
-        self.is_stopped = True
 
     def _finish(self) -> None:
         if self._current.requests:
@@ -231,9 +228,9 @@ class LoadRun:
         async with self._due_lock:
             due = self._first + self._due / self.plan.rate
             while (left := due - monotonic()) > 0:
-                if self.is_stopped or due >= self._end:
+                if due >= self._end:
                     return None
-                await curio.sleep(min(left - POLL_TIME, MAX_SLEEP) if left > POLL_TIME else 0)
+                await curio.sleep(max(left - POLL_TIME, 0))
             if not self._may_start(monotonic(), due):
                 return None
             self._due += 1
@@ -241,7 +238,7 @@ class LoadRun:
 
     def _may_start(self, now: float, due: float) -> bool:
         """Return whether a request that is due may be started, and count it."""
-        if self.is_stopped or now >= self._end:
+        if now >= self._end:
             return False
         if due >= self.begin:
             if self.started == self.plan.requests:

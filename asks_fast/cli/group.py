@@ -7,11 +7,15 @@ Invariants: a command is a module `asks_fast.cli.<name>` with a click command na
 from __future__ import annotations
 
 import importlib
+import shlex
 from importlib.util import find_spec
+from typing import Any
 
 import click
 
 from asks_fast._extras import missing_extra
+
+EXIT_INTERRUPTED = 130  # as in `exit_codes`, which imports more than `--help` needs
 
 COMMANDS = {
     "get": "Make one request and print the response.",
@@ -43,9 +47,38 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; the error for an unknown one names what was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            if args[0] in COMMANDS or args[0].startswith("-"):
+                raise
+            text = f"no such command {args[0]!r}. {_suggestion(args[0])}"
+            raise click.UsageError(text, ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; Ctrl-C outside its own handling ends it with status 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _suggestion(name: str) -> str:
+    """Return what to say about an unknown command."""
+    if "://" in name or "." in name:
+        return f"To request a URL: asks-fast get {shlex.quote(name)}"
+    from difflib import get_close_matches  # only needed after a mistake
+
+    near = get_close_matches(name.lower(), COMMANDS, n=1)
+    return f"Did you mean {near[0]}?" if near else f"Commands: {', '.join(COMMANDS)}"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from support.commands import PROGRAM, bench
+from support.script_steps import OK, expect, send, stall
+from support.scripted_server import MakePeer
 from support.site import Answer, Site, text_page
 
 NO_WARM_UP = ("--warm-up", "0")
@@ -181,6 +183,54 @@ def read_until(fd: int, text: bytes) -> bytes:
     while text not in got:
         got += os.read(fd, 65536)
     return got
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "load", [(), ("--rate", "1000"), ("-n", "9")], ids=["closed", "open", "-n"]
+)
+@pytest.mark.parametrize("answered", [0, 5])
+def test_a_silent_server_and_a_signal(
+    peer: MakePeer, answered: int, load: tuple[str, ...], number: signal.Signals
+) -> None:
+    """The first signal ends the run at once, whatever --timeout is, and prints its results."""
+    server = peer([expect(), send(OK)] * answered + [expect(), stall()])
+    with subprocess.Popen(
+        [
+            *PROGRAM,
+            "bench",
+            server.url,
+            "-c",
+            "1",
+            *load,
+            "--timeout",
+            "600",
+            "--json",
+            *NO_WARM_UP,
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        server.wait(lambda: len(server.requests) == answered + 1)
+        process.send_signal(number)
+        output, messages = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, messages
+    assert json.loads(output)["requests"] == max(0, answered - 1)  # without the check
+    assert not messages
+
+
+def test_results_of_an_interrupted_check(peer: MakePeer) -> None:
+    """A run that is interrupted before its first response prints its results as text too."""
+    server = peer([expect(), stall()])
+    with subprocess.Popen(
+        [*PROGRAM, "bench", server.url], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
+        server.wait(lambda: len(server.requests) == 1)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert b"interrupted" in output
 
 
 def test_live_view_and_interrupt(site: Site) -> None:
