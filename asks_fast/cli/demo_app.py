@@ -1,23 +1,7 @@
 """The server that the programs of README, tutorial and guide use: `asks-fast demo --serve`.
 
-An RSGI application, served by granian (`demo_server`); the test suite uses it too. Its
-resources (for all methods unless noted):
-
-    /                       "hello" as text          /get /post /put /patch /delete /anything/...
-    /echo                   the body, same type          JSON of what was sent (see `describe`)
-    /asks/test/<n>          <n> as text              /headers  /cookies  /ip     JSON
-    /json /html /links/<n>  fixed documents          /cookies/set?a=1  sets, redirects to /cookies
-    /status/<n>             empty body, status <n>   /redirect/<n>  n relative redirects to /get
-    /redirect-to?url=&status_code=302                /absolute-redirect/<n>
-    /gzip /deflate /br /zstd  compressed JSON        /bytes/<n>  n bytes, the same every time
-    /chunked?n=10&size=100  chunked body             /stream/<n>  n lines of JSON, chunked
-    /events/<n>             n server-sent events, with IDs from 1
-    /drip?n=5&pause=0.01    a byte at a time         /slow/<seconds>  /delay/<seconds>  late "ok"
-    /text/<charset>         umlauts in that charset  /close  response with Connection: close
-    /basic-auth/<u>/<p>     401 without it           /bearer/<token>  401 without it
-    /robots.txt /sitemap.xml                         /stats  connections as the server saw them
-    /flaky/<key>/<n>        503 with Retry-After: 0 the first n times for that key, then 200
-    /retry-after/<seconds>  503                      /etag/<tag>  304 if If-None-Match is it
+An RSGI application, served by granian (`demo_server`); the test suite uses it too. `PAGES` lists
+its resources, and so does `/`: as HTML for a browser, as text for other clients.
 """
 
 from __future__ import annotations
@@ -27,6 +11,7 @@ import base64
 import gzip
 import json
 import zlib
+from html import escape
 from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote
@@ -35,6 +20,42 @@ TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 UMLAUTS = "Grüße aus Köln"
+
+# Path, description, and a path to try it with if that is a different one.
+PAGES = [
+    ("/get  /post  /put  /patch  /delete  /anything/…", "JSON of what was sent", "/get?a=1"),
+    ("/echo", "the body that was sent, with its type", None),
+    ("/headers  /ip", "JSON of the header fields, of the address", "/headers"),
+    ("/asks/test/N", "N as text", "/asks/test/7"),
+    ("/json", "a fixed document", None),
+    ("/html", "a fixed page", None),
+    ("/links/N", "a page with N links", "/links/5"),
+    ("/bytes/N", "N bytes, the same every time", "/bytes/100"),
+    ("/text/CHARSET", "umlauts in that charset", "/text/latin-1"),
+    ("/status/N", "an empty body with status N", "/status/404"),
+    ("/redirect/N  /absolute-redirect/N", "N redirects to /get", "/redirect/2"),
+    ("/redirect-to?url=URL&status_code=N", "a redirect to URL", "/redirect-to?url=/get"),
+    ("/cookies", "JSON of the cookies that were sent", None),
+    ("/cookies/set?NAME=VALUE", "sets cookies, redirects to /cookies", "/cookies/set?a=1"),
+    ("/cookies/delete?NAME", "deletes cookies, redirects to /cookies", "/cookies/delete?a="),
+    ("/basic-auth/USER/PASSWORD", "401 without these credentials", "/basic-auth/jo/secret"),
+    ("/bearer/TOKEN", "401 without this token", "/bearer/token123"),
+    ("/gzip  /deflate  /br  /zstd", "compressed JSON", "/gzip"),
+    ("/chunked?n=N&size=BYTES", "a body of N chunks", "/chunked?n=2&size=20"),
+    ("/stream/N", "N lines of JSON, in chunks", "/stream/3"),
+    ("/events/N", "N server-sent events, with IDs from 1", "/events/3"),
+    ("/drip?n=N&pause=SECONDS", "N bytes, one at a time", "/drip?n=5&pause=0.2"),
+    ("/slow/SECONDS  /delay/SECONDS", '"ok" after that time', "/slow/1"),
+    ("/close", "a response after which the connection is closed", None),
+    ("/flaky/KEY/N", "503 the first N times for that key, then 200", "/flaky/mine/2"),
+    ("/retry-after/SECONDS", "503 with Retry-After", "/retry-after/1"),
+    ("/etag/TAG", "304 if If-None-Match is that tag", "/etag/a"),
+    ("/robots.txt", "rules for crawlers", None),
+    ("/sitemap.xml", "a sitemap", None),
+    ("/stats", "connections and requests as the server saw them", None),
+]
+TITLE = "asks_fast demo server"
+NO_SUCH_PAGE = "no such page; / lists all pages"
 
 _peers: set[str] = set()
 _counts: dict[str, int] = {}
@@ -61,7 +82,7 @@ async def app(scope: Any, proto: Any) -> None:
     body = await proto()
     handler = HANDLERS.get(pieces[0])
     if handler is None:
-        send(proto, (404, [("content-type", TEXT)], b"no such page"))
+        send(proto, (404, [("content-type", TEXT)], NO_SUCH_PAGE.encode()))
         return
     try:
         response = handler(scope, pieces[1:], query, body)
@@ -86,6 +107,21 @@ def as_json(value: object, status: int = 200, headers: Any = ()) -> Response:
 
 def as_text(text: str, status: int = 200, headers: Any = ()) -> Response:
     return status, [("content-type", TEXT), *headers], text.encode()
+
+
+def index(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
+    """Return the list of pages, as HTML if the client asks for it."""
+    headers = [("vary", "accept")]
+    if "text/html" not in dict(scope.headers.items()).get("accept", ""):
+        width = max(len(path) for path, _, _ in PAGES)
+        lines = [TITLE, "", *(f"{path:{width}}  {text}" for path, text, _ in PAGES)]
+        return as_text("\n".join(lines) + "\n", 200, headers)
+    rows = "".join(
+        f'<tr><td><a href="{escape(example or path)}">{escape(path)}</a><td>{escape(text)}\n'
+        for path, text, example in PAGES
+    )
+    page = f"<!doctype html><title>{TITLE}</title><h1>{TITLE}</h1>\n<table>\n{rows}</table>\n"
+    return 200, [("content-type", HTML), *headers], page.encode()
 
 
 def describe(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
@@ -252,7 +288,7 @@ STREAMERS = {
 }
 
 HANDLERS: dict[str, Any] = {
-    "": lambda *_: as_text("hello"),
+    "": index,
     "echo": echo,
     "asks": lambda scope, pieces, query, body: as_text(pieces[1] if len(pieces) > 1 else "asks"),
     "headers": lambda scope, *_: as_json({"headers": dict(scope.headers.items())}),

@@ -271,7 +271,7 @@ async def test_over_tls(tls_server: Server, client_context: Any) -> None:
         assert response.reused
         streamed: Any = await session.get(path="/bytes/300000", stream=True)
         assert len(await streamed.body.read()) == 300000
-    assert (await asks_fast.get(tls_server.url, ssl_context=client_context)).text == "hello"
+    assert (await asks_fast.get(tls_server.url, ssl_context=client_context)).status_code == 200
     with pytest.raises(ssl.SSLCertVerificationError) as caught:
         await asks_fast.get(tls_server.url)
     assert isinstance(caught.value, asks_fast.AsksException)

@@ -273,7 +273,7 @@ async def test_stream_after_redirects_and_errors(app_server: Server) -> None:
         missing: Any = await session.get(path="/no/such", stream=True)
         with pytest.raises(AsksException):
             missing.raise_for_status()
-        assert await missing.body.read() == b"no such page"
+        assert await missing.body.read() == b"no such page; / lists all pages"
         assert session.pool_stats()["open"] == 1
 
 

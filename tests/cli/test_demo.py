@@ -79,6 +79,29 @@ def test_serve() -> None:
         assert process.stdout.read() == ""
 
 
+async def test_index_page(app_server: Server) -> None:
+    """`/` lists every resource, as HTML for a browser and as text; each example works."""
+    from asks_fast.cli import demo_app
+
+    listed = " ".join(path for path, _, _ in demo_app.PAGES)
+    names = {path[1:].split("/")[0].split("?")[0] for path in listed.split()}
+    assert names == {*demo_app.HANDLERS, *demo_app.STREAMERS, "slow", "delay"} - {""}
+    async with asks_fast.HSession(app_server.url) as session:
+        text = (await session.get("/")).text
+        page = await session.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert page.headers["content-type"].startswith("text/html")
+        links = re.findall(r'href="([^"]*)"', page.text)
+        assert len(links) == len(demo_app.PAGES) == len(text.splitlines()) - 2
+        for path, description, _ in demo_app.PAGES:
+            assert f"{path} " in text
+            assert description in text
+        expected = {"/status/404": 404, "/basic-auth/jo/secret": 401, "/bearer/token123": 401}
+        expected |= {"/flaky/mine/2": 503, "/retry-after/1": 503}
+        for link in links:
+            if not link.startswith("/slow"):
+                assert (await session.get(link)).status_code == expected.get(link, 200), link
+
+
 def test_dsession() -> None:
     """Twenty origins share the connections of one DSession."""
     pytest.importorskip("granian")

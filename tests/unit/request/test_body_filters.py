@@ -79,7 +79,7 @@ async def test_invalid_arguments():
         headers = {"content-encoding": "gzip"}
         with pytest.raises(InvalidRequest, match="exclude each other"):
             await session.post(data=zlib.compress(b"a"), headers=headers, compress="gzip")
-        with pytest.raises(InvalidRequest, match="more than 0 bytes per second"):
+        with pytest.raises(InvalidRequest, match="bytes per second above 0"):
             await session.post(data=b"a", upload_max_rate=0)
 
 
