@@ -217,6 +217,7 @@ class PreviousRun:
         self._database = sqlite3.connect(f"file:{index}?mode=ro", uri=True)
         self._directory = Path(directory or ".")
         self._target = target
+        self._confirmed: set[int] = set()  # keys of requests whose validators led to a 304
 
     def close(self) -> None:
         """Close the index. Idempotent."""
@@ -224,10 +225,9 @@ class PreviousRun:
 
     def find(self, identity: RequestIdentity) -> EarlierPage | None:
         """Return the earlier page of a request, or None."""
-        key = identity.fetch_key if identity.user_key is None else identity.key
         row = self._database.execute(
             "SELECT url_key, url, etag, modified, since, file FROM pages WHERE key = ?",
-            (_signed(key),),
+            (_signed(_key_of_page(identity)),),
         ).fetchone()
         if row is None or row[0] != _signed(key_of(_without_fragment(identity.url))):
             return None
@@ -251,20 +251,48 @@ class PreviousRun:
         if page is None:
             return request
         made = {"url": request} if isinstance(request, str) else dict(request)
-        return {**made, "middleware": [*made.get("middleware", ()), _validator_middleware(page)]}
+        send_validators = self._validator_middleware(page, _key_of_page(identity))
+        return {**made, "middleware": [*made.get("middleware", ()), send_validators]}
+
+    def _validator_middleware(self, page: EarlierPage, key: int) -> Middleware:
+        """Return a middleware that adds the validators of a page to the request for its URL.
+
+        It notes whether they led to a 304: a request may have conditions of its own.
+        """
+
+        async def send_validators(request: PreparedRequest, call_next: CallNext) -> BaseResponse:
+            self._confirmed.discard(key)
+            has_validators = _is_at(page, str(request.url)) and not CONDITIONAL_FIELDS & {
+                name.lower() for name in request.headers
+            }
+            if has_validators and page.etag is not None:
+                request.headers["If-None-Match"] = page.etag
+            if has_validators and page.last_modified is not None:
+                request.headers["If-Modified-Since"] = page.last_modified
+            response = await call_next(request)
+            if has_validators and response.status_code == 304:
+                self._confirmed.add(key)
+            return response
+
+        return send_validators
 
     def find_unchanged(
         self, identity: RequestIdentity, status: int, url: str
     ) -> EarlierPage | None:
         """Return the earlier page that a response stands for, or None if it is a page of its own.
 
+        A 304 stands for it only if it answers the validators of that page: a request with
+        conditions of its own, such as `If-None-Match`, may get one for other reasons.
+
         With a target directory, the file of the page is kept there.
 
         Raises:
             NotWritten: the file cannot be kept.
         """
-        if status != 304:
+        key = _key_of_page(identity)
+        if status != 304 or key not in self._confirmed:
             return None
+        self._confirmed.remove(key)
         page = self.find(identity)
         if page is None or not _is_at(page, url):
             return None
@@ -278,17 +306,5 @@ def _is_at(page: EarlierPage, url: str) -> bool:
     return _without_fragment(url) == _without_fragment(page.url)
 
 
-def _validator_middleware(page: EarlierPage) -> Middleware:
-    """Return a middleware that adds the validators of a page to the request for its URL."""
-
-    async def send_validators(request: PreparedRequest, call_next: CallNext) -> BaseResponse:
-        if _is_at(page, str(request.url)) and not CONDITIONAL_FIELDS & {
-            name.lower() for name in request.headers
-        }:
-            if page.etag is not None:
-                request.headers["If-None-Match"] = page.etag
-            if page.last_modified is not None:
-                request.headers["If-Modified-Since"] = page.last_modified
-        return await call_next(request)
-
-    return send_validators
+def _key_of_page(identity: RequestIdentity) -> int:
+    return identity.fetch_key if identity.user_key is None else identity.key

@@ -137,6 +137,45 @@ def test_validators(site: Pages, tmp_path: Path, arguments: tuple[str, ...], sen
     assert site.conditions() == {"/x": sent, "/new": ""}
 
 
+def test_conditions_of_the_request(site: Pages, tmp_path: Path) -> None:
+    """A 304 to conditions of the request itself, or to HEAD, is not for the earlier page."""
+    first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    url = site.urls[0]
+    own = {"headers": {"If-None-Match": '"/own-0"'}}
+    requests = [
+        {"url": f"{url}/own", "key": "own", **own},
+        {"url": f"{url}/head", "key": "head", "method": "HEAD", "headers": {"If-None-Match": "*"}},
+        {"url": f"{url}/plain", "key": "plain"},
+    ]
+    plain = [{"url": request["url"], "key": request["key"]} for request in requests]
+    run(tmp_path, plain, "-o", str(first))
+    answer = site.page
+    site.page = lambda host, path: (
+        (304, {"ETag": '"/head-0"'}, b"") if path == "/head" else answer(host, path)
+    )
+    shown = run(tmp_path, requests, "-o", str(second), "--only-changed", str(first))
+    assert "1 unchanged" in shown
+    found = {row["key"]: row for row in records(second).values()}
+    assert [row["status"] for row in found.values()] == [304, 304, 304]
+    assert [key for key, row in found.items() if "unchanged_since" in row] == ["plain"]
+    all_conditional = tmp_path / "3.jsonl"
+    headers = ("-H", 'If-None-Match: "/plain-0"')
+    more = ("--only-changed", str(first), *headers)
+    assert "unchanged" not in run(tmp_path, plain[2:], "-o", str(all_conditional), *more)
+
+
+def test_retried(site: Pages, tmp_path: Path) -> None:
+    """A page that is unchanged at the second try is recorded as unchanged."""
+    first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    run(tmp_path, [f"{site.urls[0]}/x"], "-o", str(first))
+    answer, answers = site.page, iter([(503, {"Retry-After": "0"}, b"")])
+    site.page = lambda host, path: next(answers, None) or answer(host, path)
+    more = ("--retries", "1", "--only-changed", str(first))
+    assert "1 unchanged" in run(tmp_path, [f"{site.urls[0]}/x"], "-o", str(second), *more)
+    (row,) = records(second).values()
+    assert (row["status"], row["attempts"]) == (304, 2)
+
+
 def test_directory(site: Pages, tmp_path: Path) -> None:
     """The files of unchanged pages are kept; a page whose file is gone is fetched."""
     urls = [f"{site.urls[0]}/{n}.txt" for n in range(4)]
