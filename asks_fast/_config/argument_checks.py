@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import InvalidRequest, UnknownEncoding, truncated_repr
+from ..errors import InvalidRequest, UnknownEncoding, printable, truncated_repr
 
 __all__ = ["check_arguments", "describe"]
 
@@ -32,7 +32,10 @@ def check_arguments(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         known = _CHECKS.get(name)
         if known is not None and not known[0](value):
-            raise InvalidRequest(f"{name} must be {known[1]}, not {describe(value)}")
+            hint = ""
+            if name == "cache" and isinstance(value, (str, os.PathLike)) and value:
+                hint = f"; a file is given by Cache({printable(repr(value), 80)})"
+            raise InvalidRequest(f"{name} must be {known[1]}, not {describe(value)}{hint}")
 
 
 def describe(value: object) -> str:
