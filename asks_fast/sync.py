@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         BaseSessionArguments,
         Fields,
         Location,
+        NoOther,
         OneShotArguments,
         PreparedArguments,
         RequestArguments,
@@ -480,13 +481,17 @@ class _OneShot(Protocol):
 
     @overload
     def __call__(
-        self, url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+        self,
+        url: Location | NoOther = None,
+        *,
+        stream: Literal[True],
+        **more: Unpack[OneShotArguments],
     ) -> StreamResponse: ...
 
     @overload
     def __call__(
         self,
-        url: Location = None,
+        url: Location | NoOther = None,
         *,
         stream: Literal[False] = ...,
         **more: Unpack[OneShotArguments],
@@ -494,7 +499,11 @@ class _OneShot(Protocol):
 
     @overload
     def __call__(
-        self, url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+        self,
+        url: Location | NoOther = None,
+        *,
+        stream: bool | NoOther | None,
+        **more: Unpack[OneShotArguments],
     ) -> Response | StreamResponse: ...
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .._annotations import AnyFunction, AsyncCall
     from ..response_objects import Response, StreamResponse
-    from .argument_types import Location, OneShotArguments, RequestArguments
+    from .argument_types import Location, NoOther, OneShotArguments, RequestArguments
 
 __all__ = ["ResponseTypes", "request", "session_request", "session_verb", "verb"]
 
@@ -51,19 +51,27 @@ class SessionVerb(Protocol[Whole_co, Streamed_co, Either_co]):
 
     @overload
     def __call__(
-        self, url: Location = None, *, stream: Literal[True], **more: Unpack[RequestArguments]
+        self,
+        url: Location | NoOther = None,
+        *,
+        stream: Literal[True],
+        **more: Unpack[RequestArguments],
     ) -> Streamed_co: ...
     @overload
     def __call__(
         self,
-        url: Location = None,
+        url: Location | NoOther = None,
         *,
         stream: Literal[False] = ...,
         **more: Unpack[RequestArguments],
     ) -> Whole_co: ...
     @overload
     def __call__(
-        self, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+        self,
+        url: Location | NoOther = None,
+        *,
+        stream: bool | NoOther | None,
+        **more: Unpack[RequestArguments],
     ) -> Either_co: ...
 
 
@@ -73,8 +81,8 @@ class SessionRequest(Protocol[Whole_co, Streamed_co, Either_co]):
     @overload
     def __call__(
         self,
-        method: str,
-        url: Location = None,
+        method: str | NoOther,
+        url: Location | NoOther = None,
         *,
         stream: Literal[True],
         **more: Unpack[RequestArguments],
@@ -82,15 +90,20 @@ class SessionRequest(Protocol[Whole_co, Streamed_co, Either_co]):
     @overload
     def __call__(
         self,
-        method: str,
-        url: Location = None,
+        method: str | NoOther,
+        url: Location | NoOther = None,
         *,
         stream: Literal[False] = ...,
         **more: Unpack[RequestArguments],
     ) -> Whole_co: ...
     @overload
     def __call__(
-        self, method: str, url: Location = None, *, stream: bool, **more: Unpack[RequestArguments]
+        self,
+        method: str | NoOther,
+        url: Location | NoOther = None,
+        *,
+        stream: bool | NoOther | None,
+        **more: Unpack[RequestArguments],
     ) -> Either_co: ...
 
 
@@ -99,19 +112,27 @@ class Verb(Protocol):
 
     @overload
     def __call__(
-        self, url: Location = None, *, stream: Literal[True], **more: Unpack[OneShotArguments]
+        self,
+        url: Location | NoOther = None,
+        *,
+        stream: Literal[True],
+        **more: Unpack[OneShotArguments],
     ) -> AsyncStreamed: ...
     @overload
     def __call__(
         self,
-        url: Location = None,
+        url: Location | NoOther = None,
         *,
         stream: Literal[False] = ...,
         **more: Unpack[OneShotArguments],
     ) -> AsyncWhole: ...
     @overload
     def __call__(
-        self, url: Location = None, *, stream: bool, **more: Unpack[OneShotArguments]
+        self,
+        url: Location | NoOther = None,
+        *,
+        stream: bool | NoOther | None,
+        **more: Unpack[OneShotArguments],
     ) -> AsyncEither: ...
 
 
@@ -121,31 +142,31 @@ class Request(Protocol):
     @overload
     def __call__(
         self,
-        method: str,
-        url: Location = None,
+        method: str | NoOther,
+        url: Location | NoOther = None,
         *,
-        uri: Location = None,
+        uri: Location | NoOther = None,
         stream: Literal[True],
         **more: Unpack[OneShotArguments],
     ) -> AsyncStreamed: ...
     @overload
     def __call__(
         self,
-        method: str,
-        url: Location = None,
+        method: str | NoOther,
+        url: Location | NoOther = None,
         *,
-        uri: Location = None,
+        uri: Location | NoOther = None,
         stream: Literal[False] = ...,
         **more: Unpack[OneShotArguments],
     ) -> AsyncWhole: ...
     @overload
     def __call__(
         self,
-        method: str,
-        url: Location = None,
+        method: str | NoOther,
+        url: Location | NoOther = None,
         *,
-        uri: Location = None,
-        stream: bool,
+        uri: Location | NoOther = None,
+        stream: bool | NoOther | None,
         **more: Unpack[OneShotArguments],
     ) -> AsyncEither: ...
 

@@ -102,7 +102,13 @@ async def asked(session: HSession, rows: AsyncIterator[bytes]) -> None:
     await asks_fast.get("http://h", connection_timeout=1, dns_ttl=5, trust_env=True)
     await session.send(session.prepare("GET", path="/", stream=True))
     await session.get(tiemout=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    await session.get(timeout="5")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await session.get(timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await session.get(retries=None)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await session.get(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await session.get(stream="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await session.get(headers=["A: b"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await asks_fast.get("http://h", dns_ttl="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await session.get(stream=True, max_body=5.0)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
     await asks_fast.get("http://h", conections=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     session.prepare("GET", tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
