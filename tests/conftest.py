@@ -130,8 +130,6 @@ def kernel(request: pytest.FixtureRequest) -> Callable[[], Any]:
         name = "stock"
     if name in ("uvloop", "trio"):
         pytest.importorskip(name)
-    if name == "trio" and request.node.get_closest_marker("in_order") is not None:
-        pytest.skip("trio runs ready tasks in random order")
     if name == "uvloop":
         from support.hosts import open_pipe_of_libuv
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["call", "hosted", "internal_task", "internal_tasks"]
+__all__ = ["call", "compiled_call", "hosted", "internal_task", "internal_tasks"]
 
 internal_tasks: set[CodeType] = set()  # code objects of coroutines that run no user code
 
@@ -39,12 +39,17 @@ def internal_task(function: T) -> T:
 
 def call(coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
     """Return a coroutine that runs this one in the library that awaits it."""
+    return compiled_call()(coroutine)
+
+
+def compiled_call() -> Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]:
+    """Load the kernel and return what `call` is from now on."""
     from .._kernel import hosted_call, set_host_factories
     from .asyncio_host import make_host
 
     set_host_factories(make_host, _load_trio_host, internal_tasks)
     globals()["call"] = hosted_call
-    return hosted_call(coroutine)
+    return hosted_call
 
 
 def _load_trio_host() -> ModuleType:

@@ -14,7 +14,7 @@ cdef class FdEntry
 cdef class TrapHandler
 cdef class Host
 cdef class HostedTask
-cdef class TrioWait
+cdef class HostWait
 cdef class Runtime
 
 include "kernel/system.pxd"
@@ -25,4 +25,5 @@ include "kernel/selector.pxd"
 include "kernel/traps.pxd"
 include "kernel/host.pxd"
 include "kernel/guest.pxd"
+include "kernel/host_waits.pxd"
 include "kernel/run_loop.pxd"

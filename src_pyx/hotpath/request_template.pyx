@@ -20,6 +20,7 @@ cdef extern from *:
     object new_instance(type kind, tuple args)
 
 cdef tuple NO_ARGUMENTS = ()
+cdef object hosted_call = None      # of the kernel, which is loaded on first use
 
 cdef enum:
     MAX_TEMPLATES = 4096            # of a session
@@ -365,8 +366,13 @@ cdef class TemplateCache:
 
     def _send(self, method, url, dict options):
         """Return the coroutine of a request, to be awaited in curio, asyncio or trio."""
+        global hosted_call
         coroutine = start_request(None, self, method, url, options)
-        return coroutine if thread_data().get("running") is True else _guest.call(coroutine)
+        if thread_data().get("running") is True:
+            return coroutine
+        if hosted_call is None:
+            hosted_call = _guest.compiled_call()
+        return hosted_call(coroutine)
 
     def _make(self, method, url, dict options):
         """Return the coroutine of a request, to be awaited in a kernel; see `run_exchange`."""

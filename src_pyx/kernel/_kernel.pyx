@@ -6,7 +6,8 @@ This file holds all imports and constants. The other files of this folder are in
 - `timers.pyx`: deadlines
 - `epoll.pyx`, `selector.pyx`: waiting for descriptors
 - `traps.pyx`: what each trap does
-- `host.pyx`, `guest.pyx`, `hosted_tasks.pyx`: a kernel inside the event loop of asyncio or trio
+- `host.pyx`, `guest.pyx`, `host_waits.pyx`, `hosted_tasks.pyx`: a kernel inside the event loop of
+  asyncio or trio
 - `run_loop.pyx`: which task runs next
 
 What each class contains is declared in the `.pxd` file beside its source file, included by
@@ -31,6 +32,7 @@ import os
 import sys
 import time
 from asyncio import CancelledError as AsyncioCancelled
+from asyncio import Future as AsyncioFuture
 from asyncio import _get_running_loop as running_loop
 from asyncio import current_task as asyncio_task
 from collections import deque
@@ -66,5 +68,6 @@ include "selector.pyx"
 include "traps.pyx"
 include "host.pyx"
 include "guest.pyx"
+include "host_waits.pyx"
 include "hosted_tasks.pyx"
 include "run_loop.pyx"

@@ -1,9 +1,10 @@
 # Which task waits for which descriptor: the interface, and epoll; implemented in epoll.pyx.
 
 cdef enum:
-    MAX_EVENTS = 256    # of one poll; the next one reports the others
-    READ = 1            # selectors.EVENT_READ
-    WRITE = 2           # selectors.EVENT_WRITE
+    MAX_EVENTS = 256        # of one poll; the next one reports the others
+    READ = 1                # selectors.EVENT_READ
+    WRITE = 2               # selectors.EVENT_WRITE
+    RECENT_FILES = 1024     # file objects whose entry is found without a call of `fileno`
 
 
 # Epoll and Selector implement these methods. Cython accepts no second declaration of them there.
@@ -34,11 +35,13 @@ cdef class Epoll(Poller):
     cdef uint32_t generation        # of the newest registration
     cdef bint has_stale_registration    # epoll reports a file that we have no descriptor of
     cdef list entries               # descriptor → FdEntry or None
+    cdef list recent                # FdEntry or None, by the address of the file object
     cdef epoll_event event_buffer[MAX_EVENTS]   # of the poll that is being dispatched
 
     cdef int dispatch(self, Runtime runtime, uint32_t ready, uint64_t user_data) except -1
     cdef int wake(self, Runtime runtime, TaskCore task) except -1
     cdef inline FdEntry find_entry(self, int fd)
+    cdef inline FdEntry entry_of(self, object fileobj)
     cdef FdEntry get_entry(self, int fd)
     cdef inline void release(self, TaskCore task) noexcept
     cdef inline int unregister_unused(self, FdEntry entry) except -1

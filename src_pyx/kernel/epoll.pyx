@@ -111,6 +111,7 @@ cdef class Epoll(Poller):
 
     def __cinit__(self):
         self.entries = []
+        self.recent = [None] * RECENT_FILES
         self.epfd = epoll_create1(EPOLL_CLOEXEC)
         if self.epfd < 0:
             PyErr_SetFromErrno(OSError)
@@ -133,6 +134,7 @@ cdef class Epoll(Poller):
         cdef int fd = self.epfd
         self.epfd = -1
         self.entries = []
+        self.recent = [None] * RECENT_FILES
         if fd >= 0:
             os_close(fd)
 
@@ -165,7 +167,7 @@ cdef class Epoll(Poller):
             previous = task.io_entry
             self.release(task)
         try:
-            entry = self.get_entry(fd_of(fileobj))
+            entry = self.entry_of(fileobj)
             if (entry.reader if event == READ else entry.writer) is not None:
                 return busy_error(fileobj, event)
             if entry.fileobj is not fileobj or not entry.has_stable_fd or not entry.events & bit:
@@ -283,6 +285,15 @@ cdef class Epoll(Poller):
         if fd < PyList_GET_SIZE(self.entries):
             return <FdEntry> PyList_GET_ITEM(self.entries, fd)
         return None
+
+    cdef inline FdEntry entry_of(self, object fileobj):
+        """Return the entry of a file object."""
+        cdef Py_ssize_t i = (<size_t> <PyObject*> fileobj >> 4) % RECENT_FILES
+        cdef FdEntry entry = <FdEntry> PyList_GET_ITEM(self.recent, i)
+        if entry is None or entry.fileobj is not fileobj or not entry.has_stable_fd:
+            entry = self.get_entry(fd_of(fileobj))
+            self.recent[i] = entry
+        return entry
 
     cdef FdEntry get_entry(self, int fd):
         cdef FdEntry entry = self.find_entry(fd)

@@ -15,22 +15,15 @@ cdef class HostedTask:
     cdef Host host                  # from the start on; None in curio
     cdef Runtime runtime            # the host's kernel, once HOSTED
     cdef TaskCore task              # None before the start and after the end
+    cdef HostWait wait              # None before the start and after the end
     cdef HostedTask prev_call, next_call    # in the list `Runtime.first_call`
     cdef object host_task           # the host's task; None until needed
     cdef bint returns_outcome       # to the host's task, not to tasks that join this one
-    cdef bint is_interrupted        # the host's cancellation has ended the wait
     cdef object cancellation        # the TaskCancelled that represents `host_error`
     cdef object host_error          # the exception by which the host cancels
     cdef bint is_user_wait_cancelled    # `cancel_user_wait` was called
-    # asyncio
-    cdef public object _asyncio_future_blocking     # marks a future; None before the start
-    cdef object callback            # resumes the host's task; None while it does not wait
-    cdef object context             # in which `callback` runs
-    cdef object message             # of the cancellation
-    cdef int earlier_cancels        # `cancelling()` of the host's task before our `cancel()`
-    # trio
-    cdef TrioWait wait              # what the host's task yields to wait
-    cdef object scope               # a cancel scope during a wait of user code
+    cdef int earlier_cancels        # asyncio: `cancelling()` of the host's task before our `cancel()`
+    cdef object scope               # trio: a cancel scope during a wait of user code
 
     cdef object coroutine(self)
     cdef int start(self) except -1
@@ -46,9 +39,3 @@ cdef class HostedTask:
     cdef int before_user_wait(self) except -1
     cdef int cancel_user_wait(self) except -1
     cdef bint was_cancelled_by_kernel(self, value, error) except -1
-
-
-@cython.final
-cdef class TrioWait:
-    cdef HostedTask hosted          # that waits with it; None while unused (`Host.unused_waits`)
-    cdef object message             # what the host's task yields; made once

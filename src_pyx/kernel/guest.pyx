@@ -10,13 +10,14 @@
 #         unchanged, and so does the host's result to the coroutine. A cancellation by the host
 #         during a trap becomes `TaskCancelled`; user code gets the host's own exception. A hosted
 #         task that waits for the host, or starts another one, owns no registration.
-# Implemented elsewhere: finding the host (host.pyx), how a hosted task is started, run and ended
-#         in the kernel (hosted_tasks.pyx).
+# Implemented elsewhere: finding the host (host.pyx), what the host's task yields to wait
+#         (host_waits.pyx), how a hosted task is started, run and ended in the kernel
+#         (hosted_tasks.pyx).
 
 @cython.final
 @cython.freelist(256)
 cdef class HostedTask:
-    """A kernel task that a host's task runs: a coroutine to the host, to asyncio also a future."""
+    """A kernel task that a host's task runs: a coroutine to the host."""
 
     # -- a coroutine
 
@@ -100,14 +101,12 @@ cdef class HostedTask:
             self.coro = None
         self.call_state = HOSTED
         if self.host.loop is not None:
-            self._asyncio_future_blocking = True
             if HAS_EAGER_TASKS:
                 self.host_task = self.host.running_task()
-        else:
-            if self.host_task is None:
-                self.host_task = trio_host.current_task()
-            self.wait = TrioWait() if not self.host.unused_waits else self.host.unused_waits.pop()
-            self.wait.hosted = self
+        elif self.host_task is None:
+            self.host_task = trio_host.current_task()
+        self.wait = take_wait(self.host)
+        self.wait.hosted = self
         return 0
 
     cdef int run(self, PyObject** result) except -2:
@@ -124,13 +123,15 @@ cdef class HostedTask:
             self.before_user_wait()
             value, task.value_for_host = task.value_for_host, None
         else:
-            value = self if self.wait is None else self.wait.message
+            value = self.wait.message
         return send_result(PYGEN_NEXT, value, result)
 
     cdef int finish(self, PyObject** result) except -2:
         """Pass the outcome of the kernel task on."""
         cdef TaskCore task = self.task
+        cdef HostWait wait = self.wait
         self.release()
+        give_back_wait(self.host, wait)     # the host's task runs, so it does not wait with it
         value = None
         if self.returns_outcome:
             if task._final_exc is not None:
@@ -160,7 +161,6 @@ cdef class HostedTask:
         remove_call(self.runtime, self)
         if self.wait is not None:
             self.wait.hosted = None
-            self.host.unused_waits.append(self.wait)
             self.wait = None
         return 0
 
@@ -177,16 +177,8 @@ cdef class HostedTask:
         if self.host.loop is None:
             self.host.resumed += 1
             trio_host.reschedule(self.host_task, None)
-            return
-        callback, self.callback = self.callback, None
-        context, self.context = self.context, None
-        self._asyncio_future_blocking = True
-        if callback is not None:
-            PyContext_Enter(context)
-            try:
-                callback(self)
-            finally:
-                PyContext_Exit(context)
+        elif self.wait is not None:
+            (<AsyncioWait> self.wait).resume()
 
     cdef bint is_run_by_caller(self) except -1:
         """Whether the running code belongs to this task, not to an eager task started in it."""
@@ -204,8 +196,8 @@ cdef class HostedTask:
     cdef int receive_error(self, error) except -1:
         """Cancel the kernel task, because the host raised an exception during a trap."""
         self.host_error = error
-        if self.is_interrupted:
-            self.is_interrupted = False
+        if self.host.loop is not None and (<AsyncioWait> self.wait).is_interrupted:
+            (<AsyncioWait> self.wait).is_interrupted = False
             return 0
         self.cancellation = TaskCancelled("TaskCancelled")
         if self.task.wait_kind == NOT_WAITING:      # woken already: raise at the next wait
@@ -269,30 +261,6 @@ cdef class HostedTask:
         is_ours = not HAS_UNCANCEL or self.host_task.uncancel() <= self.earlier_cancels
         return is_ours and isinstance(error, AsyncioCancelled)
 
-    # -- a future of asyncio, which the host's task waits for
-
-    def get_loop(self):
-        """Return the loop of the host."""
-        return None if self.host is None else self.host.loop
-
-    def add_done_callback(self, callback, *, context=None):
-        """Store the callback that resumes the host's task."""
-        self.callback = callback
-        self.context = context
-
-    def cancel(self, msg=None):
-        """End the wait. Return False if it has ended already."""
-        if not self.interrupt():
-            return False
-        self.message = msg
-        self.is_interrupted = True
-        return True
-
-    def result(self):
-        """Return None or raise CancelledError. The host's task calls it when it is resumed."""
-        if self.is_interrupted:
-            raise AsyncioCancelled() if self.message is None else AsyncioCancelled(self.message)
-
 
 cdef inline int send_result(int outcome, object value, PyObject** result) noexcept:
     Py_INCREF(value)
@@ -346,21 +314,3 @@ def hosted_call(coro):
     cdef HostedTask hosted = HostedTask.__new__(HostedTask)
     hosted.coro = coro
     return hosted
-
-
-@cython.final
-cdef class TrioWait:
-    """A wait in trio: `message` is what the task yields, calling this object aborts the wait."""
-
-    def __cinit__(self):
-        self.message = trio_host.wait_message(self)
-
-    def __call__(self, raise_cancel):
-        """Cancel the trap for trio. The task goes on, so that our code can clean up."""
-        cdef HostedTask hosted = self.hosted
-        if hosted is not None and hosted.host_error is None and hosted.interrupt():
-            try:
-                raise_cancel()
-            except BaseException as error:
-                hosted.host_error = error
-        return trio_host.FAILED

@@ -5,7 +5,8 @@ cdef class Host:
     cdef readonly object loop           # of asyncio, None in trio
     cdef dict thread                    # curio's thread-local data of the loop's thread
     cdef unsigned long thread_id    # of the same thread
-    cdef list unused_waits              # TrioWait objects to be used again
+    cdef HostWait first_unused_wait     # list of waits to be used again
+    cdef object done_future             # of asyncio, with the result None; None in trio
     cdef object found_task              # the task of trio that `is_current` has found, or None
     cdef readonly int resumed           # resumed in trio since a hosted task ran
 

@@ -32,7 +32,9 @@ cdef class Host:
             curio_locals.running = False    # is_current reads it without a check
         self.thread = curio_locals.__dict__
         self.thread_id = PyThread_get_thread_ident()
-        self.unused_waits = []
+        if loop is not None:
+            self.done_future = AsyncioFuture(loop=loop)
+            self.done_future.set_result(None)
 
     def __dealloc__(self):
         global last_host

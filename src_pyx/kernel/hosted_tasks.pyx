@@ -2,7 +2,7 @@
 #
 # Rules:  a hosted task is in `Kernel._tasks` like every other. `Runtime.run_task` runs it and
 #         `Runtime.enqueue` wakes it. When its host's task has ended, the kernel runs it to its end.
-# Implemented elsewhere: what the host's task runs, and how it waits (guest.pyx).
+# Implemented elsewhere: what the host's task runs (guest.pyx), and how it waits (host_waits.pyx).
 
 cdef TaskCore add_bare_task(Runtime runtime, object coro, TaskCore task):
     """Give a coroutine, which may have started, to a task that was made without `__init__`."""

@@ -179,7 +179,8 @@ cdef class Runtime:
             wake_from(self, task.barrier, len(task.barrier))
         task.terminated = True
         task.state = "TERMINATED"
-        self.set_timeout(task, None)
+        if task.timeout is not None:
+            self.set_timeout(task, None)
         task.runtime = None     # a task that is kept for its result must not keep the kernel
         task._final_result, task._final_exc = value, error
         if task.hosted is not None and task.hosted.returns_outcome:

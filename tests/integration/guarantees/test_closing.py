@@ -321,8 +321,7 @@ async def test_a_dropped_stream(peer: MakePeer, keep: str) -> None:
             response = await session.get(stream=True)
             body = response.body
             waiter = await curio.spawn(session.get)
-            await curio.sleep(0)
-            assert session.pool_stats()["waiting"] == 1
+            await server.until(lambda: session.pool_stats()["waiting"] == 1)
             if keep == "response":
                 del body
             elif keep == "body":
