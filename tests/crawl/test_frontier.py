@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,29 +60,28 @@ def test_one_host_does_not_fill_the_run() -> None:
 @settings(max_examples=60, deadline=None)
 def test_each_url_once(data: st.DataObject) -> None:
     """For any order of additions and ends, each URL is taken once."""
-    frontier = Frontier()
-    known: set[str] = set()
-    taken: list[Entry] = []
-    under_way: list[Entry] = []
-    urls = st.builds("http://{}/{}".format, st.sampled_from("abc"), st.integers(0, 30))
-    for _ in range(data.draw(st.integers(0, 60))):
-        if data.draw(st.booleans()):
-            url = data.draw(urls)
-            assert frontier.add(url, depth=data.draw(st.integers(0, 3))) == (url not in known)
-            known.add(url)
-        elif data.draw(st.booleans()) and under_way:
-            finish(frontier, [under_way.pop()])
-        else:
-            more = frontier.take(data.draw(st.integers(1, 5)))
+    with closing(Frontier()) as frontier:  # also if hypothesis ends the example early
+        known: set[str] = set()
+        taken: list[Entry] = []
+        under_way: list[Entry] = []
+        urls = st.builds("http://{}/{}".format, st.sampled_from("abc"), st.integers(0, 30))
+        for _ in range(data.draw(st.integers(0, 60))):
+            if data.draw(st.booleans()):
+                url = data.draw(urls)
+                assert frontier.add(url, depth=data.draw(st.integers(0, 3))) == (url not in known)
+                known.add(url)
+            elif data.draw(st.booleans()) and under_way:
+                finish(frontier, [under_way.pop()])
+            else:
+                more = frontier.take(data.draw(st.integers(1, 5)))
+                taken += more
+                under_way += more
+            if data.draw(st.booleans()):
+                frontier.commit()
+        while more := frontier.take():
             taken += more
-            under_way += more
-        if data.draw(st.booleans()):
-            frontier.commit()
-    while more := frontier.take():
-        taken += more
-    assert sorted(names(taken)) == sorted(known)
-    assert (frontier.known, frontier.waiting) == (len(known), 0)
-    frontier.close()
+        assert sorted(names(taken)) == sorted(known)
+        assert (frontier.known, frontier.waiting) == (len(known), 0)
 
 
 def test_limits() -> None:
