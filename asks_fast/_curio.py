@@ -33,22 +33,97 @@ tests/unit/test_curio.py checks each item against the installed curio.
 
 from __future__ import annotations
 
-from curio.io import _Fd as FileDescriptor
-from curio.kernel import Activation
-from curio.kernel import Kernel as CurioKernel
-from curio.kernel import log as kernel_log
-from curio.meta import _locals as kernel_locals
-from curio.meta import curio_running, instantiate_coroutine
-from curio.time import _TimeoutAfter as TimeoutAfter
-from curio.traps import _cancel_task as cancel_task
-from curio.traps import _clock as clock
-from curio.traps import _future_wait as future_wait
-from curio.traps import _get_kernel as get_kernel
-from curio.traps import _io_release as io_release
-from curio.traps import _read_wait as read_wait
-from curio.traps import _set_timeout as set_timeout
-from curio.traps import _unset_timeout as unset_timeout
-from curio.traps import _write_wait as write_wait
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # curio has no types
+    import logging
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+    from typing import Any
+
+    from typing_extensions import Self
+
+    class FileDescriptor:
+        def __init__(self, fd: int) -> None: ...
+        def fileno(self) -> int: ...
+
+    class Activation: ...
+
+    class CurioKernel:
+        _taskcls: Any
+        _selector: Any
+        _tasks: dict[int, Any]
+
+        def __init__(
+            self,
+            *,
+            selector: Any = None,
+            debug: object = None,
+            activations: list[Any] | None = None,
+            taskcls: Any = ...,
+            max_select_timeout: float | None = None,
+        ) -> None: ...
+        def _make_kernel_runtime(self) -> Callable[[Any], Any]: ...
+        def _call_at_shutdown(self, func: Callable[[], object]) -> None: ...
+        def __enter__(self) -> Self: ...
+        def __exit__(self, *exc: object) -> None: ...
+        def run(self, corofunc: Any = None, *args: Any, shutdown: bool = False) -> Any: ...
+
+    class TimeoutAfter:
+        _prior: float | None
+        _deadlines: list[float | None]
+
+        def __init__(
+            self, clock: float | None, ignore: bool = False, timeout_result: object = None
+        ) -> None: ...
+        async def __aenter__(self) -> Self: ...
+        async def __aexit__(
+            self,
+            ty: type[BaseException] | None,
+            val: BaseException | None,
+            tb: TracebackType | None,
+        ) -> bool | None: ...
+
+    class _Locals:
+        kernel: CurioKernel | None
+        running: bool
+
+    kernel_locals: _Locals
+    kernel_log: logging.Logger
+
+    def curio_running() -> bool: ...
+    def instantiate_coroutine(
+        corofunc: Any, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]: ...
+    async def cancel_task(
+        task: Any, exc: type[BaseException] = ..., val: object = None
+    ) -> None: ...
+    async def clock() -> float: ...
+    async def future_wait(future: object, event: object = None) -> Any: ...
+    async def get_kernel() -> CurioKernel: ...
+    async def io_release(fileobj: object) -> None: ...
+    async def read_wait(fileobj: object) -> None: ...
+    async def set_timeout(clock: float | None) -> float | None: ...
+    async def unset_timeout(previous: float | None) -> float: ...
+    async def write_wait(fileobj: object) -> None: ...
+
+else:
+    from curio.io import _Fd as FileDescriptor
+    from curio.kernel import Activation
+    from curio.kernel import Kernel as CurioKernel
+    from curio.kernel import log as kernel_log
+    from curio.meta import _locals as kernel_locals
+    from curio.meta import curio_running, instantiate_coroutine
+    from curio.time import _TimeoutAfter as TimeoutAfter
+    from curio.traps import _cancel_task as cancel_task
+    from curio.traps import _clock as clock
+    from curio.traps import _future_wait as future_wait
+    from curio.traps import _get_kernel as get_kernel
+    from curio.traps import _io_release as io_release
+    from curio.traps import _read_wait as read_wait
+    from curio.traps import _set_timeout as set_timeout
+    from curio.traps import _unset_timeout as unset_timeout
+    from curio.traps import _write_wait as write_wait
 
 __all__ = [
     "Activation",

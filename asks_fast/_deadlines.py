@@ -19,12 +19,12 @@ __all__ = ["ignore_after", "timeout_after"]
 T = TypeVar("T")
 
 
-class _Deadline(TimeoutAfter):  # type: ignore[misc]
+class _Deadline(TimeoutAfter):
     async def __aexit__(
         self, ty: type[BaseException] | None, val: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
         if ty is not None:
-            return await super().__aexit__(ty, val, tb)  # type: ignore[no-any-return]
+            return await super().__aexit__(ty, val, tb)
         try:
             await unset_timeout(self._prior)
         finally:

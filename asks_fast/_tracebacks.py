@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from functools import lru_cache, wraps
 from types import TracebackType
@@ -95,13 +96,13 @@ def _library_paths() -> tuple[str, ...]:
     folder = os.path.dirname(__file__) + os.sep
     python = os.path.dirname(os.__file__) + os.sep
     modules = tuple(f"{python}{name}.py" for name in ("ssl", "socket", "selectors"))
-    return (folder, "src_pyx/", os.path.dirname(curio.__file__) + os.sep, *modules)
+    return (folder, "src_pyx/", os.path.dirname(str(curio.__file__)) + os.sep, *modules)
 
 
 def _add_remedy(error: AsksException) -> None:
     """Add a note with the remedy to the error, unless it has notes already."""
     text = _remedy(error)
-    if text is not None and hasattr(error, "add_note") and not getattr(error, "__notes__", None):
+    if sys.version_info >= (3, 11) and text and not getattr(error, "__notes__", None):
         error.add_note(text)
 
 

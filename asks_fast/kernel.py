@@ -67,7 +67,7 @@ async def _kernel_task(runtime: Runtime) -> None:
         runtime.process_wakeups()
 
 
-class Kernel(CurioKernel):  # type: ignore[misc]
+class Kernel(CurioKernel):
     """A compiled `curio.Kernel` with the same arguments and methods.
 
     Use it as a context manager, or end it with `run(shutdown=True)`. Both cancel the remaining
@@ -110,7 +110,7 @@ class Kernel(CurioKernel):  # type: ignore[misc]
     def _make_kernel_runtime(self) -> Callable[[AnyArgument], AnyArgument]:
         task_class = _compiled_task_class(self._taskcls)
         if task_class is None:
-            return super()._make_kernel_runtime()  # type: ignore[no-any-return]
+            return super()._make_kernel_runtime()
         return Runtime(self, task_class, _kernel_task)
 
 

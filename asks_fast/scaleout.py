@@ -139,8 +139,9 @@ def fetch_bag(
     how: Record = {"body": body, "headers": headers}
     bag: Bag
     if isinstance(requests, db.Bag):
-        count = partitions or requests.npartitions
-        grouped = requests.groupby(lambda one: partition_of(one, count), npartitions=count)
+        given: Any = requests
+        count = partitions or given.npartitions
+        grouped = given.groupby(lambda one: partition_of(one, count), npartitions=count)
         bag = grouped.map(lambda group: fetch_partition(group[1], made, **how)).flatten()
     elif parts := [part for part in partition_by_host(requests, partitions or 16) if part]:
         call = delayed(fetch_partition, pure=False)

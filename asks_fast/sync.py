@@ -382,7 +382,7 @@ class _BlockingSession(
                 checksum=checksum,
                 low_speed=low_speed,
                 max_rate=max_rate,
-                **options,
+                **options,  # pyright: ignore[reportArgumentType]  # it compares the key path with the parameter
             )
         )
 

@@ -41,13 +41,10 @@ class _Hosts(dict[str, Entry]):
 
 
 class _File(netrc):
-    @property
-    def hosts(self) -> _Hosts:
-        return self._hosts
+    """The parser of the standard library. It fills the `hosts` that it assigns first."""
 
-    @hosts.setter
-    def hosts(self, empty: dict[str, Entry]) -> None:
-        self._hosts = _Hosts()
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, _Hosts() if name == "hosts" else value)
 
 
 class NetrcAuth(PreResponseAuth):
@@ -70,11 +67,13 @@ class NetrcAuth(PreResponseAuth):
         chosen = os.fspath(path) if path is not None else os.environ.get("NETRC")
         self._userinfo: tuple[str, str] | None = None
         try:
-            self._hosts = _File(chosen).hosts
+            hosts = _File(chosen).hosts
         except (OSError, UnicodeDecodeError, NetrcParseError) as error:
             where = chosen or "~/.netrc"
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise InvalidRequest(f"netrc file {where!r}: {reason}") from None
+        assert isinstance(hosts, _Hosts)
+        self._hosts = hosts
 
     def for_user(self, userinfo: tuple[str, str]) -> NetrcAuth:
         """Return a copy for a URL with a user: it uses the URL's password, or that user's entry."""

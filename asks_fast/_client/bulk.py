@@ -16,7 +16,7 @@ from ..errors import AsksException, truncated_repr
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .._annotations import AnyArgument, AnyFunction
+    from .._annotations import AnyArgument, AnyFunction, AsyncCall
     from ..response_objects import Response
 
 __all__ = [
@@ -94,19 +94,21 @@ class ResultStream(Protocol):
 
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> Result: ...
+    def __anext__(self) -> AsyncCall[Result]: ...
 
-    async def __aenter__(self) -> Self: ...
+    def __aenter__(self) -> AsyncCall[Self]: ...
 
     async def __aexit__(
         self, ty: type[BaseException] | None, val: BaseException | None, tb: TracebackType | None
     ) -> None: ...
 
-    async def aclose(self) -> None:
+    def aclose(self) -> AsyncCall[None]:
         """Cancel the requests under way and wait until they have ended. Safe to call again."""
+        ...
 
-    async def stop(self) -> None:
+    def stop(self) -> AsyncCall[None]:
         """Take no more items from the input; requests under way still give their results."""
+        ...
 
     @property
     def under_way(self) -> int:

@@ -261,7 +261,7 @@ def _check_middleware(value: Any) -> tuple[Callable[..., Any], ...]:
     if value is None:
         return ()
     is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
-    found = tuple(value) if is_list and not callable(value) else (None,)
+    found: tuple[Any, ...] = tuple(value) if is_list and not callable(value) else (None,)
     if not all(callable(one) for one in found):
         raise InvalidRequest(
             "middleware must be a list of functions `async def f(request, call_next)`, not "

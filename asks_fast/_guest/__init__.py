@@ -12,6 +12,7 @@ Implemented elsewhere: running hosted tasks (src_pyx/kernel/guest.pyx), the host
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import CodeType, ModuleType
@@ -67,6 +68,6 @@ def hosted(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
         coroutine = function(*args, **kwargs)
         return coroutine if curio_running() else call(coroutine)
 
-    if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
+    if sys.version_info >= (3, 12):
         inspect.markcoroutinefunction(start)
     return cast("Callable[P, Coroutine[Any, Any, T]]", start)

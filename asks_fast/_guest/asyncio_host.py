@@ -9,6 +9,7 @@ Rules:  the loop owns the host, in an attribute by which the host is found.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
@@ -90,7 +91,7 @@ class AsyncioHost(Host):
     def redeliver_cancellation(self, hosted: HostedTask) -> None:
         task = asyncio.current_task(self.loop)
         assert task is not None
-        if hasattr(task, "uncancel"):  # Python 3.11
+        if sys.version_info >= (3, 11):
             task.uncancel()
         task.cancel()
 

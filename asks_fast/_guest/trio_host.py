@@ -143,7 +143,7 @@ class TrioHost(Host):
         """Do nothing: trio cancels at every wait."""
 
 
-_hosts: trio.lowlevel.RunVar[TrioHost] = trio.lowlevel.RunVar("asks_fast")
+_hosts: trio.lowlevel.RunVar[TrioHost | None] = trio.lowlevel.RunVar("asks_fast")
 
 
 def find_host() -> TrioHost:

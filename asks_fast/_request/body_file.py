@@ -21,7 +21,7 @@ import os
 import stat
 import threading
 from collections.abc import Awaitable
-from typing import Protocol, TypeGuard, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 from .body_source import CHUNK_SIZE, Chunk, Source, SourceReader, validate_chunk
 
@@ -238,7 +238,8 @@ def source_of_file(file: object) -> Source:
     from curio.file import AsyncFile
 
     if isinstance(file, AsyncFile):
-        with file.blocking() as inner:  # it has a position and a size, the wrapper has not
+        wrapper: Any = file  # curio has no types
+        with wrapper.blocking() as inner:  # it has a position and a size, the wrapper has not
             return source_of_file(inner)
     if isinstance(_unwrapped(file), io.TextIOBase):
         raise TypeError(f"{file!r} is open in text mode; open it with 'rb'")

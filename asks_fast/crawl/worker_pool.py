@@ -163,8 +163,9 @@ class WorkerPool:
         while len(self.consumers):
             await self.consumers.wake(1)
         source, self.async_input = self.async_input, None
-        if source is not None and hasattr(source, "aclose"):
-            await source.aclose()
+        aclose = getattr(source, "aclose", None)
+        if aclose is not None:
+            await aclose()
 
     # -- run by the workers
 

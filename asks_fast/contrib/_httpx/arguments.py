@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ... import errors
 from ..._client.retry import Attempt, Retry
@@ -78,7 +78,7 @@ def _as_proxy(library: Library, given: object, trust_env: bool) -> Proxy | None:
     if given is None:
         return None
     module = library.module
-    proxy = given if isinstance(given, module.Proxy) else module.Proxy(given)
+    proxy: Any = given if isinstance(given, module.Proxy) else module.Proxy(given)
     context: ssl.SSLContext | None = proxy.ssl_context
     if context is None and proxy.url.scheme == "https":
         context = module.create_ssl_context(trust_env=trust_env)
