@@ -97,7 +97,7 @@ async def _read_body_into_buffer(Connection connection not None):
             parser.body_bytes = builder.used = have
         elif received == 0:
             raise connection_error(connection, None)
-        must_wait = connection.tls is None or not connection.tls.pending()
+        must_wait = not connection.has_buffered_data()
     connection.builder = None
     connection.set_low_watermark(1)
     if not must_wait:
@@ -134,7 +134,7 @@ async def _read_chunked_into_buffer(Connection connection not None):
                 spins //= 2
         if ready:
             since_last_wait += ready
-        elif connection.tls is None or not connection.tls.pending():
+        elif not connection.has_buffered_data():
             connection.set_low_watermark(parser.min_remaining())
             connection.blocked_since = now()
             await connection.readable

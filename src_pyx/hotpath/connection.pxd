@@ -5,6 +5,7 @@ cdef class Connection:
     cdef readonly int fd            # -1 once closed
     cdef readonly object tls        # the object that reads and writes through TLS; None without TLS
     cdef object ssl_object          # the C object in an SSLSocket; or None
+    cdef bint has_tls_data          # it holds bytes of a record that were not read yet
     cdef object sock                # the socket object that closes the descriptor; None once closed
     cdef FileHandle handle
     cdef Trap readable
@@ -48,6 +49,7 @@ cdef class Connection:
     cdef Py_ssize_t send(self, const char *data, Py_ssize_t length) except -2
     cdef Py_ssize_t recv(self, char *data, Py_ssize_t size, bint many) except -2
     cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t size) except -2
+    cdef bint has_buffered_data(self) except -1
     cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t size) except -2
     cdef int receive(self) except -1
     cdef void set_response_head(self)

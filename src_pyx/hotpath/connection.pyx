@@ -53,6 +53,7 @@ cdef class Connection:
         if hasattr(sock, "do_handshake"):
             self.tls = sock
             self.ssl_object = getattr(sock, "_sslobj", None)
+            self.has_tls_data = sock.pending() > 0
             if WantRead is None:
                 meet_tls()
         self.handle = FileHandle(self.fd)
@@ -114,7 +115,8 @@ cdef class Connection:
             return False
         if self.tls is None:
             return is_open_without_data(self.fd)
-        return not self.tls.pending() and (is_open_without_data(self.fd) or self.has_no_app_data())
+        return not self.has_buffered_data() and (
+            is_open_without_data(self.fd) or self.has_no_app_data())
 
     cdef bint has_no_app_data(self) noexcept:
         """Whether what came over TLS is a session ticket or the like, not data and not the end."""
@@ -179,21 +181,30 @@ cdef class Connection:
             return self.tls.recv_into(view, size)
         return self.ssl_object.read(size, view)
 
+    cdef bint has_buffered_data(self) except -1:
+        """Whether bytes can be read that the descriptor does not report, because TLS holds them."""
+        if self.tls is None:
+            return False
+        return self.has_tls_data if self.ssl_object is not None else self.tls.pending() > 0
+
     cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t size) except -2:
         """As `recv`, through TLS: as many records as are there and fit."""
         cdef Py_ssize_t received = 0, got
+        self.has_tls_data = False
         try:
             while received < size:
                 got = self.recv_record(data + received, size - received)
                 received += got
                 if got < MAX_TLS_RECORD:
-                    return received     # the end, or the last of a burst: more will wake us again
+                    break       # the end, or the last of a burst: more will wake us again
         except (WantRead, WantWrite):
             return received if received else -1
         except OSError as error:
             if received:
                 return received     # complete records count; the next call has the error again
             raise connection_error(self, error)
+        if received == size and self.ssl_object is not None:    # else no part of a record is left
+            self.has_tls_data = self.ssl_object.pending() > 0
         return received
 
     cdef int receive(self) except -1:
@@ -307,7 +318,7 @@ cdef class Connection:
         self.last_activity = now()
         try:
             while found == HEAD_COMPLETE and not self.parser.has_piece():
-                if self.tls is None or not self.tls.pending():
+                if not self.has_buffered_data():
                     self.blocked_since = self.last_activity
                     await self.readable
                 found = self.receive()

@@ -36,7 +36,7 @@ async def read_remaining(Exchange exchange not None, long long max_bytes=-1):
                 response.body = await _read_body_into_buffer(connection)
                 found = MESSAGE_COMPLETE
                 break
-            if connection.tls is None or not connection.tls.pending():
+            if not connection.has_buffered_data():
                 connection.blocked_since = connection.last_activity
                 await connection.readable
             found = connection.receive()

@@ -108,7 +108,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                         response.body = await _read_chunked_into_buffer(connection)
                         found = MESSAGE_COMPLETE
                         break
-                if connection.tls is None or not connection.tls.pending():
+                if not connection.has_buffered_data():
                     connection.blocked_since = connection.last_activity
                     await connection.readable
                 found = connection.receive()

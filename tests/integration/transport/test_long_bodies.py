@@ -150,3 +150,20 @@ async def test_tls_in_single_records(
     async with HSession(server.url, ssl_context=client_context) as session:
         for _ in range(2):
             assert (await session.get(path="/")).content == BODY[:size]
+
+
+@pytest.mark.parametrize("buffer_size", [4096, 16_384, 20_000])
+async def test_tls_records_longer_than_the_buffer(
+    tls_peer: Callable[..., Any], client_context: Any, buffer_size: int
+) -> None:
+    """What one read leaves of a record is read without a wait: the socket has no more data."""
+    server = tls_peer([expect(), send(HEAD % 45_000 + BODY[:45_000])] * 3)
+    async with HSession(
+        server.url, ssl_context=client_context, buffer_size=buffer_size, timeout=TIMEOUT
+    ) as session:
+        assert (await session.get(path="/")).content == BODY[:45_000]
+        async with await session.get(path="/", stream=True) as response:
+            received = b"".join([bytes(chunk) async for chunk in response.body])
+        assert received == BODY[:45_000]
+        assert (await session.get(path="/")).content == BODY[:45_000]
+    assert len({request.connection for request in server.requests}) == 1
