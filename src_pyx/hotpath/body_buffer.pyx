@@ -14,7 +14,10 @@
 # bytes received before other tasks run are bounded, and so are the spins: their number is halved
 # after each unsuccessful series.
 #
-# Implemented elsewhere: streams, which return bytes as soon as they arrive (connection.pyx).
+# A stream returns bytes as soon as they arrive, so it has no low watermark. If a body fills the
+# pool's buffer, the next piece of it may be longer, and is received into an object of its own.
+#
+# Implemented elsewhere: which of the two ways a piece of a stream is received (connection.pyx).
 
 cdef enum:
     DIRECT_FROM = 65536         # remaining bytes from which a body is received directly
@@ -26,6 +29,7 @@ cdef enum:
     MAX_SPINS = 150             # yields before waiting; halved when unsuccessful
     DIRECT_CHUNKED_FROM = 16384     # received bytes from which a chunked body is received directly
     MAX_PARTIAL_RECORD = 20480  # bytes that a TLS object may hold of an incomplete record
+    LONG_PIECE = 4              # buffers of the pool in the longest piece of a stream
 
 
 @cython.final
@@ -157,3 +161,31 @@ async def _read_chunked_into_buffer(Connection connection not None):
     connection.last_chunked_size = min(have, MAX_INITIAL_BUFFER)
     connection.last_activity = now()
     return builder.finish_at(have)
+
+
+cdef int receive_piece(Connection connection) except -1:
+    """As `Connection.receive`, for the body of a stream: into the object that the program gets."""
+    cdef ResponseParser parser = connection.parser
+    cdef Py_ssize_t size = LONG_PIECE * connection.pool.receive_buffer.capacity, received
+    cdef BytesBuilder builder
+    if parser.length >= 0:
+        size = <Py_ssize_t>min(<long long>size, parser.length - parser.body_bytes)
+    builder = BytesBuilder(size)
+    connection.blocked_since = 0.0
+    connection.last_activity = now()
+    received = connection.recv(builder.at(0), size, True)
+    if received < 0:
+        return HEAD_COMPLETE
+    if received == 0:
+        if connection.abort_reason != NOT_ABORTED or not parser.feed_eof():
+            raise connection_error(connection, None)
+        return MESSAGE_COMPLETE
+    if parser.length == CHUNKED:
+        received = feed_in_place(parser, builder.at(0), received)
+        if received:
+            parser.add_piece(builder.finish_at(received))
+        return MESSAGE_COMPLETE if parser.state == COMPLETE else HEAD_COMPLETE
+    if parser.length >= 0:
+        parser.feed_parser(builder.at(0), received)
+    parser.add_piece(builder.finish_at(received))
+    return parser.count_body(received)

@@ -27,6 +27,7 @@ cdef class Connection:
     cdef Py_ssize_t low_watermark   # bytes that must be there before the task is woken (body_buffer.pyx)
     cdef int unread_bytes_seen      # those of them that the monitor saw last
     cdef Py_ssize_t last_chunked_size   # bytes of the last long chunked body
+    cdef bint fills_buffer          # the last piece of a stream nearly filled the pool's buffer
     cdef double timeout             # seconds for the whole exchange,
     cdef double deadline            # and when they are over; 0.0 for no limit
     cdef int abort_reason           # NOT_ABORTED or why the exchange was ended under its task

@@ -311,6 +311,7 @@ cdef class Connection:
         """
         cdef BaseHttpResponse response = self.response
         cdef int found = HEAD_COMPLETE
+        cdef bytes piece
         cdef Waiter next_waiter
         if self.state != IN_USE:
             raise connection_error(self, None)
@@ -321,11 +322,12 @@ cdef class Connection:
                 if not self.has_buffered_data():
                     self.blocked_since = self.last_activity
                     await self.readable
-                found = self.receive()
+                found = receive_piece(self) if self.fills_buffer else self.receive()
+            piece = self.parser.take_body()
+            self.fills_buffer = 4 * PyBytes_GET_SIZE(piece) > 3 * self.pool.receive_buffer.capacity
             if found == HEAD_COMPLETE:
                 self.is_active = False
-                return self.parser.take_body()
-            piece = self.parser.take_body()
+                return piece
             next_waiter = self.finish()
             if next_waiter is not None:
                 await next_waiter.wake

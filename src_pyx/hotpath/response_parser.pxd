@@ -58,6 +58,7 @@ cdef class ResponseParser:
     cdef int feed_body(self, char *data, Py_ssize_t length) except -1
     cdef int feed_parser(self, char *data, Py_ssize_t length) except -1
     cdef int keep(self, char *data, Py_ssize_t length) except -1
+    cdef int count_body(self, Py_ssize_t length) except -1
     cdef void add_piece(self, bytes piece)
     cdef long long min_remaining(self) noexcept
     cdef bint is_reusable(self)

@@ -262,9 +262,13 @@ cdef class ResponseParser:
 
     cdef int keep(self, char *data, Py_ssize_t length) except -1:
         """Store bytes of a body that is not chunked; return whether it is complete."""
-        self.body_bytes += length
         if length:
             self.add_piece(data[:length])
+        return self.count_body(length)
+
+    cdef inline int count_body(self, Py_ssize_t length) except -1:
+        """Count bytes of a body that is not chunked; return whether it is complete."""
+        self.body_bytes += length
         if self.body_bytes == self.length:
             self.state = COMPLETE
             return MESSAGE_COMPLETE

@@ -14,7 +14,7 @@ from typing import Any
 import curio
 import pytest
 from support.exchange_harness import run
-from support.script_steps import close, drip, expect, send
+from support.script_steps import close, drip, expect, mark, send, tls_close
 
 from asks_fast import HSession
 from asks_fast._hotpath import BaseHttpResponse, Connection, Pool
@@ -167,3 +167,59 @@ async def test_tls_records_longer_than_the_buffer(
         assert received == BODY[:45_000]
         assert (await session.get(path="/")).content == BODY[:45_000]
     assert len({request.connection for request in server.requests}) == 1
+
+
+def chunked(data: bytes, size: int) -> bytes:
+    """A response with this body in chunks of `size` bytes."""
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n"
+
+
+STREAMED = BODY[:60_000]  # fits into the buffers of the system
+FRAMINGS = {
+    "length": HEAD % len(STREAMED) + STREAMED,
+    "chunked": chunked(STREAMED, 7000),
+    "until the end": b"HTTP/1.1 200 OK\r\n\r\n" + STREAMED,
+}
+
+
+async def collect(response: Any, pieces: list[bytes]) -> None:
+    """Append the pieces of a body, also of one that ends too early."""
+    async with response:
+        async for piece in response.body:
+            pieces.append(bytes(piece))
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_fast_stream_has_long_pieces(
+    peer: Callable[..., Any], server_context: Any, client_context: Any, framing: str, is_tls: bool
+) -> None:
+    """A stream that fills the buffer is read in pieces of up to four times its size."""
+    server = peer(
+        [expect(), send(FRAMINGS[framing]), mark("sent"), tls_close() if is_tls else close()],
+        tls=server_context if is_tls else None,
+    )
+    pieces: list[bytes] = []
+    async with HSession(server.url, ssl_context=client_context, buffer_size=4096) as session:
+        response = await session.get(path="/", stream=True)
+        await server.reached("sent")
+        await collect(response, pieces)
+    assert b"".join(pieces) == STREAMED
+    assert 3 * 4096 < max(map(len, pieces)) <= 4 * 4096
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_a_fast_stream_that_is_cut(peer: Callable[..., Any], framing: str) -> None:
+    """A stream in long pieces that ends early is an error, after the bytes that came."""
+    server = peer([expect(), send(FRAMINGS[framing][:50_000]), close()])
+    pieces: list[bytes] = []
+    async with HSession(server.url, buffer_size=4096) as session:
+        response = await session.get(path="/", stream=True)
+        with pytest.raises(ServerClosedConnectionError, match="of the body"):
+            await collect(response, pieces)
+        assert session.pool_stats()["open"] == 0
+    received = b"".join(pieces)
+    assert len(received) > 40_000
+    assert STREAMED.startswith(received)
