@@ -15,7 +15,7 @@ from .._config.transfer import BandwidthLimit, ProgressCallback, TransferMeter
 from .._extras import missing_extra
 from ..errors import InvalidRequest
 from .body import Body
-from .body_source import Chunk, MemorySource, Source, SourceReader
+from .body_source import CHUNK_SIZE, Chunk, MemorySource, Source, SourceReader
 
 __all__ = ["CODINGS", "compressed", "metered"]
 
@@ -99,6 +99,29 @@ def metered(
     return Body(_MeteredSource(body.source, progress, limit), body.content_type)
 
 
+class _StepReader(SourceReader):
+    """Splits long chunks of another reader: bytes in memory are read 2 MiB at a time."""
+
+    __slots__ = ("_reader", "_step", "_view")
+
+    def __init__(self, reader: SourceReader, step: int) -> None:
+        self._reader = reader
+        self._step = step
+        self._view = memoryview(b"")  # what is left of a chunk
+
+    async def read(self) -> Chunk:
+        if not self._view:
+            chunk = await self._reader.read()
+            if len(chunk) <= self._step:
+                return chunk
+            self._view = memoryview(chunk)
+        part, self._view = self._view[: self._step], self._view[self._step :]
+        return part
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+
 class _CompressedSource(Source):
     __slots__ = ("_make", "_source")
 
@@ -109,7 +132,7 @@ class _CompressedSource(Source):
         self.is_replayable = source.is_replayable
 
     def open(self) -> SourceReader:
-        return _CompressedReader(self._source.open(), self._make())
+        return _CompressedReader(_StepReader(self._source.open(), CHUNK_SIZE), self._make())
 
 
 class _CompressedReader(SourceReader):
@@ -149,41 +172,29 @@ class _MeteredSource(Source):
 
     def open(self) -> SourceReader:
         meter = TransferMeter(total=self.length, progress=self._progress, max_rate=self._limit)
-        return _MeteredReader(self._source.open(), meter, self._limit)
+        step = CHUNK_SIZE
+        if self._limit is not None:  # no chunk takes longer than a tenth of a second of it
+            step = max(1024, int(self._limit.rate / 10))
+        return _MeteredReader(_StepReader(self._source.open(), step), meter)
 
 
 class _MeteredReader(SourceReader):
     """Counts a chunk when the next one is asked for: it has been handed to the system by then."""
 
-    __slots__ = ("_meter", "_reader", "_size", "_step", "_view")
+    __slots__ = ("_meter", "_reader", "_size")
 
-    def __init__(
-        self, reader: SourceReader, meter: TransferMeter, limit: BandwidthLimit | None
-    ) -> None:
+    def __init__(self, reader: SourceReader, meter: TransferMeter) -> None:
         self._reader = reader
         self._meter = meter
         self._size = 0  # bytes of the chunk that is being sent
-        self._view = memoryview(b"")
-        # With a limit no chunk takes longer than a tenth of a second of it.
-        self._step = None if limit is None else max(1024, int(limit.rate / 10))
 
     async def read(self) -> Chunk:
         if self._size:
             size, self._size = self._size, 0
             await self._meter.count(size)
-        if self._view:
-            return self._next_step()
         chunk = await self._reader.read()
-        if self._step is not None and len(chunk) > self._step:
-            self._view = memoryview(chunk)
-            return self._next_step()
         self._size = len(chunk)
         return chunk
-
-    def _next_step(self) -> Chunk:
-        step, self._view = self._view[: self._step], self._view[self._step :]
-        self._size = len(step)
-        return step
 
     async def close(self) -> None:
         await self._reader.close()

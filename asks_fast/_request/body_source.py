@@ -36,7 +36,10 @@ __all__ = [
 Chunk: TypeAlias = bytes | bytearray | memoryview
 
 CHUNK_SIZE = 256 * 1024
-"""Bytes that a reader returns at once, at most."""
+"""Bytes that a reader returns at once, at most, unless they are in memory."""
+
+MEMORY_CHUNK_SIZE = 2 * 1024 * 1024
+"""Bytes in memory that are returned at once: about as many as the buffer of a socket takes."""
 
 COALESCE_BELOW = 16 * 1024
 """Smaller chunks of an iterable are joined: each send costs a system call."""
@@ -103,7 +106,7 @@ class _MemoryReader(SourceReader):
         self._at = 0
 
     async def read(self) -> Chunk:
-        piece = self._view[self._at : self._at + CHUNK_SIZE]
+        piece = self._view[self._at : self._at + MEMORY_CHUNK_SIZE]
         self._at += len(piece)
         return piece if piece else b""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import time
 import zlib
 
@@ -12,10 +13,12 @@ from support.script_steps import expect, send, stop_reading
 
 from asks_fast import HSession
 from asks_fast._request import body_filters
+from asks_fast._request.body import make_body
 from asks_fast._response.content_decoder import decode_body
 from asks_fast.errors import InvalidRequest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+MIB = 1 << 20
 TEXT = b"the same words again and again, " * 20_000
 
 
@@ -113,6 +116,20 @@ async def test_progress(peer, tmp_path, size):
             assert seen[0].total in (size, None)
     assert [len(request.body) for request in server.requests] == [size] * 3
     assert server.requests[0].header("content-length") == str(size)
+
+
+async def test_length_of_chunks_in_memory():
+    """Bytes in memory are sent 2 MiB at a time, and with progress 256 KiB at a time."""
+    data = os.urandom(5 * MIB + 1)
+    plain = make_body(data=data)
+    sizes = [len(chunk) async for chunk in plain.chunks()]
+    assert sizes == [2 * MIB, 2 * MIB, MIB + 1]
+    reported = body_filters.metered(make_body(data=data), None, None)
+    chunks = [bytes(chunk) async for chunk in reported.chunks()]
+    assert max(map(len, chunks)) == MIB // 4
+    assert b"".join(chunks) == data
+    packed = body_filters.compressed(make_body(data=data), "gzip")
+    assert gzip.decompress(b"".join([bytes(chunk) async for chunk in packed.chunks()])) == data
 
 
 async def test_progress_stops_with_the_server(peer):
