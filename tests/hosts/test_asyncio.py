@@ -17,6 +17,7 @@ from support.hosts import (
     ANSWERING,
     ASYNCIO,
     DRIPPING,
+    FEWEST_WAITS,
     IN_PIECES,
     SILENT,
     Main,
@@ -125,7 +126,7 @@ def test_cancelled_at_every_wait(peer: MakePeer, run: Run, streamed: bool, later
     """`task.cancel()` at each wait raises CancelledError and frees the pool slot."""
     server = peer(*[DRIPPING] * 60)
 
-    async def main() -> int:
+    async def main() -> None:
         async with HSession(server.url, connections=1) as session:
 
             async def fetch() -> bytes:
@@ -156,9 +157,11 @@ def test_cancelled_at_every_wait(peer: MakePeer, run: Run, streamed: bool, later
                     assert_no_active_requests(session)
                     assert await fetch() == b"abcdefg"
                 else:
-                    return wait_number
+                    if wait_number >= FEWEST_WAITS:
+                        return
+                    # A busy machine has delivered several pieces at once: try again.
 
-    assert run(main) >= 2
+    run(main)
 
 
 @storms

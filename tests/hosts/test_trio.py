@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.hosts import ANSWERING, DRIPPING, IN_PIECES, SILENT, acting_at, storms
+from support.hosts import ANSWERING, DRIPPING, FEWEST_WAITS, IN_PIECES, SILENT, acting_at, storms
 from support.leaks import assert_no_active_requests
 from support.scripted_server import MakePeer
 
@@ -51,7 +51,7 @@ def test_cancelled_at_every_wait(peer: MakePeer, streamed: bool) -> None:
     """A cancel scope that is cancelled at each wait ends the request and frees the pool slot."""
     server = peer(*[DRIPPING] * 60)
 
-    async def main() -> int:
+    async def main() -> None:
         async with HSession(server.url, connections=1) as session:
 
             async def fetch() -> bytes:
@@ -65,12 +65,14 @@ def test_cancelled_at_every_wait(peer: MakePeer, streamed: bool) -> None:
                 with trio.CancelScope() as scope:
                     assert await acting_at(wait_number, fetch(), scope.cancel) == b"abcdefg"
                 if not scope.cancelled_caught:
-                    return wait_number
+                    if wait_number >= FEWEST_WAITS:
+                        return
+                    continue  # a busy machine has delivered several pieces at once
                 wait_number += 1
                 assert_no_active_requests(session)
                 assert await fetch() == b"abcdefg"
 
-    assert trio.run(main) >= 2
+    trio.run(main)
 
 
 @storms

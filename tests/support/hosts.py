@@ -24,6 +24,7 @@ CHUNKED = (
 )
 ANSWERING = [repeat(expect(), send(OK))]
 DRIPPING = [repeat(expect(), drip(CHUNKED, 7, 0.001))]
+FEWEST_WAITS = 2  # of a request to a `DRIPPING` peer, unless several pieces arrive at once
 IN_PIECES = [repeat(expect(), drip(CHUNKED, 30))]
 SILENT = [repeat(expect(), stall())]
 
