@@ -49,13 +49,16 @@ if TYPE_CHECKING:
     )
     from ._client.bulk import BulkRequest, Result, ResultStream
     from ._client.download import Download
+    from ._client.event_source import EventSource
     from ._config.transfer import BandwidthLimit, LowSpeed, ProgressCallback
     from ._request.prepared_request import PreparedRequest
+    from ._response.server_sent_events import EventStream, ServerSentEvent
     from ._response.stream import StreamBody
     from .cookie_utils import CookieTracker
 
 __all__ = [
     "DSession",
+    "Events",
     "HSession",
     "Response",
     "Session",
@@ -186,6 +189,84 @@ class StreamResponse(response_objects.StreamResponse):
 
     def __exit__(self, *exc: object) -> None:
         self.body.close()
+
+    def events(  # type: ignore[override]
+        self, *, max_event_size: int | None = 1 << 20, check_content_type: bool = True
+    ) -> Events:
+        """Iterate over the server-sent events of the body: `for event in response.events()`.
+
+        Args:
+            max_event_size: the most bytes of one event, None for no limit.
+            check_content_type: False accepts types other than `text/event-stream`.
+
+        Returns:
+            An iterator and context manager of `ServerSentEvent`.
+
+        Raises:
+            BadHttpResponse: the body is not an event stream.
+        """
+        found = self._asynchronous().events(
+            max_event_size=max_event_size, check_content_type=check_content_type
+        )
+        return Events(found)
+
+    def json_lines(  # type: ignore[override]
+        self, *, max_line_size: int | None = 64 << 20
+    ) -> Iterator[Unchecked]:
+        """Iterate over a body with one JSON document per line (NDJSON, JSON Lines).
+
+        Args:
+            max_line_size: the most bytes of one line, None for no limit.
+
+        Returns:
+            An iterator over the documents.
+        """
+        return Chunks(self._asynchronous().json_lines(max_line_size=max_line_size))
+
+    def _asynchronous(self) -> response_objects.StreamResponse:
+        """Return a copy of this response with the asynchronous body."""
+        copy = self._copy_without_body()
+        copy.__class__ = response_objects.StreamResponse
+        copy.body = self.body._body
+        return copy
+
+
+class Events:
+    """Server-sent events: an iterator, and a context manager that closes the connection."""
+
+    def __init__(self, source: EventSource | EventStream) -> None:
+        self._source = source
+
+    @property
+    def last_event_id(self) -> str:
+        """The ID of the last event, to continue after."""
+        return self._source.last_event_id
+
+    @property
+    def retry(self) -> float | None:
+        """Seconds to wait before a reconnection, None if nothing has set them."""
+        return self._source.retry
+
+    def __iter__(self) -> Events:
+        return self
+
+    def __next__(self) -> ServerSentEvent:
+        try:
+            return run(self._source.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(
+        self, ty: type[BaseException] | None, val: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stream and close its connection. May be called again."""
+        run(self._source.aclose())
 
 
 class Results:
@@ -339,6 +420,54 @@ class _BlockingSession(
             The results, in the order of `requests`.
         """
         return run(self.session.gather(requests, **options))
+
+    def events(
+        self,
+        url: Location = None,
+        *,
+        method: str = "GET",
+        last_event_id: str = "",
+        reconnect: bool = True,
+        reconnect_delay: float = 3.0,
+        max_failures: int | None = 10,
+        max_event_size: int | None = 1 << 20,
+        **options: Unpack[RequestArguments],
+    ) -> Events:
+        """Iterate over the server-sent events of a URL, over a new connection whenever one ends.
+
+        Args:
+            url: as for `request`.
+            method: "POST" sends the body again with each connection, which must be replayable.
+            last_event_id: the ID to continue after.
+            reconnect: False ends with the first connection.
+            reconnect_delay: seconds to wait before a new connection, unless the server sets a time.
+            max_failures: the most connections in a row that bring nothing, None for no limit.
+            max_event_size: the most bytes of one event, None for no limit.
+            **options: arguments of each request.
+
+        Returns:
+            An iterator and context manager of `ServerSentEvent`. Leave it by `with`, or call
+            `close()`.
+
+        Example:
+            ```python
+            with session.events("https://example.org/feed") as events:
+                for event in events:
+                    print(event.id, event.event, event.data)
+            ```
+        """
+        return Events(
+            self.session.events(
+                url,
+                method=method,
+                last_event_id=last_event_id,
+                reconnect=reconnect,
+                reconnect_delay=reconnect_delay,
+                max_failures=max_failures,
+                max_event_size=max_event_size,
+                **options,
+            )
+        )
 
     def download(
         self,

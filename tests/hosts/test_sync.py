@@ -11,7 +11,7 @@ from pathlib import Path
 import curio
 import pytest
 from support.leaks import assert_no_active_requests, open_descriptors
-from support.script_steps import expect, repeat, send, stall
+from support.script_steps import close, expect, repeat, send, stall
 from support.scripted_server import MakePeer
 
 import asks_fast
@@ -92,6 +92,45 @@ def test_transfers(peer: MakePeer, tmp_path: Path) -> None:
             session.download("/", tmp_path / "other", checksum="md5:" + "0" * 32)
         assert_no_active_requests(session)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_server_sent_events(peer: MakePeer) -> None:
+    """`events` iterates over events and reconnects after the last one, as the coroutine does."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    server = peer(
+        [expect(), send(head + b"retry: 0\nid: 1\ndata: a\n\nid: 2\ndata: b\n\n"), close()],
+        [expect(), send(head + b"id: 3\nevent: c\ndata: c\n\ndata: d\n\n"), stall()],
+        [expect(), send(head + b"data: e\n\n"), close()],
+    )
+    with sync.HSession(server.url) as session:
+        with session.events("/feed", headers={"X-Mine": "1"}) as events:
+            found = [next(events) for _ in range(3)]
+            assert (events.last_event_id, events.retry) == ("3", 0)
+        assert [(event.id, event.event, event.data) for event in found] == [
+            ("1", "message", "a"),
+            ("2", "message", "b"),
+            ("3", "c", "c"),
+        ]
+        assert list(events) == []
+        assert_no_active_requests(session)
+        assert [e.data for e in session.events("/feed", reconnect=False)] == ["e"]
+    first, second, _ = server.requests
+    assert (first.header("last-event-id"), first.header("x-mine")) == (None, "1")
+    assert (second.header("last-event-id"), second.header("x-mine")) == ("2", "1")
+
+
+def test_events_and_documents_of_a_stream(peer: MakePeer) -> None:
+    """`events` and `json_lines` of a streamed response are plain iterators."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 18\r\n\r\n"
+    server = peer([repeat(expect(), send(head + b"data: 1\n\ndata: 2\n\n"))])
+    with sync.HSession(server.url) as session:
+        assert [e.data for e in session.get("/", stream=True).events()] == ["1", "2"]
+        with session.get("/", stream=True).events() as events:
+            assert next(events).data == "1"
+        assert_no_active_requests(session)
+    lines = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"a":1}\n[]'
+    server = peer([expect(), send(lines)])
+    assert list(sync.get(server.url, stream=True).json_lines()) == [{"a": 1}, []]
 
 
 def test_errors_and_time_limits(peer: MakePeer) -> None:

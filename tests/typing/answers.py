@@ -109,4 +109,9 @@ def of_blocking_calls(session: sync.HSession, is_streamed: bool) -> None:
         assert_type(line, str)
     for result in session.map(["/a"]):
         assert_type(result.error, Exception | None)
+    with session.events("/feed") as events:
+        for event in events:
+            assert_type(event.data, str)
+    for event in session.get(stream=True).events():
+        assert_type(event.retry, float | None)
     session.get(timout=1)  # type: ignore[call-overload]
