@@ -4,11 +4,17 @@ from __future__ import annotations
 
 
 def missing_extra(what: str, package: str, extra: str) -> str:
-    """Return a sentence that names the missing package and the command that installs it.
+    """Return a sentence that names the missing packages and the command that installs them.
+
+    The command works however asks_fast was installed, from a clone too.
 
     Args:
-        what: the feature that needs the package.
-        package: name of the package.
-        extra: extra of asks-fast that installs it.
+        what: the feature that needs the packages.
+        package: name of the package, or names separated by spaces.
+        extra: extra of asks-fast that contains it.
     """
-    return f'{what} needs the package {package}: pip install "asks-fast[{extra}]"'
+    plural = "s" if " " in package else ""
+    return (
+        f"{what} needs the package{plural} {package.replace(' ', ' and ')}: "
+        f"pip install {package} (extra {extra} of asks-fast)"
+    )

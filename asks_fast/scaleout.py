@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
+from ._extras import missing_extra
 from .crawl.bulk_fetch import FLUSH_INTERVAL, BulkFetch, Writer
 from .crawl.fetch_config import FetchConfig, make_session, open_output, run_in_kernel
 from .crawl.formats import as_dict
@@ -306,5 +307,5 @@ def _import_dask() -> tuple[Any, Any]:
         import dask.bag
         from dask.delayed import delayed
     except ImportError as e:
-        raise ImportError('this needs dask: pip install "asks-fast[dask]"') from e
+        raise ImportError(missing_extra("this", "'dask[bag,distributed]'", "dask")) from e
     return dask.bag, delayed

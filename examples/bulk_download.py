@@ -4,7 +4,7 @@
 
 Existing files are skipped, and partial ones (NAME.part) are continued. Bodies are streamed, so
 their size does not matter.
-Needs rich: pip install "asks-fast[cli]"
+Needs rich: pip install rich
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python examples/site_crawl.py https://example.com/ [MAX_PAGES]
 
-Needs selectolax and protego: pip install "asks-fast[crawl]"
+Needs selectolax and protego: pip install selectolax protego
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from __future__ import annotations
 import codecs
 from functools import lru_cache
 
+from .._extras import missing_extra
 from ..errors import DecodingError, UnknownEncoding, truncated_repr
 
 __all__ = ["SERVER_CODECS", "TextDecoder", "codec_for", "decode", "detector", "text_codec"]
@@ -258,8 +259,7 @@ def detector() -> object:
         from charset_normalizer import from_bytes
     except ImportError:
         raise ModuleNotFoundError(
-            "detecting the charset of a text needs charset-normalizer:"
-            ' pip install "asks-fast[charset]"'
+            missing_extra("detecting the charset of a text", "charset-normalizer", "charset")
         ) from None
     return from_bytes
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from .._extras import missing_extra
 from ..errors import DecodingError, ResponseTooLarge, truncated_repr
 from . import compression_backends, decompressors
 from .charset import TextDecoder
@@ -301,10 +302,8 @@ def missing_library(content_encoding: str | Sequence[str]) -> str | None:
     if not names or names[-1] not in decompressors.LAYERS:
         return None
     coding = names[-1]
-    return (
-        f"the body is coded with {coding}, and the library for it is not installed:"
-        ' pip install "asks-fast[speed]"'
-    )
+    package = "brotli" if coding == "br" else "zstandard"
+    return f"the body is coded with {coding}: " + missing_extra("decoding it", package, "speed")
 
 
 # -- the generators of asks' http_utils

@@ -22,8 +22,8 @@ def main() -> None:
     try:
         for name in NEEDED:
             __import__(name)
-    except ImportError as error:
-        sys.exit(missing_extra("the command line", error.name or "click", "cli"))
+    except ImportError:
+        sys.exit(missing_extra("the command line", " ".join(NEEDED), "cli"))
     from asks_fast.cli.group import group
 
     group(prog_name="asks-fast")

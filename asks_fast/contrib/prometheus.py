@@ -22,7 +22,7 @@ try:
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        missing_extra("asks_fast.contrib.prometheus", "prometheus_client", "prometheus")
+        missing_extra("asks_fast.contrib.prometheus", "prometheus-client", "prometheus")
     ) from error
 
 if TYPE_CHECKING:

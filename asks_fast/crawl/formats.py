@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
+from .._extras import missing_extra
 from .._response.charset import decode
 from .page import FetchRecord
 from .warc import WarcWriter
@@ -240,7 +241,7 @@ def _zstd_batch() -> Callable[[Sequence[bytes], bool], bytes]:
     try:
         import zstandard
     except ImportError as e:
-        raise ImportError('zstd output needs zstandard: pip install "asks-fast[cli]"') from e
+        raise ImportError(missing_extra("zstd output", "zstandard", "cli")) from e
     compressor = zstandard.ZstdCompressor(level=6, write_checksum=True)
 
     def batch(records: Sequence[bytes], is_first: bool) -> bytes:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._config.options import CONNECTION_OPTIONS, ONE_REQUEST_ONLY, SESSION_DEFAULTS, RequestOptions
 from .._curio import io_release, read_wait
+from .._extras import missing_extra
 from ..errors import InvalidRequest, truncated_repr
 from .job import INVALID_LINE
 
@@ -247,7 +248,7 @@ def decompressor(source: str) -> Any:
         try:
             import zstandard
         except ImportError as e:
-            raise ImportError('zstd input needs zstandard: pip install "asks-fast[cli]"') from e
+            raise ImportError(missing_extra("zstd input", "zstandard", "cli")) from e
         return zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress
     return bytes
 

@@ -18,6 +18,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .._extras import missing_extra
+
 __all__ = ["MAX_BYTES", "RobotsRules", "load_protego", "sitemaps_of"]
 
 MAX_BYTES = 500 * 1024  # RFC 9309 §2.5: at least 500 KiB
@@ -132,7 +134,7 @@ def load_protego() -> Callable[[str], Any]:
         from protego import Protego
     except ImportError as e:
         raise ImportError(
-            'robots.txt needs protego: pip install "asks-fast[cli]", or turn robots off'
+            missing_extra("robots.txt", "protego", "cli") + "; or turn robots off"
         ) from e
     parse: Callable[[str], Any] = Protego.parse
     return parse

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from .._extras import missing_extra
 from ..errors import InvalidRequest, printable
 from ..urls import parse_url
 from .raw_exchange import RawExchange, raw_exchanges
@@ -52,7 +53,7 @@ class WarcWriter:
             from warcio.statusandheaders import StatusAndHeaders
             from warcio.warcwriter import WARCWriter
         except ImportError as e:
-            raise ImportError('WARC output needs warcio: pip install "asks-fast[cli]"') from e
+            raise ImportError(missing_extra("WARC output", "warcio", "cli")) from e
 
         class RawHead(StatusAndHeaders):  # type: ignore[misc]
             """An HTTP head that is written as it was received."""

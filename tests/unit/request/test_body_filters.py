@@ -96,7 +96,7 @@ async def test_missing_library(monkeypatch):
     async with HSession("http://localhost:1") as session:
         for coding in ("br", "zstd"):
             for data in (b"a", io.BytesIO(b"a")):
-                with pytest.raises(InvalidRequest, match=r"needs the package .*asks-fast\[speed\]"):
+                with pytest.raises(InvalidRequest, match=r"needs the package .*extra speed"):
                     await session.post(data=data, compress=coding)
 
 
