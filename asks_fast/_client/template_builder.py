@@ -233,8 +233,10 @@ class OptionEncoder:
         self._options = options
         self._cookie_host = strip_root_dot(request.url.host)
         self._is_https = request.url.scheme == "https"
-        self._cookie_value: str | bytes | None = None  # the last one,
-        self._cookie_line = b""  # and the line made of it
+        # What the last Cookie field was made of: stored cookies, names and values of `cookies=`.
+        self._cookies_kept: str | bytes | None = None
+        self._cookies_given: list[Any] | None = None
+        self._cookie_line = b""
         self._mimetype = options.mimetype
         self._json_dumps = options.json_dumps
         self._encoding = options.encoding or encoding
@@ -262,10 +264,10 @@ class OptionEncoder:
         self, cookies: Any, path: str, cookie_jar: CookieTracker | None
     ) -> bytes | None:
         """The Cookie field of a request, empty without cookies; None if `path` is not plain."""
-        if cookies is not None and not isinstance(cookies, Mapping):
+        if not (cookies is None or type(cookies) is dict or isinstance(cookies, Mapping)):
             return None
         kept = None
-        if cookie_jar:
+        if cookie_jar is not None:
             target = _hotpath.append_path(self._target, path) if path else self._target
             if target is None:
                 return None
@@ -274,10 +276,11 @@ class OptionEncoder:
                 kept = cookie_jar.value_for(self._cookie_host, self._is_https, path)
             else:
                 kept = cookie_jar.header_for(self._url.with_target(target))
-        value = cookie_header(cookies, kept) if cookies else kept
-        if value is not self._cookie_value:
-            self._cookie_value = value
+        given = [*cookies, *cookies.values()] if cookies else None
+        if kept is not self._cookies_kept or not _are_same(given, self._cookies_given):
+            value = cookie_header(cookies, kept)
             self._cookie_line = b"" if not value else _hotpath.encode_headers((("Cookie", value),))
+            self._cookies_kept, self._cookies_given = kept, given
         return self._cookie_line
 
     def encode_body(self, data: Any, json: Any) -> tuple[bytes, bytes | None] | None:
@@ -295,3 +298,15 @@ class OptionEncoder:
             return None
         content_type = body.content_type
         return body.buffered, content_type.encode("ascii") if content_type else None
+
+
+def _are_same(first: list[Any] | None, second: list[Any] | None) -> bool:
+    """Tell whether both contain the same objects, or are both None."""
+    if first is None or second is None or len(first) != len(second):
+        return first is second
+    i = 0
+    for item in first:
+        if item is not second[i]:
+            return False
+        i += 1  # noqa: SIM113  # `enumerate` costs more than the loop
+    return True

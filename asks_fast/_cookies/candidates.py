@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import inf
+from typing import TypeAlias
 
 from .._url.host import is_ip
 from .cookie import Cookie, field_value, octets
@@ -22,6 +23,8 @@ __all__ = ["MAX_HEADER", "MAX_SENT", "Candidates"]
 
 MAX_HEADER = 8190  # bytes of the value of one Cookie field
 MAX_SENT = 150
+
+_State: TypeAlias = tuple[Cookie, str, str, str, bool, bool, float | None]
 
 
 class Candidates:
@@ -39,30 +42,50 @@ class Candidates:
     __slots__ = ("_cookies", "_path", "_seen", "_sent", "_value", "first_expiry")
 
     def __init__(self, cookies: dict[str, list[Cookie]], host: str, secure: bool) -> None:
-        self._seen: list[tuple[str, list[tuple[object, ...]] | None]] = []
+        # By domain, all cookies and their attributes on which the field depends.
+        self._seen: list[tuple[str, list[_State]]] = []
         self.first_expiry = inf
         self._path: str | None = None  # of the request that `_sent` and `_value` were made for
         self._sent: list[Cookie] = []
         self._value: str | bytes | None = None
         found: list[Cookie] = []
         for domain in _domains(host):
-            bucket = cookies.get(domain)
-            self._seen.append((domain, None if bucket is None else _state(bucket)))
-            for cookie in bucket or ():
-                if (domain == host or not cookie.host_only) and (secure or not cookie.secure):
+            states: list[_State] = []
+            self._seen.append((domain, states))
+            for cookie in cookies.get(domain, ()):
+                host_only, expires_at = cookie.host_only, cookie.expires_at
+                # fmt: off
+                states.append((cookie, cookie.name, cookie.value, cookie.scope_path, cookie.secure,
+                               host_only, expires_at))
+                # fmt: on
+                if (domain == host or not host_only) and (secure or not cookie.secure):
                     found.append(cookie)
-                    if cookie.expires_at is not None:
-                        self.first_expiry = min(self.first_expiry, cookie.expires_at)
+                    if expires_at is not None and expires_at < self.first_expiry:
+                        self.first_expiry = expires_at
         if len(found) > 1:
             found.sort(key=lambda cookie: (-len(cookie.scope_path), cookie.creation_index))
         self._cookies = found
 
     def is_current(self, cookies: dict[str, list[Cookie]]) -> bool:
         """Tell whether the cookies are as they were when this object was made."""
-        for domain, state in self._seen:
-            bucket = cookies.get(domain)
-            if (None if bucket is None else _state(bucket)) != state:
+        for domain, states in self._seen:
+            bucket = cookies.get(domain, ())
+            if len(bucket) != len(states):
                 return False
+            i = 0
+            for cookie in bucket:
+                known, name, value, scope_path, secure, host_only, expires_at = states[i]
+                i += 1  # noqa: SIM113  # `enumerate` costs more than the comparison
+                if (
+                    cookie is not known
+                    or cookie.value is not value
+                    or cookie.name is not name
+                    or cookie.scope_path is not scope_path
+                    or cookie.secure is not secure
+                    or cookie.host_only is not host_only
+                    or cookie.expires_at is not expires_at
+                ):
+                    return False
         return True
 
     def matching(self, path: str) -> list[Cookie]:
@@ -76,10 +99,12 @@ class Candidates:
             self._sent = []
             parts: list[str] = []
             remaining = MAX_HEADER
-            for cookie in self.matching(path)[:MAX_SENT]:
+            for cookie in self._cookies:
+                if not path_matches(path, cookie.scope_path):
+                    continue
                 part = f"{cookie.name}={cookie.value}" if cookie.name else cookie.value
-                remaining -= octets(part) + 2
-                if remaining < -2:  # no "; " follows the last one
+                remaining -= (len(part) if part.isascii() else octets(part)) + 2
+                if remaining < -2 or len(parts) >= MAX_SENT:  # no "; " follows the last one
                     break
                 parts.append(part)
                 self._sent.append(cookie)
@@ -97,20 +122,3 @@ def _domains(host: str) -> tuple[str, ...]:
         while host := host.partition(".")[2]:
             domains.append(host)
     return tuple(domains)
-
-
-def _state(bucket: list[Cookie]) -> list[tuple[object, ...]]:
-    """Return the attributes of all cookies of a domain on which the field depends."""
-    return [
-        (
-            cookie,
-            cookie.name,
-            cookie.value,
-            cookie.scope_path,
-            cookie.secure,
-            cookie.host_only,
-            cookie.expires_at,
-            cookie.creation_index,
-        )
-        for cookie in bucket
-    ]

@@ -7,6 +7,8 @@ Invariants:
         No input raises: the result is a cookie or None. Values are opaque. Bytes that are not
         UTF-8 are kept as surrogate escapes and sent back as they came. A value with control
         characters is not a cookie. Time is linear in the input and every number is bounded.
+        Servers repeat the attributes of a cookie more often than its value, so attributes that
+        were parsed lately are not parsed again. What depends on the time is added afterwards.
 
 Implemented elsewhere: whether the server may set the cookie, and when it is sent (`jar`).
 """
@@ -16,7 +18,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from .._annotations import AnyArgument, AnyHeaderValue
 from ..errors import printable
@@ -37,6 +40,16 @@ _FLAGS = frozenset(("secure", "httponly", "partitioned"))
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DATE_DELIMITERS = dict.fromkeys(map(ord, "\t !\"#$%&'()*+,-./;<=>?@[\\]^_`{|}~"), " ")
+
+_NO_ATTRIBUTES: Mapping[str, AnyArgument] = {
+    "name": None,
+    "value": None,
+    "domain": None,
+    "path": None,
+    "secure": False,
+    "expires": None,
+    "comment": None,
+}
 
 
 class Cookie:
@@ -77,23 +90,21 @@ class Cookie:
     samesite: str | None = None
 
     def __init__(self, host: str, data: Mapping[str, str | bool | None]) -> None:
-        public: dict[str, AnyArgument] = {
-            "name": None,
-            "value": None,
-            "domain": None,
-            "path": None,
-            "secure": False,
-            "expires": None,
-            "comment": None,
-        }
-        public.update(data)
+        public: dict[str, AnyArgument] = {**_NO_ATTRIBUTES, **data}
         public.pop("host", None)
         public["host"] = host
+        self._set(public, public["path"] or "/", None)
+
+    def _set(
+        self, public: dict[str, AnyArgument], scope_path: str, expires_at: float | None
+    ) -> None:
+        """Set all attributes of a new cookie; `public` has those of `__init__`."""
+        domain = public["domain"]
         self.__dict__ = public
-        self.effective_domain: str = public["domain"] or host
-        self.scope_path: str = public["path"] or "/"
-        self.host_only: bool = not public["domain"]
-        self.expires_at: float | None = None
+        self.effective_domain: str = domain or public["host"]
+        self.scope_path = scope_path
+        self.host_only = not domain
+        self.expires_at = expires_at
         self.creation_index = 0  # the tracker's count of cookies when this one was stored
         self.last_used = 0  # the tracker's count of requests when this one was sent last
 
@@ -139,47 +150,71 @@ def parse_set_cookie(
         now = time.time()
     if isinstance(line, bytes):
         line = line.decode("utf-8", "surrogateescape")
-    if not _is_valid_line(line):
+    if not (line.isascii() and line.isprintable()) and not _is_valid_line(line):
         return None
-    pair, *attributes = line.split(";", MAX_ATTRIBUTES + 1)
+    pair, _, text = line.partition(";")
     name, equals, value = pair.partition("=")
     if not equals:
         name, value = "", pair
     name, value = name.strip(_BLANK), value.strip(_BLANK)
-    if not (name or value) or octets(name) + octets(value) > MAX_COOKIE:
+    if not (name or value):
         return None
+    if 4 * len(pair) > MAX_COOKIE < octets(name) + octets(value):
+        return None
+    attributes = _repeated_attributes(text) if len(text) < 256 else _parse_attributes(text)
+    if attributes.max_age is not None:
+        expires_at = now + attributes.max_age if attributes.max_age > 0 else 0.0
+    elif attributes.expiry_date is not None:
+        expires_at = min(attributes.expiry_date, now + MAX_AGE)
+    else:
+        expires_at = None
+    public = attributes.public.copy()
+    public["name"] = name
+    public["value"] = value
+    public["host"] = host
+    path = public["path"]
+    cookie = Cookie.__new__(Cookie)
+    cookie._set(public, path if path and path[0] == "/" else default_path(request_path), expires_at)
+    return cookie
 
-    data: dict[str, str | bool] = {"name": name, "value": value}
+
+class _Attributes(NamedTuple):
+    """What follows name and value in a `Set-Cookie` value."""
+
+    public: dict[str, AnyArgument]  # as the public attributes of `Cookie`
+    max_age: int | None  # seconds
+    expiry_date: float | None  # seconds since 1970
+
+
+def _parse_attributes(text: str) -> _Attributes:
+    """Parse the attributes of a cookie. Nothing of the result may be changed."""
+    public = dict(_NO_ATTRIBUTES)
     expiry_date: float | None = None
     max_age: int | None = None
-    for attribute in attributes[:MAX_ATTRIBUTES]:
-        key, _, text = attribute.partition("=")
-        key, text = key.strip(_BLANK).lower(), text.strip(_BLANK)
-        if len(text) > MAX_ATTRIBUTE:
+    for attribute in text.split(";", MAX_ATTRIBUTES)[:MAX_ATTRIBUTES]:
+        key, _, value = attribute.partition("=")
+        key, value = key.strip(_BLANK).lower(), value.strip(_BLANK)
+        if len(value) > MAX_ATTRIBUTE:
             continue
         if key == "expires":
-            date = parse_date(text)
+            date = parse_date(value)
             if date is None:
                 continue
-            expiry_date = min(date, now + MAX_AGE)
+            expiry_date = date
         elif key == "max-age":
-            age = _parse_max_age(text)
+            age = _parse_max_age(value)
             if age is None:
                 continue
             max_age = age
         elif key == "domain":
-            text = text.removeprefix(".")
+            value = value.removeprefix(".")
         elif key not in ("path", "secure", "comment") and key not in _KEPT:
             continue
-        data[key] = True if key in _FLAGS else text
-    cookie = Cookie(host, data)
-    if not cookie.scope_path.startswith("/") or not data.get("path"):
-        cookie.scope_path = default_path(request_path)
-    if max_age is not None:
-        cookie.expires_at = now + max_age if max_age > 0 else 0.0
-    else:
-        cookie.expires_at = expiry_date
-    return cookie
+        public[key] = True if key in _FLAGS else value
+    return _Attributes(public, max_age, expiry_date)
+
+
+_repeated_attributes = lru_cache(256)(_parse_attributes)  # only of short texts, for their memory
 
 
 class _ResponseHeaders(Protocol):
@@ -219,7 +254,7 @@ def octets(text: str) -> int:
 
 def is_valid_text(text: str) -> bool:
     """Tell whether the name or value of a cookie may contain this text."""
-    return ";" not in text and _is_valid_line(text)
+    return ";" not in text and ((text.isascii() and text.isprintable()) or _is_valid_line(text))
 
 
 def field_value(text: str) -> str | bytes:

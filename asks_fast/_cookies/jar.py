@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, TypedDict
 
 from .._url.host import is_ip
@@ -157,10 +156,14 @@ class CookieTracker:
         host, path = strip_root_dot(url.host), url.path
         secure = url.scheme == "https"
         now = self._clock()
-        for line in islice(set_cookie_values, MAX_PER_RESPONSE):
+        left = MAX_PER_RESPONSE
+        for line in set_cookie_values:
             cookie = parse_set_cookie(line, host, path, now)
             if cookie is not None and self._may_set(cookie, host, secure):
                 self._put(cookie, now)
+            left -= 1
+            if not left:
+                break
 
     def _may_set(self, cookie: Cookie, host: str, secure: bool) -> bool:
         """Tell whether `host` may set this cookie; sets the domain to which it is sent."""
@@ -168,9 +171,10 @@ class CookieTracker:
             return False
         if cookie.secure and not secure:
             return False
-        label = (cookie.name or cookie.value).lower()
-        if label.startswith(_PREFIXES):
-            if not cookie.name or not cookie.secure:
+        name = cookie.name or cookie.value
+        if name[0] == "_":
+            label = name.lower()
+            if label.startswith(_PREFIXES) and not (cookie.name and cookie.secure):
                 return False
             if label.startswith("__host-") and not (
                 cookie.host_only and not cookie.domain and cookie.path == "/"
@@ -180,27 +184,27 @@ class CookieTracker:
 
     def _shadows_secure(self, cookie: Cookie) -> bool:
         """Tell whether this would hide a secure cookie of that name (RFC 6265bis §5.7 step 16)."""
+        name, own = cookie.name, cookie.effective_domain
         for domain, bucket in self.domain_dict.items():
-            if domain_matches(domain, cookie.effective_domain) or domain_matches(
-                cookie.effective_domain, domain
-            ):
-                for other in bucket:
-                    if (
-                        other.secure
-                        and other.name == cookie.name
-                        and path_matches(cookie.scope_path, other.scope_path)
-                    ):
-                        return True
+            for other in bucket:
+                if (
+                    other.secure
+                    and other.name == name
+                    and path_matches(cookie.scope_path, other.scope_path)
+                    and (domain_matches(domain, own) or domain_matches(own, domain))
+                ):
+                    return True
         return False
 
     # -- storage
 
     def _put(self, cookie: Cookie, now: float) -> None:
         """Store a cookie in place of the one it replaces; an expired one only removes that one."""
-        self._candidates.clear()
         bucket = self.domain_dict.setdefault(cookie.effective_domain, [])
         expired = cookie.is_expired(now)
-        for i, other in enumerate(bucket):
+        i = -1  # `enumerate` costs more than the loop
+        for other in bucket:
+            i += 1
             if (
                 other.name == cookie.name
                 and other.scope_path == cookie.scope_path

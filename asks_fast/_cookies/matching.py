@@ -48,11 +48,13 @@ def is_public_suffix(domain: str) -> bool:
 
 def strip_root_dot(host: str) -> str:
     """Return the host without the final dot of the DNS root: both names mean the same host."""
-    return host[:-1] if host.endswith(".") else host
+    return host[:-1] if host and host[-1] == "." else host
 
 
 def path_matches(request_path: str, cookie_path: str) -> bool:
     """Tell whether a cookie of this path is sent to the request path (RFC 6265 §5.1.4)."""
+    if cookie_path == "/" and request_path:
+        return request_path[0] == "/"  # nearly every cookie
     if not request_path.startswith(cookie_path):
         return False
     return (
@@ -74,15 +76,16 @@ def resolve_domain(cookie: Cookie, host: str) -> bool:
         False if `host` may not set a cookie for the Domain that it names.
     """
     domain = (cookie.domain or "").lower()
-    cookie.effective_domain, cookie.host_only = host, True
+    host_only = True
     if not domain:
-        return True
-    if domain == host:
-        cookie.host_only = is_ip(host) or is_public_suffix(host)
-        return True
-    if not domain_matches(host, domain) or is_public_suffix(domain):
+        domain = host
+    elif domain == host:
+        host_only = is_ip(host) or is_public_suffix(host)
+    elif domain_matches(host, domain) and not is_public_suffix(domain):
+        host_only = False
+    else:
         return False
-    cookie.effective_domain, cookie.host_only = domain, False
+    cookie.effective_domain, cookie.host_only = domain, host_only
     return True
 
 

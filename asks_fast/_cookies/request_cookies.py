@@ -36,7 +36,7 @@ def check_pair(name: str, value: str) -> None:
             f"invalid value of cookie {truncated_repr(name)}: it must not contain ';', a control "
             "character or a lone surrogate; percent-encode it as the server expects"
         )
-    if octets(name) + octets(value) > MAX_COOKIE:
+    if 4 * (len(name) + len(value)) > MAX_COOKIE < octets(name) + octets(value):
         raise InvalidHeader(f"cookie {truncated_repr(name)} is longer than {MAX_COOKIE} octets")
 
 

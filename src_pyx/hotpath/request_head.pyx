@@ -53,18 +53,25 @@ cdef bint is_target(bytes text) noexcept:
     return PyBytes_GET_SIZE(text) > 0
 
 
-cdef bytes to_bytes(object text, str name):
+cdef bytes to_bytes(object text, str part, bytes field=None):
+    """The bytes of a part of a head. `part` and the name of the `field` are for the error."""
     if isinstance(text, bytes):
         return <bytes>text
     if isinstance(text, str):
         try:
             return (<str>text).encode("utf-8")
         except UnicodeEncodeError as error:
-            raise errors.InvalidHeader(f"{name} can't be encoded: {error.reason}") from None
+            raise errors.InvalidHeader(
+                f"{name_of_part(part, field)} can't be encoded: {error.reason}") from None
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         return str(text).encode("ascii")
     # The type, not the value: it may be a secret.
-    raise errors.InvalidHeader(f"{name} must be str or bytes, not {type(text).__name__}")
+    raise errors.InvalidHeader(
+        f"{name_of_part(part, field)} must be str or bytes, not {type(text).__name__}")
+
+
+cdef str name_of_part(str part, bytes field):
+    return part if field is None else f"{part} {field.decode('ascii')!r}"
 
 
 def check_method(method not None):
@@ -90,7 +97,7 @@ def encode_headers(pairs not None):
         if not is_token(name):
             raise errors.InvalidHeader(
                 f"{errors.truncated_repr(name)} is not a valid field name (RFC 9110 §5.1)")
-        value = to_bytes(given_value, f"value of field {name.decode('ascii')!r}").strip(b" \t")
+        value = to_bytes(given_value, "value of field", name).strip(b" \t")
         if not is_field_value(value):
             raise errors.InvalidHeader(
                 f"the value of field {name.decode('ascii')!r} holds CR, LF, NUL or another control "

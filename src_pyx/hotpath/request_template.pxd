@@ -24,7 +24,7 @@ cdef class RequestTemplate:
 
     cdef Exchange make_exchange(self, str path, dict options, bint has_options)
     cdef bytes sign(self, bytes head, Py_ssize_t after_lines)
-    cdef bytes render_options(self, str path, dict options, Py_ssize_t *after_lines)
+    cdef bytes render_options(self, str path, dict options, cookie_jar, Py_ssize_t *after_lines)
     cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1
     cdef bytes render(self, str path, bytes query, bytes rest)
 

@@ -30,6 +30,9 @@ cdef dict interceptor_data = interceptor.__dict__     # a look-up there costs le
 
 def append_path(str base not None, str path not None):
     """Join base and path with exactly one slash; None if the path is not plain."""
+    if (base == "/" and PyUnicode_GET_LENGTH(path) > 1 and path[0] == u"/" and path[1] != u"/"
+            and is_plain_path(path)):
+        return path
     if not is_plain_path(path) or "?" in base or path[:1] == "?" or "://" in path:
         return None
     return f"{base.rstrip('/')}/{path.lstrip('/')}"
@@ -130,12 +133,13 @@ cdef class RequestTemplate:
             if timeout == 0.0:
                 return None
             has_options = len(options) > 1 + ("path" in options)
+        cookie_jar = self.cookie_jar if self.cookie_jar is not None and self.cookie_jar else None
         if (has_options or self.params is not None or self.cookies is not None
-                or (self.cookie_jar is not None and self.cookie_jar)):
+                or cookie_jar is not None):
             if is_listened_to and (self.cookies is not None or (
                     has_options and not options.keys().isdisjoint(SHOWN_OPTIONS))):
                 return None     # events have the whole request
-            head = self.render_options(path, options, &after_lines)
+            head = self.render_options(path, options, cookie_jar, &after_lines)
         else:
             head = self.render(path, None, None)
         if head is None:
@@ -167,9 +171,10 @@ cdef class RequestTemplate:
         lines = self.sign_request(target.decode("ascii"))
         return None if lines is None else head[:position] + <bytes>lines + head[position:]
 
-    cdef bytes render_options(self, str path, dict options, Py_ssize_t *after_lines):
+    cdef bytes render_options(self, str path, dict options, cookie_jar, Py_ssize_t *after_lines):
         """The head, and the body, with what the options of a call add; None as `render`.
 
+        `cookie_jar` is None if there are no cookies in it.
         `after_lines` is set to the number of bytes after the header lines that a call can add.
         """
         cdef Py_ssize_t own_lines
@@ -191,11 +196,10 @@ cdef class RequestTemplate:
                 return None
             lines = encode_headers((<dict>headers).items())
         cookies = options.get("cookies", self.cookies)
-        if cookies or (cookies is not None and type(cookies) is not dict) or (
-                self.cookie_jar is not None and self.cookie_jar):
+        if cookies or (cookies is not None and type(cookies) is not dict) or cookie_jar is not None:
             if has_cookie:
                 return None
-            cookie_line = self.encoder.cookie_line(cookies, path, self.cookie_jar)
+            cookie_line = self.encoder.cookie_line(cookies, path, cookie_jar)
             if cookie_line is None:
                 return None
             lines += <bytes>cookie_line

@@ -37,6 +37,6 @@ cdef class BaseHttpResponse:
     cdef double request_sent        # when the last byte of the request was sent; else 0.0
     cdef double first_byte          # when the first byte of the response came; else 0.0
 
-    cdef bytes _request_line_part(self, int which)
+    cdef str _request_line_part(self, int which)
     cdef void copy(self, BaseHttpResponse other)
     cdef str describe_request(self)

@@ -66,19 +66,27 @@ cdef class BaseHttpResponse:
             raise ValueError(f"http_version is '1.1' or '1.0', not {version!r}")
         self.http_minor = 1 if text == "1.1" else 0
 
-    cdef bytes _request_line_part(self, int which):
+    cdef str _request_line_part(self, int which):
         """Method (0) or target (1) of the request as sent."""
+        cdef const char *start
+        cdef const char *end
+        cdef const char *space
         if self.sent_head is None:
-            return b""
-        cdef list parts = self.sent_head.split(b" ", 2)
-        return <bytes>parts[which]
+            return ""
+        start = PyBytes_AS_STRING(self.sent_head)
+        end = start + PyBytes_GET_SIZE(self.sent_head)
+        space = <const char *>memchr(start, b" ", <size_t>(end - start))
+        if which == 1 and space != NULL:
+            start = space + 1
+            space = <const char *>memchr(start, b" ", <size_t>(end - start))
+        return start[:(end if space == NULL else space) - start].decode("ascii")
 
     @property
     def method(self):
         """The method of the request that this answers, e.g. `"GET"`."""
         if self.fixed_method is not None:
             return self.fixed_method
-        return self._request_line_part(0).decode("ascii")
+        return self._request_line_part(0)
 
     @method.setter
     def method(self, str method not None):
@@ -89,8 +97,8 @@ cdef class BaseHttpResponse:
         """The URL of the request that this answers: after redirects, the final one."""
         if self.fixed_url is not None:
             return self.fixed_url
-        cdef str target = self._request_line_part(1).decode("ascii")
-        return (self.origin or "") + target if target.startswith("/") else target
+        cdef str target = self._request_line_part(1)
+        return (self.origin or "") + target if target[:1] == "/" else target
 
     @url.setter
     def url(self, str url not None):

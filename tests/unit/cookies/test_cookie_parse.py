@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.costs import thread_seconds
 
+from asks_fast._cookies import cookie as cookie_module
 from asks_fast.cookie_utils import Cookie, parse_cookies, parse_date, parse_set_cookie
 
 NOW = 1_700_000_000.0
@@ -267,3 +268,45 @@ def test_parse_cookies() -> None:
     parse_cookies(response, "h")
     assert [cookie.name for cookie in response.cookies] == ["a", "c"]
     parse_cookies(SimpleNamespace(headers={}), "h")
+
+
+@pytest.mark.parametrize("size", [1, 300], ids=["short", "long"])
+def test_repeated_attributes(size: int) -> None:
+    """Cookies with the same attributes are independent, and each lives from its own time on."""
+    attributes = f"Max-Age=60; HttpOnly; Comment={'c' * size}"
+    first = parse_set_cookie(f"a=1; {attributes}", "h.example", "/a/b", NOW)
+    assert first is not None
+    first.comment, first.httponly, first.scope_path = "changed", False, "/changed"
+    second = parse_set_cookie(f"b=2; {attributes}", "other.example", "/c/d", NOW + 10)
+    assert second is not None
+    assert dict(second) == {
+        "name": "b",
+        "value": "2",
+        "domain": None,
+        "path": None,
+        "secure": False,
+        "expires": None,
+        "comment": "c" * size,
+        "max-age": "60",
+        "httponly": True,
+        "host": "other.example",
+    }
+    assert (first.expires_at, second.expires_at) == (NOW + 60, NOW + 70)
+    assert (second.scope_path, second.effective_domain) == ("/c", "other.example")
+
+
+def test_repeated_expires_is_limited_from_each_time() -> None:
+    """An `Expires` in the far future is limited to 400 days from the time of each response."""
+    for now in (NOW, NOW + DAY):
+        cookie = parse_set_cookie("a=b; Expires=Fri, 31 Dec 9999 23:59:59 GMT", "h", "/", now)
+        assert cookie is not None
+        assert cookie.expires_at == now + 400 * DAY
+
+
+def test_memory_of_repeated_attributes() -> None:
+    """Long attributes, of which a server could send many, are not kept."""
+    kept = cookie_module._repeated_attributes.cache_info().currsize
+    for number in range(10):
+        assert parse(f"a=b; Comment={number}{'c' * 256}") is not None
+    assert cookie_module._repeated_attributes.cache_info().currsize == kept
+    assert cookie_module._repeated_attributes.cache_info().maxsize == 256

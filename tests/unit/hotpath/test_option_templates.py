@@ -154,6 +154,24 @@ async def test_credentials_stay_at_their_origin(peer: MakePeer) -> None:
         assert not any(field(request, name) for request in other.requests)
 
 
+async def test_cookies_that_look_alike(peer: MakePeer) -> None:
+    """Each request has its own cookies, however much they are like those of the last one."""
+    server = peer(ANSWERING)
+    same = {"a": "1"}
+    sent: list[dict[str, Any]] = [same, same, {"a": 1}, {"a": True}, {"a": 1.0}, {"b": "1"}]
+    sent += [{"a": "1", "b": "2"}, {"b": "2", "a": "1"}, {"a": None}, {}, same]
+    async with HSession(server.url) as session:
+        await session.get()
+        for cookies in sent:
+            await session.get(cookies=cookies)
+        same["a"] = "2"
+        await session.get(cookies=same)
+        assert len(session._templates) == 1
+    fields = [field(request, "cookie") for request in server.requests]
+    texts = ["a=1", "a=1", "a=1", "a=True", "a=1.0", "b=1", "a=1; b=2", "b=2; a=1"]
+    assert fields == [None, *texts, None, None, "a=1", "a=2"]
+
+
 async def test_cookies_of_a_jar(peer: MakePeer) -> None:
     """Cookies that a server sets, changes and deletes are sent accordingly."""
     said = [b"", b"a=1; Path=/", b"a=2; Path=/x", b"", b"a=; Path=/; Max-Age=0", b""]
