@@ -210,4 +210,7 @@ def __getattr__(name: str) -> Any:
             value = getattr(value, name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._config.other_libraries import MODULE
+
+    hint = f"; {MODULE[name]}" if name in MODULE else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ._config.other_libraries import STREAM, WHOLE, add_hints
 from ._hotpath import Headers
 from ._response.base_response import BaseResponse, content_decoder
 from ._response.charset import decode
@@ -278,3 +279,7 @@ class StreamResponse(BaseResponse):
             StreamConsumed: always.
         """
         raise StreamConsumed("the body of a stream is read with `async for chunk in response.body`")
+
+
+add_hints(Response, WHOLE)
+add_hints(StreamResponse, STREAM)

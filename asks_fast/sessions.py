@@ -41,6 +41,7 @@ from ._config.options import (
     RequestOptions,
     unexpected_argument,
 )
+from ._config.other_libraries import SESSION, add_hints
 from ._guest import hosted
 from ._hotpath import Exchange
 from ._request.headers import HeadersBuilder
@@ -437,6 +438,9 @@ class BaseSession(
         where = f" {self._base.origin}" if self._base is not None else ""
         state = "closed" if pool.closed else f"{pool.open} of {pool.limit} connections open"
         return f"<{type(self).__name__}{where}, {state}>"
+
+
+add_hints(BaseSession, SESSION)
 
 
 def _open_cache(cache: bool | Cache) -> Cache:

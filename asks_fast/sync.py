@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, cast, ove
 from . import base_funcs, response_objects, sessions
 from ._client.methods import RequestMethods
 from ._client.settings import check_assignment
+from ._config.other_libraries import SESSION, add_hints
 from ._guest.blocking import run
 from .response_objects import Response
 
@@ -543,6 +544,9 @@ class _BlockingSession(
 
     def __repr__(self) -> str:
         return f"<sync {self.session!r}>"
+
+
+add_hints(_BlockingSession, SESSION)
 
 
 class HSession(_BlockingSession[sessions.HSession]):
