@@ -48,6 +48,8 @@ cdef class Connection:
     cdef bint is_reusable(self, double clock) noexcept
     cdef bint has_no_app_data(self) noexcept
     cdef Py_ssize_t send(self, const char *data, Py_ssize_t length) except -2
+    cdef Py_ssize_t send_head(self, bytes head) except -2
+    cdef Py_ssize_t send_tls(self, data, Py_ssize_t length) except -2
     cdef Py_ssize_t recv(self, char *data, Py_ssize_t size, bint many) except -2
     cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t size) except -2
     cdef bint has_buffered_data(self) except -1

@@ -139,27 +139,38 @@ cdef class Connection:
         """
         cdef Py_ssize_t sent_bytes
         if self.tls is not None:
-            try:
-                view = PyMemoryView_FromMemory(<char *>data, length, 0x100)
-                sent_bytes = (self.tls.send(view) if self.ssl_object is None
-                              else self.ssl_object.write(view))
-            except (WantWrite, WantRead):
+            return self.send_tls(PyMemoryView_FromMemory(<char *>data, length, 0x100), length)
+        sent_bytes = send_bytes(self.fd, data, length)
+        if sent_bytes < 0:
+            if errno == EAGAIN:
                 return -1
-            except OSError as error:
-                if is_up(self.fd):
-                    raise connection_error(self, error)
-                self.is_request_incomplete = True
-                return length
-        else:
-            sent_bytes = send_bytes(self.fd, data, length)
-            if sent_bytes < 0:
-                if errno == EAGAIN:
-                    return -1
-                error = OSError(errno, os.strerror(errno))
-                if is_up(self.fd):
-                    raise connection_error(self, error)
-                self.is_request_incomplete = True
-                return length
+            error = OSError(errno, os.strerror(errno))
+            if is_up(self.fd):
+                raise connection_error(self, error)
+            self.is_request_incomplete = True
+            return length
+        self.bytes_out += sent_bytes
+        return sent_bytes
+
+    cdef Py_ssize_t send_head(self, bytes head) except -2:
+        """As `send`, for all of a bytes object."""
+        if self.tls is not None:
+            return self.send_tls(head, PyBytes_GET_SIZE(head))
+        return self.send(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+
+    cdef Py_ssize_t send_tls(self, data, Py_ssize_t length) except -2:
+        """As `send`, through TLS: the `length` bytes of a buffer object."""
+        cdef Py_ssize_t sent_bytes
+        try:
+            sent_bytes = (self.tls.send(data) if self.ssl_object is None
+                          else self.ssl_object.write(data))
+        except (WantWrite, WantRead):
+            return -1
+        except OSError as error:
+            if is_up(self.fd):
+                raise connection_error(self, error)
+            self.is_request_incomplete = True
+            return length
         self.bytes_out += sent_bytes
         return sent_bytes
 
@@ -176,7 +187,11 @@ cdef class Connection:
         return received
 
     cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t size) except -2:
-        view = PyMemoryView_FromMemory(data, size, 0x200)
+        cdef ReceiveBuffer receive_buffer = self.pool.receive_buffer
+        if data == receive_buffer.data and size == receive_buffer.capacity:
+            view = receive_buffer.writable_view()
+        else:
+            view = PyMemoryView_FromMemory(data, size, 0x200)
         if self.ssl_object is None:
             return self.tls.recv_into(view, size)
         return self.ssl_object.read(size, view)

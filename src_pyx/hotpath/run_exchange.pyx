@@ -83,8 +83,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
             parser.reset()
             if connection.state != IN_USE:
                 raise connection_error(connection, None)
-            sent_bytes = connection.send(
-                PyBytes_AS_STRING(exchange.head), PyBytes_GET_SIZE(exchange.head))
+            sent_bytes = connection.send_head(exchange.head)
             if sent_bytes != PyBytes_GET_SIZE(exchange.head):
                 found = await send_all(connection, exchange.head, max(sent_bytes, 0))
                 connection.last_activity = now()

@@ -6,5 +6,6 @@ cdef class ReceiveBuffer:
     cdef Py_ssize_t capacity
     cdef char *start            # the window: inside `data`, or bytes that the caller keeps alive
     cdef Py_ssize_t length
+    cdef object view            # a memoryview of `data`; None before TLS needs it
 
-    cdef object writable(self)
+    cdef object writable_view(self)

@@ -143,9 +143,11 @@ cdef class ReceiveBuffer:
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, self.start, self.length, 1, flags)
 
-    cdef object writable(self):
-        """Return the whole buffer as a writable memoryview, for TLS to decrypt into."""
-        return PyMemoryView_FromMemory(self.data, self.capacity, 0x200)  # PyBUF_WRITE
+    cdef object writable_view(self):
+        """The whole buffer as a memoryview, for TLS to decrypt into; of use while the buffer exists."""
+        if self.view is None:
+            self.view = PyMemoryView_FromMemory(self.data, self.capacity, 0x200)  # PyBUF_WRITE
+        return self.view
 
 
 # Incremented in a forked child: sockets created before the fork belong to the parent.
