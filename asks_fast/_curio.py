@@ -24,7 +24,10 @@ From curio 1.6 (curio-compat included) this package needs:
   `_shutdown_funcs`: the compiled kernel replaces the first method and shares the others.
 - `Kernel.run`, which lists the tasks to cancel in the local variable `tocancel`: see `_shutdown`.
 - `curio.task.Task` with the attributes `_trap_result`, `_final_result`, `_final_exc` and
-  `_run_coro` and the methods `_task_runner` and `TaskGroup._task_done`.
+  `_run_coro` and the method `_task_runner`.
+- `curio.task.TaskGroup` with the method `_task_done` and what it changes: `_running`, `_finished`,
+  `_daemonic` and `_sema`, a semaphore with `_value` and `_waiting`. The compiled kernel does the
+  same without running that coroutine.
 - `curio.sched.SchedFIFO` and `SchedBarrier` with `_queue`, `_actual_len`, `_tasks`,
   `_kernel_suspend` and `_kernel_wake`: the compiled kernel adds and wakes waiting tasks directly.
 

@@ -47,6 +47,7 @@ from curio.errors import (
     WriteResourceBusy,
 )
 from curio.sched import SchedBarrier, SchedFIFO
+from curio.task import TaskGroup
 
 from asks_fast._curio import Activation
 from asks_fast._curio import FileDescriptor as Fd

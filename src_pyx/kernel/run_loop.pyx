@@ -165,13 +165,16 @@ cdef class Runtime:
             elif error.__context__ is None:
                 error.__context__ = task._final_exc
         elif task.runner is None and task.taskgroup:
-            task.is_finishing = True
             task.joined = True
-            task._trap_result = None
-            task._final_result, task._final_exc = value, error
             try:
-                task.coro_to_send = as_coroutine(task.taskgroup._task_done(task))
-                return 0
+                if type(task.taskgroup) is TaskGroup:
+                    report_to_group(self, task)
+                else:
+                    task.is_finishing = True
+                    task._trap_result = None
+                    task._final_result, task._final_exc = value, error
+                    task.coro_to_send = as_coroutine(task.taskgroup._task_done(task))
+                    return 0
             except BaseException as failure:
                 error = failure
         self.current = None

@@ -120,6 +120,18 @@ cdef class SpawnedTask(TaskCore):
             self.runner = self._task_runner(coro)
             self.coro_to_send = self.runner
 
+    @property
+    def exception(self):
+        """The exception that ended the task, or None. A task group asks each of its tasks."""
+        if not self.terminated:
+            raise RuntimeError("Task not terminated")
+        return self._final_exc
+
+    @exception.setter
+    def exception(self, value):
+        self._final_result = None
+        self._final_exc = value
+
     def __del__(self):
         if self.coro is None:
             return

@@ -308,6 +308,69 @@ def test_interrupt_ends_a_wait(make: Maker) -> None:
     assert seen == ["cancelled"]
 
 
+def test_a_task_group_is_told_without_a_coroutine(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel does what `TaskGroup._task_done` does, while the group waits and before."""
+    monkeypatch.setattr(curio.TaskGroup, "_task_done", None)
+
+    async def sleep(value: int) -> int:
+        await curio.sleep(0.001 * value)
+        return value
+
+    async def main() -> None:
+        async with curio.TaskGroup() as group:
+            daemon = await group.spawn(sleep, 0, daemon=True)
+            await group.spawn(succeed, 1)
+            await curio.sleep(0.001)
+            assert daemon.terminated
+            assert not group._daemonic
+            await group.spawn(sleep, 2)
+            await group.spawn(sleep, 3)
+        assert group.results == [1, 2, 3]
+        async with curio.TaskGroup() as failing:
+            await failing.spawn(curio.sleep, 1000)
+            crashed = await failing.spawn(fail)
+        assert type(failing.exception) is type(crashed.exception) is LookupError
+
+    make().run(main, shutdown=True)
+
+
+def test_a_subclass_of_task_group_is_asked(make: Maker) -> None:
+    """`_task_done` of a subclass is called, for each task that ends."""
+    told = []
+
+    class Group(curio.TaskGroup):  # type: ignore[misc]
+        async def _task_done(self, task: curio.Task) -> None:
+            told.append(task)
+            await super()._task_done(task)
+
+    async def main() -> None:
+        async with Group() as group:
+            tasks = [await group.spawn(succeed, number) for number in range(3)]
+        assert told == tasks
+        assert group.results == [0, 1, 2]
+
+    make().run(main, shutdown=True)
+
+
+def test_exception_of_a_task(make: Maker) -> None:
+    """`exception` needs a task that has ended, and can be assigned, as in curio."""
+
+    async def main() -> None:
+        task = await curio.spawn(curio.sleep, 0)
+        with pytest.raises(RuntimeError, match="Task not terminated"):
+            _ = task.exception
+        await task.join()
+        assert task.exception is None
+        error = task.exception = LookupError("later")
+        assert task.exception is error
+        with pytest.raises(LookupError):
+            _ = task.result
+
+    make().run(main, shutdown=True)
+
+
 def test_threads_wake_tasks(make: Maker) -> None:
     """A future that a thread completes wakes its task, even if hundreds complete at once."""
 

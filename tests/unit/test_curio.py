@@ -175,7 +175,24 @@ def test_task_attributes() -> None:
             assert hasattr(task, name), name
 
     curio.run(main)
-    assert hasattr(curio.TaskGroup, "_task_done")
+
+
+def test_task_group() -> None:
+    """The compiled kernel does what `TaskGroup._task_done` does with these attributes."""
+
+    async def main() -> None:
+        group = curio.TaskGroup()
+        assert (group._running, group._daemonic, len(group._finished)) == (set(), set(), 0)
+        assert (group._sema._value, len(group._sema._waiting)) == (0, 0)
+        assert type(group._sema._waiting) is curio.sched.SchedFIFO
+        task = await group.spawn(curio.sleep, 0)
+        assert group._running == {task}
+        await group._task_done(task)
+        assert (group._running, list(group._finished), group._sema._value) == (set(), [task], 1)
+        await task.cancel()
+        group._task_discard(task)
+
+    curio.run(main)
 
 
 def test_scheduler_attributes() -> None:
