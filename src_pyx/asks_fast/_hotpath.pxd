@@ -13,6 +13,7 @@ cdef class Headers
 cdef class BaseHttpResponse
 cdef class Limits
 cdef class ParserCallbacks
+cdef class LastHead
 cdef class ResponseParser
 cdef class BytesBuilder
 cdef class Connection

@@ -58,7 +58,7 @@ cdef class Connection:
                 meet_tls()
         self.handle = FileHandle(self.fd)
         self.readable = read_trap(self.handle)
-        self.parser = ResponseParser(pool.limits, pool.receive_buffer)
+        self.parser = ResponseParser(pool.limits, pool.receive_buffer, origin.last_head)
         self.state = IN_USE
         self.low_watermark = 1
         self.fork_generation = fork_generation
@@ -254,8 +254,9 @@ cdef class Connection:
         cdef ResponseParser parser = self.parser
         response.status_code = parser.status
         response.http_minor = parser.minor
-        response.header_fields = headers_of(parser.head)
+        response.header_fields = None
         response.response_head = parser.head
+        response.is_unencoded = not parser.has_content_encoding
         if parser.raw_chunks is not None:
             response.framed_body = parser.raw_chunks
         response.interim = parser.interim

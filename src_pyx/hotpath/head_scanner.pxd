@@ -9,6 +9,7 @@ cdef struct Head:
     bint ambiguous          # equal lengths were given more than once, or one beside chunked
     double keep_alive_timeout       # seconds the server keeps an idle connection; 0.0: not stated
     bint has_bare_lf        # a line ends in a bare LF
+    bint has_content_encoding   # a line begins with Content-Encoding
     bint last_was_framing   # while scanning: the previous line is a framing field
 
 

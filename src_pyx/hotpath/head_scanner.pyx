@@ -106,7 +106,7 @@ cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:
     head.end = -1
     head.lines = head.transfer_encoding_count = 0
     head.length = UNTIL_CLOSE
-    head.last_was_framing = head.has_bare_lf = head.ambiguous = False
+    head.last_was_framing = head.has_bare_lf = head.ambiguous = head.has_content_encoding = False
     head.keep_alive_timeout = 0.0
     line_end = <const char *>memchr(at, 10, <size_t>length)
     while line_end is not NULL:
@@ -158,6 +158,8 @@ cdef int scan_field(const char *at, const char *end, Head *head) except -1:
             if head.transfer_encoding_count:
                 head.ambiguous = True
             head.length = length
+        elif size >= 17 and name_equals(at, b"content-encoding", 16):
+            head.has_content_encoding = True
     elif size > 11 and (at[0] == 75 or at[0] == 107) and at[10] == 58:
         if name_equals(at, b"keep-alive", 10):
             head.keep_alive_timeout = parse_keep_alive(at + 11, end)

@@ -6,6 +6,7 @@ cdef class OriginPool:
     cdef readonly str name          # "http://host:port"
     cdef readonly int open          # connections, and slots that were granted
     cdef readonly Pool pool
+    cdef LastHead last_head         # of its responses; its connections share it
     cdef List idle                  # idle connections, the one used last first (Connection.origin_link)
     cdef List queued                # its waiters in the pool's queue (Waiter.origin_link)
     cdef List held_back             # waiters for whom it has too many connections (Waiter.queue_link)

@@ -14,6 +14,7 @@ cdef class OriginPool:
         self.pool = pool
         self.route = route
         self.name = name
+        self.last_head = LastHead()
 
     def __dealloc__(self):
         remove_all(&self.idle)

@@ -354,7 +354,7 @@ cdef class TemplateCache:
         cdef ExchangeOptions options = exchange.options
         cdef BaseHttpResponse response = exchange.response
         try:
-            if options.stores_cookies and not response.header_fields.is_absent(b"set-cookie"):
+            if options.stores_cookies and not response.get_headers().is_absent(b"set-cookie"):
                 self._store_cookies(response)
             if options.observe_response is not None:
                 options.observe_response(response)

@@ -2,7 +2,8 @@
 
 cdef class BaseHttpResponse:
     cdef public int status_code
-    cdef Headers header_fields
+    cdef Headers header_fields         # None until a program looks at the fields of `response_head`
+    cdef bint is_unencoded              # the head was scanned and has no Content-Encoding field
     cdef readonly Headers trailers      # of a chunked body; None without any
     cdef readonly list interim              # the 1xx responses before this one: (status, Headers)
     cdef public object body                 # bytes as they came, or the stream that gives them
@@ -37,6 +38,7 @@ cdef class BaseHttpResponse:
     cdef double request_sent        # when the last byte of the request was sent; else 0.0
     cdef double first_byte          # when the first byte of the response came; else 0.0
 
+    cdef Headers get_headers(self)
     cdef str _request_line_part(self, int which)
     cdef void copy(self, BaseHttpResponse other)
     cdef str describe_request(self)

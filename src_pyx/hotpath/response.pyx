@@ -8,7 +8,6 @@ cdef class BaseHttpResponse:
     """The compiled base of `Response`: status, fields, body and what was asked."""
 
     def __cinit__(self):
-        self.header_fields = NO_HEADERS
         self.body = b""
         self.http_minor = 1
         self.attempts = 1
@@ -32,16 +31,26 @@ cdef class BaseHttpResponse:
     @property
     def headers(self):
         """The fields of the response. Assign a mapping, or pairs, to replace them."""
-        return self.header_fields
+        return self.get_headers()
 
     @headers.setter
     def headers(self, headers):
         self.header_fields = fields_of(headers)
+        self.is_unencoded = False
         self._content = None       # its codings may be others
+
+    cdef Headers get_headers(self):
+        """The fields, made of the head when a program first looks."""
+        if self.header_fields is None:
+            if self.response_head is None:
+                return NO_HEADERS
+            self.header_fields = headers_of(self.response_head)
+        return self.header_fields
 
     def _is_identity_encoded(self):
         """Whether the body is complete and has no content coding."""
-        return self.completed != 0.0 and self.header_fields.is_absent(b"content-encoding")
+        return self.completed != 0.0 and (
+            self.is_unencoded or self.get_headers().is_absent(b"content-encoding"))
 
     @property
     def reason_phrase(self):
@@ -173,6 +182,7 @@ cdef class BaseHttpResponse:
         self.completed = self.head_received if complete else 0.0
         self.status_code = status_code
         self.header_fields = headers
+        self.is_unencoded = False
         self.body = body
         self.reason = reason
         self.sent_head = sent_head
@@ -182,6 +192,7 @@ cdef class BaseHttpResponse:
     cdef void copy(self, BaseHttpResponse other):
         self.status_code = other.status_code
         self.header_fields = other.header_fields
+        self.is_unencoded = other.is_unencoded
         self.interim = other.interim
         self.peer = other.peer
         self.reused = other.reused

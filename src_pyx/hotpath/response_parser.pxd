@@ -1,13 +1,20 @@
 # The state of the message being read on one connection; implemented in response_parser.pyx.
 
 @cython.final
+cdef class LastHead:
+    cdef bytes head                 # as received; None before the first
+    cdef int status
+    cdef int minor                  # HTTP/1.<minor>
+    cdef bint strict                # by which rules it was validated
+    cdef bint keep_alive
+    cdef bint has_content_encoding
+    cdef long long length           # of the body
+    cdef double keep_alive_timeout  # seconds the server keeps an idle connection; 0.0: not stated
+
+
+@cython.final
 cdef class ResponseParser:
-    cdef Limits limits
-    cdef ParserCallbacks callbacks
-    cdef object parser              # for messages without chunks
-    cdef ChunkedParserCallbacks chunk_callbacks   # for chunked messages; None before the first
-    cdef object chunk_parser
-    cdef ReceiveBuffer window       # the buffer object that passes bytes to the parsers
+    # -- used for each response: together, so that they are in few cache lines
     cdef int state
     cdef int status
     cdef int minor                  # HTTP/1.<minor>
@@ -15,35 +22,47 @@ cdef class ResponseParser:
     cdef bint strict                # of this message: refuse what browsers tolerate
     cdef bint parsers_are_strict    # how the parsers were made
     cdef bint parser_is_dirty       # the parser waits for a body that will not come
+    cdef bint parser_skipped        # httptools does not see this message: its head equals `cached_head`
+    cdef bint is_too_large          # a body with `followup_statuses` exceeds `max_body`
+    cdef bint keeps_framing         # whether to keep `raw_chunks`
+    cdef bint keep_alive
+    cdef bint has_extra_data        # bytes followed the end of the message
+    cdef bint got_100_continue      # a 100 Continue response arrived
+    cdef bint has_content_encoding  # the head has such a field
     cdef long long length           # of the body, or UNTIL_CLOSE, CHUNKED
     cdef long long body_bytes       # bytes of the body so far
     cdef long long max_body
     cdef object followup_statuses   # of responses whose body has no limit until `apply_limit`; or None
-    cdef bint is_too_large          # such a body exceeds `max_body`
-    cdef long long raw_body_bytes   # bytes of a chunked body with its framing
-    cdef long long framing_bytes    # of them, those after the last byte of the body
-    cdef Chunks chunks              # the decoder's position in a chunked body
-    cdef bint keeps_framing         # whether to keep `raw_chunks`
-    cdef bytearray raw_chunks       # the chunked body as received; shared with the response
-    cdef double keep_alive_timeout  # seconds the server keeps an idle connection; 0.0: not stated
-    cdef bint keep_alive
-    cdef bint has_extra_data        # bytes followed the end of the message
-    cdef bint got_100_continue      # a 100 Continue response arrived
     cdef bytes head                 # of the final response, as received
     cdef bytes cached_head          # the last validated head; the values read from it are still set
-    cdef bint parser_skipped        # httptools does not see this message: its head equals `cached_head`
-    cdef list interim               # (status, Headers) of the 1xx responses; None without any
     cdef bytes piece                # of the body; further ones in `pieces`
     cdef list pieces
+    cdef list interim               # (status, Headers) of the 1xx responses; None without any
+    cdef bytearray partial_head     # the received part of an incomplete head; None without any
+    cdef bytearray raw_chunks       # the chunked body as received; shared with the response
+    cdef long long raw_body_bytes   # bytes of a chunked body with its framing
+    cdef long long framing_bytes    # of them, those after the last byte of the body
+    cdef double keep_alive_timeout  # seconds the server keeps an idle connection; 0.0: not stated
+
+    # -- used for a new head, a chunked body, a body in several pieces
+    cdef Limits limits
+    cdef LastHead last_head         # of all connections to the origin
+    cdef ParserCallbacks callbacks
+    cdef object parser              # for messages without chunks
+    cdef ChunkedParserCallbacks chunk_callbacks   # for chunked messages; None before the first
+    cdef object chunk_parser
+    cdef ReceiveBuffer window       # the buffer object that passes bytes to the parsers
+    cdef Chunks chunks              # the decoder's position in a chunked body
     cdef Py_ssize_t small_pieces    # number of `pieces` added since the last join
     cdef Py_ssize_t small_bytes     # their bytes
-    cdef bytearray partial_head     # the received part of an incomplete head; None without any
 
     cdef int reset(self) except -1
     cdef int change_parsers(self) except -1
     cdef int feed(self, char *data, Py_ssize_t length) except -1
     cdef int feed_head(self, char *data, Py_ssize_t length) except -1
-    cdef bint matches_cached_head(self, const char *data, Py_ssize_t length) noexcept
+    cdef bint starts_with(self, bytes known, const char *data, Py_ssize_t length) noexcept
+    cdef void store_last_head(self) noexcept
+    cdef void load_last_head(self) noexcept
     cdef int use_cached_head(self, char *data, Py_ssize_t length) except -1
     cdef Py_ssize_t clip_to_body(self, Py_ssize_t length) noexcept
     cdef int parse(self, char *start, Py_ssize_t length) except -1

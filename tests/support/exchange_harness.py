@@ -41,11 +41,22 @@ class Answer:
 class ExchangeHarness:
     """A pool with one connection, which is a socket pair; `theirs` is the end of the server."""
 
-    def __init__(self, *, limits: dict[str, Any] | None = None, buffer: int = 65536) -> None:
+    def __init__(
+        self,
+        *,
+        limits: dict[str, Any] | None = None,
+        buffer: int = 65536,
+        beside: ExchangeHarness | None = None,
+    ) -> None:
+        """`beside` is a harness whose pool and origin this connection shares."""
         self.ours, self.theirs = socket.socketpair()
         self.ours.setblocking(False)
         self.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
-        self.pool = Pool(1, limits=Limits(**(limits or {})), buffer=buffer)
+        self.pool = (
+            Pool(8, limits=Limits(**(limits or {})), buffer=buffer)
+            if beside is None
+            else beside.pool
+        )
         self.origin: OriginPool = self.pool.origin("route", "http://h")
         assert run(self.pool.acquire(self.origin)) is None
         self.connection: Connection = self.pool.add_connection(self.origin, self.ours)

@@ -46,6 +46,29 @@ def received(lines: bytes) -> Headers:
     return response.headers
 
 
+@pytest.mark.parametrize(
+    ("line", "is_absent"),
+    [
+        (b"X-A: Content-Encoding: gzip\r\n", True),
+        (b"Content-Encodin: gzip\r\n", True),
+        (b"content-ENCODING:gzip\r\n", False),
+        (b"Content-Encoding:\r\n", False),
+    ],
+)
+def test_content_coding_is_noted_with_the_head(line: bytes, is_absent: bool) -> None:
+    """The pass over a head finds Content-Encoding; replaced fields are searched instead."""
+    response = BaseHttpResponse()
+    data = b"HTTP/1.1 200 OK\r\n" + line + b"Content-Length: 0\r\n\r\n"
+    with ExchangeHarness() as wire:
+        for _ in range(2):  # the second head is a repeated one
+            wire.drive(wire.connection.exchange(GET, response), [data], False)
+            assert wire.pool.get_idle(wire.origin) is wire.connection
+            assert response._is_identity_encoded() is is_absent
+    assert response.headers is response.headers
+    response.headers = {"Content-Encoding": "gzip"}
+    assert not response._is_identity_encoded()
+
+
 @pytest.mark.parametrize("lines", LINES.values(), ids=LINES.keys())
 @pytest.mark.parametrize("name", NAMES)
 def test_lookup_before_parsing(lines: bytes, name: str) -> None:

@@ -6,6 +6,7 @@ whatever stands in front of it and however the bytes are cut.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,16 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.exchange_harness import Answer, ExchangeHarness, ExchangeIncomplete, read_response
+from support.exchange_harness import (
+    GET,
+    Answer,
+    ExchangeHarness,
+    ExchangeIncomplete,
+    read_response,
+)
 
-from asks_fast.errors import AsksException
+from asks_fast._hotpath import BaseHttpResponse
+from asks_fast.errors import AsksException, BadHttpResponse
 
 HEADS = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
@@ -107,6 +115,44 @@ def test_each_response_is_read_like_the_first(answers: list[Sent]) -> None:
             assert one.read(wire) == alone
             if isinstance(alone, str) or not alone.kept:
                 break
+
+
+@settings(max_examples=200)
+@example([Sent(FIRST + b"first"), Sent(FIRST + b"again"), Sent(FIRST + b"surplus")])
+@example([Sent(FIRST + b"first"), Sent(FIRST, is_head_request=True), Sent(FIRST + b"again")])
+@example(
+    [Sent(FIRST + b"first"), Sent(FIRST + b"again", cuts=(9,)), Sent(EARLY + FIRST + b"third")]
+)
+@example([Sent(FIRST + b"first"), Sent(FIRST + b"again", max_body=4)])
+@example([Sent(HEADS[5] + b"first"), Sent(HEADS[5] + b"again")])
+@given(st.lists(sent_responses(), min_size=2, max_size=6))
+def test_each_response_is_read_like_the_first_on_another_connection(answers: list[Sent]) -> None:
+    """Responses on other connections to the origin do not change how a response is read."""
+    with contextlib.ExitStack() as wires:
+        first = wires.enter_context(ExchangeHarness())
+        for one in answers:
+            with ExchangeHarness() as fresh:
+                alone = one.read(fresh)
+            assert one.read(wires.enter_context(ExchangeHarness(beside=first))) == alone
+
+
+def test_connections_to_one_origin_share_the_last_head() -> None:
+    """A head is validated and stored once for all connections that receive it."""
+    first, second = BaseHttpResponse(), BaseHttpResponse()
+    with ExchangeHarness() as wire, ExchangeHarness(beside=wire) as other:
+        wire.drive(wire.connection.exchange(GET, first), [FIRST + b"first"], False)
+        other.drive(other.connection.exchange(GET, second), [FIRST + b"again"], False)
+    assert second.response_head is first.response_head
+    assert (first.body, second.body) == (b"first", b"again")
+
+
+def test_a_strict_request_shares_no_tolerated_head() -> None:
+    """A head that was validated by tolerant rules is validated again for `strict=True`."""
+    data = HEADS[2] + b"first"  # its lines end in a bare LF
+    with ExchangeHarness() as wire, ExchangeHarness(beside=wire) as other:
+        assert wire.read([data]).body == b"first"
+        with pytest.raises(BadHttpResponse):
+            other.read([data], strict=True)
 
 
 def test_a_long_body_after_a_repeated_head() -> None:
