@@ -1,7 +1,6 @@
 # Any: tasks of the host, coroutines, and what they yield and return. Their types belong to other
 # libraries, or to the user.
 import asyncio
-import contextvars
 import socket
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
@@ -146,9 +145,6 @@ class AsyncioWait(HostWait):
     @property
     def add_done_callback(self) -> Callable[..., None]: ...
     def __new__(cls, host: Host) -> Self: ...
-    def _add_done_callback(
-        self, callback: Callable[[Any], Any], *, context: contextvars.Context | None = None
-    ) -> None: ...
     def cancel(self, msg: object = None) -> bool: ...
     def result(self) -> None: ...
 

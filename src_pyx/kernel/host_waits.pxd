@@ -11,7 +11,7 @@ cdef class AsyncioWait(HostWait):
     cdef Host host
     cdef public object _asyncio_future_blocking     # marks a future
     cdef readonly object get_loop   # a method of asyncio's own future
-    cdef readonly object add_done_callback  # `_add_done_callback`, bound once
+    cdef readonly object add_done_callback  # a bound C function
     cdef object callback            # resumes the host's task; None while it does not wait
     cdef object context             # in which `callback` runs
     cdef object cancel_message      # of the cancellation

@@ -1,14 +1,30 @@
 # What a task of a host yields to wait for the kernel.
 #
 # Facts:  a task of asyncio waits for any object with the methods of a future, but each look-up of
-#         a method that has to be bound costs 200 instructions, and the call of `result` 1,300.
-#         So the methods are bound once, and the task is resumed with a future of asyncio that is
-#         done. In trio, a task yields a message with the function that aborts the wait.
+#         a method that has to be bound costs 200 instructions, as does a check of arguments by
+#         Cython, and a call of `result` 1,300. So the methods are bound once, `add_done_callback`
+#         is a C function, and the task is resumed with a future of asyncio that is done. In trio,
+#         a task yields a message with the function that aborts the wait.
 # Rules:  an object is used again once its hosted task has returned to the host's task. If it ended
 #         in another way, the host's task may still refer to its wait.
 
 cdef class HostWait:
     """A wait of a hosted task."""
+
+
+cdef object add_done_callback(
+        AsyncioWait self, PyObject** arguments, Py_ssize_t positional, PyObject* names):
+    """Store the callback that resumes the host's task, and its context."""
+    if positional != 1 or names == NULL or PyTuple_GET_SIZE(<object> names) != 1:
+        raise TypeError("add_done_callback takes a callback and its context")
+    self.callback = <object> arguments[0]
+    self.context = <object> arguments[1]
+
+
+cdef PyMethodDef ADD_DONE_CALLBACK
+ADD_DONE_CALLBACK.ml_name = "add_done_callback"
+ADD_DONE_CALLBACK.ml_meth = <PyCFunction> <void*> add_done_callback
+ADD_DONE_CALLBACK.ml_flags = METH_FASTCALL | METH_KEYWORDS
 
 
 @cython.final
@@ -20,13 +36,7 @@ cdef class AsyncioWait(HostWait):
         self.message = self
         self._asyncio_future_blocking = True
         self.get_loop = host.done_future.get_loop
-        self.add_done_callback = self._add_done_callback
-
-    @cython.binding(False)
-    def _add_done_callback(self, callback, *, context=None):
-        """Store the callback that resumes the host's task."""
-        self.callback = callback
-        self.context = context
+        self.add_done_callback = PyCFunction_New(&ADD_DONE_CALLBACK, self)
 
     cdef int resume(self) except -1:
         """Call the callback, as a future of asyncio that is done does."""

@@ -118,5 +118,12 @@ cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object, object) except? NULL
     PyObject* PyTuple_GET_ITEM(object, Py_ssize_t) noexcept
     Py_ssize_t PyTuple_GET_SIZE(object) noexcept
+    int METH_FASTCALL, METH_KEYWORDS
+    ctypedef void* PyCFunction
+    ctypedef struct PyMethodDef:
+        const char* ml_name
+        PyCFunction ml_meth
+        int ml_flags
+    object PyCFunction_New(PyMethodDef*, object)
     void Py_DECREF(PyObject*) noexcept
     void Py_INCREF(object) noexcept
