@@ -35,7 +35,7 @@ def test_every_client_has_its_script() -> None:
     for path in sorted((ROOT / "bench" / "clients").glob("with_*.py")):
         compile(path.read_text(), path.name, "exec")
     for client in clients:
-        script = "bare" if client == "wrk" else client
+        script = {"wrk": "bare", "pycurl_easy": "pycurl"}.get(client, client)
         if client.startswith("asks_fast_") and client != "asks_fast_sync":
             script = "asks_fast"  # the same in another kernel or event loop
         assert (ROOT / "bench" / "clients" / f"with_{script}.py").exists()
@@ -47,7 +47,7 @@ def test_a_short_run_leaves_figures_and_a_page(tmp_path: Path) -> None:
         "--only",
         "small-1",
         "--clients",
-        "asks_fast,bare",
+        "asks_fast,asks_fast_own,asks_fast_asyncio,asks_fast_sync,bare",
         "--rounds",
         "1",
         "--seconds",
@@ -58,10 +58,19 @@ def test_a_short_run_leaves_figures_and_a_page(tmp_path: Path) -> None:
     )
     assert "left out" not in output
     kept = json.loads((tmp_path / "results.json").read_text())
-    assert {s["client"] for s in kept["series"] if s["runs"]} == {"asks_fast", "bare"}
+    assert {s["client"] for s in kept["series"] if s["runs"]} == {
+        "asks_fast",
+        "asks_fast_own",
+        "asks_fast_asyncio",
+        "asks_fast_sync",
+        "bare",
+    }
     page = (tmp_path / "README.md").read_text()
     assert "bare socket loop" in page
     assert "| 1 connection, sequential | asks_fast on curio.run / bare socket loop |" in page
+    assert (
+        "| 1 connection, sequential | asks_fast on asyncio / asks_fast on asks_fast.run |" in page
+    )
 
 
 def test_every_kind_of_request_is_measured() -> None:

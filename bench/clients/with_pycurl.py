@@ -3,13 +3,14 @@
 The loop is the fastest that its documentation shows for the number of connections: `perform` and
 `select` up to a few hundred, `socket_action` on epoll above (`select` ends at descriptor 1,023).
 Bodies go through WRITEFUNCTION into a buffer. Headers are not looked at (HEADERFUNCTION unset),
-which is less than the other clients do.
+which is less than the other clients do. `--easy` makes blocking calls with one handle.
 """
 
 from __future__ import annotations
 
 import contextlib
 import select
+import sys
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -130,9 +131,9 @@ def make_handle(job: Job, k: int) -> pycurl.Curl:
 
 
 def crowd(
-    job: Job, loop: Loop | ShortLoop, handles: list[pycurl.Curl], numbers: Iterator[int]
+    job: Job, loop: Loop | ShortLoop | None, handles: list[pycurl.Curl], numbers: Iterator[int]
 ) -> None:
-    """Every handle makes requests as long as there are numbers."""
+    """Every handle makes requests as long as there are numbers; without a loop, in turn."""
 
     def start(handle: pycurl.Curl) -> bool:
         n = next(numbers, None)
@@ -166,19 +167,30 @@ def crowd(
         buffer.truncate()
         return start(handle)
 
-    run(loop, [handle for handle in handles if start(handle)], again)
+    started = [handle for handle in handles if start(handle)]
+    if loop is not None:
+        run(loop, started, again)
+        return
+    for handle in started:
+        handle.perform()
+        while again(handle):
+            handle.perform()
 
 
 def main() -> None:
-    job = Job()
-    loop = ShortLoop() if job.connections <= SELECT_UP_TO else Loop()
-    loop.multi.setopt(pycurl.M_MAXCONNECTS, job.connections)
+    is_easy = "--easy" in sys.argv
+    job = Job([argument for argument in sys.argv[1:] if argument != "--easy"])
+    loop: Loop | ShortLoop | None = None
+    if not is_easy:
+        loop = ShortLoop() if job.connections <= SELECT_UP_TO else Loop()
+        loop.multi.setopt(pycurl.M_MAXCONNECTS, job.connections)
     handles = [make_handle(job, k) for k in range(job.connections)]
     if job.kind != "example":
         crowd(job, loop, handles, job.warm_up())
     with job.timed():
         crowd(job, loop, handles, job.numbers())
-    job.report("pycurl", "pycurl", libcurl=pycurl.version_info()[1])
+    client = "pycurl_easy" if is_easy else "pycurl"
+    job.report(client, "pycurl", libcurl=pycurl.version_info()[1])
 
 
 main()

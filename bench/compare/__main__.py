@@ -18,6 +18,7 @@ from pathlib import Path
 from ..clients.job import WORKLOADS
 from . import report
 from .field import CACHE, CLIENTS, ROOT, Client
+from .goals import HOST_WORK, HOSTS
 from .measure import Plan, compare, environment, machine, workloads
 from .probes import all_probes
 from .servers import best
@@ -37,8 +38,10 @@ QUICK = (
     "example",
     "stream",
 )
-# In a quick run the others take part in the first workload only.
+# In a quick run, in all but the first workload: these take part, and QUICK_HOSTS in the
+# workloads of their goals. The others take part in the first workload only.
 QUICK_CLIENTS = ("asks_fast", "asks_fast_own", "aiohttp", "wreq", "pycurl", "bare", "wrk")
+QUICK_HOSTS = (*HOSTS, "asks_fast_sync", "pycurl_easy", "requests")
 
 
 def say(text: str = "") -> None:
@@ -123,7 +126,8 @@ def measure_all(args: argparse.Namespace, folder: Path) -> None:
                 say(f"  {work.title}")
                 taking = clients
                 if args.quick and number and not args.clients:
-                    taking = [c for c in clients if c.name in QUICK_CLIENTS]
+                    quick = QUICK_CLIENTS + (QUICK_HOSTS if work.name in HOST_WORK else ())
+                    taking = [c for c in clients if c.name in quick]
                 for series in compare(work, taking, server, plan, deadline, say):
                     results[series.client, series.workload] = series
                 report.save(folder, results, probes, here)

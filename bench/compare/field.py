@@ -185,6 +185,16 @@ CLIENTS = {
             imports="pycurl",
         ),
         Client(
+            "pycurl_easy",
+            "pycurl easy",
+            "with_pycurl.py",
+            ("pycurl==7.49.0",),
+            arguments=("--easy",),
+            is_async=False,
+            only=frozenset({"small-1", "body-10m"}),
+            imports="pycurl",
+        ),
+        Client(
             "bare",
             "bare socket loop",
             "with_bare.py",

@@ -20,6 +20,15 @@ from .measure import Series
 
 Results = Mapping[tuple[str, str], Series]
 STOCK, OWN = "asks_fast", "asks_fast_own"
+# Event loops of other libraries: the share of the rate of `asks_fast.run` that is the goal.
+HOSTS = {"asks_fast_asyncio": 0.85, "asks_fast_uvloop": 0.85, "asks_fast_trio": 0.7}
+HOST_WORK = {
+    "small-50": "small JSON, 50 connections",
+    "small-1000": "1,000 connections",
+    "small-1": "1 connection, sequential",
+    "tls": "TLS kept alive",
+    "body-10m": "10 MiB bodies",
+}
 TIMES, NONE = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 
 
@@ -171,8 +180,36 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
     against("chunked 10 MiB", "chunked-10m", {"aiohttp": 1.5})
     against("gzip JSON", "gzip-json", {"aiohttp": 1.5})
     against("TLS kept alive", "tls", {"aiohttp": 3.0, "pycurl": 1.0})
+    hosts(add, results)
     probe(add, probes)
     return table
+
+
+def hosts(add: Callable[..., None], results: Results) -> None:
+    """The lines for asyncio, uvloop, trio and blocking calls, compared with `asks_fast.run`."""
+    for workload, work in HOST_WORK.items():
+        for host, limit in HOSTS.items():
+            pair = ((host, workload), (OWN, workload))
+            add(
+                work,
+                f"{CLIENTS[host].label} / {CLIENTS[OWN].label}",
+                limit if workload in ("small-50", "small-1000") else None,
+                ratio(results, *pair),
+                by_cpu=cpu_ratio(results, *pair),
+            )
+    for ours, workload, rival, least in (
+        ("asks_fast_uvloop", "small-50", "aiohttp", 5.0),
+        ("asks_fast_sync", "small-1", "pycurl_easy", 1.2),
+        ("asks_fast_sync", "small-1", "requests", 6.0),
+    ):
+        pair = ((ours, workload), (rival, workload))
+        add(
+            HOST_WORK[workload],
+            f"{CLIENTS[ours].label} / {CLIENTS[rival].label}",
+            least,
+            ratio(results, *pair),
+            by_cpu=cpu_ratio(results, *pair),
+        )
 
 
 def probe(add: Callable[..., None], probes: Mapping[str, Any]) -> None:
