@@ -526,6 +526,10 @@ class DSession(BaseSession):
         connections: int = 20,
         **options: Unpack[SessionArguments],
     ) -> None:
+        if isinstance(encoding, str) and "://" in encoding:
+            raise InvalidURL(
+                "DSession has no base: for a URL use HSession(host) or Session(base_location)"
+            )
         super().__init__(
             base=None,
             endpoint=None,

@@ -30,6 +30,8 @@ def check_arguments(given: Mapping[str, Any]) -> None:
         InvalidRequest: a value is invalid. `UnknownEncoding` for the name of an encoding.
     """
     for name, value in given.items():
+        if type(value) in _VALID_TYPES.get(name, ()):
+            continue
         known = _CHECKS.get(name)
         if known is not None and not known[0](value):
             hint = ""
@@ -259,4 +261,17 @@ _CHECKS: dict[str, tuple[Check, str]] = {
     # of a session only
     "cache": (_is_cache, "True, False, a Cache or None"),
     "endpoint": (_is_str_or_none, "a path or None"),
+}
+
+_NONE = type(None)
+# Types whose values are all valid: most arguments need no call of their check.
+_VALID_TYPES: dict[str, tuple[type, ...]] = {
+    **{name: (bool, _NONE) for name, check in _CHECKS.items() if check is _OPTIONAL_FLAG},
+    **{name: (bool,) for name, check in _CHECKS.items() if check is _FLAG},
+    **{name: (dict, list, _NONE) for name, check in _CHECKS.items() if check is _FORM},
+    "cookies": (dict, _NONE),
+    "mimetype": (str, _NONE),
+    "params": (dict, list, tuple, str, bytes, _NONE),
+    "path": (str,),
+    "persist_cookies": (bool, _NONE),
 }

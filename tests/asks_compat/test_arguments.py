@@ -130,6 +130,12 @@ async def test_suggestions_for_unknown_names(name: str, hint: str) -> None:
             HSession("http://h", **given)
 
 
+def test_a_base_for_a_dsession() -> None:
+    """The first argument of `DSession` is no URL; the error names the classes that take one."""
+    with pytest.raises(InvalidURL, match=r"no base: for a URL use HSession\(host\)"):
+        DSession("http://h")
+
+
 async def test_arguments_in_the_wrong_place() -> None:
     """An argument of requests given to a session, `map` or `gather` raises and says where it
     belongs.
