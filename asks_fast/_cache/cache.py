@@ -19,6 +19,7 @@ from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from .._config.argument_checks import is_number
 from .._hotpath import Headers
 from .._request.prepared_request import PreparedRequest
 from .._response.stream import StreamBody
@@ -96,8 +97,13 @@ class Cache:
         for name, value in (("max_size", max_size), ("max_body", max_body)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidRequest(f"{name} must be a positive number of bytes, not {value!r}")
-        if not stale_if_error >= 0:
+        if not is_number(stale_if_error) or not stale_if_error >= 0:
             raise InvalidRequest(f"stale_if_error must be 0 or more, not {stale_if_error!r}")
+        for name, flag in (("shared", shared), ("keep_everything", keep_everything)):
+            if not isinstance(flag, bool):
+                raise InvalidRequest(f"{name} must be True or False, not {flag!r}")
+        if path is not None and not (isinstance(path, (str, os.PathLike)) and os.fspath(path)):
+            raise InvalidRequest(f"path must be the name of a file or None, not {path!r}")
         self._store = MemoryStore(max_size) if path is None else SqliteStore(path, max_size)
         self._max_body = max_body
         self._stale_if_error = stale_if_error

@@ -15,8 +15,10 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from .._annotations import Unchecked
+from .._config.argument_checks import is_number
 from .._request.prepared_request import IDEMPOTENT_METHODS
 from .._response.header_values import retry_after as parse_retry_after
 from .._response.status_codes import RETRYABLE_STATUSES
@@ -32,6 +34,7 @@ from ..errors import (
 
 __all__ = ["Attempt", "Retry"]
 
+Value = TypeVar("Value")
 _CAP_EXPONENT = 60  # 2 ** 60 seconds is beyond any limit; a higher power may not fit a float
 
 
@@ -102,6 +105,15 @@ def _can_replay(outcome: object) -> bool:
     return all(getattr(request, "is_replayable", True) for request in requests)
 
 
+def _as_set(name: str, given: Iterable[Value], kind: type[Value]) -> frozenset[Value]:
+    """Return a field of a policy that is a set; one text is not a set of methods."""
+    found = frozenset(given) if isinstance(given, Iterable) else frozenset()
+    is_text = isinstance(given, (str, bytes))
+    if is_text or not isinstance(given, Iterable) or not all(isinstance(o, kind) for o in found):
+        raise InvalidRequest(f"{name} of a Retry is a set of {kind.__name__}, not {given!r}")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """A retry policy.
@@ -145,14 +157,22 @@ class Retry:
     clock: Callable[[], float] = field(default=time.time, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
-            raise InvalidRequest(f"retries are a whole number, not {self.attempts!r}")
+        if not is_number(self.attempts) or not isinstance(self.attempts, int):
+            raise InvalidRequest(f"attempts of a Retry is a whole number, not {self.attempts!r}")
         for name in ("attempts", "backoff", "max_delay", "max_retry_after"):
-            if not getattr(self, name) >= 0:
-                raise InvalidRequest(f"{name} of a Retry is 0 or more, not {getattr(self, name)!r}")
-        methods: Iterable[str] = self.methods
+            value = getattr(self, name)
+            if not is_number(value) or not value >= 0:
+                raise InvalidRequest(f"{name} of a Retry is 0 or more, not {value!r}")
+        for name in ("connection_errors", "respect_retry_after"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidRequest(
+                    f"{name} of a Retry is True or False, not {getattr(self, name)!r}"
+                )
+        if self.predicate is not None and not callable(self.predicate):
+            raise InvalidRequest(f"predicate of a Retry is a function, not {self.predicate!r}")
+        methods = _as_set("methods", self.methods, str)
         object.__setattr__(self, "methods", frozenset(method.upper() for method in methods))
-        object.__setattr__(self, "statuses", frozenset(self.statuses))
+        object.__setattr__(self, "statuses", frozenset(_as_set("statuses", self.statuses, int)))
 
     @classmethod
     def coerce(cls, value: Retry | int) -> Retry:

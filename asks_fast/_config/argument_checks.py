@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import InvalidRequest, UnknownEncoding, printable, truncated_repr
 
-__all__ = ["check_arguments", "describe"]
+__all__ = ["check_arguments", "describe", "is_number"]
 
 Check = Callable[[Any], bool]
 
@@ -49,7 +49,8 @@ def describe(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is an int or a float; True and False are not numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -78,7 +79,7 @@ def _is_limit(value: Any) -> bool:
 
 
 def _is_duration(value: Any) -> bool:
-    return _is_number(value) and value >= 0  # False for NaN
+    return is_number(value) and value >= 0  # False for NaN
 
 
 def _is_duration_or_none(value: Any) -> bool:
@@ -144,11 +145,11 @@ def _is_expectation(value: Any) -> bool:
 
 
 def _is_rate(value: Any) -> bool:
-    return value is None or (value > 0 if _is_number(value) else hasattr(value, "delay_after"))
+    return value is None or (value > 0 if is_number(value) else hasattr(value, "delay_after"))
 
 
 def _is_ratio(value: Any) -> bool:
-    return value is None or (_is_number(value) and value > 0)
+    return value is None or (is_number(value) and value > 0)
 
 
 def _is_retries(value: Any) -> bool:

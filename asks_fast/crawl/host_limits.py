@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from .._config.argument_checks import is_number
 from .adaptive_limit import AdaptiveLimit
 from .rate_limit import RateLimit
 
@@ -73,14 +74,21 @@ class Politeness:
         """Raise ValueError for values out of range; the message names the field and the value."""
         for name in ("rate", "host_rate", "host_concurrency"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (is_number(value) and value > 0):
                 raise ValueError(f"{name} must be above 0 or None, found {value!r}")
         for name in ("burst", "host_burst", "lookahead"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not is_number(value) or not value >= 1:
+                raise ValueError(f"{name} must be at least 1, found {value!r}")
         for name in ("min_delay", "max_pause", "max_failures", "circuit_reset"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, found {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not is_number(value) or not value >= 0:
+                raise ValueError(f"{name} must be a number and not negative, found {value!r}")
+        for name in ("robots", "adaptive"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, found {getattr(self, name)!r}")
+        if not isinstance(self.user_agent, str) or not self.user_agent:
+            raise ValueError(f"user_agent must be a name, found {self.user_agent!r}")
 
 
 class Host:

@@ -11,8 +11,9 @@ import pytest
 from support.script_steps import SERVING
 from support.scripted_server import MakePeer
 
-from asks_fast import DigestAuth, HSession, Retry, errors, sync
+from asks_fast import Cache, DigestAuth, HSession, Retry, errors, sync
 from asks_fast._config.options import _REQUEST_NAMES, SESSION_NAMES
+from asks_fast.crawl import Politeness
 
 FALSY: list[Any] = ["", b"", 0, 0.0, False, (), [], {}, set()]
 NAN = float("nan")
@@ -224,3 +225,61 @@ async def test_unknown_encodings(encoding: str) -> None:
             await session.get(encoding=encoding)
         with pytest.raises(errors.UnknownEncoding, match="unknown text encoding"):
             session.encoding = encoding
+
+
+FIELDS: dict[Any, dict[str, tuple[Any, ...]]] = {
+    Retry: {
+        "attempts": COUNT,
+        "methods": COLLECTIONS,
+        "statuses": COLLECTIONS,
+        "connection_errors": (False,),
+        "backoff": SECONDS,
+        "max_delay": SECONDS,
+        "max_retry_after": SECONDS,
+        "respect_retry_after": (False,),
+        "predicate": NONE,
+    },
+    Politeness: {
+        "rate": NONE,
+        "burst": NONE,
+        "host_rate": NONE,
+        "host_burst": NONE,
+        "host_concurrency": NONE,
+        "min_delay": SECONDS,
+        "max_pause": SECONDS,
+        "max_failures": SECONDS,
+        "circuit_reset": SECONDS,
+        "robots": (False,),
+        "user_agent": NONE,
+        "lookahead": NONE,
+        "adaptive": (False,),
+    },
+    Cache: {
+        "path": NONE,
+        "max_size": NONE,
+        "max_body": NONE,
+        "stale_if_error": SECONDS,
+        "shared": (False,),
+        "keep_everything": (False,),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, fields in FIELDS.items() for name in fields]
+)
+def test_false_values_for_a_value_object(kind: Any, name: str) -> None:
+    """`Retry`, `Politeness` and `Cache` reject values of a wrong type and name the field."""
+    for value in [*FALSY, object(), NAN]:
+        if any(type(value) is type(one) and value == one for one in FIELDS[kind][name]):
+            kind(**{name: value})
+            continue
+        with pytest.raises(ValueError, match=name):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("methods", "GET"), ("statuses", {"503"})])
+def test_one_text_is_no_set_of_methods(name: str, value: Any) -> None:
+    """`methods="GET"` does not mean the methods G, E and T."""
+    with pytest.raises(errors.InvalidRequest, match=f"{name} of a Retry is a set of"):
+        Retry(**{name: value})
