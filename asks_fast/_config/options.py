@@ -1,10 +1,12 @@
-"""The keyword arguments of requests and sessions: names, defaults and checks.
+"""The keyword arguments of requests and sessions: names and defaults.
 
 A session takes the arguments of a request as its defaults, so one table serves both. The connector
 takes `CONNECTOR_OPTIONS`; `POOL_OPTIONS` are for sessions only.
 
 An unknown name is a `TypeError` at the call. An invalid value is an `InvalidRequest` (a
 `ValueError`) at the call, before anything is sent.
+
+Implemented elsewhere: which values a single argument takes (`argument_checks`).
 """
 
 from __future__ import annotations
