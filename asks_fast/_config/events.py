@@ -18,6 +18,9 @@ own time.
 from __future__ import annotations
 
 import logging
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -194,7 +197,6 @@ class EventEmitter:
         "_callback",
         "_is_logged",
         "_keeps_marks",
-        "_log_fields",
         "_make_request",
         "_marks",
         "_request",
@@ -216,7 +218,6 @@ class EventEmitter:
             callback if callback is None or callable(callback) else _Listeners(callback)
         )
         self._is_logged = log.isEnabledFor(logging.DEBUG)
-        self._log_fields: dict[str, Unchecked] | None = None  # of the first record
         self._keeps_marks = timings
         self._marks: list[tuple[str, float]] = []  # the steps of this exchange and when they ended
 
@@ -237,61 +238,99 @@ class EventEmitter:
         self._marks = [("begun", time.monotonic())]
 
     def finish(self, response: TimedResponse, stream: bool) -> None:
-        """Emit the events of a complete response, or of its head with `stream`."""
-        self._emit("sent", response.sent_at, {})
-        self._emit("head", response.head_received_at, {"status": response.status_code})
+        """Emit the events of a complete response, or of its head with `stream`.
+
+        The log has one line for all of them: the last event, with the data of the others.
+        """
+        name, at = "head", response.head_received_at
+        data: dict[str, AnyArgument] = {"status": response.status_code}
+        reports = self._callback is not None or self._keeps_marks
+        if reports:
+            self._report("sent", response.sent_at, {})
+            self._report(name, at, data)
         if not stream and response.is_complete:
-            self._emit("body", response.completed_at, {"size": len(response.body)})
+            name, at, size = "body", response.completed_at, len(response.body)
+            if reports:
+                self._report(name, at, {"size": size})
+            data = {**data, "size": size}
+        if self._is_logged:
+            _log(Event(name, at, self, data, response, self._marks[0][1]))
         if self._keeps_marks:
             response._marks = self._marks
 
     def __call__(self, name: str, *, at: float = 0.0, **data: object) -> None:
-        self._emit(name, at, data)
-
-    def _emit(self, name: str, at: float, data: dict[str, AnyArgument]) -> None:
         at = at or time.monotonic()
+        self._report(name, at, data)
+        if self._is_logged:
+            _log(Event(name, at, self, data, self._response, self._marks[0][1]))
+
+    def _report(self, name: str, at: float, data: dict[str, AnyArgument]) -> None:
+        """Keep the time of an event, and tell the callback."""
         self._marks.append((name, at))
-        callback = self._callback
-        if callback is None and not self._is_logged:
+        if self._callback is None:
             return
         event = Event(name, at, self, data, self._response, self._marks[0][1])
-        if self._is_logged:
-            self._log(event)
-        if callback is not None:
-            try:
-                callback(event)
-            except Exception:
-                _log_failure(event)
-
-    def _log(self, event: Event) -> None:
-        """Log an event as `log.debug("%s", event)` does.
-
-        The records of one exchange differ in time and event only. All but the first are copies,
-        because making a record costs several times as much; unless the program makes its own.
-        """
-        fields = self._log_fields
-        if fields is None:
-            record = log.makeRecord(
-                log.name, logging.DEBUG, __file__, _LOG_LINE, "%s", (event,), None, "_log"
-            )
-            if type(record) is logging.LogRecord:
-                self._log_fields = record.__dict__.copy()  # before a filter can change it
-        else:
-            record = logging.LogRecord.__new__(logging.LogRecord)
-            now = time.time()
-            own = record.__dict__ = fields.copy()
-            own["args"] = (event,)
-            own["created"] = now
-            own["msecs"] = int((now - int(now)) * 1000) + 0.0
-            own["relativeCreated"] += (now - fields["created"]) * 1000
-        log.handle(record)
+        try:
+            self._callback(event)
+        except Exception:
+            _log_failure(event)
 
     def on_step(self, name: str, at: float) -> None:
         """Emit a step of the connector."""
-        self._emit(name, at, {})
+        self(name, at=at)
 
 
-_LOG_LINE = EventEmitter._log.__code__.co_firstlineno
+# -- the log
+
+
+class _KnownFields(threading.local):
+    """The attributes of the last record that `logging` made in this thread."""
+
+    fields: dict[str, Unchecked] | None = None
+
+
+def _log(event: Event) -> None:
+    """Log an event as `log.debug("%s", event)` does.
+
+    The records of one thread differ in time, event and name of the asyncio task only. They are
+    copies of one that `logging` made, which takes three times as long; unless the program makes
+    its own.
+    """
+    fields = _known.fields
+    is_plain = logging.getLogRecordFactory() is logging.LogRecord
+    if fields is None or not is_plain or fields["process"] != os.getpid():
+        record = log.makeRecord(
+            log.name, logging.DEBUG, __file__, _LOG_LINE, "%s", (event,), None, "_log"
+        )
+        if is_plain and type(log).makeRecord is logging.Logger.makeRecord:
+            _known.fields = record.__dict__.copy()  # before a filter can change it
+    else:
+        record = logging.LogRecord.__new__(logging.LogRecord)
+        now = time.time()
+        own = record.__dict__ = fields.copy()
+        own["args"] = (event,)
+        own["created"] = now
+        own["msecs"] = now % 1.0 * 1000.0 // 1.0
+        own["relativeCreated"] += (now - fields["created"]) * 1000.0
+        if "taskName" in own:
+            own["taskName"] = _task_name()
+    log.handle(record)
+
+
+def _task_name() -> str | None:
+    """Return the name of the current asyncio task, as `logging` does."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not getattr(logging, "logAsyncioTasks", False):
+        return None
+    try:
+        name: str = asyncio.current_task().get_name()
+        return name
+    except Exception:
+        return None
+
+
+_LOG_LINE = _log.__code__.co_firstlineno
+_known = _KnownFields()
 
 
 def get_emitter(request: RequestInfo, response: TimedResponse | None = None) -> EventEmitter | None:

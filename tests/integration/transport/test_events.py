@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -17,10 +18,10 @@ from typing import Any
 import curio
 import pytest
 from support.relay import relay
-from support.script_steps import FOREVER, OK, SERVING, close, expect, send, stall
+from support.script_steps import FOREVER, OK, SERVING, close, expect, mark, send, stall
 from support.scripted_server import MakePeer, Peer
 
-from asks_fast import DSession, HSession, Retry
+from asks_fast import DSession, HSession, Retry, run
 from asks_fast._config.events import Event, get_emitter
 from asks_fast.errors import InvalidRequest, ServerClosedConnectionError
 
@@ -169,8 +170,6 @@ async def test_log_line_for_each_event(
         "connected",
         "tunnel_established",
         "tls",
-        "sent",
-        "head",
         "body",
     ]
     first = f"GET {origin.url}/?page=1&access_token=***: "
@@ -188,7 +187,7 @@ async def test_log_level_changed_later(peer: MakePeer, caplog: pytest.LogCapture
             await session.get(path="/before")
         with caplog.at_level(logging.DEBUG, logger="asks_fast"):
             await session.get(path="/after")
-    assert any("/after: head" in record.getMessage() for record in caplog.records)
+    assert any("/after: body status=200 size=2" in record.getMessage() for record in caplog.records)
 
 
 async def test_log_records_of_one_exchange(
@@ -202,7 +201,8 @@ async def test_log_records_of_one_exchange(
             for _ in range(2):
                 await session.get(path="/")
     records = [record for record in caplog.records if record.name == "asks_fast"]
-    assert [record.args[0].name for record in records[-3:]] == ["sent", "head", "body"]  # type: ignore[index, union-attr]
+    names = [record.args[0].name for record in records[-2:]]  # type: ignore[index, union-attr]
+    assert names == ["connection_acquired", "body"]
     (changing,) = {frozenset(vars(record)) for record in records}
     same = changing - {"args", "created", "msecs", "relativeCreated", "message", "taskName"}
     assert all(len({getattr(record, name) for record in records}) == 1 for name in same)
@@ -238,7 +238,7 @@ async def test_log_records_that_the_program_changes(
                 await session.get(path="/")
             finally:
                 log.removeFilter(rename)
-            changed, count = caplog.records[-4:], len(caplog.records)
+            changed, count = caplog.records[-2:], len(caplog.records)
             await session.get(path="/")
             assert all(": " in record.getMessage() for record in caplog.records[count:])
             logging.setLogRecordFactory(OwnRecord)
@@ -246,8 +246,68 @@ async def test_log_records_that_the_program_changes(
                 await session.get(path="/")
             finally:
                 logging.setLogRecordFactory(factory)
-    assert [record.getMessage() for record in changed] == ["changed"] * 4
-    assert [type(record) for record in caplog.records[-4:]] == [OwnRecord] * 4
+    assert [record.getMessage() for record in changed] == ["changed"] * 2
+    assert [type(record) for record in caplog.records[-2:]] == [OwnRecord] * 2
+
+
+async def test_log_records_of_a_factory_with_own_attributes(
+    peer: MakePeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A record factory that adds an attribute to plain records is called for each record."""
+    factory, numbers = logging.getLogRecordFactory(), itertools.count()
+
+    def numbered(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = factory(*args, **kwargs)
+        record.number = next(numbers)
+        return record
+
+    server = peer(SERVING)
+    with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+        async with HSession(server.url) as session:
+            logging.setLogRecordFactory(numbered)
+            try:
+                for _ in range(2):
+                    await session.get(path="/")
+            finally:
+                logging.setLogRecordFactory(factory)
+            await session.get(path="/")
+    found = [getattr(record, "number", None) for record in caplog.records]
+    assert found == [*range(next(numbers)), None, None]
+
+
+def test_log_records_of_threads(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
+    """A record has the name and number of the thread that made the request."""
+    server = peer(SERVING)
+
+    async def main() -> None:
+        async with HSession(server.url) as session:
+            for _ in range(2):
+                await session.get(path="/")
+
+    threads = [threading.Thread(target=run, args=(main,), name=f"thread {n}") for n in range(2)]
+    with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+        for thread in threads:
+            thread.start()
+            thread.join()
+    found = [(record.threadName, record.thread) for record in caplog.records]
+    half = len(found) // 2
+    assert found[:half] == [("thread 0", threads[0].ident)] * half
+    assert found[half:] == [("thread 1", threads[1].ident)] * half
+
+
+async def test_log_of_a_request_without_response(
+    peer: MakePeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that gets no response is in the log before it ends."""
+    server = peer([expect(), send(OK), expect(), mark("asked"), stall()])
+    with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+        async with HSession(server.url) as session:
+            await session.get(path="/first")
+            task = await curio.spawn(session.get, "/second")
+            await server.reached("asked")
+            lines = [record.getMessage() for record in caplog.records]
+            assert lines[-1].startswith(f"GET {server.url}/second: connection_acquired ")
+            await task.cancel()
 
 
 async def test_an_event_cannot_be_changed(peer: MakePeer) -> None:
