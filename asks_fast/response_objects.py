@@ -182,13 +182,13 @@ class Response(BaseResponse):
         Decompressed bytes are not kept. Together with the parsed objects they would displace the
         documents of other tasks from the processor's cache.
         """
+        if self._content is None and self._is_plain():
+            return self.body
         content_type: str | None = self.headers.get("content-type")
         if content_type is not None and "charset" in content_type.lower():
             return self.text
         content: bytes | None = self._content
-        if content is not None:
-            return content
-        return self.body if self._is_identity_encoded() else self._decoded()
+        return self._decoded() if content is None else content
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle without the head of the request, which may contain credentials."""

@@ -22,6 +22,7 @@ from .._cookies.matching import strip_root_dot
 from .._cookies.request_cookies import cookie_header
 from .._request.body import make_body
 from .._request.headers import HeadersBuilder
+from .._request.json_body import encode_json
 from .._request.prepared_request import MAX_INLINE_BODY, AuthView, PreparedRequest
 from .._response.status_codes import REDIRECT_STATUSES
 from .._transport.transport import Transport
@@ -240,6 +241,7 @@ class OptionEncoder:
         self._mimetype = options.mimetype
         self._json_dumps = options.json_dumps
         self._encoding = options.encoding or encoding
+        self._has_plain_json = self._mimetype is None and self._json_dumps is None
         self._has_plain_forms = self._mimetype is None and self._encoding == "utf-8"
 
     def make_emitter(self, exchange: _hotpath.Exchange) -> EventEmitter:
@@ -291,6 +293,9 @@ class OptionEncoder:
             form = _hotpath.encode_plain_pairs(data)
             if form is not None and len(form) <= MAX_INLINE_BODY:
                 return form, b"application/x-www-form-urlencoded"
+        if data is None and self._has_plain_json:
+            document = encode_json(json)
+            return (document, b"application/json") if len(document) <= MAX_INLINE_BODY else None
         body = make_body(
             data, json, None, None, self._encoding, self._mimetype, json_dumps=self._json_dumps
         )

@@ -32,6 +32,7 @@ from .body_source import (
     checked_encode,
     guess_media_type,
 )
+from .json_body import encode_json
 from .multipart import MultipartSource
 
 if TYPE_CHECKING:
@@ -261,11 +262,10 @@ def _json_body(
     value: Any, dumps: Callable[[Any], str | bytes] | None, mimetype: str | None
 ) -> Body:
     if dumps is None:
-        from json import dumps as standard_dumps
-
-        dumps = standard_dumps
-    text = dumps(value)
-    data = text.encode("utf-8") if isinstance(text, str) else text
+        data = encode_json(value)
+    else:
+        text = dumps(value)
+        data = text.encode("utf-8") if isinstance(text, str) else text
     return Body(MemorySource(data), mimetype or JSON_TYPE)
 
 

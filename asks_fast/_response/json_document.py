@@ -15,6 +15,8 @@ from .charset import decode
 
 __all__ = ["parse_json", "to_utf8"]
 
+_BRACE, _BRACKET = b"{["
+
 _scan: Callable[[str, int], tuple[Json, int]]
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # the scanner in C
 
@@ -35,9 +37,14 @@ def parse_json(source: bytes | str) -> Json:
     An object or array in UTF-8 without surrounding white space costs half as much as with
     `json.loads`.
     """
-    if isinstance(source, bytes) and source[:1] in (b"{", b"[") and 0 not in source[:2]:
-        source = source.decode("utf-8", "surrogatepass")
-    if isinstance(source, str) and source[:1] in ("{", "["):
+    if len(source) < 2:
+        return json.loads(source)
+    if isinstance(source, bytes) and source[1] and (source[0] == _BRACE or source[0] == _BRACKET):
+        try:
+            source = source.decode()
+        except UnicodeDecodeError:  # `loads` accepts surrogates
+            return json.loads(source)
+    if isinstance(source, str) and (source[0] == "{" or source[0] == "["):
         try:
             found, end = _scan(source, 0)
         except StopIteration:

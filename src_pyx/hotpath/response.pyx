@@ -52,6 +52,18 @@ cdef class BaseHttpResponse:
         return self.completed != 0.0 and (
             self.is_unencoded or self.get_headers().is_absent(b"content-encoding"))
 
+    def _is_plain(self):
+        """Whether the body is complete, without content coding, of a type without parameters."""
+        cdef list types
+        if not self._is_identity_encoded():
+            return False
+        types = self.get_headers().find_raw(b"content-type")
+        if types is not None:
+            for value in types:
+                if memchr(PyBytes_AS_STRING(value), b";", <size_t>PyBytes_GET_SIZE(value)) != NULL:
+                    return False
+        return True
+
     @property
     def reason_phrase(self):
         """The reason phrase after the status code, as received; empty if there was none."""

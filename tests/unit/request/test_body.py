@@ -6,9 +6,12 @@ import array
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.bodies import at_once, made, read
 
 from asks_fast._request.body import make_body
+from asks_fast._request.json_body import encode_json
 from asks_fast.errors import InvalidHeader, InvalidRequest
 
 # -- which argument
@@ -124,6 +127,35 @@ def test_json(value):
     body = made(json=value)
     assert body.content_type == "application/json"
     assert json.loads(body.buffered) == value
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+)
+
+
+@given(JSON_VALUES)
+def test_json_bytes(value):
+    """The bytes are those of `json.dumps`."""
+    assert encode_json(value) == json.dumps(value).encode()
+
+
+def test_json_errors():
+    """Errors are those of `json.dumps`, and do not affect the next document."""
+    circle: list[object] = []
+    circle.append({"a": circle})
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (circle, {"a": {1, 2}}, {("a",): 1}, deep):
+        with pytest.raises((TypeError, ValueError, RecursionError)) as expected:
+            json.dumps(value)
+        for _ in range(2):
+            with pytest.raises(expected.type) as found:
+                encode_json(value)
+            assert str(found.value) == str(expected.value)
+    assert encode_json({"a": "ü"}) == b'{"a": "\\u00fc"}'
 
 
 def test_json_encoder():
