@@ -39,7 +39,6 @@ __all__ = [
 
 
 FAILED = trio.lowlevel.Abort.FAILED
-MANY_TASKS = 8  # that ran in an iteration: more are probably ready, and need no wait
 
 
 def _message_class() -> Callable[[Callable[[Any], Any]], Any]:
@@ -77,7 +76,7 @@ class TrioHost(Host):
                 deadline = -math.inf if self._is_due else self._deadline
                 with trio.CancelScope(deadline=deadline) as self._scope:
                     await trio.lowlevel.wait_readable(self._kernel._selector.fileno())
-                while self._run_iteration() >= MANY_TASKS:
+                while self._run_iteration():  # more are probably ready, and need no wait
                     await cancel_shielded_checkpoint()
                     if self.resumed:  # trio runs ready tasks forwards or backwards
                         await cancel_shielded_checkpoint()

@@ -13,7 +13,7 @@
 #         (epoll.pyx, selector.pyx), what each trap does (traps.pyx), hosts (guest.pyx).
 
 cdef enum:
-    MANY_TASKS = 8      # ready tasks that make another poll in the same iteration worth its cost
+    SEVERAL_TASKS = 2   # that were ready, so that others probably are by now
 
 
 @cython.final
@@ -356,7 +356,7 @@ cdef class Runtime:
     def run_iteration(self, _guard=None):
         """Poll without waiting, expire the timers, and run each ready task once.
 
-        While many tasks are ready, do it again: that is faster than another turn of the host.
+        While several tasks are ready, do it again: that is faster than another turn of the host.
         Not in trio, where the tasks run later. Returns how many tasks ran last.
         """
         cdef Py_ssize_t count = 0, total = 0
@@ -369,7 +369,7 @@ cdef class Runtime:
             while self.host is not None and total < MAX_EVENTS:
                 count = self.run_once(0.0, None)
                 total += count
-                if count < MANY_TASKS or (<Host> self.host).loop is None:
+                if count < SEVERAL_TASKS or (<Host> self.host).loop is None:
                     break
         finally:
             self.is_iterating = False
