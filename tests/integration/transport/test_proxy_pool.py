@@ -404,7 +404,7 @@ async def test_map(peer: MakePeer, origin: Peer, clock: Clock) -> None:
     dead, *working = pool.stats()
     assert dead.state == "cooldown"
     assert sum(one.successes for one in working) == 30
-    assert all(one.successes > 5 for one in working)
+    assert all(one.successes >= 2 for one in working)  # two at once, from the start
 
 
 @pytest.mark.parametrize("run", [run_asyncio, run_trio])
