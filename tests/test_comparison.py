@@ -5,6 +5,7 @@ Not here: figures; a test run is no place to measure.
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -39,6 +40,40 @@ def test_every_client_has_its_script() -> None:
         if client.startswith("asks_fast_") and client != "asks_fast_sync":
             script = "asks_fast"  # the same in another kernel or event loop
         assert (ROOT / "bench" / "clients" / f"with_{script}.py").exists()
+
+
+def test_client_scripts_import_what_exists() -> None:
+    """The scripts start in environments of their own, so no test imports all of them."""
+    folder = ROOT / "bench" / "clients"
+    trees = {path.stem: ast.parse(path.read_text()) for path in folder.glob("*.py")}
+    missing = [
+        f"{script}: {node.module}.{alias.name}"
+        for script, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in trees
+        for alias in node.names
+        if alias.name not in _defined_names(trees[node.module])
+    ]
+    assert missing == []
+
+
+def _defined_names(tree: ast.Module) -> set[str]:
+    """Every name that the top level of a module binds."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {
+                name.id
+                for target in targets
+                for name in ast.walk(target)
+                if isinstance(name, ast.Name)
+            }
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
 
 
 def test_a_short_run_leaves_figures_and_a_page(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import scrapy
-from job import Job, WrongAnswer
+from job import Job, WrongResponse
 from scrapy.crawler import AsyncCrawlerProcess
 
 
@@ -21,7 +21,7 @@ class Spider(scrapy.Spider):
     name = "job"
     job: Job
     clock: ExitStack
-    error: WrongAnswer | None = None
+    error: WrongResponse | None = None
 
     async def start(self) -> AsyncIterator[Any]:
         self.is_warm, self.cold = asyncio.Event(), 0
@@ -43,7 +43,7 @@ class Spider(scrapy.Spider):
                 self.is_warm.set()
         try:
             self.job.good(response.status, response.body)
-        except WrongAnswer as error:
+        except WrongResponse as error:
             type(self).error = error
             raise
 
