@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from selectors import BaseSelector, SelectorKey
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeVar, final
 
 from typing_extensions import Self, disjoint_base
+
+T = TypeVar("T")
 
 HAS_EPOLL: bool
 __test__: dict[str, str]
@@ -151,6 +153,12 @@ class AsyncioWait(HostWait):
 @final
 class TrioWait(HostWait):
     def __call__(self, raise_cancel: Callable[[], Any]) -> Any: ...
+
+@final
+class BlockingRunner:
+    def __init__(self, kernel_of_thread: Callable[[], Any]) -> None: ...
+    def __call__(self, coro: Coroutine[Any, Any, T]) -> T: ...
+    def forget(self) -> None: ...
 
 def set_host_factories(
     asyncio_host: Callable[[asyncio.AbstractEventLoop], Host],

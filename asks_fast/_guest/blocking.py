@@ -2,23 +2,19 @@
 
 Rules:  refused where an event loop runs in this thread, because the loop would be blocked. Each
         thread has one kernel, which ends with the thread. A forked child makes its own.
+Implemented elsewhere: running the coroutine (src_pyx/kernel/blocking.pyx).
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-import sys
+import os
 import threading
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
-from .._curio import curio_running
+from .._kernel import BlockingRunner
 from .guest_kernel import GuestKernel
 
 __all__ = ["run"]
-
-T = TypeVar("T")
 
 
 class _KernelOwner:
@@ -38,42 +34,28 @@ class _KernelOwner:
 _thread_data = threading.local()
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in the kernel of this thread.
-
-    Returns:
-        What the coroutine returns.
-
-    Raises:
-        RuntimeError: an event loop runs in this thread.
-    """
-    try:
-        _check_no_loop_runs()
-        kernel = getattr(_thread_data, "kernel", None)
-        if kernel is None or not kernel.is_of_this_process:
-            kernel = _thread_data.kernel = GuestKernel()
-            _thread_data.owner = _KernelOwner(kernel)
-    except BaseException:
-        coroutine.close()
-        raise
-    return kernel.run(coroutine)  # type: ignore[no-any-return]
+def _kernel_of_thread() -> GuestKernel:
+    """Return the kernel of this thread, made by its first call."""
+    kernel: GuestKernel | None = getattr(_thread_data, "kernel", None)
+    if kernel is None or kernel.has_ended:
+        kernel = _thread_data.kernel = GuestKernel()
+        _thread_data.owner = _KernelOwner(kernel)
+    return kernel
 
 
-def _check_no_loop_runs() -> None:
-    if asyncio._get_running_loop() is not None:
-        library = "asyncio"
-    elif curio_running():
-        library = "curio"
-    elif "trio" in sys.modules and sys.modules["trio"].lowlevel.in_trio_run():
-        library = "trio"
-    else:
-        return
-    raise RuntimeError(
-        f"asks_fast.sync would block the event loop of {library} that runs in this thread: "
-        "use the functions and sessions of asks_fast itself, with `await`"
-    )
+run = BlockingRunner(_kernel_of_thread)
 
 
-@atexit.register
+def _start_child() -> None:
+    """Make a forked child use a kernel of its own. This one has the parent's descriptors."""
+    _thread_data.kernel = None
+    run.forget()
+
+
 def _end() -> None:
     _thread_data.__dict__.clear()
+    run.forget()
+
+
+os.register_at_fork(after_in_child=_start_child)
+atexit.register(_end)

@@ -29,10 +29,15 @@ class GuestKernel(Kernel):
         """Whether this process made the kernel. A forked child shares the parent's descriptors."""
         return self._process == os.getpid()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the kernel was ended or has failed."""
+        return self._shutdown_funcs is None
+
     def end(self) -> None:
         """Cancel the remaining tasks and close the descriptors. May be called again."""
-        if self._shutdown_funcs is None:
-            return  # has ended or failed
+        if self.has_ended:
+            return
         self.runtime.attach(None)
         if self.is_of_this_process and not self._is_garbage():
             self.run(shutdown=True)

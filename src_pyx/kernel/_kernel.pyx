@@ -8,6 +8,7 @@ This file holds all imports and constants. The other files of this folder are in
 - `traps.pyx`: what each trap does
 - `host.pyx`, `guest.pyx`, `host_waits.pyx`, `hosted_tasks.pyx`: a kernel inside the event loop of
   asyncio or trio
+- `blocking.pyx`: a kernel in a thread without an event loop
 - `run_loop.pyx`: which task runs next
 
 What each class contains is declared in the `.pxd` file beside its source file, included by
@@ -71,4 +72,5 @@ include "host.pyx"
 include "guest.pyx"
 include "host_waits.pyx"
 include "hosted_tasks.pyx"
+include "blocking.pyx"
 include "run_loop.pyx"

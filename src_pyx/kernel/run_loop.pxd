@@ -36,7 +36,7 @@ cdef class Runtime:
 
     cdef int make_traps(self) except -1
     cdef Py_ssize_t run_once(self, double wait, TaskCore main) except -1
-    cdef double poll_timeout(self, bint until_end) except? -2.0
+    cdef double poll_timeout(self) except? -2.0
     cdef inline double now(self) except? -1.0
     cdef int run_task(self, TaskCore task, TaskCore main) except -1
     cdef tuple send(self, TaskCore task, object value)

@@ -65,13 +65,12 @@ cdef class Runtime:
     def __call__(self, coro):
         cdef TaskCore main = self.new_task(coro) if coro else None
         coro = None
-        while True:
-            self.run_once(self.poll_timeout(main is not None), main)
-            if main is None:
-                return None
-            if main.terminated:
-                main.joined = True
-                return main
+        if main is None:
+            self.run_once(0.0, None)
+            return None
+        run_to_end(self, main)
+        main.joined = True
+        return main
 
     cdef Py_ssize_t run_once(self, double wait, TaskCore main) except -1:
         """Poll for `wait` seconds, expire the timers, then run each ready task once.
@@ -92,10 +91,10 @@ cdef class Runtime:
                 task.hosted.resume()
         return count
 
-    cdef double poll_timeout(self, bint until_end) except? -2.0:
+    cdef double poll_timeout(self) except? -2.0:
         """Return how many seconds the next poll may wait; negative: without limit."""
         cdef double wait = -1.0
-        if self.ready_count or not until_end:
+        if self.ready_count:
             return 0.0
         if PyList_GET_SIZE(self.timers.heap):
             wait = max(self.timers.first().due - self.now(), 0.0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import curio
@@ -176,6 +178,74 @@ def test_threads(peer: MakePeer) -> None:
             thread.join()
     assert outcomes[:2] == [200, 200]
     assert isinstance(outcomes[2], errors.WrongThread)
+
+
+def test_ctrl_c_ends_the_request(peer: MakePeer) -> None:
+    """KeyboardInterrupt during the wait closes the connection; the session works afterwards."""
+    asked = threading.Event()
+    server = peer([expect(), lambda _: asked.set(), stall()], ANSWERING)
+    main_thread = threading.get_ident()
+
+    def interrupt() -> None:
+        asked.wait()
+        signal.pthread_kill(main_thread, signal.SIGINT)
+
+    with sync.HSession(server.url) as session:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            session.get(path="/")
+        assert_no_active_requests(session)
+        assert session.pool_stats()["open"] == 0
+        assert session.get(path="/").status_code == 200
+
+
+def test_ctrl_c_in_user_code_ends_the_request(peer: MakePeer) -> None:
+    """KeyboardInterrupt in a callback is raised by the call, and the connection is closed."""
+    server = peer(ANSWERING, ANSWERING)
+
+    def interrupt(_chunk: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with sync.HSession(server.url) as session:
+        with pytest.raises(KeyboardInterrupt):
+            session.get(path="/", callback=interrupt)
+        assert_no_active_requests(session)
+        assert session.get(path="/").status_code == 200
+
+
+def test_failed_kernel_is_replaced(peer: MakePeer) -> None:
+    """User code that yields what is no trap ends the kernel; the next call makes a new one."""
+    server = peer(ANSWERING, ANSWERING)
+
+    class Unknown:
+        def __await__(self) -> Iterator[object]:
+            yield ("trap_unknown",)
+
+    async def wait_for_nothing(_chunk: bytes) -> None:
+        await Unknown()
+
+    def work() -> None:  # in a thread, with which its second kernel ends
+        with pytest.raises(KeyError, match="trap_unknown"):
+            sync.get(server.url, callback=wait_for_nothing)
+        outcomes.append(sync.get(server.url).status_code)
+
+    outcomes: list[int] = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert outcomes == [200]
+    gc.collect()  # the request of the first kernel
+
+
+def test_call_within_a_call_is_rejected(peer: MakePeer) -> None:
+    """A callback of a blocking call must not make another one: its own kernel runs already."""
+    server = peer(ANSWERING)
+
+    def ask_again(_chunk: bytes) -> None:
+        sync.get(server.url)
+
+    with pytest.raises(RuntimeError, match="would block the event loop of curio"):
+        sync.get(server.url, callback=ask_again)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

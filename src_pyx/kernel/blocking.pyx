@@ -1,0 +1,94 @@
+# Running coroutines in a thread without an event loop, for `asks_fast.sync`.
+#
+# Facts:  `curio.Kernel.run` does the same in Python, which cost as much as the request itself. It
+#         also leaves the task in the kernel when Ctrl-C ends the wait.
+# Rules:  the task runs at once, and the kernel polls only while the task waits. An error that does
+#         not come from the task, such as KeyboardInterrupt, cancels the task before it is raised.
+# Implemented elsewhere: which kernel a thread has (asks_fast/_guest/blocking.py).
+
+@cython.final
+cdef class BlockingRunner:
+    """A function that runs a coroutine in the kernel of the calling thread."""
+
+    def __init__(self, kernel_of_thread):
+        """Initialize from a function that returns this thread's kernel, made if there is none."""
+        self.kernel_of_thread = kernel_of_thread
+
+    def __call__(self, coro):
+        """Run a coroutine to its end; return its result or raise its error.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread.
+        """
+        cdef unsigned long long thread_id = PyThreadState_GetID(PyThreadState_Get())
+        try:
+            if self.runtime is None or self.thread_id != thread_id:
+                self.runtime = self.kernel_of_thread().runtime
+                self.thread_id = thread_id
+                self.thread = curio_locals.__dict__
+            check_no_loop_runs(self.thread)
+        except BaseException:
+            coro.close()
+            raise
+        return self.run(self.runtime, self.thread, coro)
+
+    def forget(self):
+        """Ask for the kernel of the thread again in the next call."""
+        self.runtime = None
+
+    cdef object run(self, Runtime runtime, dict thread, object coro):
+        cdef TaskCore main
+        if type(coro) is HostedTask:
+            coro = take_coroutine(coro)
+        main = add_bare_task(runtime, coro, runtime.task_class.__new__(runtime.task_class))
+        runtime.tasks[main.id] = main
+        thread["running"] = True
+        thread["kernel"] = runtime.kernel
+        try:
+            runtime.run_task(main, main)
+            run_to_end(runtime, main)
+        except BaseException:
+            if main.runtime is not None:
+                cancel_task(runtime, main, TaskCancelled, None)
+                run_to_end(runtime, main)
+            elif runtime.kernel._shutdown_funcs is None:    # the kernel has failed
+                self.runtime = None
+            raise
+        finally:
+            thread["running"] = False
+            thread["kernel"] = None
+        if main._final_exc is not None:
+            error, main._final_exc = main._final_exc, None
+            raise error
+        return main._final_result
+
+
+cdef int run_to_end(Runtime runtime, TaskCore main) except -1:
+    """Run the kernel until the task has ended."""
+    while not main.terminated:
+        runtime.run_once(runtime.poll_timeout(), main)
+    return 0
+
+
+cdef object take_coroutine(HostedTask hosted):
+    """Return the coroutine of a hosted call that has not started, to run it without a host."""
+    if hosted.coro is None or hosted.call_state != NOT_STARTED:
+        raise RuntimeError("cannot reuse already awaited coroutine")
+    coro, hosted.coro = hosted.coro, None
+    hosted.call_state = ENDED
+    return coro
+
+
+cdef int check_no_loop_runs(dict thread) except -1:
+    """Raise RuntimeError if an event loop runs in this thread, which the call would block."""
+    if running_loop() is not None:
+        library = "asyncio"
+    elif thread.get("running"):
+        library = "curio"
+    elif "trio" in LOADED_MODULES and LOADED_MODULES["trio"].lowlevel.in_trio_run():
+        library = "trio"
+    else:
+        return 0
+    raise RuntimeError(
+        f"asks_fast.sync would block the event loop of {library} that runs in this thread: "
+        "use the functions and sessions of asks_fast itself, with `await`")
