@@ -161,7 +161,8 @@ class Response(BaseResponse):
         loads: AnyFunction[Json] | None = None if options is None else options.json_loads
         try:
             if loads is None and not kwargs:
-                found = parse_json(self._json_source())
+                text = self._plain_json()
+                found = parse_json(self._json_source() if text is None else text)
             elif loads is None:
                 found = json.loads(self._json_source(), **kwargs)
             else:
@@ -182,8 +183,6 @@ class Response(BaseResponse):
         Decompressed bytes are not kept. Together with the parsed objects they would displace the
         documents of other tasks from the processor's cache.
         """
-        if self._content is None and self._is_plain():
-            return self.body
         content_type: str | None = self.headers.get("content-type")
         if content_type is not None and "charset" in content_type.lower():
             return self.text

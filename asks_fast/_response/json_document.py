@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 from .._annotations import Json
 from .charset import decode
 
 __all__ = ["parse_json", "to_utf8"]
-
-_BRACE, _BRACKET = b"{["
 
 _scan: Callable[[str, int], tuple[Json, int]]
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # the scanner in C
@@ -37,14 +36,9 @@ def parse_json(source: bytes | str) -> Json:
     An object or array in UTF-8 without surrounding white space costs half as much as with
     `json.loads`.
     """
-    if len(source) < 2:
-        return json.loads(source)
-    if isinstance(source, bytes) and source[1] and (source[0] == _BRACE or source[0] == _BRACKET):
-        try:
-            source = source.decode()
-        except UnicodeDecodeError:  # `loads` accepts surrogates
-            return json.loads(source)
-    if isinstance(source, str) and (source[0] == "{" or source[0] == "["):
+    if not isinstance(source, str):
+        source = _utf8_text(source)
+    if isinstance(source, str) and source[:1] in ("{", "["):
         try:
             found, end = _scan(source, 0)
         except StopIteration:
@@ -52,3 +46,11 @@ def parse_json(source: bytes | str) -> Json:
         if end == len(source):
             return found
     return json.loads(source)
+
+
+def _utf8_text(source: bytes) -> bytes | str:
+    """Decode an object or array in UTF-8; return anything else as it is, for `json.loads`."""
+    if source[:1] in (b"{", b"[") and source[1:2] not in (b"", b"\0"):
+        with suppress(UnicodeDecodeError):  # `loads` accepts surrogates
+            return source.decode()
+    return source

@@ -19,6 +19,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
+import re
 from collections.abc import Mapping
 from functools import partial
 from logging import DEBUG, getLogger

@@ -39,6 +39,7 @@ cdef class BaseHttpResponse:
     cdef double first_byte          # when the first byte of the response came; else 0.0
 
     cdef Headers get_headers(self)
+    cdef bint is_utf8_type(self) except -1
     cdef str _request_line_part(self, int which)
     cdef void copy(self, BaseHttpResponse other)
     cdef str describe_request(self)

@@ -4,6 +4,12 @@
 #         request until its parts are asked for.
 # Implemented elsewhere: text, JSON, cookies, decompression (asks_fast/response_objects.py).
 
+# A content type without a charset, or with that of UTF-8.
+cdef object UTF8_TYPE = re.compile(
+    rb"(?:(?!charset).)*(?:;[ \t]*charset=(?:utf-8|\"utf-8\")[ \t]*)?", re.IGNORECASE).fullmatch
+cdef bytes last_utf8_head = None    # the response head that had such a type last
+
+
 cdef class BaseHttpResponse:
     """The compiled base of `Response`: status, fields, body and what was asked."""
 
@@ -52,16 +58,36 @@ cdef class BaseHttpResponse:
         return self.completed != 0.0 and (
             self.is_unencoded or self.get_headers().is_absent(b"content-encoding"))
 
-    def _is_plain(self):
-        """Whether the body is complete, without content coding, of a type without parameters."""
+    def _plain_json(self):
+        """The body as text if it is, as received, a JSON object or array in UTF-8; else None."""
+        cdef bytes body
+        cdef const char *start
+        if (type(self.body) is not bytes or self._content is not None or self._chosen is not None
+                or not self._is_identity_encoded()):
+            return None
+        body = self.body
+        start = PyBytes_AS_STRING(body)
+        if (PyBytes_GET_SIZE(body) < 2 or start[1] == 0
+                or (start[0] != b"{" and start[0] != b"[") or not self.is_utf8_type()):
+            return None
+        try:
+            return body.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+
+    cdef bint is_utf8_type(self) except -1:
+        """Whether the content type names no charset, or UTF-8."""
+        global last_utf8_head
         cdef list types
-        if not self._is_identity_encoded():
-            return False
+        if self.header_fields is None and self.response_head is last_utf8_head is not None:
+            return True
         types = self.get_headers().find_raw(b"content-type")
         if types is not None:
             for value in types:
-                if memchr(PyBytes_AS_STRING(value), b";", <size_t>PyBytes_GET_SIZE(value)) != NULL:
+                if (memchr(PyBytes_AS_STRING(value), b";", <size_t>PyBytes_GET_SIZE(value)) != NULL
+                        and UTF8_TYPE(value) is None):
                     return False
+        last_utf8_head = self.response_head
         return True
 
     @property

@@ -86,6 +86,36 @@ async def test_unknown_encoding(peer: MakePeer) -> None:
         await response.body.close()
 
 
+DOCUMENTS = [
+    (b'{"a": "\xc3\xa9"}', "application/json", {"a": "é"}),
+    (b'["\xe9"]', "application/json; charset=latin-1", ["é"]),
+    (b'["\xc3\xa9"]', "application/json;charset=UTF-8", ["é"]),
+    (b'["\xe9"]', "application/json; charset=utf-8", ["\ufffd"]),
+    (b'["\xc3\xa9"]', 'application/json; charset="utf-8"', ["é"]),
+    (b'["\xe9"]', "application/json; profile=x; charset=iso-8859-1", ["é"]),
+    (b'["\xc3\xa9"]', "application/ld+json; profile=x", ["é"]),
+    (b'["\xc3\xa9"]', "application/x-charset; charset=utf-8", ["é"]),
+    ('["é"]'.encode("utf-16-le"), "application/json", ["é"]),
+    (b' {"a": 1}\n', "application/json; charset=utf-8", {"a": 1}),
+    (b"[]", "", []),
+    (b'"\xc3\xa9"', "application/json", "é"),
+]
+
+
+async def test_charset_of_json(peer: MakePeer) -> None:
+    """A declared charset is used, else that of the first bytes, whatever the last response had."""
+    answers = [send(answer(body, kind)) for body, kind, _ in DOCUMENTS for _ in range(2)]
+    server = peer([repeat(*[step for send_one in answers for step in (expect(), send_one)])])
+    async with HSession(server.url) as session:
+        for _, kind, document in DOCUMENTS:
+            for looks_at_headers in (False, True):
+                response = await session.get()
+                if looks_at_headers:
+                    assert response.headers["content-type"] == kind
+                assert (kind, response.json()) == (kind, document)
+                assert response.json(parse_int=int) == document
+
+
 NOT_JSON = {
     "html": (b"<!doctype html><title>Log in</title>", "text/html", r"'<!doctype html>.*Expecting"),
     "empty": (b"", "application/json", "begins with nothing: Expecting value"),
