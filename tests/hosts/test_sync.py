@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,14 @@ def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
         assert many.get(server.url).content == later.get(path="/").content
     with pytest.raises(errors.SessionClosed):
         session.get(path="/")
+
+
+def test_public_names_are_of_this_module() -> None:
+    """`repr` and pickles name `asks_fast.sync`, which programs import, not a private module."""
+    modules = {name: getattr(sync, name).__module__ for name in sync.__all__}
+    assert modules.pop("Response") == "asks_fast.response_objects"
+    assert set(modules.values()) == {"asks_fast.sync"}
+    assert pickle.loads(pickle.dumps(sync.get)) is sync.get
 
 
 def test_settings(peer: MakePeer) -> None:
