@@ -106,6 +106,8 @@ class Runtime:
 @disjoint_base
 class Host:
     runtime: Runtime | None
+    trio_data: dict[str, Any] | None
+    reschedule: Callable[[Any, Any], None] | None
     def __new__(cls, loop: asyncio.AbstractEventLoop | None = None) -> Self: ...
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...  # None in trio, which never reads it

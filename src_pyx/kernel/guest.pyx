@@ -104,7 +104,7 @@ cdef class HostedTask:
             if HAS_EAGER_TASKS:
                 self.host_task = self.host.running_task()
         elif self.host_task is None:
-            self.host_task = trio_host.current_task()
+            self.host_task = self.host.trio_task()
         self.wait = take_wait(self.host)
         self.wait.hosted = self
         return 0
@@ -176,7 +176,7 @@ cdef class HostedTask:
         """Resume the host's task. Called only in `Runtime.run_iteration`."""
         if self.host.loop is None:
             self.host.resumed += 1
-            trio_host.reschedule(self.host_task, None)
+            self.host.reschedule(self.host_task, None)
         elif self.wait is not None:
             (<AsyncioWait> self.wait).resume()
 

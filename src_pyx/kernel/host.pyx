@@ -47,16 +47,22 @@ cdef class Host:
                 or self.thread["running"]):
             return False
         if self.loop is None:
-            try:
-                self.found_task = trio_host.current_task()
-            except RuntimeError:
-                return False
-            return True
+            self.found_task = self.trio_task()
+            return self.found_task is not None
         # `running_loop` is a system call on Python 3.11 and earlier.
         return (self.runtime.is_iterating or running_loop() is self.loop) and not in_trio_task()
 
     cdef inline object running_task(self):
-        return trio_host.current_task() if self.loop is None else asyncio_task(self.loop)
+        return self.trio_task() if self.loop is None else asyncio_task(self.loop)
+
+    cdef object trio_task(self):
+        """Return the task of trio that runs; None if none does."""
+        if self.trio_data is not None:
+            return self.trio_data.get("task")
+        try:
+            return trio_host.current_task()
+        except RuntimeError:
+            return None
 
     def start_task(self, hosted):
         """Run a `HostedTask` in a task of the host."""

@@ -17,6 +17,7 @@ import asks_fast
 from asks_fast import HSession
 
 trio = pytest.importorskip("trio")
+trio_host = pytest.importorskip("asks_fast._guest.trio_host")
 
 
 def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
@@ -44,6 +45,27 @@ def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
 
     trio.run(main)
     trio.run(main)
+
+
+def test_data_of_trio_is_found() -> None:
+    """The private data of the run, which is faster to read, is found in the installed release."""
+
+    async def main() -> None:
+        data = trio_host._trio_data()
+        assert data is not None
+        assert data["task"] is trio.lowlevel.current_task()
+        assert data["runner"].reschedule
+
+    trio.run(main)
+    assert trio_host._trio_data() is None
+
+
+def test_without_private_data_of_trio(
+    peer: MakePeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release of trio without that private name is used through its public functions."""
+    monkeypatch.setattr(trio_host, "_trio_data", lambda: None)
+    test_all_request_methods(peer, tmp_path)
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
