@@ -81,10 +81,14 @@ cdef inline dict thread_data():
     """
     global last_thread_data, last_thread_id
     cdef unsigned long long thread_id = PyThreadState_GetID(PyThreadState_Get())
-    if thread_id != last_thread_id or last_thread_data is None:
-        last_thread_data = kernel_locals.__dict__
-        last_thread_id = thread_id
-    return last_thread_data
+    cdef dict _former, data
+    if thread_id == last_thread_id and last_thread_data is not None:
+        return last_thread_data
+    data = kernel_locals.__dict__
+    _former = last_thread_data      # freed last: that may run Python code, and with it other threads
+    last_thread_data = data
+    last_thread_id = thread_id
+    return data
 
 
 cdef Trap read_trap(FileHandle handle):

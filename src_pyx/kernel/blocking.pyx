@@ -20,21 +20,33 @@ cdef class BlockingRunner:
         Raises:
             RuntimeError: an event loop runs in this thread.
         """
-        cdef unsigned long long thread_id = PyThreadState_GetID(PyThreadState_Get())
+        cdef ThreadKernel found
         try:
-            if self.runtime is None or self.thread_id != thread_id:
-                self.runtime = self.kernel_of_thread().runtime
-                self.thread_id = thread_id
-                self.thread = curio_locals.__dict__
-            check_no_loop_runs(self.thread)
+            found = self.find_kernel()
+            check_no_loop_runs(found)
         except BaseException:
             coro.close()
             raise
-        return self.run(self.runtime, self.thread, coro)
+        return self.run(found.runtime, found.thread, coro)
 
     def forget(self):
         """Ask for the kernel of the thread again in the next call."""
-        self.runtime = None
+        self.last = None
+
+    cdef ThreadKernel find_kernel(self):
+        """Return the kernel of the calling thread.
+
+        Other threads may call at any time, also while this code frees the kernel of the last call.
+        """
+        cdef unsigned long long thread_id = PyThreadState_GetID(PyThreadState_Get())
+        cdef ThreadKernel found = self.last
+        if found is None or found.thread_id != thread_id:
+            found = ThreadKernel.__new__(ThreadKernel)
+            found.thread_id = thread_id
+            found.runtime = self.kernel_of_thread().runtime
+            found.thread = curio_locals.__dict__
+            self.last = found
+        return found
 
     cdef object run(self, Runtime runtime, dict thread, object coro):
         cdef TaskCore main
@@ -52,7 +64,7 @@ cdef class BlockingRunner:
                 cancel_task(runtime, main, TaskCancelled, None)
                 run_to_end(runtime, main)
             elif runtime.kernel._shutdown_funcs is None:    # the kernel has failed
-                self.runtime = None
+                self.last = None
             raise
         finally:
             thread["running"] = False
@@ -79,16 +91,28 @@ cdef object take_coroutine(HostedTask hosted):
     return coro
 
 
-cdef int check_no_loop_runs(dict thread) except -1:
+cdef int check_no_loop_runs(ThreadKernel found) except -1:
     """Raise RuntimeError if an event loop runs in this thread, which the call would block."""
     if running_loop() is not None:
         library = "asyncio"
-    elif thread.get("running"):
+    elif found.thread.get("running"):
+        if found.thread.get("kernel") is found.runtime.kernel:
+            raise RuntimeError(
+                "this call of asks_fast.sync is made inside another one, by a callback or by the "
+                "input of `map`: make it before the other call, or in another thread")
         library = "curio"
-    elif "trio" in LOADED_MODULES and LOADED_MODULES["trio"].lowlevel.in_trio_run():
+    elif in_trio_run():
         library = "trio"
     else:
         return 0
     raise RuntimeError(
         f"asks_fast.sync would block the event loop of {library} that runs in this thread: "
         "use the functions and sessions of asks_fast itself, with `await`")
+
+
+cdef bint in_trio_run() except -1:
+    """Whether trio runs in this thread. It does not while another thread is importing it."""
+    if "trio" not in LOADED_MODULES:
+        return False
+    lowlevel = getattr(LOADED_MODULES["trio"], "lowlevel", None)
+    return hasattr(lowlevel, "in_trio_run") and lowlevel.in_trio_run()

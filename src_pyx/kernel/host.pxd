@@ -12,6 +12,7 @@ cdef class Host:
     cdef object found_task              # the task of trio that `is_current` has found, or None
     cdef readonly int resumed           # resumed in trio since a hosted task ran
 
+    cdef inline bint may_be_current(self) noexcept
     cdef bint is_current(self) except -1
     cdef inline object running_task(self)
     cdef object trio_task(self)

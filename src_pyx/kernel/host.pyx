@@ -41,10 +41,16 @@ cdef class Host:
         if last_host == <PyObject*> self:
             last_host = NULL
 
+    cdef inline bint may_be_current(self) noexcept:
+        """Whether the loop is in this thread and has not ended, without running Python code."""
+        return self.thread_id == PyThread_get_thread_ident() and self.runtime is not None
+
     cdef bint is_current(self) except -1:
-        """Whether the running code belongs to this host's loop: a fast check that may fail."""
-        if (self.thread_id != PyThread_get_thread_ident() or self.runtime is None
-                or self.thread["running"]):
+        """Whether the running code belongs to this host's loop: a fast check that may fail.
+
+        It may run Python code, and with it other threads.
+        """
+        if not self.may_be_current() or self.thread["running"]:
             return False
         if self.loop is None:
             self.found_task = self.trio_task()
@@ -114,8 +120,11 @@ cdef bint in_trio_task() except -1:
 cdef Host find_host():
     """Return the host of the running code; None in curio and where no loop runs."""
     global last_host, modules_searched
-    if last_host != NULL and (<Host> last_host).is_current():
-        return <Host> last_host
+    cdef Host host
+    if last_host != NULL and (<Host> last_host).may_be_current():
+        host = <Host> last_host     # other threads may replace it during the next check
+        if host.is_current():
+            return host
     if getattr(curio_locals, "running", False):
         return None
     modules_searched = 0
@@ -129,4 +138,4 @@ cdef Host find_host():
         if host is None:
             host = make_asyncio_host(loop)
     last_host = <PyObject*> host
-    return <Host> host
+    return host
