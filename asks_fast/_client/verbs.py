@@ -2,23 +2,14 @@
 
 Facts:  the type of the response depends on `stream`, so each function has three overloads. They are
         written once for the methods of sessions and once for the functions without a session,
-        which take the options of connections too.
+        which take the options of connections too. Blocking calls have the same, with other results.
 Rules:  `session_verb`, `session_request`, `verb` and `request` change nothing at run time.
 Implemented elsewhere: the arguments (`argument_types`).
 """
 
 from __future__ import annotations
 
-from typing import (
-    TYPE_CHECKING,
-    Generic,
-    Literal,
-    Protocol,
-    TypeAlias,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,7 +18,15 @@ if TYPE_CHECKING:
     from ..response_objects import Response, StreamResponse
     from .argument_types import Location, NoOther, OneShotArguments, RequestArguments
 
-__all__ = ["ResponseTypes", "request", "session_request", "session_verb", "verb"]
+__all__ = [
+    "Request",
+    "ResponseTypes",
+    "Verb",
+    "request",
+    "session_request",
+    "session_verb",
+    "verb",
+]
 
 # What a method of a session returns: without `stream`, with `stream=True`, with a bool.
 Whole = TypeVar("Whole")
@@ -36,10 +35,6 @@ Either = TypeVar("Either")
 Whole_co = TypeVar("Whole_co", covariant=True)
 Streamed_co = TypeVar("Streamed_co", covariant=True)
 Either_co = TypeVar("Either_co", covariant=True)
-
-AsyncWhole: TypeAlias = "AsyncCall[Response]"
-AsyncStreamed: TypeAlias = "AsyncCall[StreamResponse]"
-AsyncEither: TypeAlias = "AsyncCall[Response | StreamResponse]"
 
 
 class ResponseTypes(Generic[Whole, Streamed, Either]):
@@ -107,7 +102,7 @@ class SessionRequest(Protocol[Whole_co, Streamed_co, Either_co]):
     ) -> Either_co: ...
 
 
-class Verb(Protocol):
+class Verb(Protocol[Whole_co, Streamed_co, Either_co]):
     """`asks_fast.get` and the other functions that are named after an HTTP method."""
 
     @overload
@@ -117,7 +112,7 @@ class Verb(Protocol):
         *,
         stream: Literal[True],
         **more: Unpack[OneShotArguments],
-    ) -> AsyncStreamed: ...
+    ) -> Streamed_co: ...
     @overload
     def __call__(
         self,
@@ -125,7 +120,7 @@ class Verb(Protocol):
         *,
         stream: Literal[False] = ...,
         **more: Unpack[OneShotArguments],
-    ) -> AsyncWhole: ...
+    ) -> Whole_co: ...
     @overload
     def __call__(
         self,
@@ -133,10 +128,10 @@ class Verb(Protocol):
         *,
         stream: bool | NoOther | None,
         **more: Unpack[OneShotArguments],
-    ) -> AsyncEither: ...
+    ) -> Either_co: ...
 
 
-class Request(Protocol):
+class Request(Protocol[Whole_co, Streamed_co, Either_co]):
     """`asks_fast.request`."""
 
     @overload
@@ -148,7 +143,7 @@ class Request(Protocol):
         uri: Location | NoOther = None,
         stream: Literal[True],
         **more: Unpack[OneShotArguments],
-    ) -> AsyncStreamed: ...
+    ) -> Streamed_co: ...
     @overload
     def __call__(
         self,
@@ -158,7 +153,7 @@ class Request(Protocol):
         uri: Location | NoOther = None,
         stream: Literal[False] = ...,
         **more: Unpack[OneShotArguments],
-    ) -> AsyncWhole: ...
+    ) -> Whole_co: ...
     @overload
     def __call__(
         self,
@@ -168,7 +163,7 @@ class Request(Protocol):
         uri: Location | NoOther = None,
         stream: bool | NoOther | None,
         **more: Unpack[OneShotArguments],
-    ) -> AsyncEither: ...
+    ) -> Either_co: ...
 
 
 class _SessionVerbMethod(Protocol):
@@ -193,11 +188,19 @@ def session_request(method: AnyFunction[object]) -> _SessionRequestMethod:
     return cast("_SessionRequestMethod", method)
 
 
-def verb(function: AnyFunction[object]) -> Verb:
+AsyncVerb: TypeAlias = (
+    "Verb[AsyncCall[Response], AsyncCall[StreamResponse], AsyncCall[Response | StreamResponse]]"
+)
+AsyncRequest: TypeAlias = (
+    "Request[AsyncCall[Response], AsyncCall[StreamResponse], AsyncCall[Response | StreamResponse]]"
+)
+
+
+def verb(function: AnyFunction[object]) -> AsyncVerb:
     """Give a function the type of `asks_fast.get`."""
-    return cast("Verb", function)
+    return cast("AsyncVerb", function)
 
 
-def request(function: AnyFunction[object]) -> Request:
+def request(function: AnyFunction[object]) -> AsyncRequest:
     """Give a function the type of `asks_fast.request`."""
-    return cast("Request", function)
+    return cast("AsyncRequest", function)

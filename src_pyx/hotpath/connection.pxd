@@ -50,6 +50,7 @@ cdef class Connection:
     cdef Py_ssize_t send(self, const char *data, Py_ssize_t length) except -2
     cdef Py_ssize_t send_head(self, bytes head) except -2
     cdef Py_ssize_t send_tls(self, data, Py_ssize_t length) except -2
+    cdef Py_ssize_t after_failed_send(self, Py_ssize_t length, error) except -2
     cdef Py_ssize_t recv(self, char *data, Py_ssize_t size, bint many) except -2
     cdef Py_ssize_t recv_record(self, char *data, Py_ssize_t size) except -2
     cdef bint has_buffered_data(self) except -1

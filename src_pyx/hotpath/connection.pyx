@@ -131,12 +131,7 @@ cdef class Connection:
     # -- sending
 
     cdef Py_ssize_t send(self, const char *data, Py_ssize_t length) except -2:
-        """Send what the socket takes now; -1 when it takes nothing.
-
-        A closed connection seems to take everything: what the server sent before it closed is worth
-        more than the failure to write, and if it sent nothing the read will fail. A connection
-        that is open, but for which the system has no memory, is an error. TLS has one error for both.
-        """
+        """Send what the socket takes now; -1 when it takes nothing."""
         cdef Py_ssize_t sent_bytes
         if self.tls is not None:
             return self.send_tls(PyMemoryView_FromMemory(<char *>data, length, 0x100), length)
@@ -144,11 +139,7 @@ cdef class Connection:
         if sent_bytes < 0:
             if errno == EAGAIN:
                 return -1
-            error = OSError(errno, os.strerror(errno))
-            if is_up(self.fd):
-                raise connection_error(self, error)
-            self.is_request_incomplete = True
-            return length
+            return self.after_failed_send(length, OSError(errno, os.strerror(errno)))
         self.bytes_out += sent_bytes
         return sent_bytes
 
@@ -167,12 +158,21 @@ cdef class Connection:
         except (WantWrite, WantRead):
             return -1
         except OSError as error:
-            if is_up(self.fd):
-                raise connection_error(self, error)
-            self.is_request_incomplete = True
-            return length
+            return self.after_failed_send(length, error)
         self.bytes_out += sent_bytes
         return sent_bytes
+
+    cdef Py_ssize_t after_failed_send(self, Py_ssize_t length, error) except -2:
+        """Return `length`, as if everything was sent, if the connection is closed; else raise.
+
+        What the server sent before it closed the connection is worth more than the failure to write,
+        and if it sent nothing the read will fail. A connection that is open, but for which the
+        system has no memory, is an error. TLS has one error for both.
+        """
+        if is_up(self.fd):
+            raise connection_error(self, error)
+        self.is_request_incomplete = True
+        return length
 
     # -- receiving
 

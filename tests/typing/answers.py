@@ -103,6 +103,9 @@ def of_blocking_calls(session: sync.HSession, is_streamed: bool) -> None:
     assert_type(session.post(stream=is_streamed), Response | sync.StreamResponse)
     assert_type(sync.get("http://h/"), Response)
     assert_type(sync.get("http://h/", stream=True), sync.StreamResponse)
+    assert_type(sync.request("GET", "http://h/"), Response)
+    assert_type(sync.request("GET", uri="http://h/"), Response)
+    assert_type(sync.request("GET", "http://h/", stream=True), sync.StreamResponse)
     for chunk in session.get(stream=True).body:
         assert_type(chunk, bytes)
     for line in session.get(stream=True).body.lines():

@@ -75,6 +75,7 @@ def wrong_calls() -> list[str]:
     for name, value in WRONG.items():
         calls.append(f"session.request('GET', {name}={value})")
         calls.append(f"asks_fast.request('GET', 'http://h', {name}={value})")
+        calls.append(f"sync.request('GET', 'http://h', {name}={value})")
         if name != "stream":
             calls.append(f"session.get({name}={value}, stream=True)")
             calls.append(f"session.post('/', {name}={value}, stream=bool())")
