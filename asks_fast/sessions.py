@@ -8,27 +8,23 @@ Facts:  most requests of a program differ only in their path. A session keeps a 
 Rules:  a session can be made outside a running kernel and used in several, one after another, by
         any number of tasks. Assigned values apply from the next request on. A request from a
         template has the same bytes and the same response as one made without it.
-Implemented elsewhere: redirects and challenges (`request_flow`), connections (`transport`).
+Implemented elsewhere: from arguments to a request (`_client.request_preparation`), redirects and
+challenges (`_client.request_flow`), connections (`_transport.transport`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from multidict import getversion
-
 from . import _hotpath
 from ._annotations import AsyncCall
-from ._client.bulk import bulk_module
-from ._client.credentials import bound_fields, defaults_off_origin
-from ._client.default_headers import default_headers
+from ._client.bulk import BulkMethods
 from ._client.methods import RequestMethods
 from ._client.request_credentials import tracker_of
 from ._client.request_flow import RequestFlow
-from ._client.settings import SessionSettings
+from ._client.request_preparation import RequestPreparation
 from ._client.template_builder import is_templatable, make_template, next_exchange
 from ._client.transfers import Transfers
 from ._config import interceptor
@@ -49,26 +45,18 @@ from ._request.prepared_request import PreparedRequest, prepare
 from ._tracebacks import shortened
 from ._transport.connector import Connector
 from ._transport.transport import Transport
-from .errors import InvalidURL, truncated_repr
+from .errors import InvalidURL
 from .response_objects import Response, StreamResponse
-from .urls import Url, is_relative, join_path, parse_url
+from .urls import join_path, parse_url
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
 
     from typing_extensions import Unpack
 
     from ._annotations import AnyArgument
     from ._cache.cache import Cache
-    from ._client.argument_types import (
-        BaseSessionArguments,
-        Fields,
-        Location,
-        PreparedArguments,
-        SessionArguments,
-    )
-    from ._client.bulk import BulkRequest, Result, ResultStream
+    from ._client.argument_types import BaseSessionArguments, Fields, Location, SessionArguments
     from .cookie_utils import CookieTracker
 
 __all__ = ["BaseSession", "DSession", "HSession", "Session", "bare_session"]
@@ -82,10 +70,11 @@ _parse_response_url = lru_cache(256)(parse_url)
 
 class BaseSession(
     _hotpath.TemplateCache,
-    SessionSettings,
+    RequestPreparation,
     RequestMethods[
         AsyncCall[Response], AsyncCall[StreamResponse], AsyncCall[Response | StreamResponse]
     ],
+    BulkMethods,
     Transfers,
 ):
     """The base class of all sessions.
@@ -123,7 +112,6 @@ class BaseSession(
         super().__init__(base, endpoint, headers, encoding, options)
         self._ssl_context = connector.get("ssl_context")
         self._source_address = connector.get("source_address")
-        self._header_defaults_version = -1
         self._cookie_tracker = tracker_of(persist_cookies)
         self._connector = Connector(**connector)
         self._transport = Transport(self._connector, connections, pool)
@@ -189,48 +177,6 @@ class BaseSession(
             _parse_response_url(response.url), response.headers._raw_values("set-cookie")
         )
 
-    def prepare(
-        self, method: str, url: Location = None, **options: Unpack[PreparedArguments]
-    ) -> PreparedRequest:
-        """Prepare a request without sending it; `send` sends it.
-
-        Args:
-            method: as for `request`.
-            url: as for `request`.
-            options: the arguments of `request`.
-
-        Returns:
-            The request. Cookies and credentials are added when it is sent.
-
-        Raises:
-            InvalidRequest, InvalidURL, TypeError: an argument is invalid.
-
-        Example:
-            request = session.prepare("GET", "/search", params={"q": "asks"})
-            response = await session.send(request)
-        """
-        return self._prepare(method, url, options, "prepare")[0].copy()
-
-    def _prepare(
-        self,
-        method: str,
-        url: Location,
-        given: Mapping[str, AnyArgument],
-        function: str = "request",
-    ) -> tuple[PreparedRequest, HeadersBuilder, dict[str, AnyArgument]]:
-        """Return a request, and the header fields and options that it has from the session."""
-        defaults = self._defaults
-        merged = {**defaults, **given} if defaults else given
-        options = RequestOptions(merged, function)
-        target = self._resolve_url(url, options)
-        builder = self._default_headers()
-        if self._base is not None and not target.same_origin(self._base):
-            defaults = defaults_off_origin(self._defaults, options, self._base, target)
-            options = RequestOptions({**defaults, **given})
-            builder = builder.copy()
-            builder.remove(bound_fields(builder, options))
-        return prepare(method, target, builder, options, self.encoding), builder, defaults
-
     @hosted
     @shortened
     async def send(self, request: PreparedRequest) -> Response:
@@ -247,44 +193,6 @@ class BaseSession(
             AsksException: as `request` does.
         """
         return await self._run_flow(request.copy())
-
-    def _default_headers(self) -> HeadersBuilder:
-        """Return the header fields of every request. The caller must not change them."""
-        version = getversion(self._headers)
-        if self._header_defaults is None or version != self._header_defaults_version:
-            self._header_defaults = HeadersBuilder(default_headers())
-            self._header_defaults.update(self._headers)
-            self._header_defaults_version = version
-        return self._header_defaults
-
-    def _resolve_url(self, url: Location, options: RequestOptions) -> Url:
-        """Return the URL of a request: the argument, or base, endpoint and path joined."""
-        relative = self._relative_part(url)
-        if relative is None:
-            assert url is not None
-            return parse_url(url, normalize=options.normalize_url)
-        if self._base is None:
-            raise InvalidURL(f"{type(self).__name__} has no base: give the request a URL")
-        if relative and options.path:
-            raise InvalidURL(
-                f"{truncated_repr(relative)} and path={truncated_repr(options.path)} "
-                "exclude each other"
-            )
-        path = relative or options.path
-        if self._base_target is None:
-            self._base_target = join_path(self._base, self._endpoint, "")
-        target = _hotpath.append_path(self._base_target, path) if path else self._base_target
-        if target is None:
-            target = join_path(self._base, self._endpoint, path)
-        return self._base.with_target(target)
-
-    def _relative_part(self, url: Location) -> str | None:
-        """Return the part of a URL that follows base and endpoint, None for an absolute URL."""
-        if not url:
-            return ""
-        if isinstance(url, str) and self._base is not None and is_relative(url):
-            return url
-        return None
 
     def _cache_template(
         self,
@@ -323,54 +231,6 @@ class BaseSession(
             cookie_jar=self._cookie_tracker,
         )
         self._set_template(key, template)
-
-    # -- many requests
-
-    def map(
-        self,
-        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
-        **options: AnyArgument,
-    ) -> ResultStream:
-        """Send many requests, several at a time.
-
-        Args:
-            requests: URLs (or paths, for a session with a base), dicts of request arguments, or
-                pairs `(key, one of these)`. May be endless, and an async iterable.
-            options: `concurrency=`, the most requests under way, default one per connection;
-                `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
-
-        Returns:
-            An async iterator over the results, in the order in which they complete. An error is a
-            result, too. Leaving its `async with` block cancels the requests under way.
-
-        Raises:
-            TypeError, ValueError: an argument is invalid.
-
-        Example:
-            async for result in session.map(urls):
-                print(result.key, result.response.status_code if result.ok else result.error)
-        """
-        bulk = bulk_module()
-        bulk.check_arguments("map", options)
-        return bulk.map_requests(self, requests, **options)
-
-    async def gather(
-        self,
-        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
-        **options: AnyArgument,
-    ) -> list[Result]:
-        """Send a few requests, several at a time, and wait for all of them.
-
-        Args:
-            requests: as for `map`.
-            options: as for `map`.
-
-        Returns:
-            The results, in the order of `requests`.
-        """
-        bulk = bulk_module()
-        bulk.check_arguments("gather", options)
-        return await bulk.gather(self, requests, **options)
 
     # -- lifetime
 

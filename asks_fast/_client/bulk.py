@@ -1,4 +1,4 @@
-"""Many requests at once, as sessions offer them: the types of `session.map` and `gather`.
+"""Many requests at once, as sessions offer them: `session.map` and `gather`, and their types.
 
 The implementation is `asks_fast.crawl`, a layer above this one. `asks_fast/__init__` registers it
 here, so that importing the package does not load it.
@@ -6,7 +6,7 @@ here, so that importing the package does not load it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..response_objects import Response
 
 __all__ = [
+    "BulkMethods",
     "BulkModule",
     "BulkRequest",
     "RequestArguments",
@@ -142,3 +143,53 @@ def bulk_module() -> BulkModule:
     """The implementation of bulk requests."""
     assert _load is not None
     return _load()
+
+
+class BulkMethods:
+    """The methods of sessions that send many requests, several at a time."""
+
+    def map(
+        self,
+        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
+        **options: AnyArgument,
+    ) -> ResultStream:
+        """Send many requests, several at a time.
+
+        Args:
+            requests: URLs (or paths, for a session with a base), dicts of request arguments, or
+                pairs `(key, one of these)`. May be endless, and an async iterable.
+            options: `concurrency=`, the most requests under way, default one per connection;
+                `ordered=`, `window=`, `retries=`, `politeness=` as in `crawl.map_requests`.
+
+        Returns:
+            An async iterator over the results, in the order in which they complete. An error is a
+            result, too. Leaving its `async with` block cancels the requests under way.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid.
+
+        Example:
+            async for result in session.map(urls):
+                print(result.key, result.response.status_code if result.ok else result.error)
+        """
+        bulk = bulk_module()
+        bulk.check_arguments("map", options)
+        return bulk.map_requests(self, requests, **options)
+
+    async def gather(
+        self,
+        requests: Iterable[BulkRequest] | AsyncIterable[BulkRequest],
+        **options: AnyArgument,
+    ) -> list[Result]:
+        """Send a few requests, several at a time, and wait for all of them.
+
+        Args:
+            requests: as for `map`.
+            options: as for `map`.
+
+        Returns:
+            The results, in the order of `requests`.
+        """
+        bulk = bulk_module()
+        bulk.check_arguments("gather", options)
+        return await bulk.gather(self, requests, **options)

@@ -71,6 +71,7 @@ class SessionSettings:
         self._encoding = encoding
         self._base_target: str | None = None  # the target of base and endpoint
         self._header_defaults: HeadersBuilder | None = None
+        self._header_defaults_version = -1  # of `_headers` when they were merged
         self._ssl_context: ssl.SSLContext | None = None
         self._source_address: str | tuple[str, int] | None = None
         self._set_base(base)
