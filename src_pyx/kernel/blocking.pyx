@@ -60,11 +60,13 @@ cdef class BlockingRunner:
             runtime.run_task(main, main)
             run_to_end(runtime, main)
         except BaseException:
-            if main.runtime is not None:
-                cancel_task(runtime, main, TaskCancelled, None)
-                run_to_end(runtime, main)
-            elif runtime.kernel._shutdown_funcs is None:    # the kernel has failed
-                self.last = None
+            try:
+                if main.runtime is not None:
+                    cancel_task(runtime, main, TaskCancelled, None)
+                    run_to_end(runtime, main)
+            finally:
+                if runtime.kernel._shutdown_funcs is None:      # the kernel has failed
+                    self.last = None
             raise
         finally:
             thread["running"] = False

@@ -111,7 +111,7 @@ cdef bint in_trio_task() except -1:
         if PyDict_Size(LOADED_MODULES) == modules_searched:
             return False
         modules_searched = PyDict_Size(LOADED_MODULES)
-        if "trio" not in LOADED_MODULES:
+        if LOADED_MODULES.get("trio") is None:      # None: a program has blocked its import
             return False
         trio_host = load_trio()
     return trio_host.in_trio_task()

@@ -193,3 +193,19 @@ def test_ctrl_c(peer: MakePeer) -> None:
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+WITHOUT_TRIO = """
+import asyncio, sys
+sys.modules["trio"] = None  # what a test of a program does to block an import
+import asks_fast
+print(asyncio.run(asks_fast.get(sys.argv[1])).status_code)
+"""
+
+
+def test_blocked_trio(peer: MakePeer) -> None:
+    """Requests work in a program that has blocked the import of trio."""
+    server = peer(ANSWERING)
+    command = [sys.executable, "-c", WITHOUT_TRIO, server.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("200\n", "")

@@ -246,6 +246,37 @@ def test_failed_kernel_is_replaced(peer: MakePeer) -> None:
     gc.collect()  # the request of the first kernel
 
 
+def test_kernel_that_fails_after_ctrl_c_is_replaced(peer: MakePeer) -> None:
+    """Also if the kernel fails while the cancelled request cleans up."""
+    server = peer(ANSWERING, ANSWERING)
+
+    class Unknown:
+        def __await__(self) -> Iterator[object]:
+            yield ("trap_unknown",)
+
+    async def wait_for_interrupt(_chunk: bytes) -> None:
+        task = await curio.spawn(interrupt)
+        try:
+            await task.join()
+        finally:
+            await Unknown()
+
+    async def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with pytest.raises(KeyError, match="trap_unknown"):
+            sync.get(server.url, callback=wait_for_interrupt)
+        outcomes.append(sync.get(server.url).status_code)
+
+    outcomes: list[int] = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert outcomes == [200]
+    gc.collect()
+
+
 def test_call_within_a_call_is_rejected(peer: MakePeer) -> None:
     """A callback of a blocking call must not make another one: its own kernel runs already."""
     server = peer(ANSWERING)
