@@ -110,7 +110,7 @@ class Body:
             raise InvalidRequest(
                 f"Content-Length {length} was given for a body of {self.length} bytes"
             )
-        self.length = length
+        self.length = self._source.length = length  # the source reports progress
 
     def chunks(self) -> BodyChunks:
         """Return an asynchronous iterator over the chunks from the first byte. No chunk is empty.

@@ -118,6 +118,17 @@ async def test_progress(peer, tmp_path, size):
     assert server.requests[0].header("content-length") == str(size)
 
 
+async def test_progress_knows_a_given_length(peer):
+    """The Content-Length that is given with an iterable is the total of its progress."""
+    server = peer([expect(), send(OK)])
+    seen = []
+    async with HSession(server.url) as session:
+        headers = {"Content-Length": "3"}
+        await session.post(data=pieces(b"abc"), headers=headers, upload_progress=seen.append)
+    assert [step.total for step in seen] == [3] * len(seen)
+    assert seen[-1].fraction == 1
+
+
 async def test_length_of_chunks_in_memory():
     """Bytes in memory are sent 2 MiB at a time, and with progress 256 KiB at a time."""
     data = os.urandom(5 * MIB + 1)
