@@ -116,6 +116,23 @@ class ResultStream(Protocol):
         """The number of requests sent, or waiting for a connection, at this moment."""
         ...
 
+    @property
+    def slow_hosts(self) -> dict[str, str]:
+        """The hosts that politeness slows down, or has slowed down, and why."""
+        ...
+
+    def adaptive_limits(self, hosts: Iterable[str]) -> dict[str, str]:
+        """Return the present adaptive limit of each of these hosts, as text.
+
+        Args:
+            hosts: names as in URLs, with the port unless it is the default.
+
+        Returns:
+            Texts such as `6 at once, 48.2/s`; nothing for a host without requests, and nothing at
+            all unless the run has `Politeness(adaptive=True)`.
+        """
+        ...
+
 
 class BulkModule(Protocol):
     """The module that runs bulk requests."""

@@ -7,7 +7,7 @@ Rules:  `BlockingIterator` is the only code that steps an asynchronous iterator.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .. import response_objects
@@ -216,6 +216,28 @@ class Results(ClosableIterator["Result"]):
     """The results of `map`: an iterator, and a context manager that closes it."""
 
     _source: ResultStream
+
+    @property
+    def under_way(self) -> int:
+        """The number of requests sent, or waiting for a connection, at this moment."""
+        return self._source.under_way
+
+    @property
+    def slow_hosts(self) -> dict[str, str]:
+        """The hosts that politeness slows down, or has slowed down, and why."""
+        return self._source.slow_hosts
+
+    def adaptive_limits(self, hosts: Iterable[str]) -> dict[str, str]:
+        """Return the present adaptive limit of each of these hosts, as text.
+
+        Args:
+            hosts: names as in URLs, with the port unless it is the default.
+
+        Returns:
+            Texts such as `6 at once, 48.2/s`; nothing for a host without requests, and nothing at
+            all unless the run has `Politeness(adaptive=True)`.
+        """
+        return self._source.adaptive_limits(hosts)
 
     def close(self) -> None:
         """Cancel the running requests and wait until they have ended."""

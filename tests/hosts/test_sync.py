@@ -19,6 +19,7 @@ from support.scripted_server import MakePeer
 
 import asks_fast
 from asks_fast import Progress, errors, sync
+from asks_fast.crawl import Politeness
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na\nb\nc"
 ANSWERING = [repeat(expect(), send(OK))]
@@ -53,6 +54,23 @@ def test_all_request_methods(peer: MakePeer, tmp_path: Path) -> None:
         assert many.get(server.url).content == later.get(path="/").content
     with pytest.raises(errors.SessionClosed):
         session.get(path="/")
+
+
+def test_state_of_a_bulk_run(peer: MakePeer) -> None:
+    """The results of `map` tell what the run does, as those of an asynchronous session do."""
+    server = peer(*[ANSWERING] * 4)
+    politeness = Politeness(adaptive=True, host_concurrency=2)
+    with (
+        sync.DSession(connections=2) as session,
+        session.map([server.url] * 5, politeness=politeness) as results,
+    ):
+        next(results)
+        assert results.under_way <= 2
+        assert len(list(results)) == 4
+        assert results.under_way == 0
+        assert results.slow_hosts == {}
+        host = server.url.removeprefix("http://").rstrip("/")
+        assert "at once" in results.adaptive_limits([host, "other.example"])[host]
 
 
 def test_public_names_are_of_this_module() -> None:

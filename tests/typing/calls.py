@@ -117,6 +117,7 @@ async def in_bulk(session: DSession, urls: list[str]) -> None:
     """`map` yields results; `gather` returns a list of them."""
     results = session.map(urls, concurrency=5, ordered=True, politeness=Politeness(min_delay=1))
     assert_type(results, ResultStream)
+    assert_type(results.adaptive_limits(["h"]), dict[str, str])
     async for result in results:
         assert_type(result, Result)
     assert_type(await session.gather(urls), list[Result])
