@@ -35,6 +35,7 @@ from ._config.options import (
     POOL_OPTIONS,
     SESSION_DEFAULTS,
     RequestOptions,
+    read_iterators,
     unexpected_argument,
 )
 from ._config.other_libraries import SESSION, add_hints
@@ -103,6 +104,7 @@ class BaseSession(
     ) -> None:
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
             raise ValueError(f"connections must be 1 or more, not {connections!r}")
+        read_iterators(options)
         pool = {name: options.pop(name, value) for name, value in POOL_OPTIONS.items()}
         connector = {name: options.pop(name) for name in CONNECTOR_OPTIONS & options.keys()}
         if options.keys() - SESSION_DEFAULTS:

@@ -11,7 +11,7 @@ Implemented elsewhere: which values a single argument takes (`argument_checks`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ __all__ = [
     "SESSION_DEFAULTS",
     "SESSION_NAMES",
     "RequestOptions",
+    "read_iterators",
     "unexpected_argument",
 ]
 
@@ -143,6 +144,9 @@ class RequestOptions:
         self._check(given)
 
     def _check(self, given: Mapping[str, Any]) -> None:
+        if isinstance(self.sensitive_headers, Iterator):  # the check would use it up
+            self.sensitive_headers = tuple(self.sensitive_headers)
+            given = {**given, "sensitive_headers": self.sensitive_headers}
         check_arguments(given)
         for name in _DURATION_OPTIONS & given.keys():
             value = given[name]
@@ -234,6 +238,13 @@ _OTHER_LIBRARIES = {
     "token": "auth",
     "verify_ssl": "verify",
 }
+
+
+def read_iterators(given: dict[str, Any]) -> None:
+    """Replace iterators by tuples: each request of a session reads its defaults again."""
+    for name, value in given.items():
+        if isinstance(value, Iterator):
+            given[name] = tuple(value)
 
 
 def unexpected_argument(function: str, names: Iterable[str]) -> TypeError:

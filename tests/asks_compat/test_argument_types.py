@@ -11,7 +11,17 @@ import pytest
 from support.script_steps import SERVING
 from support.scripted_server import MakePeer
 
-from asks_fast import Cache, DigestAuth, HSession, Retry, errors, sync
+from asks_fast import (
+    BaseResponse,
+    Cache,
+    CallNext,
+    DigestAuth,
+    HSession,
+    PreparedRequest,
+    Retry,
+    errors,
+    sync,
+)
 from asks_fast._config.options import _REQUEST_NAMES, SESSION_NAMES
 from asks_fast.crawl import Politeness
 
@@ -133,6 +143,22 @@ async def test_false_values_for_a_request(name: str, peer: MakePeer) -> None:
             with pytest.raises((errors.InvalidRequest, TypeError), match=name):
                 await session.post(**{"path": "/", name: value})
     assert len(server.requests) == 2
+
+
+async def test_iterators_as_defaults_of_a_session(peer: MakePeer) -> None:
+    """An iterator can be read once, and each request of a session uses its values."""
+    server = peer(SERVING)
+    seen: list[str] = []
+
+    async def note(request: PreparedRequest, call_next: CallNext) -> BaseResponse:
+        seen.append(request.url.target)
+        return await call_next(request)
+
+    async with HSession(server.url, params=iter([("a", 1)]), middleware=iter([note])) as session:
+        await session.get(path="/")
+        await session.get(path="/")
+    assert seen == ["/?a=1"] * 2
+    assert [request.target for request in server.requests] == seen
 
 
 @pytest.mark.parametrize(

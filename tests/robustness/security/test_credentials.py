@@ -204,6 +204,22 @@ async def test_sensitive_headers_must_be_a_list() -> None:
         DSession(sensitive_headers="X-Mine")
 
 
+@pytest.mark.parametrize("is_of_session", [True, False])
+async def test_sensitive_headers_from_an_iterator(
+    peer: Callable[..., Peer], is_of_session: bool
+) -> None:
+    """The names may come from an iterator, which can be read once; each request uses them."""
+    other = peer([repeat(expect(), send(OK))])
+    first = peer([repeat(expect(), send(moved(other.url)))])
+    of_session = {"sensitive_headers": iter(["X-Mine"])} if is_of_session else {}
+    async with DSession(**of_session) as session:
+        for _ in range(2):
+            of_request = {} if is_of_session else {"sensitive_headers": iter(["X-Mine"])}
+            await session.get(first.url, headers={"X-Mine": SECRET}, **of_request)
+    assert [carries_secret(request) for request in first.requests] == [True, True]
+    assert [carries_secret(request) for request in other.requests] == [False, False]
+
+
 async def test_userinfo_of_a_url(peer: Callable[..., Peer]) -> None:
     """Credentials in a URL are sent to its origin as Basic, and to no other."""
     other = peer([expect(), send(OK)])
