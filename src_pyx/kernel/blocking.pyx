@@ -2,8 +2,9 @@
 #
 # Facts:  `curio.Kernel.run` does the same in Python, which cost as much as the request itself. It
 #         also leaves the task in the kernel when Ctrl-C ends the wait.
-# Rules:  the task runs at once, and the kernel polls only while the task waits. An error that does
-#         not come from the task, such as KeyboardInterrupt, cancels the task before it is raised.
+# Rules:  the task runs at once, unless others are ready, and the kernel polls only while it waits.
+#         An error that does not come from the task, such as KeyboardInterrupt, cancels the task
+#         before it is raised.
 # Implemented elsewhere: which kernel a thread has (asks_fast/_guest/blocking.py).
 
 @cython.final
@@ -57,8 +58,13 @@ cdef class BlockingRunner:
         thread["running"] = True
         thread["kernel"] = runtime.kernel
         try:
-            runtime.run_task(main, main)
+            if runtime.ready_count:
+                runtime.enqueue(main)
+            else:
+                runtime.run_task(main, main)
             run_to_end(runtime, main)
+            if runtime.ready_count:     # tasks that this one has cancelled, which clean up
+                runtime.run_once(0.0, main)
         except BaseException:
             try:
                 if main.runtime is not None:
