@@ -61,6 +61,8 @@ _peers: set[str] = set()
 _counts: dict[str, int] = {}
 _requests = 0
 
+MAX_SHOWN = 1 << 20  # bytes of a body that `describe` shows
+
 Response = tuple[int, list[tuple[str, str]], bytes]
 
 
@@ -125,10 +127,13 @@ def index(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> 
 
 
 def describe(scope: Any, pieces: list[str], query: dict[str, str], body: bytes) -> Response:
-    """Return what the client sent: method, path, args, headers, body, form, json, client."""
+    """Return what the client sent: method, path, args, headers, body, form, json, client.
+
+    Only the first MiB of a body is shown; `size` counts all of it.
+    """
     headers = dict(scope.headers.items())
     kind = headers.get("content-type", "")
-    text = body.decode("utf-8", "replace")
+    text = body[:MAX_SHOWN].decode("utf-8", "replace")
     try:
         parsed = json.loads(text) if "json" in kind else None
     except ValueError:

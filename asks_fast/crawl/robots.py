@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from copy import copy
 from time import monotonic
 
 from curio import Event
@@ -105,7 +106,11 @@ class RobotsCache:
         rules = self._origins.get(origin)
         reason = rules.reason if rules is not None else None
         if isinstance(reason, ConnectivityError):
-            return reason  # the host cannot be reached, neither for the page nor for robots.txt
+            # The host cannot be reached, neither for the page nor for robots.txt. Each URL gets an
+            # error of its own, because raising one adds to its traceback.
+            error = copy(reason)
+            error.__cause__ = reason.__cause__
+            return error
         if reason is not None:
             return RobotsDisallowed(
                 f"robots.txt of {origin} could not be read ({reason}), "

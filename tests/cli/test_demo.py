@@ -79,6 +79,14 @@ def test_serve() -> None:
         assert process.stdout.read() == ""
 
 
+async def test_long_body_is_not_shown_whole(app_server: Server) -> None:
+    """The response to an upload has the size of the body and its first MiB."""
+    body = b"ab" * (1 << 20)
+    async with asks_fast.HSession(app_server.url) as session:
+        shown = (await session.put("/put", data=body)).json()
+    assert (shown["size"], shown["data"]) == (len(body), body[: 1 << 20].decode())
+
+
 async def test_index_page(app_server: Server) -> None:
     """`/` lists every resource, as HTML for a browser and as text; each example works."""
     from asks_fast.cli import demo_app

@@ -8,6 +8,7 @@ Not here: when a polite run asks (tests/crawl/test_scheduled_map.py), all output
 from __future__ import annotations
 
 import gzip
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from asks_fast import DSession
 from asks_fast.crawl import Politeness, gather
 from asks_fast.crawl.job import Result
 from asks_fast.crawl.robots_rules import MAX_BYTES, MAX_RULES, RobotsRules
-from asks_fast.errors import InvalidURL, RobotsDisallowed
+from asks_fast.errors import ConnectionFailed, InvalidURL, RobotsDisallowed
 from asks_fast.scaleout import FetchOptions, fetch_partition
 
 protego = pytest.importorskip("protego", reason="the extra cli is not installed")
@@ -297,6 +298,20 @@ def test_scaleout(shard: str | None, more: dict[str, Any], tmp_path: Path) -> No
         options = FetchOptions(retries=0, **more)
         fetch_partition(urls, options, shard=None if shard is None else tmp_path / shard)
         assert sorted(site.asked) == ["GET 0 /page", "GET 0 /robots.txt"]
+
+
+async def test_errors_of_an_unreachable_host() -> None:
+    """Each URL of a host that cannot be reached gets an error of its own."""
+    with socket.socket() as not_listening:
+        not_listening.bind(("127.0.0.1", 0))
+        port = not_listening.getsockname()[1]
+        urls = [f"http://127.0.0.1:{port}/{number}" for number in range(3)]
+        async with DSession() as session:
+            results = await gather(session, urls, politeness=POLITE)
+    errors = [result.error for result in results]
+    assert {type(error) for error in errors} == {ConnectionFailed}
+    assert len({id(error) for error in errors}) == 3
+    assert all(isinstance(error.__cause__, ConnectionRefusedError) for error in errors if error)
 
 
 def test_named_in_the_user_agent(tmp_path: Path) -> None:
