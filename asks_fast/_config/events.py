@@ -292,9 +292,9 @@ class _KnownFields(threading.local):
 def _log(event: Event) -> None:
     """Log an event as `log.debug("%s", event)` does.
 
-    The records of one thread differ in time, event and name of the asyncio task only. They are
-    copies of one that `logging` made, which takes three times as long; unless the program makes
-    its own.
+    The records of one thread differ in time, event and the names of thread and asyncio task only.
+    They are copies of one that `logging` made, which takes three times as long; unless the program
+    makes its own.
     """
     fields = _known.fields
     is_plain = logging.getLogRecordFactory() is logging.LogRecord
@@ -312,6 +312,8 @@ def _log(event: Event) -> None:
         own["created"] = now
         own["msecs"] = now % 1.0 * 1000.0 // 1.0
         own["relativeCreated"] += (now - fields["created"]) * 1000.0
+        if own["threadName"] is not None:
+            own["threadName"] = threading.current_thread().name
         if "taskName" in own:
             own["taskName"] = _task_name()
     log.handle(record)

@@ -295,6 +295,19 @@ def test_log_records_of_threads(peer: MakePeer, caplog: pytest.LogCaptureFixture
     assert found[half:] == [("thread 1", threads[1].ident)] * half
 
 
+async def test_log_records_of_a_thread_that_is_renamed(
+    peer: MakePeer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may name its thread after the work that it does now."""
+    server = peer(SERVING)
+    async with HSession(server.url) as session:
+        with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+            await session.get(path="/")
+            monkeypatch.setattr(threading.current_thread(), "name", "second job")
+            await session.get(path="/")
+    assert [record.threadName for record in caplog.records[-2:]] == ["second job"] * 2
+
+
 async def test_log_of_a_request_without_response(
     peer: MakePeer, caplog: pytest.LogCaptureFixture
 ) -> None:
