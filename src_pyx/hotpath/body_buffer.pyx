@@ -82,7 +82,8 @@ async def _read_body_into_buffer(Connection connection not None):
     cdef bytes initial = parser.take_body()
     cdef Py_ssize_t have = PyBytes_GET_SIZE(initial), size, received
     cdef BytesBuilder builder = BytesBuilder(<Py_ssize_t>min(total, <long long>MAX_INITIAL_BUFFER))
-    cdef bint must_wait = total - have > LOW_WATERMARK       # a shorter rest may have arrived already
+    # A shorter rest may have arrived already.
+    cdef bint must_wait = total - have > LOW_WATERMARK and not connection.has_buffered_data()
     memcpy(builder.at(0), PyBytes_AS_STRING(initial), <size_t>have)
     initial = None
     builder.used = have

@@ -5,7 +5,7 @@ cdef class Connection:
     cdef readonly int fd            # -1 once closed
     cdef readonly object tls        # the object that reads and writes through TLS; None without TLS
     cdef object ssl_object          # the C object in an SSLSocket; or None
-    cdef bint has_tls_data          # it holds bytes of a record that were not read yet
+    cdef bint has_tls_data          # it holds bytes of a record, an end or an error, not read yet
     cdef object sock                # the socket object that closes the descriptor; None once closed
     cdef FileHandle handle
     cdef Trap readable

@@ -200,7 +200,7 @@ cdef class Connection:
         """Whether bytes can be read that the descriptor does not report, because TLS holds them."""
         if self.tls is None:
             return False
-        return self.has_tls_data if self.ssl_object is not None else self.tls.pending() > 0
+        return self.has_tls_data or (self.ssl_object is None and self.tls.pending() > 0)
 
     cdef Py_ssize_t recv_tls(self, char *data, Py_ssize_t size) except -2:
         """As `recv`, through TLS: as many records as are there and fit."""
@@ -211,12 +211,15 @@ cdef class Connection:
                 got = self.recv_record(data + received, size - received)
                 received += got
                 if got < MAX_TLS_RECORD:
-                    break       # the end, or the last of a burst: more will wake us again
+                    # The last of a burst: more will wake us again. An end, which TLS has read, won't.
+                    self.has_tls_data = got == 0 and received > 0
+                    break
         except (WantRead, WantWrite):
             return received if received else -1
         except OSError as error:
-            if received:
-                return received     # complete records count; the next call has the error again
+            if received:        # complete records count; the next call has the error again
+                self.has_tls_data = True
+                return received
             raise connection_error(self, error)
         if received == size and self.ssl_object is not None:    # else no part of a record is left
             self.has_tls_data = self.ssl_object.pending() > 0
