@@ -1,13 +1,31 @@
 # Send a request: its head, and a body that may be long, slow, or not wanted by the server.
 #
-# Rules:  sending stops as soon as the peer responds: what it says is worth more than the rest of the
-#         request, which is then incomplete, so that the connection is not reused. A response is looked
-#         for before each further piece of a body, and whenever the socket takes no more.
+# Facts:  some servers begin their response while they read the request: they echo or convert the body.
+#         They read on until its end, and would wait for the rest for ever.
+# Rules:  sending stops as soon as the peer has responded, or begins to refuse: what it says is worth
+#         more than the rest of the request, which is then incomplete, so that the connection is not
+#         reused. A response is looked for before each further piece of a body, and whenever the socket
+#         takes no more.
 # Implemented elsewhere: one write (`Connection.send`), bodies (asks_fast/_request/body.py).
+
+cdef enum:
+    MAX_EARLY_BODY = 67108864   # bytes of a stream that are received while its request is sent
+
+
+cdef bint ends_request(Exchange exchange, int found) except -1:
+    """Whether sending ends because of what `receive` found; the request is incomplete then."""
+    cdef Connection connection = exchange.connection
+    cdef ResponseParser parser = connection.parser
+    if found == NEED_DATA or (
+            found == HEAD_COMPLETE and 200 <= parser.status < 300 and parser.keep_alive
+            and (not exchange.options.stream or parser.body_bytes < MAX_EARLY_BODY)):
+        return False
+    connection.is_request_incomplete = True
+    return True
 
 
 async def send_body(Exchange exchange not None):
-    """Send the body of an exchange within its time limit; says what `receive` found.
+    """Send the body of an exchange within its time limit; returns what ended it, as `send_all`.
 
     A body may wait for code of the user's, which the pool monitor cannot end.
     """
@@ -23,7 +41,7 @@ async def send_body(Exchange exchange not None):
 
 
 async def send_whole_body(Exchange exchange not None):
-    """Send the body that was not sent with the head; says what `receive` found."""
+    """Send the body that was not sent with the head; returns what ended it, as `send_all`."""
     cdef Connection connection = exchange.connection
     cdef int found = NEED_DATA
     if exchange.options.expect_seconds > 0.0:
@@ -33,12 +51,13 @@ async def send_whole_body(Exchange exchange not None):
         if found != NEED_DATA:
             connection.is_request_incomplete = True
     if found == NEED_DATA:
-        found = await send_pieces(connection, exchange.body)
+        found = await send_pieces(exchange)
     return found
 
 
-async def send_all(Connection connection not None, const unsigned char[::1] data, Py_ssize_t sent=0):
-    """Send all bytes, unless the peer starts to respond; returns what `receive` found."""
+async def send_all(Exchange exchange not None, const unsigned char[::1] data, Py_ssize_t sent=0):
+    """Send all bytes, unless the peer responds; returns what it responded, else NEED_DATA."""
+    cdef Connection connection = exchange.connection
     cdef Py_ssize_t sent_bytes
     cdef int found
     while sent < data.shape[0] and not connection.is_request_incomplete:
@@ -49,39 +68,39 @@ async def send_all(Connection connection not None, const unsigned char[::1] data
         connection.blocked_since = now()
         await wait_readable_or_writable(connection.handle)
         found = connection.receive()
-        if found != NEED_DATA:
-            connection.is_request_incomplete = True
+        if ends_request(exchange, found):
             return found
     return NEED_DATA
 
 
-async def send_pieces(Connection connection not None, body):
-    """Send a body piece by piece; stops when the peer responds before the end.
+async def send_pieces(Exchange exchange not None):
+    """Send a body piece by piece; returns as `send_all`.
 
-    Returns what `receive` found. The body checks that the pieces add up to its length.
+    The body checks that the pieces add up to its length.
     """
-    cdef bint chunked = body.length is None
+    cdef Connection connection = exchange.connection
+    cdef bint chunked = exchange.body.length is None
     cdef bint is_first = True
     cdef int found = NEED_DATA
-    chunks = body.chunks()
+    chunks = exchange.body.chunks()
     try:
         async for piece in chunks:
             if not is_first:
                 found = connection.receive()
-                if found != NEED_DATA:
-                    connection.is_request_incomplete = True
+                if ends_request(exchange, found):
                     return found
             is_first = False
             if chunked:
                 piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-            found = await send_all(connection, memoryview(piece).cast("B"))
-            if found != NEED_DATA or connection.is_request_incomplete:
+            found = await send_all(exchange, memoryview(piece).cast("B"))
+            if connection.is_request_incomplete:
                 return found
     finally:
         await chunks.close()
     if chunked:
-        lines = b"" if body.trailers is None else await body.trailers.encode()
-        found = await send_all(connection, b"0\r\n%b\r\n" % lines)
+        trailers = exchange.body.trailers
+        lines = b"" if trailers is None else await trailers.encode()
+        found = await send_all(exchange, b"0\r\n%b\r\n" % lines)
     return found
 
 

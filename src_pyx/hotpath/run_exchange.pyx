@@ -85,7 +85,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                 raise connection_error(connection, None)
             sent_bytes = connection.send_head(exchange.head)
             if sent_bytes != PyBytes_GET_SIZE(exchange.head):
-                found = await send_all(connection, exchange.head, max(sent_bytes, 0))
+                found = await send_all(exchange, exchange.head, max(sent_bytes, 0))
                 connection.last_activity = now()
             if exchange.body is not None and found == NEED_DATA:
                 found = await send_body(exchange)
@@ -93,8 +93,10 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
             connection.is_sending = False
             if response.is_timed:
                 response.request_sent = now() if found == NEED_DATA else connection.last_activity
-                if found == NEED_DATA:
+                if found == NEED_DATA and parser.state == EXPECT_HEAD:
                     response.first_byte = 0.0    # of a 100 Continue until now
+            if found == NEED_DATA and parser.state == IN_BODY:
+                found = HEAD_COMPLETE       # it came while the request was sent
             while found == NEED_DATA or (found == HEAD_COMPLETE and not options.stream):
                 if found == HEAD_COMPLETE:
                     if options.is_followup(parser.status):
