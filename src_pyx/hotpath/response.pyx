@@ -78,16 +78,19 @@ cdef class BaseHttpResponse:
     cdef bint is_utf8_type(self) except -1:
         """Whether the content type names no charset, or UTF-8."""
         global last_utf8_head
+        cdef Headers fields
         cdef list types
         if self.header_fields is None and self.response_head is last_utf8_head is not None:
             return True
-        types = self.get_headers().find_raw(b"content-type")
+        fields = self.get_headers()
+        types = fields.find_raw(b"content-type")
         if types is not None:
             for value in types:
                 if (memchr(PyBytes_AS_STRING(value), b";", <size_t>PyBytes_GET_SIZE(value)) != NULL
                         and UTF8_TYPE(value) is None):
                     return False
-        last_utf8_head = self.response_head
+        if fields.head is self.response_head:       # else a program has assigned the fields
+            last_utf8_head = self.response_head
         return True
 
     @property

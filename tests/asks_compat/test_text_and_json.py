@@ -116,6 +116,20 @@ async def test_charset_of_json(peer: MakePeer) -> None:
                 assert response.json(parse_int=int) == document
 
 
+async def test_charset_of_assigned_headers(peer: MakePeer) -> None:
+    """Fields that a program assigns to one response do not count for another with the same head."""
+    other_kind, kind = (f"application/json; charset={name}" for name in ("utf-8", "latin-1"))
+    answers = [expect(), send(answer('["é"]'.encode(), kind))] * 3
+    server = peer([expect(), send(answer(b"{}", other_kind)), *answers])
+    async with HSession(server.url) as session:
+        other = await session.get()
+        assert (await session.get()).json() == ["Ã©"]
+        changed = await session.get()
+        changed.headers = other.headers
+        assert changed.json() == ["é"]
+        assert (await session.get()).json() == ["Ã©"]
+
+
 NOT_JSON = {
     "html": (b"<!doctype html><title>Log in</title>", "text/html", r"'<!doctype html>.*Expecting"),
     "empty": (b"", "application/json", "begins with nothing: Expecting value"),
