@@ -17,7 +17,7 @@ cdef bint ends_request(Exchange exchange, int found) except -1:
     cdef Connection connection = exchange.connection
     cdef ResponseParser parser = connection.parser
     if found == NEED_DATA or (
-            found == HEAD_COMPLETE and 200 <= parser.status < 300 and parser.keep_alive
+            parser.state == IN_BODY and 200 <= parser.status < 300 and parser.keep_alive
             and (not exchange.options.stream or parser.body_bytes < MAX_EARLY_BODY)):
         return False
     connection.is_request_incomplete = True
