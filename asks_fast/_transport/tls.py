@@ -160,8 +160,8 @@ def _insecure_context() -> ssl.SSLContext:
 class _StoredSession:
     """A session, and what is known of the server that sent it.
 
-    `was_resumed`: the server accepted it. `is_single_use`: the server refused a session that it had
-    accepted before, so every connection needs a new one.
+    `was_resumed`: the server accepted it. `is_single_use`: the server refused a new session that it
+    had accepted before, so every connection needs a new one.
     """
 
     context: ssl.SSLContext
@@ -211,11 +211,12 @@ class SessionCache:
             stored = None
         is_single_use = stored is not None and stored.is_single_use
         now = time.monotonic()
+        is_new = stored is not None and now < stored.stored_at + self._renew_after
         if stored is not None and connection.session_reused:
             stored.was_resumed = stored.was_resumed or stored.session is offered
-            if not is_single_use and now < stored.stored_at + self._renew_after:
+            if is_new and not is_single_use:
                 return
-        elif stored is not None and stored.session is offered and stored.was_resumed:
+        elif stored is not None and stored.session is offered and stored.was_resumed and is_new:
             is_single_use = True
         session = connection.session
         if session is None or not (session.has_ticket or session.id):

@@ -100,6 +100,15 @@ def test_a_server_that_accepts_each_session_once(context: ssl.SSLContext, clock:
     assert resumed == [False, True, False, True, True, True, True, True]
 
 
+def test_an_old_session_may_be_rejected(context: ssl.SSLContext, clock: Clock) -> None:
+    """A server that has started again rejects an old session; that says nothing of new ones."""
+    sessions = SessionCache(renew_after=10.0)
+    assert [connect(sessions, context).copies for _ in range(3)] == [1, 0, 0]
+    clock.now += 10.1
+    assert connect(sessions, context, is_accepted=False).copies == 1
+    assert [connect(sessions, context).copies for _ in range(3)] == [0, 0, 0]
+
+
 def test_the_session_of_another_context_is_replaced(context: ssl.SSLContext, clock: Clock) -> None:
     """A session is never offered by another context than its own, and does not protect itself."""
     sessions = SessionCache()
