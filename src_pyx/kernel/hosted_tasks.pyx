@@ -106,6 +106,8 @@ cdef int detach_from_host(Runtime runtime, TaskCore task) except -1:
 
 cdef int remove_task(Runtime runtime, TaskCore task) except -1:
     """Remove a hosted task that has not ended from the kernel."""
+    if task.io_state == IO_REGISTERED:
+        runtime.poller.unregister(task)
     runtime.tasks.pop(task.id, None)
     runtime.set_timeout(task, None)
     task.terminated = True

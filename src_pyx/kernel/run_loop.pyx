@@ -85,10 +85,10 @@ cdef class Runtime:
         count = self.ready_count
         for _index in range(count):
             task = self.dequeue()
-            if task.hosted is None:
-                self.run_task(task, main)
-            else:
+            if task.hosted is not None:
                 task.hosted.resume()
+            elif not task.terminated:   # else its coroutine was closed since it was woken
+                self.run_task(task, main)
         return count
 
     cdef double poll_timeout(self) except? -2.0:

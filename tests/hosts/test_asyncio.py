@@ -192,6 +192,36 @@ def test_random_cancellation(peer: MakePeer, run: Run, count: int) -> None:
     run(main)
 
 
+def test_closed_after_it_was_woken(peer: MakePeer) -> None:
+    """A coroutine may be closed between the event it waits for and its turn."""
+    server = peer(*[ANSWERING] * 3)
+
+    async def main() -> None:
+        reported: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        async with HSession(server.url, connections=2) as session:
+            calls = [session.get(path="/") for _ in range(2)]
+            waits = [call.send(None) for call in calls]  # both connect, and are woken together
+            first = loop.create_future()
+            for wait, other in zip(waits, calls[::-1], strict=True):
+
+                def close_other(_: object, other: Any = other) -> None:
+                    if not first.done():
+                        first.set_result(None)
+                        other.close()
+
+                wait.add_done_callback(close_other, context=contextvars.copy_context())
+            await first
+            for call in calls:
+                call.close()
+            assert (await session.get(path="/")).content == b"ok"
+            assert_no_active_requests(session)
+        assert reported == []
+
+    asyncio.run(main())
+
+
 @every_loop
 def test_user_code_awaits_asyncio(peer: MakePeer, run: Run) -> None:
     """A resolver, an auth class and a body can await asyncio and send requests."""

@@ -141,6 +141,8 @@ async def main(url: str) -> None:
     ways["connect"] = ways["fast path"]
     if sys.version_info >= (3, 12):
         ways = {kind: make for kind, make in ways.items() if kind not in MAKES_FUNCTIONS}
+        for make in ways.values():
+            await make()  # makes its template, and with it function objects
     before = len(os.listdir("/proc/self/fd"))
     for kind, make in ways.items():
         await trial.cancel_at_each_await(kind, make, fresh=kind == "connect")
