@@ -292,17 +292,31 @@ cdef class TemplateCache:
         if version != self.templates_version:
             self._clear_templates()
             self.templates_version = version
-        if constants is None:
-            if (self.last_template is not None and method is self.last_method
-                    and (origin is self.last_origin or origin == self.last_origin)):
-                return self.last_template
-            self.last_template = self._templates.get((method, origin))
-            self.last_method, self.last_origin = method, origin
+        if (self.last_template is not None and constants is self.last_constants
+                and method is self.last_method
+                and (origin is self.last_origin or origin == self.last_origin)):
             return self.last_template
+        key = (method, origin) if constants is None else (method, origin, *constants)
         try:
-            return self._templates.get((method, origin, *constants))
+            self.last_template = self._templates.get(key)
         except TypeError:       # an option that cannot be hashed
             return None
+        self.last_method, self.last_origin, self.last_constants = method, origin, constants
+        return self.last_template
+
+    cdef bint has_last_constants(self, dict options) except -1:
+        """Whether the options that a template depends on are the same objects as in the last call."""
+        cdef list constants = self.last_constants
+        cdef Py_ssize_t size = 0 if constants is None else len(constants)
+        cdef Py_ssize_t i = 0
+        for name, value in options.items():
+            if i < size and name is constants[i]:
+                if value is not constants[i + 2]:
+                    return False
+                i += 3
+            elif name not in VARIABLE_OPTIONS:
+                return False
+        return i == size
 
     cdef Exchange make_exchange(self, method, url, dict options):
         """An exchange made from a template; None if there is none for this request."""
@@ -316,7 +330,8 @@ cdef class TemplateCache:
         given_path = ""
         if options:
             given_path = options.get("path", "")
-            constants = key_of_options(options)
+            constants = (self.last_constants if self.has_last_constants(options)
+                         else key_of_options(options))
             has_options = len(options) > ("path" in options) + (
                 0 if constants is None else len(constants) // 3)
         if url is None:

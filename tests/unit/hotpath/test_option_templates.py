@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -106,6 +108,30 @@ async def test_equal_values_of_different_types(peer: MakePeer) -> None:
             await session.get(path="/", read_timeout=1)
         with pytest.raises(InvalidRequest):
             await session.get(path="/", read_timeout=True)
+
+
+async def test_options_that_alternate(peer: MakePeer) -> None:
+    """The template of the last call is used only for the same options, method and origin."""
+    server = peer(*[ANSWERING] * 2)
+    credentials = [("a", "b"), ("a", "b"), ("c", "d"), None]
+    calls = [
+        (method, host, {"auth": auth, **more} if auth else more)
+        for method in ("GET", "DELETE")
+        for host in (server.url, server.url.replace("127.0.0.1", "localhost"))
+        for auth in credentials
+        for more in ({}, {"retries": 0}, {"headers": {"X-Mine": "1"}})
+    ] * 6
+    random.Random(4).shuffle(calls)
+    async with DSession(connections=2) as session:
+        for number, (method, host, options) in enumerate(calls):
+            response = await session.request(method, f"{host}/{number}", **options)
+            assert response.url == f"{host}/{number}"
+    seen = {request.target: request for request in server.requests}
+    for number, (method, _, options) in enumerate(calls):
+        request, auth = seen[f"/{number}"], options.get("auth")
+        expected = auth and "Basic " + b64encode(":".join(auth).encode()).decode()
+        assert (request.method, request.header("authorization")) == (method, expected)
+        assert request.header("x-mine") == ("1" if "headers" in options else None)
 
 
 async def test_a_replaced_template_is_used(peer: MakePeer) -> None:
