@@ -98,7 +98,7 @@ def _small(connections: int) -> Workload:
 WORKLOADS = {
     w.name: w
     for w in (
-        *(_small(n) for n in (1, 10, 50, 200, 1000)),
+        *(_small(n) for n in (1, 10, 50, 200, 1000, 10_000)),
         Workload("varied-50", "small JSON, a different head each time", "/varied", len(SMALL)),
         Workload(
             "origins-20", "small JSON, 20 origins, 50 connections", "/small", len(SMALL), origins=20

@@ -22,6 +22,12 @@ SCRIPTS = ROOT / "bench" / "clients"
 SCRAPY_WORK = frozenset({"small-10", "small-50", "varied-50", "origins-20"})
 
 
+# Workloads that only these clients run: threads and slower clients would take minutes.
+FEW_CLIENTS = {
+    "small-10000": ("asks_fast_own", "asks_fast_asyncio", "asks_fast_uvloop", "wrk"),
+}
+
+
 @dataclass(frozen=True)
 class Client:
     """One client; `requires` is what pip installs; if empty, it runs in this environment."""
@@ -38,6 +44,8 @@ class Client:
 
     def takes(self, workload: str) -> bool:
         """Whether this client can run that workload."""
+        if workload in FEW_CLIENTS and self.name not in FEW_CLIENTS[workload]:
+            return False
         return not self.only or workload in self.only
 
 
@@ -209,6 +217,7 @@ CLIENTS = {
             only=frozenset(
                 {
                     *("small-1", "small-10", "small-50", "small-200", "small-1000"),
+                    "small-10000",
                     *("varied-50", "body-100k", "tls"),
                 }
             ),

@@ -148,6 +148,13 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
             least=False,
         )
     add(
+        "10,000 connections",
+        f"cost of a request / that at 50, {CLIENTS[OWN].label}",
+        1.15,
+        ratio(results, (OWN, "small-50"), (OWN, "small-10000")),
+        least=False,
+    )
+    add(
         "each head another one",
         "asks_fast.run / wrk -t1",
         0.80,
