@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if sys.platform == "win32":
     raise ImportError("asks_fast does not support Windows: it runs on Linux and macOS")
+if find_spec(f"{__name__}._hotpath") is None:
+    raise ImportError(
+        f"the folder {__path__[0]} is the source code of asks_fast, without its compiled part: run "
+        "the program in another folder, or compile this one with `pip install -e .`"
+    )
 
 from . import errors
 from ._client import bulk

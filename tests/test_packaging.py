@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import asks_fast
+
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPER_EXTRAS = {"test", "lint", "docs", "dev"}
 EXTRA = re.compile(r"asks-fast\[([\w,]+)\]")
@@ -91,6 +93,18 @@ def test_windows_is_refused() -> None:
     assert done.stderr.endswith(
         "ImportError: asks_fast does not support Windows: it runs on Linux and macOS\n"
     )
+
+
+def test_source_folder_is_refused(tmp_path: Path) -> None:
+    """In a clone that is not compiled, Python finds the source code first: the error says so."""
+    ignored = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(Path(asks_fast.__file__).parent, tmp_path / "asks_fast", ignore=ignored)
+    command = [sys.executable, "-S", "-c", "import asks_fast"]  # without what is installed
+    done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"ImportError: the folder {tmp_path / 'asks_fast'} is the source code" in done.stderr
+    assert "run the program in another folder" in done.stderr
+    assert "circular import" not in done.stderr
 
 
 def test_demo_without_granian_says_what_to_install() -> None:
