@@ -60,7 +60,6 @@ class BaseHttpResponse:
     body: Any
     _content: bytes | None
     _text: tuple[str | None, str] | None
-    _json: tuple[Any] | None
     _chosen: str | None
     _decompress: bool | None
     _options: Any

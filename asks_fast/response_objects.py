@@ -1,7 +1,9 @@
 """Responses: `Response`, `StreamResponse`, and the `Cookie`s on them.
 
 Facts:  most programs read the status and one of `content`, `text`, `json()`. So nothing is
-        decompressed, decoded or parsed before it is used, and then only once.
+        decompressed, decoded or parsed before it is used. `content` and `text` are kept; what
+        `json()` returns is not, because its objects would stay in memory, and displace those of
+        other tasks from the processor's cache, until the program drops the response.
 Rules:  `body` is what was received, still compressed; `content` is decompressed. A truncated body
         is an error, unless the caller allows it.
 Implemented elsewhere: what both have in common (`_response.base_response`), reading from the
@@ -53,7 +55,7 @@ class Response(BaseResponse):
     @decompress_data.setter
     def decompress_data(self, decompress: bool) -> None:
         self._decompress = bool(decompress)
-        self._content = self._json = self._text = None
+        self._content = self._text = None
 
     @property
     def raw(self) -> bytes:
@@ -143,39 +145,30 @@ class Response(BaseResponse):
         """Parse the body as JSON.
 
         Args:
-            kwargs: arguments of `json.loads`. Without any, the body is parsed once and the same
-                object is returned each time.
+            kwargs: arguments of `json.loads`.
 
         Returns:
-            The parsed document.
+            The parsed document: a new object at each call, as in requests and httpx.
 
         Raises:
             JsonDecodeError: the body is not JSON; also a `json.JSONDecodeError`.
             DecodingError: the body cannot be decompressed.
         """
-        if not kwargs:
-            cached = self._json
-            if cached is not None:
-                return cached[0]
         options = self._options
         loads: AnyFunction[Json] | None = None if options is None else options.json_loads
         try:
             if loads is None and not kwargs:
                 text = self._plain_json()
-                found = parse_json(self._json_source() if text is None else text)
-            elif loads is None:
-                found = json.loads(self._json_source(), **kwargs)
-            else:
-                found = loads(to_utf8(self._json_source()), **kwargs)
+                return parse_json(self._json_source() if text is None else text)
+            if loads is None:
+                return json.loads(self._json_source(), **kwargs)
+            return loads(to_utf8(self._json_source()), **kwargs)
         except AsksException:
             raise
         except (ValueError, RecursionError) as error:
             from ._response.json_error import not_json
 
             raise not_json(self, error, self._missing_library()) from error
-        if not kwargs:
-            self._json = (found,)
-        return found
 
     def _json_source(self) -> bytes | str:
         """Return the body as text if it declares a charset, else as bytes.

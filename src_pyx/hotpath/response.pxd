@@ -9,7 +9,6 @@ cdef class BaseHttpResponse:
     cdef public object body                 # bytes as they came, or the stream that gives them
     cdef public object _content        # the body decompressed; None until it is asked for
     cdef public object _text           # (`_chosen`, the body as text); None until it is asked for
-    cdef public object _json           # (the parsed body,); None until it is asked for
     cdef public object _chosen         # the encoding that the program chose; None: none
     cdef public object _decompress     # whether to decompress, as the program chose; None: not chosen
     cdef public object _options        # what the request said about reading the body; None: defaults
