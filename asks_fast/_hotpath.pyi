@@ -207,6 +207,7 @@ class ExchangeOptions:
     connect_socket: Any
     followup_statuses: Container[int] | None
     observe_response: Callable[[Any], object] | None
+    response_class: type[BaseHttpResponse] | None
     response_options: Any
     encoding: str | None
     is_head_request: bool
@@ -231,6 +232,7 @@ class ExchangeOptions:
         connect_socket: Callable[..., Awaitable[tuple[Any, Any]]] | None = None,
         followup_statuses: Container[int] | None = None,
         observe_response: Callable[[Any], object] | None = None,
+        response_class: type[BaseHttpResponse] | None = None,
         response_options: Any = None,
         encoding: str | None = None,
         is_head_request: bool = False,
@@ -253,7 +255,6 @@ class ExchangeOptions:
 @final
 class Exchange:
     options: ExchangeOptions
-    response: BaseHttpResponse
     connection: Connection | None
     force_new_connection: bool
     emit: Any
@@ -266,6 +267,8 @@ class Exchange:
         response: BaseHttpResponse,
         body: Any = None,
     ) -> None: ...
+    @property
+    def response(self) -> BaseHttpResponse: ...
     @property
     def target(self) -> str: ...
     @property
@@ -346,7 +349,6 @@ class RequestTemplate:
         target: bytes,
         header_lines: bytes,
         header_names: frozenset[str],
-        response_class: type[BaseHttpResponse],
         encoder: Any,
         *,
         allows_body: bool,

@@ -194,6 +194,7 @@ class Transport:
         stores_cookies: bool = False,
         max_redirects: int = 0,
         observe_response: Callable[[Any], object] | None = None,
+        response_class: type[BaseResponse] | None = None,
     ) -> ExchangeOptions:
         """What the exchanges of requests like this one have in common."""
         expect = 0.0
@@ -212,6 +213,7 @@ class Transport:
             connect_socket=self.bound_open(options),
             followup_statuses=followup_statuses,
             observe_response=observe_response,
+            response_class=response_class,
             response_options=None if uses_defaults else options,
             encoding=None if encoding == "utf-8" else encoding,
             is_head_request=request.method == "HEAD",

@@ -403,7 +403,7 @@ cdef class Connection:
     cdef void begin(self, Exchange exchange, double clock) noexcept:
         """Set everything for an exchange. `clock`: the time, if it was just read, or 0.0."""
         cdef ExchangeOptions options = exchange.options
-        cdef BaseHttpResponse response = exchange.response
+        cdef BaseHttpResponse response = exchange._response
         cdef ResponseParser parser = self.parser
         exchange.is_begun = True
         self.response = response

@@ -7,6 +7,7 @@ cdef class ExchangeOptions:
     cdef readonly object followup_statuses  # of responses that may lead to another request; or None
     cdef int first_followup_status          # the lowest of them; none is as high as 1000
     cdef readonly object observe_response   # called with each other response; or None
+    cdef readonly type response_class       # of the response that an exchange makes
     cdef readonly object response_options   # for reading the body; None for the defaults
     cdef readonly str encoding              # of text that does not name its own; None for UTF-8
     cdef readonly bint is_head_request      # the response has no body (HEAD)
@@ -34,7 +35,7 @@ cdef class Exchange:
     cdef readonly ExchangeOptions options
     cdef bytes head                         # as sent, a small body included
     cdef object body                        # the rest of the request, in pieces; or None
-    cdef readonly BaseHttpResponse response
+    cdef BaseHttpResponse _response         # None until `get_response` makes it
     cdef readonly Connection connection     # in use by this exchange; None before and after
     cdef bint owns_slot                     # a slot is ours and no connection uses it yet
     cdef bint is_begun                      # the request was given to a connection
@@ -46,7 +47,8 @@ cdef class Exchange:
     cdef double time_remaining                # of them, when the clock does not run
     cdef double clock_started               # monotonic seconds; 0.0 while the clock does not run
 
-    cdef void set(self, ExchangeOptions options, bytes head, BaseHttpResponse response) noexcept
+    cdef BaseHttpResponse get_response(self)
+    cdef void set_response(self, BaseHttpResponse response) noexcept
     cpdef object attach_stream(self)
     cdef void start_clock(self, double clock) noexcept
     cdef void stop_clock(self) noexcept

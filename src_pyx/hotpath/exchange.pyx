@@ -12,7 +12,7 @@ cdef class ExchangeOptions:
     """What all exchanges of one kind have in common; never changed once made."""
 
     def __cinit__(self, OriginPool origin not None, *, connect_socket=None, followup_statuses=None,
-                  observe_response=None, response_options=None,
+                  observe_response=None, type response_class=None, response_options=None,
                   str encoding=None, bint is_head_request=False,
                   bint is_idempotent=False, bint retry_stale=True, bint has_retry_policy=False,
                   bint stores_cookies=False, int max_redirects=0, bint close_after=False,
@@ -24,6 +24,9 @@ cdef class ExchangeOptions:
         self.followup_statuses = followup_statuses
         self.first_followup_status = min(followup_statuses, default=1000) if followup_statuses else 1000
         self.observe_response = observe_response
+        if response_class is not None and not issubclass(response_class, BaseHttpResponse):
+            raise TypeError(f"{response_class!r} is not a subclass of BaseHttpResponse")
+        self.response_class = response_class
         self.response_options = response_options
         self.encoding = encoding
         self.is_head_request = is_head_request
@@ -55,15 +58,29 @@ cdef class Exchange:
 
     def __init__(self, ExchangeOptions options not None, bytes head not None,
                  BaseHttpResponse response not None, body=None):
-        self.set(options, head, response)
-        self.body = body
-
-    cdef void set(self, ExchangeOptions options, bytes head, BaseHttpResponse response) noexcept:
-        """Set what is sent, and tell the response what is the same for each try."""
         self.options = options
         self.head = head
-        self.response = response
-        response.sent_head = head
+        self.body = body
+        self.set_response(response)
+
+    @property
+    def response(self):
+        """The response, to be filled or filled."""
+        return self.get_response()
+
+    cdef BaseHttpResponse get_response(self):
+        """The response. It is made when first needed: thousands of exchanges may wait without one."""
+        if self._response is None:
+            # `__init__` of a response has nothing to do without arguments.
+            self.set_response(
+                <BaseHttpResponse>new_instance(self.options.response_class, NO_ARGUMENTS))
+        return self._response
+
+    cdef void set_response(self, BaseHttpResponse response) noexcept:
+        """Set the response, and what of it is the same for each try."""
+        cdef ExchangeOptions options = self.options
+        self._response = response
+        response.sent_head = self.head
         response.origin = options.origin.name
         response.strict = options.strict
         if options.response_options is not None:
@@ -101,6 +118,7 @@ cdef class Exchange:
         header fields are kept, and what is left of the time limit.
         """
         cdef Exchange following
+        cdef BaseHttpResponse previous = self._response
         cdef BaseHttpResponse response
         cdef str origin = self.options.origin.name
         cdef bytes head = self.head
@@ -111,20 +129,21 @@ cdef class Exchange:
             location = location[len(origin):]
         if not location.startswith("/") or location.startswith("//") or not is_plain_path(location):
             return None
-        response = <BaseHttpResponse>new_instance(type(self.response), NO_ARGUMENTS)
         head = b"GET " + location.encode("ascii") + head[head.index(b" ", 4):]
         following = Exchange.__new__(Exchange)
-        following.set(self.options, head, response)
-        self.response._history = None
-        following.history = response._history = [*history, self.response]
-        response.attempts = self.response.attempts + 1
+        following.options = self.options
+        following.head = head
+        response = following.get_response()
+        previous._history = None
+        following.history = response._history = [*history, previous]
+        response.attempts = previous.attempts + 1
         following.timeout = self.timeout
         following.time_remaining = self.time_left if self.timeout else 0.0
         return following
 
     cpdef object attach_stream(self):
         """Give the connection to the body of the response, which is a stream."""
-        self.response._attach_connection(self.connection)
+        self._response._attach_connection(self.connection)
         self.connection = None
 
     # -- for Pool.run
@@ -144,9 +163,9 @@ cdef class Exchange:
     cdef void add_context(self, error):
         """Name the request in an error, and how long it took if it was sent."""
         if self.is_begun:
-            add_request_context(self.connection, error, self.response)
+            add_request_context(self.connection, error, self._response)
         elif isinstance(error, errors.AsksException):
-            errors.add_request_context(error, self.response.describe_request())
+            errors.add_request_context(error, self.get_response().describe_request())
 
     cdef bint may_resend(self, error) except -1:
         """Whether a failure is a stale connection, after which the request may be sent once more."""

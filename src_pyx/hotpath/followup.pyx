@@ -16,7 +16,7 @@ async def read_remaining(Exchange exchange not None, long long max_bytes=-1):
     gets its slot.
     """
     cdef Connection connection = exchange.connection
-    cdef BaseHttpResponse response = exchange.response
+    cdef BaseHttpResponse response = exchange._response
     cdef ResponseParser parser
     cdef int found = HEAD_COMPLETE
     cdef Waiter next_waiter

@@ -11,7 +11,6 @@ cdef class RequestTemplate:
     cdef readonly bint allows_body  # a request of this method has a body, if an empty one
     cdef bint has_root_target       # nothing but "/" precedes the path
     cdef readonly double timeout    # the default in seconds; 0.0 for none
-    cdef type response_class        # a subclass of BaseHttpResponse
     cdef object encoder             # OptionEncoder: renders what is not plain
     cdef bint emits_events          # `on_event=` or `timings=` was given
     cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one

@@ -92,12 +92,12 @@ cdef class RequestTemplate:
     """The rendered head of one kind of request, open at the place of the path."""
 
     def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
-                  bytes header_lines not None, header_names, type response_class not None, encoder, *,
+                  bytes header_lines not None, header_names, encoder, *,
                   bint allows_body, bytes final_lines=b"", bytes authority=b"", double timeout=0.0,
                   bint emits_events=False, params=None, cookies=None, cookie_jar=None, auth_state=None,
                   sign_request=None):
-        if not issubclass(response_class, BaseHttpResponse):
-            raise TypeError(f"{response_class!r} is not a subclass of BaseHttpResponse")
+        if options.response_class is None:
+            raise TypeError("the options of a template need a response_class")
         self.options = options
         self.header_names = header_names
         self.allows_body = allows_body
@@ -109,7 +109,6 @@ cdef class RequestTemplate:
         self.suffix = self.header_lines + final_lines + (
             b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
         self.timeout = timeout
-        self.response_class = response_class
         self.emits_events = emits_events
         self.params = params
         self.cookies = cookies
@@ -148,10 +147,9 @@ cdef class RequestTemplate:
             head = self.sign(head, after_lines)
             if head is None:
                 return None
-        # `__init__` of a response has nothing to do without arguments.
         exchange = Exchange.__new__(Exchange)
-        exchange.set(self.options, head,
-                     <BaseHttpResponse>new_instance(self.response_class, NO_ARGUMENTS))
+        exchange.options = self.options
+        exchange.head = head
         if timeout > 0.0:
             exchange.timeout = exchange.time_remaining = timeout
         if is_listened_to:
@@ -367,7 +365,7 @@ cdef class TemplateCache:
     cdef BaseHttpResponse finish(self, Exchange exchange):
         """The final response of a request: store its cookies, give a stream its connection."""
         cdef ExchangeOptions options = exchange.options
-        cdef BaseHttpResponse response = exchange.response
+        cdef BaseHttpResponse response = exchange._response
         try:
             if options.stores_cookies and not response.get_headers().is_absent(b"set-cookie"):
                 self._store_cookies(response)

@@ -42,9 +42,9 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                 exchange = made     # only now: an error before this has no exchange to report to
             options = exchange.options
             pool = options.origin.pool
-            response = exchange.response
             found = NEED_DATA
             if exchange.emit is not None:
+                response = exchange.get_response()
                 exchange.emit.begin(response)
             connection = exchange.connection
             pool.acquired_at = 0.0
@@ -72,6 +72,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                 if connection is None:
                     await connect_exchange(exchange)
                     connection = exchange.connection
+            response = exchange.get_response()
             connection.begin(exchange, pool.acquired_at)
             if exchange.timeout > 0.0:
                 if exchange.clock_started == 0.0:
