@@ -23,9 +23,9 @@ SCRAPY_WORK = frozenset({"small-10", "small-50", "varied-50", "origins-20"})
 
 
 # Workloads that only these clients run. Ten thousand threads, or clients that are slow with so many
-# connections, would take minutes; in its short runs wrk does not get to its first request.
+# connections, would take minutes.
 FEW_CLIENTS = {
-    "small-10000": ("asks_fast_own", "asks_fast_asyncio", "asks_fast_uvloop"),
+    "small-10000": ("asks_fast_own", "asks_fast_asyncio", "asks_fast_uvloop", "wrk"),
 }
 
 
@@ -217,7 +217,8 @@ CLIENTS = {
             is_async=False,
             only=frozenset(
                 {
-                    *("small-1", "small-10", "small-50", "small-200", "small-1000"),
+                    *("small-1", "small-10", "small-50", "small-200"),
+                    *("small-1000", "small-10000"),
                     *("varied-50", "body-100k", "tls"),
                 }
             ),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..clients.job import WORKLOADS
 from .field import CLIENTS
 from .measure import Series
 
@@ -95,6 +96,19 @@ def fastest_other(results: Results, workload: str) -> str | None:
     return max(rates, key=rates.__getitem__) if rates else None
 
 
+def fastest_rival(results: Results, workload: str) -> str | None:
+    """The fastest client of that workload that is not ours. wrk and the bare loop do not count."""
+    rates = {
+        name: results[name, workload].rate
+        for name, client in CLIENTS.items()
+        if client.requires
+        and not client.ours
+        and (name, workload) in results
+        and results[name, workload].runs
+    }
+    return max(rates, key=rates.__getitem__) if rates else None
+
+
 def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
     """All lines, in the order of the table."""
     table: list[Goal] = []
@@ -139,21 +153,18 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
         against(first, "small-50", {other: 3.0})
     against(first, "small-50", {"aiohttp": 7.0, "asks2": 20.0})
     against("1 connection, sequential", "small-1", {"bare": 0.7})
-    for ours in (STOCK, OWN):
-        add(
-            "1,000 connections",
-            f"cost of a request / that at 50, {CLIENTS[ours].label}",
-            1.15 if ours == OWN else None,
-            ratio(results, (ours, "small-50"), (ours, "small-1000")),
-            least=False,
-        )
-    add(
-        "10,000 connections",
-        f"cost of a request / that at 50, {CLIENTS[OWN].label}",
-        1.15,
-        ratio(results, (OWN, "small-50"), (OWN, "small-10000")),
-        least=False,
-    )
+    for workload, clients in (
+        ("small-1000", (STOCK, OWN, "wrk")),
+        ("small-10000", (OWN, "wrk")),
+    ):
+        for client in clients:
+            add(
+                WORKLOADS[workload].title.removeprefix("small JSON, "),
+                f"cost of a request / that at 50, {CLIENTS[client].label}",
+                1.15 if client == OWN else None,
+                ratio(results, (client, "small-50"), (client, workload)),
+                least=False,
+            )
     add(
         "each head another one",
         "asks_fast.run / wrk -t1",
@@ -186,6 +197,15 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
     against("10 MiB bodies", "body-10m", {"bare": 0.85, "pycurl": 1.6})
     against("chunked 10 MiB", "chunked-10m", {"aiohttp": 1.5})
     against("gzip JSON", "gzip-json", {"aiohttp": 1.5})
+    for workload, work in (
+        ("gzip-json", "gzip JSON"),
+        ("tls-new", "TLS, new connections"),
+        ("post-10m", "POST of 10 MiB"),
+        ("stream", "64 MiB to disk"),
+    ):
+        rival = fastest_rival(results, workload)
+        if rival is not None:
+            against(work, workload, {rival: 1.0})
     against("TLS kept alive", "tls", {"aiohttp": 3.0, "pycurl": 1.0})
     hosts(add, results)
     probe(add, probes)
