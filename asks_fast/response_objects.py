@@ -20,13 +20,13 @@ from ._hotpath import Headers
 from ._response.base_response import BaseResponse, content_decoder
 from ._response.charset import decode
 from ._response.json_document import parse_json, to_utf8
-from ._response.stream import DEFAULT_MAX_DECOMPRESSED, StreamBody, split_lines
+from ._response.stream import DEFAULT_MAX_DECOMPRESSED, StreamBody
+from ._response.stream_readers import split_lines
 from .errors import AsksException, ResponseTooLarge, StreamConsumed, add_request_context
 from .http_utils import charset_of
 
 if TYPE_CHECKING:
-    from ._annotations import AnyArgument, AnyFunction, Json, Unchecked
-    from ._hotpath import Connection
+    from ._annotations import AnyArgument, AnyFunction, Json
     from .cookie_utils import Cookie
 
 __all__ = ["BaseResponse", "Cookie", "Response", "StreamBody", "StreamResponse"]
@@ -239,6 +239,7 @@ class StreamResponse(BaseResponse):
     __slots__ = ()
 
     body: StreamBody
+    _body_class = StreamBody
 
     @property
     def decompress_data(self) -> bool:
@@ -248,20 +249,6 @@ class StreamResponse(BaseResponse):
     @decompress_data.setter
     def decompress_data(self, decompress: bool) -> None:
         self.body.decompress_data = decompress
-
-    def _attach_connection(self, connection: Connection) -> None:
-        """Make the body a stream, from the connection or from the bytes received with the head."""
-        whole: Unchecked = self.body  # bytes until now
-        self.body = StreamBody(
-            self,
-            None if self.is_complete else connection,
-            whole if self.is_complete else b"",
-            decompress_data=self._get_option("decompress", True),
-        )
-
-    def _copy_without_body(self) -> StreamResponse:
-        """Return a copy for the body to refer to, which avoids a reference cycle."""
-        return self._copy_head()
 
     @property
     def content(self) -> bytes:

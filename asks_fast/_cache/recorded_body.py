@@ -1,4 +1,4 @@
-"""A streamed body that is stored when it was read to its end."""
+"""The content of a streamed body that is stored when it was read to its end."""
 
 from __future__ import annotations
 
@@ -6,36 +6,30 @@ from collections.abc import Awaitable, Callable
 
 from .._response.stream import StreamBody
 
-__all__ = ["RecordedBody", "record"]
+__all__ = ["record"]
 
 
-class RecordedBody(StreamBody):
-    """A `StreamBody` that keeps what it receives, up to a limit, and passes it on at its end.
+class BodyRecorder:
+    """Keeps what a body receives, up to a limit, and passes it on at the end.
 
     A body that is closed early, truncated or over the limit is not passed on.
     """
 
-    _chunks: list[bytes] | None  # None: nothing is to be stored any more
-    _size: int
-    _limit: int
-    _store: Callable[[bytes], Awaitable[None]]
+    def __init__(self, limit: int, store: Callable[[bytes], Awaitable[None]]) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._limit = limit
+        self._store = store
 
-    async def _receive(self) -> bytes:
-        try:
-            piece = await super()._receive()
-        except BaseException:
-            self._chunks = None
-            raise
-        if self._chunks is None:
-            return piece
-        self._chunks.append(piece)
+    async def add(self, piece: bytes, body: StreamBody) -> None:
+        """Take the next piece that `body` received."""
+        self._pieces.append(piece)
         self._size += len(piece)
-        if self._size > self._limit or self._response.is_truncated:
-            self._chunks = None
-        elif self._connection is None and not self._initial:  # complete
-            body, self._chunks = b"".join(self._chunks), None
-            await self._store(body)
-        return piece
+        if self._size > self._limit or body._response.is_truncated:
+            body._recorder = None
+        elif body._connection is None:  # all was received
+            body._recorder = None
+            await self._store(b"".join(self._pieces))
 
 
 def record(body: StreamBody, limit: int, store: Callable[[bytes], Awaitable[None]]) -> None:
@@ -46,6 +40,4 @@ def record(body: StreamBody, limit: int, store: Callable[[bytes], Awaitable[None
         limit: the most bytes.
         store: gets the body as received.
     """
-    body.__class__ = RecordedBody
-    assert isinstance(body, RecordedBody)
-    body._chunks, body._size, body._limit, body._store = [], 0, limit, store
+    body._recorder = BodyRecorder(limit, store)

@@ -138,9 +138,7 @@ async def _convert(request: PreparedRequest, response: BaseResponse) -> BaseResp
         response._set_options(options, response._encoding or "utf-8")
     if stream and not isinstance(response.body, StreamBody):
         streamed: Unchecked = response  # what was read of it is its first chunk
-        streamed.body = StreamBody(
-            streamed, None, streamed.body, decompress_data=options.decompress
-        )
+        streamed.body = StreamBody(streamed, None, streamed.body)
     if getattr(response, "_request", None) is None:
         response.request = request
     return response

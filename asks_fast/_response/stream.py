@@ -2,46 +2,37 @@
 
 A program that reads slowly slows down the server: nothing is read in advance.
 
-Invariants:
-        After the last chunk the connection returns to the pool. If reading stops earlier, for any
+Rules:  after the last chunk the connection returns to the pool. If reading stops earlier, for any
         reason, the connection is closed and its slot is free at once. A body that ends early
         raises, also if only its compressed content does. Only one task may read at a time.
 
-Implemented elsewhere: HTTP parsing (`src_pyx/hotpath`), decompression (`content_decoder`).
+Implemented elsewhere: reading what is not compressed (`src_pyx/hotpath/stream_body.pyx`),
+        decompression (`content_decoder`), other forms of a body (`stream_readers`).
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-import weakref
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from curio.errors import TaskTimeout
 
-from .. import _guest
-from .._annotations import AsyncCall
-from .._curio import curio_running
 from .._deadlines import timeout_after
 from .._guest import hosted
-from .._tracebacks import shorten
+from .._hotpath import BaseStreamBody
 from ..errors import (
     AsksException,
     ConnectivityError,
-    InvalidRequest,
     ReadTimeout,
-    ResponseInfo,
     ResponseTooLarge,
-    ServerClosedConnectionError,
-    StreamConsumed,
     add_request_context,
 )
+from .stream_readers import ChunkedStream, LineStream, TextStream
 
 if TYPE_CHECKING:
     from .._config.transfer import BandwidthLimit, LowSpeed, ProgressCallback
-    from .._hotpath import Connection
-    from .charset import TextDecoder
     from .content_decoder import ContentDecoder
     from .metered import MeteredBody
 
@@ -49,36 +40,7 @@ __all__ = ["StreamBody"]
 
 __tracebackhide__ = True  # pytest leaves out frames of this module
 
-DEFAULT_READ_SIZE = 65536
 DEFAULT_MAX_DECOMPRESSED = 1 << 30
-
-
-class StreamedResponse(ResponseInfo, Protocol):
-    """The response of a `StreamBody`: a `StreamResponse`."""
-
-    strict: bool
-    is_truncated: bool
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def encoding(self) -> str: ...
-
-    @property
-    def is_complete(self) -> bool: ...
-
-    def content_codings(self) -> list[str]: ...
-
-    # Any: the type of the result depends on the option.
-    def _get_option(self, name: str, default: Any) -> Any: ...
-
-    def text_decoder(self, decompressed: bool = True) -> TextDecoder: ...
-
-    # Any: a copy of the response's own class, which compiled code fills in.
-    def _copy_without_body(self) -> Any: ...
-
-    def _update_from(self, other: Any) -> None: ...
 
 
 class Lease(Protocol):
@@ -89,15 +51,22 @@ class Lease(Protocol):
     def release(self) -> None: ...
 
 
-class StreamBody:
-    """The body of a streamed response: an asynchronous iterator over chunks of bytes.
+class StreamBody(BaseStreamBody):
+    """The body of a streamed response: an asynchronous iterator over chunks, which are not empty.
 
-    `async with body` closes it at the end. Cancellation of a read closes the connection.
+    `async with body` closes it at the end. An error or a cancellation of a read closes the
+    connection.
 
     Attributes:
-        decompress_data: whether chunks are decompressed.
         read_size: maximum size of a decompressed chunk in bytes.
         timeout: limit for each chunk in seconds, None for none; also set by `body(timeout=5)`.
+
+    Raises:
+        ReadTimeout: a chunk did not arrive within `timeout`.
+        ResponseTooLarge: the body exceeds `max_body`, `max_decompressed` or `max_ratio`.
+        DecodingError: the body cannot be decompressed.
+        StreamConsumed: another task is reading.
+        ServerClosedConnectionError: the body is incomplete.
 
     Example:
         >>> response = await asks.get("https://example.com", stream=True)
@@ -106,30 +75,12 @@ class StreamBody:
         ...         print(len(chunk))
     """
 
-    def __init__(
-        self,
-        response: StreamedResponse,
-        connection: Connection | None,
-        initial: bytes = b"",
-        *,
-        decompress_data: bool = True,
-    ) -> None:
-        self._response_ref = weakref.ref(response)
-        self._response = response._copy_without_body()
-        if connection is not None:
-            connection.redirect_to(self._response)
-        self._connection = connection
-        self._initial = initial
-        self._raw_bytes = 0
-        self._decoder: ContentDecoder | None = None
-        self._has_coding: bool | None = None  # None: not looked at yet
-        self._ended = False
-        self._reading = False
-        self.decompress_data = decompress_data
-        self.read_size = DEFAULT_READ_SIZE
-        self.timeout: float | None = None
-        self._on_close: Callable[[], Awaitable[object]] | None = None
-        self._lease: Lease | None = None  # on the proxy of a pool, until the body is closed
+    __slots__ = ("__dict__", "__weakref__")  # for attributes of the program
+
+    read_size = 65536
+    _decoder: ContentDecoder | None = None
+    _lease: Lease | None
+    _on_close: Callable[[], Awaitable[object]] | None
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open"
@@ -140,68 +91,31 @@ class StreamBody:
         self.timeout = timeout
         return self
 
-    def __aiter__(self) -> StreamBody:
-        return self
+    @property
+    def decompress_data(self) -> bool:
+        """Whether chunks are decompressed."""
+        if self._decompress is None:
+            return bool(self._response._get_option("decompress", True))
+        return self._decompress
 
-    def __anext__(self) -> AsyncCall[bytes]:
-        """Return the next chunk, which is never empty.
+    @decompress_data.setter
+    def decompress_data(self, decompress: bool) -> None:
+        self._decompress = bool(decompress)
 
-        Raises:
-            ReadTimeout: the chunk did not arrive within `timeout`.
-            ResponseTooLarge: the body exceeds `max_body`, `max_decompressed` or `max_ratio`.
-            DecodingError: the body cannot be decompressed.
-            StreamConsumed: another task is reading.
-            ServerClosedConnectionError: the body is incomplete.
-        """
-        if curio_running():
-            return self._read_chunk()
-        return _guest.call(self._read_chunk())
-
-    async def _read_chunk(self) -> bytes:
-        if self._ended:
-            raise StopAsyncIteration
-        if self._reading:
-            raise StreamConsumed("another task is reading this body")
-        self._reading = True
+    async def _next_chunk(self) -> bytes:
+        """Return the next chunk, within the time limit and decompressed; b"" at the end."""
+        limit = self.timeout
+        if limit is None:
+            return await self._next_decompressed()
         try:
-            if self.timeout is not None:
-                chunk = await self._next_within(self.timeout)
-            elif self._connection is None and self._is_plain():
-                chunk = self._take_initial()
-            else:
-                chunk = await self._next()
-        except BaseException as error:
-            if isinstance(error, AsksException):
-                add_request_context(error, f"{self._response.method} {self._response.url}")
-            if isinstance(error, ConnectivityError):
-                error.response = self._response_ref() or self._response
-                error.response.is_truncated = True
-            if self._lease is not None:
-                self._lease.record(error)
-            await self.close()
-            if isinstance(error, AsksException):
-                raise shorten(error)  # noqa: B904 (it is the same error)
-            raise
-        finally:
-            self._reading = False
-        if not chunk:
-            if self._connection is None and self._on_close is None and self._lease is None:
-                self._ended = True
-            else:
-                await self.close()
-            raise StopAsyncIteration
-        return chunk
-
-    async def _next_within(self, limit: float) -> bytes:
-        try:
-            return bytes(await timeout_after(limit, self._next()))
+            return bytes(await timeout_after(limit, self._next_decompressed()))
         except TaskTimeout:
             raise ReadTimeout(
                 f"{self._response.method} {self._response.url}: no chunk within {limit:g} s", limit
             ) from None
 
-    async def _next(self) -> bytes:
-        if self._is_plain():
+    async def _next_decompressed(self) -> bytes:
+        if not self.decompress_data:
             return await self._receive()
         if self._decoder is None:
             self._decoder = self._make_decoder()
@@ -221,14 +135,6 @@ class StreamBody:
             if chunk:
                 return chunk
 
-    def _is_plain(self) -> bool:
-        """Whether chunks are returned as received: not to be decompressed, or without a coding."""
-        if not self.decompress_data:
-            return True
-        if self._has_coding is None:
-            self._has_coding = bool(self._response.headers.get("content-encoding"))
-        return not self._has_coding
-
     def _make_decoder(self) -> ContentDecoder:
         from .content_decoder import ContentDecoder
 
@@ -239,53 +145,42 @@ class StreamBody:
             strict=self._response.strict,
         )
 
-    async def _receive(self) -> bytes:
-        """Return the next bytes of the body as received, b"" at the end."""
-        if self._initial or self._connection is None:
-            return self._take_initial()
-        piece = await self._read_piece(self._connection)
-        if self._response.is_complete:
-            self._connection = None  # the pool may already have assigned it to another request
-            response = self._response_ref()
-            if response is not None:
-                response._update_from(self._response)
-        return self._count(piece)
-
-    def _take_initial(self) -> bytes:
-        """Return what came with the head, once."""
-        piece, self._initial = self._initial, b""
-        return self._count(piece) if piece else b""
-
-    def _count(self, piece: bytes) -> bytes:
-        """Return a piece of the body, after applying `max_body`."""
-        self._raw_bytes += len(piece)
+    def _check_size(self) -> None:
+        """Apply `max_body` to what was received."""
         limit = self._response._get_option("max_body", None)
         if limit is not None and self._raw_bytes > limit:
             error = ResponseTooLarge(f"the body has more than max_body={limit} bytes")
             error.status_code = self._response.status_code
             error.headers = self._response.headers
             raise error
-        return piece
 
-    async def _read_piece(self, connection: Connection) -> bytes:
-        """The next bytes of the connection; b"" at the end that `allow_truncated` accepts."""
-        try:
-            return await connection.read_piece()
-        except (ServerClosedConnectionError, ReadTimeout):
-            if not self._response._get_option("allow_truncated", False):
-                raise
+    def _accept_truncation(self) -> bool:
+        """Whether the end of the connection may end the body; if so, it is the end now."""
+        if not self._response._get_option("allow_truncated", False):
+            return False
         self._connection = None
         for response in (self._response, self._response_ref()):
             if response is not None:
                 response.is_truncated = True
-        return b""
+        return True
+
+    async def _close_after(self, error: BaseException) -> None:
+        """Close the body after an error of a read, and describe the read in the error."""
+        if isinstance(error, AsksException):
+            add_request_context(error, f"{self._response.method} {self._response.url}")
+        if isinstance(error, ConnectivityError):
+            error.response = self._response_ref() or self._response
+            error.response.is_truncated = True
+        if self._lease is not None:
+            self._lease.record(error)
+        await self.close()
 
     @hosted
     async def close(self) -> None:
         """Close the body, and its connection if the body is incomplete. May be called twice."""
         self._ended = True
         connection, self._connection = self._connection, None
-        self._initial = b""
+        self._received = self._recorder = None
         try:
             if connection is not None and not self._response.is_complete:
                 await connection.aclose()
@@ -303,16 +198,16 @@ class StreamBody:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    def __del__(self) -> None:
-        connection = getattr(self, "_connection", None)
-        if connection is not None and not self._response.is_complete:
-            connection.close_nowait()
-            warnings.warn(
-                f"the body of {self._response.method} {self._response.url} was neither read to "
-                "its end nor closed; use `async with response.body`",
-                ResourceWarning,
-                stacklevel=2,
-            )
+    def _abandon(self) -> None:
+        """Close the connection of a body that the program has dropped."""
+        assert self._connection is not None
+        self._connection.close_nowait()
+        warnings.warn(
+            f"the body of {self._response.method} {self._response.url} was neither read to "
+            "its end nor closed; use `async with response.body`",
+            ResourceWarning,
+            stacklevel=2,
+        )
 
     # -- reading in other forms
 
@@ -339,7 +234,8 @@ class StreamBody:
             >>> async for text in response.body.text():
             ...     print(text)
         """
-        return TextStream(self)
+        response = self._response_ref() or self._response
+        return TextStream(self, response.text_decoder(self.decompress_data))
 
     def lines(self) -> LineStream:
         """Iterate over the lines as str, without their line ends.
@@ -348,7 +244,7 @@ class StreamBody:
             >>> async for line in response.body.lines():
             ...     print(line)
         """
-        return LineStream(self)
+        return LineStream(self.text())
 
     def metered(
         self,
@@ -414,95 +310,3 @@ class StreamBody:
             os.unlink(part)
             raise
         return written
-
-
-class ChunkedStream:
-    """Iterates over a body in chunks of one size."""
-
-    def __init__(self, body: StreamBody, size: int) -> None:
-        if size < 1:
-            raise InvalidRequest(f"the chunk size must be 1 or more, not {size!r}")
-        self._body = body
-        self._size = size
-        self._buffer = bytearray()
-
-    def __aiter__(self) -> ChunkedStream:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while len(self._buffer) < self._size:
-            try:
-                self._buffer += await self._body.__anext__()
-            except StopAsyncIteration:
-                if not self._buffer:
-                    raise
-                break
-        chunk = bytes(self._buffer[: self._size])
-        del self._buffer[: self._size]
-        return chunk
-
-
-class TextStream:
-    """Iterates over a body as text. No character is split."""
-
-    def __init__(self, body: StreamBody) -> None:
-        self._decoder = (body._response_ref() or body._response).text_decoder(body.decompress_data)
-        self._body = body
-        self._ended = False
-
-    def __aiter__(self) -> TextStream:
-        return self
-
-    async def __anext__(self) -> str:
-        while not self._ended:
-            try:
-                text = self._decoder.decode(await self._body.__anext__())
-            except StopAsyncIteration:
-                self._ended = True
-                text = self._decoder.decode(b"", True)
-            if text:
-                return text
-        raise StopAsyncIteration
-
-
-def split_lines(text: str) -> list[str]:
-    """Split a text at `\\n`, `\\r\\n` and `\\r`; the last item follows the last line end."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-
-class LineStream:
-    """Iterates over the lines of a body, without their ends `\\n`, `\\r\\n` or `\\r`."""
-
-    def __init__(self, body: StreamBody) -> None:
-        self._text = TextStream(body)
-        self._ready: list[str] = []
-        self._partial_line: list[str] = []
-        self._after_cr = False
-
-    def __aiter__(self) -> LineStream:
-        return self
-
-    async def __anext__(self) -> str:
-        while not self._ready:
-            try:
-                self._split(await self._text.__anext__())
-            except StopAsyncIteration:
-                if not self._partial_line:
-                    raise
-                line = "".join(self._partial_line)
-                self._partial_line = []
-                return line
-        return self._ready.pop()
-
-    def _split(self, text: str) -> None:
-        if self._after_cr and text[0] == "\n":
-            text = text[1:]
-        self._after_cr = text.endswith("\r")
-        pieces = split_lines(text)
-        if len(pieces) > 1:
-            pieces[0] = "".join([*self._partial_line, pieces[0]])
-            self._partial_line = []
-        last = pieces.pop()
-        if last:
-            self._partial_line.append(last)
-        self._ready = pieces[::-1]

@@ -186,10 +186,11 @@ class StreamResponse(response_objects.StreamResponse):
 
     def _asynchronous(self) -> response_objects.StreamResponse:
         """Return a copy of this response with the asynchronous body."""
-        copy = self._copy_without_body()
+        copy: Unchecked = self._copy_head()
         copy.__class__ = response_objects.StreamResponse
         copy.body = self.body._source
-        return copy
+        asynchronous: response_objects.StreamResponse = copy
+        return asynchronous
 
 
 class Events(ClosableIterator["ServerSentEvent"]):

@@ -189,7 +189,8 @@ async def _to_mock_response(response: Any) -> MockResponse:
     if isinstance(body, StreamBody):
         decompress, body.decompress_data = body.decompress_data, False
         data = await body.read()
-        response.body = StreamBody(response, None, data, decompress_data=decompress)
+        response.body = StreamBody(response, None, data)
+        response.body.decompress_data = decompress
     else:
         data = bytes(body)
     removed = {"transfer-encoding", "connection", "keep-alive", "content-length"}

@@ -19,6 +19,7 @@ cdef class BytesBuilder
 cdef class Connection
 cdef class ExchangeOptions
 cdef class Exchange
+cdef class BaseStreamBody
 cdef class Waiter
 cdef class OriginPool
 cdef class Pool
@@ -36,6 +37,7 @@ include "hotpath/linked_list.pxd"
 include "hotpath/body_buffer.pxd"
 include "hotpath/connection.pxd"
 include "hotpath/exchange.pxd"
+include "hotpath/stream_body.pxd"
 include "hotpath/wait_queue.pxd"
 include "hotpath/origin_pool.pxd"
 include "hotpath/pool.pxd"

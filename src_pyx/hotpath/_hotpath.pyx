@@ -14,6 +14,7 @@ from cpython.exc cimport PyErr_SetInterrupt
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
+from cpython.weakref cimport PyWeakref_NewRef
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
 from libc.string cimport memchr, memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -54,6 +55,7 @@ include "connection_errors.pyx"
 include "body_buffer.pyx"
 include "exchange.pyx"
 include "followup.pyx"
+include "stream_body.pyx"
 include "wait_queue.pyx"
 include "origin_pool.pyx"
 include "deadlines.pyx"

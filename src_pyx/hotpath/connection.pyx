@@ -314,14 +314,6 @@ cdef class Connection:
         exchange.force_new_connection = True    # an exchange on a given connection is not repeated
         return run_exchange(exchange)
 
-    def redirect_to(self, BaseHttpResponse response not None):
-        """Report the rest of the response to another object than the one begun with.
-
-        The pool knows its connections in use: through them it must not keep a response alive that the
-        program dropped.
-        """
-        self.response = response
-
     async def read_piece(self):
         """The next bytes of a streamed body as received; `b""` at its end.
 

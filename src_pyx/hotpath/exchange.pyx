@@ -142,8 +142,14 @@ cdef class Exchange:
         return following
 
     cpdef object attach_stream(self):
-        """Give the connection to the body of the response, which is a stream."""
-        self._response._attach_connection(self.connection)
+        """Make the body of the response a stream, and give it the connection."""
+        cdef BaseHttpResponse response = self._response
+        cdef BaseStreamBody body = <BaseStreamBody?>new_instance(response._body_class, NO_ARGUMENTS)
+        if response.completed != 0.0:
+            body.attach(response, None, response.body)
+        else:
+            body.attach(response, self.connection, b"")
+        response.body = body
         self.connection = None
 
     # -- for Pool.run

@@ -383,17 +383,21 @@ cdef class TemplateCache:
 
     def _send(self, method, url, dict options):
         """Return the coroutine of a request, to be awaited in curio, asyncio or trio."""
-        global hosted_call
-        coroutine = start_request(None, self, method, url, options)
-        if thread_data().get("running") is True:
-            return coroutine
-        if hosted_call is None:
-            hosted_call = _guest.compiled_call()
-        return hosted_call(coroutine)
+        return in_current_library(start_request(None, self, method, url, options))
 
     def _make(self, method, url, dict options):
         """Return the coroutine of a request, to be awaited in a kernel; see `run_exchange`."""
         return start_request(None, self, method, url, options)
+
+
+cdef inline object in_current_library(coroutine):
+    """Return a coroutine of a kernel as one that can be awaited in curio, asyncio and trio."""
+    global hosted_call
+    if thread_data().get("running") is True:
+        return coroutine
+    if hosted_call is None:
+        hosted_call = _guest.compiled_call()
+    return hosted_call(coroutine)
 
 
 cdef bint is_debug_logged() except -1:

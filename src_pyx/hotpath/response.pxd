@@ -41,4 +41,6 @@ cdef class BaseHttpResponse:
     cdef bint is_utf8_type(self) except -1
     cdef str _request_line_part(self, int which)
     cdef void copy(self, BaseHttpResponse other)
+    cdef BaseHttpResponse copy_head(self)
+    cdef void take_end(self, BaseHttpResponse other)
     cdef str describe_request(self)

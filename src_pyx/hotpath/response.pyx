@@ -252,13 +252,17 @@ cdef class BaseHttpResponse:
         self.started = other.started
         self.head_received = other.head_received
 
-    def _copy_head(self):
+    cdef BaseHttpResponse copy_head(self):
         """A copy without the body, to which the rest of a stream is reported."""
         cdef BaseHttpResponse other = <BaseHttpResponse>new_instance(type(self), NO_ARGUMENTS)
         other.copy(self)
         return other
 
-    def _update_from(self, BaseHttpResponse other not None):
+    def _copy_head(self):
+        """A copy without the body."""
+        return self.copy_head()
+
+    cdef void take_end(self, BaseHttpResponse other):
         """Take over what was reported to the copy: the end of the response, and its trailers."""
         self.completed = other.completed
         self.trailers = other.trailers

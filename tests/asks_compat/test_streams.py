@@ -6,6 +6,8 @@ and frees its slot at once. The server waits while the client does not read.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +216,33 @@ async def test_read_size_and_raw(app_server: Server) -> None:
     response = await asks_fast.get(url, stream=True)
     response.body.decompress_data = False
     assert await response.body.read() == whole.raw
+
+
+@pytest.mark.parametrize("path", ["/get", "/bytes/1000000", "/gzip"])
+async def test_body_outlives_its_response(path: str, app_server: Server) -> None:
+    """A body can be read after its response was dropped, and ends once for all."""
+    async with HSession(app_server.url) as session:
+        whole = await session.get(path)
+        body: Any = (await session.get(path, stream=True)).body
+        gc.collect()
+        assert repr(body) == "<StreamBody open, 0 bytes read>"
+        assert await body.read() == whole.content
+        assert repr(body) == f"<StreamBody ended, {len(whole.body)} bytes read>"
+        for _ in range(2):
+            with pytest.raises(StopAsyncIteration):
+                await body.__anext__()
+        assert session.pool_stats()["idle"] == 1
+
+
+async def test_attributes_of_a_body(app_server: Server) -> None:
+    """A program can add attributes to a body, and refer to it weakly."""
+    response: Any = await asks_fast.get(f"{app_server.url}/get", stream=True)
+    response.body.own = 1
+    reference = weakref.ref(response.body)
+    assert reference().own == 1
+    await response.body.close()
+    del response
+    assert reference() is None
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

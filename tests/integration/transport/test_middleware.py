@@ -28,6 +28,7 @@ from asks_fast.errors import (
     InvalidHeader,
     InvalidRequest,
     InvalidURL,
+    ResponseTooLarge,
     ServerClosedConnectionError,
     TotalTimeout,
     UnreplayableBody,
@@ -248,6 +249,21 @@ async def test_changed_origin(peer: MakePeer) -> None:
             assert request.header(name) is None
         assert request.header("x-other") == "o"
         assert other.url.endswith(request.header("host") or "-")
+
+
+async def test_max_body_of_a_made_response() -> None:
+    """`max_body` limits the stream of a body that a middleware made, too."""
+
+    async def make(request: PreparedRequest, call_next: CallNext) -> Any:
+        return Response(body=b"12345", headers={"Content-Type": "text/plain"})
+
+    async with DSession(middleware=[make], stream=True, max_body=5) as session:
+        response: Any = await session.get("http://x.test/")
+        assert await response.body.read() == b"12345"
+        response = await session.get("http://x.test/", max_body=4)
+        with pytest.raises(ResponseTooLarge, match="more than max_body=4 bytes") as caught:
+            await response.body.read()
+        assert caught.value.status_code == 200
 
 
 async def test_streams(peer: MakePeer) -> None:
