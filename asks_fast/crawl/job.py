@@ -63,6 +63,7 @@ class Job:
         "paused",
         "request",
         "started",
+        "url",
     )
 
     def __init__(
@@ -72,54 +73,66 @@ class Job:
         request: object,
         method: str,
         kwargs: dict[str, Any],  # each argument has its own type
+        url: str | None = None,
+        error: Exception | None = None,
     ) -> None:
         self.index = index  # position in the input, from 0
         self.key = key
         self.request = request  # as the user gave it, without the key
         self.method = method
         self.kwargs = kwargs
+        self.url = url
         self.host = ""  # key for limits per host; set by the scheduled pool
         self.paused: RedirectPaused | None = (
             None  # on its way through redirects, and waits before the next
         )
         self.attempts = 0
         self.started = 0.0  # clock of the first attempt; 0.0 before it
-        self.error: Exception | None = None  # set if the item is invalid
+        self.error = error  # set if the item is invalid
 
 
-def make_job(index: int, item: object, allows_paths: bool) -> Job:
-    """Return the job for an item of the input; an invalid item gives a job whose `error` is set."""
+def parse_item(
+    item: object, allows_paths: bool
+) -> tuple[object, object, str, str | None, dict[str, Any], Exception | None]:
+    """Return what an item of the input asks for.
+
+    Returns:
+        Key; request as given; method; URL, None without one; other arguments; why the item is
+        invalid, None if it is valid.
+    """
     if type(item) is str:
         if allows_paths and (item[:1] == "/" or is_relative(item)):
-            return Job(index, item, item, "GET", {"path": item})
-        return Job(index, item, item, "GET", {"url": item})
+            return item, item, "GET", None, {"path": item}, None
+        return item, item, "GET", item, {}, None
     key = item
     if isinstance(item, tuple) and len(item) == 2:
         key, item = item
     if isinstance(item, str):
-        job = make_job(index, str(item), allows_paths)
-        job.key = key
-        return job
+        item = str(item)
+        return (key, *parse_item(item, allows_paths)[1:])
     if isinstance(item, Mapping):
         kwargs: dict[str, Any] = dict(item)
         method = kwargs.pop("method", "GET")
         if "key" in kwargs:
             key = kwargs.pop("key")
-        if allows_paths and is_relative(kwargs.get("url")) and "path" not in kwargs:
-            kwargs["path"] = kwargs.pop("url")
-        job = Job(index, key, item, method, kwargs)
-        if INVALID_LINE in kwargs:
-            job.error = InvalidRequest(str(kwargs.pop(INVALID_LINE)))
-        return job
-    job = Job(index, key, item, "GET", {})
+        url = kwargs.pop("url", None)
+        if allows_paths and is_relative(url) and "path" not in kwargs:
+            kwargs["path"], url = url, None
+        error = InvalidRequest(str(kwargs.pop(INVALID_LINE))) if INVALID_LINE in kwargs else None
+        return key, item, method, url, kwargs, error
     if isinstance(item, InvalidRequest):  # found earlier: the request is not sent
-        job.error = item
-        return job
-    job.error = InvalidRequest(
+        return key, item, "GET", None, {}, item
+    error = InvalidRequest(
         "a bulk request must be a URL, a path, a dict of request arguments, or a pair (key, one of "
         f"these); found {type(item).__name__} {truncated_repr(repr(item))}"
     )
-    return job
+    return key, item, "GET", None, {}, error
+
+
+def make_job(index: int, item: object, allows_paths: bool) -> Job:
+    """Return the job for an item of the input; an invalid item gives a job whose `error` is set."""
+    key, request, method, url, kwargs, error = parse_item(item, allows_paths)
+    return Job(index, key, request, method, kwargs, url, error)
 
 
 def base_url_of(session: SessionLike) -> str:

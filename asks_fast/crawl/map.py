@@ -22,10 +22,8 @@ from curio import spawn
 from curio.errors import TaskCancelled
 from curio.io import Socket
 
-from .. import _guest
-from .._annotations import AsyncCall
 from .._client.retry import Retry
-from .._curio import get_kernel, kernel_locals
+from .._curio import get_kernel
 from .._guest import hosted
 from .._shutdown import is_shutting_down
 from .job import BulkRequest, Result, SessionLike
@@ -150,16 +148,16 @@ class Map:
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> AsyncCall[Result]:
-        if getattr(kernel_locals, "running", False):
-            return self._next()
-        return _guest.call(self._next())
-
-    async def _next(self) -> Result:
+    async def __anext__(self) -> Result:
         pool = self._pool
         if pool.results and not pool.may_have_idle_workers and not pool.may_have_consumers:
-            pool.results_delivered += 1  # and no other task must be woken
+            pool.items_allowed += 1  # and no other task must be woken
             return pool.results.popleft()
+        return await self._next()
+
+    @hosted
+    async def _next(self) -> Result:
+        pool = self._pool
         if pool.group is None:
             if self._watch is None:
                 await self._watch_reader()

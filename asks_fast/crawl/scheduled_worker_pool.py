@@ -153,7 +153,7 @@ class ScheduledWorkerPool(WorkerPool):
         """Add one job to the scheduler, and make a worker take it."""
         self.items_read += 1
         if job.error is None:
-            job.host = host_of(str(job.kwargs.get("url") or self.base))
+            job.host = host_of(str(job.url or self.base))
         self.scheduler.push(job, monotonic())
         await self.wake_worker()
         await self.reset_timer()
@@ -191,10 +191,6 @@ class ScheduledWorkerPool(WorkerPool):
 
     # -- scheduling
 
-    def take_job(self) -> Job | None:
-        """Return None: the scheduler decides in `next_job`."""
-        return None
-
     async def next_job(self, previous: Job | None) -> Job | None:
         """Return the next job that may start now, preferably of the same host.
 
@@ -223,7 +219,7 @@ class ScheduledWorkerPool(WorkerPool):
                 await self.wake_worker()
                 await self.reset_timer()
                 return job
-            await self.deliver(job, self.rejection(job, decision))
+            await self.deliver(job.index, self.rejection(job, decision))
 
     async def wait_for_work(self) -> None:
         """Wait until there is something to do; the timer wakes an idle worker then."""
@@ -232,7 +228,7 @@ class ScheduledWorkerPool(WorkerPool):
 
     def is_backpressured(self) -> bool:
         """Return whether too many results are not taken; in order, the look-ahead bounds them."""
-        return not self.ordered and self.items_taken - self.results_delivered >= self.window
+        return not self.ordered and self.items_taken >= self.items_allowed
 
     def is_allowed(self, job: Job) -> bool | None:
         """Return whether robots.txt allows a job; None if it is not known yet."""
@@ -244,7 +240,7 @@ class ScheduledWorkerPool(WorkerPool):
         """Return the full URL of a job, accurate enough for robots.txt."""
         if job.paused is not None:
             return job.paused.url
-        url = str(job.kwargs.get("url") or "")
+        url = str(job.url or "")
         if not url:
             endpoint = str(getattr(self.session, "endpoint", "") or "")
             pieces = (self.base, endpoint, str(job.kwargs.get("path") or ""))
@@ -302,7 +298,7 @@ class ScheduledWorkerPool(WorkerPool):
             while (job := await self.next_job(job)) is not None:
                 result = await self.run_job(job)
                 if result is not None:
-                    await self.deliver(job, result)
+                    await self.deliver(job.index, result)
         except Exception as e:
             self.set_pool_error(e)
         finally:
@@ -325,9 +321,9 @@ class ScheduledWorkerPool(WorkerPool):
         error: Exception | None = None
         try:
             if paused is None:
-                response = await self.session.request(job.method, **job.kwargs)
+                response = await self.send(job.method, job.url, job.kwargs)
             elif self.resume_redirect is not None:
-                response = await self.resume_redirect(paused, str(job.kwargs.get("url") or ""))
+                response = await self.resume_redirect(paused, str(job.url or ""))
             else:
                 response = await paused.flow.run()
         except RedirectPaused:
@@ -369,7 +365,7 @@ class ScheduledWorkerPool(WorkerPool):
             await self.wake_worker()
             await self.reset_timer()
             return None
-        delay = retry_delay(self.retries, job, result)
+        delay = retry_delay(self.retries, job.method, job.attempts, result.error, result.response)
         if delay is not None:  # back into the scheduler before other workers see the run as ended
             self.items_taken -= 1
             job.host = host_of(self.url_of(job))  # the request starts again, before its redirects

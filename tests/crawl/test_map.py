@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from typing import Any
@@ -136,7 +137,8 @@ async def test_paths_for_a_session_with_a_host() -> None:
     assert asked == [("", {"path": "/a"}), ("http://x/b", {}), ("", {"path": "/c"})]
 
 
-async def test_input_that_raises() -> None:
+@pytest.mark.parametrize("concurrency", [1, 2, 10])
+async def test_input_that_raises(concurrency: int) -> None:
     """An exception of the input is raised in the reader, after the results of earlier items."""
 
     def source() -> Iterator[str]:
@@ -147,7 +149,7 @@ async def test_input_that_raises() -> None:
     got: list[str] = []
 
     async def read() -> None:
-        async for result in map_requests(FakeSession(), source()):
+        async for result in map_requests(FakeSession(), source(), concurrency=concurrency):
             got.append(result.key)
 
     with pytest.raises(RuntimeError, match="input broke"):
@@ -250,6 +252,42 @@ async def test_stop_finishes_what_is_under_way() -> None:
                 await results.stop()
     assert 12 <= len(got) <= 15
     assert len(got) == len(session.asked)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_stop_with_all_workers_running(ordered: bool) -> None:
+    """After `stop`, no worker takes another item of an endless input."""
+    session = FakeSession(later)
+    got = []
+    async with map_requests(session, map(str, count()), concurrency=3, ordered=ordered) as results:
+        async for result in results:
+            got.append(result.key)
+            if len(got) == 20:
+                asked = len(session.asked)
+                await results.stop()
+    assert len(got) == len(session.asked) == asked
+    assert sorted(got, key=int) == list(map(str, range(asked)))
+
+
+async def test_responses_are_not_kept() -> None:
+    """A worker that waits for its next response does not keep the last one alive."""
+    responses: weakref.WeakSet[Answer] = weakref.WeakSet()
+
+    async def answer(url: str) -> Answer:
+        if url == "1":
+            await curio.Event().wait()
+        responses.add(made := Answer())
+        return made
+
+    session = FakeSession(answer, connections=1)
+    async with map_requests(session, ["0", "1"]) as results:
+        async for result in results:
+            assert result.ok
+            break
+        del result
+        while len(session.asked) < 2:
+            await sleep(0)
+        assert not responses
 
 
 async def test_repeats_what_is_safe() -> None:

@@ -47,6 +47,36 @@ async def test_gather_everything(app_server: Server) -> None:
     assert isinstance(five.error, TypeError)
 
 
+async def test_attempts_have_the_same_arguments(app_server: Server) -> None:
+    """Every attempt is sent with all arguments of the item, which stays as it is."""
+    item = {"url": "/flaky/map-arguments/2", "params": {"a": "b"}, "headers": {"X-Call": "1"}}
+    given = {name: value.copy() if type(value) is dict else value for name, value in item.items()}
+    async with HSession(base(app_server), connections=1) as session:
+        (result,) = await session.gather([item], retries=3)
+    assert result.ok
+    assert result.attempts == 3
+    assert result.request is item
+    assert item == given
+    assert result.response.url.endswith("?a=b")
+    assert result.response.request.headers["x-call"] == "1"
+
+
+async def test_replaced_request(app_server: Server) -> None:
+    """`request` of a session may be overridden or replaced."""
+    asked: list[str] = []
+
+    class Mine(HSession):
+        async def request(self, method: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+            asked.append(method)
+            return await super().request(method, *args, **kwargs)
+
+    async with Mine(base(app_server)) as mine, HSession(base(app_server)) as session:
+        await mine.gather(["/asks/test/1"])
+        session.request = mine.request  # type: ignore[method-assign]
+        await session.gather(["/asks/test/1"])
+    assert asked == ["GET", "GET"]
+
+
 @pytest.mark.parametrize("closing", [True, False])
 async def test_leaving_early_leaves_the_pool_clean(app_server: Server, closing: bool) -> None:
     """After leaving early, no connection is in use and the session works."""
