@@ -23,6 +23,7 @@ cdef class BaseStreamBody
 cdef class Waiter
 cdef class OriginPool
 cdef class Pool
+cdef class EncodedPairs
 cdef class RequestTemplate
 cdef class TemplateCache
 
@@ -41,4 +42,5 @@ include "hotpath/stream_body.pxd"
 include "hotpath/wait_queue.pxd"
 include "hotpath/origin_pool.pxd"
 include "hotpath/pool.pxd"
+include "hotpath/encoded_pairs.pxd"
 include "hotpath/request_template.pxd"

@@ -91,23 +91,38 @@ def encode_headers(pairs not None):
     or another control character. Values are not shown. White space around a value is removed.
     """
     cdef list lines = []
-    cdef bytes name, value
-    for given_name, given_value in pairs:
-        name = to_bytes(given_name, "field name")
-        if not is_token(name):
-            raise errors.InvalidHeader(
-                f"{errors.truncated_repr(name)} is not a valid field name (RFC 9110 §5.1)")
-        value = to_bytes(given_value, "value of field", name).strip(b" \t")
-        if not is_field_value(value):
-            raise errors.InvalidHeader(
-                f"the value of field {name.decode('ascii')!r} holds CR, LF, NUL or another control "
-                "character; nothing was sent"
-            )
-        lines.append(name)
-        lines.append(b": ")
-        lines.append(value)
-        lines.append(b"\r\n")
+    for name, value in pairs:
+        append_field(lines, name, value)
     return b"".join(lines)
+
+
+cdef int append_field(list lines, given_name, given_value) except -1:
+    """Add the parts of one field line, as `encode_headers` says."""
+    cdef bytes name, value
+    name = to_bytes(given_name, "field name")
+    if not is_token(name):
+        raise errors.InvalidHeader(
+            f"{errors.truncated_repr(name)} is not a valid field name (RFC 9110 §5.1)")
+    value = stripped(to_bytes(given_value, "value of field", name))
+    if not is_field_value(value):
+        raise errors.InvalidHeader(
+            f"the value of field {name.decode('ascii')!r} holds CR, LF, NUL or another control "
+            "character; nothing was sent"
+        )
+    lines.append(name)
+    lines.append(b": ")
+    lines.append(value)
+    lines.append(b"\r\n")
+    return 0
+
+
+cdef bytes stripped(bytes value):
+    """A field value without surrounding white space."""
+    cdef const char *c = PyBytes_AS_STRING(value)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
+    if size > 0 and (c[0] == 32 or c[0] == 9 or c[size - 1] == 32 or c[size - 1] == 9):
+        return strip_ows_bytes(c, c + size)
+    return value
 
 
 def encode_head(bytes method not None, bytes target not None, bytes fields not None):

@@ -6,7 +6,8 @@ cdef class RequestTemplate:
     cdef bytes prefix               # b"GET /base"
     cdef bytes header_lines         # b" HTTP/1.1\r\nHost: …\r\n", to which more may be added
     cdef readonly bytes final_lines  # those after the ones that a call adds: credentials
-    cdef bytes suffix               # header_lines, final_lines and the end of a head without a body
+    cdef bytes ending               # final_lines and the end of a head without a body
+    cdef bytes suffix               # header_lines and ending
     cdef readonly object header_names   # of all these lines, in lower case
     cdef readonly bint allows_body  # a request of this method has a body, if an empty one
     cdef bint has_root_target       # nothing but "/" precedes the path
@@ -20,12 +21,19 @@ cdef class RequestTemplate:
     cdef object auth_state          # (__dict__ of the auth object, what it was); or None
     cdef object sign_request        # (target) -> header lines of one request, or None; or None
     cdef Py_ssize_t target_start    # in a head, after method and authority
+    # What the options of the last call were encoded to.
+    cdef EncodedPairs last_params
+    cdef EncodedPairs last_headers
+    cdef bint last_headers_have_content_type
+    cdef bint last_headers_have_cookie
 
     cdef Exchange make_exchange(self, str path, dict options, bint has_options)
     cdef bytes sign(self, bytes head, Py_ssize_t after_lines)
     cdef bytes render_options(self, str path, dict options, cookie_jar, Py_ssize_t *after_lines)
-    cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1
-    cdef bytes render(self, str path, bytes query, bytes rest)
+    cdef bytes encode_query(self, dict params)
+    cdef bytes encode_lines(self, dict headers)
+    cdef bytes encode_ending(self, data, json, bint has_content_type)
+    cdef bytes render(self, str path, bytes query, bytes lines, bytes ending)
 
 
 cdef class TemplateCache:

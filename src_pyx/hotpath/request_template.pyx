@@ -106,8 +106,10 @@ cdef class RequestTemplate:
         self.prefix = method + b" " + authority + (b"" if self.has_root_target else target)
         self.header_lines = b" HTTP/1.1\r\n" + header_lines
         self.final_lines = final_lines
-        self.suffix = self.header_lines + final_lines + (
-            b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
+        self.ending = final_lines + (b"Content-Length: 0\r\n\r\n" if allows_body else b"\r\n")
+        self.suffix = self.header_lines + self.ending
+        self.last_params = EncodedPairs()
+        self.last_headers = EncodedPairs()
         self.timeout = timeout
         self.emits_events = emits_events
         self.params = params
@@ -123,7 +125,7 @@ cdef class RequestTemplate:
         cdef bytes head
         cdef double timeout = self.timeout
         cdef bint is_listened_to = self.emits_events or is_debug_logged()
-        cdef Py_ssize_t after_lines = -1
+        cdef Py_ssize_t after_lines = len(self.ending)
         cdef Exchange exchange
         if self.auth_state is not None and self.auth_state[0] != self.auth_state[1]:
             return None
@@ -140,7 +142,7 @@ cdef class RequestTemplate:
                 return None     # events have the whole request
             head = self.render_options(path, options, cookie_jar, &after_lines)
         else:
-            head = self.render(path, None, None)
+            head = self.render(path, None, None, None)
         if head is None:
             return None
         if self.sign_request is not None:
@@ -159,12 +161,9 @@ cdef class RequestTemplate:
     cdef bytes sign(self, bytes head, Py_ssize_t after_lines):
         """Add the header lines that are valid for one request; None if there are none now.
 
-        They are inserted before the last `after_lines` bytes; -1: as in the suffix.
+        They are inserted before the last `after_lines` bytes.
         """
-        cdef Py_ssize_t position
-        if after_lines < 0:
-            after_lines = len(self.suffix) - len(self.header_lines)
-        position = PyBytes_GET_SIZE(head) - after_lines
+        cdef Py_ssize_t position = PyBytes_GET_SIZE(head) - after_lines
         target = head[self.target_start:head.index(b" ", self.target_start)]
         lines = self.sign_request(target.decode("ascii"))
         return None if lines is None else head[:position] + <bytes>lines + head[position:]
@@ -175,106 +174,141 @@ cdef class RequestTemplate:
         `cookie_jar` is None if there are no cookies in it.
         `after_lines` is set to the number of bytes after the header lines that a call can add.
         """
-        cdef Py_ssize_t own_lines
-        cdef bytes query = None, lines = b"", body = None, content_type = None
-        cdef bint has_content_type = "content-type" in self.header_names
-        cdef bint has_cookie = self.has_own_cookie
+        cdef bytes query = None, lines = None, cookie_line = None, ending
         params = options.get("params", self.params)
         if params is not None:
             if type(params) is not dict:
                 return None
-            query = encode_plain_pairs(<dict>params)
-            if query is None:
-                query = self.encoder.encode_params(params)
-            query = b"?" + query if query else None
+            query = self.encode_query(<dict>params)
         headers = options.get("headers")
         if headers is not None:
-            if type(headers) is not dict or not self.are_new_headers(
-                    <dict>headers, &has_content_type, &has_cookie):
+            if type(headers) is not dict:
                 return None
-            lines = encode_headers((<dict>headers).items())
+            lines = self.encode_lines(<dict>headers)
+            if lines is None:
+                return None
         cookies = options.get("cookies", self.cookies)
         if cookies or (cookies is not None and type(cookies) is not dict) or cookie_jar is not None:
-            if has_cookie:
+            if self.has_own_cookie or (headers is not None and self.last_headers_have_cookie):
                 return None
             cookie_line = self.encoder.cookie_line(cookies, path, cookie_jar)
             if cookie_line is None:
                 return None
-            lines += <bytes>cookie_line
-        own_lines = len(lines)
-        lines += self.final_lines
+            lines = cookie_line if lines is None else lines + cookie_line
         data, json = options.get("data"), options.get("json")
         if data is None and json is None:
-            lines += b"Content-Length: 0\r\n\r\n" if self.allows_body else b"\r\n"
-            after_lines[0] = len(lines) - own_lines
-            return self.render(path, query, lines)
+            ending = self.ending
+        else:
+            ending = self.encode_ending(
+                data, json, headers is not None and self.last_headers_have_content_type)
+            if ending is None:
+                return None
+        after_lines[0] = len(ending)
+        return self.render(path, query, lines, ending)
+
+    cdef bytes encode_query(self, dict params):
+        """The query, with its question mark; None for an empty one."""
+        cdef bytes query
+        if self.last_params.are_same(params):
+            return self.last_params.encoded
+        query = encode_plain_pairs(params)
+        if query is None:
+            query = self.encoder.encode_params(params)
+        query = b"?" + query if query else None
+        self.last_params.keep(params, query)
+        return query
+
+    cdef bytes encode_lines(self, dict headers):
+        """The lines of these header fields; None if they cannot follow those of the template."""
+        cdef bytes encoded
+        cdef bint has_content_type = False, has_cookie = False
+        cdef set names = set()
+        cdef list lines = []
+        if self.last_headers.are_same(headers):
+            return self.last_headers.encoded
+        for given_name, value in headers.items():
+            if type(given_name) is not str or type(value) is not str:
+                return None
+            name = (<str>given_name).lower()
+            if name in self.header_names or name in SPECIAL_HEADERS or name in names:
+                return None
+            if name == "content-type":
+                has_content_type = True
+            elif name == "cookie":
+                has_cookie = True
+            names.add(name)
+            append_field(lines, given_name, value)
+        encoded = b"".join(lines)
+        self.last_headers.keep(headers, encoded)
+        self.last_headers_have_content_type = has_content_type
+        self.last_headers_have_cookie = has_cookie
+        return encoded
+
+    cdef bytes encode_ending(self, data, json, bint has_content_type):
+        """What follows the lines that a call adds, with a body; None as `render`."""
+        cdef bytes body, content_type
         if not self.allows_body:
             return None
         encoded = self.encoder.encode_body(data, json)
         if encoded is None:
             return None
         body, content_type = encoded
-        if content_type is None or has_content_type:
-            lines += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        else:
-            lines += b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
-                content_type, len(body), body)
-        after_lines[0] = len(lines) - own_lines
-        return self.render(path, query, lines)
+        if content_type is None or has_content_type or "content-type" in self.header_names:
+            return b"%bContent-Length: %d\r\n\r\n%b" % (self.final_lines, len(body), body)
+        return b"%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+            self.final_lines, content_type, len(body), body)
 
-    cdef bint are_new_headers(self, dict headers, bint *has_content_type, bint *has_cookie) except -1:
-        """Whether these header fields can follow those of the template as they are."""
-        cdef set names = set()
-        for name, value in headers.items():
-            if type(name) is not str or type(value) is not str:
-                return False
-            name = (<str>name).lower()
-            if name in self.header_names or name in SPECIAL_HEADERS or name in names:
-                return False
-            if name == "content-type":
-                has_content_type[0] = True
-            elif name == "cookie":
-                has_cookie[0] = True
-            if len(headers) > 1:
-                names.add(name)
-        return True
-
-    cdef bytes render(self, str path, bytes query, bytes rest):
+    cdef bytes render(self, str path, bytes query, bytes lines, bytes ending):
         """The head for a path that follows the template's target; None unless it is plain.
 
-        `query` follows the path; `rest` (more header lines, the empty line, a body) follows the
-        header lines; None for neither.
+        `query` follows the path, `lines` the header lines of the template; None for nothing. `ending` is
+        what follows them: more header lines, the empty line, a body. None if nothing is added at all.
         """
-        cdef Py_ssize_t length = PyUnicode_GET_LENGTH(path), first, position
-        cdef const char *c
-        cdef bytes head
+        cdef Py_ssize_t length = PyUnicode_GET_LENGTH(path), size = PyBytes_GET_SIZE(self.prefix)
+        cdef const char *c = <const char *>PyUnicode_DATA(path)
+        cdef bint adds_slash = self.has_root_target     # without a path
+        cdef bytes head, middle = self.suffix if ending is None else self.header_lines
         cdef char *out
-        rest = self.suffix if rest is None else self.header_lines + rest
-        if query is not None:
-            if length == 0 or "?" in path or length + len(query) > MAX_PLAIN_PATH:
+        if query is not None and (length == 0 or "?" in path or length + len(query) > MAX_PLAIN_PATH):
+            return None
+        if length > 0:
+            if not is_plain_path(path):
                 return None
-            rest = query + rest
-        if length == 0:
-            return self.prefix + (b"/" if self.has_root_target else b"") + rest
-        if not is_plain_path(path):
-            return None
-        c = <const char *>PyUnicode_DATA(path)
-        if c[0] != 47 and "://" in path:
-            return None         # perhaps an absolute URL, which is not a path
-        first = PyBytes_GET_SIZE(self.prefix)
-        if c[0] == 63 or first > 0 and PyBytes_AS_STRING(self.prefix)[first - 1] == 47:
-            return None
-        if c[0] == 47 and length > 1 and c[1] == 47:
-            return None         # one slash joins base and path, however many there are
-        last = PyBytes_GET_SIZE(rest)
-        position = first if c[0] == 47 else first + 1
-        head = <bytes>PyBytes_FromStringAndSize(NULL, position + length + last)
-        out = PyBytes_AS_STRING(head)
-        memcpy(out, PyBytes_AS_STRING(self.prefix), <size_t>first)
-        out[position - 1] = 47 if position > first else out[position - 1]
-        memcpy(out + position, c, <size_t>length)
-        memcpy(out + position + length, PyBytes_AS_STRING(rest), <size_t>last)
+            if c[0] != 47 and "://" in path:
+                return None         # perhaps an absolute URL, which is not a path
+            if c[0] == 63 or size > 0 and PyBytes_AS_STRING(self.prefix)[size - 1] == 47:
+                return None
+            if c[0] == 47 and length > 1 and c[1] == 47:
+                return None         # one slash joins base and path, however many there are
+            adds_slash = c[0] != 47
+        size += adds_slash + length + PyBytes_GET_SIZE(middle)
+        if ending is not None:
+            size += size_of(query) + size_of(lines) + PyBytes_GET_SIZE(ending)
+        head = <bytes>PyBytes_FromStringAndSize(NULL, size)
+        out = append_bytes(PyBytes_AS_STRING(head), self.prefix)
+        if adds_slash:
+            out[0] = 47
+            out += 1
+        memcpy(out, c, <size_t>length)
+        out += length
+        if ending is None:
+            append_bytes(out, middle)
+            return head
+        out = append_bytes(append_bytes(out, query), middle)
+        append_bytes(append_bytes(out, lines), ending)
         return head
+
+
+cdef inline Py_ssize_t size_of(bytes piece) noexcept:
+    return 0 if piece is None else PyBytes_GET_SIZE(piece)
+
+
+cdef inline char *append_bytes(char *out, bytes piece) noexcept:
+    """Copy these bytes, if any, and return the place after them."""
+    if piece is None:
+        return out
+    memcpy(out, PyBytes_AS_STRING(piece), <size_t>PyBytes_GET_SIZE(piece))
+    return out + PyBytes_GET_SIZE(piece)
 
 
 cdef class TemplateCache:
