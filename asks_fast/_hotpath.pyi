@@ -199,6 +199,45 @@ class OriginPool:
     pool: Pool
     def __new__(cls, pool: Pool, route: Any, name: str) -> OriginPool: ...
 
+@disjoint_base
+class BaseEvent:
+    def __init__(
+        self,
+        name: str,
+        at: float,
+        request: Any,
+        data: dict[str, Any],
+        response: Any = None,
+        started: float = 0.0,
+    ) -> None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def request(self) -> Any: ...
+    @property
+    def data(self) -> dict[str, Any]: ...
+    @property
+    def response(self) -> Any: ...
+    @property
+    def started(self) -> float: ...
+
+@disjoint_base
+class BaseEventEmitter:
+    def __init__(
+        self,
+        request: Any,
+        callback: Callable[[Any], object] | None,
+        timings: bool,
+        make_request: Callable[[Any], Any] | None = None,
+        response: Any = None,
+    ) -> None: ...
+    @property
+    def request(self) -> Any: ...
+    def __call__(self, name: str, *, at: float = 0.0, **data: Any) -> None: ...
+    def on_step(self, name: str, at: float) -> None: ...
+
 @final
 class ExchangeOptions:
     origin: OriginPool
@@ -255,7 +294,7 @@ class Exchange:
     options: ExchangeOptions
     connection: Connection | None
     force_new_connection: bool
-    emit: Any
+    emitter: BaseEventEmitter | None
     error: Any
     history: list[BaseHttpResponse] | None
     def __init__(
@@ -380,7 +419,7 @@ class RequestTemplate:
         final_lines: bytes = b"",
         authority: bytes = b"",
         timeout: float = 0.0,
-        emits_events: bool = False,
+        emitter: BaseEventEmitter,
         params: Any = None,
         cookies: Any = None,
         cookie_jar: Any = None,

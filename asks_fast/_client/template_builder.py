@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _hotpath
-from .._config.events import EventEmitter
+from .._config.events import EventEmitter, as_listener
 from .._cookies.jar import CookieTracker
 from .._cookies.matching import strip_root_dot
 from .._cookies.request_cookies import cookie_header
@@ -178,6 +178,7 @@ def make_template(
             transport.connector.proxy_headers(request.route, request.method, request.url.origin)
         )
     retry = Retry.coerce(options.retries) if "retries" in options.explicit else None
+    encoder = OptionEncoder(request, target, builder, options, encoding)
     return _hotpath.RequestTemplate(
         transport.exchange_options(
             transport.origin(request),
@@ -195,11 +196,13 @@ def make_template(
         target.encode("ascii"),
         _hotpath.encode_headers(pairs),
         frozenset(names),
-        OptionEncoder(request, target, builder, options, encoding),
+        encoder,
         allows_body=request.method in WITH_BODY,
         final_lines=final_lines,
         authority=authority,
-        emits_events=options.on_event is not None or options.timings,
+        emitter=EventEmitter(
+            None, as_listener(options.on_event), options.timings, encoder.make_request
+        ),
         timeout=as_timeout(options.timeout) or 0.0,
         params=options.params,
         cookies=options.cookies,
@@ -244,13 +247,12 @@ class OptionEncoder:
         self._has_plain_json = self._mimetype is None and self._json_dumps is None
         self._has_plain_forms = self._mimetype is None and self._encoding == "utf-8"
 
-    def make_emitter(self, exchange: _hotpath.Exchange) -> EventEmitter:
-        """Make the emitter for an exchange without header fields, cookies and body."""
-        options = self._options
-        return EventEmitter(None, options.on_event, options.timings, self._make_request)
+    def make_request(self, response: Any) -> PreparedRequest:
+        """The request of a response, for events; that of the response if it has one.
 
-    def _make_request(self, response: Any) -> PreparedRequest:
-        """The request of a response, for events; that of the response if it has one."""
+        It is made without header fields, cookies and body of the call: a request with these that
+        is listened to is not sent from a template.
+        """
         request: PreparedRequest | None = getattr(response, "_request", None)
         if request is None:
             url = self._url.with_target(response.url[len(self._url.origin) :])

@@ -13,24 +13,24 @@ own time.
 - The text of an event and the log contain no header field, cookie or password. URLs are shown
   without userinfo, and sensitive values in their queries are masked.
 - An exception of the callback is logged and does not affect the request.
+
+Implemented elsewhere: emitting and logging (`src_pyx/hotpath/events.pyx`).
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from .._annotations import AnyArgument, Unchecked
+from .._annotations import Unchecked
+from .._hotpath import BaseEvent, BaseEventEmitter
 from .._sensitive import mask_urls
 from ..errors import printable
 from .options import RequestOptions
 
-__all__ = ["Event", "EventEmitter", "TimedResponse", "get_emitter"]
+__all__ = ["Event", "EventEmitter", "TimedResponse", "as_listener", "get_emitter"]
 
 log = logging.getLogger("asks_fast")
 
@@ -79,7 +79,7 @@ class TimedResponse(Protocol):
     def is_complete(self) -> bool: ...
 
 
-class Event:
+class Event(BaseEvent):
     """One event of a request. It cannot be changed.
 
     Attributes:
@@ -93,48 +93,15 @@ class Event:
             comes after it. Of events after an exchange it is their own time.
     """
 
-    __slots__ = ("_at", "_data", "_name", "_request", "_response", "_started")
+    __slots__ = ()
 
-    def __init__(
-        self,
-        name: str,
-        at: float,
-        request: RequestInfo | EventEmitter,
-        data: dict[str, AnyArgument],
-        response: TimedResponse | None = None,
-        started: float = 0.0,
-    ) -> None:
-        self._name = name
-        self._at = at
-        self._request = request  # an emitter has it, or can make it
-        self._data = data
-        self._response = response
-        self._started = started
+    if TYPE_CHECKING:
 
-    @property
-    def name(self) -> str:
-        return self._name
+        @property
+        def request(self) -> RequestInfo: ...
 
-    @property
-    def at(self) -> float:
-        return self._at
-
-    @property
-    def request(self) -> RequestInfo:
-        request = self._request
-        return request.request if isinstance(request, EventEmitter) else request
-
-    @property
-    def data(self) -> dict[str, AnyArgument]:
-        return self._data
-
-    @property
-    def response(self) -> TimedResponse | None:
-        return self._response
-
-    @property
-    def started(self) -> float:
-        return self._started
+        @property
+        def response(self) -> TimedResponse | None: ...
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Event):
@@ -143,18 +110,21 @@ class Event:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Event, self._parts()
+
     def _parts(self) -> tuple[object, ...]:
-        return self._name, self._at, self.request, self._data, self._response, self._started
+        return self.name, self.at, self.request, self.data, self.response, self.started
 
     def __repr__(self) -> str:
         return (
-            f"Event(name={self._name!r}, at={self._at!r}, request={self.request!r}, "
-            f"data={self._data!r}, response={self._response!r}, started={self._started!r})"
+            f"Event(name={self.name!r}, at={self.at!r}, request={self.request!r}, "
+            f"data={self.data!r}, response={self.response!r}, started={self.started!r})"
         )
 
     def __str__(self) -> str:
-        data = " ".join(f"{name}={value!r}" for name, value in self._data.items())
-        text = f"{self.request.method} {self.request.url}: {self._name} {data}"
+        data = " ".join(f"{name}={value!r}" for name, value in self.data.items())
+        text = f"{self.request.method} {self.request.url}: {self.name} {data}"
         return printable(mask_urls(text.rstrip()))
 
 
@@ -182,157 +152,36 @@ def _log_failure(event: Event) -> None:
     log.exception("the on_event callback failed at %s", event)
 
 
-class EventEmitter:
-    """Emits the events of one request to its callback and the log.
+def as_listener(on_event: Listener | Sequence[Listener] | None) -> Listener | None:
+    """Return one function for the value of an `on_event=`."""
+    return on_event if on_event is None or callable(on_event) else _Listeners(on_event)
 
-    Args:
-        request: the request; None if `make_request` makes it of the response when it is needed.
-        callback: gets each event; several get it one after another.
-        timings: whether the response keeps when each event was.
-        make_request: as described for `request`.
-        response: of the exchange that is over; else `begin` sets it.
-    """
 
-    __slots__ = (
-        "_callback",
-        "_is_logged",
-        "_keeps_marks",
-        "_make_request",
-        "_marks",
-        "_request",
-        "_response",
-    )
+class EventEmitter(BaseEventEmitter):
+    """Emits the events of one request to its callback and the log."""
 
-    def __init__(
-        self,
-        request: RequestInfo | None,
-        callback: Listener | Sequence[Listener] | None,
-        timings: bool,
-        make_request: Callable[[TimedResponse], RequestInfo] | None = None,
-        response: TimedResponse | None = None,
-    ) -> None:
-        self._request = request
-        self._make_request = make_request
-        self._response = response
-        self._callback = (
-            callback if callback is None or callable(callback) else _Listeners(callback)
+    __slots__ = ()
+
+    _event_class = Event
+    _log_failure = staticmethod(_log_failure)
+
+    def _make_record(self, event: Event) -> logging.LogRecord:
+        """Make the log record of an event as `log.debug("%s", event)` does here."""
+        line = EventEmitter._make_record.__code__.co_firstlineno
+        return log.makeRecord(
+            log.name, logging.DEBUG, __file__, line, "%s", (event,), None, "_make_record"
         )
-        self._is_logged = log.isEnabledFor(logging.DEBUG)
-        self._keeps_marks = timings
-        self._marks: list[tuple[str, float]] = []  # the steps of this exchange and when they ended
 
-    @property
-    def request(self) -> RequestInfo:
-        """The request whose events these are."""
-        request = self._request
-        if request is None:
-            assert self._make_request is not None
-            assert self._response is not None
-            request = self._request = self._make_request(self._response)
-        return request
-
-    def begin(self, response: TimedResponse) -> None:
-        """Start an exchange, and make `response` record its times."""
-        response.timed = True
-        self._response = response
-        self._marks = [("begun", time.monotonic())]
-
-    def finish(self, response: TimedResponse, stream: bool) -> None:
-        """Emit the events of a complete response, or of its head with `stream`.
-
-        The log has one line for all of them: the last event, with the data of the others.
-        """
-        name, at = "head", response.head_received_at
-        data: dict[str, AnyArgument] = {"status": response.status_code}
-        reports = self._callback is not None or self._keeps_marks
-        if reports:
-            self._report("sent", response.sent_at, {})
-            self._report(name, at, data)
-        if not stream and response.is_complete:
-            name, at, size = "body", response.completed_at, len(response.body)
-            if reports:
-                self._report(name, at, {"size": size})
-            data = {**data, "size": size}
-        if self._is_logged:
-            _log(Event(name, at, self, data, response, self._marks[0][1]))
-        if self._keeps_marks:
-            response._marks = self._marks
-
-    def __call__(self, name: str, *, at: float = 0.0, **data: object) -> None:
-        at = at or time.monotonic()
-        self._report(name, at, data)
-        if self._is_logged:
-            _log(Event(name, at, self, data, self._response, self._marks[0][1]))
-
-    def _report(self, name: str, at: float, data: dict[str, AnyArgument]) -> None:
-        """Keep the time of an event, and tell the callback."""
-        self._marks.append((name, at))
-        if self._callback is None:
-            return
-        event = Event(name, at, self, data, self._response, self._marks[0][1])
+    def _task_name(self) -> str | None:
+        """Return the name of the current asyncio task, as `logging` does."""
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is None or not getattr(logging, "logAsyncioTasks", False):
+            return None
         try:
-            self._callback(event)
+            name: str = asyncio.current_task().get_name()
+            return name
         except Exception:
-            _log_failure(event)
-
-    def on_step(self, name: str, at: float) -> None:
-        """Emit a step of the connector."""
-        self(name, at=at)
-
-
-# -- the log
-
-
-class _KnownFields(threading.local):
-    """The attributes of the last record that `logging` made in this thread."""
-
-    fields: dict[str, Unchecked] | None = None
-
-
-def _log(event: Event) -> None:
-    """Log an event as `log.debug("%s", event)` does.
-
-    The records of one thread differ in time, event and the names of thread and asyncio task only.
-    They are copies of one that `logging` made, which takes three times as long; unless the program
-    makes its own.
-    """
-    fields = _known.fields
-    is_plain = logging.getLogRecordFactory() is logging.LogRecord
-    if fields is None or not is_plain or fields["process"] != os.getpid():
-        record = log.makeRecord(
-            log.name, logging.DEBUG, __file__, _LOG_LINE, "%s", (event,), None, "_log"
-        )
-        if is_plain and type(log).makeRecord is logging.Logger.makeRecord:
-            _known.fields = record.__dict__.copy()  # before a filter can change it
-    else:
-        record = logging.LogRecord.__new__(logging.LogRecord)
-        now = time.time()
-        own = record.__dict__ = fields.copy()
-        own["args"] = (event,)
-        own["created"] = now
-        own["msecs"] = now % 1.0 * 1000.0 // 1.0
-        own["relativeCreated"] += (now - fields["created"]) * 1000.0
-        if own["threadName"] is not None:
-            own["threadName"] = threading.current_thread().name
-        if "taskName" in own:
-            own["taskName"] = _task_name()
-    log.handle(record)
-
-
-def _task_name() -> str | None:
-    """Return the name of the current asyncio task, as `logging` does."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or not getattr(logging, "logAsyncioTasks", False):
-        return None
-    try:
-        name: str = asyncio.current_task().get_name()
-        return name
-    except Exception:
-        return None
-
-
-_LOG_LINE = _log.__code__.co_firstlineno
-_known = _KnownFields()
+            return None
 
 
 def get_emitter(request: RequestInfo, response: TimedResponse | None = None) -> EventEmitter | None:
@@ -344,4 +193,4 @@ def get_emitter(request: RequestInfo, response: TimedResponse | None = None) -> 
     callback = options.on_event
     if callback is None and not options.timings and not log.isEnabledFor(logging.DEBUG):
         return None
-    return EventEmitter(request, callback, options.timings, response=response)
+    return EventEmitter(request, as_listener(callback), options.timings, None, response)

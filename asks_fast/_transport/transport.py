@@ -255,7 +255,7 @@ class Transport:
             followup_statuses=followup_statuses,
         )
         exchange = Exchange(options, request.head(), response, request.stream)
-        exchange.emit = get_emitter(request)
+        exchange.emitter = get_emitter(request)
         return exchange
 
     async def send(self, exchange: Exchange) -> None:

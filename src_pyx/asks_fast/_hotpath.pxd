@@ -17,6 +17,8 @@ cdef class LastHead
 cdef class ResponseParser
 cdef class BytesBuilder
 cdef class Connection
+cdef class BaseEvent
+cdef class BaseEventEmitter
 cdef class ExchangeOptions
 cdef class Exchange
 cdef class BaseStreamBody
@@ -37,6 +39,7 @@ include "hotpath/response_parser.pxd"
 include "hotpath/linked_list.pxd"
 include "hotpath/body_buffer.pxd"
 include "hotpath/connection.pxd"
+include "hotpath/events.pxd"
 include "hotpath/exchange.pxd"
 include "hotpath/stream_body.pxd"
 include "hotpath/wait_queue.pxd"

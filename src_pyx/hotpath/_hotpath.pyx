@@ -21,11 +21,13 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from functools import partial
-from logging import DEBUG, getLogger
+from logging import DEBUG, Logger, LogRecord, getLogger, getLogRecordFactory
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import socket as Socket
+from threading import current_thread
 from weakref import WeakSet
 
 from curio.errors import TaskTimeout
@@ -53,6 +55,7 @@ include "linked_list.pyx"
 include "connection.pyx"
 include "connection_errors.pyx"
 include "body_buffer.pyx"
+include "events.pyx"
 include "exchange.pyx"
 include "followup.pyx"
 include "stream_body.pyx"

@@ -40,7 +40,7 @@ cdef class Exchange:
     cdef bint owns_slot                     # a slot is ours and no connection uses it yet
     cdef bint is_begun                      # the request was given to a connection
     cdef public bint force_new_connection   # use no connection that served before, and do not resend
-    cdef public object emit                 # takes the events of the exchange; None without a listener
+    cdef public BaseEventEmitter emitter    # of the events of the exchange; None without a listener
     cdef public object error                # what ended it, for a retry policy; else None
     cdef readonly list history              # the responses before this one; None without any
     cdef double timeout                     # seconds for the whole request, as given; 0.0: no limit

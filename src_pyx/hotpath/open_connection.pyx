@@ -49,8 +49,8 @@ async def connect_exchange(Exchange exchange not None):
     """Open the connection of an exchange that owns a slot, within its time limit."""
     cdef ExchangeOptions options = exchange.options
     connect_socket = options.connect_socket
-    if exchange.emit is not None:
-        connect_socket = partial(connect_socket, on_step=exchange.emit.on_step)
+    if exchange.emitter is not None:
+        connect_socket = partial(connect_socket, on_step=exchange.emitter.on_step)
     connecting = open_connection(options.origin, connect_socket, exchange)
     if exchange.timeout <= 0.0:
         await connecting

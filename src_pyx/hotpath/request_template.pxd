@@ -13,7 +13,8 @@ cdef class RequestTemplate:
     cdef bint has_root_target       # nothing but "/" precedes the path
     cdef readonly double timeout    # the default in seconds; 0.0 for none
     cdef object encoder             # OptionEncoder: renders what is not plain
-    cdef bint emits_events          # `on_event=` or `timings=` was given
+    cdef BaseEventEmitter emitter   # what the emitter of each exchange is made of
+    cdef bint emits_events          # it has a listener
     cdef bint has_own_cookie        # the session has a Cookie header field, or forbids one
     cdef object params              # defaults of the session that are added to each request
     cdef object cookies

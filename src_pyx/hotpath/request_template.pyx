@@ -94,8 +94,8 @@ cdef class RequestTemplate:
     def __cinit__(self, ExchangeOptions options not None, bytes method not None, bytes target not None,
                   bytes header_lines not None, header_names, encoder, *,
                   bint allows_body, bytes final_lines=b"", bytes authority=b"", double timeout=0.0,
-                  bint emits_events=False, params=None, cookies=None, cookie_jar=None, auth_state=None,
-                  sign_request=None):
+                  BaseEventEmitter emitter not None, params=None, cookies=None, cookie_jar=None,
+                  auth_state=None, sign_request=None):
         if options.response_class is None:
             raise TypeError("the options of a template need a response_class")
         self.options = options
@@ -111,7 +111,8 @@ cdef class RequestTemplate:
         self.last_params = EncodedPairs()
         self.last_headers = EncodedPairs()
         self.timeout = timeout
-        self.emits_events = emits_events
+        self.emitter = emitter
+        self.emits_events = emitter.has_listener()
         self.params = params
         self.cookies = cookies
         self.has_own_cookie = "cookie" in header_names
@@ -155,7 +156,7 @@ cdef class RequestTemplate:
         if timeout > 0.0:
             exchange.timeout = exchange.time_remaining = timeout
         if is_listened_to:
-            exchange.emit = self.encoder.make_emitter(exchange)
+            exchange.emitter = self.emitter.for_exchange()
         return exchange
 
     cdef bytes sign(self, bytes head, Py_ssize_t after_lines):

@@ -43,9 +43,9 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
             options = exchange.options
             pool = options.origin.pool
             found = NEED_DATA
-            if exchange.emit is not None:
+            if exchange.emitter is not None:
                 response = exchange.get_response()
-                exchange.emit.begin(response)
+                exchange.emitter.begin(response)
             connection = exchange.connection
             pool.acquired_at = 0.0
             if connection is None:
@@ -66,9 +66,9 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
                         waiter = None
                     exchange.owns_slot = connection is None
                 exchange.connection = connection
-                if exchange.emit is not None:
-                    exchange.emit("connection_acquired", connection=connection,
-                                  reused=connection is not None)
+                if exchange.emitter is not None:
+                    exchange.emitter.emit("connection_acquired", 0.0, {
+                        "connection": connection, "reused": connection is not None})
                 if connection is None:
                     await connect_exchange(exchange)
                     connection = exchange.connection
@@ -126,8 +126,8 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
             else:
                 connection.is_active = False
                 connection.deadline = 0.0
-            if exchange.emit is not None:
-                exchange.emit.finish(response, options.stream)
+            if exchange.emitter is not None:
+                exchange.emitter.finish(response, options.stream)
         except GeneratorExit:
             if exchange is not None:
                 exchange.abort()
@@ -142,14 +142,14 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
             waiter = exchange.release()
             if waiter is not None:
                 await waiter.wake
-            if exchange.emit is not None:
+            if exchange.emitter is not None:
                 if response.request_sent:
-                    exchange.emit("sent", at=response.request_sent)
-                exchange.emit("failed", error=error)
+                    exchange.emitter.emit("sent", response.request_sent, {})
+                exchange.emitter.emit("failed", 0.0, {"error": error})
             if exchange.may_resend(error):
                 exchange.force_new_connection = True
-                if exchange.emit is not None:
-                    exchange.emit("retry", delay=0.0)
+                if exchange.emitter is not None:
+                    exchange.emitter.emit("retry", 0.0, {"delay": 0.0})
                 continue
             if session is None or not isinstance(error, errors.AsksException):
                 raise
@@ -161,7 +161,7 @@ async def run_exchange(Exchange exchange, TemplateCache session=None, method=Non
         if exchange.error is None and not options.is_followup(response.status_code):
             return session.finish(exchange) if options.needs_finish else response
         following = None
-        if exchange.error is None and options.max_redirects and exchange.emit is None:
+        if exchange.error is None and options.max_redirects and exchange.emitter is None:
             following = session._next_exchange(exchange)
         if following is None:
             return await continue_in_flow(session, method, url, arguments, exchange)

@@ -6,13 +6,17 @@ tests/robustness/security/test_leaks.py.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
+import os
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import curio
@@ -22,7 +26,7 @@ from support.script_steps import FOREVER, OK, SERVING, close, expect, mark, send
 from support.scripted_server import MakePeer, Peer
 
 from asks_fast import DSession, HSession, Retry, run
-from asks_fast._config.events import Event, get_emitter
+from asks_fast._config.events import Event, EventEmitter, get_emitter
 from asks_fast.errors import InvalidRequest, ServerClosedConnectionError
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -295,6 +299,45 @@ def test_log_records_of_threads(peer: MakePeer, caplog: pytest.LogCaptureFixture
     assert found[half:] == [("thread 1", threads[1].ident)] * half
 
 
+def test_log_records_of_threads_in_turn(peer: MakePeer, caplog: pytest.LogCaptureFixture) -> None:
+    """The names of threads that log in turn are not mixed up."""
+    server = peer(SERVING)
+    turns = [threading.Event() for _ in range(5)]
+
+    async def main(first: int) -> None:
+        async with HSession(server.url) as session:
+            for turn in (first, first + 2):
+                assert turns[turn].wait(60)
+                await session.get(path="/")
+                turns[turn + 1].set()
+
+    threads = [threading.Thread(target=run, args=(main, n), name=f"thread {n}") for n in range(2)]
+    with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+        for thread in threads:
+            thread.start()
+        turns[0].set()
+        for thread in threads:
+            thread.join()
+    names = [name for name, _ in itertools.groupby(record.threadName for record in caplog.records)]
+    assert names == ["thread 0", "thread 1"] * 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
+def test_log_records_after_fork(caplog: pytest.LogCaptureFixture) -> None:
+    """A child process has its own number in its records."""
+    with caplog.at_level(logging.DEBUG, logger="asks_fast"):
+        emitter = EventEmitter(SimpleNamespace(method="GET", url="http://x.test/"), None, False)
+        emitter("retry", delay=0.0)
+        emitter("retry", delay=0.0)
+        child = os.fork()
+        if not child:
+            emitter("retry", delay=0.0)
+            os._exit(
+                int([one.process for one in caplog.records[1:]] != [os.getppid(), os.getpid()])
+            )
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 async def test_log_records_of_a_thread_that_is_renamed(
     peer: MakePeer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,7 +381,7 @@ async def test_an_event_cannot_be_changed(peer: MakePeer) -> None:
             setattr(event, name, None)
     parts = (event.at, event.request, event.data, event.response, event.started)
     same = Event(event.name, *parts)
-    assert event == same
+    assert event == same == copy.copy(event)
     assert event != Event("head", *parts)
     assert event != "body"
     assert repr(event) == repr(same)
