@@ -13,6 +13,8 @@ cdef class Headers
 cdef class BaseHttpResponse
 cdef class Limits
 cdef class ParserCallbacks
+cdef class MessageParser
+cdef class ParserPool
 cdef class LastHead
 cdef class ResponseParser
 cdef class BytesBuilder
@@ -34,6 +36,7 @@ include "hotpath/traps.pxd"
 include "hotpath/headers.pxd"
 include "hotpath/response.pxd"
 include "hotpath/head_scanner.pxd"
+include "hotpath/message_parser.pxd"
 include "hotpath/chunked.pxd"
 include "hotpath/response_parser.pxd"
 include "hotpath/linked_list.pxd"

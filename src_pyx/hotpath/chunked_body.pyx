@@ -9,13 +9,16 @@ cdef enum:
     MAX_FRAMING_OVERHEAD = 65536    # bytes of chunk framing allowed beyond 16 times the body
 
 
+cdef inline ChunkedParserCallbacks chunk_callbacks(ResponseParser parser):
+    """The callbacks of the chunked message that is being read."""
+    return <ChunkedParserCallbacks>parser.message_parser.callbacks
+
+
 cdef int begin_chunks(ResponseParser parser, Head *head, char *data, Py_ssize_t length) except -1:
     if parser.minor == 0:
         parser.refuse_if_strict("Transfer-Encoding in HTTP/1.0")
-    if parser.chunk_callbacks is None:
-        parser.chunk_callbacks = ChunkedParserCallbacks(parser.limits)
-        parser.chunk_parser = new_parser(parser.chunk_callbacks, parser.strict)
-    parser.chunk_callbacks.reset()
+    parser.message_parser = parser.parsers.take(True, parser.strict)
+    chunk_callbacks(parser).reset()
     parser.chunks.state = CHUNK_SIZE
     parser.chunks.has_size = False
     parser.chunks.remaining = 0
@@ -67,21 +70,22 @@ cdef int validate_chunks(ResponseParser parser, Head *head, char *data, Py_ssize
     if not head.has_bare_lf or parser.strict:
         parse_chunks(parser, data - head.end, head.end + length)
     else:
-        parser.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        parser.message_parser.parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         parse_chunks(parser, data - head.end, head.end)
-        parser.chunk_parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
+        parser.message_parser.parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
         parse_chunks(parser, data, length)
-    parser.keep_alive = parser.chunk_callbacks.keep_alive
+    parser.keep_alive = chunk_callbacks(parser).keep_alive
     return 0
 
 
 cdef int parse_chunks(ResponseParser parser, char *data, Py_ssize_t length) except -1:
     """Pass bytes to the parser for chunked messages; raise if it refuses them."""
+    cdef ReceiveBuffer window = parser.parsers.window
     if length == 0:
         return 0
-    parser.window.start, parser.window.length = data, length
+    window.start, window.length = data, length
     try:
-        parser.chunk_parser.feed_data(parser.window)
+        parser.message_parser.parser.feed_data(window)
     except HttpParserCallbackError as error:
         if error.__context__ is not None:
             raise error.__context__ from None
@@ -90,7 +94,7 @@ cdef int parse_chunks(ResponseParser parser, char *data, Py_ssize_t length) exce
         raise errors.BadHttpResponse(
             f"{error}, in {errors.truncated_repr(data[:min(length, 200)])}"
         ) from None
-    if not parser.chunk_callbacks.accepted:
+    if not chunk_callbacks(parser).accepted:
         raise errors.BadHttpResponse(f"invalid response head {errors.truncated_repr(data[:length])}")
     return 0
 
@@ -104,9 +108,9 @@ cdef int count_chunks(ResponseParser parser, Py_ssize_t size, Py_ssize_t used,
     parser.check_size(parser.body_bytes)
     parser.framing_bytes = 0 if size else parser.framing_bytes + length
     if (parser.raw_body_bytes > 16 * parser.body_bytes + MAX_FRAMING_OVERHEAD + length
-            or parser.framing_bytes > parser.limits.head + MAX_FRAMING_OVERHEAD + length):
+            or parser.framing_bytes > parser.parsers.limits.head + MAX_FRAMING_OVERHEAD + length):
         raise errors.BadHttpResponse("chunk extensions or framing far larger than the body")
-    if ended != parser.chunk_callbacks.ended:
+    if ended != chunk_callbacks(parser).ended:
         raise errors.BadHttpResponse("the end of the chunked body is ambiguous")
     if ended:
         parser.has_extra_data = used < length

@@ -58,7 +58,7 @@ cdef class Connection:
                 meet_tls()
         self.handle = FileHandle(self.fd)
         self.readable = read_trap(self.handle)
-        self.parser = ResponseParser(pool.limits, pool.receive_buffer, origin.last_head)
+        self.parser = ResponseParser(pool.parsers, origin.last_head)
         self.state = IN_USE
         self.low_watermark = 1
         self.fork_generation = fork_generation
@@ -431,6 +431,8 @@ cdef class Connection:
                               and self.abort_reason == NOT_ABORTED and not self.close_after)
         self.is_active = False
         response.trailers = parser.trailers()
+        if reusable and parser.message_parser is not None:
+            parser.return_parser()
         response.completed = self.last_activity
         self.request_count += 1
         self.response = None

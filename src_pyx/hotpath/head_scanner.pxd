@@ -18,19 +18,3 @@ cdef class Limits:
     cdef public Py_ssize_t head         # of a head, of all 1xx heads together, of the trailers
     cdef public int fields              # number of fields in a head, and in trailers
     cdef public int interim             # number of 1xx responses before the final one
-
-
-cdef class ParserCallbacks:
-    cdef PyObject *parser       # borrowed from the connection; valid while it parses
-    cdef bint accepted          # the parser reached the end of the head
-    cdef bint keep_alive
-
-
-@cython.final
-cdef class ChunkedParserCallbacks(ParserCallbacks):
-    cdef Limits limits
-    cdef list trailers          # name, value, …; None without any
-    cdef Py_ssize_t trailer_bytes   # bytes of the trailers
-    cdef bint ended
-
-    cdef void reset(self)

@@ -35,61 +35,6 @@ cdef class Limits:
         self.interim = interim
 
 
-cdef class ParserCallbacks:
-    """The callbacks of httptools for every message: only the end of a valid head.
-
-    It never owns the parser that holds it, or the two would keep each other alive.
-    """
-
-    def on_headers_complete(self):
-        self.accepted = True
-        self.keep_alive = (<object>self.parser).should_keep_alive()
-
-
-@cython.final
-cdef class ChunkedParserCallbacks(ParserCallbacks):
-    """The callbacks of httptools for a chunked message: also its trailers and its end."""
-
-    def __cinit__(self, Limits limits not None):
-        self.limits = limits
-
-    cdef void reset(self):
-        self.trailers = None
-        self.trailer_bytes = 0
-        self.ended = self.accepted = False
-
-    def on_header(self, bytes name not None, bytes value not None):
-        if not self.accepted:
-            return
-        if b"\0" in value or name.endswith(b" "):
-            # The lenient parser accepts both, the second one after field names that it knows.
-            raise errors.BadHttpResponse(f"bad trailer: {errors.truncated_repr(name + b': ' + value)}")
-        if self.trailers is None:
-            self.trailers = []
-        self.trailer_bytes += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
-        if self.trailer_bytes > self.limits.head:
-            raise errors.HeadTooLarge(f"more than {self.limits.head} bytes of trailers")
-        self.trailers.append(name)
-        self.trailers.append(value)
-        if len(self.trailers) > 2 * self.limits.fields:
-            raise errors.HeadTooLarge(f"more than {self.limits.fields} trailers")
-
-    def on_message_complete(self):
-        self.ended = True
-
-
-cdef object new_parser(ParserCallbacks callbacks, bint strict):
-    """Create a parser with these callbacks. A bare LF is tolerated in heads, never between chunks."""
-    parser = HttpResponseParser(callbacks)
-    callbacks.parser = <PyObject *>parser
-    if not strict:
-        parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=type(callbacks) is ParserCallbacks,
-            lenient_spaces_after_chunk_size=True,
-        )
-    return parser
-
-
 # -- one pass over a head
 
 cdef int scan_head(const char *data, Py_ssize_t length, Head *head) except -1:

@@ -26,6 +26,7 @@ cdef class Pool:
     cdef double next_check              # when the monitor looks next (monotonic); 0.0 without one
     cdef double acquired_at             # the time of the last look for a connection, if it was read
     cdef ReceiveBuffer receive_buffer
+    cdef ParserPool parsers
     cdef dict origins
     cdef object __weakref__
 

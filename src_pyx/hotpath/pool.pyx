@@ -30,6 +30,7 @@ cdef class Pool:
         self.limits = limits if limits is not None else Limits()
         self.connections = {}
         self.receive_buffer = ReceiveBuffer(buffer)
+        self.parsers = ParserPool(self.limits, self.receive_buffer)
         self.origins = {}
         pools.add(self)
 

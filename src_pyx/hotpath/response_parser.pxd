@@ -20,9 +20,7 @@ cdef class ResponseParser:
     cdef int minor                  # HTTP/1.<minor>
     cdef bint is_head_request       # a response to HEAD ends with its head
     cdef bint strict                # of this message: refuse what browsers tolerate
-    cdef bint parsers_are_strict    # how the parsers were made
-    cdef bint parser_is_dirty       # the parser waits for a body that will not come
-    cdef bint parser_skipped        # httptools does not see this message: its head equals `cached_head`
+    cdef bint cached_strict         # by which rules `cached_head` was validated
     cdef bint is_too_large          # a body with `followup_statuses` exceeds `max_body`
     cdef bint keeps_framing         # whether to keep `raw_chunks`
     cdef bint keep_alive
@@ -45,19 +43,15 @@ cdef class ResponseParser:
     cdef double keep_alive_timeout  # seconds the server keeps an idle connection; 0.0: not stated
 
     # -- used for a new head, a chunked body, a body in several pieces
-    cdef Limits limits
     cdef LastHead last_head         # of all connections to the origin
-    cdef ParserCallbacks callbacks
-    cdef object parser              # for messages without chunks
-    cdef ChunkedParserCallbacks chunk_callbacks   # for chunked messages; None before the first
-    cdef object chunk_parser
-    cdef ReceiveBuffer window       # the buffer object that passes bytes to the parsers
+    cdef ParserPool parsers         # of all connections of the pool
+    cdef MessageParser message_parser   # from a new head to the end of its message; else None
     cdef Chunks chunks              # the decoder's position in a chunked body
     cdef Py_ssize_t small_pieces    # number of `pieces` added since the last join
     cdef Py_ssize_t small_bytes     # their bytes
 
     cdef int reset(self) except -1
-    cdef int change_parsers(self) except -1
+    cdef int return_parser(self) except -1
     cdef int feed(self, char *data, Py_ssize_t length) except -1
     cdef int feed_head(self, char *data, Py_ssize_t length) except -1
     cdef bint starts_with(self, bytes known, const char *data, Py_ssize_t length) noexcept

@@ -28,35 +28,27 @@ cdef class LastHead:
 cdef class ResponseParser:
     """The state of the message being read on one connection, and its parsers."""
 
-    def __cinit__(self, Limits limits not None, ReceiveBuffer window not None,
-                  LastHead last_head not None):
-        self.limits = limits
+    def __cinit__(self, ParserPool parsers not None, LastHead last_head not None):
+        self.parsers = parsers
         self.last_head = last_head
-        self.window = window
-        self.callbacks = ParserCallbacks()
-        self.parser = new_parser(self.callbacks, False)
 
     cdef int reset(self) except -1:
         """Prepare for the next response. Its request sets `is_head_request`, `max_body` and `strict`."""
-        if self.parser_is_dirty:
-            self.parser = new_parser(self.callbacks, self.strict)
-        if self.strict != self.parsers_are_strict:
-            self.change_parsers()
+        if self.strict != self.cached_strict:
+            self.cached_head = None
+            self.cached_strict = self.strict
         self.state = EXPECT_HEAD
-        self.parser_is_dirty = self.has_extra_data = self.got_100_continue = False
-        self.parser_skipped = self.is_too_large = False
+        self.has_extra_data = self.got_100_continue = self.is_too_large = False
         self.head = self.piece = None
         self.pieces = self.interim = None
         self.partial_head = self.raw_chunks = None
         self.body_bytes = self.raw_body_bytes = self.framing_bytes = 0
         return 0
 
-    cdef int change_parsers(self) except -1:
-        """Create parsers with the strictness that the next message requires."""
-        self.parser = new_parser(self.callbacks, self.strict)
-        self.chunk_callbacks = self.chunk_parser = None
-        self.cached_head = None     # it was validated by other rules
-        self.parsers_are_strict = self.strict
+    cdef int return_parser(self) except -1:
+        """Leave the parser of a complete message to the next new head of any connection."""
+        self.parsers.put_back(self.message_parser)
+        self.message_parser = None
         return 0
 
     cdef int feed(self, char *data, Py_ssize_t length) except -1:
@@ -86,17 +78,17 @@ cdef class ResponseParser:
             if self.partial_head is not None:
                 joined, self.partial_head = self.partial_head, None
                 joined += data[:length]
-                if memchr(data, 10, <size_t>length) is NULL and len(joined) <= self.limits.head:
+                if memchr(data, 10, <size_t>length) is NULL and len(joined) <= self.parsers.limits.head:
                     check_status_line(joined, len(joined))
                     self.partial_head = joined      # a head ends with a line end
                     return NEED_DATA
                 data, length = joined, len(joined)
             check_status_line(data, length)
             scan_head(data, length, &head)
-            if head.lines > self.limits.fields:
-                raise errors.HeadTooLarge(f"the head has more than {self.limits.fields} fields")
-            if (head.end if head.end >= 0 else length) > self.limits.head:
-                raise errors.HeadTooLarge(f"the head has more than {self.limits.head} bytes")
+            if head.lines > self.parsers.limits.fields:
+                raise errors.HeadTooLarge(f"the head has more than {self.parsers.limits.fields} fields")
+            if (head.end if head.end >= 0 else length) > self.parsers.limits.head:
+                raise errors.HeadTooLarge(f"the head has more than {self.parsers.limits.head} bytes")
             if head.end < 0:
                 is_new = joined is None or after_informational
                 self.partial_head = bytearray(data[:length]) if is_new else joined
@@ -150,7 +142,6 @@ cdef class ResponseParser:
         """Handle a repeated head: status, length and the other values are unchanged."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.cached_head)
         self.head = self.cached_head
-        self.parser_skipped = True
         self.state = IN_BODY
         self.check_size(self.length)
         return self.keep(data + size, self.clip_to_body(length - size))
@@ -163,10 +154,11 @@ cdef class ResponseParser:
         return length
 
     cdef int parse(self, char *start, Py_ssize_t length) except -1:
-        """Pass bytes to the parser for messages that are not chunked; raise if it refuses them."""
-        self.window.start, self.window.length = start, length
+        """Pass bytes of a message that is not chunked to its parser; raise if it refuses them."""
+        cdef ReceiveBuffer window = self.parsers.window
+        window.start, window.length = start, length
         try:
-            self.parser.feed_data(self.window)
+            self.message_parser.parser.feed_data(window)
         except HttpParserError as error:
             raise errors.BadHttpResponse(
                 f"{error}, in {errors.truncated_repr(start[:min(length, 200)])}"
@@ -174,11 +166,14 @@ cdef class ResponseParser:
         return 0
 
     cdef int parse_head(self, char *data, Py_ssize_t length, Py_ssize_t end) except -1:
-        self.callbacks.accepted = False
+        cdef ParserCallbacks callbacks
+        self.message_parser = self.parsers.take(False, self.strict)
+        callbacks = self.message_parser.callbacks
+        callbacks.accepted = False
         self.parse(data, length)
-        if not self.callbacks.accepted:
+        if not callbacks.accepted:
             raise errors.BadHttpResponse(f"invalid response head {errors.truncated_repr(data[:end])}")
-        self.keep_alive = self.callbacks.keep_alive
+        self.keep_alive = callbacks.keep_alive
         return 0
 
     cdef int feed_informational(self, char *data, Py_ssize_t end) except -1:
@@ -187,20 +182,22 @@ cdef class ResponseParser:
         if self.status == 101:
             raise errors.BadHttpResponse("101 Switching Protocols without a request for it")
         self.parse_head(data, end, end)
-        if not (self.keep_alive and (self.status == 100 or self.status == 102 or self.status == 103)):
-            # After other 1xx responses the parser waits for a body; after `close` it accepts nothing.
-            self.parser = new_parser(self.callbacks, self.strict)
+        if self.keep_alive and (self.status == 100 or self.status == 102 or self.status == 103):
+            self.return_parser()
+        else:
+            self.message_parser = None      # it waits for a body, or accepts nothing after `close`
         if self.interim is None:
             self.interim = []
         self.interim.append((self.status, headers_of(data[:end])))
         if self.status == 100:
             self.got_100_continue = True
-        if len(self.interim) > self.limits.interim:
-            raise errors.HeadTooLarge(f"more than {self.limits.interim} interim responses")
+        if len(self.interim) > self.parsers.limits.interim:
+            raise errors.HeadTooLarge(f"more than {self.parsers.limits.interim} interim responses")
         for _, table in self.interim:
             total += PyBytes_GET_SIZE((<Headers>table).head)
-        if total > self.limits.head:
-            raise errors.HeadTooLarge(f"the interim responses have more than {self.limits.head} bytes")
+        if total > self.parsers.limits.head:
+            raise errors.HeadTooLarge(
+                f"the interim responses have more than {self.parsers.limits.head} bytes")
         return 0
 
     cdef int begin_body(self, Head *head, char *data, Py_ssize_t length) except -1:
@@ -214,7 +211,7 @@ cdef class ResponseParser:
         if self.is_head_request or self.status == 204 or self.status == 304:
             self.parse_head(data, head.end, head.end)
             if self.is_head_request:
-                self.parser_is_dirty = True
+                self.message_parser = None      # it waits for a body that will not come
                 self.keep_alive = allows_keep_alive(headers_of(self.head), self.minor == 1)
             self.has_extra_data = remaining > 0
             self.length = 0
@@ -293,8 +290,8 @@ cdef class ResponseParser:
         return self.keep(data, length)
 
     cdef int feed_parser(self, char *data, Py_ssize_t length) except -1:
-        """Pass bytes of a body to httptools, unless the parser was skipped for this message."""
-        if not self.parser_skipped:
+        """Pass bytes of a body to httptools, unless the head was a repeated one."""
+        if self.message_parser is not None:
             self.parse(data, length)
         return 0
 
@@ -347,9 +344,9 @@ cdef class ResponseParser:
         return True
 
     cdef Headers trailers(self):
-        if self.length != CHUNKED or self.chunk_callbacks.trailers is None:
+        if self.length != CHUNKED or chunk_callbacks(self).trailers is None:
             return None
-        return Headers(self.chunk_callbacks.trailers)
+        return Headers(chunk_callbacks(self).trailers)
 
     cdef bint has_piece(self):
         return self.piece is not None
@@ -398,7 +395,7 @@ def read_response(pieces, *, Limits limits=None, bint is_head_request=False, lon
     other side closed behind the last piece. Raises `BadHttpResponse`.
     """
     cdef ResponseParser reader = ResponseParser(
-        limits if limits is not None else Limits(), ReceiveBuffer(1), LastHead())
+        ParserPool(limits if limits is not None else Limits(), ReceiveBuffer(1)), LastHead())
     cdef int found = NEED_DATA
     cdef bytes piece
     reader.is_head_request, reader.max_body, reader.strict = is_head_request, max_body, strict

@@ -40,6 +40,7 @@ HEADS = [
 ]
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </s>\r\n\r\n"
 FIRST = HEADS[0]
+CHUNKED = HEADS[7] + b"3\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,34 @@ def test_a_strict_request_shares_no_tolerated_head() -> None:
         assert wire.read([data]).body == b"first"
         with pytest.raises(BadHttpResponse):
             other.read([data], strict=True)
+
+
+def test_connections_share_parsers_of_each_kind() -> None:
+    """A parser that served another connection reads new heads, chunks and strict messages alike."""
+    tolerated = HEADS[2] + b"first"  # its lines end in a bare LF
+    with ExchangeHarness() as first, ExchangeHarness(beside=first) as second:
+        for data in (FIRST + b"first", CHUNKED, HEADS[1] + b"other") * 3:
+            for wire in (first, second):
+                assert wire.read([data[:30], data[30:]]) == read_response(data)
+                assert wire.read([data], strict=True) == read_response(data)
+                assert wire.read([tolerated]) == read_response(tolerated)
+        with pytest.raises(BadHttpResponse):
+            second.read([tolerated], strict=True)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [FIRST + b"fi", HEADS[7] + b"3\r\na", HEADS[7] + b"x\r\n", b"HTTP/1.1 200\0\r\n\r\n"],
+)
+def test_a_parser_in_the_middle_of_a_message_is_not_shared(broken: bytes) -> None:
+    """A message that was not read to its end leaves no parser to other connections."""
+    with ExchangeHarness() as wire, ExchangeHarness(beside=wire) as other:
+        for data in (HEADS[1] + b"other", CHUNKED):
+            assert wire.read([data]) == read_response(data)
+        with pytest.raises(AsksException):
+            other.read([broken])
+        for data in (FIRST + b"first", CHUNKED):
+            assert wire.read([data]) == read_response(data)
 
 
 def test_a_long_body_after_a_repeated_head() -> None:
