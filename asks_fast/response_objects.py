@@ -50,7 +50,8 @@ class Response(BaseResponse):
     @property
     def decompress_data(self) -> bool:
         """Whether `content`, `text` and `json()` decompress the body."""
-        return self._decompress is not False and bool(self._get_option("decompress", True))
+        options = self._options
+        return self._decompress is not False and (options is None or bool(options.decompress))
 
     @decompress_data.setter
     def decompress_data(self, decompress: bool) -> None:
@@ -100,16 +101,16 @@ class Response(BaseResponse):
                 f"{self.status_code} were read, because another request followed it; with "
                 "follow_redirects=False the body of a redirect is read to its end"
             )
-        codings, body = self.headers.get("content-encoding"), self.body
+        codings, body, options = self.headers.get("content-encoding"), self.body, self._options
         if not codings or not body or not self.decompress_data:
             return body
-        options = self._options
-        limits: dict[str, float | None] = {}
-        if options is not None:
-            limits = {"max_size": options.max_decompressed, "max_ratio": options.max_ratio}
         try:
             plain: bytes = content_decoder().decode_body(
-                body, codings, strict=self.strict, **limits
+                body,
+                codings,
+                max_size=DEFAULT_MAX_DECOMPRESSED if options is None else options.max_decompressed,
+                max_ratio=None if options is None else options.max_ratio,
+                strict=self.strict,
             )
             return plain
         except AsksException as error:
@@ -133,7 +134,12 @@ class Response(BaseResponse):
         if cached is not None and cached[0] == chosen:
             return cached[1]
         content, options = self.content, self._options
-        if not self._is_identity_encoded() and (options is None or options.decompress):
+        # Of one coding, all was removed or nothing; of several, a part.
+        if (
+            not self._is_identity_encoded()
+            and (options is None or options.decompress)
+            and (content is self.body or "," in self.headers.get("content-encoding", ""))
+        ):
             self._check_decompressed()
         charset = chosen or charset_of(self.headers.get("content-type"))
         detect = options is not None and options.detect_encoding

@@ -39,9 +39,12 @@ _SMALL = 512  # zlib is fastest below this number of compressed bytes
 
 def inflate_module(size: int) -> Any:
     """Return the module with `decompressobj` that is fastest for `size` compressed bytes."""
-    return (
-        _module("zlib") if size < _SMALL else _module("isal.isal_zlib", "zlib_ng.zlib_ng", "zlib")
-    )
+    return _module("zlib") if size < _SMALL else _fastest_inflate_module()
+
+
+@cache
+def _fastest_inflate_module() -> Any:
+    return _module("isal.isal_zlib", "zlib_ng.zlib_ng", "zlib")
 
 
 def brotli_engine() -> Any:

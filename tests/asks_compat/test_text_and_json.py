@@ -252,6 +252,18 @@ async def test_missing_library(peer: MakePeer, coding: str) -> None:
         assert "[1, 2]" in (await session.get(decompress=False)).text
 
 
+@pytest.mark.usefixtures("without_libraries")
+async def test_missing_library_for_one_of_two_codings(peer: MakePeer) -> None:
+    """If only the outer coding can be removed, the error of `text` names the package, too."""
+    sample = answer(gzip.compress(b"\x0b\x02\x80[1, 2]"), more="Content-Encoding: br, gzip\r\n")
+    server = peer([repeat(expect(), send(sample))])
+    async with HSession(server.url) as session:
+        response = await session.get()
+        assert response.content == b"\x0b\x02\x80[1, 2]"
+        with pytest.raises(DecodingError, match="coded with br"):
+            response.text  # noqa: B018
+
+
 async def test_unknown_coding_is_not_decoded(peer: MakePeer) -> None:
     """The text of a body with an invalid Content-Encoding is its text."""
     server = peer([repeat(expect(), send(answer(b"[1]", more="Content-Encoding: utf-8\r\n")))])
