@@ -1,5 +1,12 @@
 # Request templates, and the cache that sessions derive from; implemented in request_template.pyx.
 
+# What a call adds to its template, besides the path of a URL.
+cdef struct CallOptions:
+    PyObject *path              # `path=` and `timeout=`, borrowed from the call; NULL if not given
+    PyObject *timeout
+    bint changes_request        # other header fields, another query, or a body
+
+
 @cython.final
 cdef class RequestTemplate:
     cdef readonly ExchangeOptions options
@@ -28,7 +35,7 @@ cdef class RequestTemplate:
     cdef bint last_headers_have_content_type
     cdef bint last_headers_have_cookie
 
-    cdef Exchange make_exchange(self, str path, dict options, bint has_options)
+    cdef Exchange make_exchange(self, str path, dict options, CallOptions *call)
     cdef bytes sign(self, bytes head, Py_ssize_t after_lines)
     cdef bytes render_options(self, str path, dict options, cookie_jar, Py_ssize_t *after_lines)
     cdef bytes encode_query(self, dict params)
@@ -49,6 +56,6 @@ cdef class TemplateCache:
     cdef RequestTemplate last_template
 
     cdef RequestTemplate get_template(self, method, str origin, list constants)
-    cdef bint has_last_constants(self, dict options) except -1
+    cdef list read_options(self, dict options, CallOptions *call)
     cdef Exchange make_exchange(self, method, url, dict options)
     cdef BaseHttpResponse finish(self, Exchange exchange)

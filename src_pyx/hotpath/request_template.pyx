@@ -39,6 +39,7 @@ def append_path(str base not None, str path not None):
 
 
 # Options that differ from call to call. Every other one is part of the key of a template.
+cdef str PATH = "path"
 cdef frozenset VARIABLE_OPTIONS = frozenset(
     ["path", "params", "headers", "cookies", "data", "json", "timeout"])
 
@@ -121,7 +122,7 @@ cdef class RequestTemplate:
         self.sign_request = sign_request
         self.target_start = len(method) + 1 + len(authority)
 
-    cdef Exchange make_exchange(self, str path, dict options, bint has_options):
+    cdef Exchange make_exchange(self, str path, dict options, CallOptions *call):
         """An exchange for a request of this kind; None if it needs more than a template can do."""
         cdef bytes head
         cdef double timeout = self.timeout
@@ -130,16 +131,15 @@ cdef class RequestTemplate:
         cdef Exchange exchange
         if self.auth_state is not None and self.auth_state[0] != self.auth_state[1]:
             return None
-        if has_options and "timeout" in options:
-            timeout = timeout_of(options["timeout"])
+        if call.timeout is not NULL:
+            timeout = timeout_of(<object>call.timeout)
             if timeout == 0.0:
                 return None
-            has_options = len(options) > 1 + ("path" in options)
         cookie_jar = self.cookie_jar if self.cookie_jar is not None and self.cookie_jar else None
-        if (has_options or self.params is not None or self.cookies is not None
+        if (call.changes_request or self.params is not None or self.cookies is not None
                 or cookie_jar is not None):
             if is_listened_to and (self.cookies is not None or (
-                    has_options and not options.keys().isdisjoint(SHOWN_OPTIONS))):
+                    call.changes_request and not options.keys().isdisjoint(SHOWN_OPTIONS))):
                 return None     # events have the whole request
             head = self.render_options(path, options, cookie_jar, &after_lines)
         else:
@@ -337,42 +337,48 @@ cdef class TemplateCache:
         self.last_method, self.last_origin, self.last_constants = method, origin, constants
         return self.last_template
 
-    cdef bint has_last_constants(self, dict options) except -1:
-        """Whether the options that a template depends on are the same objects as in the last call."""
+    cdef list read_options(self, dict options, CallOptions *call):
+        """Find what a call adds to its template; returns the options that the template depends on.
+
+        They are the list of the last call if they are the same objects as there.
+        """
         cdef list constants = self.last_constants
         cdef Py_ssize_t size = 0 if constants is None else len(constants)
         cdef Py_ssize_t i = 0
+        cdef bint is_same = True
         for name, value in options.items():
-            if i < size and name is constants[i]:
-                if value is not constants[i + 2]:
-                    return False
+            if name is PATH:        # nearly always the interned name
+                call.path = <PyObject *>value
+            elif i < size and name is constants[i]:
+                is_same = is_same and value is constants[i + 2]
                 i += 3
             elif name not in VARIABLE_OPTIONS:
-                return False
-        return i == size
+                is_same = False
+            elif <str>name == PATH:
+                call.path = <PyObject *>value
+            elif <str>name == "timeout":
+                call.timeout = <PyObject *>value
+            else:
+                call.changes_request = True
+        return constants if is_same and i == size else key_of_options(options)
 
     cdef Exchange make_exchange(self, method, url, dict options):
         """An exchange made from a template; None if there is none for this request."""
         cdef RequestTemplate template
-        cdef list constants = None
-        cdef bint has_options = False
-        cdef str path
+        cdef CallOptions call = CallOptions(NULL, NULL, False)
+        cdef list constants
+        cdef str path = ""
         cdef Py_ssize_t end
         if interceptor_data["current"] is not None:
             return None         # it gets the whole request
-        given_path = ""
-        if options:
-            given_path = options.get("path", "")
-            constants = (self.last_constants if self.has_last_constants(options)
-                         else key_of_options(options))
-            has_options = len(options) > ("path" in options) + (
-                0 if constants is None else len(constants) // 3)
+        constants = self.read_options(options, &call)
         if url is None:
-            if type(given_path) is not str:
-                return None
-            path = given_path
+            if call.path is not NULL:
+                if type(<object>call.path) is not str:
+                    return None
+                path = <str>call.path
             template = self.get_template(method, "", constants)
-        elif type(url) is not str or "path" in options or not url:
+        elif type(url) is not str or call.path is not NULL or not url:
             return None
         elif (<str>url)[0] == u"/":     # relative to the base
             path = url
@@ -383,7 +389,7 @@ cdef class TemplateCache:
                 return None
             path = (<str>url)[end:]
             template = self.get_template(method, (<str>url)[:end], constants)
-        return None if template is None else template.make_exchange(path, options, has_options)
+        return None if template is None else template.make_exchange(path, options, &call)
 
     def _clear_templates(self):
         """Discard all templates, because a default of the session has changed."""
