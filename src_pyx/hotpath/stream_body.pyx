@@ -30,6 +30,8 @@ cdef class BaseStreamBody:
         return self
 
     def __anext__(self):
+        if self._connection is None and self.timeout is None and self._recorder is None:
+            return _read_chunk(self)        # it does not wait, so it runs in any library
         return in_current_library(_read_chunk(self))
 
     cdef object take_received(self):
