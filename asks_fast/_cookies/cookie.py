@@ -10,7 +10,8 @@ Invariants:
         Servers repeat the attributes of a cookie more often than its value, so attributes that
         were parsed lately are not parsed again. What depends on the time is added afterwards.
 
-Implemented elsewhere: whether the server may set the cookie, and when it is sent (`jar`).
+Implemented elsewhere: whether the server may set the cookie, and when it is sent (`jar`), what
+the Cookie field depends on (`src_pyx/hotpath/cookies.pyx`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from .._annotations import AnyArgument, AnyHeaderValue
+from .._hotpath import BaseCookie, octets
 from ..errors import printable
 
 __all__ = ["Cookie", "default_path", "parse_cookies", "parse_date", "parse_set_cookie"]
@@ -52,7 +54,7 @@ _NO_ATTRIBUTES: Mapping[str, AnyArgument] = {
 }
 
 
-class Cookie:
+class Cookie(BaseCookie):
     """One cookie.
 
     Iteration yields the attributes as the server sent them, as pairs of name and value.
@@ -68,15 +70,7 @@ class Cookie:
         expires_at: seconds since 1970, None for the end of the session.
     """
 
-    __slots__ = (
-        "__dict__",
-        "creation_index",
-        "effective_domain",
-        "expires_at",
-        "host_only",
-        "last_used",
-        "scope_path",
-    )
+    __slots__ = ("__dict__",)
 
     name: str
     value: str
@@ -94,19 +88,6 @@ class Cookie:
         public.pop("host", None)
         public["host"] = host
         self._set(public, public["path"] or "/", None)
-
-    def _set(
-        self, public: dict[str, AnyArgument], scope_path: str, expires_at: float | None
-    ) -> None:
-        """Set all attributes of a new cookie; `public` has those of `__init__`."""
-        domain = public["domain"]
-        self.__dict__ = public
-        self.effective_domain: str = domain or public["host"]
-        self.scope_path = scope_path
-        self.host_only = not domain
-        self.expires_at = expires_at
-        self.creation_index = 0  # the tracker's count of cookies when this one was stored
-        self.last_used = 0  # the tracker's count of requests when this one was sent last
 
     @property
     def max_age(self) -> int | None:
@@ -247,24 +228,9 @@ def parse_cookies(response: ResponseWithCookies, host: str) -> None:
     response.cookies = [cookie for cookie in found if cookie is not None]
 
 
-def octets(text: str) -> int:
-    """Return the length of a text in bytes, as it is sent."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
-
-
 def is_valid_text(text: str) -> bool:
     """Tell whether the name or value of a cookie may contain this text."""
     return ";" not in text and ((text.isascii() and text.isprintable()) or _is_valid_line(text))
-
-
-def field_value(text: str) -> str | bytes:
-    """Return the text as a field value: as bytes if it contains surrogate escapes."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return text.encode("utf-8", "surrogateescape")
-    return text
 
 
 def _is_valid_line(text: str) -> bool:

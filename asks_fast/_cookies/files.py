@@ -19,9 +19,10 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from .._hotpath import octets
 from .._url.host import is_ip
 from ..errors import BadCookieFile, InvalidURL, truncated_repr
-from .cookie import MAX_ATTRIBUTE, MAX_COOKIE, Cookie, octets
+from .cookie import MAX_ATTRIBUTE, MAX_COOKIE, Cookie
 from .matching import canonical_domain
 
 __all__ = ["read_cookies", "write_cookies"]

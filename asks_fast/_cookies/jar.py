@@ -10,7 +10,7 @@ Invariants:
         decoded. An empty jar costs one test of a dict. All times are wall clock times.
 
 Implemented elsewhere: parsing of `Set-Cookie` (`cookie`), the field for one request
-(`candidates`), matching of domains and paths (`matching`), files (`files`).
+(`src_pyx/hotpath/cookies.pyx`), matching of domains and paths (`matching`), files (`files`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
+from .._hotpath import Candidates, find_replaced, path_matches
 from .._url.host import is_ip
 from ..errors import InvalidRequest, truncated_repr
-from .candidates import Candidates
 from .cookie import MAX_AGE, Cookie, parse_set_cookie
 from .matching import (
     canonical_domain,
     domain_matches,
+    domains_of,
     is_public_suffix,
-    path_matches,
     resolve_domain,
     strip_root_dot,
 )
@@ -136,10 +136,11 @@ class CookieTracker:
         now = self._clock()
         found = self._candidates.get(key)
         if found is None or now >= found.first_expiry or not found.is_current(self.domain_dict):
-            found = Candidates(self.domain_dict, host, secure)
+            domains = domains_of(host)
+            found = Candidates(self.domain_dict, domains, secure)
             if now >= found.first_expiry:
                 self.clear_expired()
-                found = Candidates(self.domain_dict, host, secure)
+                found = Candidates(self.domain_dict, domains, secure)
             if len(self._candidates) >= MAX_CANDIDATES:
                 self._candidates.clear()
             self._candidates[key] = found
@@ -201,22 +202,14 @@ class CookieTracker:
     def _put(self, cookie: Cookie, now: float) -> None:
         """Store a cookie in place of the one it replaces; an expired one only removes that one."""
         bucket = self.domain_dict.setdefault(cookie.effective_domain, [])
-        expired = cookie.is_expired(now)
-        i = -1  # `enumerate` costs more than the loop
-        for other in bucket:
-            i += 1
-            if (
-                other.name == cookie.name
-                and other.scope_path == cookie.scope_path
-                and other.host_only == cookie.host_only
-            ):
-                if expired:
-                    del bucket[i]
-                    break
-                cookie.creation_index, cookie.last_used = other.creation_index, self._uses
-                bucket[i] = cookie
-                return
-        if not expired:
+        i = find_replaced(bucket, cookie)
+        if cookie.is_expired(now):
+            if i >= 0:
+                del bucket[i]
+        elif i >= 0:
+            cookie.creation_index, cookie.last_used = bucket[i].creation_index, self._uses
+            bucket[i] = cookie
+        else:
             self._created += 1
             self._stored += 1
             cookie.creation_index, cookie.last_used = self._created, self._uses

@@ -7,7 +7,8 @@ Invariants:
         ignored. A Domain that ends in a dot matches no host. The public suffix list is loaded when
         the first Domain needs it.
 
-Implemented elsewhere: `Cookie` (`cookie`), stored cookies (`jar`).
+Implemented elsewhere: `Cookie` (`cookie`), stored cookies (`jar`), matching of paths
+(`src_pyx/hotpath/cookies.pyx`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Protocol
 
+from .._hotpath import path_matches
 from .._url.host import canonical_host, canonical_ipv6, is_ip
 from .cookie import Cookie
 
 __all__ = [
     "canonical_domain",
     "domain_matches",
+    "domains_of",
     "is_public_suffix",
     "path_matches",
     "resolve_domain",
@@ -51,17 +54,14 @@ def strip_root_dot(host: str) -> str:
     return host[:-1] if host and host[-1] == "." else host
 
 
-def path_matches(request_path: str, cookie_path: str) -> bool:
-    """Tell whether a cookie of this path is sent to the request path (RFC 6265 §5.1.4)."""
-    if cookie_path == "/" and request_path:
-        return request_path[0] == "/"  # nearly every cookie
-    if not request_path.startswith(cookie_path):
-        return False
-    return (
-        len(request_path) == len(cookie_path)
-        or cookie_path.endswith("/")
-        or request_path[len(cookie_path)] == "/"
-    )
+@lru_cache(256)
+def domains_of(host: str) -> tuple[str, ...]:
+    """Return the host and the domains above it; an IP address has none."""
+    domains = [host]
+    if ":" not in host and not (host[-1:].isdigit() and is_ip(host)):
+        while host := host.partition(".")[2]:
+            domains.append(host)
+    return tuple(domains)
 
 
 def domain_matches(host: str, domain: str) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .._hotpath import field_value, octets
 from ..errors import InvalidHeader, truncated_repr
-from .cookie import MAX_COOKIE, field_value, is_valid_text, octets
+from .cookie import MAX_COOKIE, is_valid_text
 
 __all__ = ["check_pair", "cookie_header"]
 

@@ -27,6 +27,8 @@ cdef class BaseStreamBody
 cdef class Waiter
 cdef class OriginPool
 cdef class Pool
+cdef class BaseCookie
+cdef class Candidates
 cdef class EncodedPairs
 cdef class RequestTemplate
 cdef class TemplateCache
@@ -48,5 +50,6 @@ include "hotpath/stream_body.pxd"
 include "hotpath/wait_queue.pxd"
 include "hotpath/origin_pool.pxd"
 include "hotpath/pool.pxd"
+include "hotpath/cookies.pxd"
 include "hotpath/encoded_pairs.pxd"
 include "hotpath/request_template.pxd"

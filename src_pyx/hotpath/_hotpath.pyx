@@ -16,6 +16,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
+from libc.math cimport INFINITY
 from libc.string cimport memchr, memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -67,5 +68,6 @@ include "pool.pyx"
 include "open_connection.pyx"
 include "request_sender.pyx"
 include "run_exchange.pyx"
+include "cookies.pyx"
 include "encoded_pairs.pyx"
 include "request_template.pyx"

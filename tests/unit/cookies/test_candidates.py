@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +107,38 @@ def test_unchanged() -> None:
     used = [cookie.last_used for cookie in jar]
     assert jar.header_for(URLS[0]) is first
     assert [cookie.last_used for cookie in jar] == [used[0] + 1, unused.last_used]
+
+
+def test_copies() -> None:
+    """A copy of a cookie, also by pickle, has all its attributes, and changes alone."""
+    jar = CookieTracker()
+    cookie = jar.set("a", "1", domain="example.com", path="/p", secure=True, expires=2e9)
+    for copied in (copy.copy(cookie), copy.deepcopy(cookie), pickle.loads(pickle.dumps(cookie))):
+        assert copied == cookie
+        for name in ("scope_path", "effective_domain", "host_only", "expires_at", "creation_index"):
+            assert getattr(copied, name) == getattr(cookie, name)
+        copied.value = "2"
+        assert cookie.value == "1"
+
+
+def test_another_dict_of_attributes() -> None:
+    """The attributes that `vars` gives can be changed, and assigned as a whole."""
+    jar = CookieTracker()
+    cookie = jar.set("a", "1", domain="example.com")
+    assert jar.header_for(URLS[0]) == "a=1"
+    vars(cookie)["value"] = "2"
+    assert jar.header_for(URLS[0]) == "a=2"
+    cookie.__dict__ = {**vars(cookie), "value": "3"}
+    assert jar.header_for(URLS[0]) == "a=3"
+    assert dict(cookie)["value"] == cookie.value == "3"
+
+
+def test_no_cookie_in_the_jar() -> None:
+    """Another object among the cookies is an error."""
+    jar: Any = CookieTracker()
+    jar.domain_dict["example.com"] = [None]
+    with pytest.raises(TypeError, match="None in a cookie jar is not a Cookie"):
+        jar.header_for(URLS[0])
 
 
 def test_memory_is_bounded() -> None:
