@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clients.job import WORKLOADS
-from .field import CLIENTS
+from .field import CLIENTS, Client
 from .measure import Series
 
 Results = Mapping[tuple[str, str], Series]
@@ -83,28 +83,22 @@ def cpu_ratio(results: Results, one: tuple[str, str], other: tuple[str, str]) ->
     return b.cpu / a.cpu
 
 
-def fastest_other(results: Results, workload: str) -> str | None:
-    """The fastest concurrent client of that workload that is neither ours nor libcurl."""
+def is_concurrent_rival(client: Client) -> bool:
+    """Whether it is another asynchronous client; libcurl, wrk and the bare loop are not."""
+    return client.is_async and not client.ours
+
+
+def is_rival(client: Client) -> bool:
+    """Whether it is another client; wrk and the bare loop, which install nothing, are not."""
+    return bool(client.requires) and not client.ours
+
+
+def fastest(results: Results, workload: str, takes_part: Callable[[Client], bool]) -> str | None:
+    """The name of the fastest client of that workload, among those that take part."""
     rates = {
         name: results[name, workload].rate
         for name, client in CLIENTS.items()
-        if client.is_async
-        and not client.ours
-        and (name, workload) in results
-        and results[name, workload].runs
-    }
-    return max(rates, key=rates.__getitem__) if rates else None
-
-
-def fastest_rival(results: Results, workload: str) -> str | None:
-    """The fastest client of that workload that is not ours. wrk and the bare loop do not count."""
-    rates = {
-        name: results[name, workload].rate
-        for name, client in CLIENTS.items()
-        if client.requires
-        and not client.ours
-        and (name, workload) in results
-        and results[name, workload].runs
+        if takes_part(client) and (name, workload) in results and results[name, workload].runs
     }
     return max(rates, key=rates.__getitem__) if rates else None
 
@@ -148,7 +142,7 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
         ratio(results, (OWN, "small-50"), ("wrk", "small-50")),
     )
     against(first, "small-50", {"pycurl": 1.5})
-    other = fastest_other(results, "small-50")
+    other = fastest(results, "small-50", is_concurrent_rival)
     if other is not None:
         against(first, "small-50", {other: 3.0})
     against(first, "small-50", {"aiohttp": 7.0, "asks2": 20.0})
@@ -203,7 +197,7 @@ def goals(results: Results, probes: Mapping[str, Any]) -> list[Goal]:
         ("post-10m", "POST of 10 MiB"),
         ("stream", "64 MiB to disk"),
     ):
-        rival = fastest_rival(results, workload)
+        rival = fastest(results, workload, is_rival)
         if rival is not None:
             against(work, workload, {rival: 1.0})
     against("TLS kept alive", "tls", {"aiohttp": 3.0, "pycurl": 1.0})
