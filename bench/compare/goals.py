@@ -2,8 +2,8 @@
 
 Facts:  a ratio is the median of the ratios of each round (the clients run in turn, so a round is
         one moment of the machine), or the ratio of medians where a client missed a round.
-Rules:  a goal without figures is "not measured", never "reached". Two goals are set for
-        `asks_fast.run` alone, which is what the compiled kernel is for; the same ratio on
+Rules:  a goal without figures is "not measured", never "reached". The goals of many connections and
+        of the documented example are set for `asks_fast.run` alone; the same ratio on
         `curio.run` is shown beside it, without a goal.
 Implemented elsewhere: measuring.
 """

@@ -65,7 +65,7 @@ cdef class Exchange:
 
     @property
     def response(self):
-        """The response, to be filled or filled."""
+        """The response: complete once the exchange is."""
         return self.get_response()
 
     cdef BaseHttpResponse get_response(self):
